@@ -1,0 +1,1 @@
+"""The embedded server: the EventStoreDB protocol on SQLite."""

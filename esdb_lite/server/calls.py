@@ -1,0 +1,32 @@
+"""What a service sees of one gRPC call.
+
+Owns: the shape of a call and of a handler. Must not know: grpclib, protobuf, the database.
+`server.app` implements `Call` over grpclib; services and their tests use nothing else of the transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Protocol
+
+
+class Call(Protocol):
+    """One gRPC call on the server: messages are bytes, framing and flow control are hidden."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The request headers, names in lower case (`authorization`, `requires-leader`, `connection-name`)."""
+        ...
+
+    async def receive(self) -> list[bytes]:
+        """Return all messages that have arrived, waiting for at least one; the empty list after the half-close."""
+        ...
+
+    async def send(self, messages: list[bytes]) -> None:
+        """Send messages in order; returns when the flow-control window and the socket have taken them."""
+        ...
+
+
+Handler = Callable[[Call], Awaitable[None]]
+"""Serves one call: returning ends it with OK, raising `RpcError` with that status; it is cancelled when the
+client goes away, its deadline passes or the server stops."""

@@ -1,0 +1,77 @@
+"""The storage protocol: what the engine and the services may ask of the place that remembers events.
+
+Owns: the record type and the two protocols. Must not know: SQLite, threads, asyncio, protobuf.
+`storage.sqlite` is the implementation; tests of the engine use a naive one in memory.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+TOMBSTONE = 2**63 - 1
+"""The revision of a tombstone event, and the value of `$tb` that marks a soft-deleted stream."""
+
+FIRST_POSITION = 548
+"""The position of the first event of a fresh database (section 4.1 of the protocol notes)."""
+
+
+class Record(NamedTuple):
+    """One event as stored. Positions are byte offsets in the log that a real server would have written."""
+
+    position: int
+    stream: str
+    revision: int
+    id: bytes
+    """16 bytes, big-endian (RFC 4122)."""
+    type: str
+    is_json: bool
+    created: int
+    """100-ns ticks since 1970-01-01 UTC."""
+    data: bytes
+    metadata: bytes
+
+
+class StreamHead(NamedTuple):
+    """What is known of a stream that has events or metadata."""
+
+    last_revision: int
+    """Number of the last event ever written, -1 when there is none; unaffected by truncation; TOMBSTONE when tombstoned."""
+    metadata: Record | None
+    """The last event of `$$stream`, unparsed, or None. (For a stream whose name starts with `$$`: always None.)"""
+
+
+class Reader(Protocol):
+    """A consistent view of what is committed. Used by one thread at a time, for one page at a time."""
+
+    def head(self, stream: str) -> StreamHead | None:
+        """None when the stream has neither events nor metadata."""
+        ...
+
+    def stream_forward(self, stream: str, first: int, limit: int) -> list[Record]:
+        """Up to `limit` stored events with revision >= first, ascending. Metadata rules are not applied here."""
+        ...
+
+    def stream_backward(self, stream: str, first: int, limit: int) -> list[Record]:
+        """Up to `limit` stored events with revision <= first, descending."""
+        ...
+
+    def log_forward(self, first: int, limit: int) -> list[Record]:
+        """Up to `limit` events with position >= first, ascending, of all streams."""
+        ...
+
+    def log_backward(self, before: int, limit: int) -> list[Record]:
+        """Up to `limit` events with position < before, descending, of all streams."""
+        ...
+
+    def log_end(self) -> int:
+        """The position that the next record will get."""
+        ...
+
+    def last_position(self) -> int:
+        """The position of the last event in the log (0 when there is none)."""
+        ...
+
+    def at(self, stream: str, revisions: Sequence[int]) -> dict[int, Record]:
+        """The stored events of a stream with these revisions; missing ones are left out."""
+        ...
