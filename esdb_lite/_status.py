@@ -7,30 +7,9 @@ Must not know: grpclib, asyncio, sockets.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 
-
-class StatusCode(enum.IntEnum):
-    """The status codes of gRPC."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
+from esdb_lite.errors import StatusCode as StatusCode
 
 
 class RpcError(Exception):
