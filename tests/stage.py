@@ -1,0 +1,29 @@
+"""Lays out the tests in a folder that has no source of the package, so that only an installed one can be found.
+
+    python tests/stage.py REPOSITORY FOLDER
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+WANTED = ("tests", "proto", ".ci", "pyproject.toml", "tox.ini", "README.md", "LICENSE")
+LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules", ".*_cache")
+
+
+def main(repository: Path, folder: Path) -> None:
+    """Copy what tests read, replacing what an earlier run left in `folder`."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    for name in WANTED:
+        source = repository / name
+        if source.is_dir():
+            shutil.copytree(source, folder / name, ignore=LEFT_OUT)
+        else:
+            shutil.copy2(source, folder / name)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
