@@ -1,0 +1,392 @@
+"""The events that are written and read, and what else a read or subscription can hand out.
+
+Owns: `NewEvent`, `RecordedEvent`, `AppendResult`, `StreamState` and the control objects of subscriptions.
+Must not know: gRPC, protobuf, asyncio. `RecordedEvent` is made once for every event that is read, so it keeps what
+has come off the wire as it is and converts `id` and `recorded_at` when somebody asks for them.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from typing import Union
+from uuid import UUID, uuid4
+
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+
+JSON = "application/json"
+OCTET_STREAM = "application/octet-stream"
+CONTENT_TYPES = (JSON, OCTET_STREAM)
+
+JsonValue = Union[None, bool, int, float, str, Sequence["JsonValue"], Mapping[str, "JsonValue"]]  # noqa: UP007
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_NIL = UUID(int=0)
+_SHOWN_BYTES = 40
+
+
+class StreamState(enum.Enum):
+    """What a stream is expected to be when events are appended to it, where that is not a position."""
+
+    ANY = "any"
+    """No expectation."""
+    NO_STREAM = "no_stream"
+    """It has no events; the same as `None`."""
+    EXISTS = "exists"
+    """It has events or metadata, and is not deleted."""
+
+
+class NewEvent:
+    """An event to be appended.
+
+    `type` is any text that is not empty; `data` and `metadata` are bytes. With the content type `application/json`
+    (the default) servers show the data as JSON and let projections use it, but they do not check it; the only other
+    one they keep is `application/octet-stream`. `id` makes appending idempotent: by default a random UUID.
+    Wrong values raise `InvalidArgument`, wrong types `WrongArgumentType`, both naming the argument.
+    """
+
+    __slots__ = ("content_type", "data", "id", "metadata", "type")
+
+    type: str
+    data: bytes
+    metadata: bytes
+    content_type: str
+    id: UUID
+
+    def __init__(
+        self,
+        type: str,
+        data: bytes,
+        metadata: bytes = b"",
+        content_type: str = JSON,
+        id: UUID | None = None,
+    ) -> None:
+        if content_type not in CONTENT_TYPES:
+            raise _wrong("content_type", content_type, str, f"must be {JSON} or {OCTET_STREAM}")
+        self.type = _checked_type(type)
+        self.data = data if data.__class__ is bytes else _checked_bytes("data", data)
+        self.metadata = metadata if metadata.__class__ is bytes else _checked_bytes("metadata", metadata)
+        self.content_type = content_type
+        self.id = uuid4() if id is None else _checked_id(id)
+
+    @classmethod
+    def json(cls, type: str, data: JsonValue, metadata: JsonValue | bytes = b"", *, id: UUID | None = None) -> NewEvent:
+        """Make an event whose data (and metadata, unless it is bytes) is the compact JSON of a value."""
+        encoded = metadata if isinstance(metadata, bytes) else _to_json("metadata", metadata)
+        return cls(type, _to_json("data", data), encoded, JSON, id)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NewEvent):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+    def __repr__(self) -> str:
+        return f"NewEvent(type={self.type!r}, data={_shown(self.data)}, id={str(self.id)!r})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), self._values()
+
+    def _values(self) -> tuple[str, bytes, bytes, str, UUID]:
+        return self.type, self.data, self.metadata, self.content_type, self.id
+
+
+class RecordedEvent:
+    """An event as it stands in the database. To be treated as read-only.
+
+    Where a link (`$>`) has been resolved, the attributes are those of the event that it points to, and `link` is the
+    link itself. A link that cannot be resolved (its target is gone) is handed out as what it is: an event of type `$>`.
+    """
+
+    __slots__ = (
+        "_created",
+        "_id",
+        "commit_position",
+        "content_type",
+        "data",
+        "link",
+        "metadata",
+        "prepare_position",
+        "retry_count",
+        "stream_name",
+        "stream_position",
+        "type",
+    )
+
+    type: str
+    data: bytes
+    metadata: bytes
+    stream_name: str
+    stream_position: int
+    """Number of the event in its stream, from 0."""
+    commit_position: int | None
+    """Position in the order of all events; None where an old server (21.10) does not tell it."""
+    prepare_position: int | None
+    """The same as `commit_position` on all servers of today."""
+    content_type: str
+    """`application/json` or `application/octet-stream`."""
+    link: RecordedEvent | None
+    """The link through which the event was reached, when links are resolved."""
+    retry_count: int | None
+    """How often a persistent subscription has delivered the event before; None anywhere else."""
+    _id: UUID | bytes | str
+    _created: datetime | bytes | int | None
+
+    def __init__(
+        self,
+        type: str,
+        data: bytes,
+        metadata: bytes,
+        stream_name: str,
+        stream_position: int,
+        commit_position: int | None,
+        *,
+        id: UUID = _NIL,
+        content_type: str = JSON,
+        recorded_at: datetime | None = None,
+        link: RecordedEvent | None = None,
+        retry_count: int | None = None,
+        prepare_position: int | None = None,
+    ) -> None:
+        self.type = type
+        self.data = data
+        self.metadata = metadata
+        self.stream_name = stream_name
+        self.stream_position = stream_position
+        self.commit_position = commit_position
+        self.prepare_position = commit_position if prepare_position is None else prepare_position
+        self.content_type = content_type
+        self.link = link
+        self.retry_count = retry_count
+        self._id = id
+        self._created = recorded_at
+
+    @property
+    def id(self) -> UUID:
+        """The id that the event was appended with."""
+        raw = self._id
+        if not isinstance(raw, UUID):
+            self._id = raw = _uuid(raw)
+        return raw
+
+    @property
+    def recorded_at(self) -> datetime | None:
+        """When the server recorded the event, in UTC, to the microsecond; None where that is not known."""
+        raw = self._created
+        if raw is None or isinstance(raw, datetime):
+            return raw
+        self._created = created = _datetime(raw)
+        return created
+
+    @property
+    def original(self) -> RecordedEvent:
+        """The event whose place in the read or subscription this is: the link where there is one, else itself.
+
+        Its positions are the ones to resume from.
+        """
+        return self if self.link is None else self.link
+
+    @property
+    def ack_id(self) -> UUID:
+        """The id by which a persistent subscription knows this delivery."""
+        return self.original.id
+
+    def json(self) -> JsonValue:
+        """Return the data, decoded as JSON. Raises ValueError where it is something else."""
+        decoded: JsonValue = json.loads(self.data)
+        return decoded
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, RecordedEvent):
+            return NotImplemented
+        return self._values() == other._values()
+
+    def __hash__(self) -> int:
+        return hash((self.stream_name, self.stream_position))
+
+    def __repr__(self) -> str:
+        link = "" if self.link is None else f", link={self.link!r}"
+        retries = "" if self.retry_count is None else f", retry_count={self.retry_count}"
+        return (
+            f"RecordedEvent(type={self.type!r}, data={_shown(self.data)}, stream_name={self.stream_name!r}, "
+            f"stream_position={self.stream_position}, commit_position={self.commit_position}{link}{retries})"
+        )
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _restored, (type(self), self._values())
+
+    def _values(self) -> tuple[object, ...]:
+        return (
+            self.type,
+            self.data,
+            self.metadata,
+            self.stream_name,
+            self.stream_position,
+            self.commit_position,
+            self.prepare_position,
+            self.content_type,
+            self.link,
+            self.retry_count,
+            self.id,
+            self.recorded_at,
+        )
+
+
+_RESTORED = (
+    "type",
+    "data",
+    "metadata",
+    "stream_name",
+    "stream_position",
+    "commit_position",
+    "prepare_position",
+    "content_type",
+    "link",
+    "retry_count",
+    "_id",
+    "_created",
+)
+
+
+def _restored(cls: type[RecordedEvent], values: Sequence[object]) -> RecordedEvent:
+    event = cls.__new__(cls)
+    for name, value in zip(_RESTORED, values, strict=True):
+        setattr(event, name, value)
+    return event
+
+
+class AppendResult(int):
+    """What an append has led to: the commit position of its last event, as an int.
+
+    A server can recognise events that it has already, and yet not tell where they are (they have been deleted or
+    truncated meanwhile). Then `commit_position` is None, and the int is 0, which is before every event.
+    """
+
+    commit_position: int | None
+    """Position of the last event in the order of all events."""
+    stream_position: int | None
+    """Number of the last event in its stream; None when the stream has none (nothing was appended)."""
+
+    def __new__(cls, commit_position: int | None, stream_position: int | None) -> AppendResult:
+        self = super().__new__(cls, commit_position or 0)
+        self.commit_position = commit_position
+        self.stream_position = stream_position
+        return self
+
+    def __repr__(self) -> str:
+        return f"AppendResult(commit_position={self.commit_position}, stream_position={self.stream_position})"
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.commit_position, self.stream_position)
+
+    def __str__(self) -> str:
+        return int.__repr__(self)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A filtered subscription has seen everything up to here: resuming from here skips nothing."""
+
+    commit_position: int
+    prepare_position: int
+    timestamp: datetime | None = None
+    """When the server sent it (since 24.10.5)."""
+
+
+@dataclass(frozen=True)
+class CaughtUp:
+    """A subscription has handed out everything that was stored, and goes on with what is appended from now on.
+
+    Everything in it is None with servers before 24.10.5.
+    """
+
+    timestamp: datetime | None = None
+    stream_position: int | None = None
+    """In a subscription to a stream: the last event handed out, or the starting position."""
+    commit_position: int | None = None
+    """In a subscription to all events: the last position seen."""
+    prepare_position: int | None = None
+
+
+@dataclass(frozen=True)
+class FellBehind:
+    """A subscription could not keep up with what is appended, and reads from storage again."""
+
+    timestamp: datetime | None = None
+    stream_position: int | None = None
+    commit_position: int | None = None
+    prepare_position: int | None = None
+
+
+@dataclass(frozen=True)
+class Reconnected:
+    """A subscription has been resumed after its connection was lost; no event is missing or comes twice."""
+
+    from_: str | None
+    """`host:port` of the node that served it before; None when that is not known."""
+    to: str
+    """`host:port` of the node that serves it now."""
+    reason: str
+    """Why it had to be resumed."""
+
+
+def _checked_type(value: str) -> str:
+    if not isinstance(value, str):
+        raise WrongArgumentType("type", value, "must be a str")
+    if not value:
+        raise InvalidArgument("type", value, "must not be empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument("type", value, "must be encodable as UTF-8") from error
+    return value
+
+
+def _checked_bytes(argument: str, value: object) -> bytes:
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        raise WrongArgumentType(argument, value, "must be bytes")
+    return bytes(value)
+
+
+def _checked_id(value: UUID) -> UUID:
+    if not isinstance(value, UUID):
+        raise WrongArgumentType("id", value, "must be a uuid.UUID")
+    if not value.int:
+        raise InvalidArgument("id", value, "must not be the nil UUID")
+    return value
+
+
+def _wrong(argument: str, value: object, expected: type, reason: str) -> InvalidArgument:
+    return (InvalidArgument if isinstance(value, expected) else WrongArgumentType)(argument, value, reason)
+
+
+def _to_json(argument: str, value: JsonValue) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except TypeError as error:
+        raise WrongArgumentType(argument, value, f"must be JSON ({error})") from error
+    except ValueError as error:
+        raise InvalidArgument(argument, value, f"must be JSON ({error})") from error
+
+
+def _shown(data: bytes) -> str:
+    return repr(data) if len(data) <= _SHOWN_BYTES else f"{data[:_SHOWN_BYTES]!r}...({len(data)} bytes)"
+
+
+def _uuid(raw: bytes | str) -> UUID:
+    if isinstance(raw, str):
+        return UUID(raw)
+    return UUID(bytes=raw) if len(raw) == 16 else UUID(raw.decode("ascii"))
+
+
+def _datetime(ticks: bytes | int) -> datetime | None:
+    """Convert 100-ns ticks since 1970 (a number, or its digits); None for what is no time that Python has."""
+    try:
+        return _EPOCH + timedelta(microseconds=int(ticks) // 10)
+    except (ValueError, OverflowError):
+        return None
