@@ -1,19 +1,37 @@
-"""Where a stream is expected to be.
+"""What is expected of a stream, as a number and as the caller says it.
 
-Owns: the states of a stream that are not a number. Must not know: anything else.
+Owns: the numbers that stand for the states of a stream on the wire, and the reading of the argument
+`expected_position`. Must not know: protobuf, calls.
 """
 
 from __future__ import annotations
 
-import enum
+from typing import Union
+
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.events import StreamState
+
+NO_STREAM = -1
+ANY = -2
+EXISTS = -4
+
+LARGEST = 2**63 - 1
+"""The largest number of an event, and the largest position, that servers understand."""
+
+ExpectedPosition = Union[int, StreamState, None]  # noqa: UP007 - read at run time by documentation tools on 3.10
+"""`None`: no stream. `n >= 0`: the last event has this number. Negative: anything. Or a `StreamState`."""
+
+_STATES = {StreamState.ANY: ANY, StreamState.NO_STREAM: NO_STREAM, StreamState.EXISTS: EXISTS}
 
 
-class StreamState(enum.IntEnum):
-    """What an append, delete or tombstone expects of the stream, where that is not a position."""
-
-    NO_STREAM = -1
-    """The stream does not exist (the same as `None`)."""
-    ANY = -2
-    """Nothing is expected: no optimistic concurrency control (the same as any other negative integer)."""
-    EXISTS = -4
-    """The stream exists, whatever its position."""
+def expectation(value: ExpectedPosition) -> int:
+    """Return the number that stands for an `expected_position`: n >= 0, NO_STREAM, ANY or EXISTS."""
+    if value is None:
+        return NO_STREAM
+    if isinstance(value, StreamState):
+        return _STATES[value]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongArgumentType("expected_position", value, "must be an int, None or a StreamState")
+    if value > LARGEST:
+        raise InvalidArgument("expected_position", value, f"must be at most {LARGEST}")
+    return value if value >= 0 else ANY

@@ -1,0 +1,172 @@
+"""Which events of all events to read: by type or stream name, with regular expressions or prefixes.
+
+Owns: how the caller's patterns become the one expression that a server takes. Must not know: protobuf, calls.
+Servers search for a regular expression anywhere in the value, so that alternatives have to be anchored as a group:
+`^a|b$` would find everything that begins with a or ends with b.
+"""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+
+ESDB_EVENTS_REGEX = r"\$.*"
+"""Matches the types of the events that servers write for themselves."""
+
+DEFAULT_EXCLUDE: Sequence[str] = (ESDB_EVENTS_REGEX,)
+
+_INLINE_FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
+_DOTNET = ((r"\\[pP]\{\w+\}", r"\\w"), (r"\(\?<(?=[A-Za-z_])", "(?P<"), (r"\(\?>", "(?:"), (r"\\z", r"\\Z"))
+_MOST = 2**32 - 1
+
+
+class FilterBy(enum.Enum):
+    """What of an event a filter looks at."""
+
+    EVENT_TYPE = "event type"
+    STREAM_NAME = "stream name"
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Selects events on the server. Make one with `by_event_type()` or `by_stream_name()`."""
+
+    by: FilterBy
+    regex: str = ""
+    prefixes: tuple[str, ...] = ()
+    window: int = 32
+    """How many events the server considers before it looks up from its search."""
+    checkpoint_interval: int = 32
+    """A subscription gets a `Checkpoint` whenever this many windows have been considered."""
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.by, FilterBy):
+            raise WrongArgumentType("by", self.by, "must be a FilterBy")
+        if bool(self.regex) == bool(self.prefixes):
+            raise InvalidArgument("filter", self.regex or self.prefixes, "must have a regular expression or prefixes")
+        _check_number("window", self.window)
+        _check_number("checkpoint_interval", self.checkpoint_interval)
+
+    @classmethod
+    def by_event_type(
+        cls,
+        *,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        prefixes: Iterable[str] = (),
+        regex: str = "",
+        window: int = 32,
+        checkpoint_interval: int = 32,
+    ) -> Filter:
+        """Select by the type of the events; give one of the four.
+
+        `include`: regular expressions, of which one must match the whole type; `exclude`: of which none may;
+        `prefixes`: one of which the type must begin with; `regex`: one expression, searched for anywhere in the type,
+        passed to the server as it is. The expressions are .NET's.
+        """
+        chosen, starts = _choose(include, exclude, prefixes, regex)
+        return cls(FilterBy.EVENT_TYPE, chosen, starts, window, checkpoint_interval)
+
+    @classmethod
+    def by_stream_name(
+        cls,
+        *,
+        include: Iterable[str] = (),
+        exclude: Iterable[str] = (),
+        prefixes: Iterable[str] = (),
+        regex: str = "",
+        window: int = 32,
+        checkpoint_interval: int = 32,
+    ) -> Filter:
+        """Select by the name of the stream; the arguments are those of `by_event_type()`."""
+        chosen, starts = _choose(include, exclude, prefixes, regex)
+        return cls(FilterBy.STREAM_NAME, chosen, starts, window, checkpoint_interval)
+
+
+def make_filter(exclude: Iterable[str], include: Iterable[str], given: Filter | None) -> Filter | None:
+    """Return the filter that the arguments of a read or subscription ask for; None: everything."""
+    included = patterns("filter_include", include)
+    excluded = patterns("filter_exclude", exclude)
+    if given is None:
+        regex = including(included) if included else excluding(excluded) if excluded else ""
+        return Filter(FilterBy.EVENT_TYPE, regex) if regex else None
+    if not isinstance(given, Filter):
+        raise WrongArgumentType("filter", given, "must be a Filter")
+    if included or excluded != tuple(DEFAULT_EXCLUDE):
+        raise InvalidArgument("filter", given, "cannot be combined with filter_include or filter_exclude")
+    return given
+
+
+def patterns(argument: str, values: Iterable[str]) -> tuple[str, ...]:
+    """Check a sequence of regular expressions; a lone string counts as a sequence of one."""
+    texts = _texts(argument, values)
+    for text in texts:
+        _check_regex(argument, text)
+    return texts
+
+
+def including(alternatives: Sequence[str]) -> str:
+    """Return the expression that finds what one of the alternatives matches as a whole."""
+    return f"^(?:{_join(alternatives)})$"
+
+
+def excluding(alternatives: Sequence[str]) -> str:
+    """Return the expression that finds what none of the alternatives matches as a whole."""
+    return f"^(?!(?:{_join(alternatives)})$)"
+
+
+def _join(alternatives: Sequence[str]) -> str:
+    # flags inside an alternative would otherwise go on to apply to those after it
+    return "|".join(f"(?:{text})" if _INLINE_FLAGS.search(text) else text for text in alternatives)
+
+
+def _choose(
+    include: Iterable[str], exclude: Iterable[str], prefixes: Iterable[str], regex: str
+) -> tuple[str, tuple[str, ...]]:
+    included, excluded = patterns("include", include), patterns("exclude", exclude)
+    starts = _texts("prefixes", prefixes)
+    if not isinstance(regex, str):
+        raise WrongArgumentType("regex", regex, "must be a str")
+    if sum(map(bool, (included, excluded, starts, regex))) != 1:
+        raise InvalidArgument("filter", regex, "needs exactly one of include, exclude, prefixes and regex")
+    if included or excluded:
+        return (including(included) if included else excluding(excluded)), ()
+    if regex:
+        _check_regex("regex", regex)
+    return regex, starts
+
+
+def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(values, str):
+        values = (values,)
+    if isinstance(values, (bytes, dict)) or not isinstance(values, Iterable):
+        raise WrongArgumentType(argument, values, "must be a sequence of str")
+    texts = tuple(values)
+    for text in texts:
+        if not isinstance(text, str):
+            raise WrongArgumentType(argument, text, "must contain only str")
+        if not text:
+            raise InvalidArgument(argument, text, "must not contain an empty string")
+    return texts
+
+
+def _check_regex(argument: str, text: str) -> None:
+    """Refuse what no engine can read; what only .NET has is translated before Python is asked."""
+    plain = _INLINE_FLAGS.sub("", text)
+    for pattern, replacement in _DOTNET:
+        plain = re.sub(pattern, replacement, plain)
+    try:
+        re.compile(plain)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise InvalidArgument(argument, text, f"is not a regular expression ({error})") from error
+
+
+def _check_number(argument: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongArgumentType(argument, value, "must be an int")
+    if not 1 <= value <= _MOST:
+        raise InvalidArgument(argument, value, f"must be between 1 and {_MOST}")
