@@ -1,8 +1,6 @@
-"""gRPC statuses and the table of server-side errors, in one place and in both directions.
+"""The words of gRPC's answers: status codes, and a status with its text and trailers.
 
-Owns: which status, text and trailers stand for which condition. The server raises `RpcError`s made here;
-the client turns a status with its trailers into an exception of `esdb_lite.errors` here.
-Must not know: grpclib, asyncio, sockets.
+Owns: `StatusCode` and `RpcError`. Must not know: grpclib, asyncio, sockets, what the conditions are.
 """
 
 from __future__ import annotations
