@@ -1,6 +1,6 @@
 """Runs the contract suite against a real server, where the environment names one.
 
-    ESDB_URI=esdb://localhost:2113?tls=false python tests/against_container.py [PYTEST_ARGUMENTS...]
+ESDB_URI=esdb://localhost:2113?tls=false python tests/against_container.py [PYTEST_ARGUMENTS...]
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import pytest
 
 HOW = """\
 container: skipped, because ESDB_URI is not set. To run the contract suite against a real server:
-    docker run -d -p 2113:2113 eventstore/eventstore:24.10 --insecure --mem-db
+    docker run -d --rm -p 2113:2113 kurrentplatform/kurrentdb:25.1 --insecure --mem-db
     ESDB_URI='esdb://localhost:2113?tls=false' tox -e container"""
 
 

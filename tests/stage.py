@@ -1,6 +1,6 @@
 """Lays out the tests in a folder that has no source of the package, so that only an installed one can be found.
 
-    python tests/stage.py REPOSITORY FOLDER
+python tests/stage.py REPOSITORY FOLDER
 """
 
 from __future__ import annotations

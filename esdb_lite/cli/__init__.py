@@ -1,0 +1,118 @@
+"""The command line: what it understands and which function does it.
+
+Owns: arguments, help, exit statuses. Must not know: how anything is done; each command imports what it needs
+when it is called.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from esdb_lite._version import __version__
+
+OK = 0
+FOUND_FAULTS = 1
+REFUSED = 2
+
+_ABOUT = "A server for EventStoreDB and KurrentDB clients, on SQLite, and what belongs to its files."
+_STATUSES = """\
+exit statuses:
+  0  done; serve: stopped by SIGINT or SIGTERM
+  1  the command ran and something is wrong (verify: the file has faults)
+  2  it could not run: wrong arguments, port in use, file unreadable, not a database of ours, or newer than this version
+"""
+_SERVE_EXAMPLES = """\
+examples:
+  esdb-lite serve                                  in memory, on 127.0.0.1:2113
+  esdb-lite serve --db events.db                   kept in a file
+  esdb-lite serve --host 0.0.0.0 --port 0          reachable from outside, on a free port
+"""
+
+
+class CommandFailed(Exception):
+    """A command ends with one line on stderr and an exit status."""
+
+    def __init__(self, message: str, status: int = REFUSED) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line; wrong arguments exit at once with 2, as argparse does."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _command(options.command)(options)
+    except CommandFailed as failure:
+        print(f"esdb-lite: {failure}", file=sys.stderr)
+        return failure.status
+    except KeyboardInterrupt:
+        return 130
+
+
+def _command(name: str) -> Callable[[argparse.Namespace], int]:
+    """The function behind a command, imported now."""
+    if name == "serve":
+        from esdb_lite.cli.serve import serve
+
+        return serve
+    if name == "demo":
+        from esdb_lite.demo import demo
+
+        return demo
+    from esdb_lite.cli import files
+
+    return {"backup": files.backup, "scavenge": files.scavenge, "verify": files.verify}[name]
+
+
+def _parser() -> argparse.ArgumentParser:
+    raw = argparse.RawDescriptionHelpFormatter
+    parser = argparse.ArgumentParser(prog="esdb-lite", description=_ABOUT, epilog=_STATUSES, formatter_class=raw)
+    parser.add_argument("--version", action="version", version=f"esdb-lite {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_serve(commands.add_parser("serve", help="run a server", epilog=_SERVE_EXAMPLES, formatter_class=raw))
+    commands.add_parser("demo", help="see it work: writers, readers, a subscription, a restart (a few seconds)")
+    _add_file(commands, "backup", "copy a database, also while a server uses it").add_argument(
+        "target", metavar="TO", help="the copy; must not exist yet"
+    )
+    _add_file(commands, "scavenge", "give back the space of deleted and expired events")
+    _add_file(commands, "verify", "check a database; exit with 1 and say what is wrong if it has faults")
+    return parser
+
+
+def _add_serve(parser: argparse.ArgumentParser) -> None:
+    parser.description = (
+        "Run a server until SIGINT or SIGTERM. Prints one line on stdout when it is ready: the connection string. "
+        "The log goes to stderr."
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=2113, help="port; 0 picks a free one (default: %(default)s)")
+    parser.add_argument("--db", metavar="PATH", help="database file, made if missing (default: in memory)")
+    parser.add_argument(
+        "--durability",
+        choices=("full", "relaxed"),
+        default="full",
+        help="full: an acknowledged append survives a power cut; relaxed: it survives the end of the process, "
+        "but a power cut may take the last of them (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--log-level",
+        choices=("debug", "info", "warning", "error"),
+        default="warning",
+        help="what goes to stderr (default: %(default)s)",
+    )
+
+
+def _add_file(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
+) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
+    parser.add_argument("path", metavar="PATH", help="the database file")
+    return parser
+
+
+def _port(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"not a port between 0 and 65535: {text!r}")
+    return int(text)

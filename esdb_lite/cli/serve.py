@@ -1,0 +1,57 @@
+"""`serve`: a server in this process until a signal ends it.
+
+Owns: signals, the line on stdout, the log. Must not know: what the server does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+
+from esdb_lite.cli import OK, CommandFailed
+from esdb_lite.server import EmbeddedServer
+from esdb_lite.server.errors import ServerStartError
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+def serve(options: argparse.Namespace) -> int:
+    """Serve until SIGINT or SIGTERM, then stop cleanly; a second signal ends the process at once."""
+    logging.basicConfig(
+        stream=sys.stderr,
+        level=options.log_level.upper(),
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
+    )
+    server = EmbeddedServer(options.db, host=options.host, port=options.port, durability=options.durability)
+    try:
+        asyncio.run(_run(server))
+    except ServerStartError as error:
+        raise CommandFailed(str(error)) from error
+    return OK
+
+
+async def _run(server: EmbeddedServer) -> None:
+    stop = asyncio.Event()
+    _stop_on_signals(stop)
+    async with server:
+        print(server.uri, flush=True)
+        await stop.wait()
+
+
+def _stop_on_signals(stop: asyncio.Event) -> None:
+    """The first signal sets `stop` and gives both signals their usual meaning back."""
+    loop = asyncio.get_running_loop()
+
+    def first_signal(*_: object) -> None:
+        loop.call_soon_threadsafe(stop.set)
+        for number in _SIGNALS:
+            signal.signal(number, signal.SIG_DFL)
+
+    for number in _SIGNALS:
+        try:
+            loop.add_signal_handler(number, first_signal)
+        except NotImplementedError:  # Windows: its loops have no signal handlers
+            signal.signal(number, first_signal)

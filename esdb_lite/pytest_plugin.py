@@ -1,0 +1,108 @@
+"""Fixtures for tests of code that uses EventStoreDB or KurrentDB; pytest finds them by itself.
+
+    esdb_server           a server with a fresh database in memory, for this test alone
+    esdb_shared_server    one server for the whole session, where tests keep apart by using streams of their own
+    esdb_client           an EsdbClient connected to esdb_server
+    async_esdb_client     an AsyncEsdbClient connected to esdb_server, for tests run by pytest-asyncio or anyio
+
+To have the clients use another server, define a fixture `esdb_server` in your conftest.py.
+
+Owns: the life of servers and clients in tests. Must not know: more than what everybody can import from `esdb_lite`.
+Imports nothing of the package before a fixture is used: sessions that do not use it must not pay for it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient
+
+_PYTEST_ASYNCIO = ("asyncio", "pytest_asyncio", "pytest_asyncio.plugin")
+_ANYIO = ("anyio", "anyio.pytest_plugin")
+_NO_RUNNER = "async_esdb_client needs pytest-asyncio (or, for tests marked with it, anyio)"
+
+
+@pytest.fixture
+def esdb_server() -> Iterator[EmbeddedServer]:
+    """A server with a fresh database in memory; `.uri` and `.address` say where it is."""
+    from esdb_lite import EmbeddedServer
+
+    with EmbeddedServer() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def esdb_shared_server() -> Iterator[EmbeddedServer]:
+    """One server in memory for all tests of the session that ask for it."""
+    from esdb_lite import EmbeddedServer
+
+    with EmbeddedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def esdb_client(esdb_server: EmbeddedServer) -> Iterator[EsdbClient]:
+    """A client of `esdb_server`, closed after the test."""
+    from esdb_lite import EsdbClient
+
+    with EsdbClient(esdb_server.uri) as client:
+        yield client
+
+
+@pytest.fixture
+def async_esdb_client(request: pytest.FixtureRequest) -> AsyncEsdbClient:
+    """A client of `esdb_server` on the loop of the test, closed after the test."""
+    if "anyio_backend" in request.fixturenames:
+        name = "_esdb_client_for_anyio"
+    elif _has(request.config, *_PYTEST_ASYNCIO):
+        name = "_esdb_client_for_asyncio"
+    else:
+        raise pytest.UsageError(_NO_RUNNER)
+    client: AsyncEsdbClient = request.getfixturevalue(name)
+    return client
+
+
+async def _connected(esdb_server: EmbeddedServer) -> AsyncIterator[AsyncEsdbClient]:
+    from esdb_lite import AsyncEsdbClient
+
+    async with AsyncEsdbClient(esdb_server.uri) as client:
+        yield client
+
+
+class _AnyioFixtures:
+    """An asynchronous fixture as anyio takes it: undecorated."""
+
+    @pytest.fixture(name="_esdb_client_for_anyio")
+    async def for_anyio(self, esdb_server: EmbeddedServer, anyio_backend: object) -> AsyncIterator[AsyncEsdbClient]:
+        async for client in _connected(esdb_server):
+            yield client
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Declare the asynchronous fixtures in the way of the plugins that are there."""
+    if _has(config, *_ANYIO):
+        config.pluginmanager.register(_AnyioFixtures(), "esdb_lite_anyio")
+    if _has(config, *_PYTEST_ASYNCIO):
+        config.pluginmanager.register(_asyncio_fixtures(), "esdb_lite_asyncio")
+
+
+def _has(config: pytest.Config, *names: str) -> bool:
+    """Whether one of these plugins is active; names differ between entry points and `-p MODULE`."""
+    return any(config.pluginmanager.hasplugin(name) for name in names)
+
+
+def _asyncio_fixtures() -> object:
+    """pytest-asyncio in strict mode takes only what its own decorator has marked."""
+    import pytest_asyncio
+
+    class AsyncioFixtures:
+        @pytest_asyncio.fixture(name="_esdb_client_for_asyncio")
+        async def for_asyncio(self, esdb_server: EmbeddedServer) -> AsyncIterator[AsyncEsdbClient]:
+            async for client in _connected(esdb_server):
+                yield client
+
+    return AsyncioFixtures()

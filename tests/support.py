@@ -1,0 +1,92 @@
+"""What tests of more than one folder use: the command line as a process of its own."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+PATIENCE = 30.0
+"""Seconds after which a process that should have answered or ended counts as hanging."""
+
+_SOURCE_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Finished:
+    """How a command ended."""
+
+    status: int
+    out: str
+    err: str
+
+
+def command(*arguments: str | Path) -> list[str]:
+    """The command line of esdb-lite with this interpreter."""
+    return [sys.executable, "-m", "esdb_lite", *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    """The environment for a process that has to find the same package as this one, wherever it runs."""
+    folders = (str(_SOURCE_ROOT), str(_SOURCE_ROOT / "generated"), os.environ.get("PYTHONPATH", ""))
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, folders)), "PYTHONWARNINGS": "error"}
+
+
+def run_command(*arguments: str | Path, folder: Path | None = None) -> Finished:
+    """Run esdb-lite to its end."""
+    done = subprocess.run(
+        command(*arguments),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        env=environment(),
+        cwd=folder,
+        check=False,
+    )
+    return Finished(done.returncode, done.stdout, done.stderr)
+
+
+class ServeProcess:
+    """A running `esdb-lite serve`, ready to answer."""
+
+    def __init__(self, process: subprocess.Popen[str], first_line: str) -> None:
+        self.process = process
+        self.uri = first_line.strip()
+        """The line it printed: the connection string."""
+
+    @property
+    def address(self) -> str:
+        """HOST:PORT."""
+        return self.uri.partition("://")[2].partition("?")[0]
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> Finished:
+        """Send a signal and wait for the end."""
+        self.process.send_signal(number)
+        out, err = self.process.communicate(timeout=PATIENCE)
+        return Finished(self.process.returncode, out, err)
+
+    def kill(self) -> None:
+        """End it if it still runs; its pipes are closed."""
+        self.process.kill()
+        self.process.communicate(timeout=PATIENCE)
+
+
+def start_serve(*arguments: str | Path, folder: Path) -> ServeProcess:
+    """Start `serve --port 0` and wait for its line; what it says on stderr instead is raised."""
+    process = subprocess.Popen(
+        command("serve", "--port", "0", *arguments),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment(),
+        cwd=folder,
+    )
+    assert process.stdout is not None
+    line = process.stdout.readline()
+    if not line:
+        _, err = process.communicate(timeout=PATIENCE)
+        raise AssertionError(f"serve did not start: {err}")
+    return ServeProcess(process, line)
