@@ -1,0 +1,56 @@
+"""The checks of conftest.py find what they are there for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.filterwarnings("default")  # the inner runs warn, as they should
+
+LEAKS = {
+    "thread": "def test_it():\n    threading.Thread(target=threading.Event().wait, args=(3,), daemon=True).start()\n",
+    "socket": "kept = []\ndef test_it():\n    kept.append(socket.socket())\n",
+    "task": "kept = []\nasync def test_it():\n    kept.append(asyncio.create_task(asyncio.sleep(60)))\n",
+    "exception": "async def test_it():\n    asyncio.get_running_loop().call_soon(lambda: 1 / 0)\n    await asyncio.sleep(0)\n",
+    "database": "kept = []\ndef test_it(tmp_path):\n    kept.append(open(tmp_path / 'kept.db', 'w'))\n",
+}
+"""What is left -> a test that leaves it."""
+
+IMPORTS = "import asyncio, socket, threading\n"
+
+
+@pytest.fixture
+def guarded(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A folder for a run with the same guards, which get no time for threads to end."""
+    here = Path(__file__).resolve().parent
+    guards = (here / "conftest.py").read_text().replace("GRACE = 5.0", "GRACE = 0.0")
+    pytester.makeconftest(guards)
+    pytester.makepyfile(**{"tests/__init__": "", "tests/support": (here / "support.py").read_text()})
+    pytester.makeini(
+        "[pytest]\nasyncio_mode = auto\nasyncio_default_fixture_loop_scope = function\nfilterwarnings = error\n"
+    )
+    return pytester
+
+
+@pytest.mark.parametrize("leak", LEAKS)
+def test_what_is_left_behind_fails_the_test(guarded: pytest.Pytester, leak: str) -> None:
+    guarded.makepyfile(IMPORTS + LEAKS[leak])
+    guarded.runpytest_subprocess("--import-mode=importlib").assert_outcomes(passed=1, errors=1)
+
+
+def test_a_test_that_cleans_up_passes(guarded: pytest.Pytester) -> None:
+    guarded.makepyfile(
+        IMPORTS
+        + """
+async def test_it():
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
+    server.close()
+    await server.wait_closed()
+"""
+    )
+    guarded.runpytest_subprocess("--import-mode=importlib").assert_outcomes(passed=1)
