@@ -1,0 +1,285 @@
+"""The client's side of the table of errors: which exception stands for a status with its trailers.
+
+Owns: the decision, by the trailer `exception` first, then by status, by text last; the same for the errors inside
+BatchAppend responses and for what HTTP/2 says by itself. Must not know: how an answer arrives.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+from urllib.parse import unquote
+from uuid import UUID
+
+from esdb_lite._wire.primitives import fields, first_field
+from esdb_lite.errors import (
+    AccessDenied,
+    AppendTooLarge,
+    CallCancelled,
+    ConsumerTooSlow,
+    DeadlineExceeded,
+    EventTooLarge,
+    ExpectedPositionError,
+    GrpcError,
+    HandlerFailed,
+    InvalidRequest,
+    NotLeader,
+    NotSupported,
+    OperationTimedOut,
+    ProtocolError,
+    ResourceExhausted,
+    ScavengeNotFound,
+    ServerAnswer,
+    ServerNotReady,
+    ServiceUnavailable,
+    StatusCode,
+    StreamDeleted,
+    StreamNotFound,
+    SubscriptionDropped,
+    SubscriptionExists,
+    SubscriptionFailed,
+    SubscriptionNotFound,
+    TooManySubscribers,
+    Unauthenticated,
+    UserConflict,
+    UserNotFound,
+)
+
+_Attributes = dict[str, object]
+_Choice = tuple[type[GrpcError], _Attributes]
+
+
+class BatchStatus(NamedTuple):
+    """The error inside a BatchAppend response: google.rpc.Status, its details not yet decoded."""
+
+    code: int
+    message: str
+    type_url: str = ""
+    details: bytes = b""
+
+
+def error_for(code: int, details: str, trailers: Iterable[tuple[str, str]] = ()) -> GrpcError:
+    """Return the exception that stands for a status with its trailers."""
+    status = _known(code)
+    values = {name: readable(value) for name, value in trailers}
+    choose = _BY_TRAILER.get(values.get("exception", ""))
+    cls, attributes = choose(values) if choose else (_by_status(status, details), {})
+    return _build(cls, details, status, values.items(), attributes)
+
+
+def error_for_batch(status: BatchStatus, stream_name: str, expected: int) -> GrpcError:
+    """Return the exception that stands for the error inside a BatchAppend response."""
+    name = status.type_url.rpartition(".")[2]
+    if name == "WrongExpectedVersion":
+        return wrong_expected_position(stream_name, expected, _current_revision(status.details))
+    cls, attributes = _batch_choice(name, status, stream_name)
+    return _build(cls, status.message, _known(status.code), (), attributes)
+
+
+def wrong_expected_position(stream_name: str, expected: int, current: int | None) -> ExpectedPositionError:
+    """Return the exception for a stream that is not where it was expected; `expected` as on the wire."""
+    at = "does not exist" if current is None else f"is at position {current}"
+    error = ExpectedPositionError(f"stream {stream_name!r} {at}, expected was {_EXPECTED.get(expected, expected)}")
+    error.stream_name, error.current = stream_name, current
+    error.expected = None if expected == -1 else expected
+    return error
+
+
+def http_error(status: str) -> GrpcError:
+    """Return the exception for an answer that is HTTP's alone (a proxy, or a server in trouble)."""
+    code = _HTTP.get(status, StatusCode.UNKNOWN)
+    return _build(_by_status(code, ""), f"the server answered with HTTP status {status}", code, (), {})
+
+
+def reset_error(http2_code: int) -> GrpcError:
+    """Return the exception for a call that the server has reset, by the table of gRPC over HTTP/2."""
+    code = _RESET.get(http2_code, StatusCode.INTERNAL)
+    cls = {StatusCode.INTERNAL: ProtocolError, StatusCode.UNAVAILABLE: ServiceUnavailable}.get(code)
+    return _build(
+        cls or _by_status(code, ""), f"the server has reset the call (HTTP/2 error {http2_code})", code, (), {}
+    )
+
+
+def readable(value: str) -> str:
+    """Decode a trailer in which a server had to escape what is not ASCII; leave others alone, also with a % in them."""
+    if "%" not in value:
+        return value
+    decoded = unquote(value, errors="replace")
+    return value if decoded.isascii() else decoded
+
+
+def _build(
+    cls: type[GrpcError],
+    details: str,
+    code: StatusCode,
+    trailers: Iterable[tuple[str, str]],
+    attributes: Mapping[str, object],
+) -> GrpcError:
+    error = cls(details, code=code, details=details, trailers=trailers)
+    for name, value in attributes.items():
+        setattr(error, name, value)
+    return error
+
+
+def _known(code: int) -> StatusCode:
+    return StatusCode(code) if 0 <= code <= 16 else StatusCode.UNKNOWN
+
+
+def _number(text: str | None) -> int:
+    return int(text) if text and text.lstrip("-").isdigit() else 0
+
+
+def _plain(cls: type[GrpcError], **names: str) -> Callable[[Mapping[str, str]], _Choice]:
+    """Attributes of `cls`, each with the name of its trailer."""
+    return lambda values: (cls, {attribute: values.get(name, "") for attribute, name in names.items()})
+
+
+def _group(cls: type[GrpcError]) -> Callable[[Mapping[str, str]], _Choice]:
+    return _plain(cls, stream_name="stream-name", group_name="group-name")
+
+
+def _wrong_version(values: Mapping[str, str]) -> _Choice:
+    expected, current = _number(values.get("expected-version")), _number(values.get("actual-version"))
+    return ExpectedPositionError, {
+        "stream_name": values.get("stream-name", ""),
+        "expected": None if expected == -1 else expected,
+        "current": None if current == -1 else current,
+    }
+
+
+def _too_large(values: Mapping[str, str]) -> _Choice:
+    return AppendTooLarge, {"limit": _number(values.get("maximum-append-size"))}
+
+
+def _event_too_large(values: Mapping[str, str]) -> _Choice:
+    return EventTooLarge, {
+        "limit": _number(values.get("maximum-append-event-size")),
+        "size": _number(values.get("proposed-append-event-size")),
+        "event_id": _event_id(values.get("event-id", "")),
+    }
+
+
+def _event_id(text: str) -> str:
+    """Read the id out of protobuf's JSON for it."""
+    try:
+        form = json.loads(text)
+        if "string" in form:
+            return str(form["string"])
+        halves = (int(form["structured"][f"{half}SignificantBits"]) % 2**64 for half in ("most", "least"))
+        most, least = halves
+        return str(UUID(int=most << 64 | least))
+    except (ValueError, KeyError, TypeError):
+        return text
+
+
+def _not_leader(values: Mapping[str, str]) -> _Choice:
+    return NotLeader, {
+        "host": values.get("leader-endpoint-host", ""),
+        "port": _number(values.get("leader-endpoint-port")),
+    }
+
+
+def _failed_group(values: Mapping[str, str]) -> _Choice:
+    cls, attributes = _group(SubscriptionFailed)(values)
+    return cls, {**attributes, "reason": values.get("reason", "")}
+
+
+_BY_TRAILER: Mapping[str, Callable[[Mapping[str, str]], _Choice]] = {
+    "access-denied": _plain(AccessDenied),
+    "not-leader": _not_leader,
+    "stream-deleted": _plain(StreamDeleted, stream_name="stream-name"),
+    "stream-not-found": _plain(StreamNotFound, stream_name="stream-name"),
+    "wrong-expected-version": _wrong_version,
+    "maximum-append-size-exceeded": _too_large,
+    "maximum-append-event-size-exceeded": _event_too_large,
+    "missing-required-metadata-property": _plain(InvalidRequest),
+    "invalid-transaction": _plain(InvalidRequest),
+    "persistent-subscription-failed": _failed_group,
+    "persistent-subscription-does-not-exist": _group(SubscriptionNotFound),
+    "persistent-subscription-exists": _group(SubscriptionExists),
+    "persistent-subscription-dropped": _group(SubscriptionDropped),
+    "maximum-subscribers-reached": _group(TooManySubscribers),
+    "user-not-found": _plain(UserNotFound, login="login-name"),
+    "user-conflict": _plain(UserConflict, login="login-name"),
+    "scavenge-not-found": _plain(ScavengeNotFound),
+}
+
+_BY_STATUS: Mapping[StatusCode, type[GrpcError]] = {
+    StatusCode.CANCELLED: CallCancelled,
+    StatusCode.INVALID_ARGUMENT: InvalidRequest,
+    StatusCode.OUT_OF_RANGE: InvalidRequest,
+    StatusCode.DEADLINE_EXCEEDED: DeadlineExceeded,
+    StatusCode.PERMISSION_DENIED: AccessDenied,
+    StatusCode.UNAUTHENTICATED: Unauthenticated,
+    StatusCode.RESOURCE_EXHAUSTED: ResourceExhausted,
+    StatusCode.UNIMPLEMENTED: NotSupported,
+    StatusCode.UNAVAILABLE: ServiceUnavailable,
+}
+
+_BY_TEXT: tuple[tuple[StatusCode, str, type[GrpcError]], ...] = (
+    (StatusCode.UNAVAILABLE, "Server Is", ServerNotReady),
+    (StatusCode.ABORTED, "Consumer too slow", ConsumerTooSlow),
+    (StatusCode.ABORTED, "Operation timed out", OperationTimedOut),
+    (StatusCode.UNKNOWN, "No leader info available", NotLeader),
+    (StatusCode.UNKNOWN, "Exception was thrown by handler", HandlerFailed),
+)
+
+_HTTP = {
+    "400": StatusCode.INTERNAL,
+    "401": StatusCode.UNAUTHENTICATED,
+    "403": StatusCode.PERMISSION_DENIED,
+    "404": StatusCode.UNIMPLEMENTED,
+    "429": StatusCode.UNAVAILABLE,
+    "502": StatusCode.UNAVAILABLE,
+    "503": StatusCode.UNAVAILABLE,
+    "504": StatusCode.UNAVAILABLE,
+}
+
+_RESET = {
+    7: StatusCode.UNAVAILABLE,
+    8: StatusCode.CANCELLED,
+    11: StatusCode.RESOURCE_EXHAUSTED,
+    12: StatusCode.PERMISSION_DENIED,
+}
+
+_EXPECTED = {-1: "no stream", -2: "any", -4: "that the stream exists"}
+
+
+def _by_status(code: StatusCode, details: str) -> type[GrpcError]:
+    for status, text, cls in _BY_TEXT:
+        if code is status and text in details:
+            return cls
+    return _BY_STATUS.get(code, ServerAnswer)
+
+
+def _batch_choice(name: str, status: BatchStatus, stream_name: str) -> _Choice:
+    if name == "StreamDeleted":
+        return StreamDeleted, {"stream_name": stream_name}
+    if name == "Timeout":
+        return OperationTimedOut, {}
+    if name == "MaximumAppendSizeExceeded":
+        return AppendTooLarge, {"limit": _field(status.details, 1)}
+    if name == "MaximumAppendEventSizeExceeded":
+        event_id = first_field(status.details, 0x0A).decode(errors="replace")
+        return EventTooLarge, {
+            "event_id": event_id,
+            "size": _field(status.details, 2),
+            "limit": _field(status.details, 3),
+        }
+    if status.code == StatusCode.OK and status.message.startswith("Server Is"):
+        return ServerNotReady, {}
+    return _by_status(_known(status.code), status.message), {}
+
+
+def _current_revision(details: bytes) -> int | None:
+    """Read WrongExpectedVersion: its field 1 is the current revision, absent when there is no stream."""
+    found = None
+    for tag, value, _ in fields(details):
+        if tag == 0x08:
+            found = value
+    return found
+
+
+def _field(details: bytes, number: int) -> int:
+    return next((value for tag, value, _ in fields(details) if tag == number << 3), 0)
