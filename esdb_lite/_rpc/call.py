@@ -1,0 +1,293 @@
+"""One gRPC call on an HTTP/2 stream, from its opening to its end.
+
+Owns: headers, deadline, flow control while sending, the status at the end, and leaving nothing behind however the
+call ends. Must not know: what the messages mean, framing, which of the four shapes the call has (`streams`).
+
+Nothing here ever cancels a task to wake it: whatever ends a call sets events, and those who wait look why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from types import TracebackType
+from urllib.parse import unquote
+
+from grpclib.protocol import Stream
+from h2.errors import ErrorCodes
+from h2.exceptions import H2Error
+
+from esdb_lite._rpc.deadline import Deadline, grpc_timeout
+from esdb_lite._rpc.link import Headers, Link
+from esdb_lite._rpc.node import Node
+from esdb_lite._rpc.transport import receive_data, send_data
+from esdb_lite._status.exceptions import error_for, http_error, reset_error
+from esdb_lite._version import __version__
+from esdb_lite.errors import CallCancelled, DeadlineExceeded, GrpcError, ProtocolError, ResourceExhausted
+
+USER_AGENT = f"esdb-lite/{__version__} grpc-python-grpclib"
+
+_NOT_METADATA = frozenset(("content-type", "te", "user-agent", "date", "server", "content-length"))
+_CLOSE_TO_DEADLINE = 0.1
+
+
+class Call:
+    """A call. To be used in one task at a time for sending and one for receiving; closed by leaving `async with`."""
+
+    def __init__(
+        self,
+        node: Node,
+        method: str,
+        *,
+        deadline: Deadline,
+        metadata: Iterable[tuple[str, str]] = (),
+        long: bool = False,
+    ) -> None:
+        self._node = node
+        self._method = method
+        self._deadline = deadline
+        self._metadata = tuple(metadata)
+        self._long = long
+        self._link: Link | None = None
+        self._stream: Stream | None = None
+        self._forget: Callable[[], None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._failure: GrpcError | None = None
+        self._ended = False
+        self._answered = False
+        self._closed = False
+
+    async def __aenter__(self) -> Call:
+        try:
+            await self.open()
+        except BaseException:
+            self.close()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    async def open(self) -> None:
+        """Find a connection and open the call there. What is sent first goes with the headers."""
+        if self._deadline.passed:
+            raise self._too_late("before it was sent")
+        while self._stream is None:
+            link = await self._node.acquire(long=self._long, deadline=self._deadline)
+            try:
+                self._open_on(link)
+            except LookupError:
+                self._node.release(link, long=self._long)
+                if not link.retired:
+                    raise ResourceExhausted(f"{self._node.authority} takes no more calls at a time") from None
+            except BaseException:
+                self._node.release(link, long=self._long)
+                raise
+        remaining = self._deadline.remaining()
+        if remaining is not None:
+            self._timer = asyncio.get_running_loop().call_later(remaining, self._expire)
+
+    def flush(self) -> None:
+        """Send the headers, where nothing else is sent for now."""
+        if self._link is not None:
+            self._link.flush()
+
+    async def send(self, data: bytes, *, end: bool = False) -> None:
+        """Send bytes; returns when the flow-control window has taken them, or when the server has ended the call.
+
+        Raises what `receive()` would where the call has failed. What the server says without reading to the end
+        is an answer: `receive()` has it.
+        """
+        stream, link = self._opened()
+        at, size = 0, len(data)
+        while True:
+            if not await self._may_send(link, stream):
+                return
+            room = stream._h2_connection.local_flow_control_window(stream.id or 0)
+            if room <= 0 and size:
+                link.flush()
+                stream.window_updated.clear()
+                await self._until(stream.window_updated)
+                continue
+            stop = min(size, at + room)
+            await send_data(stream, data[at:stop] if at or stop < size else data, end=end and stop == size)
+            at = stop
+            if at == size:
+                return
+
+    async def receive(self) -> bytes:
+        """Return all data that has arrived, waiting for some; b"" when the server has ended the call with OK.
+
+        Raises the exception that stands for any other end.
+        """
+        stream, link = self._opened()
+        if not self._answered:
+            link.flush()
+            await self._headers(stream)
+        if isinstance(self._failure, DeadlineExceeded):
+            raise self._failure
+        data = await receive_data(stream)
+        if not data:
+            self._finish(stream)
+        return data
+
+    def close(self) -> None:
+        """End the call here and now: reset the stream unless it has ended, and give its place back. May be repeated."""
+        if self._closed:
+            return
+        self._closed = True
+        if self._timer is not None:
+            self._timer.cancel()
+        stream, link = self._stream, self._link
+        if stream is None or link is None:
+            return
+        self._ended = True
+        try:
+            if not link.lost and stream.closable:
+                stream.reset_nowait(ErrorCodes.CANCEL)
+        except H2Error:
+            pass  # the server was faster
+        finally:
+            self._release(link)
+
+    # --- told by the connection ---
+
+    def ended(self) -> None:
+        """The server has ended the stream."""
+        self._ended = True
+        self._wake()
+
+    def reset(self, code: int) -> None:
+        """The server has reset the stream."""
+        self._fail(reset_error(code))
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone."""
+        self._fail(self._node.unavailable(reason))
+
+    def _expire(self) -> None:
+        self._fail(self._too_late("while waiting for the answer"))
+
+    # --- inside ---
+
+    def _open_on(self, link: Link) -> None:
+        self._stream, self._forget = link.open(self, self._headers_to_send())
+        self._link = link
+
+    def _headers_to_send(self) -> Headers:
+        headers = [
+            (":method", "POST"),
+            (":scheme", "https" if self._node.secure else "http"),
+            (":path", self._method),
+            (":authority", self._node.authority),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            ("user-agent", USER_AGENT),
+        ]
+        remaining = self._deadline.remaining()
+        if remaining is not None:
+            headers.append(("grpc-timeout", grpc_timeout(remaining)))
+        headers.extend(self._metadata)
+        return headers
+
+    def _opened(self) -> tuple[Stream, Link]:
+        if self._stream is None or self._link is None or self._closed:
+            raise RuntimeError("the call is not open")
+        return self._stream, self._link
+
+    def _release(self, link: Link) -> None:
+        if self._forget is not None:
+            self._forget()
+            self._forget = None
+        if not link.lost:
+            link.flush()
+        self._node.release(link, long=self._long)
+
+    def _fail(self, error: GrpcError) -> None:
+        if self._failure is None and not self._ended:
+            self._failure = error
+            self._wake()
+
+    def _wake(self) -> None:
+        """Let everybody go on who waits for this stream."""
+        stream = self._stream
+        if stream is not None:
+            stream.headers_received.set()
+            stream.window_updated.set()
+            if self._failure is not None:
+                stream.__ended__()
+
+    async def _may_send(self, link: Link, stream: Stream) -> bool:
+        """Wait until the socket takes data; False when the call has ended."""
+        while True:
+            if self._ended:
+                return False
+            if self._failure is not None:
+                self._finish(stream)
+                return False
+            if link.writable.is_set():
+                return True
+            await self._until(link.writable)
+
+    async def _until(self, event: asyncio.Event) -> None:
+        """Wait for an event, or for the end of the call (which sets `window_updated`)."""
+        stream, _ = self._opened()
+        if event is stream.window_updated:
+            await event.wait()
+            return
+        waits = [asyncio.ensure_future(each.wait()) for each in (event, stream.window_updated)]
+        stream.window_updated.clear()
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def _headers(self, stream: Stream) -> None:
+        await stream.headers_received.wait()
+        if stream.headers is None:
+            return
+        self._answered = True
+        headers = dict(stream.headers)
+        if "grpc-status" in headers:
+            return
+        if headers.get(":status") != "200":
+            self._failure = http_error(headers.get(":status", ""))
+            raise self._failure
+        if not headers.get("content-type", "").startswith("application/grpc"):
+            self._failure = ProtocolError(f"the answer is not gRPC but {headers.get('content-type')!r}")
+            raise self._failure
+
+    def _finish(self, stream: Stream) -> None:
+        """Return when the call has ended with OK, else raise what it has ended with."""
+        status = _status_in(stream.trailers) or _status_in(stream.headers)
+        if status is None:
+            raise self._failure or ProtocolError("the call has ended without a status")
+        if status["grpc-status"] != "0":
+            self._failure = self._error(status)
+            raise self._failure
+
+    def _error(self, status: dict[str, str]) -> GrpcError:
+        code = status["grpc-status"]
+        trailers = [
+            (name, value)
+            for name, value in status.items()
+            if not name.startswith((":", "grpc-")) and name not in _NOT_METADATA
+        ]
+        error = error_for(int(code) if code.isdigit() else 2, unquote(status.get("grpc-message", "")), trailers)
+        if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
+            return self._too_late("on the server")
+        return error
+
+    def _too_late(self, where: str) -> DeadlineExceeded:
+        method = self._method.rpartition("/")[2]
+        return DeadlineExceeded(f"{method} did not end within {self._deadline.timeout:g} seconds ({where})")
+
+
+def _status_in(headers: Headers | None) -> dict[str, str] | None:
+    if headers is None:
+        return None
+    found = dict(headers)
+    return found if "grpc-status" in found else None

@@ -1,0 +1,155 @@
+"""One HTTP/2 connection, and which calls it can take.
+
+Owns: the accounting of streams against the limit that the server sets, and noticing that the connection is gone.
+Must not know: gRPC messages, retries, other connections (`node`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol, cast
+
+from grpclib.protocol import H2Protocol, Stream
+from grpclib.utils import Wrapper
+from h2.events import ConnectionTerminated, StreamEnded, StreamReset
+from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
+
+ASSUMED_STREAM_LIMIT = 100
+"""What is opened at most while the server has not said how many streams it takes, or says that it does not care."""
+
+Headers = list[tuple[str, str]]
+
+
+class Watcher(Protocol):
+    """What a call wants to be told about its stream."""
+
+    def ended(self) -> None:
+        """The server has ended the stream; headers, data and trailers are all there."""
+
+    def reset(self, code: int) -> None:
+        """The server has reset the stream, with this HTTP/2 error code."""
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone."""
+
+
+class _Watch(Wrapper):
+    """Takes the place of grpclib's wrapper, which would cancel the task that happens to be waiting."""
+
+    def __init__(self, watcher: Watcher) -> None:
+        super().__init__()
+        self.watcher = watcher
+
+    def cancel(self, error: Exception) -> None:
+        self.watcher.lost(str(error))
+
+
+class Link:
+    """A connection that has been made. It is used until it is lost or retired, and never comes back."""
+
+    def __init__(self, protocol: H2Protocol) -> None:
+        self._protocol = protocol
+        self._lost = False
+        self.retired = False
+        """No new calls; those that are open go on."""
+        self.short_calls = 0
+        self.long_calls = 0
+        self.on_lost: Callable[[], None] | None = None
+        self._hook()
+
+    @property
+    def usable(self) -> bool:
+        """True while new calls may be opened."""
+        return not (self.retired or self.lost)
+
+    @property
+    def lost(self) -> bool:
+        """True when the connection is gone."""
+        return self._lost or cast(Any, self._protocol.handler).connection_lost or self._protocol.connection.is_closing()
+
+    @property
+    def writable(self) -> asyncio.Event:
+        """Set while the socket takes data."""
+        return self._protocol.connection.write_ready
+
+    @property
+    def calls(self) -> int:
+        """How many calls are open or about to be."""
+        return self.short_calls + self.long_calls
+
+    @property
+    def stream_limit(self) -> int:
+        """How many calls may be open at a time."""
+        said = self._protocol.connection._connection.remote_settings.max_concurrent_streams
+        return int(said) if said < 2**31 else ASSUMED_STREAM_LIMIT
+
+    def open(self, watcher: Watcher, headers: Headers) -> tuple[Stream, Callable[[], None]]:
+        """Open a stream; its headers are sent with what is sent next. Returns it with a function that forgets it.
+
+        Raises LookupError where the connection cannot take one more.
+        """
+        connection = self._protocol.connection
+        stream = connection.create_stream(wrapper=_Watch(watcher))
+        h2 = connection._connection
+        try:
+            stream_id = h2.get_next_available_stream_id()
+            h2.send_headers(stream_id, headers)
+        except TooManyStreamsError as error:
+            raise LookupError("the server takes no more streams") from error
+        except NoAvailableStreamIDError as error:
+            self.retired = True
+            raise LookupError("the connection has used up its streams") from error
+        stream.init_stream(stream_id, connection)
+        forget = self._protocol.processor.register(stream)
+        connection.headers_send_process()
+        return stream, forget
+
+    def flush(self) -> None:
+        """Send what has been prepared."""
+        if not self.lost:
+            self._protocol.connection.flush()
+
+    def close(self) -> None:
+        """Close the connection; open calls are told that it is lost."""
+        if not self.lost:
+            self._protocol.processor.close("the client was closed")
+        self._lost = True
+
+    def _hook(self) -> None:
+        processor = self._protocol.processor
+        handlers = cast("dict[type, Callable[[Any], None]]", processor.processors)
+        stream_ended, terminated = handlers[StreamEnded], handlers[ConnectionTerminated]
+
+        def on_ended(event: StreamEnded) -> None:
+            stream_ended(event)
+            if (watcher := self._watcher(event.stream_id)) is not None:
+                watcher.ended()
+
+        def on_reset(event: StreamReset) -> None:
+            processor.connection.streams_failed += 1
+            if (watcher := self._watcher(event.stream_id)) is not None:
+                watcher.reset(int(event.error_code or 0))
+
+        def on_goaway(event: ConnectionTerminated) -> None:
+            self.retired = True
+            terminated(event)
+
+        handlers[StreamEnded], handlers[StreamReset], handlers[ConnectionTerminated] = on_ended, on_reset, on_goaway
+        self._hook_loss()
+
+    def _hook_loss(self) -> None:
+        handler = self._protocol.handler
+        close = handler.close
+
+        def on_close() -> None:
+            close()
+            self._lost = True
+            if self.on_lost is not None:
+                self.on_lost()
+
+        setattr(handler, "close", on_close)  # noqa: B010 - an assignment to a method, which mypy refuses
+
+    def _watcher(self, stream_id: int | None) -> Watcher | None:
+        stream = self._protocol.processor.streams.get(stream_id or 0)
+        return stream.wrapper.watcher if stream is not None and isinstance(stream.wrapper, _Watch) else None

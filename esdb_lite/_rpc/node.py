@@ -1,0 +1,218 @@
+"""A server as calls see it: a place on some connection to it, made when it is needed.
+
+Owns: making connections, sharing them, replacing lost ones, and the order in which calls wait for a place.
+Must not know: gRPC methods, what calls say, other nodes.
+
+Calls that may stay open without end (reads, subscriptions) leave a part of every connection to the short ones, and go
+to another connection where there is no place left: so short calls only ever wait for short calls, and none waits
+for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from grpclib.client import Handler
+from grpclib.config import Configuration
+from grpclib.protocol import H2Protocol
+from h2.config import H2Configuration
+
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.link import Link
+from esdb_lite.errors import DeadlineExceeded, ServiceUnavailable, TlsError
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds that making a connection may take, whatever the timeout of the call that needs it."""
+
+STREAM_WINDOW = 4 * 2**20
+# A reader who does not take his events may hold back his own stream, but not the answers to other calls.
+CONNECTION_WINDOW = 2**31 - 1
+
+Dial = Callable[[], Awaitable[H2Protocol]]
+
+_CONFIGURATION = Configuration(
+    http2_connection_window_size=CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
+).__for_client__()
+
+
+class Node:
+    """One server, at `host:port`."""
+
+    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None, dial: Dial | None = None) -> None:
+        self.host = host
+        self.port = port
+        self.secure = tls is not None
+        self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._tls = tls
+        self._dial = dial or self._connect
+        self._links: list[Link] = []
+        self._dialing: asyncio.Task[Link] | None = None
+        self._waiting: deque[asyncio.Future[Link | None]] = deque()
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        """True while there is a connection that takes calls."""
+        return any(link.usable for link in self._links)
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._links)
+
+    async def connect(self, deadline: Deadline) -> None:
+        """Make sure that there is a connection. Raises ServiceUnavailable."""
+        if not self.connected:
+            await self._new_link(deadline)
+
+    async def acquire(self, *, long: bool, deadline: Deadline) -> Link:
+        """Return a connection with a place for one more call, which `release()` gives back.
+
+        Raises ServiceUnavailable, or DeadlineExceeded when there is no place in time.
+        """
+        while True:
+            link = pick(self._links, long=long) if long or not self._waiting else None
+            if link is not None:
+                _count(link, long, 1)
+                return link
+            if long or not self.connected:
+                await self._new_link(deadline)
+            elif (link := await self._wait_for_place(deadline)) is not None:
+                return link
+
+    def release(self, link: Link, *, long: bool) -> None:
+        """Give a place back; it goes to the short call that has waited longest."""
+        _count(link, long, -1)
+        if not link.calls and (link.retired or link not in self._links[:1]):
+            link.close()
+        self._serve()
+
+    def close(self) -> None:
+        """Close all connections; open calls fail."""
+        self._closed = True
+        if self._dialing is not None:
+            self._dialing.cancel()
+        for link in [*self._links]:
+            link.close()
+        self._links.clear()
+        self._serve()
+
+    def unavailable(self, reason: str) -> ServiceUnavailable:
+        """Return the exception that names this server."""
+        return ServiceUnavailable(f"{self.authority}: {reason}", details=reason).at(self.host, self.port)
+
+    async def _new_link(self, deadline: Deadline) -> None:
+        if self._closed:
+            raise self.unavailable("the client was closed")
+        task = self._dialing
+        if task is None:
+            task = self._dialing = asyncio.ensure_future(self._make_link())
+            task.add_done_callback(self._dialed)
+        await asyncio.wait({task}, timeout=deadline.remaining())
+        if not task.done():
+            raise self.unavailable(f"no connection within {deadline.timeout:g} seconds")
+        if task.cancelled():
+            raise self.unavailable("the client was closed")
+        if (error := task.exception()) is not None:
+            raise self._explain(error) from error
+
+    async def _make_link(self) -> Link:
+        protocol = await asyncio.wait_for(self._dial(), CONNECT_TIMEOUT)
+        link = Link(protocol)
+        if self._closed:
+            link.close()
+        return link
+
+    def _dialed(self, task: asyncio.Task[Link]) -> None:
+        self._dialing = None
+        if task.cancelled() or task.exception() is not None:
+            self._serve()
+            return
+        link = task.result()
+        link.on_lost = lambda: self._drop(link)
+        if link.usable:
+            self._links.append(link)
+        self._serve()
+
+    def _drop(self, link: Link) -> None:
+        if link in self._links:
+            self._links.remove(link)
+        self._serve()
+
+    async def _wait_for_place(self, deadline: Deadline) -> Link | None:
+        """Return a connection on which a place is reserved; None when there is none to wait for any more."""
+        place: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await asyncio.wait({place}, timeout=deadline.remaining())
+        except asyncio.CancelledError:
+            self._give_up(place)
+            raise
+        if not place.done():
+            self._give_up(place)
+            raise DeadlineExceeded(f"{self.authority}: no free stream within {deadline.timeout:g} seconds")
+        return place.result()
+
+    def _give_up(self, place: asyncio.Future[Link | None]) -> None:
+        if not place.done():
+            self._waiting.remove(place)
+        elif (link := place.result()) is not None:
+            self.release(link, long=False)
+
+    def _serve(self) -> None:
+        """Give free places to those who wait; when there is no connection any more, let them see to it."""
+        while self._waiting:
+            link = pick(self._links, long=False)
+            if link is not None:
+                _count(link, False, 1)
+                self._waiting.popleft().set_result(link)
+            elif self.connected:
+                return
+            else:
+                self._waiting.popleft().set_result(None)
+
+    async def _connect(self) -> H2Protocol:
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            lambda: H2Protocol(Handler(), _CONFIGURATION, _h2_configuration()), self.host, self.port, ssl=self._tls
+        )
+        return protocol
+
+    def _explain(self, error: BaseException) -> ServiceUnavailable:
+        if isinstance(error, ssl.SSLError):
+            text = f"{self.authority}: the TLS handshake failed: {error}"
+            return TlsError(text, details=str(error)).at(self.host, self.port)
+        if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+            return self.unavailable(f"no connection within {CONNECT_TIMEOUT:g} seconds")
+        return self.unavailable(f"cannot connect: {error}")
+
+
+def pick(links: list[Link], *, long: bool) -> Link | None:
+    """Choose the connection for a call; None where there is no place for it."""
+    for link in links:
+        limit = link.stream_limit
+        reserved = max(1, limit // 5) if long else 0
+        if link.usable and link.calls < limit and (not long or link.long_calls < max(1, limit - reserved)):
+            return link
+    return None
+
+
+def _count(link: Link, long: bool, change: int) -> None:
+    if long:
+        link.long_calls += change
+    else:
+        link.short_calls += change
+
+
+def _h2_configuration() -> H2Configuration:
+    # latin-1 takes any byte: what a server puts into a trailer must not bring the connection down
+    return H2Configuration(
+        client_side=True,
+        header_encoding="latin-1",
+        validate_inbound_headers=False,
+        validate_outbound_headers=False,
+        normalize_inbound_headers=False,
+        normalize_outbound_headers=False,
+    )
