@@ -1,0 +1,206 @@
+"""Streams/Append: its requests and its answer, in both directions.
+
+Owns: AppendReq, AppendResp, and the proposed event, which BatchAppend has as well. Must not know: what an append does.
+What a server has to tell apart is told apart: None is a field that is not there.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from esdb_lite._wire.primitives import (
+    MAX_UINT64,
+    block,
+    encode_entry,
+    encode_pair,
+    encode_stream_identifier,
+    entry,
+    fields,
+    number,
+    pair,
+    stream_identifier,
+)
+from esdb_lite._wire.responses import last_of
+from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+
+NO_STREAM, ANY, EXISTS = -1, -2, -4
+"""What a stream is expected to be, where that is not the number of its last event."""
+
+
+class AppendOptions(NamedTuple):
+    """The first request of an append."""
+
+    stream: str | None
+    expected: int | None
+    """The number as sent (any uint64), or NO_STREAM, ANY, EXISTS."""
+
+
+class Proposed(NamedTuple):
+    """An event to be appended, as sent."""
+
+    id: WireUuid | None
+    metadata: dict[str, str]
+    """What the system is to know: `type`, `content-type`."""
+    custom_metadata: bytes
+    data: bytes
+
+
+class Appended(NamedTuple):
+    """An append has succeeded."""
+
+    revision: int | None
+    """Number of the last event; None: the stream has none."""
+    position: int | None
+    """Commit position of the last event; None: not known."""
+
+
+class Conflict(NamedTuple):
+    """An append was refused because the stream is not as expected."""
+
+    current: int | None
+    """Number of the last event; None: there is none."""
+    expected: int | None
+    """As in `AppendOptions`; None: the server did not say."""
+
+
+def encode_append_options(stream: str, expected: int) -> bytes:
+    """Encode the first request of an append."""
+    return block(0x0A, encode_stream_identifier(0x0A, stream) + encode_expected(expected))
+
+
+def encode_expected(expected: int) -> bytes:
+    """Encode the oneof of expectations, numbered 2 to 5 in AppendReq.Options and in BatchAppendReq.Options."""
+    return number(0x10, expected) if expected >= 0 else _EXPECTED[expected]
+
+
+_EXPECTED = {NO_STREAM: b"\x1a\0", ANY: b'"\0', EXISTS: b"*\0"}
+_EXPECTED_TAGS = {0x10: None, 0x1A: NO_STREAM, 0x22: ANY, 0x2A: EXISTS}
+
+
+def encode_proposed(*, id: WireUuid, type: str, content_type: str, metadata: bytes, data: bytes) -> bytes:
+    """Encode an event to be appended: the part that Append and BatchAppend have in common."""
+    return b"".join(
+        (
+            encode_uuid(0x0A, id),
+            encode_entry(0x12, b"type", type),
+            encode_entry(0x12, b"content-type", content_type),
+            block(0x1A, metadata) if metadata else b"",
+            block(0x22, data) if data else b"",
+        )
+    )
+
+
+def encode_append_proposed(proposed: bytes) -> bytes:
+    """Encode the request that carries an event, given what `encode_proposed` has made."""
+    return block(0x12, proposed)
+
+
+def decode_append_request(data: bytes) -> AppendOptions | Proposed | None:
+    """Decode an AppendReq; None when it has no content."""
+    content = last_of(data, {0x0A, 0x12})
+    if content is None:
+        return None
+    return decode_options(content.raw) if content.tag == 0x0A else decode_proposed(content.raw)
+
+
+def decode_options(data: bytes) -> AppendOptions:
+    """Decode AppendReq.Options, and of BatchAppendReq.Options all but the deadline."""
+    stream: bytes | None = None
+    expected: int | None = None
+    for tag, value, raw in fields(data):
+        if tag == 0x0A:
+            stream = raw if stream is None else stream + raw
+        elif tag in _EXPECTED_TAGS:
+            kind = _EXPECTED_TAGS[tag]
+            expected = value if kind is None else kind
+    return AppendOptions(None if stream is None else stream_identifier(stream), expected)
+
+
+def decode_proposed(data: bytes) -> Proposed:
+    """Decode a ProposedMessage of Append or BatchAppend."""
+    id: bytes | None = None
+    metadata: dict[str, str] = {}
+    custom_metadata = body = b""
+    for tag, _, raw in fields(data):
+        if tag == 0x0A:
+            id = raw if id is None else id + raw
+        elif tag == 0x12:
+            metadata.update((entry(raw),))
+        elif tag == 0x1A:
+            custom_metadata = raw
+        elif tag == 0x22:
+            body = raw
+    return Proposed(None if id is None else decode_uuid(id), metadata, custom_metadata, body)
+
+
+def encode_appended(revision: int | None, position: int | None) -> bytes:
+    """Encode the answer to an append that succeeded."""
+    return block(0x0A, encode_success(revision, position))
+
+
+def encode_success(revision: int | None, position: int | None) -> bytes:
+    """Encode the Success of AppendResp and of BatchAppendResp."""
+    place = b'"\0' if position is None else block(0x1A, encode_pair(position, position))
+    return (b"\x12\0" if revision is None else number(0x08, revision)) + place
+
+
+def decode_success(data: bytes) -> Appended:
+    """Decode the Success of AppendResp and of BatchAppendResp."""
+    revision: int | None = None
+    position: bytes | None = None
+    for tag, value, raw in fields(data):
+        if tag == 0x08:
+            revision = value
+        elif tag == 0x12:
+            revision = None
+        elif tag == 0x1A:
+            position = raw if position is None else position + raw
+        elif tag == 0x22:
+            position = None
+    return Appended(revision, None if position is None else pair(position)[0])
+
+
+def encode_conflict(current: int | None, expected: int) -> bytes:
+    """Encode the answer to an append that was refused, in its new and its old (20.6) fields.
+
+    `expected` is as in the request.
+    """
+    return block(
+        0x12,
+        b"".join(
+            (
+                b"\x12\0" if current is None else number(0x08, current),
+                _OLD_EXPECTED[expected] if expected < 0 else number(0x18, expected),
+                b":\0" if current is None else number(0x30, current),
+                _NEW_EXPECTED[expected] if expected < 0 else number(0x40, expected),
+            )
+        ),
+    )
+
+
+_OLD_EXPECTED = {NO_STREAM: number(0x18, MAX_UINT64), ANY: b'"\0', EXISTS: b"*\0"}
+_NEW_EXPECTED = {NO_STREAM: b"Z\0", ANY: b"J\0", EXISTS: b"R\0"}
+_EXPECTATIONS = {0x40: None, 0x4A: ANY, 0x52: EXISTS, 0x5A: NO_STREAM}
+_OLD_EXPECTATIONS = {0x18: None, 0x22: ANY, 0x2A: EXISTS}
+
+
+def decode_append_response(data: bytes) -> Appended | Conflict | None:
+    """Decode an AppendResp; None when it has no result."""
+    result = last_of(data, {0x0A, 0x12})
+    if result is None:
+        return None
+    return decode_success(result.raw) if result.tag == 0x0A else _decode_conflict(result.raw)
+
+
+def _decode_conflict(data: bytes) -> Conflict:
+    current = last_of(data, {0x30, 0x3A}) or last_of(data, {0x08, 0x12})
+    expected = last_of(data, _EXPECTATIONS) or last_of(data, _OLD_EXPECTATIONS)
+    return Conflict(
+        current.value if current is not None and current.tag in (0x30, 0x08) else None,
+        None if expected is None else _expectation(expected.tag, expected.value),
+    )
+
+
+def _expectation(tag: int, value: int) -> int:
+    kind = {**_EXPECTATIONS, **_OLD_EXPECTATIONS}[tag]
+    return value if kind is None else kind

@@ -1,0 +1,292 @@
+"""Streams/BatchAppend: its requests and its answers, in both directions.
+
+Owns: BatchAppendReq, BatchAppendResp and the details of an error in it. Must not know: what an append does.
+What a server has to tell apart is told apart: None is a field that is not there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from esdb_lite._wire.appending import (
+    ANY,
+    EXISTS,
+    NO_STREAM,
+    Appended,
+    Conflict,
+    Proposed,
+    decode_options,
+    decode_proposed,
+    decode_success,
+    encode_expected,
+    encode_success,
+)
+from esdb_lite._wire.primitives import (
+    block,
+    encode_pair,
+    encode_stream_identifier,
+    fields,
+    first_field,
+    int32,
+    number,
+    pair,
+    signed,
+    stream_identifier,
+    text,
+)
+from esdb_lite._wire.responses import last_of
+from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+
+_TYPE_URL = "type.googleapis.com/"
+_PACKAGE = "event_store.client."
+_NANOS = 1_000_000_000
+
+
+class BatchOptions(NamedTuple):
+    """What a batch is for; its first chunk carries it."""
+
+    stream: str | None
+    expected: int | None
+    """The number as sent (any uint64), or NO_STREAM, ANY, EXISTS."""
+    deadline_at: float | None
+    """Seconds since 1970 (what 21.10 understands)."""
+    deadline_in: float | None
+    """Seconds from now."""
+
+
+class BatchRequest(NamedTuple):
+    """One chunk of a batch."""
+
+    correlation_id: WireUuid | None
+    options: BatchOptions | None
+    events: list[Proposed]
+    is_final: bool
+
+
+class BatchError(NamedTuple):
+    """A batch was refused: google.rpc.Status with one detail."""
+
+    code: int
+    message: str
+    detail: str
+    """Name of the detail's type without its package: `WrongExpectedVersion`, `StreamDeleted`, ...; "" for none."""
+    value: bytes
+    """The detail itself; the `decode_` functions of this module read it."""
+
+
+class BatchResponse(NamedTuple):
+    """The answer to a batch."""
+
+    correlation_id: WireUuid | None
+    result: Appended | BatchError | None
+    stream: str | None
+
+
+def encode_batch_request(
+    correlation_id: WireUuid,
+    events: Iterable[bytes],
+    *,
+    stream: str | None = None,
+    expected: int = ANY,
+    deadline: float | None = None,
+    is_final: bool = True,
+) -> bytes:
+    """Encode one chunk of a batch; `stream` (with `expected` and `deadline`, in seconds) belongs to the first.
+
+    `events` are made by `encode_proposed`.
+    """
+    parts = [encode_uuid(0x0A, correlation_id)]
+    if stream is not None:
+        options = encode_stream_identifier(0x0A, stream) + encode_expected(expected)
+        parts.append(block(0x12, options if deadline is None else options + _duration(deadline)))
+    parts.extend(block(0x1A, event) for event in events)
+    if is_final:
+        parts.append(b" \x01")
+    return b"".join(parts)
+
+
+def _duration(seconds: float) -> bytes:
+    """Encode a google.protobuf.Duration; seconds and nanoseconds have the same sign."""
+    nanos = round(abs(seconds) * _NANOS)
+    sign = -1 if seconds < 0 else 1
+    return block(0x3A, encode_pair(sign * (nanos // _NANOS), sign * (nanos % _NANOS)))
+
+
+def decode_batch_request(data: bytes) -> BatchRequest:
+    """Decode a BatchAppendReq."""
+    correlation_id: bytes | None = None
+    options: bytes | None = None
+    events = []
+    final = False
+    for tag, value, raw in fields(data):
+        if tag == 0x0A:
+            correlation_id = raw if correlation_id is None else correlation_id + raw
+        elif tag == 0x12:
+            options = raw if options is None else options + raw
+        elif tag == 0x1A:
+            events.append(decode_proposed(raw))
+        elif tag == 0x20:
+            final = bool(value)
+    return BatchRequest(
+        None if correlation_id is None else decode_uuid(correlation_id),
+        None if options is None else _decode_options(options),
+        events,
+        final,
+    )
+
+
+def _decode_options(data: bytes) -> BatchOptions:
+    deadline = last_of(data, {0x32, 0x3A})
+    at = within = None
+    if deadline is not None:
+        seconds, nanos = pair(deadline.raw)
+        value = signed(seconds) + int32(nanos) / _NANOS
+        at, within = (value, None) if deadline.tag == 0x32 else (None, value)
+    return BatchOptions(*decode_options(data), at, within)
+
+
+def encode_batch_success(
+    correlation_id: WireUuid | None, stream: str | None, revision: int | None, position: int | None
+) -> bytes:
+    """Encode the answer to a batch that was appended."""
+    return _response(correlation_id, block(0x1A, encode_success(revision, position)), stream)
+
+
+def encode_batch_error(
+    correlation_id: WireUuid | None,
+    stream: str | None,
+    *,
+    code: int,
+    message: str,
+    detail: str,
+    value: bytes = b"",
+) -> bytes:
+    """Encode the answer to a batch that was refused; `detail` names its type, `value` is made by `encode_...` below."""
+    package = "google.protobuf." if detail == "Empty" else _PACKAGE
+    status = b"".join(
+        (
+            number(0x08, code) if code else b"",
+            block(0x12, message.encode()) if message else b"",
+            block(0x1A, block(0x0A, f"{_TYPE_URL}{package}{detail}".encode()) + (block(0x12, value) if value else b"")),
+        )
+    )
+    return _response(correlation_id, block(0x12, status), stream)
+
+
+def _response(correlation_id: WireUuid | None, result: bytes, stream: str | None) -> bytes:
+    return b"".join(
+        (
+            encode_uuid(0x0A, correlation_id) if correlation_id is not None else b"",
+            result,
+            encode_stream_identifier(0x22, stream) if stream is not None else b"",
+        )
+    )
+
+
+def decode_batch_response(data: bytes) -> BatchResponse:
+    """Decode a BatchAppendResp."""
+    correlation_id: bytes | None = None
+    stream: bytes | None = None
+    for tag, _, raw in fields(data):
+        if tag == 0x0A:
+            correlation_id = raw if correlation_id is None else correlation_id + raw
+        elif tag == 0x22:
+            stream = raw if stream is None else stream + raw
+    return BatchResponse(
+        None if correlation_id is None else decode_uuid(correlation_id),
+        _decode_result(data),
+        None if stream is None else stream_identifier(stream),
+    )
+
+
+def _decode_result(data: bytes) -> Appended | BatchError | None:
+    result = last_of(data, {0x12, 0x1A})
+    if result is None:
+        return None
+    return decode_success(result.raw) if result.tag == 0x1A else _decode_status(result.raw)
+
+
+def _decode_status(data: bytes) -> BatchError:
+    code, message, detail = 0, "", b""
+    for tag, value, raw in fields(data):
+        if tag == 0x08:
+            code = int32(value)
+        elif tag == 0x12:
+            message = text(raw)
+        elif tag == 0x1A:
+            detail += raw
+    url = text(first_field(detail, 0x0A))
+    return BatchError(code, message, url.rpartition("/")[2].rpartition(".")[2], first_field(detail, 0x12))
+
+
+# --- the details of errors ------------------------------------------------------------------------------------------
+
+
+def encode_wrong_expected_version(current: int | None, expected: int) -> bytes:
+    """Encode the detail `WrongExpectedVersion`; `expected` is as in the request."""
+    state = b"\x12\0" if current is None else number(0x08, current)
+    return state + (number(0x18, expected) if expected >= 0 else _EXPECTED[expected])
+
+
+_EXPECTED = {ANY: b'"\0', EXISTS: b"*\0", NO_STREAM: b"2\0"}
+_EXPECTED_TAGS = {0x22: ANY, 0x2A: EXISTS, 0x32: NO_STREAM}
+
+
+def decode_wrong_expected_version(value: bytes) -> Conflict:
+    """Decode the detail `WrongExpectedVersion`."""
+    current = expected = None
+    for tag, revision, _ in fields(value):
+        if tag == 0x08:
+            current = revision
+        elif tag == 0x12:
+            current = None
+        elif tag == 0x18:
+            expected = revision
+        elif tag in _EXPECTED_TAGS:
+            expected = _EXPECTED_TAGS[tag]
+    return Conflict(current, expected)
+
+
+def encode_stream_deleted(stream: str) -> bytes:
+    """Encode the detail `StreamDeleted`."""
+    return encode_stream_identifier(0x0A, stream)
+
+
+def decode_stream_deleted(value: bytes) -> str:
+    """Decode the name of the stream in the detail `StreamDeleted`."""
+    return stream_identifier(first_field(value, 0x0A))
+
+
+def encode_maximum_append_size(limit: int) -> bytes:
+    """Encode the detail `MaximumAppendSizeExceeded`."""
+    return number(0x08, limit)
+
+
+def decode_maximum_append_size(value: bytes) -> int:
+    """Decode the limit in the detail `MaximumAppendSizeExceeded`."""
+    return pair(value)[0] & 0xFFFFFFFF
+
+
+def encode_maximum_event_size(event_id: str, size: int, limit: int) -> bytes:
+    """Encode the detail `MaximumAppendEventSizeExceeded`."""
+    return block(0x0A, event_id.encode()) + number(0x10, size) + number(0x18, limit)
+
+
+def decode_maximum_event_size(value: bytes) -> tuple[str, int, int]:
+    """Decode the event's id, its size and the limit in the detail `MaximumAppendEventSizeExceeded`."""
+    numbers = {0x10: 0, 0x18: 0}
+    for tag, size, _ in fields(value):
+        if tag in numbers:
+            numbers[tag] = size & 0xFFFFFFFF
+    return text(first_field(value, 0x0A)), numbers[0x10], numbers[0x18]
+
+
+def encode_bad_request(message: str) -> bytes:
+    """Encode the detail `BadRequest`."""
+    return block(0x0A, message.encode())
+
+
+def decode_bad_request(value: bytes) -> str:
+    """Decode the text in the detail `BadRequest`."""
+    return text(first_field(value, 0x0A))

@@ -1,0 +1,136 @@
+"""PersistentSubscriptions/Read: its requests, in both directions (its answers are in `reading` and `answers`).
+
+Owns: ReadReq with options, ack and nack. Must not know: what a consumer does.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable
+from typing import NamedTuple, Union
+
+from esdb_lite._wire.primitives import block, encode_stream_identifier, fields, int32, number, stream_identifier, text
+from esdb_lite._wire.responses import last_of
+from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+
+
+class NackAction(enum.IntEnum):
+    """What is to become of an event that was not processed."""
+
+    UNKNOWN = 0
+    PARK = 1
+    RETRY = 2
+    SKIP = 3
+    STOP = 4
+
+
+class ConsumerOptions(NamedTuple):
+    """The first request of a consumer."""
+
+    stream: str | None
+    """None: all events, if `all` is set; else the source is missing."""
+    all: bool
+    group: str
+    buffer_size: int
+    structured: bool | None
+    """True: ids in the structured form; False: as text; None: the option is missing."""
+
+
+class Ack(NamedTuple):
+    """Events have been processed."""
+
+    ids: list[WireUuid]
+
+
+class Nack(NamedTuple):
+    """Events have not been processed."""
+
+    ids: list[WireUuid]
+    action: int
+    """A `NackAction`, or a number that is none."""
+    reason: str
+
+
+ConsumerRequest = Union[ConsumerOptions, Ack, Nack]  # noqa: UP007
+
+
+def encode_consumer_options(*, stream: str | None, group: str, buffer_size: int, structured: bool = False) -> bytes:
+    """Encode the first request of a consumer; `stream` None means all events."""
+    return block(
+        0x0A,
+        b"".join(
+            (
+                encode_stream_identifier(0x0A, stream) if stream is not None else b"",
+                block(0x12, group.encode()),
+                number(0x18, buffer_size),
+                b'"\x02\n\0' if structured else b'"\x02\x12\0',
+                b"*\0" if stream is None else b"",
+            )
+        ),
+    )
+
+
+def encode_ack(ids: Iterable[WireUuid]) -> bytes:
+    """Encode that events have been processed."""
+    return block(0x12, b"".join(encode_uuid(0x12, id) for id in ids))
+
+
+def encode_nack(ids: Iterable[WireUuid], action: int, reason: str = "") -> bytes:
+    """Encode that events have not been processed."""
+    return block(
+        0x1A,
+        b"".join(
+            (
+                *(encode_uuid(0x12, id) for id in ids),
+                number(0x18, action) if action else b"",
+                block(0x22, reason.encode()) if reason else b"",
+            )
+        ),
+    )
+
+
+def decode_consumer_request(data: bytes) -> ConsumerRequest | None:
+    """Decode a ReadReq; None when it has no content."""
+    content = last_of(data, {0x0A, 0x12, 0x1A})
+    if content is None:
+        return None
+    if content.tag == 0x0A:
+        return _decode_options(content.raw)
+    return _decode_nack(content.raw) if content.tag == 0x1A else Ack(_decode_ids(content.raw))
+
+
+def _decode_options(data: bytes) -> ConsumerOptions:
+    group, buffer_size = "", 0
+    uuid_option: bytes | None = None
+    for tag, value, raw in fields(data):
+        if tag == 0x12:
+            group = text(raw)
+        elif tag == 0x18:
+            buffer_size = int32(value)
+        elif tag == 0x22:
+            uuid_option = raw if uuid_option is None else uuid_option + raw
+    source = last_of(data, {0x0A, 0x2A})
+    stream = stream_identifier(source.raw) if source is not None and source.tag == 0x0A else None
+    everything = source is not None and source.tag == 0x2A
+    return ConsumerOptions(stream, everything, group, buffer_size, _structured(uuid_option))
+
+
+def _structured(uuid_option: bytes | None) -> bool | None:
+    if uuid_option is None:
+        return None
+    content = last_of(uuid_option, {0x0A, 0x12})
+    return content is None or content.tag == 0x0A
+
+
+def _decode_nack(data: bytes) -> Nack:
+    action, reason = 0, ""
+    for tag, value, raw in fields(data):
+        if tag == 0x18:
+            action = int32(value)
+        elif tag == 0x22:
+            reason = text(raw)
+    return Nack(_decode_ids(data), action, reason)
+
+
+def _decode_ids(data: bytes) -> list[WireUuid]:
+    return [decode_uuid(raw) for tag, _, raw in fields(data) if tag == 0x12]

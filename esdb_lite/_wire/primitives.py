@@ -1,0 +1,204 @@
+"""The wire format of protobuf, as far as the hot messages need it: varints, fields, submessages, UUIDs.
+
+Owns: reading and writing single fields, and what counts as malformed. Must not know: any message by name.
+
+Reading follows protobuf to the letter: unknown fields and known ones with another wire type are skipped, groups too;
+of a scalar that comes twice the last counts, of a submessage that comes twice the parts are merged (which is the same
+as reading its parts joined).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+VARINT, FIXED64, BYTES, START_GROUP, END_GROUP, FIXED32 = range(6)
+
+Field = tuple[int, int, bytes]
+"""The tag of a field (number * 8 + wire type), its value as a varint (else 0), and its value as bytes (else b"")."""
+
+MAX_UINT64 = 2**64 - 1
+_MAX_DEPTH = 100
+_FIXED = {FIXED64: 8, FIXED32: 4}
+
+
+class WireError(ValueError):
+    """These bytes are not the message that they should be."""
+
+
+def varint(value: int) -> bytes:
+    """Encode a uint64; a negative value as the int64 that it is."""
+    if 0 <= value < 128:
+        return _SMALL[value]
+    if value < 0:
+        value += 2**64
+    out = bytearray()
+    while value > 127:
+        out.append(value & 127 | 128)
+        value >>= 7
+    out.append(value)
+    return bytes(out)
+
+
+_SMALL = [bytes((value,)) for value in range(128)]
+
+
+def block(tag: int, value: bytes) -> bytes:
+    """Encode a field whose value is bytes, a text or a message; `tag` is number * 8 + BYTES, below 128."""
+    size = len(value)
+    return (bytes((tag, size)) if size < 128 else _SMALL[tag] + varint(size)) + value
+
+
+def number(tag: int, value: int) -> bytes:
+    """Encode a varint field; `tag` is number * 8, below 128. Zero is written too: a caller leaves out defaults."""
+    return _SMALL[tag] + varint(value)
+
+
+def read_varint(data: bytes, at: int) -> tuple[int, int]:
+    """Return the uint64 that begins at `at`, and where the next thing begins."""
+    value = shift = 0
+    try:
+        while (byte := data[at]) > 127:
+            value |= (byte & 127) << shift
+            shift += 7
+            at += 1
+            if shift > 63:
+                raise WireError("a varint of more than ten bytes")
+    except IndexError:
+        raise WireError("truncated in a varint") from None
+    value |= byte << shift
+    if value > MAX_UINT64:
+        raise WireError("a varint of more than 64 bits")
+    return value, at + 1
+
+
+def fields(data: bytes) -> Iterator[Field]:
+    """Yield the fields of a message in the order in which they were written; groups are checked and left out."""
+    at, end = 0, len(data)
+    while at < end:
+        tag, at = _tag(data, at)
+        kind = tag & 7
+        if kind == VARINT:
+            value, at = read_varint(data, at)
+            yield tag, value, b""
+        elif kind == START_GROUP:
+            at = _skip_group(data, at, tag >> 3)
+        else:
+            start, at = _span(data, at, kind)
+            yield tag, 0, data[start:at]
+
+
+def _tag(data: bytes, at: int) -> tuple[int, int]:
+    tag, at = read_varint(data, at)
+    if not 8 <= tag < 2**32:
+        raise WireError(f"a field has the number {tag >> 3}")
+    return tag, at
+
+
+def _span(data: bytes, at: int, kind: int) -> tuple[int, int]:
+    """Return where the value of a field of bytes begins and ends."""
+    if kind == BYTES:
+        size, at = read_varint(data, at)
+    elif kind in _FIXED:
+        size = _FIXED[kind]
+    else:
+        raise WireError(f"a field has the wire type {kind}")
+    if at + size > len(data):
+        raise WireError("truncated in a field")
+    return at, at + size
+
+
+def _skip_group(data: bytes, at: int, group: int) -> int:
+    """Return where the group ends that began just before `at`."""
+    open_groups = [group]
+    while open_groups:
+        if at >= len(data):
+            raise WireError("truncated in a group")
+        tag, at = _tag(data, at)
+        kind = tag & 7
+        if kind == START_GROUP:
+            open_groups.append(tag >> 3)
+            if len(open_groups) > _MAX_DEPTH:
+                raise WireError("groups are nested too deeply")
+        elif kind == END_GROUP:
+            if open_groups.pop() != tag >> 3:
+                raise WireError("a group ends that has not begun")
+        elif kind == VARINT:
+            _, at = read_varint(data, at)
+        else:
+            _, at = _span(data, at, kind)
+    return at
+
+
+def text(data: bytes) -> str:
+    """Decode a string field."""
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        raise WireError("a text is not UTF-8") from None
+
+
+def signed(value: int) -> int:
+    """Turn a uint64 off the wire into the int64 that it stands for."""
+    return value - 2**64 if value >> 63 else value
+
+
+def int32(value: int) -> int:
+    """Turn a uint64 off the wire into the int32 (or enum) that it stands for: its low 32 bits."""
+    value &= 0xFFFFFFFF
+    return value - 2**32 if value >> 31 else value
+
+
+def pair(data: bytes) -> tuple[int, int]:
+    """Decode a message of two varints numbered 1 and 2: positions, timestamps, halves of a UUID."""
+    first = second = 0
+    for tag, value, _ in fields(data):
+        if tag == 0x08:
+            first = value
+        elif tag == 0x10:
+            second = value
+    return first, second
+
+
+def encode_pair(first: int, second: int) -> bytes:
+    """Encode what `pair` decodes."""
+    return (number(0x08, first) if first else b"") + (number(0x10, second) if second else b"")
+
+
+def entry(data: bytes) -> tuple[str, str]:
+    """Decode one entry of a map<string, string>."""
+    key = value = ""
+    for tag, _, raw in fields(data):
+        if tag == 0x0A:
+            key = text(raw)
+        elif tag == 0x12:
+            value = text(raw)
+    return key, value
+
+
+def encode_entry(tag: int, key: bytes, value: str) -> bytes:
+    """Encode one entry of a map<string, string>, with the tag of the map."""
+    return block(tag, block(0x0A, key) + block(0x12, value.encode()))
+
+
+def stream_identifier(data: bytes) -> str:
+    """Decode a StreamIdentifier to the name in it."""
+    name = b""
+    for tag, _, raw in fields(data):
+        if tag == 0x1A:
+            name = raw
+    return text(name)
+
+
+def encode_stream_identifier(tag: int, name: str) -> bytes:
+    """Encode a StreamIdentifier, with its tag in the message that it is part of."""
+    encoded = name.encode()
+    return block(tag, block(0x1A, encoded) if encoded else b"")
+
+
+def first_field(data: bytes, wanted: int) -> bytes:
+    """Return the value of one field of bytes of a message of which nothing else matters; b"" where it is absent."""
+    found = b""
+    for tag, _, raw in fields(data):
+        if tag == wanted:
+            found = raw
+    return found

@@ -1,0 +1,68 @@
+"""UUIDs on the wire: the two forms of `event_store.client.UUID`, and the texts that servers take for one.
+
+Owns: both directions. Must not know: any other message.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from typing import Union
+
+from esdb_lite._wire.primitives import WireError, block, encode_pair, fields, pair, text
+
+WireUuid = Union[bytes, str]  # noqa: UP007
+"""16 big-endian bytes (the structured form, or a text that has been parsed), or the text form as it was sent."""
+
+NO_UUID = b""
+"""A UUID message in which neither form is set."""
+
+_HALVES = struct.Struct(">QQ")
+_PLAIN = re.compile(r"[0-9a-fA-F]{32}")
+_HYPHENATED = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_BRACKETS = {"{": "}", "(": ")"}
+
+
+def decode_uuid(data: bytes) -> WireUuid:
+    """Decode a UUID message: 16 bytes, the text as sent, or NO_UUID."""
+    structured, string = b"", None
+    present = False
+    for tag, _, raw in fields(data):
+        if tag == 0x0A:
+            structured, string, present = structured + raw, None, True
+        elif tag == 0x12:
+            structured, string, present = b"", text(raw), False
+    if string is not None:
+        return string
+    return _HALVES.pack(*pair(structured)) if present else NO_UUID
+
+
+def encode_uuid(tag: int, value: WireUuid) -> bytes:
+    """Encode a UUID message with its tag: 16 bytes as the structured form, a text as the text form."""
+    if isinstance(value, str):
+        return block(tag, block(0x12, value.encode()))
+    return block(tag, block(0x0A, encode_pair(*_HALVES.unpack(value))) if value else b"")
+
+
+def parse_uuid(value: WireUuid) -> bytes:
+    """Return the 16 bytes of a UUID. Raises WireError where a server says that it is none.
+
+    Texts may be hyphenated or not, in any case, in braces or (if hyphenated) parentheses, with blanks around.
+    """
+    if isinstance(value, bytes):
+        if len(value) != 16:
+            raise WireError("a UUID has neither form set")
+        return value
+    stripped = value.strip()
+    bare = stripped
+    if len(stripped) > 2 and _BRACKETS.get(stripped[0]) == stripped[-1]:
+        bare = stripped[1:-1]
+    if not _HYPHENATED.fullmatch(bare) and not (bare is stripped and _PLAIN.fullmatch(bare)):
+        raise WireError(f"{value[:80]!r} is not a UUID")
+    return bytes.fromhex(bare.replace("-", ""))
+
+
+def format_uuid(value: bytes) -> str:
+    """Return the text of 16 bytes: lower case, hyphenated."""
+    digits = value.hex()
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
