@@ -1,0 +1,101 @@
+"""Links: what a `$>` event points to, and whether that can be read.
+
+Owns: reading link data and looking up targets, many at once. Must not know: pages, the wire, the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from esdb_lite.server.engine.visibility import StreamTombstoned, Window, window_of
+from esdb_lite.server.storage import Reader, Record
+
+LINK_TYPE = "$>"
+_INT64 = range(-(2**63), 2**63)
+
+
+class Resolved(NamedTuple):
+    """A link and the event it points to; None when there is no such event to be read."""
+
+    event: Record | None
+    link: Record
+
+
+ReadEvent: TypeAlias = Record | Resolved
+"""An event as a reader gets it: as it was stored, or as a link with its target."""
+
+
+class Target(NamedTuple):
+    """What link data names. Revision -1 is the stream's last event; a stream of None is no target at all."""
+
+    revision: int
+    stream: str | None
+
+
+def parse_link(data: bytes) -> Target | None:
+    """Read link data, `N@stream`. None when N is no number: such an event is shown as it is, not as a link."""
+    number, at, stream = data.decode("utf-8", "replace").partition("@")
+    if not at:
+        return Target(0, None)
+    revision = _int64(number)
+    return None if revision is None else Target(revision, stream)
+
+
+def _int64(text: str) -> int | None:
+    text = text.strip(" \t\n\r\f\v")
+    digits = text[1:] if text[:1] in ("+", "-") else text
+    if not (digits.isascii() and digits.isdigit()):
+        return None
+    value = int(text)
+    return value if value in _INT64 else None
+
+
+def has_links(records: Iterable[Record]) -> bool:
+    """Whether there is anything to resolve."""
+    return any(record.type == LINK_TYPE for record in records)
+
+
+def resolve(reader: Reader, records: Sequence[Record], now: int) -> Sequence[ReadEvent]:
+    """Return the events with their links resolved, one level deep, in the same order."""
+    if not has_links(records):
+        return records
+    targets = {record.position: parse_link(record.data) for record in records if record.type == LINK_TYPE}
+    found = _look_up(reader, [target for target in targets.values() if target is not None], now)
+    return [_resolved(record, targets, found) for record in records]
+
+
+def _resolved(record: Record, targets: dict[int, Target | None], found: dict[Target, Record]) -> ReadEvent:
+    target = targets.get(record.position)
+    return record if target is None else Resolved(found.get(target), record)
+
+
+def _look_up(reader: Reader, targets: Iterable[Target], now: int) -> dict[Target, Record]:
+    by_stream: dict[str, set[Target]] = {}
+    for target in targets:
+        if target.stream:
+            by_stream.setdefault(target.stream, set()).add(target)
+    found: dict[Target, Record] = {}
+    for stream, wanted in by_stream.items():
+        found.update(_in_stream(reader, stream, wanted, now))
+    return found
+
+
+def _in_stream(reader: Reader, stream: str, wanted: set[Target], now: int) -> dict[Target, Record]:
+    window = _window(reader, stream, now)
+    if window is None:
+        return {}
+    revisions = {target: window.last if target.revision == -1 else target.revision for target in wanted}
+    stored = reader.at(stream, sorted(set(revisions.values())))
+    return {
+        target: stored[revision]
+        for target, revision in revisions.items()
+        if revision in stored and window.shows(stored[revision])
+    }
+
+
+def _window(reader: Reader, stream: str, now: int) -> Window | None:
+    try:
+        return window_of(reader, stream, now)
+    except StreamTombstoned:
+        return None

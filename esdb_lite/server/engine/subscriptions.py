@@ -1,0 +1,345 @@
+"""Catch-up subscriptions: history, then `caught_up`, then live events, with checkpoints where a filter is used.
+
+Owns: which messages a subscription sends, and in which order (sections 14 to 16 of the protocol notes).
+Must not know: the wire, how pages are fetched, how live events arrive, the clock (`now` is an argument).
+
+A subscription is driven like this. `start` once, with a view taken after live events began to be collected; while
+`behind`, `page` until it says that the end was reached; then `caught_up`, and `live` for what has been collected.
+Events that `page` has delivered already are left out by `live`, so the collection may begin early. Where it could not
+hold all of them, `fall_behind` and read on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+from esdb_lite.server.engine.filtering import Selector
+from esdb_lite.server.engine.links import ReadEvent, has_links, resolve
+from esdb_lite.server.engine.model import length_of
+from esdb_lite.server.engine.reading import LOGICAL_PAGE, InvalidPosition, PageSize, is_boundary, stream_page
+from esdb_lite.server.engine.visibility import window_of
+from esdb_lite.server.storage import TOMBSTONE, Reader, Record
+
+Position: TypeAlias = tuple[int, int]
+"""Commit and prepare position. Compared in this order; the position of a record is the same number twice."""
+
+_START: Position = (0, 0)
+
+
+class Checkpoint(NamedTuple):
+    """Everything up to this position has been looked at and, if it matched, delivered before."""
+
+    commit: int
+    prepare: int
+
+
+class CaughtUp(NamedTuple):
+    """All history has been delivered: what follows is live. One of the two, or neither."""
+
+    revision: int | None
+    position: Position | None
+
+
+Message: TypeAlias = ReadEvent | Checkpoint | CaughtUp
+
+
+class Part(NamedTuple):
+    """A part of the history, and whether the end was reached."""
+
+    messages: Sequence[Message]
+    end: bool
+
+
+class Subscription(Protocol):
+    """A subscription in progress."""
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is history to be read."""
+        ...
+
+    def start(self, reader: Reader, now: int) -> None:
+        """Find the starting point. Raises StreamTombstoned."""
+        ...
+
+    def page(self, reader: Reader, now: int) -> Part:
+        """Return the next part of the history. Raises StreamTombstoned, InvalidPosition."""
+        ...
+
+    def caught_up(self) -> Sequence[Message]:
+        """End the history."""
+        ...
+
+    def needs_reader(self, records: Sequence[Record]) -> bool:
+        """Whether `live` has to look things up for these records."""
+        ...
+
+    def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
+        """Return the messages for records of the live feed, in log order; those known from the history are left out."""
+        ...
+
+    @property
+    def ended(self) -> str | None:
+        """The stream that was tombstoned while live: the subscription is over."""
+        ...
+
+    def fall_behind(self) -> None:
+        """Go back to reading history: live events were lost."""
+        ...
+
+
+class _Links:
+    """Resolves links where it was asked for."""
+
+    def __init__(self, *, resolve_links: bool) -> None:
+        self._resolve_links = resolve_links
+        self._size = PageSize()
+        self._behind = True
+
+    @property
+    def behind(self) -> bool:
+        """Whether there is history to be read."""
+        return self._behind
+
+    def fall_behind(self) -> None:
+        """Go back to reading history: live events were lost."""
+        self._behind = True
+
+    def needs_reader(self, records: Sequence[Record]) -> bool:
+        """Whether `live` has to look things up for these records."""
+        return self._resolve_links and has_links(records)
+
+    def _resolve(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[ReadEvent]:
+        return resolve(reader, records, now) if self._resolve_links and reader is not None else records
+
+
+class StreamSubscription(_Links):
+    """A subscription to the events of a stream after revision `after`: -1 for all of them, None for new ones only."""
+
+    def __init__(self, stream: str, after: int | None, *, resolve_links: bool) -> None:
+        super().__init__(resolve_links=resolve_links)
+        self._stream = stream
+        self._from_end = after is None
+        self._last = -1 if after is None else after
+        self.ended: str | None = None
+
+    def start(self, reader: Reader, now: int) -> None:
+        """Find the starting point. Raises StreamTombstoned."""
+        window_of(reader, self._stream, now)
+        head = reader.head(self._stream)
+        end = -1 if head is None else head.last_revision
+        if self._from_end:
+            self._last = end
+        self._behind = self._last < end
+
+    def page(self, reader: Reader, now: int) -> Part:
+        """Return the next part of the history. Raises StreamTombstoned."""
+        window = window_of(reader, self._stream, now)
+        if window is None or self._last >= window.last:
+            return Part([], end=True)
+        records, following, end = stream_page(reader, self._stream, self._last + 1, self._size.limit, window)
+        self._size.learn(records)
+        if records:
+            self._last = following - 1
+        return Part(self._resolve(records, reader, now), end)
+
+    def caught_up(self) -> Sequence[Message]:
+        """End the history."""
+        self._behind = False
+        return [CaughtUp(self._last if self._last >= 0 else None, None)]
+
+    def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
+        """Return the messages for records of the live feed, in log order; those known from the history are left out."""
+        new = [record for record in records if record.revision > self._last]
+        if not new:
+            return []
+        self._last = new[-1].revision
+        if self._last == TOMBSTONE:
+            self.ended = self._stream
+        return self._resolve(new, reader, now)
+
+
+class AllSubscription(_Links):
+    """A subscription to $all after a position: (0, 0) for everything, None for new events only."""
+
+    ended = None
+
+    def __init__(self, after: Position | None, select: Selector, *, resolve_links: bool) -> None:
+        super().__init__(resolve_links=resolve_links)
+        self._select = select
+        self._from_end = after is None
+        self._delivered = self._cursor = after or _START
+        self._begun = False
+
+    def start(self, reader: Reader, now: int) -> None:
+        """Find the starting point."""
+        end = _of(reader.last_position())
+        if self._from_end:
+            self._delivered = end
+        self._cursor = self._delivered
+        self._behind = self._delivered < end
+        self._begun = not self._behind
+
+    def page(self, reader: Reader, now: int) -> Part:
+        """Return the next part of the history. Raises InvalidPosition."""
+        self._check_start(reader)
+        limit = self._size.limit
+        stored = reader.log_forward(_first_after(self._cursor), limit)
+        self._size.learn(stored)
+        events = self._resolve(self._advance(stored), reader, now)
+        return Part(events, end=len(stored) < limit)
+
+    def _check_start(self, reader: Reader) -> None:
+        if not self._begun and not is_boundary(reader, self._cursor[0]):
+            raise InvalidPosition(self._cursor[0])
+        self._begun = True
+
+    def _advance(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Go past records of the log; return those that are to be delivered."""
+        if not records:
+            return records
+        self._cursor = _of(records[-1].position)
+        chosen = self._select(records)
+        if chosen:
+            self._delivered = _of(chosen[-1].position)
+        return chosen
+
+    def caught_up(self) -> Sequence[Message]:
+        """End the history."""
+        self._behind = False
+        return [CaughtUp(None, self._delivered)]
+
+    def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
+        """Return the messages for records of the live feed, in log order; those known from the history are left out."""
+        return self._resolve(self._advance(_after(records, self._cursor)), reader, now)
+
+
+class FilteredSubscription(_Links):
+    """A filtered subscription to $all, with checkpoints after `window` * `multiplier` records.
+
+    The cadence is that of a server which reads pages of up to 32 matching or `window` considered records, whatever is
+    fetched at once here. A checkpoint lags behind by up to such a page.
+    """
+
+    ended = None
+
+    def __init__(
+        self, after: Position | None, select: Selector, *, window: int, multiplier: int, resolve_links: bool
+    ) -> None:
+        super().__init__(resolve_links=resolve_links)
+        self._select = select
+        self._from_end = after is None
+        self._after = after or _START
+        self._window = window
+        self._interval = window * multiplier
+        self._begun = False
+        self._reported: Position | None = None
+        """The last checkpoint sent."""
+
+    def start(self, reader: Reader, now: int) -> None:
+        """Find the starting point."""
+        end = _of(reader.last_position())
+        if self._from_end:
+            self._after = end
+        self._resume(self._after)
+        self._behind = self._after < end
+        self._begun = not self._behind
+        self._counted = 0
+
+    def _resume(self, after: Position) -> None:
+        """Begin the first page of a history after a position; the record there is considered again."""
+        self._after = self._running = after
+        self._next = after[0]
+        self._considered = self._matched = self._since_checkpoint = 0
+
+    def fall_behind(self) -> None:
+        """Go back to reading history: live events were lost."""
+        super().fall_behind()
+        self._resume(max(self._after, self._running))
+
+    def page(self, reader: Reader, now: int) -> Part:
+        """Return the next part of the history. Raises InvalidPosition."""
+        if not self._begun and not is_boundary(reader, self._after[0]):
+            raise InvalidPosition(self._after[0])
+        self._begun = True
+        limit = self._size.limit
+        stored = reader.log_forward(self._next, limit)
+        self._size.learn(stored)
+        chosen = self._select(_after(stored, self._after))
+        events = dict(zip((r.position for r in chosen), self._resolve(chosen, reader, now), strict=True))
+        messages: list[Message] = []
+        for record in stored:
+            self._consider(record, events.get(record.position), messages)
+        if stored:
+            self._next = stored[-1].position + 1
+        return Part(messages, end=len(stored) < limit)
+
+    def _consider(self, record: Record, event: ReadEvent | None, messages: list[Message]) -> None:
+        """Go past one record of the history, and past the end of a page where it is the page's last."""
+        self._considered += 1
+        if event is not None:
+            self._matched += 1
+            self._running = _of(record.position)
+            messages.append(event)
+        if self._considered < self._window and self._matched < LOGICAL_PAGE:
+            return
+        self._since_checkpoint += self._considered
+        self._considered = self._matched = 0
+        if self._since_checkpoint >= self._interval:
+            self._since_checkpoint %= self._interval
+            self._report(messages)
+        self._running = max(self._running, (record.position + length_of(record), 0))
+
+    def _report(self, messages: list[Message]) -> None:
+        self._reported = self._running
+        messages.append(Checkpoint(*self._running))
+
+    def caught_up(self) -> Sequence[Message]:
+        """End the history, with a checkpoint unless it would say nothing new."""
+        messages: list[Message] = []
+        if self._behind and (self._reported is None or self._running > self._reported):
+            self._report(messages)
+        self._behind = False
+        self._counted = 0
+        self._after = max(self._after, _of(self._next - 1))
+        messages.append(CaughtUp(None, self._running))
+        return messages
+
+    def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
+        """Return the messages for records of the live feed, in log order; those known from the history are left out.
+
+        Every record counts towards the next checkpoint, known or not, matching or not.
+        """
+        chosen = self._select(_after(records, self._after))
+        events = dict(zip((r.position for r in chosen), self._resolve(chosen, reader, now), strict=True))
+        messages: list[Message] = []
+        for record in records:
+            self._live_record(_of(record.position), events.get(record.position), messages)
+        return messages
+
+    def _live_record(self, position: Position, event: ReadEvent | None, messages: list[Message]) -> None:
+        if event is not None:
+            self._running = max(self._running, position)
+            messages.append(event)
+        self._after = max(self._after, position)
+        self._counted += 1
+        if self._counted >= self._interval:
+            self._counted = 0
+            if position >= self._running:
+                self._running = position
+                self._report(messages)
+
+
+def _of(position: int) -> Position:
+    return position, position
+
+
+def _first_after(cursor: Position) -> int:
+    """Return the lowest record position behind a cursor."""
+    return cursor[0] if cursor[1] < cursor[0] else cursor[0] + 1
+
+
+def _after(records: Sequence[Record], cursor: Position) -> Sequence[Record]:
+    first = _first_after(cursor)
+    return records if not records or records[0].position >= first else [r for r in records if r.position >= first]
