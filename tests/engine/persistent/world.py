@@ -1,0 +1,192 @@
+"""A world for one group: a stream, consumers that remember what they were given, and storage that answers when told.
+
+It is deliberately naive: lists and loops, nothing shared with the machine under test but its interface.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+from esdb_lite.server.engine.persistent.consumers import Consumer
+from esdb_lite.server.engine.persistent.effects import (
+    Drop,
+    Effect,
+    Park,
+    ReadPage,
+    ReadParked,
+    TruncateParked,
+    Wake,
+    WriteCheckpoint,
+)
+from esdb_lite.server.engine.persistent.group import Group, NackAction
+from esdb_lite.server.engine.persistent.messages import Message
+from esdb_lite.server.engine.persistent.settings import Settings, Strategy
+from esdb_lite.server.storage import Record
+
+STREAM = "orders"
+
+
+def record(
+    revision: int, *, stream: str = STREAM, position: int = 0, id_: bytes | None = None, metadata: bytes = b""
+) -> Record:
+    return Record(position, stream, revision, id_ or uuid.uuid4().bytes, "T", True, 0, b"{}", metadata)
+
+
+def settings(**changes: object) -> Settings:
+    values: dict[str, object] = {
+        "message_timeout": 30_000,
+        "max_retry_count": 2,
+        "checkpoint_after": 500,
+        "min_checkpoint_count": 1,
+        "max_checkpoint_count": 5,
+        "live_buffer_size": 100,
+        "read_batch_size": 10,
+        "history_buffer_size": 50,
+        "strategy": Strategy.ROUND_ROBIN,
+    }
+    values.update(changes)
+    return Settings(**values)  # type: ignore[arg-type]
+
+
+@dataclass
+class Client:
+    """A consumer with what it holds: id -> (revision, retry count)."""
+
+    consumer: Consumer
+    held: dict[bytes, tuple[int, int]] = field(default_factory=dict)
+    seen: list[tuple[int, int]] = field(default_factory=list)
+    gone: bool = False
+
+    def ids(self, *revisions: int) -> list[bytes]:
+        return [id_ for id_, (revision, _) in self.held.items() if revision in revisions]
+
+
+class World:
+    """One group with its storage. Effects on storage wait in `pending` until `step` or `settle`."""
+
+    def __init__(self, group_settings: Settings, events: int = 0) -> None:
+        self.settings = group_settings
+        self.now = 1000.0
+        self.log: list[Record] = []
+        self.parked: list[tuple[Message, str]] = []
+        self.parked_from = 0
+        self.checkpoints: list[int] = []
+        self.clients: list[Client] = []
+        self.pending: list[Effect] = []
+        self.group = Group(group_settings, in_log=False)
+        self.append(events)
+        self.load()
+
+    def load(self) -> None:
+        self.group.loaded(
+            checkpoint=self.checkpoints[-1] if self.checkpoints else None,
+            end=len(self.log) - 1,
+            parked_from=self.parked_from,
+            parked_next=len(self.parked),
+            now=self.now,
+        )
+        self.collect()
+
+    def restart(self) -> None:
+        """The server was killed: consumers are gone, what is stored is there."""
+        for client in self.clients:
+            client.gone = True
+        self.clients = []
+        self.pending = []
+        self.group = Group(self.settings, in_log=False)
+        self.load()
+
+    def append(self, count: int, *, tell: bool = True, ids: list[bytes] | None = None) -> list[Record]:
+        added = [record(len(self.log) + n, id_=ids[n] if ids else None) for n in range(count)]
+        self.log.extend(added)
+        if tell:
+            self.group.live([Message(r) for r in added], now=self.now)
+            self.collect()
+        return added
+
+    def join(self, buffer_size: int = 10) -> Client:
+        client = Client(Consumer(buffer_size))
+        self.clients.append(client)
+        self.group.join(client.consumer, now=self.now)
+        self.collect()
+        return client
+
+    def leave(self, client: Client) -> None:
+        client.gone = True
+        self.clients.remove(client)
+        self.group.leave(client.consumer, now=self.now)
+        self.collect()
+
+    def ack(self, client: Client, *ids: bytes) -> None:
+        for id_ in ids:
+            client.held.pop(id_, None)
+        self.group.ack(ids, now=self.now)
+        self.collect()
+
+    def nack(self, client: Client, action: NackAction, *ids: bytes) -> None:
+        for id_ in ids:
+            client.held.pop(id_, None)
+        self.group.nack(ids, action, "because", now=self.now)
+        self.collect()
+
+    def tick(self, seconds: float = 1.0) -> None:
+        self.now += seconds
+        self.group.tick(now=self.now)
+        self.collect()
+
+    def collect(self) -> None:
+        """Sort the effects: deliveries happen at once, storage waits."""
+        while effects := self.group.effects():
+            for effect in effects:
+                if isinstance(effect, Wake):
+                    self.deliver(effect.consumer)
+                elif isinstance(effect, Drop):
+                    self.client_of(effect.consumer).gone = True
+                else:
+                    self.pending.append(effect)
+
+    def deliver(self, consumer: Consumer) -> None:
+        client = self.client_of(consumer)
+        for message, retry_count in self.group.take(consumer, now=self.now):
+            client.held[message.id] = (message.original.revision, retry_count)
+            revision = message.event.revision if message.event else message.original.revision
+            client.seen.append((revision, retry_count))
+
+    def client_of(self, consumer: Consumer) -> Client:
+        return next(client for client in self.clients if client.consumer is consumer)
+
+    def step(self) -> bool:
+        """Storage does the oldest thing it was asked for; False when there was nothing."""
+        if not self.pending:
+            return False
+        self.perform(self.pending.pop(0))
+        self.collect()
+        return True
+
+    def settle(self) -> None:
+        """Storage does all it was asked for."""
+        for _ in range(10_000):
+            if not self.step():
+                return
+        raise AssertionError("the group never comes to rest")
+
+    def perform(self, effect: Effect) -> None:
+        if isinstance(effect, ReadPage):
+            page = self.log[effect.first : effect.first + effect.limit]
+            at_end = effect.first + len(page) >= len(self.log)
+            last = page[-1].revision if page else None
+            self.group.page([Message(r) for r in page], last=last, at_end=at_end, now=self.now)
+        elif isinstance(effect, ReadParked):
+            numbers = range(max(effect.first, self.parked_from), min(effect.first + effect.limit, len(self.parked)))
+            self.group.parked_page([self.parked_message(n) for n in numbers], now=self.now)
+        elif isinstance(effect, Park):
+            self.parked.extend((message, effect.reason) for message in effect.messages)
+            self.group.parked(effect.messages, next_number=len(self.parked), now=self.now)
+        elif isinstance(effect, WriteCheckpoint):
+            self.checkpoints.append(effect.position)
+        elif isinstance(effect, TruncateParked):
+            self.parked_from = effect.before
+
+    def parked_message(self, number: int) -> Message:
+        return Message(self.parked[number][0].event, record(number, stream="parked"), replayed=True)
