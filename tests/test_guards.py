@@ -12,7 +12,7 @@ LEAKS = {
     "thread": "def test_it():\n    threading.Thread(target=threading.Event().wait, args=(3,), daemon=True).start()\n",
     "socket": "kept = []\ndef test_it():\n    kept.append(socket.socket())\n",
     "task": "kept = []\nasync def test_it():\n    kept.append(asyncio.create_task(asyncio.sleep(60)))\n",
-    "exception": "async def test_it():\n    asyncio.get_running_loop().call_soon(lambda: 1 / 0)\n    await asyncio.sleep(0)\n",
+    "failure": "async def test_it():\n    asyncio.get_running_loop().call_soon(int, '')\n    await asyncio.sleep(0)\n",
     "database": "kept = []\ndef test_it(tmp_path):\n    kept.append(open(tmp_path / 'kept.db', 'w'))\n",
 }
 """What is left -> a test that leaves it."""

@@ -1,0 +1,168 @@
+"""kurrentdbclient, on grpcio, talks to `serve` unchanged: sync and asyncio, the same conversation."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from uuid import uuid4
+
+import pytest
+
+from tests.support import ServeProcess
+
+kurrentdbclient = pytest.importorskip("kurrentdbclient", reason="kurrentdbclient is not installed")
+exceptions = pytest.importorskip("kurrentdbclient.exceptions")
+
+NewEvent = kurrentdbclient.NewEvent
+StreamState = kurrentdbclient.StreamState
+
+pytestmark = pytest.mark.interop
+
+
+@pytest.fixture
+def uri(serve: Callable[..., ServeProcess]) -> str:
+    """Where a fresh server is."""
+    return f"kurrentdb://{serve().address}?Tls=false"
+
+
+@pytest.fixture
+def client(uri: str) -> Iterator[kurrentdbclient.KurrentDBClient]:
+    """A sync client, closed after the test."""
+    with kurrentdbclient.KurrentDBClient(uri) as client:
+        yield client
+
+
+def new(*types: str) -> list[kurrentdbclient.NewEvent]:
+    """New events of these types."""
+    return [NewEvent(type=type, data=b'{"a": 1}', metadata=b'{"b": 2}') for type in types]
+
+
+def types(events: object) -> list[str]:
+    """The types of events."""
+    return [event.type for event in events]  # type: ignore[attr-defined]
+
+
+def test_append_and_read(client: kurrentdbclient.KurrentDBClient) -> None:
+    events = new("Placed", "Paid", "Shipped")
+    position = client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=events)
+    assert position == client.get_commit_position()
+    assert client.get_current_version("order-1") == 2
+    read = client.get_stream("order-1")
+    assert [(event.id, event.data, event.metadata) for event in read] == [
+        (event.id, event.data, event.metadata) for event in events
+    ]
+    assert [event.stream_position for event in read] == [0, 1, 2]
+    assert types(client.get_stream("order-1", backwards=True, limit=2)) == ["Shipped", "Paid"]
+    assert types(client.get_stream("order-1", stream_position=1)) == ["Paid", "Shipped"]
+
+
+def test_batch_append_and_idempotency(client: kurrentdbclient.KurrentDBClient) -> None:
+    events = new("Placed", "Paid")
+    first = client.append_events("order-1", current_version=StreamState.NO_STREAM, events=events)
+    assert client.append_events("order-1", current_version=StreamState.NO_STREAM, events=events) == first
+    assert len(client.get_stream("order-1")) == 2
+
+
+def test_wrong_version(client: kurrentdbclient.KurrentDBClient) -> None:
+    client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Placed"))
+    for append in (client.append_to_stream, client.append_events):
+        with pytest.raises(exceptions.WrongCurrentVersionError):
+            append("order-1", current_version=7, events=new("Paid"))
+
+
+def test_read_all(client: kurrentdbclient.KurrentDBClient) -> None:
+    for number in range(20):
+        client.append_to_stream(f"order-{number}", current_version=StreamState.NO_STREAM, events=new("Placed", "Paid"))
+    assert len(list(client.read_all())) == 40
+    assert types(client.read_all(backwards=True, limit=3)) == ["Paid", "Placed", "Paid"]
+    assert types(client.read_all(filter_include=["Pai.*"])) == ["Paid"] * 20
+    assert types(client.read_all(filter_exclude=["Pai.*", r"\$.+"])) == ["Placed"] * 20
+    streams = {event.stream_name for event in client.read_all(filter_include=["order-1.*"], filter_by_stream_name=True)}
+    assert streams == {"order-1", *(f"order-1{digit}" for digit in range(10))}
+
+
+def test_many_large_events(client: kurrentdbclient.KurrentDBClient) -> None:
+    sent = [NewEvent(type="Large", data=bytes([number]) * 100_000) for number in range(30)]
+    for start in range(0, 30, 10):
+        client.append_to_stream("large", current_version=StreamState.ANY, events=sent[start : start + 10])
+    assert [event.data for event in client.get_stream("large")] == [event.data for event in sent]
+
+
+def test_subscribe_to_all(client: kurrentdbclient.KurrentDBClient) -> None:
+    client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Placed"))
+    with client.subscribe_to_all(include_caught_up=True) as subscription:
+        assert next(subscription).type == "Placed"
+        assert isinstance(next(subscription), kurrentdbclient.CaughtUp)
+        client.append_to_stream("order-1", current_version=0, events=new("Paid"))
+        assert next(subscription).type == "Paid"
+
+
+def test_subscribe_to_all_from_the_end(client: kurrentdbclient.KurrentDBClient) -> None:
+    client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Placed"))
+    with client.subscribe_to_all(from_end=True, include_checkpoints=True) as subscription:
+        client.append_to_stream("order-1", current_version=0, events=new("Paid"))
+        assert types([next(item for item in subscription if isinstance(item, kurrentdbclient.RecordedEvent))])
+
+
+def test_subscribe_to_stream(client: kurrentdbclient.KurrentDBClient) -> None:
+    client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Placed", "Paid"))
+    with client.subscribe_to_stream("order-1", stream_position=0) as subscription:
+        client.append_to_stream("order-2", current_version=StreamState.NO_STREAM, events=new("Elsewhere"))
+        client.append_to_stream("order-1", current_version=1, events=new("Shipped"))
+        assert types([next(subscription), next(subscription)]) == ["Paid", "Shipped"]
+
+
+def test_delete_and_write_again(client: kurrentdbclient.KurrentDBClient) -> None:
+    client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Placed", "Paid"))
+    client.delete_stream("order-1", current_version=1)
+    with pytest.raises(exceptions.NotFoundError):
+        client.get_stream("order-1")
+    client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Reopened"))
+    assert [(event.type, event.stream_position) for event in client.get_stream("order-1")] == [("Reopened", 2)]
+
+
+def test_tombstone(client: kurrentdbclient.KurrentDBClient) -> None:
+    client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Placed"))
+    client.tombstone_stream("order-1", current_version=0)
+    for call in (
+        lambda: client.get_stream("order-1"),
+        lambda: client.append_to_stream("order-1", current_version=StreamState.ANY, events=new("Paid")),
+        lambda: client.append_events("order-1", current_version=StreamState.ANY, events=new("Paid")),
+    ):
+        with pytest.raises(exceptions.StreamIsDeletedError):
+            call()
+
+
+def test_metadata(client: kurrentdbclient.KurrentDBClient) -> None:
+    client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("A", "B", "C"))
+    assert client.get_stream_metadata("order-1") == ({}, StreamState.NO_STREAM)
+    client.set_stream_metadata("order-1", {"$maxCount": 2, "mine": "yes"})
+    metadata, version = client.get_stream_metadata("order-1")
+    assert (metadata, version) == ({"$maxCount": 2, "mine": "yes"}, 0)
+    assert types(client.get_stream("order-1")) == ["B", "C"]
+
+
+def test_links(client: kurrentdbclient.KurrentDBClient) -> None:
+    client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Placed"))
+    link = NewEvent(type="$>", data=b"0@order-1", content_type="application/octet-stream")
+    client.append_to_stream("links", current_version=StreamState.NO_STREAM, events=[link])
+    (resolved,) = client.get_stream("links", resolve_links=True)
+    assert (resolved.type, resolved.link.stream_name) == ("Placed", "links")
+
+
+async def test_asyncio(uri: str) -> None:
+    async with kurrentdbclient.AsyncKurrentDBClient(uri) as client:
+        stream = str(uuid4())
+        await client.append_to_stream(stream, current_version=StreamState.NO_STREAM, events=new("A", "B"))
+        async with await client.subscribe_to_stream(stream) as subscription:
+            await client.append_to_stream(stream, current_version=1, events=new("C"))
+            assert [(await subscription.__anext__()).type for _ in range(3)] == ["A", "B", "C"]
+        assert types(await client.get_stream(stream)) == ["A", "B", "C"]
+        assert [event.type async for event in await client.read_all(backwards=True, limit=2)] == ["C", "B"]
+        await client.set_stream_metadata(stream, {"$maxCount": 1})
+        assert types(await client.get_stream(stream)) == ["C"]
+        await client.delete_stream(stream, current_version=2)
+        with pytest.raises(exceptions.NotFoundError):
+            await client.get_stream(stream)
+        await client.tombstone_stream(stream, current_version=StreamState.ANY)
+        with pytest.raises(exceptions.StreamIsDeletedError):
+            await client.append_to_stream(stream, current_version=StreamState.ANY, events=new("D"))

@@ -1,0 +1,79 @@
+"""The clients for Node.js talk to `serve` unchanged. They are installed from npm into a folder of the cache."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support import ServeProcess
+
+pytestmark = pytest.mark.interop
+
+HERE = Path(__file__).resolve().parent / "npm"
+INSTALL_SECONDS = 300
+TALK_SECONDS = 60
+
+
+@pytest.fixture(scope="session")
+def node_packages(pytestconfig: pytest.Config) -> Path:
+    """A folder with the packages installed and the script beside them."""
+    npm = shutil.which("npm")
+    if npm is None or shutil.which("node") is None:
+        pytest.skip("npm is not on this machine")
+    assert pytestconfig.cache is not None
+    folder = pytestconfig.cache.mkdir("npm")
+    for file in HERE.iterdir():
+        shutil.copy2(file, folder)
+    # Nothing is downloaded but the packages: the compiled parts come in packages, too, and no script may run.
+    command = [npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", "--loglevel=error"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=INSTALL_SECONDS, check=False)
+    assert done.returncode == 0, done.stderr
+    return folder
+
+
+def talk(folder: Path, package: str, uri: str) -> dict[str, object]:
+    """Run the conversation; returns what the client saw."""
+    done = subprocess.run(
+        ["node", "conversation.js", package, uri],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=TALK_SECONDS,
+        env={**os.environ, "NODE_NO_WARNINGS": "1"},
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    seen: dict[str, object] = json.loads(done.stdout)
+    return seen
+
+
+@pytest.mark.parametrize(
+    ("package", "scheme"), [("@kurrent/kurrentdb-client", "kurrentdb"), ("@eventstore/db-client", "esdb")]
+)
+def test_conversation(node_packages: Path, serve: Callable[..., ServeProcess], package: str, scheme: str) -> None:
+    seen = talk(node_packages, package, f"{scheme}://{serve().address}?tls=false")
+    assert seen == {
+        "firstRevision": "1",
+        "conflict": "WrongExpectedVersionError",
+        "nextRevision": "2",
+        "forwards": [
+            'order-1[0] Placed {"number":1}',
+            'order-1[1] Paid {"number":2}',
+            'order-1[2] Shipped {"number":4}',
+        ],
+        "backwards": ['order-1[2] Shipped {"number":4}'],
+        "filtered": ['order-1[1] Paid {"number":2}', 'order-1[2] Shipped {"number":4}'],
+        "missing": "StreamNotFoundError",
+        "streamSubscription": ["order-1[0] Placed", "order-1[1] Paid", "order-1[2] Shipped"],
+        "allSubscription": ["order-2[99] Counted"],
+        "metadata": {"maxCount": 2},
+        "truncated": ['order-2[98] Counted {"number":98}', 'order-2[99] Counted {"number":99}'],
+        "deleted": "StreamNotFoundError",
+        "tombstoned": "StreamDeletedError",
+    }

@@ -1,0 +1,161 @@
+"""The command line, as processes of their own."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import esdb_lite
+from esdb_lite import EsdbClient, NewEvent, ServiceUnavailable
+from tests.support import Finished, ServeProcess, run_command
+
+Serve = Callable[..., ServeProcess]
+
+SIGNALS = [signal.SIGINT, signal.SIGTERM]
+
+
+def refused(done: Finished) -> str:
+    """The one line with which a command has refused to run."""
+    assert (done.status, done.out) == (2, ""), done
+    assert done.err.count("\n") == 1, done.err
+    assert done.err.startswith("esdb-lite: ")
+    return done.err
+
+
+def test_version() -> None:
+    assert run_command("--version") == Finished(0, f"esdb-lite {esdb_lite.__version__}\n", "")
+
+
+@pytest.mark.parametrize("command", ["", "serve", "demo", "backup", "scavenge", "verify"])
+def test_help(command: str) -> None:
+    done = run_command(*filter(None, [command]), "--help")
+    assert (done.status, done.err) == (0, "")
+    assert done.out.startswith("usage: esdb-lite")
+    assert max(map(len, done.out.splitlines())) <= 130
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["nonsense"],
+        ["serve", "--port", "65536"],
+        ["serve", "--port", "x"],
+        ["serve", "--durability", "some"],
+        ["verify"],
+    ],
+)
+def test_wrong_arguments(arguments: list[str]) -> None:
+    done = run_command(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert done.err.startswith("usage: esdb-lite")
+    assert "Traceback" not in done.err
+
+
+def test_demo(tmp_path: Path) -> None:
+    done = run_command("demo", folder=tmp_path)
+    assert (done.status, done.err) == (0, "")
+    assert "ExpectedPositionError" in done.out
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_serve_says_where_it_is_and_stops_cleanly(serve: Serve, number: signal.Signals) -> None:
+    server = serve()
+    assert server.uri.startswith("esdb://127.0.0.1:")
+    with EsdbClient(server.uri) as client:
+        assert client.append_events("stream", None, NewEvent("Type", b"")).stream_position == 0
+    assert server.stop(number) == Finished(0, "", "")
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_serve_stops_with_subscriptions_open(serve: Serve, number: signal.Signals) -> None:
+    server = serve()
+    with EsdbClient(server.uri) as client, client.subscribe_all_events():
+        assert server.stop(number) == Finished(0, "", "")
+        with pytest.raises(ServiceUnavailable):
+            client.get_commit_position(timeout=5)
+
+
+def test_serve_keeps_a_file(serve: Serve, tmp_path: Path) -> None:
+    for expected in (None, 0, 1):
+        server = serve("--db", tmp_path / "events.db")
+        with EsdbClient(server.uri) as client:
+            client.append_events("stream", expected, NewEvent("Type", b""))
+        assert server.stop().status == 0
+
+
+def test_serve_logs_to_stderr(serve: Serve) -> None:
+    server = serve("--log-level", "debug")
+    with EsdbClient(server.uri) as client:
+        client.get_commit_position()
+    done = server.stop()
+    assert (done.status, done.out) == (0, "")
+    assert done.err
+
+
+def test_port_in_use() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert str(port) in refused(run_command("serve", "--port", str(port)))
+
+
+def test_host_that_is_not_ours() -> None:
+    assert "192.0.2.1" in refused(run_command("serve", "--port", "0", "--host", "192.0.2.1"))
+
+
+def not_sqlite(path: Path) -> None:
+    """Some file."""
+    path.write_bytes(b"This is a letter to the editor.\n" * 200)
+
+
+def of_another_program(path: Path) -> None:
+    """An SQLite database with tables of somebody else."""
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE recipes (name TEXT)")
+    connection.commit()
+    connection.close()
+
+
+def folder(path: Path) -> None:
+    """A folder where a file should be."""
+    path.mkdir()
+
+
+BAD_FILES = [not_sqlite, of_another_program, folder]
+
+
+@pytest.mark.parametrize("make", BAD_FILES)
+@pytest.mark.parametrize("command", [["serve", "--port", "0", "--db"], ["verify"], ["scavenge"], ["backup"]])
+def test_bad_files(tmp_path: Path, command: list[str], make: Callable[[Path], None]) -> None:
+    path = tmp_path / "bad.db"
+    make(path)
+    target = [tmp_path / "copy.db"] if command == ["backup"] else []
+    assert str(path) in refused(run_command(*command, path, *target))
+    assert [file.name for file in tmp_path.iterdir()] == ["bad.db"]
+
+
+@pytest.mark.parametrize("command", ["verify", "scavenge", "backup"])
+def test_missing_files(tmp_path: Path, command: str) -> None:
+    path = tmp_path / "missing.db"
+    target = [tmp_path / "copy.db"] if command == "backup" else []
+    assert str(path) in refused(run_command(command, path, *target))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    path = tmp_path / "missing" / "events.db"
+    assert str(path) in refused(run_command("serve", "--port", "0", "--db", path))
+
+
+def test_two_servers_for_one_file(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    first = serve("--db", path)
+    assert str(path) in refused(run_command("serve", "--port", "0", "--db", path))
+    with EsdbClient(first.uri) as client:
+        client.append_events("stream", None, NewEvent("Type", b""))

@@ -1,0 +1,111 @@
+"""The fixtures that the package brings for other people's tests, used by other people's tests."""
+
+from __future__ import annotations
+
+import statistics
+import time
+
+import pytest
+
+from esdb_lite import EmbeddedServer
+from tests.support import environment
+
+STRICT = "[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n"
+FRESH = """
+import pytest
+from esdb_lite import NewEvent
+
+@pytest.mark.parametrize("again", range(3))
+def test_each_test_starts_from_nothing(esdb_client, esdb_server, again):
+    assert list(esdb_client.read_all_events()) == []
+    assert esdb_client.append_events("stream", None, NewEvent("Type", b"")).stream_position == 0
+"""
+SHARED = """
+import pytest
+from esdb_lite import EsdbClient, NewEvent
+
+@pytest.fixture
+def esdb_server(esdb_shared_server):
+    return esdb_shared_server
+
+@pytest.mark.parametrize("number", range(3))
+def test_what_is_written_stays(esdb_client, number):
+    assert esdb_client.append_events("stream", number - 1 if number else None, NewEvent("Type", b""))
+"""
+ASYNC = """
+import asyncio
+import pytest
+from esdb_lite import NewEvent
+
+{decoration}
+async def test_it(async_esdb_client):
+    await async_esdb_client.append_events("stream", None, NewEvent("Type", b""))
+    assert [event.type async for event in async_esdb_client.read_stream_events("stream")] == ["Type"]
+"""
+ANYIO = """@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+@pytest.mark.anyio"""
+COST = """
+import sys
+
+def pytest_sessionfinish(session):
+    loaded = [name for name in sys.modules if name.partition(".")[0] in ("esdb_lite", "grpclib", "betterproto")]
+    assert sorted(loaded) == ["esdb_lite", "esdb_lite._version", "esdb_lite.pytest_plugin"], loaded
+"""
+
+
+@pytest.fixture
+def plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, pytestconfig: pytest.Config) -> list[str]:
+    """Arguments for an inner run that has the fixtures, as its installation or `-p` brings them."""
+    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
+    pytester.makeini(STRICT)
+    return [] if pytestconfig.pluginmanager.hasplugin("esdb_lite") else ["-p", "esdb_lite.pytest_plugin"]
+
+
+@pytest.mark.parametrize("test", [FRESH, SHARED], ids=["fresh", "shared"])
+def test_sync(pytester: pytest.Pytester, plugin: list[str], test: str) -> None:
+    pytester.makepyfile(test)
+    pytester.runpytest_subprocess(*plugin).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize(
+    ("decoration", "options"),
+    [
+        ("@pytest.mark.asyncio", ["-o", "asyncio_mode=strict"]),
+        ("", ["-o", "asyncio_mode=auto"]),
+        (ANYIO, []),
+        (ANYIO, ["-p", "no:asyncio", "-W", "ignore::pytest.PytestConfigWarning"]),
+    ],
+    ids=["pytest-asyncio strict", "pytest-asyncio auto", "anyio beside pytest-asyncio", "anyio alone"],
+)
+def test_async(pytester: pytest.Pytester, plugin: list[str], decoration: str, options: list[str]) -> None:
+    pytester.makepyfile(ASYNC.format(decoration=decoration))
+    pytester.runpytest_subprocess(*plugin, *options).assert_outcomes(passed=1)
+
+
+def test_async_without_a_runner_says_what_is_missing(pytester: pytest.Pytester, plugin: list[str]) -> None:
+    pytester.makepyfile("def test_it(async_esdb_client):\n    pass\n")
+    options = ["-p", "no:asyncio", "-p", "no:anyio", "-W", "ignore::pytest.PytestConfigWarning"]
+    result = pytester.runpytest_subprocess(*plugin, *options)
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines("*async_esdb_client needs pytest-asyncio*")
+
+
+def test_unused_it_loads_nothing(pytester: pytest.Pytester, plugin: list[str]) -> None:
+    pytester.makepyfile("def test_it():\n    pass\n")
+    pytester.makeconftest(COST)
+    result = pytester.runpytest_subprocess(*plugin)
+    result.assert_outcomes(passed=1)
+    assert result.ret == 0
+
+
+def test_a_fresh_server_takes_milliseconds() -> None:
+    times = []
+    for _ in range(15):
+        started = time.perf_counter()
+        with EmbeddedServer():
+            pass
+        times.append(time.perf_counter() - started)
+    assert statistics.median(times) < 0.020, times
