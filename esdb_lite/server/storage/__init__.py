@@ -36,13 +36,17 @@ class StreamHead(NamedTuple):
     """What is known of a stream that has events or metadata."""
 
     last_revision: int
-    """Number of the last event ever written, -1 when there is none; unaffected by truncation; TOMBSTONE when tombstoned."""
+    """Number of the last event ever written, -1: none; unaffected by truncation; TOMBSTONE when tombstoned."""
     metadata: Record | None
     """The last event of `$$stream`, unparsed, or None. (For a stream whose name starts with `$$`: always None.)"""
 
 
 class Reader(Protocol):
-    """A consistent view of what is committed. Used by one thread at a time, for one page at a time."""
+    """A consistent view of what is committed. Used by one thread at a time, for one page at a time.
+
+    The four page methods are bounded by bytes as well: a page ends early once it holds about 4 MiB, so that a page
+    shorter than `limit` does not mean the end; an empty page does. Damaged events raise `StorageCorrupted`.
+    """
 
     def head(self, stream: str) -> StreamHead | None:
         """None when the stream has neither events nor metadata."""

@@ -1,0 +1,246 @@
+"""The database as the services see it: appends, reads and the live feed, on one event loop.
+
+Owns: the order of things between the loop, the thread that writes and the threads that read; back-pressure;
+opening and closing. Must not know: the wire, the rules (the engine has them), SQLite (storage has it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TypeVar, cast
+
+from esdb_lite.server.committing import Batch, Committer, new_id
+from esdb_lite.server.engine import appending, fresh
+from esdb_lite.server.engine.appending import Rule
+from esdb_lite.server.engine.model import Outcome, ProposedEvent
+from esdb_lite.server.feed import Feed, Listener
+from esdb_lite.server.storage import Reader
+from esdb_lite.server.storage.errors import StorageClosed
+from esdb_lite.server.storage.files import Files
+from esdb_lite.server.storage.schema import Durability
+from esdb_lite.server.storage.sqlite_reader import SqliteReader
+from esdb_lite.server.workers import Job, ReaderThreads, WriterThread, call_soon, settle
+
+T = TypeVar("T")
+
+READERS = 3
+QUEUED_BYTES = 32 * 1024 * 1024
+"""Appends that have not been taken by the writer wait, beyond this, before they are queued."""
+QUEUED_COMMANDS = 8192
+_COMMAND_BYTES = 256
+
+
+def ticks_now() -> int:
+    """The time in 100-ns ticks since 1970-01-01 UTC."""
+    return time.time_ns() // 100
+
+
+class Database:
+    """Events in a file, or in memory. Made by `open`; everything is called on the loop that opened it."""
+
+    def __init__(self, files: Files, committer: Committer, last_position: int) -> None:
+        self.last_position = last_position
+        """The position of the last event that has been published; 0 when there is none."""
+        self.log_end = committer.log_end
+        """The position that follows everything published."""
+        self._loop = asyncio.get_running_loop()
+        self._files = files
+        self._committer = committer
+        self._feed = Feed()
+        self._closed = False
+        self._gathered: list[Job[Rule]] = []
+        self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
+        self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
+        self._readers = ReaderThreads(files.reader, SqliteReader.close, count=READERS)
+        self._finished: asyncio.Future[object] = self._loop.create_future()
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        durability: Durability = Durability.FULL,
+        now: Callable[[], int] = ticks_now,
+    ) -> Database:
+        """Open a file, making it if there is none (None: in memory). Raises: StorageError."""
+        files = Files(None if path is None else os.fspath(path), durability)
+        try:
+            committer = Committer(files.writer, now)
+            if committer.log_end == 0:
+                committer.begin(fresh.contents(now(), new_id))
+            last_position = files.inline_reader.inline(lambda reader: reader.last_position())
+        except BaseException:
+            files.close()
+            raise
+        return cls(files, committer, last_position)
+
+    async def append(self, stream: str, expected: int, events: Sequence[ProposedEvent]) -> Outcome:
+        """Append events atomically; answers when they are committed and published to listeners.
+
+        Cancelled while it waits for its turn, it is not written; later, it is written regardless.
+        Raises: StorageError.
+        """
+        cost = sum([len(event.data) + len(event.metadata) for event in events])
+        return await self._command(
+            partial(appending.append, stream=stream, expected=expected, events=events),
+            cost + _COMMAND_BYTES * (1 + len(events)),
+        )
+
+    async def delete(self, stream: str, expected: int) -> Outcome:
+        """Soft-delete a stream. Raises: StorageError."""
+        return await self._command(partial(appending.delete, stream=stream, expected=expected))
+
+    async def tombstone(self, stream: str, expected: int) -> Outcome:
+        """Delete a stream for ever. Raises: StorageError."""
+        return await self._command(partial(appending.tombstone, stream=stream, expected=expected))
+
+    async def execute(self, rule: Rule) -> Outcome:
+        """Run a rule of one's own in the transaction that writes what it decides. Raises: StorageError."""
+        return await self._command(rule)
+
+    async def read(self, query: Callable[[Reader], T]) -> T:
+        """Run a function on one consistent state, off the loop (in memory: at once). Raises: StorageError.
+
+        The function must not wait for anything, and should be done within a page or so.
+        """
+        if self._closed:
+            raise StorageClosed("the database is closed")
+        if self._files.in_memory:
+            return self._files.inline_reader.inline(query)
+        return cast(T, await self._readers.submit(lambda reader: reader.snapshot(query)))
+
+    def listen(self, wake: Callable[[], None], *, stream: str | None, limit: int) -> Listener:
+        """Register a listener at once: every event committed from now on, of the stream (None: of all), is put into
+        its queue of at most `limit`, in log order. `wake` is called on the loop when the queue is no longer empty,
+        or has overflowed. Events at `registered_at` or later come here, those before are in storage."""
+        return self._feed.listen(wake, stream=stream, limit=limit, registered_at=self.log_end)
+
+    async def close(self) -> None:
+        """Commit what waits, and give the file up. Idempotent."""
+        if self._closed:
+            await asyncio.shield(self._finished)
+            return
+        self._closed = True
+        self._hand_over()
+        if self._writer is None:
+            self._finish()
+        else:
+            self._writer.close()
+        await asyncio.shield(self._finished)
+        if self._writer is not None:
+            self._writer.join()
+
+    async def _command(self, rule: Rule, cost: int = _COMMAND_BYTES) -> Outcome:
+        if self._closed:
+            raise StorageClosed("the database is closed")
+        await self._queue.enter(cost)
+        job: Job[Rule] = Job(rule, cost, self._loop.create_future())
+        if not self._gathered:
+            # All that is asked for in this turn of the loop goes to the writer together.
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(job)
+        try:
+            return cast(Outcome, await job.answer)
+        except asyncio.CancelledError:
+            self._abandon(job)
+            raise
+        finally:
+            self._queue.leave(cost)
+
+    def _abandon(self, job: Job[Rule]) -> None:
+        if self._writer is None:
+            job.abandoned = True
+        else:
+            self._writer.abandon(job)
+
+    def _hand_over(self) -> None:
+        jobs, self._gathered = self._gathered, []
+        if self._writer is not None:
+            if jobs:
+                self._writer.put(jobs)
+            return
+        waiting = [job for job in jobs if not job.abandoned]
+        if waiting:
+            self._publish(waiting, self._committer.commit([job.work for job in waiting]))
+
+    def _run(self, jobs: Sequence[Job[Rule]]) -> None:
+        """In the writer's thread."""
+        batch = self._committer.commit([job.work for job in jobs])
+        call_soon(self._loop, self._publish, jobs, batch)
+
+    def _publish(self, jobs: Sequence[Job[Rule]], batch: Batch) -> None:
+        if batch.records:
+            self.last_position = batch.records[-1].position
+            self._feed.publish(batch.records)
+        self.log_end = batch.log_end
+        for job, result in zip(jobs, batch.results):
+            if isinstance(result, Exception):
+                settle(job.answer, None, result)
+            else:
+                settle(job.answer, result)
+
+    def _finish(self) -> None:
+        """In the writer's thread, after its last commit; in memory, on the loop."""
+        self._readers.close()
+        self._files.close()
+        call_soon(self._loop, settle, self._finished, None)
+
+
+class _Room:
+    """How much may wait for the writer: by number and by bytes. First come, first served."""
+
+    def __init__(self, commands: int, size: int) -> None:
+        self._commands = commands
+        self._size = size
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    async def enter(self, cost: int) -> None:
+        if self._waiting or not self._fits(cost):
+            ahead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiting.append((cost, ahead))
+            try:
+                await ahead
+            except asyncio.CancelledError:
+                self._give_up(cost, ahead)
+                raise
+        else:
+            self._take(cost)
+
+    def leave(self, cost: int) -> None:
+        self._commands += 1
+        self._size += cost
+        self._admit()
+
+    def _fits(self, cost: int) -> bool:
+        # Whatever is larger than all the room there is gets in alone.
+        return self._commands > 0 and self._size > 0 and (self._size >= cost or cost > QUEUED_BYTES)
+
+    def _take(self, cost: int) -> None:
+        self._commands -= 1
+        self._size -= cost
+
+    def _admit(self) -> None:
+        while self._waiting:
+            cost, ahead = self._waiting[0]
+            if ahead.cancelled():
+                self._waiting.popleft()
+                continue
+            if not self._fits(cost):
+                return
+            self._waiting.popleft()
+            self._take(cost)
+            ahead.set_result(None)
+
+    def _give_up(self, cost: int, ahead: asyncio.Future[None]) -> None:
+        if ahead.done() and not ahead.cancelled():
+            self.leave(cost)
+        else:
+            self._admit()
+
+
+__all__ = ["Database", "Durability", "ticks_now"]

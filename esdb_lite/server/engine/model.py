@@ -1,0 +1,95 @@
+"""The words of the database: proposed events, and what an append can come to.
+
+Owns: value types and names used by every rule. Must not know: how events are kept, the wire, the clock.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple, TypeAlias
+
+from esdb_lite.server.storage import Record
+from esdb_lite.server.storage.log import CHUNK_SIZE, length_of, next_chunk, place, record_length
+
+NO_STREAM = -1
+"""Expected version: the stream has never been written."""
+ANY = -2
+"""Expected version: whatever there is."""
+EXISTS = -4
+"""Expected version: the stream has events or metadata, and is not deleted."""
+
+__all__ = [
+    "ANY", "CHUNK_SIZE", "EXISTS", "METADATA_TYPE", "NO_STREAM", "TOMBSTONE_TYPE",
+    "Appended", "Decision", "Outcome", "ProposedEvent", "StreamDeleted", "WrongVersion",
+    "event_size", "is_metastream", "length_of", "metastream_of", "next_chunk", "original_of", "place", "record_length",
+]  # fmt: skip
+
+METADATA_TYPE = "$metadata"
+TOMBSTONE_TYPE = "$streamDeleted"
+
+
+class ProposedEvent(NamedTuple):
+    """One event as a client wants it written."""
+
+    id: bytes
+    """16 bytes, big-endian (RFC 4122)."""
+    type: str
+    is_json: bool
+    data: bytes
+    metadata: bytes = b""
+
+
+class Appended(NamedTuple):
+    """Written now, or found to have been written before."""
+
+    revision: int
+    """Number of the last event of this append; the stream's last number (-1: none) when there was nothing to write."""
+    position: int | None
+    """Position of that event; None when it was written before and is no longer readable in its stream."""
+    idempotent: bool = False
+    """True when nothing was written because all of it was there already."""
+
+
+class WrongVersion(NamedTuple):
+    """The stream is not at the expected version."""
+
+    current: int
+    """The stream's last number, -1 when it has none."""
+
+
+class StreamDeleted(NamedTuple):
+    """The stream is tombstoned; or soft-deleted and expected to exist."""
+
+    stream: str
+
+
+Outcome: TypeAlias = Appended | WrongVersion | StreamDeleted
+
+
+class Decision(NamedTuple):
+    """What a rule decided: the answer, and what is to be written for it, all or nothing."""
+
+    outcome: Outcome
+    records: Sequence[Record]
+    log_end: int
+    """Where the log ends afterwards; it may lie behind the last record (marker of an empty append)."""
+
+
+def is_metastream(stream: str) -> bool:
+    """Whether the name is that of a metadata stream."""
+    return stream.startswith("$$")
+
+
+def metastream_of(stream: str) -> str:
+    """The metadata stream of a stream."""
+    return "$$" + stream
+
+
+def original_of(metastream: str) -> str:
+    """The stream that a metadata stream is about."""
+    return metastream[2:]
+
+
+def event_size(event: ProposedEvent) -> int:
+    """Size in bytes of one event as MaxAppendSize and MaxAppendEventSize count it."""
+    return len(event.data) + len(event.metadata) + len(event.type.encode("utf-16-le", "surrogatepass"))

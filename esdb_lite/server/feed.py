@@ -1,0 +1,93 @@
+"""The live feed: what has just been committed, to everyone who listens, in log order.
+
+Owns: listeners and their bounds. Must not know: storage, the rules, the wire. Runs on one event loop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from esdb_lite.server.storage import Record
+
+LISTENER_BYTES = 4 * 1024 * 1024
+"""A listener that holds this much data and metadata has overflowed, however few events that is."""
+
+
+class Listener:
+    """A bounded queue of committed events: of one stream, or of all."""
+
+    def __init__(
+        self, feed: Feed, wake: Callable[[], None], *, stream: str | None, limit: int, registered_at: int
+    ) -> None:
+        self.stream = stream
+        self.registered_at = registered_at
+        """The end of the log when it was registered: what lies before is in storage, what comes later comes here."""
+        self.overflowed = False
+        """More was committed than the queue may hold. What it held is dropped, and nothing more will come."""
+        self._feed = feed
+        self._wake = wake
+        self._limit = limit
+        self._records: list[Record] = []
+        self._bytes = 0
+
+    def take(self) -> list[Record]:
+        """All that has come since the last call, in log order."""
+        records, self._records = self._records, []
+        self._bytes = 0
+        return records
+
+    def close(self) -> None:
+        """Stop listening. Idempotent."""
+        self._records = []
+        self._feed.remove(self)
+
+    def put(self, record: Record) -> None:
+        """Take an event; wakes whoever waits when it is the first since the last `take`."""
+        self._bytes += len(record.data) + len(record.metadata)
+        if len(self._records) >= self._limit or (self._records and self._bytes > LISTENER_BYTES):
+            self.overflowed = True
+            self.close()
+            self._wake()
+            return
+        self._records.append(record)
+        if len(self._records) == 1:
+            self._wake()
+
+
+class Feed:
+    """All listeners of a database."""
+
+    def __init__(self) -> None:
+        self._of_all: dict[Listener, None] = {}
+        self._of_stream: dict[str, dict[Listener, None]] = {}
+
+    def __len__(self) -> int:
+        return len(self._of_all) + sum(map(len, self._of_stream.values()))
+
+    def listen(self, wake: Callable[[], None], *, stream: str | None, limit: int, registered_at: int) -> Listener:
+        """Register a listener at once; see `Database.listen`."""
+        listener = Listener(self, wake, stream=stream, limit=limit, registered_at=registered_at)
+        self._place(stream)[listener] = None
+        return listener
+
+    def _place(self, stream: str | None) -> dict[Listener, None]:
+        return self._of_all if stream is None else self._of_stream.setdefault(stream, {})
+
+    def remove(self, listener: Listener) -> None:
+        """Forget a listener, if it is known."""
+        listeners = self._place(listener.stream)
+        listeners.pop(listener, None)
+        if not listeners and listener.stream is not None:
+            self._of_stream.pop(listener.stream, None)
+
+    def publish(self, records: Sequence[Record]) -> None:
+        """Hand committed events to those who listen."""
+        if not self._of_all and not self._of_stream:
+            return
+        for record in records:
+            for listener in list(self._of_all):
+                listener.put(record)
+            of_stream = self._of_stream.get(record.stream)
+            if of_stream is not None:
+                for listener in list(of_stream):
+                    listener.put(record)

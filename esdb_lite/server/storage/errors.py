@@ -1,0 +1,68 @@
+"""What can go wrong with the place that remembers events, each with a text that fits one line.
+
+Owns: the exceptions of storage and the translation of SQLite's. Must not know: gRPC, the engine.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+
+class StorageError(Exception):
+    """The base of all of them."""
+
+
+class StorageClosed(StorageError):
+    """The database has been closed."""
+
+
+class StorageLocked(StorageError):
+    """Another server holds the file."""
+
+
+class StorageNotADatabase(StorageError):
+    """The file is not SQLite, or belongs to another program."""
+
+
+class StorageTooNew(StorageError):
+    """The file was written by a later version of this package."""
+
+
+class StorageReadOnly(StorageError):
+    """The file or its folder cannot be written."""
+
+
+class StorageUnavailable(StorageError):
+    """The file cannot be opened: a folder, a missing folder, no permission."""
+
+
+class StorageFull(StorageError):
+    """There is no room left on the disk; nothing of the command was written."""
+
+
+class StorageCorrupted(StorageError):
+    """The file is damaged; what is damaged is not served."""
+
+
+class StorageFailed(StorageError):
+    """Anything else, an I/O error above all; nothing of the command was written."""
+
+
+_TEXTS: tuple[tuple[str, type[StorageError], str], ...] = (
+    ("is full", StorageFull, "no room left on the disk for {path}"),
+    ("malformed", StorageCorrupted, "{path} is damaged ({error})"),
+    ("not a database", StorageNotADatabase, "{path} is not an SQLite database"),
+    ("readonly", StorageReadOnly, "{path} cannot be written ({error})"),
+    ("read-only", StorageReadOnly, "{path} cannot be written ({error})"),
+    ("unable to open", StorageUnavailable, "{path} cannot be opened ({error})"),
+    ("locked", StorageLocked, "{path} is in use by another program"),
+)
+
+
+def translated(error: sqlite3.Error, path: str) -> StorageError:
+    """The storage error that says what an SQLite error means for this file."""
+    text = str(error)
+    for part, kind, message in _TEXTS:
+        if part in text:
+            return kind(message.format(path=path, error=text))
+    return StorageFailed(f"{path} cannot be used ({text})")

@@ -1,0 +1,45 @@
+"""One database, file or memory, with all that is open of it.
+
+Owns: opening in the right order, and closing. Must not know: the rules, threads.
+"""
+
+from __future__ import annotations
+
+from esdb_lite.server.storage.ownership import Ownership
+from esdb_lite.server.storage.schema import Durability, check_path, open_reader, open_writer
+from esdb_lite.server.storage.sqlite_reader import SqliteReader
+from esdb_lite.server.storage.sqlite_writer import SqliteWriter
+
+
+class Files:
+    """An open database. Raises: StorageError, each kind with a text that fits one line."""
+
+    def __init__(self, path: str | None, durability: Durability = Durability.FULL) -> None:
+        self.in_memory = path is None
+        self.path = path or "memory"
+        self._ownership = None
+        if path is not None:
+            check_path(path)
+            self._ownership = Ownership(path)
+        try:
+            connection = open_writer(path, durability)
+        except BaseException:
+            self._give_up()
+            raise
+        self.writer = SqliteWriter(connection, self.path)
+        self.inline_reader = SqliteReader(connection, self.path)
+        """Reads by the writer's connection: only while nothing is being written by another thread."""
+
+    def reader(self) -> SqliteReader:
+        """A reader with a connection of its own; of a file only."""
+        return SqliteReader(open_reader(self.path), self.path)
+
+    def close(self) -> None:
+        """Close the writer and give the file up; readers must have been closed before. Idempotent."""
+        self.writer.close()
+        self._give_up()
+
+    def _give_up(self) -> None:
+        if self._ownership is not None:
+            self._ownership.release()
+            self._ownership = None

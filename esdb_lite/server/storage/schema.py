@@ -1,0 +1,189 @@
+"""The tables of a database file, their version, and how a connection to it is opened.
+
+Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending and reading, threads.
+
+    streams  a name for each number; numbers are never used again. `scavenged` = its revisions may have gaps.
+    types    the same for event types.
+    events   one row an event, in log order; `crc` covers everything that is served of it.
+    floor    one row: the log goes on at this position, if that is behind the last event.
+"""
+
+from __future__ import annotations
+
+import enum
+import os
+import sqlite3
+import struct
+import zlib
+from pathlib import Path
+
+from esdb_lite.server.storage.errors import (
+    StorageCorrupted,
+    StorageError,
+    StorageNotADatabase,
+    StorageTooNew,
+    StorageUnavailable,
+    translated,
+)
+
+APPLICATION_ID = 0x65736462
+"""`esdb`, in the header of every file."""
+SCHEMA_VERSION = 1
+
+_DDL = """
+CREATE TABLE streams (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE,
+    scavenged INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE TABLE types (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+) STRICT;
+CREATE TABLE events (
+    position INTEGER PRIMARY KEY,
+    stream INTEGER NOT NULL,
+    revision INTEGER NOT NULL,
+    type INTEGER NOT NULL,
+    is_json INTEGER NOT NULL,
+    created INTEGER NOT NULL,
+    crc INTEGER NOT NULL,
+    id BLOB NOT NULL,
+    metadata BLOB NOT NULL,
+    data BLOB NOT NULL
+) STRICT;
+CREATE UNIQUE INDEX events_of_stream ON events (stream, revision);
+CREATE TABLE floor (position INTEGER NOT NULL) STRICT;
+INSERT INTO floor VALUES (0);
+"""
+
+
+class Durability(str, enum.Enum):
+    """What an acknowledged append survives."""
+
+    FULL = "full"
+    """A crash of the process, and of the machine: every commit is on the disk before it is answered."""
+    RELAXED = "relaxed"
+    """A crash of the process. A crash of the machine may lose the last commits, never damage the file."""
+
+
+_SYNCHRONOUS = {Durability.FULL: "FULL", Durability.RELAXED: "NORMAL"}
+_HEAD = struct.Struct(">qqq?").pack
+
+
+def checksum(
+    position: int, stream: str, revision: int, id: bytes, type: str, is_json: bool, created: int, data: bytes,
+    metadata: bytes,
+) -> int:  # fmt: skip
+    """The CRC-32 of everything that is served of an event."""
+    head = b"%b%b%b\0%b\0" % (_HEAD(position, revision, created, is_json), id, stream.encode(), type.encode())
+    return zlib.crc32(data, zlib.crc32(metadata, zlib.crc32(head)))
+
+
+def open_writer(path: str | None, durability: Durability = Durability.FULL) -> sqlite3.Connection:
+    """Open the file (None: a database in memory) for writing, making its tables if it is new or empty.
+
+    Raises: StorageError, each kind with a text that fits one line.
+    """
+    connection = _connect(":memory:" if path is None else path, uri=False)
+    try:
+        _prepare(connection, path, durability)
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise translated(error, path or "memory") from error
+        raise
+    return connection
+
+
+def open_reader(path: str) -> sqlite3.Connection:
+    """Open an existing file of a known version for reading. Raises: StorageError."""
+    connection = None
+    try:
+        connection = _connect(Path(path).absolute().as_uri() + "?mode=ro", uri=True)
+        connection.execute("PRAGMA query_only=ON")
+        if not recognise(connection, path):
+            raise StorageNotADatabase(f"{path} is empty")
+    except BaseException as error:
+        if connection is not None:
+            connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise translated(error, path) from error
+        raise
+    return connection
+
+
+def _connect(path: str, *, uri: bool) -> sqlite3.Connection:
+    try:
+        connection = sqlite3.connect(path, uri=uri, isolation_level=None, check_same_thread=False, timeout=5.0)
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
+    connection.execute("PRAGMA cache_size=-8192")
+    return connection
+
+
+def recognise(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether the file has our tables (False: it is empty). Raises StorageError for a file that is not ours."""
+    application = _pragma(connection, "application_id")
+    version = _pragma(connection, "user_version")
+    tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+    if application == 0 and version == 0 and tables == 0:
+        return False
+    if application != APPLICATION_ID:
+        raise StorageNotADatabase(f"{path} is an SQLite database of another program")
+    if version > SCHEMA_VERSION:
+        raise StorageTooNew(f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}")
+    return True
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    return int(connection.execute(f"PRAGMA {name}").fetchone()[0])
+
+
+def _prepare(connection: sqlite3.Connection, path: str | None, durability: Durability) -> None:
+    known = recognise(connection, path or "memory")
+    if not known:
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+    if path is not None:
+        connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute(f"PRAGMA synchronous={_SYNCHRONOUS[durability]}")
+    connection.execute("PRAGMA journal_size_limit=67108864")
+    if not known:
+        _create(connection)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        for statement in _DDL.split(";"):
+            if statement.strip():
+                connection.execute(statement)
+        connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+        connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+
+
+def check_path(path: str) -> None:
+    """Refuse what cannot be a database file before anything is made beside it. Raises: StorageError."""
+    if os.path.isdir(path):
+        raise StorageUnavailable(f"{path} is a folder")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise StorageUnavailable(f"{path} cannot be made: there is no folder {folder}")
+
+
+__all__ = [
+    "APPLICATION_ID",
+    "SCHEMA_VERSION",
+    "Durability",
+    "StorageCorrupted",
+    "StorageError",
+    "check_path",
+    "checksum",
+    "open_reader",
+    "open_writer",
+    "recognise",
+]

@@ -1,0 +1,194 @@
+"""Pages of events out of SQLite.
+
+Owns: the `Reader` of one connection. Must not know: which thread it runs in, what readers do with the events.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import TypeVar
+
+from esdb_lite.server.storage import Reader, Record, StreamHead
+from esdb_lite.server.storage.errors import StorageCorrupted, translated
+from esdb_lite.server.storage.log import record_length
+from esdb_lite.server.storage.schema import checksum
+
+T = TypeVar("T")
+Row = tuple[int, int, int, int, int, int, int, bytes, bytes, bytes]
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""A page ends once its data and metadata reach this."""
+
+_NAMES_KEPT = 20_000
+_COLUMNS = "position, stream, revision, type, is_json, created, crc, id, metadata, data"
+_EVENTS = f"SELECT {_COLUMNS} FROM events "
+_FORWARD = _EVENTS + "WHERE stream=? AND revision>=? ORDER BY revision LIMIT ?"
+_BACKWARD = _EVENTS + "WHERE stream=? AND revision<=? ORDER BY revision DESC LIMIT ?"
+_LOG_FORWARD = _EVENTS + "WHERE position>=? ORDER BY position LIMIT ?"
+_LOG_BACKWARD = _EVENTS + "WHERE position<? ORDER BY position DESC LIMIT ?"
+_AT = _EVENTS + "WHERE stream=? AND revision=?"
+_LAST_REVISION = "SELECT revision FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
+_LAST_EVENT = """
+SELECT e.position, s.name, t.name, length(e.data), length(e.metadata) FROM events e
+JOIN streams s ON s.number = e.stream JOIN types t ON t.number = e.type
+ORDER BY e.position DESC LIMIT 1
+"""
+_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+
+
+class SqliteReader:
+    """Reads by one connection, which belongs to it."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str = "memory") -> None:
+        self._connection = connection
+        self._path = path
+        self._streams = _Names(connection, "streams")
+        self._types = _Names(connection, "types")
+
+    def snapshot(self, query: Callable[[Reader], T]) -> T:
+        """Run a function on one consistent state of the database. Raises: StorageError."""
+        try:
+            self._connection.execute("BEGIN")
+            try:
+                return query(self)
+            finally:
+                self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise translated(error, self._path) from error
+
+    def inline(self, query: Callable[[Reader], T]) -> T:
+        """The same, for a connection that nobody else writes by at the same time."""
+        try:
+            return query(self)
+        except sqlite3.Error as error:
+            raise translated(error, self._path) from error
+
+    def close(self) -> None:
+        """Close the connection."""
+        with suppress(sqlite3.Error):
+            self._connection.close()
+
+    def head(self, stream: str) -> StreamHead | None:
+        """See `Reader`."""
+        last = self._last_revision(stream)
+        metadata = None if stream.startswith("$$") else self._last_event("$$" + stream)
+        return None if last < 0 and metadata is None else StreamHead(last, metadata)
+
+    def _last_revision(self, stream: str) -> int:
+        number = self._streams.number(stream)
+        row = None if number is None else self._connection.execute(_LAST_REVISION, (number,)).fetchone()
+        return -1 if row is None else int(row[0])
+
+    def _last_event(self, stream: str) -> Record | None:
+        page = self.stream_backward(stream, _INT64_MAX, 1)
+        return page[0] if page else None
+
+    def stream_forward(self, stream: str, first: int, limit: int) -> list[Record]:
+        """See `Reader`."""
+        return self._of_stream(_FORWARD, stream, first, limit)
+
+    def stream_backward(self, stream: str, first: int, limit: int) -> list[Record]:
+        """See `Reader`."""
+        return self._of_stream(_BACKWARD, stream, first, limit)
+
+    def log_forward(self, first: int, limit: int) -> list[Record]:
+        """See `Reader`."""
+        return self._page(_LOG_FORWARD, (_clamp(first), _clamp(limit)))
+
+    def log_backward(self, before: int, limit: int) -> list[Record]:
+        """See `Reader`."""
+        return self._page(_LOG_BACKWARD, (_clamp(before), _clamp(limit)))
+
+    def log_end(self) -> int:
+        """See `Reader`."""
+        return log_end(self._connection)
+
+    def last_position(self) -> int:
+        """See `Reader`."""
+        return int(self._connection.execute("SELECT coalesce(max(position), 0) FROM events").fetchone()[0])
+
+    def at(self, stream: str, revisions: Sequence[int]) -> dict[int, Record]:
+        """See `Reader`."""
+        number = self._streams.number(stream)
+        found: dict[int, Record] = {}
+        if number is not None:
+            for revision in revisions:
+                page = self._page(_AT, (number, _clamp(revision)))
+                found.update((record.revision, record) for record in page)
+        return found
+
+    def _of_stream(self, statement: str, stream: str, first: int, limit: int) -> list[Record]:
+        number = self._streams.number(stream)
+        return [] if number is None else self._page(statement, (number, _clamp(first), _clamp(limit)))
+
+    def _page(self, statement: str, arguments: tuple[int, ...]) -> list[Record]:
+        streams, types = self._streams.by_number, self._types.by_number
+        records: list[Record] = []
+        room = PAGE_BYTES
+        cursor = self._connection.execute(statement, arguments)
+        for position, stream, revision, type, is_json, created, crc, id, metadata, data in cursor:
+            name = streams.get(stream) or self._streams.name(stream)
+            kind = types.get(type) or self._types.name(type)
+            record = Record(position, name, revision, id, kind, is_json == 1, created, data, metadata)
+            if checksum(*record) != crc:
+                raise StorageCorrupted(f"{self._path} is damaged: the event at {position} has a wrong checksum")
+            records.append(record)
+            room -= len(data) + len(metadata)
+            if room <= 0:
+                cursor.close()
+                break
+        return records
+
+
+def log_end(connection: sqlite3.Connection) -> int:
+    """The position that the next record will get."""
+    (floor,) = connection.execute("SELECT position FROM floor").fetchone()
+    row = connection.execute(_LAST_EVENT).fetchone()
+    if row is None:
+        return int(floor)
+    position, stream, type, data, metadata = row
+    return max(int(floor), int(position) + record_length(stream, type, data, metadata))
+
+
+def _clamp(value: int) -> int:
+    return min(max(value, _INT64_MIN), _INT64_MAX)
+
+
+class _Names:
+    """Names by number and numbers by name, as far as they have been asked for; both never change."""
+
+    def __init__(self, connection: sqlite3.Connection, table: str) -> None:
+        self.by_number: dict[int, str] = {}
+        self._by_name: dict[str, int] = {}
+        self._connection = connection
+        self._name_of = f"SELECT name FROM {table} WHERE number=?"
+        self._number_of = f"SELECT number FROM {table} WHERE name=?"
+
+    def name(self, number: int) -> str:
+        known = self.by_number.get(number)
+        if known is not None:
+            return known
+        row = self._connection.execute(self._name_of, (number,)).fetchone()
+        if row is None:
+            raise StorageCorrupted(f"the database is damaged: an event names {number}, which has no name")
+        self._keep(number, row[0])
+        return str(row[0])
+
+    def number(self, name: str) -> int | None:
+        known = self._by_name.get(name)
+        if known is not None:
+            return known
+        row = self._connection.execute(self._number_of, (name,)).fetchone()
+        if row is None:
+            return None
+        self._keep(row[0], name)
+        return int(row[0])
+
+    def _keep(self, number: int, name: str) -> None:
+        if len(self.by_number) >= _NAMES_KEPT:
+            self.by_number.clear()
+            self._by_name.clear()
+        self.by_number[number] = name
+        self._by_name[name] = number

@@ -1,0 +1,183 @@
+"""Events into SQLite, many in one transaction.
+
+Owns: the one connection that writes, the numbers of streams and types. Must not know: the rules of appending,
+threads, the clock. Nothing is kept here that a rollback would not take back.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple
+
+from esdb_lite.server.storage import Record
+from esdb_lite.server.storage.errors import StorageCorrupted, translated
+from esdb_lite.server.storage.schema import checksum
+from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
+
+_COLUMNS = 10
+_CHUNKS = (64, 16, 4, 1)
+_ROW = "(" + ",".join("?" * _COLUMNS) + ")"
+_COLUMN_NAMES = "position, stream, revision, type, is_json, created, crc, id, metadata, data"
+_INSERT = {n: f"INSERT INTO events ({_COLUMN_NAMES}) VALUES " + ",".join([_ROW] * n) for n in _CHUNKS}
+_BIG = 262_144
+_LAST = "SELECT revision, position FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
+_IDS = "SELECT revision, id FROM events WHERE stream=? AND revision BETWEEN ? AND ?"
+_STORED = "SELECT position, created FROM events WHERE stream=? AND revision=?"
+_NUMBERS_KEPT = 50_000
+
+
+DriverError = sqlite3.Error
+
+
+class Last(NamedTuple):
+    """The last event of a stream."""
+
+    revision: int
+    position: int
+
+
+class SqliteWriter:
+    """What one transaction after another needs: look-ups that see their own writes, and adding of events."""
+
+    def __init__(self, connection: sqlite3.Connection, path: str = "memory") -> None:
+        self.connection = connection
+        self.path = path
+        self._reader = SqliteReader(connection, path)
+        self._streams = _Numbers(connection, "streams")
+        self._types = _Numbers(connection, "types")
+        self._rows: list[tuple[object, ...]] = []
+        self._bytes = 0
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All that is added within is committed at its end, or none of it. Raises: StorageError."""
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+            yield
+            self.flush()
+            self.connection.execute("COMMIT")
+        except BaseException as error:
+            self._roll_back()
+            if isinstance(error, sqlite3.Error):
+                raise translated(error, self.path) from error
+            raise
+
+    def _roll_back(self) -> None:
+        self._rows.clear()
+        self._bytes = 0
+        self._reader = SqliteReader(self.connection, self.path)
+        self._streams.forget()
+        self._types.forget()
+        if self.connection.in_transaction:
+            with suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+
+    def add(self, record: Record) -> None:
+        """Add one event; it is written no later than when the transaction ends."""
+        position, stream, revision, id, type, is_json, created, data, metadata = record
+        crc = checksum(position, stream, revision, id, type, is_json, created, data, metadata)
+        self._rows.append((
+            position, self._streams.make(stream), revision, self._types.make(type), is_json, created, crc, id, metadata,
+            data,
+        ))  # fmt: skip
+        self._bytes += len(data) + len(metadata)
+        if self._bytes > _BIG:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been added so far, by few statements: each gives up the interpreter lock once."""
+        rows = self._rows
+        start = 0
+        for size in _CHUNKS:
+            while len(rows) - start >= size:
+                values = [value for row in rows[start : start + size] for value in row]
+                self.connection.execute(_INSERT[size], values)
+                start += size
+        rows.clear()
+        self._bytes = 0
+
+    def set_floor(self, position: int) -> None:
+        """The log goes on here, or behind its last event."""
+        self.connection.execute("UPDATE floor SET position=?", (position,))
+
+    def log_end(self) -> int:
+        """The position that the next record will get."""
+        self.flush()
+        return log_end(self.connection)
+
+    def last(self, stream: str) -> Last | None:
+        """The last event of a stream."""
+        number = self._streams.find(stream)
+        if number is None:
+            return None
+        self.flush()
+        row = self.connection.execute(_LAST, (number,)).fetchone()
+        return None if row is None else Last(*row)
+
+    def last_event(self, stream: str) -> Record | None:
+        """The last event of a stream, with its data."""
+        self.flush()
+        page = self._reader.stream_backward(stream, 2**63 - 1, 1)
+        return page[0] if page else None
+
+    def ids(self, stream: str, first: int, count: int) -> dict[int, bytes]:
+        """The ids of the events with revisions from `first` on, by revision."""
+        number = self._streams.find(stream)
+        if number is None:
+            return {}
+        self.flush()
+        return dict(self.connection.execute(_IDS, (number, first, first + count - 1)))
+
+    def stored(self, stream: str, revision: int) -> tuple[int, int] | None:
+        """Position and creation time of one event."""
+        number = self._streams.find(stream)
+        if number is None:
+            return None
+        self.flush()
+        row: tuple[int, int] | None = self.connection.execute(_STORED, (number, revision)).fetchone()
+        return row
+
+    def close(self) -> None:
+        """Close the connection; the last one to do so empties the write-ahead log into the file."""
+        with suppress(sqlite3.Error):
+            self.connection.close()
+
+
+class _Numbers:
+    """The number of each name, given out when first written."""
+
+    def __init__(self, connection: sqlite3.Connection, table: str) -> None:
+        self._connection = connection
+        self._known: dict[str, int] = {}
+        self._find = f"SELECT number FROM {table} WHERE name=?"
+        self._insert = f"INSERT INTO {table} (name) VALUES (?)"
+
+    def find(self, name: str) -> int | None:
+        number = self._known.get(name)
+        if number is None:
+            row = self._connection.execute(self._find, (name,)).fetchone()
+            if row is None:
+                return None
+            number = self._keep(name, row[0])
+        return number
+
+    def make(self, name: str) -> int:
+        number = self._known.get(name) or self.find(name)
+        if number is None:
+            inserted = self._connection.execute(self._insert, (name,)).lastrowid
+            if inserted is None:
+                raise StorageCorrupted("the database is damaged: a name got no number")
+            number = self._keep(name, inserted)
+        return number
+
+    def _keep(self, name: str, number: int) -> int:
+        if len(self._known) >= _NUMBERS_KEPT:
+            self._known.clear()
+        self._known[name] = number
+        return number
+
+    def forget(self) -> None:
+        """Forget all, as some of it may have been rolled back."""
+        self._known.clear()
