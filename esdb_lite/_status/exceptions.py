@@ -8,11 +8,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 from urllib.parse import unquote
 from uuid import UUID
 
-from esdb_lite._wire.primitives import fields, first_field
+from esdb_lite._wire.batch_appending import (
+    BatchError,
+    decode_maximum_append_size,
+    decode_maximum_event_size,
+    decode_wrong_expected_version,
+)
 from esdb_lite.errors import (
     AccessDenied,
     AppendTooLarge,
@@ -50,15 +54,6 @@ _Attributes = dict[str, object]
 _Choice = tuple[type[GrpcError], _Attributes]
 
 
-class BatchStatus(NamedTuple):
-    """The error inside a BatchAppend response: google.rpc.Status, its details not yet decoded."""
-
-    code: int
-    message: str
-    type_url: str = ""
-    details: bytes = b""
-
-
 def error_for(code: int, details: str, trailers: Iterable[tuple[str, str]] = ()) -> GrpcError:
     """Return the exception that stands for a status with its trailers."""
     status = _known(code)
@@ -68,13 +63,12 @@ def error_for(code: int, details: str, trailers: Iterable[tuple[str, str]] = ())
     return _build(cls, details, status, values.items(), attributes)
 
 
-def error_for_batch(status: BatchStatus, stream_name: str, expected: int) -> GrpcError:
+def error_for_batch(error: BatchError, stream_name: str, expected: int) -> GrpcError:
     """Return the exception that stands for the error inside a BatchAppend response."""
-    name = status.type_url.rpartition(".")[2]
-    if name == "WrongExpectedVersion":
-        return wrong_expected_position(stream_name, expected, _current_revision(status.details))
-    cls, attributes = _batch_choice(name, status, stream_name)
-    return _build(cls, status.message, _known(status.code), (), attributes)
+    if error.detail == "WrongExpectedVersion":
+        return wrong_expected_position(stream_name, expected, decode_wrong_expected_version(error.value).current)
+    cls, attributes = _batch_choice(error, stream_name)
+    return _build(cls, error.message, _known(error.code), (), attributes)
 
 
 def wrong_expected_position(stream_name: str, expected: int, current: int | None) -> ExpectedPositionError:
@@ -116,7 +110,8 @@ def _build(
     trailers: Iterable[tuple[str, str]],
     attributes: Mapping[str, object],
 ) -> GrpcError:
-    error = cls(details, code=code, details=details, trailers=trailers)
+    text = f"events: more than the server takes: {details}" if issubclass(cls, AppendTooLarge) else details
+    error = cls(text, code=code, details=details, trailers=trailers)
     for name, value in attributes.items():
         setattr(error, name, value)
     return error
@@ -253,33 +248,16 @@ def _by_status(code: StatusCode, details: str) -> type[GrpcError]:
     return _BY_STATUS.get(code, ServerAnswer)
 
 
-def _batch_choice(name: str, status: BatchStatus, stream_name: str) -> _Choice:
-    if name == "StreamDeleted":
+def _batch_choice(error: BatchError, stream_name: str) -> _Choice:
+    if error.detail == "StreamDeleted":
         return StreamDeleted, {"stream_name": stream_name}
-    if name == "Timeout":
+    if error.detail == "Timeout":
         return OperationTimedOut, {}
-    if name == "MaximumAppendSizeExceeded":
-        return AppendTooLarge, {"limit": _field(status.details, 1)}
-    if name == "MaximumAppendEventSizeExceeded":
-        event_id = first_field(status.details, 0x0A).decode(errors="replace")
-        return EventTooLarge, {
-            "event_id": event_id,
-            "size": _field(status.details, 2),
-            "limit": _field(status.details, 3),
-        }
-    if status.code == StatusCode.OK and status.message.startswith("Server Is"):
+    if error.detail == "MaximumAppendSizeExceeded":
+        return AppendTooLarge, {"limit": decode_maximum_append_size(error.value)}
+    if error.detail == "MaximumAppendEventSizeExceeded":
+        event_id, size, limit = decode_maximum_event_size(error.value)
+        return EventTooLarge, {"event_id": event_id, "size": size, "limit": limit}
+    if error.code == StatusCode.OK and error.message.startswith("Server Is"):
         return ServerNotReady, {}
-    return _by_status(_known(status.code), status.message), {}
-
-
-def _current_revision(details: bytes) -> int | None:
-    """Read WrongExpectedVersion: its field 1 is the current revision, absent when there is no stream."""
-    found = None
-    for tag, value, _ in fields(details):
-        if tag == 0x08:
-            found = value
-    return found
-
-
-def _field(details: bytes, number: int) -> int:
-    return next((value for tag, value, _ in fields(details) if tag == number << 3), 0)
+    return _by_status(_known(error.code), error.message), {}

@@ -1,0 +1,161 @@
+"""What a stream's metadata says, as values and as the JSON that servers keep.
+
+Owns: `StreamMetadata`, `StreamAcl` and both directions of the translation. Must not know: calls, protobuf.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.events import JsonValue
+
+METADATA_TYPE = "$metadata"
+LARGEST = 2**63 - 1
+
+Roles = Sequence[str]
+_ACL_KEYS = {"read": "$r", "write": "$w", "delete": "$d", "meta_read": "$mr", "meta_write": "$mw"}
+_SECONDS = timedelta(seconds=1)
+
+
+@dataclass(frozen=True)
+class StreamAcl:
+    """Who may do what with a stream: names of users and groups. None: the server's default; (): nobody but admins."""
+
+    read: tuple[str, ...] | None = None
+    write: tuple[str, ...] | None = None
+    delete: tuple[str, ...] | None = None
+    meta_read: tuple[str, ...] | None = None
+    meta_write: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in _ACL_KEYS:
+            object.__setattr__(self, name, _roles(name, getattr(self, name)))
+
+
+@dataclass(frozen=True)
+class StreamMetadata:
+    """What is known of a stream beside its events. Everything is None where it is not set."""
+
+    max_count: int | None = None
+    """Only this many of the last events can be read."""
+    max_age: timedelta | None = None
+    """Only events that are not older can be read; whole seconds."""
+    truncate_before: int | None = None
+    """Only events from this position on can be read. 2**63 - 1 marks a deleted stream."""
+    cache_control: timedelta | None = None
+    """How long the server's HTTP interface lets the stream be cached; whole seconds."""
+    acl: StreamAcl | None = None
+    custom: Mapping[str, JsonValue] = field(default_factory=dict)
+    """All else that the metadata holds; kept as it is when it is set again."""
+    position: int | None = field(default=None, compare=False)
+    """Number of the event that holds the metadata; None: there is none. What `set_stream_metadata` may expect."""
+
+    def __post_init__(self) -> None:
+        _check_number("max_count", self.max_count, 1)
+        _check_number("truncate_before", self.truncate_before, 0)
+        _check_seconds("max_age", self.max_age)
+        _check_seconds("cache_control", self.cache_control)
+        if self.acl is not None and not isinstance(self.acl, StreamAcl):
+            raise WrongArgumentType("acl", self.acl, "must be a StreamAcl")
+        if not isinstance(self.custom, Mapping) or not all(isinstance(key, str) for key in self.custom):
+            raise WrongArgumentType("custom", self.custom, "must be a mapping with keys of str")
+
+
+def encode_metadata(value: StreamMetadata) -> bytes:
+    """Return the JSON for a stream's metadata. Raises InvalidArgument for custom values that are not JSON."""
+    document: dict[str, object] = dict(value.custom)
+    if value.max_count is not None:
+        document["$maxCount"] = value.max_count
+    if value.max_age is not None:
+        document["$maxAge"] = value.max_age // _SECONDS
+    if value.truncate_before is not None:
+        document["$tb"] = value.truncate_before
+    if value.cache_control is not None:
+        document["$cacheControl"] = value.cache_control // _SECONDS
+    if value.acl is not None:
+        document["$acl"] = _encode_acl(value.acl)
+    try:
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise InvalidArgument("custom", value.custom, f"must be JSON ({error})") from error
+
+
+def decode_metadata(data: bytes, position: int | None) -> StreamMetadata:
+    """Read a stream's metadata. What a server would not understand either is kept among the custom values."""
+    try:
+        document = json.loads(data)
+    except ValueError:
+        document = {}
+    if not isinstance(document, dict):
+        document = {}
+    max_age, cache_control = (_take_number(document, key, 1) for key in ("$maxAge", "$cacheControl"))
+    return StreamMetadata(
+        max_count=_take_number(document, "$maxCount", 1),
+        max_age=None if max_age is None else timedelta(seconds=max_age),
+        truncate_before=_take_number(document, "$tb", 0),
+        cache_control=None if cache_control is None else timedelta(seconds=cache_control),
+        acl=_take_acl(document),
+        custom=document,
+        position=position,
+    )
+
+
+def _encode_acl(acl: StreamAcl) -> dict[str, object]:
+    roles = {key: getattr(acl, name) for name, key in _ACL_KEYS.items()}
+    return {key: names[0] if len(names) == 1 else list(names) for key, names in roles.items() if names is not None}
+
+
+def _take_number(document: dict[str, JsonValue], key: str, least: int) -> int | None:
+    value = document.get(key)
+    if isinstance(value, bool) or not isinstance(value, int) or not least <= value <= _most(key):
+        return None
+    del document[key]
+    return value
+
+
+def _most(key: str) -> int:
+    return timedelta.max // _SECONDS if key in ("$maxAge", "$cacheControl") else LARGEST
+
+
+def _take_acl(document: dict[str, JsonValue]) -> StreamAcl | None:
+    value = document.get("$acl")
+    if not isinstance(value, dict) or not set(value) <= set(_ACL_KEYS.values()):
+        return None
+    found = {name: value[key] for name, key in _ACL_KEYS.items() if key in value}
+    roles = {name: [names] if isinstance(names, str) else names for name, names in found.items()}
+    if not all(isinstance(names, list) and all(isinstance(one, str) for one in names) for names in roles.values()):
+        return None
+    del document["$acl"]
+    return StreamAcl(**{name: tuple(names) for name, names in roles.items()})
+
+
+def _roles(argument: str, value: object) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, Sequence) or not all(isinstance(name, str) for name in value):
+        raise WrongArgumentType(argument, value, "must be a sequence of names")
+    return tuple(value)
+
+
+def _check_number(argument: str, value: object, least: int) -> None:
+    if value is None:
+        return
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongArgumentType(argument, value, "must be an int")
+    if not least <= value <= LARGEST:
+        raise InvalidArgument(argument, value, f"must be between {least} and {LARGEST}")
+
+
+def _check_seconds(argument: str, value: object) -> None:
+    if value is None:
+        return
+    if not isinstance(value, timedelta):
+        raise WrongArgumentType(argument, value, "must be a timedelta")
+    if value < _SECONDS or value % _SECONDS:
+        raise InvalidArgument(argument, value, "must be a whole number of seconds, from 1")
