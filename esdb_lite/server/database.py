@@ -178,7 +178,7 @@ class Database:
             self.last_position = batch.records[-1].position
             self._feed.publish(batch.records)
         self.log_end = batch.log_end
-        for job, result in zip(jobs, batch.results):
+        for job, result in zip(jobs, batch.results, strict=True):
             if isinstance(result, Exception):
                 settle(job.answer, None, result)
             else:

@@ -12,7 +12,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Generic, TypeVar
+from typing import Generic, TypeAlias, TypeVar
 
 T = TypeVar("T")
 
@@ -92,6 +92,9 @@ class WriterThread(Generic[T]):
         return taken
 
 
+_Task: TypeAlias = tuple[Callable[[T], object], "asyncio.Future[object]"]
+
+
 class ReaderThreads(Generic[T]):
     """A few threads, each with a resource of its own (a connection), started as they are needed."""
 
@@ -102,9 +105,7 @@ class ReaderThreads(Generic[T]):
         self._count = count
         self._threads: list[threading.Thread] = []
         self._unanswered = 0
-        self._tasks: queue.SimpleQueue[tuple[Callable[[T], object], asyncio.Future[object]] | None] = (
-            queue.SimpleQueue()
-        )
+        self._tasks: queue.SimpleQueue[_Task[T] | None] = queue.SimpleQueue()
 
     def submit(self, task: Callable[[T], object]) -> asyncio.Future[object]:
         """Run a function with a thread's resource; the future answers on the loop."""

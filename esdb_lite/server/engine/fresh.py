@@ -17,8 +17,7 @@ _EPOCH_STREAM = "$epoch-information"
 _SCAVENGES = "$$$scavenges"
 _SCAVENGES_METADATA = b'{"$maxAge":2592000,"$acl":{"$r":"$ops","$w":[],"$d":[],"$mr":[],"$mw":[]}}'
 _EPOCH = (
-    '{{"EpochPosition":231,"EpochNumber":0,"EpochId":"{epoch}","PrevEpochPosition":-1,'
-    '"TimeStamp":"{time}Z","LeaderInstanceId":"{leader}"}}'
+    '{{"EpochPosition":231,"EpochNumber":0,"EpochId":"{epoch}","TimeStamp":"{time}Z","LeaderInstanceId":"{leader}"}}'
 )
 
 
