@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.engine.persistent.config import GroupConfig, GroupFilter, dump_config, load_config
+from esdb_lite.server.engine.filtering import EventFilter, FilterOn
+from esdb_lite.server.engine.persistent.config import GroupConfig, dump_config, load_config
 from esdb_lite.server.engine.persistent.messages import Message
 from esdb_lite.server.engine.persistent.parking import (
     checkpoint_data,
@@ -167,8 +168,8 @@ class TestConfig:
                     strategy=st.sampled_from(Strategy),
                 ),
                 st.none()
-                | st.builds(GroupFilter, st.booleans(), regex=st.text())
-                | st.builds(GroupFilter, st.booleans(), prefixes=st.lists(st.text()).map(tuple)),
+                | st.builds(EventFilter, st.sampled_from(FilterOn), regex=st.text(min_size=1))
+                | st.builds(EventFilter, st.sampled_from(FilterOn), prefixes=st.lists(st.text()).map(tuple)),
             ),
             max_size=3,
         )
@@ -177,8 +178,8 @@ class TestConfig:
         assert load_config(dump_config(configs, ticks=TICKS, updated_by="system")) == configs
 
     def test_prefixes_are_joined_as_a_real_server_does_and_commas_survive(self) -> None:
-        plain = GroupConfig("$all", "g", Settings(), GroupFilter(True, prefixes=("a", "b")))
-        comma = GroupConfig("$all", "g", Settings(), GroupFilter(False, prefixes=("a,b", "c")))
+        plain = GroupConfig("$all", "g", Settings(), EventFilter(FilterOn.TYPE, prefixes=("a", "b")))
+        comma = GroupConfig("$all", "g", Settings(), EventFilter(FilterOn.STREAM, prefixes=("a,b", "c")))
         entries = json.loads(dump_config([plain, comma], ticks=0, updated_by="x"))["entries"]
         assert entries[0]["filter"] == {"context": "eventtype", "type": "prefix", "data": "a,b", "isAllStream": True}
         assert entries[1]["filter"]["data"] == "a,b,c"

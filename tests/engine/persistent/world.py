@@ -5,7 +5,6 @@ It is deliberately naive: lists and loops, nothing shared with the machine under
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass, field
 
 from esdb_lite.server.engine.persistent.consumers import Consumer
@@ -30,7 +29,7 @@ STREAM = "orders"
 def record(
     revision: int, *, stream: str = STREAM, position: int = 0, id_: bytes | None = None, metadata: bytes = b""
 ) -> Record:
-    return Record(position, stream, revision, id_ or uuid.uuid4().bytes, "T", True, 0, b"{}", metadata)
+    return Record(position, stream, revision, id_ or f"{stream[:6]:6}{revision:010}".encode(), "T", True, 0, b"{}", metadata)
 
 
 def settings(**changes: object) -> Settings:

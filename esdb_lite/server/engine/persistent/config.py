@@ -9,6 +9,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from esdb_lite.server.engine.filtering import EventFilter, FilterOn
+
 from .parking import iso_time
 from .settings import ALL_STREAM, Settings, Start, Strategy, parse_position, position_text
 
@@ -21,22 +23,14 @@ _START_OF_LOG = -(2**63)
 
 
 @dataclass(frozen=True)
-class GroupFilter:
-    """Which events of `$all` concern a group: those whose type or stream matches."""
-
-    by_type: bool
-    regex: str | None = None
-    prefixes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
 class GroupConfig:
     """A group as it is remembered across restarts."""
 
     stream: str
     group: str
     settings: Settings
-    filter: GroupFilter | None = None
+    filter: EventFilter | None = None
+    """Which events of `$all` concern the group; None = all of them."""
 
     @property
     def key(self) -> str:
@@ -104,15 +98,24 @@ _NUMBERS = {
 }
 
 
-def _dump_filter(filter_: GroupFilter) -> Json:
-    context = "eventtype" if filter_.by_type else "streamid"
-    if filter_.regex is not None:
-        return {"context": context, "type": "regex", "data": filter_.regex, "isAllStream": True}
-    joined: dict[str, object] = {"context": context, "type": "prefix", "data": ",".join(filter_.prefixes)}
-    joined["isAllStream"] = True
-    if joined["data"] == "" or any("," in prefix for prefix in filter_.prefixes):
-        joined["prefixes"] = list(filter_.prefixes)
-    return joined
+def _dump_filter(filter_: EventFilter) -> Json:
+    joined = filter_.regex or ",".join(filter_.prefixes)
+    dumped: dict[str, object] = {
+        "context": _CONTEXTS[filter_.on],
+        "type": "regex" if filter_.regex else "prefix",
+        "data": joined,
+        "isAllStream": True,
+    }
+    if not filter_.regex and _split(joined) != filter_.prefixes:  # a real server would not get them back
+        dumped["prefixes"] = list(filter_.prefixes)
+    return dumped
+
+
+_CONTEXTS = {FilterOn.STREAM: "streamid", FilterOn.TYPE: "eventtype"}
+
+
+def _split(joined: str) -> tuple[str, ...]:
+    return tuple(joined.split(","))
 
 
 def _load_entry(entry: object) -> GroupConfig | None:
@@ -150,13 +153,12 @@ def _integer(value: object) -> int:
     return int(value)
 
 
-def _load_filter(value: object) -> GroupFilter | None:
+def _load_filter(value: object) -> EventFilter | None:
     if not isinstance(value, dict):
         return None
-    by_type = str(value.get("context", "")).lower() == "eventtype"
+    on = FilterOn.TYPE if str(value.get("context", "")).lower() == "eventtype" else FilterOn.STREAM
     data = str(value.get("data", ""))
     if str(value.get("type", "")).lower() == "regex":
-        return GroupFilter(by_type, regex=data)
+        return EventFilter(on, regex=data)
     listed: object = value.get("prefixes")
-    prefixes = [str(prefix) for prefix in listed] if isinstance(listed, list) else data.split(",")
-    return GroupFilter(by_type, prefixes=tuple(prefixes))
+    return EventFilter(on, prefixes=tuple(map(str, listed)) if isinstance(listed, list) else _split(data))

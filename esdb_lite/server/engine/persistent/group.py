@@ -98,6 +98,10 @@ class Group:
             self._enter(self._buffer.reached_end())
         self._advance(now)
 
+    def page_failed(self) -> None:
+        """The page asked for could not be read; it is asked for again at the next tick."""
+        self._reading = False
+
     def live(self, messages: Iterable[Message], *, now: float, skipped: int = 0, last: int | None = None) -> None:
         """Events just committed, in order. `skipped`, `last` as in `page`."""
         if not self.ready or self.faulted:
@@ -271,6 +275,10 @@ class Group:
         if position is not None:
             self._effects.append(WriteCheckpoint(position))
 
+    def checkpoint_failed(self) -> None:
+        """The checkpoint could not be written; it is tried again when one is due."""
+        self._progress.not_written()
+
     # --- delivery ---------------------------------------------------------------------------------------------
 
     def _advance(self, now: float) -> None:
@@ -349,6 +357,11 @@ class Group:
         if self._replaying is None and end > self._parked_from:
             self._replaying = (self._parked_from, end)
             self._advance(now)
+
+    def replay_failed(self) -> None:
+        """Parked events could not be read; what is left stays parked."""
+        self._replay_page_asked = False
+        self._replaying = None
 
     def parked_page(self, messages: Iterable[Message], *, now: float) -> None:
         """The parked events asked for whose targets exist, in order."""

@@ -29,6 +29,7 @@ class Progress:
         self._frontier = checkpoint
         self._written_sequence = 0
         self._written_at: float | None = None
+        self._before = 0, checkpoint
         self._unfinished: deque[Message] = deque()
         self._finished = 0
 
@@ -67,11 +68,16 @@ class Progress:
         completed = sequence - self._written_sequence
         if position is None or completed <= 0 or not self._is_due(completed, now, tick=tick):
             return None
+        self._before = self._written_sequence, self.checkpoint
         self._written_sequence, self._written_at = sequence, now
         if position == self.checkpoint:
             return None
         self.checkpoint = position
         return position
+
+    def not_written(self) -> None:
+        """The position last returned by `due` was not written after all."""
+        self._written_sequence, self.checkpoint = self._before
 
     def _lowest(self) -> tuple[int, int | None]:
         unfinished = self._unfinished

@@ -1,0 +1,149 @@
+"""PersistentSubscriptions/Read: a consumer's call.
+
+Owns: the order of the conversation, and events as this service sends them (section 18.4 of the protocol notes).
+Must not know: who gets which event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from esdb_lite._status import answers
+from esdb_lite._wire.answers import encode_confirmation, encode_event, encode_record
+from esdb_lite._wire.persistent import Ack, ConsumerOptions, ConsumerRequest, Nack, decode_consumer_request
+from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.uuids import WireUuid, parse_uuid
+from esdb_lite.server.calls import Call
+from esdb_lite.server.engine.persistent.group import NackAction
+from esdb_lite.server.engine.persistent.messages import Message
+from esdb_lite.server.engine.persistent.settings import ALL_STREAM
+from esdb_lite.server.persistent_groups import GroupMissing, PersistentGroups
+from esdb_lite.server.persistent_runtime import GroupDropped, GroupRunner, Member
+from esdb_lite.server.storage import Record
+
+
+async def serve_consumer(call: Call, groups: PersistentGroups, username: str) -> None:
+    """Serve one consumer until it goes away or the group lets it go. Raises RpcError."""
+    requests = [_decode(message) for message in await call.receive()]
+    if not requests:
+        return
+    options = requests[0]
+    if not isinstance(options, ConsumerOptions):
+        raise answers.invalid_argument("The first message must hold options.")
+    stream, structured = _source(options), options.structured is True
+    group = _find(groups, stream, options.group)
+    member = group.join(
+        options.buffer_size, connection_name=call.metadata.get("connection-name", "<unknown>"), username=username
+    )
+    try:
+        await call.send([encode_confirmation(f"{stream}::{options.group}")])
+        _handle(member, requests[1:])
+        await _converse(call, member, structured=structured)
+    except GroupDropped:
+        raise answers.subscription_dropped(stream, options.group) from None
+    finally:
+        member.leave()
+
+
+def _source(options: ConsumerOptions) -> str:
+    if options.stream is None and not options.all:
+        raise answers.invalid_argument("options.stream_option is not set.")
+    if options.structured is None:
+        raise answers.invalid_argument("options.uuid_option is missing.")
+    if options.buffer_size < 0:
+        raise answers.invalid_argument("options.buffer_size is negative.")
+    return ALL_STREAM if options.stream is None else options.stream
+
+
+def _find(groups: PersistentGroups, stream: str, name: str) -> GroupRunner:
+    try:
+        group = groups.find(stream, name)
+    except GroupMissing:
+        raise answers.subscription_does_not_exist(stream, name) from None
+    if group.is_full:
+        raise answers.maximum_subscribers(stream, name)
+    return group
+
+
+async def _converse(call: Call, member: Member, *, structured: bool) -> None:
+    """Send events and take answers until either fails. The end of the requests ends nothing."""
+    listening = asyncio.ensure_future(_listen(call, member))
+    sending = asyncio.ensure_future(_send(call, member, structured=structured))
+    try:
+        await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in (listening, sending):
+            task.cancel()
+        results = await asyncio.gather(listening, sending, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
+
+
+async def _listen(call: Call, member: Member) -> None:
+    while messages := await call.receive():
+        _handle(member, [_decode(message) for message in messages])
+
+
+async def _send(call: Call, member: Member, *, structured: bool) -> None:
+    while True:
+        taken = await member.take()
+        await call.send([encode_message(message, count, structured=structured) for message, count in taken])
+
+
+def _decode(message: bytes) -> ConsumerRequest | None:
+    try:
+        return decode_consumer_request(message)
+    except (WireError, UnicodeDecodeError) as error:
+        raise answers.invalid_argument(f"The request cannot be decoded: {error}") from error
+
+
+def _handle(member: Member, requests: Sequence[ConsumerRequest | None]) -> None:
+    acknowledged: list[bytes] = []
+    for request in requests:
+        if isinstance(request, Ack):
+            acknowledged.extend(_ids(request.ids))
+        elif isinstance(request, Nack):
+            member.ack(acknowledged)
+            acknowledged = []
+            member.nack(_ids(request.ids), _action(request.action), request.reason)
+    if acknowledged:
+        member.ack(acknowledged)
+
+
+def _ids(ids: Sequence[WireUuid]) -> list[bytes]:
+    try:
+        return [parse_uuid(id_) for id_ in ids]
+    except WireError as error:
+        raise answers.invalid_argument(f"ids: {error}") from error
+
+
+def _action(number: int) -> NackAction:
+    try:
+        return NackAction(number)
+    except ValueError:
+        return NackAction.UNKNOWN
+
+
+def encode_message(message: Message, retry_count: int, *, structured: bool) -> bytes:
+    """Encode an event of a group. Both the event and the link to it carry the position of the original record."""
+    position = message.original.position
+    event = None if message.event is None else _record(message.event, position, structured=structured)
+    link = None if message.link is None else _record(message.link, position, structured=structured)
+    return encode_event(event, link, position, retry_count=retry_count)
+
+
+def _record(record: Record, position: int, *, structured: bool) -> bytes:
+    return encode_record(
+        id=record.id,
+        structured=structured,
+        stream=record.stream,
+        revision=record.revision,
+        position=position,
+        type=record.type,
+        is_json=record.is_json,
+        created=record.created,
+        metadata=record.metadata,
+        data=record.data,
+    )

@@ -1,0 +1,489 @@
+"""The PersistentSubscriptions service over a real database: what is answered, and what is left in the log."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+
+import betterproto
+import pytest
+from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
+from esdb_lite_protos.event_store.client.persistent_subscriptions import (
+    CreateReq,
+    CreateReqAllOptions,
+    CreateReqAllOptionsFilterOptions,
+    CreateReqAllOptionsFilterOptionsExpression,
+    CreateReqOptions,
+    CreateReqPosition,
+    CreateReqSettings,
+    CreateReqStreamOptions,
+    CreateResp,
+    DeleteReq,
+    DeleteReqOptions,
+    DeleteResp,
+    GetInfoReq,
+    GetInfoReqOptions,
+    GetInfoResp,
+    ListReq,
+    ListReqOptions,
+    ListReqStreamOption,
+    ListResp,
+    ReplayParkedReq,
+    ReplayParkedReqOptions,
+    ReplayParkedResp,
+    SubscriptionInfo,
+    UpdateReq,
+    UpdateReqOptions,
+    UpdateReqSettings,
+    UpdateReqStreamOptions,
+    UpdateResp,
+)
+
+from esdb_lite._status import RpcError, StatusCode
+from esdb_lite._wire.persistent import encode_ack, encode_consumer_options
+from esdb_lite.server.database import Database
+from esdb_lite.server.engine.model import ANY
+from esdb_lite.server.engine.persistent.config import CONFIG_STREAM
+from esdb_lite.server.engine.persistent.parking import checkpoint_stream, parked_stream
+
+from .persistent_calls import Service, service
+
+
+@pytest.fixture
+async def served() -> AsyncIterator[Service]:
+    async with service() as running:
+        yield running
+
+
+def settings(**changes: object) -> CreateReqSettings:
+    values: dict[str, object] = {
+        "max_retry_count": 2,
+        "min_checkpoint_count": 1,
+        "max_checkpoint_count": 5,
+        "live_buffer_size": 100,
+        "read_batch_size": 10,
+        "history_buffer_size": 50,
+        "message_timeout_ms": 30_000,
+        "checkpoint_after_ms": 500,
+        "consumer_strategy": "RoundRobin",
+    }
+    values.update(changes)
+    return CreateReqSettings(**values)  # type: ignore[arg-type]
+
+
+def named(stream: str) -> StreamIdentifier:
+    return StreamIdentifier(stream_name=stream.encode())
+
+
+def create(stream: str = "s", group: str = "g", **changes: object) -> CreateReq:
+    options = CreateReqStreamOptions(stream_identifier=named(stream), start=Empty())
+    return CreateReq(options=CreateReqOptions(stream=options, group_name=group, settings=settings(**changes)))
+
+
+def create_all(group: str = "g", **options: object) -> CreateReq:
+    values = options or {"start": Empty()}
+    return CreateReq(
+        options=CreateReqOptions(all=CreateReqAllOptions(**values), group_name=group, settings=settings())  # type: ignore[arg-type]
+    )
+
+
+def update(stream: str = "s", group: str = "g", **changes: int) -> UpdateReq:
+    options = UpdateReqStreamOptions(stream_identifier=named(stream), start=Empty())
+    values: dict[str, int] = {"read_batch_size": 10, "history_buffer_size": 50, "message_timeout_ms": 30_000, **changes}
+    return UpdateReq(
+        options=UpdateReqOptions(stream=options, group_name=group, settings=UpdateReqSettings(**values))  # type: ignore[arg-type]
+    )
+
+
+def delete(stream: str = "s", group: str = "g") -> DeleteReq:
+    return DeleteReq(options=DeleteReqOptions(stream_identifier=named(stream), group_name=group))
+
+
+def replay(stream: str = "s", group: str = "g", stop_at: int | None = None) -> ReplayParkedReq:
+    limit = {"no_limit": Empty()} if stop_at is None else {"stop_at": stop_at}
+    return ReplayParkedReq(
+        options=ReplayParkedReqOptions(group_name=group, stream_identifier=named(stream), **limit)  # type: ignore[arg-type]
+    )
+
+
+async def info(served: Service, stream: str | None = "s", group: str = "g") -> SubscriptionInfo:
+    source = {"all": Empty()} if stream is None else {"stream_identifier": named(stream)}
+    request = GetInfoReq(options=GetInfoReqOptions(group_name=group, **source))  # type: ignore[arg-type]
+    return (await served.call("GetInfo", request, GetInfoResp)).subscription_info
+
+
+def outcome(error: RpcError | None) -> tuple[StatusCode, dict[str, str]]:
+    assert error is not None
+    return error.code, dict(error.trailers)
+
+
+async def test_create_consume_and_resume_after_a_restart(served: Service) -> None:
+    await served.append("s", 8)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    events = [await consumer.event() for _ in range(8)]
+    assert [event.event.stream_revision for event in events] == list(range(8))
+    assert [event.retry_count for event in events] == [0] * 8
+    consumer.ack(*map(_id, events[:5]))
+    await _until(lambda: served.stored(checkpoint_stream("s", "g")))
+    await served.groups.restart()
+    assert outcome(await consumer.ending()) == (
+        StatusCode.CANCELLED,
+        {"exception": "persistent-subscription-dropped", "stream-name": "s", "group-name": "g"},
+    )
+    again = await served.consume("s")
+    assert await again.revisions(3) == [5, 6, 7]
+
+
+def _id(event: object) -> bytes:
+    structured = event.event.id.structured  # type: ignore[attr-defined]
+    high, low = structured.most_significant_bits, structured.least_significant_bits
+    return (high % 2**64).to_bytes(8, "big") + (low % 2**64).to_bytes(8, "big")
+
+
+async def _until(query: object) -> object:
+    """Wait until something that changes without telling anybody is there."""
+    for _ in range(2000):
+        found = await query()  # type: ignore[operator]
+        if found:
+            return found
+        await asyncio.sleep(0.005)
+    raise AssertionError("it never comes")
+
+
+async def test_live_events_follow(served: Service) -> None:
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    await served.append("s", 2)
+    await served.append("other", 2)
+    assert await consumer.revisions(2) == [0, 1]
+
+
+async def test_parked_and_replayed(served: Service) -> None:
+    await served.append("s", 3)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    events = [await consumer.event() for _ in range(3)]
+    consumer.nack(1, "bad data", *map(_id, events))
+    await _until(lambda: served.stored(parked_stream("s", "g")))
+    parked = await served.stored(parked_stream("s", "g"))
+    assert [record.data for record in parked] == [b"0@s", b"1@s", b"2@s"]
+    assert json.loads(parked[2].metadata)["reason"] == "Client explicitly NAK'ed message.\nbad data"
+    assert (await info(served)).parked_message_count == 3
+    await served.call("ReplayParked", replay(stop_at=2), ReplayParkedResp)
+    first, second = [await consumer.event() for _ in range(2)]
+    assert (first.event.stream_revision, first.link.stream_revision) == (0, 0)
+    assert first.link.stream_identifier.stream_name == parked_stream("s", "g").encode()
+    assert first.event.commit_position == first.link.commit_position == first.commit_position
+    assert second.event.stream_revision == 1
+    await _until(lambda: served.stored("$$" + parked_stream("s", "g")))
+    assert (await info(served)).parked_message_count == 1
+    await served.groups.restart()
+    assert (await info(served)).parked_message_count == 1
+
+
+async def test_links_are_resolved_also_live(served: Service) -> None:
+    await served.append("s", 2)
+    await served.append("links", type="$>", data=b"1@s", is_json=False)
+    await served.call("Create", create("links", resolve_links=True), CreateResp)
+    consumer = await served.consume("links")
+    stored = await consumer.event()
+    await served.append("links", type="$>", data=b"0@s", is_json=False)
+    await served.append("links", type="$>", data=b"9@s", is_json=False)
+    await served.append("links")
+    live, broken, plain = [await consumer.event() for _ in range(3)]
+    assert (stored.event.stream_revision, stored.link.stream_revision) == (1, 0)
+    assert (live.event.stream_revision, live.link.stream_revision) == (0, 1)
+    assert not betterproto.serialized_on_wire(broken.event)
+    assert broken.link.data == b"9@s"
+    assert plain.event.stream_revision == 3
+
+
+async def test_all_events_with_a_filter(served: Service) -> None:
+    await served.append("a", 3, type="Wanted")
+    await served.append("a", 30, type="Unwanted")
+    options = CreateReqAllOptionsFilterOptions(
+        event_type=CreateReqAllOptionsFilterOptionsExpression(prefix=["Wanted"]),
+        max=8,
+        checkpoint_interval_multiplier=1,
+    )
+    await served.call("Create", create_all(start=Empty(), filter=options), CreateResp)
+    consumer = await served.consume(None)
+    assert await consumer.revisions(3) == [0, 1, 2]
+    await served.append("b", 1, type="Unwanted")
+    await served.append("b", 1, type="Wanted too")
+    assert await consumer.revisions(1) == [1]
+    assert (await info(served, None)).status == "Live"
+
+
+async def test_groups_on_all_events_do_not_feed_each_other(served: Service) -> None:
+    for group in ("g", "h"):
+        request = create_all(group)
+        request.options.settings.checkpoint_after_ms = 1
+        await served.call("Create", request, CreateResp)
+        consumer = await served.consume(None, group)
+        consumer.ack(*[_id(await consumer.event()) for _ in range(2)])
+    ends = []
+    for _ in range(6):
+        for runner in served.groups.all():
+            runner.tick()
+            await runner.settled()
+        ends.append(served.database.log_end)
+    assert len(set(ends[2:])) == 1
+
+
+async def test_a_start_within_an_event_drops_consumers(served: Service) -> None:
+    await served.append("s")
+    await served.append("s")
+    await served.call("Create", create_all(position=CreateReqPosition(commit_position=553)), CreateResp)
+    consumer = await served.consume(None)
+    assert outcome(await consumer.ending())[1]["exception"] == "persistent-subscription-dropped"
+
+
+async def test_a_tombstoned_source_drops_consumers(served: Service) -> None:
+    await served.database.tombstone("s", ANY)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    assert outcome(await consumer.ending())[0] is StatusCode.CANCELLED
+
+
+async def test_update_replaces_settings_and_drops_consumers(served: Service) -> None:
+    await served.append("s", 2)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    assert await consumer.revisions(2) == [0, 1]
+    await served.call("Update", update(max_retry_count=7), UpdateResp)
+    assert outcome(await consumer.ending())[1]["exception"] == "persistent-subscription-dropped"
+    again = await served.consume("s")
+    assert [((await again.event()).retry_count) for _ in range(2)] == [0, 0]
+    assert ((await info(served)).max_retry_count, (await info(served)).named_consumer_strategy) == (
+        7,
+        "DispatchToSingle",
+    )
+
+
+async def test_delete_forgets_checkpoints_and_parked_messages(served: Service) -> None:
+    await served.append("s", 6)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    events = [await consumer.event() for _ in range(6)]
+    consumer.nack(1, "", *map(_id, events))
+    await _until(lambda: served.stored(checkpoint_stream("s", "g")))
+    await served.call("Delete", delete(), DeleteResp)
+    assert outcome(await consumer.ending())[0] is StatusCode.CANCELLED
+    await served.call("Create", create(), CreateResp)
+    assert (await info(served)).parked_message_count == 0
+    again = await served.consume("s")
+    events = [await again.event() for _ in range(6)]
+    again.nack(1, "", _id(events[0]))
+    for _ in range(1000):
+        if (await info(served)).parked_message_count:
+            break
+        await asyncio.sleep(0.002)
+    assert (await info(served)).parked_message_count == 1
+    assert (await served.stored(parked_stream("s", "g")))[-1].revision == 6
+
+
+async def test_a_consumer_that_goes_gives_back_its_events(served: Service) -> None:
+    await served.append("s", 2)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    await consumer.revisions(2)
+    await consumer.cancel()
+    again = await served.consume("s")
+    assert [(await again.event()).retry_count for _ in range(2)] == [1, 1]
+
+
+async def test_a_half_closed_call_stays(served: Service) -> None:
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    consumer.half_close()
+    await served.append("s", 1)
+    assert await consumer.revisions(1) == [0]
+
+
+async def test_nothing_asked_is_nothing_answered(served: Service) -> None:
+    reading = served.read()
+    assert await reading.ending() is None
+
+
+async def test_connections_are_described(served: Service) -> None:
+    await served.append("s", 3)
+    await served.call("Create", create(extra_statistics=True), CreateResp)
+    consumer = await served.consume("s", metadata={"connection-name": "worker 7"})
+    events = [await consumer.event() for _ in range(3)]
+    consumer.ack(_id(events[0]))
+    await served.append("s", 1)
+    await consumer.event()
+    (connection,) = (await info(served)).connections
+    assert (connection.username, connection.connection_name) == ("system", "worker 7")
+    assert (connection.in_flight_messages, connection.available_slots, connection.total_items) == (3, 7, 4)
+    assert {"Mean", "99.9%", "Highest"} <= {measurement.key for measurement in connection.observed_measurements}
+
+
+async def test_list(served: Service) -> None:
+    for stream, group in (("b", "2"), ("b", "1"), ("$a", "g"), ("A", "g")):
+        await served.call("Create", create(stream, group), CreateResp)
+    everything = ListReq(options=ListReqOptions(list_all_subscriptions=Empty()))
+    listed = (await served.call("List", everything, ListResp)).subscriptions
+    assert [(found.event_source, found.group_name) for found in listed] == [
+        ("$a", "g"),
+        ("A", "g"),
+        ("b", "2"),
+        ("b", "1"),
+    ]
+    await served.call("Delete", delete("A"), DeleteResp)
+    of_a, of_none = (
+        ListReq(options=ListReqOptions(list_for_stream=ListReqStreamOption(stream=named(stream)))) for stream in "Az"
+    )
+    assert (await served.call("List", of_a, ListResp)).subscriptions == []
+    assert outcome(await served.refused("List", of_none)) == (
+        StatusCode.NOT_FOUND,
+        {"exception": "persistent-subscription-does-not-exist", "stream-name": "z"},
+    )
+
+
+async def test_the_configuration_is_stored_as_a_real_server_does(served: Service) -> None:
+    await served.call("Create", create(), CreateResp)
+    await served.call("Create", create_all(), CreateResp)
+    first, second = await served.stored(CONFIG_STREAM)
+    assert (first.type, first.is_json) == ("$PersistentConfig", True)
+    assert [entry["stream"] for entry in json.loads(second.data)["entries"]] == ["s", "$all"]
+    assert [record.data for record in await served.stored("$$" + CONFIG_STREAM)] == [b'{"$maxCount":2}']
+
+
+@pytest.mark.parametrize(
+    ("request_", "reason"),
+    [
+        (create(""), "Bad stream name."),
+        (create(consumer_strategy="Nonsense"), "Consumer strategy Nonsense does not exist."),
+        (
+            create_all(position=CreateReqPosition(commit_position=10**9, prepare_position=10**9)),
+            "Invalid Start From position: commit position must be less than or equal to the last commit position "
+            "in the transaction file.",
+        ),
+        (
+            create(read_batch_size=50),
+            "Specified argument was out of the range of valid values. "
+            "(Parameter 'ReadBatchSize may not be greater than or equal to BufferSize')",
+        ),
+    ],
+)
+async def test_refused_settings(served: Service, request_: CreateReq, reason: str) -> None:
+    code, trailers = outcome(await served.refused("Create", request_))
+    assert (code, trailers["exception"], trailers["reason"]) == (
+        StatusCode.INTERNAL,
+        "persistent-subscription-failed",
+        reason,
+    )
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"),
+    [
+        ("Create", CreateReq()),
+        ("Create", CreateReq(options=CreateReqOptions())),
+        ("Create", CreateReq(options=CreateReqOptions(settings=settings()))),
+        ("Create", create("$all")),
+        ("Create", create_all(filter=CreateReqAllOptionsFilterOptions())),
+        ("Create", create_all(position=CreateReqPosition(commit_position=5, prepare_position=6))),
+        (
+            "Create",
+            create_all(
+                start=Empty(),
+                filter=CreateReqAllOptionsFilterOptions(
+                    event_type=CreateReqAllOptionsFilterOptionsExpression(regex="(")
+                ),
+            ),
+        ),
+        ("Update", UpdateReq()),
+        ("Delete", DeleteReq()),
+        ("Delete", delete("$all")),
+        ("GetInfo", GetInfoReq()),
+        ("List", ListReq()),
+        ("ReplayParked", ReplayParkedReq()),
+    ],
+)
+async def test_requests_that_say_nothing(served: Service, method: str, request_: object) -> None:
+    error = await served.refused(method, request_)  # type: ignore[arg-type]
+    assert error.code is StatusCode.INVALID_ARGUMENT
+    assert error.message
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"), [("Update", update()), ("Delete", delete()), ("ReplayParked", replay())]
+)
+async def test_unknown_groups(served: Service, method: str, request_: object) -> None:
+    error = await served.refused(method, request_)  # type: ignore[arg-type]
+    assert outcome(error) == (
+        StatusCode.NOT_FOUND,
+        {"exception": "persistent-subscription-does-not-exist", "stream-name": "s", "group-name": "g"},
+    )
+
+
+async def test_a_group_that_exists(served: Service) -> None:
+    await served.call("Create", create(), CreateResp)
+    assert outcome(await served.refused("Create", create(read_batch_size=50)))[0] is StatusCode.ALREADY_EXISTS
+
+
+async def test_replaying_to_a_negative_number(served: Service) -> None:
+    code, trailers = outcome(await served.refused("ReplayParked", replay(stop_at=-1)))
+    assert (code, trailers["reason"]) == (
+        StatusCode.INTERNAL,
+        "Cannot stop replaying parked message at a negative version.",
+    )
+
+
+async def test_too_many_subscribers(served: Service) -> None:
+    await served.call("Create", create(max_subscriber_count=1), CreateResp)
+    await served.consume("s")
+    second = served.read(encode_consumer_options(stream="s", group="g", buffer_size=1))
+    assert outcome(await second.ending())[1]["exception"] == "maximum-subscribers-reached"
+
+
+@pytest.mark.parametrize(
+    ("message", "code"),
+    [
+        (encode_ack([b"x" * 16]), StatusCode.INVALID_ARGUMENT),
+        (encode_consumer_options(stream="s", group="g", buffer_size=-1), StatusCode.INVALID_ARGUMENT),
+        (encode_consumer_options(stream="s", group="none", buffer_size=1), StatusCode.NOT_FOUND),
+        (b"\x0a\x03\x12\x01g", StatusCode.INVALID_ARGUMENT),
+        (b"\xff", StatusCode.INVALID_ARGUMENT),
+    ],
+)
+async def test_consumers_that_are_refused(served: Service, message: bytes, code: StatusCode) -> None:
+    await served.call("Create", create(), CreateResp)
+    error = await served.read(message).ending()
+    assert outcome(error)[0] is code
+
+
+async def test_a_malformed_id_ends_the_call(served: Service) -> None:
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    consumer.ack("no id at all")
+    assert outcome(await consumer.ending())[0] is StatusCode.INVALID_ARGUMENT
+
+
+async def test_groups_survive_the_loss_of_the_process(tmp_path: object) -> None:
+    path = f"{tmp_path}/events.db"
+    database = await Database.open(path)
+    first = Service(database)
+    await first.groups.start()
+    await first.append("s", 8)
+    await first.call("Create", create(), CreateResp)
+    consumer = await first.consume("s")
+    events = [await consumer.event() for _ in range(8)]
+    consumer.ack(*map(_id, events[:4]))
+    consumer.nack(1, "", _id(events[4]))
+    await _until(lambda: first.stored(checkpoint_stream("s", "g")))
+    await first.close()
+    await database.close()
+    database = await Database.open(path)
+    second = Service(database)
+    await second.groups.start()
+    again = await second.consume("s")
+    assert await again.revisions(3) == [5, 6, 7]
+    assert (await info(second)).parked_message_count == 1
+    await second.close()
+    await database.close()
