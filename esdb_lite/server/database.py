@@ -29,6 +29,9 @@ from esdb_lite.server.workers import Job, ReaderThreads, WriterThread, call_soon
 T = TypeVar("T")
 
 READERS = 3
+SLOW_READ = 0.005
+"""Seconds: when a read on the loop takes longer, the next READS_ELSEWHERE of them go to threads."""
+READS_ELSEWHERE = 100
 QUEUED_BYTES = 32 * 1024 * 1024
 """Appends that have not been taken by the writer wait, beyond this, before they are queued."""
 QUEUED_COMMANDS = 8192
@@ -54,6 +57,7 @@ class Database:
         self._feed = Feed()
         self._closed = False
         self._gathered: list[Job[Rule]] = []
+        self._pace = _Pace(always=files.in_memory)
         self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
         self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
         self._readers = ReaderThreads(files.reader, SqliteReader.close, count=READERS)
@@ -73,7 +77,7 @@ class Database:
             committer = Committer(files.writer, now)
             if committer.log_end == 0:
                 committer.begin(fresh.contents(now(), new_id))
-            last_position = files.inline_reader.inline(lambda reader: reader.last_position())
+            last_position = files.loop_reader(lambda reader: reader.last_position())
         except BaseException:
             files.close()
             raise
@@ -104,15 +108,24 @@ class Database:
         return await self._command(rule)
 
     async def read(self, query: Callable[[Reader], T]) -> T:
-        """Run a function on one consistent state, off the loop (in memory: at once). Raises: StorageError.
+        """Run a function on one consistent state; others get their turn before. Raises: StorageError.
 
         The function must not wait for anything, and should be done within a page or so.
         """
+        if self._pace.quick:
+            # Rather than in a thread: SQLite gives up the interpreter lock with every row, and a thread that has to
+            # win it back from a busy loop 32 times takes some hundred milliseconds for a page, this one some 0.2.
+            await asyncio.sleep(0)
+            self._check_open()
+            with self._pace:
+                return self._files.loop_reader(query)
+        self._check_open()
+        self._pace.count()
+        return cast(T, await self._readers.submit(lambda reader: reader.snapshot(query)))
+
+    def _check_open(self) -> None:
         if self._closed:
             raise StorageClosed("the database is closed")
-        if self._files.in_memory:
-            return self._files.inline_reader.inline(query)
-        return cast(T, await self._readers.submit(lambda reader: reader.snapshot(query)))
 
     def listen(self, wake: Callable[[], None], *, stream: str | None, limit: int) -> Listener:
         """Register a listener at once: every event committed from now on, of the stream (None: of all), is put into
@@ -136,8 +149,7 @@ class Database:
             self._writer.join()
 
     async def _command(self, rule: Rule, cost: int = _COMMAND_BYTES) -> Outcome:
-        if self._closed:
-            raise StorageClosed("the database is closed")
+        self._check_open()
         await self._queue.enter(cost)
         job: Job[Rule] = Job(rule, cost, self._loop.create_future())
         if not self._gathered:
@@ -189,6 +201,29 @@ class Database:
         self._readers.close()
         self._files.close()
         call_soon(self._loop, settle, self._finished, None)
+
+
+class _Pace:
+    """Whether reading on the loop is quick enough, or the disk makes it wait: then threads read for a while."""
+
+    def __init__(self, *, always: bool) -> None:
+        self.quick = True
+        self._always = always
+        self._elsewhere = 0
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        if not self._always and time.perf_counter() - self._began > SLOW_READ:
+            self.quick = False
+            self._elsewhere = READS_ELSEWHERE
+
+    def count(self) -> None:
+        """One more has gone to a thread."""
+        self._elsewhere -= 1
+        self.quick = self._elsewhere <= 0
 
 
 class _Room:

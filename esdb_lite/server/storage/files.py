@@ -5,10 +5,16 @@ Owns: opening in the right order, and closing. Must not know: the rules, threads
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import TypeVar
+
+from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.ownership import Ownership
 from esdb_lite.server.storage.schema import Durability, check_path, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
+
+T = TypeVar("T")
 
 
 class Files:
@@ -27,8 +33,16 @@ class Files:
             self._give_up()
             raise
         self.writer = SqliteWriter(connection, self.path)
-        self.inline_reader = SqliteReader(connection, self.path)
-        """Reads by the writer's connection: only while nothing is being written by another thread."""
+        self._on_loop: SqliteReader | None = None
+
+    def loop_reader(self, query: Callable[[Reader], T]) -> T:
+        """Run a query on the thread of the event loop: in memory by the one connection there is, which is never in
+        the middle of a transaction then."""
+        if self.in_memory:
+            self._on_loop = self._on_loop or SqliteReader(self.writer.connection, self.path)
+            return self._on_loop.inline(query)
+        self._on_loop = self._on_loop or self.reader()
+        return self._on_loop.snapshot(query)
 
     def reader(self) -> SqliteReader:
         """A reader with a connection of its own; of a file only."""
@@ -36,6 +50,8 @@ class Files:
 
     def close(self) -> None:
         """Close the writer and give the file up; readers must have been closed before. Idempotent."""
+        if self._on_loop is not None:
+            self._on_loop.close()
         self.writer.close()
         self._give_up()
 

@@ -17,10 +17,10 @@ from esdb_lite.server.storage.schema import checksum
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
 _COLUMNS = 10
-_CHUNKS = (64, 16, 4, 1)
+_MOST = 64
 _ROW = "(" + ",".join("?" * _COLUMNS) + ")"
 _COLUMN_NAMES = "position, stream, revision, type, is_json, created, crc, id, metadata, data"
-_INSERT = {n: f"INSERT INTO events ({_COLUMN_NAMES}) VALUES " + ",".join([_ROW] * n) for n in _CHUNKS}
+_INSERT = [f"INSERT INTO events ({_COLUMN_NAMES}) VALUES " + ",".join([_ROW] * n) for n in range(_MOST + 1)]
 _BIG = 262_144
 _LAST = "SELECT revision, position FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
 _IDS = "SELECT revision, id FROM events WHERE stream=? AND revision BETWEEN ? AND ?"
@@ -48,24 +48,38 @@ class SqliteWriter:
         self._streams = _Numbers(connection, "streams")
         self._types = _Numbers(connection, "types")
         self._rows: list[tuple[object, ...]] = []
+        self._unwritten: set[int] = set()
         self._bytes = 0
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
         """All that is added within is committed at its end, or none of it. Raises: StorageError."""
         try:
-            self.connection.execute("BEGIN IMMEDIATE")
             yield
-            self.flush()
-            self.connection.execute("COMMIT")
+            self._commit()
         except BaseException as error:
             self._roll_back()
             if isinstance(error, sqlite3.Error):
                 raise translated(error, self.path) from error
             raise
 
+    def _begin(self) -> None:
+        if not self.connection.in_transaction:
+            self.connection.execute("BEGIN IMMEDIATE")
+
+    def _commit(self) -> None:
+        if not self.connection.in_transaction and len(self._rows) <= _MOST:
+            # One statement is a transaction of its own. Each statement gives up the interpreter lock, which a busy
+            # event loop is slow to give back: one instead of three is what keeps commits quick next to one.
+            self._write()
+            return
+        self.flush()
+        if self.connection.in_transaction:
+            self.connection.execute("COMMIT")
+
     def _roll_back(self) -> None:
         self._rows.clear()
+        self._unwritten.clear()
         self._bytes = 0
         self._reader = SqliteReader(self.connection, self.path)
         self._streams.forget()
@@ -78,28 +92,43 @@ class SqliteWriter:
         """Add one event; it is written no later than when the transaction ends."""
         position, stream, revision, id, type, is_json, created, data, metadata = record
         crc = checksum(position, stream, revision, id, type, is_json, created, data, metadata)
-        self._rows.append((
-            position, self._streams.make(stream), revision, self._types.make(type), is_json, created, crc, id, metadata,
-            data,
-        ))  # fmt: skip
+        number = self._number(self._streams, stream)
+        kind = self._number(self._types, type)
+        self._rows.append((position, number, revision, kind, is_json, created, crc, id, metadata, data))
+        self._unwritten.add(number)
         self._bytes += len(data) + len(metadata)
         if self._bytes > _BIG:
             self.flush()
 
+    def _number(self, numbers: _Numbers, name: str) -> int:
+        number = numbers.find(name)
+        if number is None:
+            self._begin()
+            number = numbers.make(name)
+        return number
+
     def flush(self) -> None:
-        """Write what has been added so far, by few statements: each gives up the interpreter lock once."""
+        """Write what has been added so far."""
+        if self._rows:
+            self._begin()
+            self._write()
+
+    def _write(self) -> None:
         rows = self._rows
-        start = 0
-        for size in _CHUNKS:
-            while len(rows) - start >= size:
-                values = [value for row in rows[start : start + size] for value in row]
-                self.connection.execute(_INSERT[size], values)
-                start += size
+        for start in range(0, len(rows), _MOST):
+            chunk = rows[start : start + _MOST]
+            self.connection.execute(_INSERT[len(chunk)], [value for row in chunk for value in row])
         rows.clear()
+        self._unwritten.clear()
         self._bytes = 0
+
+    def _flush_stream(self, number: int) -> None:
+        if number in self._unwritten:
+            self.flush()
 
     def set_floor(self, position: int) -> None:
         """The log goes on here, or behind its last event."""
+        self._begin()
         self.connection.execute("UPDATE floor SET position=?", (position,))
 
     def log_end(self) -> int:
@@ -112,7 +141,7 @@ class SqliteWriter:
         number = self._streams.find(stream)
         if number is None:
             return None
-        self.flush()
+        self._flush_stream(number)
         row = self.connection.execute(_LAST, (number,)).fetchone()
         return None if row is None else Last(*row)
 
@@ -127,7 +156,7 @@ class SqliteWriter:
         number = self._streams.find(stream)
         if number is None:
             return {}
-        self.flush()
+        self._flush_stream(number)
         return dict(self.connection.execute(_IDS, (number, first, first + count - 1)))
 
     def stored(self, stream: str, revision: int) -> tuple[int, int] | None:
@@ -135,7 +164,7 @@ class SqliteWriter:
         number = self._streams.find(stream)
         if number is None:
             return None
-        self.flush()
+        self._flush_stream(number)
         row: tuple[int, int] | None = self.connection.execute(_STORED, (number, revision)).fetchone()
         return row
 
@@ -164,13 +193,10 @@ class _Numbers:
         return number
 
     def make(self, name: str) -> int:
-        number = self._known.get(name) or self.find(name)
-        if number is None:
-            inserted = self._connection.execute(self._insert, (name,)).lastrowid
-            if inserted is None:
-                raise StorageCorrupted("the database is damaged: a name got no number")
-            number = self._keep(name, inserted)
-        return number
+        inserted = self._connection.execute(self._insert, (name,)).lastrowid
+        if inserted is None:
+            raise StorageCorrupted("the database is damaged: a name got no number")
+        return self._keep(name, inserted)
 
     def _keep(self, name: str, number: int) -> int:
         if len(self._known) >= _NUMBERS_KEPT:
