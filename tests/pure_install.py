@@ -49,7 +49,7 @@ def main(repository: Path, folder: Path) -> None:
 
 def build_wheels(repository: Path, wheels: Path) -> None:
     """One wheel for the package and each of its dependencies."""
-    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-binary=multidict", "-w", wheels, repository)
+    run(sys.executable, "-m", "pip", "wheel", "-q", "--no-cache-dir", "--no-binary=multidict", "-w", wheels, repository)
 
 
 def install(wheels: Path, environment: Path) -> Path:

@@ -153,6 +153,19 @@ def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
     assert str(path) in refused(run_command("serve", "--port", "0", "--db", path))
 
 
+@pytest.mark.parametrize("command", [["serve", "--port", "0", "--db"], ["verify"], ["scavenge"], ["backup"]])
+def test_a_file_of_a_later_version(serve: Serve, tmp_path: Path, command: list[str]) -> None:
+    path = tmp_path / "events.db"
+    serve("--db", path).stop()
+    connection = sqlite3.connect(path)
+    connection.execute("PRAGMA user_version=1000000")
+    connection.close()
+    target = [tmp_path / "copy.db"] if command == ["backup"] else []
+    line = refused(run_command(*command, path, *target))
+    assert str(path) in line
+    assert "1000000" in line
+
+
 def test_two_servers_for_one_file(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     first = serve("--db", path)
