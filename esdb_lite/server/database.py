@@ -11,22 +11,26 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
-from typing import TypeVar, cast
+from typing import TypeAlias, TypeVar, cast
 
 from esdb_lite.server.committing import Batch, Committer, new_id
 from esdb_lite.server.engine import appending, fresh
 from esdb_lite.server.engine.appending import Rule
 from esdb_lite.server.engine.model import Outcome, ProposedEvent
 from esdb_lite.server.feed import Feed, Listener
+from esdb_lite.server.scavenging import Scavenge, Steps
 from esdb_lite.server.storage import Reader
-from esdb_lite.server.storage.errors import StorageClosed
+from esdb_lite.server.storage.errors import StorageClosed, StorageError
 from esdb_lite.server.storage.files import Files
 from esdb_lite.server.storage.schema import Durability
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
+from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
 from esdb_lite.server.workers import Job, ReaderThreads, WriterThread, call_soon, settle
 
 T = TypeVar("T")
+Work: TypeAlias = "Rule | Chore"
 
 READERS = 3
 SLOW_READ = 0.005
@@ -46,7 +50,7 @@ def ticks_now() -> int:
 class Database:
     """Events in a file, or in memory. Made by `open`; everything is called on the loop that opened it."""
 
-    def __init__(self, files: Files, committer: Committer, last_position: int) -> None:
+    def __init__(self, files: Files, committer: Committer, last_position: int, now: Callable[[], int]) -> None:
         self.last_position = last_position
         """The position of the last event that has been published; 0 when there is none."""
         self.log_end = committer.log_end
@@ -55,8 +59,10 @@ class Database:
         self._files = files
         self._committer = committer
         self._feed = Feed()
+        self._now = now
         self._closed = False
-        self._gathered: list[Job[Rule]] = []
+        self._scavenge: tuple[Scavenge, asyncio.Task[None]] | None = None
+        self._gathered: list[Job[Work]] = []
         self._pace = _Pace(always=files.in_memory)
         self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
         self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
@@ -81,7 +87,7 @@ class Database:
         except BaseException:
             files.close()
             raise
-        return cls(files, committer, last_position)
+        return cls(files, committer, last_position, now)
 
     async def append(self, stream: str, expected: int, events: Sequence[ProposedEvent]) -> Outcome:
         """Append events atomically; answers when they are committed and published to listeners.
@@ -90,22 +96,23 @@ class Database:
         Raises: StorageError.
         """
         cost = sum([len(event.data) + len(event.metadata) for event in events])
-        return await self._command(
-            partial(appending.append, stream=stream, expected=expected, events=events),
-            cost + _COMMAND_BYTES * (1 + len(events)),
-        )
+        rule = partial(appending.append, stream=stream, expected=expected, events=events)
+        return await self.execute(rule, cost=cost + _COMMAND_BYTES * len(events))
 
     async def delete(self, stream: str, expected: int) -> Outcome:
         """Soft-delete a stream. Raises: StorageError."""
-        return await self._command(partial(appending.delete, stream=stream, expected=expected))
+        return await self.execute(partial(appending.delete, stream=stream, expected=expected))
 
     async def tombstone(self, stream: str, expected: int) -> Outcome:
         """Delete a stream for ever. Raises: StorageError."""
-        return await self._command(partial(appending.tombstone, stream=stream, expected=expected))
+        return await self.execute(partial(appending.tombstone, stream=stream, expected=expected))
 
-    async def execute(self, rule: Rule) -> Outcome:
-        """Run a rule of one's own in the transaction that writes what it decides. Raises: StorageError."""
-        return await self._command(rule)
+    async def execute(self, rule: Rule, *, cost: int = 0) -> Outcome:
+        """Run a rule in the transaction that writes what it decides; `cost` = bytes that it holds.
+
+        Raises: StorageError.
+        """
+        return cast(Outcome, await self._command(rule, _COMMAND_BYTES + cost))
 
     async def read(self, query: Callable[[Reader], T]) -> T:
         """Run a function on one consistent state; others get their turn before. Raises: StorageError.
@@ -127,6 +134,35 @@ class Database:
         if self._closed:
             raise StorageClosed("the database is closed")
 
+    async def start_scavenge(self) -> Scavenge:
+        """Start a scavenge, or return the one that is running. The log goes on at the next chunk.
+
+        Wait for its end with `scavenge_ended`; stop it with its `stop`. Raises: StorageError.
+        """
+        if self._scavenge is None or self._scavenge[1].done():
+            steps = Steps(self._committer, SqliteScavenger(self._files.writer), self._now)
+            scavenge = Scavenge(steps)
+            self._scavenge = (scavenge, self._loop.create_task(self._run_scavenge(scavenge)))
+        return self._scavenge[0]
+
+    async def scavenge_ended(self) -> None:
+        """Wait until no scavenge is running. Raises: StorageError, when that is what it ended with."""
+        if self._scavenge is not None:
+            await asyncio.shield(self._scavenge[1])
+
+    @property
+    def scavenge(self) -> Scavenge | None:
+        """The scavenge that is running."""
+        return None if self._scavenge is None or self._scavenge[1].done() else self._scavenge[0]
+
+    async def _run_scavenge(self, scavenge: Scavenge) -> None:
+        await self.execute(appending.close_chunk)
+
+        async def execute(step: Callable[[], bool]) -> bool:
+            return cast(bool, await self._command(Chore(step)))
+
+        await scavenge.run(execute)
+
     def listen(self, wake: Callable[[], None], *, stream: str | None, limit: int) -> Listener:
         """Register a listener at once: every event committed from now on, of the stream (None: of all), is put into
         its queue of at most `limit`, in log order. `wake` is called on the loop when the queue is no longer empty,
@@ -138,6 +174,7 @@ class Database:
         if self._closed:
             await asyncio.shield(self._finished)
             return
+        await self._stop_scavenge()
         self._closed = True
         self._hand_over()
         if self._writer is None:
@@ -148,23 +185,29 @@ class Database:
         if self._writer is not None:
             self._writer.join()
 
-    async def _command(self, rule: Rule, cost: int = _COMMAND_BYTES) -> Outcome:
+    async def _stop_scavenge(self) -> None:
+        if self._scavenge is not None:
+            self._scavenge[0].stop()
+            with suppress(StorageError):
+                await asyncio.shield(self._scavenge[1])
+
+    async def _command(self, work: Work, cost: int = _COMMAND_BYTES) -> object:
         self._check_open()
         await self._queue.enter(cost)
-        job: Job[Rule] = Job(rule, cost, self._loop.create_future())
+        job: Job[Work] = Job(work, cost, self._loop.create_future())
         if not self._gathered:
             # All that is asked for in this turn of the loop goes to the writer together.
             self._loop.call_soon(self._hand_over)
         self._gathered.append(job)
         try:
-            return cast(Outcome, await job.answer)
+            return await job.answer
         except asyncio.CancelledError:
             self._abandon(job)
             raise
         finally:
             self._queue.leave(cost)
 
-    def _abandon(self, job: Job[Rule]) -> None:
+    def _abandon(self, job: Job[Work]) -> None:
         if self._writer is None:
             job.abandoned = True
         else:
@@ -178,19 +221,24 @@ class Database:
             return
         waiting = [job for job in jobs if not job.abandoned]
         if waiting:
-            self._publish(waiting, self._committer.commit([job.work for job in waiting]))
+            self._publish(waiting, *self._perform(waiting))
 
-    def _run(self, jobs: Sequence[Job[Rule]]) -> None:
+    def _run(self, jobs: Sequence[Job[Work]]) -> None:
         """In the writer's thread."""
-        batch = self._committer.commit([job.work for job in jobs])
-        call_soon(self._loop, self._publish, jobs, batch)
+        call_soon(self._loop, self._publish, jobs, *self._perform(jobs))
 
-    def _publish(self, jobs: Sequence[Job[Rule]], batch: Batch) -> None:
+    def _perform(self, jobs: Sequence[Job[Work]]) -> tuple[Batch, Sequence[object]]:
+        """Commit all rules together, then do the chores one by one; the results are in the order of the jobs."""
+        batch = self._committer.commit([job.work for job in jobs if not isinstance(job.work, Chore)])
+        results = iter(batch.results)
+        return batch, [job.work.result() if isinstance(job.work, Chore) else next(results) for job in jobs]
+
+    def _publish(self, jobs: Sequence[Job[Work]], batch: Batch, results: Sequence[object]) -> None:
         if batch.records:
             self.last_position = batch.records[-1].position
             self._feed.publish(batch.records)
         self.log_end = batch.log_end
-        for job, result in zip(jobs, batch.results, strict=True):
+        for job, result in zip(jobs, results, strict=True):
             if isinstance(result, Exception):
                 settle(job.answer, None, result)
             else:
@@ -201,6 +249,20 @@ class Database:
         self._readers.close()
         self._files.close()
         call_soon(self._loop, settle, self._finished, None)
+
+
+class Chore:
+    """Something else than a rule that the writer is to do, in a transaction of its own if in any."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do = do
+
+    def result(self) -> object:
+        """What it returned, or the exception that it raised."""
+        try:
+            return self._do()
+        except Exception as error:
+            return error
 
 
 class _Pace:

@@ -5,6 +5,7 @@ Owns: opening in the right order, and closing. Must not know: the rules, threads
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -17,16 +18,23 @@ from esdb_lite.server.storage.sqlite_writer import SqliteWriter
 T = TypeVar("T")
 
 
+def exists(path: str) -> bool:
+    """Whether there is a file of that name. Raises: StorageError, when there is something else."""
+    check_path(path)
+    return os.path.exists(path)
+
+
 class Files:
     """An open database. Raises: StorageError, each kind with a text that fits one line."""
 
-    def __init__(self, path: str | None, durability: Durability = Durability.FULL) -> None:
+    def __init__(self, path: str | None, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
         self.in_memory = path is None
         self.path = path or "memory"
-        self._ownership = None
+        self._ownership: Ownership | None = None
         if path is not None:
             check_path(path)
-            self._ownership = Ownership(path)
+            # Shared: beside a server, and with nothing kept in mind from one transaction to the next.
+            self._ownership = None if shared else Ownership(path)
         try:
             connection = open_writer(path, durability)
         except BaseException:

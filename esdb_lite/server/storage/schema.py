@@ -35,11 +35,11 @@ CREATE TABLE streams (
     number INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE,
     scavenged INTEGER NOT NULL DEFAULT 0
-) STRICT;
+);
 CREATE TABLE types (
     number INTEGER PRIMARY KEY,
     name TEXT NOT NULL UNIQUE
-) STRICT;
+);
 CREATE TABLE events (
     position INTEGER PRIMARY KEY,
     stream INTEGER NOT NULL,
@@ -51,9 +51,9 @@ CREATE TABLE events (
     id BLOB NOT NULL,
     metadata BLOB NOT NULL,
     data BLOB NOT NULL
-) STRICT;
+);
 CREATE UNIQUE INDEX events_of_stream ON events (stream, revision);
-CREATE TABLE floor (position INTEGER NOT NULL) STRICT;
+CREATE TABLE floor (position INTEGER NOT NULL);
 INSERT INTO floor VALUES (0);
 """
 

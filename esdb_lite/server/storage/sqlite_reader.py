@@ -8,6 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from struct import error as StructError
 from typing import TypeVar
 
 from esdb_lite.server.storage import Reader, Record, StreamHead
@@ -124,22 +125,27 @@ class SqliteReader:
         return [] if number is None else self._page(statement, (number, _clamp(first), _clamp(limit)))
 
     def _page(self, statement: str, arguments: tuple[int, ...]) -> list[Record]:
-        streams, types = self._streams.by_number, self._types.by_number
         records: list[Record] = []
+        try:
+            self._collect(records, self._connection.execute(statement, arguments))
+        except (TypeError, AttributeError, StructError) as error:
+            last = records[-1].position if records else "an unknown position"
+            raise StorageCorrupted(f"{self._path} is damaged: not an event, next to the one at {last}") from error
+        return records
+
+    def _collect(self, records: list[Record], cursor: sqlite3.Cursor) -> None:
+        streams, types = self._streams.by_number, self._types.by_number
         room = PAGE_BYTES
-        cursor = self._connection.execute(statement, arguments)
         for position, stream, revision, type, is_json, created, crc, id, metadata, data in cursor:
             name = streams.get(stream) or self._streams.name(stream)
             kind = types.get(type) or self._types.name(type)
-            record = Record(position, name, revision, id, kind, is_json == 1, created, data, metadata)
-            if checksum(*record) != crc:
+            if checksum(position, name, revision, id, kind, is_json == 1, created, data, metadata) != crc:
                 raise StorageCorrupted(f"{self._path} is damaged: the event at {position} has a wrong checksum")
-            records.append(record)
+            records.append(Record(position, name, revision, id, kind, is_json == 1, created, data, metadata))
             room -= len(data) + len(metadata)
             if room <= 0:
                 cursor.close()
-                break
-        return records
+                return
 
 
 def log_end(connection: sqlite3.Connection) -> int:

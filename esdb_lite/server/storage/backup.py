@@ -1,0 +1,73 @@
+"""Copying a database that may be in use.
+
+Owns: that the copy is of one moment, complete or not there at all. Must not know: servers.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing, suppress
+
+from esdb_lite.server.storage.errors import StorageUnavailable, translated
+from esdb_lite.server.storage.schema import check_path, open_reader
+
+
+def backup(path: str, to: str) -> None:
+    """Copy a database file as it is at this moment, also while a server is writing it (which is not held up).
+
+    `to` must not exist; it appears when the copy is complete and on the disk. Raises: StorageError.
+    """
+    check_path(path)
+    check_path(to)
+    if os.path.lexists(to):
+        raise StorageUnavailable(f"{to} exists already")
+    partial = f"{to}.partial-{os.getpid()}"
+    try:
+        with closing(open_reader(path)) as source:
+            _copy(source, partial)
+        _sync(partial)
+        _publish(partial, to)
+    finally:
+        for leftover in (partial, partial + "-wal", partial + "-shm", partial + "-journal"):
+            with suppress(FileNotFoundError):
+                os.unlink(leftover)
+
+
+def _copy(source: sqlite3.Connection, partial: str) -> None:
+    try:
+        with closing(sqlite3.connect(partial)) as target:
+            # All pages in one go: in steps, every commit meanwhile would make it begin again.
+            source.backup(target, pages=-1)
+    except sqlite3.Error as error:
+        raise translated(error, partial) from error
+
+
+def _sync(path: str) -> None:
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _publish(partial: str, to: str) -> None:
+    """Give the copy its name, unless that has been taken meanwhile."""
+    try:
+        os.link(partial, to)
+    except FileExistsError as error:
+        raise StorageUnavailable(f"{to} exists already") from error
+    except OSError:
+        # A file system without hard links.
+        os.rename(partial, to)
+    if os.name == "posix":
+        _sync_folder(os.path.dirname(os.path.abspath(to)))
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
