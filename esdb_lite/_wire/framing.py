@@ -15,6 +15,14 @@ PREFIX = Struct(">BI")
 MAX_MESSAGE = 2**31 - 1
 
 
+class CompressedMessage(WireError):
+    """A message is compressed, which was not agreed upon."""
+
+
+class MessageTooLong(WireError):
+    """A message is longer than what is taken."""
+
+
 def frame(messages: Iterable[bytes]) -> bytes:
     """Return messages as they stand in a gRPC stream."""
     pack = PREFIX.pack
@@ -67,9 +75,11 @@ def checked_length(data: bytes, at: int, limit: int) -> int:
     """Return the length in the prefix at `at`. Raises WireError for compressed and for over-long messages."""
     compressed, length = PREFIX.unpack_from(data, at)
     if compressed:
-        raise WireError("a message is compressed" if compressed == 1 else f"a message has the flags {compressed}")
+        if compressed == 1:
+            raise CompressedMessage("a message is compressed")
+        raise WireError(f"a message has the flags {compressed}")
     if length > limit:
-        raise WireError(f"a message of {length} bytes is longer than {limit}")
+        raise MessageTooLong(f"a message of {length} bytes is longer than {limit}")
     return int(length)
 
 

@@ -65,10 +65,7 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
                 raise WireError("a varint of more than ten bytes")
     except IndexError:
         raise WireError("truncated in a varint") from None
-    value |= byte << shift
-    if value > MAX_UINT64:
-        raise WireError("a varint of more than 64 bits")
-    return value, at + 1
+    return (value | byte << shift) & MAX_UINT64, at + 1
 
 
 def fields(data: bytes) -> Iterator[Field]:
