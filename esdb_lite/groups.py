@@ -1,0 +1,215 @@
+"""Persistent subscriptions as users see them: settings, what becomes of an event, and what a server tells of a group.
+
+Owns: `SubscriptionSettings` with the rules that servers apply to them, `ConsumerStrategy`, `NackAction`,
+`SubscriptionInfo`. Must not know: protobuf, calls.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import timedelta
+
+from typing_extensions import TypedDict
+
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+
+LARGEST_INT32 = 2**31 - 1
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class ConsumerStrategy(enum.Enum):
+    """How the events of a group are shared out among its consumers. The values are the servers' names."""
+
+    DISPATCH_TO_SINGLE = "DispatchToSingle"
+    """All to one consumer until it has as many as it takes, then to the next."""
+    ROUND_ROBIN = "RoundRobin"
+    """To each consumer in turn."""
+    PINNED = "Pinned"
+    """Those of one stream to the same consumer, as long as it stays."""
+    PINNED_BY_CORRELATION = "PinnedByCorrelation"
+    """Those with the same `$correlationId` in their metadata to the same consumer. Cannot be kept by an update."""
+
+
+class NackAction(enum.Enum):
+    """What is to become of an event that could not be processed. The values are the numbers on the wire."""
+
+    PARK = 1
+    """Put it aside, to be replayed when somebody asks for that."""
+    RETRY = 2
+    """Deliver it again; when that was done `max_retry_count` times, the server parks it."""
+    SKIP = 3
+    """Forget it, as if it had been processed."""
+    STOP = 4
+    """The same as SKIP on the servers of today; the subscription goes on."""
+
+
+@dataclass(frozen=True)
+class SubscriptionSettings:
+    """The settings of a group.
+
+    The defaults are those of the other clients; servers have none of their own. Wrong values raise
+    `InvalidArgument`, wrong types `WrongArgumentType`, both naming the setting.
+    """
+
+    resolve_links: bool = False
+    """Deliver the events that links point to."""
+    extra_statistics: bool = False
+    """Measure how long consumers take (`ConsumerInfo.measurements`)."""
+    message_timeout: timedelta = timedelta(seconds=30)
+    """An event not answered for so long is delivered again (servers look once a second)."""
+    max_retry_count: int = 10
+    """So often an event is delivered again before it is parked; 0: it is parked at once."""
+    checkpoint_after: timedelta | None = timedelta(seconds=2)
+    """So much time passes between checkpoints, if `min_checkpoint_count` events are done; None: any amount."""
+    min_checkpoint_count: int = 10
+    max_checkpoint_count: int = 1000
+    """After so many events that are done, a checkpoint is written at once."""
+    max_subscriber_count: int = 0
+    """How many consumers there may be; 0: any number."""
+    live_buffer_size: int = 500
+    """How many of the latest events the server keeps at hand while it reads older ones."""
+    read_batch_size: int = 200
+    """How many events the server reads at once; must be less than `history_buffer_size`."""
+    history_buffer_size: int = 500
+    """How many events may wait on the server to be delivered."""
+    strategy: ConsumerStrategy = ConsumerStrategy.ROUND_ROBIN
+
+    def __post_init__(self) -> None:
+        for name in ("resolve_links", "extra_statistics"):
+            _check_type(name, getattr(self, name), bool, "a bool")
+        for name in _COUNTS:
+            _check_count(name, getattr(self, name))
+        _check_time("message_timeout", self.message_timeout)
+        if self.checkpoint_after is not None:
+            _check_time("checkpoint_after", self.checkpoint_after)
+            if self.checkpoint_after < _MILLISECOND:
+                raise InvalidArgument(
+                    "checkpoint_after", self.checkpoint_after, "must be at least a millisecond or None"
+                )
+        _check_type("strategy", self.strategy, ConsumerStrategy, "a ConsumerStrategy")
+        if self.read_batch_size >= self.history_buffer_size:
+            raise InvalidArgument("read_batch_size", self.read_batch_size, "must be less than history_buffer_size")
+        if self.min_checkpoint_count > self.max_checkpoint_count:
+            raise InvalidArgument(
+                "min_checkpoint_count", self.min_checkpoint_count, "must not be more than max_checkpoint_count"
+            )
+
+    @classmethod
+    def from_server(cls, values: Mapping[str, object]) -> SubscriptionSettings:
+        """Make settings of what a server says, which may have been set by others, without checking them."""
+        settings = cls()
+        for name, value in values.items():
+            object.__setattr__(settings, name, value)
+        return settings
+
+    def changed(self, changes: SettingsChanges) -> SubscriptionSettings:
+        """Return settings with some values replaced. Raises TypeError for names that are no setting."""
+        known = {field.name: getattr(self, field.name) for field in fields(self)}
+        return SubscriptionSettings(**{**known, **changes})
+
+
+class SettingsChanges(TypedDict, total=False):
+    """The settings that an update changes; see `SubscriptionSettings`."""
+
+    resolve_links: bool
+    extra_statistics: bool
+    message_timeout: timedelta
+    max_retry_count: int
+    checkpoint_after: timedelta | None
+    min_checkpoint_count: int
+    max_checkpoint_count: int
+    max_subscriber_count: int
+    live_buffer_size: int
+    read_batch_size: int
+    history_buffer_size: int
+    strategy: ConsumerStrategy
+
+
+_COUNTS = {
+    "max_retry_count": 0,
+    "min_checkpoint_count": 0,
+    "max_checkpoint_count": 1,
+    "max_subscriber_count": 0,
+    "live_buffer_size": 1,
+    "read_batch_size": 1,
+    "history_buffer_size": 1,
+}
+"""The counts, with the least that makes sense."""
+
+
+def _check_type(argument: str, value: object, kind: type, words: str) -> None:
+    if not isinstance(value, kind):
+        raise WrongArgumentType(argument, value, f"must be {words}")
+
+
+def _check_count(argument: str, value: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongArgumentType(argument, value, "must be an int")
+    least = _COUNTS[argument]
+    if not least <= value <= LARGEST_INT32:
+        raise InvalidArgument(argument, value, f"must be between {least} and {LARGEST_INT32}")
+
+
+def _check_time(argument: str, value: timedelta) -> None:
+    _check_type(argument, value, timedelta, "a timedelta")
+    if not timedelta(0) <= value <= LARGEST_INT32 * _MILLISECOND:
+        raise InvalidArgument(argument, value, f"must be between 0 and {LARGEST_INT32} milliseconds")
+
+
+@dataclass(frozen=True)
+class ConsumerInfo:
+    """One consumer of a group, as the server sees it."""
+
+    username: str
+    connection_name: str
+    total_items: int
+    """Deliveries, those that were repeated included."""
+    count_since_last_measurement: int
+    average_items_per_second: int
+    """Since the figures were asked for before."""
+    available_slots: int
+    """How many more events it takes before it has to answer."""
+    in_flight_messages: int
+    measurements: Mapping[str, int]
+    """Milliseconds that it took to answer (`Mean`, `95%`, ...); empty without `extra_statistics`."""
+
+
+@dataclass(frozen=True)
+class SubscriptionInfo:
+    """A group and its state, as the server sees it."""
+
+    stream_name: str | None
+    """None: all events."""
+    group_name: str
+    settings: SubscriptionSettings
+    start: int | None
+    """Where it began: number of an event or commit position, inclusive; None: at the end."""
+    status: str
+    """`Live`, `Behind`, `NotReady` and others, also several joined by commas."""
+    last_checkpoint: int | None
+    """Everything up to here is done, and is not delivered again whatever happens; None: nothing yet."""
+    last_known: int | None
+    """The last event that the group has seen."""
+    total_items: int
+    """Deliveries, those that were repeated included."""
+    count_since_last_measurement: int
+    average_per_second: int
+    """Since the figures were asked for before."""
+    waiting: int
+    """Events that wait to be delivered for the first time."""
+    retrying: int
+    """Events that wait to be delivered again."""
+    in_flight: int
+    """Events that consumers have and have not answered."""
+    parked: int
+    """Parked events that were not replayed."""
+    live_buffer_count: int
+    """How many of the latest events the server has at hand; no backlog."""
+    consumers: tuple[ConsumerInfo, ...] = ()
+
+    @property
+    def is_live(self) -> bool:
+        """True when the group has read everything that was there, and follows what comes."""
+        return "Live" in self.status.split(", ")
