@@ -150,6 +150,10 @@ def _prepare(connection: sqlite3.Connection, path: str | None, durability: Durab
     connection.execute("PRAGMA journal_size_limit=67108864")
     if not known:
         _create(connection)
+    elif path is not None:
+        # SQLite opens a file that it may only read without a word.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
 
 
 def _create(connection: sqlite3.Connection) -> None:
