@@ -100,6 +100,13 @@ class BidiStream(_Shape):
         """Send requests."""
         await self._call.send(frame(messages), end=end)
 
+    async def receive_data(self) -> bytes:
+        """Return what has arrived, in pieces as it came; b"" at the end of a call that ended with OK.
+
+        For those who take messages apart themselves; not to be mixed with `receive`.
+        """
+        return await self._call.receive()
+
     async def receive(self) -> list[bytes]:
         """Return the messages that have arrived, waiting for one; [] at the end of a call that ended with OK."""
         while data := await self._call.receive():

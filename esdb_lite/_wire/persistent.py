@@ -12,6 +12,10 @@ from typing import NamedTuple, Union
 from esdb_lite._wire.primitives import block, encode_stream_identifier, fields, int32, number, stream_identifier, text
 from esdb_lite._wire.responses import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+from esdb_lite.events import RecordedEvent
+
+_TEXT = 36
+"""Length of an id as text."""
 
 
 class NackAction(enum.IntEnum):
@@ -87,6 +91,21 @@ def encode_nack(ids: Iterable[WireUuid], action: int, reason: str = "") -> bytes
             )
         ),
     )
+
+
+def answer_field(event: RecordedEvent) -> bytes:
+    """Encode the id by which a persistent subscription knows a delivery, as it goes into an ack or nack."""
+    raw = event.original._id
+    if isinstance(raw, bytes) and len(raw) == _TEXT:
+        return b"\x12&\x12$" + raw
+    return encode_uuid(0x12, str(event.ack_id))
+
+
+def encode_answers(ids: Iterable[bytes], action: int = 0, reason: str = "") -> bytes:
+    """Encode an ack, or (with an action) a nack, of ids that `answer_field` has encoded."""
+    if not action:
+        return block(0x12, b"".join(ids))
+    return block(0x1A, b"".join((*ids, number(0x18, action), block(0x22, reason.encode()) if reason else b"")))
 
 
 def decode_consumer_request(data: bytes) -> ConsumerRequest | None:

@@ -1,0 +1,449 @@
+"""A consumer of a persistent subscription: events come, answers go back, and it survives being dropped.
+
+Owns: the conversation with the server, when answers are sent, coming back, and leaving without losing an answer.
+Must not know: how a group is made or described (`client.persistent`).
+
+Answers are collected and sent together: when there are enough of them, when the oldest has waited for long enough,
+and before the call ends. A server says nothing about answers, and forgets those that it has not looked at when the
+call ends; so before it ends the call, the consumer asks how many the server has counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from typing_extensions import Self
+
+from esdb_lite._convert_groups import ALL, GET_INFO, READ, decode_info, encode_get_info
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.streams import BidiStream
+from esdb_lite._wire.controls import SubscriptionConfirmed
+from esdb_lite._wire.persistent import encode_consumer_options
+from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.reading import ReadDecoder
+from esdb_lite.client.answering import Answerable, Answers, checked_answerable
+from esdb_lite.errors import (
+    CallCancelled,
+    ClientClosed,
+    ConsumerTooSlow,
+    EsdbClientException,
+    GrpcError,
+    InvalidArgument,
+    NotLeader,
+    ProtocolError,
+    ServerAnswer,
+    ServiceUnavailable,
+    SubscriptionDropped,
+    TooManySubscribers,
+    WrongArgumentType,
+)
+from esdb_lite.events import RecordedEvent
+from esdb_lite.groups import NackAction
+
+if TYPE_CHECKING:
+    from esdb_lite.client.session import Session
+    from esdb_lite.settings import CredentialsLike
+
+_log = logging.getLogger("esdb_lite.client")
+
+LEAVING_SECONDS = 2.0
+"""So long a consumer that leaves waits for the server to have seen its answers."""
+LEAVING_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
+"""Seconds between asking and asking again."""
+FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
+"""Seconds between attempts to come back."""
+MAX_REASON = 100_000
+"""Characters of a reason that are sent."""
+COMES_BACK = (SubscriptionDropped, ServiceUnavailable, NotLeader, CallCancelled, ConsumerTooSlow)
+
+Handler = Callable[[RecordedEvent], Awaitable[object]]
+OnError = Callable[[RecordedEvent, Exception], "NackAction"]
+
+
+@dataclass(frozen=True)
+class ConsumerOptions:
+    """How a consumer behaves."""
+
+    group_name: str
+    stream_name: str | None
+    buffer_size: int
+    ack_batch_size: int
+    ack_delay: float
+    """Seconds."""
+    reconnect: bool
+
+    @property
+    def subscription_id(self) -> str:
+        """What the server confirms."""
+        return f"{ALL if self.stream_name is None else self.stream_name}::{self.group_name}"
+
+
+class PersistentSubscription:
+    """The events of a group for one of its consumers: an async iterator, and an async context manager.
+
+    Every event has to be answered with `ack()` or `nack()`; the server delivers no more than `buffer_size` events
+    that were not, and delivers them again when their time is up or the consumer leaves. Leave by `async with` or
+    `close()`, so that the last answers arrive. Answers to events that the server has taken back meanwhile (their
+    time was up, the consumer was dropped) are ignored by it.
+    """
+
+    def __init__(
+        self,
+        session: Session,
+        options: ConsumerOptions,
+        *,
+        deadline: Deadline,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        self._session = session
+        self._options = options
+        self._deadline = deadline
+        self._credentials = credentials
+        self._name = f"esdb-lite-{uuid4()}"
+        self._call: BidiStream | None = None
+        self._receiving: asyncio.Future[bytes] | None = None
+        self._decoder = ReadDecoder(persistent=True)
+        self._events: deque[RecordedEvent] = deque()
+        self._answers = Answers()
+        self._sent = 0
+        self._sending = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+        self._stopped: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._closed = False
+        self.last_drop: GrpcError | None = None
+        """Why the consumer had to come back the last time; None when it never had to."""
+
+    @property
+    def group_name(self) -> str:
+        """Name of the group."""
+        return self._options.group_name
+
+    @property
+    def stream_name(self) -> str | None:
+        """Name of the stream; None for all events."""
+        return self._options.stream_name
+
+    @property
+    def closed(self) -> bool:
+        """True after `close()`, and when the subscription has ended with an error."""
+        return self._closed
+
+    # --- events -----------------------------------------------------------------------------------------------
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> RecordedEvent:
+        if not self._events and not await self._more():
+            raise StopAsyncIteration
+        return self._events.popleft()
+
+    async def next_batch(self) -> list[RecordedEvent]:
+        """Return all events that have arrived, waiting for one; [] after `stop()` or `close()`."""
+        await self._more()
+        batch = list(self._events)
+        self._events.clear()
+        return batch
+
+    def stop(self) -> None:
+        """Take no more events: the iteration ends, and `consume()` does when its handlers are done."""
+        if not self._stopped.done():
+            self._stopped.set_result(b"")
+        self._events.clear()
+
+    async def _more(self) -> bool:
+        """Wait for events; False when there will be none."""
+        while not self._events:
+            if self._closed or self._stopped.done() or self._call is None:
+                return False
+            if self._receiving is None:
+                self._receiving = asyncio.ensure_future(self._call.receive_data())
+            receiving = self._receiving
+            await asyncio.wait({receiving, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if receiving.done() and receiving is self._receiving:
+                self._receiving = None
+                await self._received(receiving)
+        return True
+
+    async def _received(self, receiving: asyncio.Future[bytes]) -> None:
+        try:
+            data = receiving.result()
+            if not data:
+                raise CallCancelled("the server has ended the call")
+            self._events.extend(self._decode(data))
+        except COMES_BACK as error:
+            if not self._options.reconnect or self._deadline.passed:
+                self._end()
+                raise
+            await self._come_back(error)
+        except EsdbClientException:
+            self._end()
+            raise
+
+    def _decode(self, data: bytes) -> list[RecordedEvent]:
+        try:
+            return [item for item in self._decoder.feed(data) if isinstance(item, RecordedEvent)]
+        except WireError as error:
+            raise ProtocolError(str(error)) from error
+
+    # --- the call ---------------------------------------------------------------------------------------------
+
+    async def open(self) -> Self:
+        """Become a consumer: returns when the server has confirmed it."""
+        try:
+            await self._open()
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    async def _open(self) -> None:
+        options = self._options
+        node = await self._session.node(self._deadline)
+        metadata = (*self._session.metadata(node, self._credentials), ("connection-name", self._name))
+        call = BidiStream(node, READ, deadline=self._deadline, metadata=metadata)
+        try:
+            await call.open()
+            request = encode_consumer_options(
+                stream=options.stream_name, group=options.group_name, buffer_size=options.buffer_size
+            )
+            await call.send([request])
+            self._decoder = ReadDecoder(persistent=True)
+            self._events.extend(await self._confirmed(call))
+        except BaseException:
+            call.close()
+            raise
+        self._call = call
+        self._sent = 0
+
+    async def _confirmed(self, call: BidiStream) -> list[RecordedEvent]:
+        """Wait for the confirmation; return the events that came with it."""
+        items: list[object] = []
+        while not items:
+            data = await call.receive_data()
+            if not data:
+                raise CallCancelled("the server has ended the call")
+            try:
+                items.extend(self._decoder.feed(data))
+            except WireError as error:
+                raise ProtocolError(str(error)) from error
+        if not isinstance(items[0], SubscriptionConfirmed):
+            raise ProtocolError("the server has not confirmed the subscription")
+        return [item for item in items if isinstance(item, RecordedEvent)]
+
+    async def _come_back(self, error: GrpcError) -> None:
+        """Become a consumer again. What was not answered is delivered again by the server."""
+        pause = FIRST_PAUSE
+        while not self._closed and not self._stopped.done():
+            self._forget_call()
+            self.last_drop = error
+            _log.warning("consumer of %s: %s; coming back", self._options.subscription_id, error)
+            await asyncio.wait({self._stopped}, timeout=pause)
+            try:
+                await self._open()
+            except (*COMES_BACK, TooManySubscribers) as another:
+                error, pause = another, min(pause * 2, LONGEST_PAUSE)
+            except BaseException:
+                self._end()
+                raise
+            else:
+                return
+
+    def _forget_call(self) -> None:
+        """End the call without another word; answers that were not sent are of no use any more."""
+        call, self._call = self._call, None
+        receiving, self._receiving = self._receiving, None
+        self._events.clear()
+        self._answers.clear()
+        if call is not None:
+            call.close()
+        if receiving is not None:
+            receiving.cancel()
+
+    # --- answers ----------------------------------------------------------------------------------------------
+
+    async def ack(self, events: Answerable) -> None:
+        """Say that events have been processed. Sent with others, see `ack_batch_size` and `ack_delay`.
+
+        It is the link that is acknowledged where an event came through one.
+        """
+        await self._answer(0, "", events)
+
+    async def nack(self, events: Answerable, action: NackAction = NackAction.RETRY, reason: str = "") -> None:
+        """Say that events could not be processed, what is to become of them, and why."""
+        if not isinstance(action, NackAction):
+            raise WrongArgumentType("action", action, "must be a NackAction")
+        if not isinstance(reason, str):
+            raise WrongArgumentType("reason", reason, "must be a str")
+        await self._answer(action.value, reason[:MAX_REASON], events)
+
+    async def flush(self) -> None:
+        """Send the answers that wait. Returns when they are on their way."""
+        self._cancel_timer()
+        async with self._sending:
+            call = self._call
+            if call is None:
+                return
+            messages, count = self._answers.take()
+            if messages:
+                self._sent += count
+                with suppress(GrpcError):  # whoever receives gets to know
+                    await call.send(messages)
+
+    async def _answer(self, action: int, reason: str, events: Answerable) -> None:
+        self.answer(action, reason, events)
+        if self._answers.count >= self._options.ack_batch_size:
+            await self.flush()
+
+    def answer(self, action: int, reason: str, events: Answerable) -> None:
+        """Collect answers without waiting for anything; they are sent after `ack_delay` at the latest."""
+        if self._closed:
+            raise ClientClosed("the subscription is closed")
+        self._answers.add(action, reason, checked_answerable(events))
+        if self._timer is None and self._answers.count:
+            self._timer = asyncio.get_running_loop().call_later(self._options.ack_delay, self._due)
+
+    def _due(self) -> None:
+        self._timer = None
+        self._flushing = asyncio.ensure_future(self.flush())
+
+    def _cancel_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    # --- handlers ---------------------------------------------------------------------------------------------
+
+    async def consume(
+        self,
+        handler: Handler,
+        *,
+        concurrency: int = 1,
+        max_retries: int = 3,
+        on_error: OnError | None = None,
+    ) -> None:
+        """Run a coroutine function for every event, up to `concurrency` at a time, until `stop()`.
+
+        An event is acknowledged when its handler returns. When it raises an exception, the event is delivered again
+        up to `max_retries` times and then parked, with the exception as the reason; or `on_error` decides (it gets
+        event and exception, and returns a `NackAction`). `stop()` lets the handlers that run come to their end; where
+        this call is cancelled, so are they, and their events are left to be delivered again.
+        """
+        _check_number("concurrency", concurrency, 1)
+        _check_number("max_retries", max_retries, 0)
+        policy = on_error or (lambda event, _: _retry_then_park(event, max_retries))
+        running: set[asyncio.Task[None]] = set()
+        try:
+            async for event in self:
+                running.add(asyncio.ensure_future(self._handle(handler, event, policy)))
+                if len(running) >= concurrency:
+                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                running = _unfinished(running)
+            while running:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                running = _unfinished(running)
+        finally:
+            for task in running:
+                task.cancel()
+            await asyncio.gather(*running, return_exceptions=True)
+            await self.flush()
+
+    async def _handle(self, handler: Handler, event: RecordedEvent, policy: OnError) -> None:
+        try:
+            await handler(event)
+        except Exception as error:
+            action = policy(event, error)
+            if not self._closed:
+                await self.nack(event, action, f"{type(error).__name__}: {error}")
+        else:
+            if not self._closed:
+                await self.ack(event)
+
+    # --- the end ----------------------------------------------------------------------------------------------
+
+    async def close(self) -> None:
+        """Send the answers that wait, see that the server has them, and leave. May be repeated.
+
+        Events that were not answered go to other consumers at once.
+        """
+        if self._closed:
+            return
+        self.stop()
+        try:
+            await asyncio.wait_for(self._leave(), LEAVING_SECONDS)
+        except (asyncio.TimeoutError, EsdbClientException) as error:
+            _log.warning(
+                "consumer of %s left before its answers were counted: %s", self._options.subscription_id, error
+            )
+        finally:
+            self._end()
+
+    async def _leave(self) -> None:
+        await self.flush()
+        try:
+            for pause in LEAVING_PAUSES:
+                if self._call is None or not self._sent or await self._counted():
+                    return
+                await asyncio.sleep(pause)
+        except ServerAnswer:  # not everybody may ask
+            await asyncio.sleep(LEAVING_PAUSES[-1])
+
+    async def _counted(self) -> bool:
+        """Ask the server whether it has counted all answers that were sent."""
+        options = self._options
+        request = encode_get_info(options.group_name, options.stream_name)
+        answer = await self._session.call(
+            GET_INFO, request, deadline=Deadline(LEAVING_SECONDS), credentials=self._credentials
+        )
+        info = decode_info(answer)
+        mine = [consumer for consumer in info.consumers if consumer.connection_name == self._name] if info else []
+        return not mine or mine[0].total_items - mine[0].in_flight_messages >= self._sent
+
+    def _end(self) -> None:
+        """End everything here and now."""
+        self._closed = True
+        self.stop()
+        self._cancel_timer()
+        self._forget_call()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    def __del__(self) -> None:
+        call = getattr(self, "_call", None)
+        if call is not None:
+            with suppress(RuntimeError):  # the loop is closed
+                self._end()
+
+
+def _retry_then_park(event: RecordedEvent, max_retries: int) -> NackAction:
+    return NackAction.RETRY if (event.retry_count or 0) < max_retries else NackAction.PARK
+
+
+def _unfinished(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Return those that run on; raises what one of the others has raised."""
+    for task in tasks:
+        if task.done():
+            task.result()
+    return {task for task in tasks if not task.done()}
+
+
+def _check_number(argument: str, value: int, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongArgumentType(argument, value, "must be an int")
+    if value < least:
+        raise InvalidArgument(argument, value, f"must be at least {least}")
