@@ -172,3 +172,51 @@ def test_two_servers_for_one_file(serve: Serve, tmp_path: Path) -> None:
     assert str(path) in refused(run_command("serve", "--port", "0", "--db", path))
     with EsdbClient(first.uri) as client:
         client.append_events("stream", None, NewEvent("Type", b""))
+
+
+@pytest.fixture
+def database(serve: Serve, tmp_path: Path) -> Path:
+    """The file of a server that is running, with three events of which one can be read."""
+    path = tmp_path / "events.db"
+    with EsdbClient(serve("--db", path).uri) as client:
+        client.append_events("kept", None, NewEvent("Type", b"HAYSTACK"))
+        client.append_events("deleted", None, [NewEvent("Type", bytes(500_000)), NewEvent("Type", bytes(500_000))])
+        client.delete_stream("deleted", 1)
+    return path
+
+
+def test_verify(database: Path) -> None:
+    assert run_command("verify", database) == Finished(0, f"{database}: no faults\n", "")
+
+
+def test_verify_finds_a_changed_byte(serve: Serve, database: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    assert run_command("backup", database, copy).status == 0
+    copy.write_bytes(copy.read_bytes().replace(b"HAYSTACK", b"HAYSTICK"))
+    done = run_command("verify", copy)
+    assert (done.status, done.err) == (1, "")
+    assert "'kept'" in done.out
+    assert done.out.count("\n") == 1
+
+
+def test_backup_of_a_database_in_use_can_be_served(serve: Serve, database: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    assert run_command("backup", database, copy) == Finished(0, f"{copy} is a copy of {database}\n", "")
+    with EsdbClient(serve("--db", copy).uri) as client:
+        assert [event.data for event in client.read_stream_events("kept")] == [b"HAYSTACK"]
+
+
+def test_backup_overwrites_nothing(database: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "copy.db"
+    copy.write_text("mine")
+    assert str(copy) in refused(run_command("backup", database, copy))
+    assert copy.read_text() == "mine"
+
+
+def test_scavenge_beside_a_server(database: Path) -> None:
+    size = database.stat().st_size
+    done = run_command("scavenge", database)
+    assert (done.status, done.err) == (0, "")
+    assert "2 events removed" in done.out
+    assert run_command("verify", database).status == 0
+    assert size < 1_000_000 or database.stat().st_size < size
