@@ -31,6 +31,12 @@ def varint(value: int) -> bytes:
         return _SMALL[value]
     if value < 0:
         value += 2**64
+    elif value < 0x4000:
+        return bytes((value & 127 | 128, value >> 7))
+    elif value < 0x20_0000:
+        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14))
+    elif value < 0x1000_0000:
+        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14 & 127 | 128, value >> 21))
     out = bytearray()
     while value > 127:
         out.append(value & 127 | 128)
