@@ -238,7 +238,7 @@ def _entry(raw: bytes, key: bytes) -> str:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """`read_varint`, unrolled for what positions below 2**28 take."""
+    """`read_varint`, unrolled for what positions below 2**35 take."""
     a = data[at]
     if a < 128:
         return a, at + 1
@@ -251,6 +251,9 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     d = data[at + 3]
     if d < 128:
         return a + (b << 7) + (c << 14) + (d << 21) - 0x204080, at + 4
+    e = data[at + 4]
+    if e < 128:
+        return a + (b << 7) + (c << 14) + (d << 21) + (e << 28) - 0x10204080, at + 5
     return read_varint(data, at)
 
 
