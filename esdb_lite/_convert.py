@@ -14,7 +14,7 @@ from esdb_lite._wire.primitives import (
     encode_pair,
     encode_stream_identifier,
     fields,
-    first_field,
+    last_field,
     number,
     pair,
     text,
@@ -116,6 +116,6 @@ def decode_features(data: bytes) -> ServerFeatures:
     methods = set()
     for tag, _, raw in fields(data):
         if tag == 0x0A:
-            service, name = text(first_field(raw, 0x12)), text(first_field(raw, 0x0A))
+            service, name = text(last_field(raw, 0x12)), text(last_field(raw, 0x0A))
             methods.add(f"{service}/{name}".lower())
-    return ServerFeatures(text(first_field(data, 0x12)), frozenset(methods))
+    return ServerFeatures(text(last_field(data, 0x12)), frozenset(methods))

@@ -27,8 +27,8 @@ from esdb_lite._wire.primitives import (
     encode_pair,
     encode_stream_identifier,
     fields,
-    first_field,
     int32,
+    last_field,
     number,
     pair,
     signed,
@@ -186,25 +186,26 @@ def _response(correlation_id: WireUuid | None, result: bytes, stream: str | None
 
 def decode_batch_response(data: bytes) -> BatchResponse:
     """Decode a BatchAppendResp."""
-    correlation_id: bytes | None = None
-    stream: bytes | None = None
+    parts: dict[int, bytes] = {}
+    result = 0
     for tag, _, raw in fields(data):
-        if tag == 0x0A:
-            correlation_id = raw if correlation_id is None else correlation_id + raw
-        elif tag == 0x22:
-            stream = raw if stream is None else stream + raw
+        if tag in (0x12, 0x1A):
+            if tag != result:
+                parts.pop(result, None)
+            result = tag
+        parts[tag] = parts[tag] + raw if tag in parts else raw
+    correlation_id, stream = parts.get(0x0A), parts.get(0x22)
     return BatchResponse(
         None if correlation_id is None else decode_uuid(correlation_id),
-        _decode_result(data),
+        _decode_result(result, parts.get(result, b"")),
         None if stream is None else stream_identifier(stream),
     )
 
 
-def _decode_result(data: bytes) -> Appended | BatchError | None:
-    result = last_of(data, {0x12, 0x1A})
-    if result is None:
+def _decode_result(tag: int, raw: bytes) -> Appended | BatchError | None:
+    if not tag:
         return None
-    return decode_success(result.raw) if result.tag == 0x1A else _decode_status(result.raw)
+    return decode_success(raw) if tag == 0x1A else _decode_status(raw)
 
 
 def _decode_status(data: bytes) -> BatchError:
@@ -216,8 +217,8 @@ def _decode_status(data: bytes) -> BatchError:
             message = text(raw)
         elif tag == 0x1A:
             detail += raw
-    url = text(first_field(detail, 0x0A))
-    return BatchError(code, message, url.rpartition("/")[2].rpartition(".")[2], first_field(detail, 0x12))
+    url = text(last_field(detail, 0x0A))
+    return BatchError(code, message, url.rpartition("/")[2].rpartition(".")[2], last_field(detail, 0x12))
 
 
 # --- the details of errors ------------------------------------------------------------------------------------------
@@ -255,7 +256,7 @@ def encode_stream_deleted(stream: str) -> bytes:
 
 def decode_stream_deleted(value: bytes) -> str:
     """Decode the name of the stream in the detail `StreamDeleted`."""
-    return stream_identifier(first_field(value, 0x0A))
+    return stream_identifier(last_field(value, 0x0A))
 
 
 def encode_maximum_append_size(limit: int) -> bytes:
@@ -279,7 +280,7 @@ def decode_maximum_event_size(value: bytes) -> tuple[str, int, int]:
     for tag, size, _ in fields(value):
         if tag in numbers:
             numbers[tag] = size & 0xFFFFFFFF
-    return text(first_field(value, 0x0A)), numbers[0x10], numbers[0x18]
+    return text(last_field(value, 0x0A)), numbers[0x10], numbers[0x18]
 
 
 def encode_bad_request(message: str) -> bytes:
@@ -289,4 +290,4 @@ def encode_bad_request(message: str) -> bytes:
 
 def decode_bad_request(value: bytes) -> str:
     """Decode the text in the detail `BadRequest`."""
-    return text(first_field(value, 0x0A))
+    return text(last_field(value, 0x0A))

@@ -10,6 +10,7 @@ as reading its parts joined).
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import lru_cache
 
 VARINT, FIXED64, BYTES, START_GROUP, END_GROUP, FIXED32 = range(6)
 
@@ -18,6 +19,8 @@ Field = tuple[int, int, bytes]
 
 MAX_UINT64 = 2**64 - 1
 _MAX_DEPTH = 100
+_CACHED = 1024
+_SHORT = 256  # bytes of what is worth to be remembered, and no burden
 _FIXED = {FIXED64: 8, FIXED32: 4}
 
 
@@ -78,6 +81,14 @@ def fields(data: bytes) -> Iterator[Field]:
     """Yield the fields of a message in the order in which they were written; groups are checked and left out."""
     at, end = 0, len(data)
     while at < end:
+        tag = data[at]
+        if tag & 0x87 == BYTES and at + 1 < end and data[at + 1] < 128 and tag > 7:
+            start = at + 2  # the usual: tag and length have one byte each
+            at = start + data[at + 1]
+            if at > end:
+                raise WireError("truncated in a field")
+            yield tag, 0, data[start:at]
+            continue
         tag, at = _tag(data, at)
         kind = tag & 7
         if kind == VARINT:
@@ -169,6 +180,10 @@ def encode_pair(first: int, second: int) -> bytes:
 
 def entry(data: bytes) -> tuple[str, str]:
     """Decode one entry of a map<string, string>."""
+    return _remembered_entry(data) if len(data) <= _SHORT else _entry(data)
+
+
+def _entry(data: bytes) -> tuple[str, str]:
     key = value = ""
     for tag, _, raw in fields(data):
         if tag == 0x0A:
@@ -178,6 +193,9 @@ def entry(data: bytes) -> tuple[str, str]:
     return key, value
 
 
+_remembered_entry = lru_cache(_CACHED)(_entry)
+
+
 def encode_entry(tag: int, key: bytes, value: str) -> bytes:
     """Encode one entry of a map<string, string>, with the tag of the map."""
     return block(tag, block(0x0A, key) + block(0x12, value.encode()))
@@ -185,11 +203,7 @@ def encode_entry(tag: int, key: bytes, value: str) -> bytes:
 
 def stream_identifier(data: bytes) -> str:
     """Decode a StreamIdentifier to the name in it."""
-    name = b""
-    for tag, _, raw in fields(data):
-        if tag == 0x1A:
-            name = raw
-    return text(name)
+    return text(last_field(data, 0x1A))
 
 
 def encode_stream_identifier(tag: int, name: str) -> bytes:
@@ -198,7 +212,7 @@ def encode_stream_identifier(tag: int, name: str) -> bytes:
     return block(tag, block(0x1A, encoded) if encoded else b"")
 
 
-def first_field(data: bytes, wanted: int) -> bytes:
+def last_field(data: bytes, wanted: int) -> bytes:
     """Return the value of one field of bytes of a message of which nothing else matters; b"" where it is absent."""
     found = b""
     for tag, _, raw in fields(data):

@@ -24,8 +24,8 @@ from esdb_lite._wire.primitives import (
     WireError,
     entry,
     fields,
-    first_field,
     int32,
+    last_field,
     pair,
     signed,
     stream_identifier,
@@ -145,7 +145,7 @@ def _persistent_event(content: Member) -> RecordedEvent:
 
 
 def _confirmation(content: Member) -> SubscriptionConfirmed:
-    return SubscriptionConfirmed(text(first_field(content.raw, 0x0A)))
+    return SubscriptionConfirmed(text(last_field(content.raw, 0x0A)))
 
 
 def _checkpoint(content: Member) -> Checkpoint:

@@ -25,6 +25,8 @@ _BRACKETS = {"{": "}", "(": ")"}
 
 def decode_uuid(data: bytes) -> WireUuid:
     """Decode a UUID message: 16 bytes, the text as sent, or NO_UUID."""
+    if len(data) == 38 and data.startswith(b"\x12$"):
+        return text(data[2:])
     structured, string = b"", None
     present = False
     for tag, _, raw in fields(data):
