@@ -16,7 +16,7 @@ from esdb_lite.server.engine import appending
 from esdb_lite.server.engine.appending import Moment, Rule, State
 from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended, Decision, ProposedEvent
 from esdb_lite.server.storage import Record
-from esdb_lite.server.storage.errors import StorageFailed, StorageFull
+from esdb_lite.server.storage.errors import StorageCorrupted, StorageFull
 from esdb_lite.server.storage.files import Files
 from tests.engine.naive import NaiveState
 from tests.engine.programs import STREAMS, rules
@@ -130,4 +130,4 @@ def test_more_streams_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> No
 def test_an_error_of_the_disk_is_a_storage_error() -> None:
     with committer() as (ours, files):
         files.writer.connection.execute("DROP TABLE events")
-        assert isinstance(ours.commit([append("s", ANY, "a")]).results[0], StorageFailed)
+        assert isinstance(ours.commit([append("s", ANY, "a")]).results[0], StorageCorrupted)

@@ -68,7 +68,7 @@ async def test_what_is_appended_is_read(db: Database) -> None:
     outcome = await written(db, "stream ø", proposed)
     first, second = await of_stream(db, "stream ø")
     assert (outcome.revision, outcome.position) == (1, second.position)
-    assert (first.id, first.type, first.is_json, first.data, first.metadata) == proposed[0][:2] + (True, b"1", b"m")
+    assert (first.id, first.type, first.is_json, first.data, first.metadata) == (*proposed[0][:2], True, b"1", b"m")
     assert (second.revision, second.type, second.data, second.position) == (1, "é", b"\0\xff", db.last_position)
     assert await log(db) == [first, second]
 
@@ -133,7 +133,7 @@ async def test_many_appends_share_a_commit(file_db: Database, monkeypatch: pytes
     monkeypatch.setattr(
         file_db, "_publish", lambda jobs, *rest: (commits.append(len(jobs)), Database._publish(file_db, jobs, *rest))
     )
-    await asyncio.gather(*[db_append for db_append in (file_db.append(f"s{n}", ANY, events(1)) for n in range(100))])
+    await asyncio.gather(*[file_db.append(f"s{n}", ANY, events(1)) for n in range(100)])
     assert sum(commits) == 100
     assert len(commits) <= 2
 
@@ -151,23 +151,24 @@ async def test_cancelled_before_its_turn_it_is_not_written(file_db: Database) ->
     waiting = [asyncio.ensure_future(file_db.append(name, ANY, events(1))) for name in "ab"]
     await asyncio.wait(waiting, timeout=0)
     waiting[0].cancel()
+    await asyncio.wait(waiting[:1])
     await gate.open()
     assert isinstance(await waiting[1], Appended)
     assert [record.stream for record in await log(file_db)] == ["b"]
 
 
 async def test_cancelled_later_it_is_written_regardless(file_db: Database) -> None:
-    begun = threading.Event()
+    begun = asyncio.Event()
+    loop = asyncio.get_running_loop()
     go_on = threading.Event()
 
     def slow(state: State, moment: Moment) -> Decision:
-        begun.set()
+        loop.call_soon_threadsafe(begun.set)
         go_on.wait(30)
         return appending.append(state, moment, stream="s", expected=ANY, events=events(1))
 
     task = asyncio.ensure_future(file_db.execute(slow))
-    while not begun.is_set():
-        await asyncio.sleep(0)
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -228,10 +229,8 @@ async def test_reads_in_threads_see_what_was_answered(file_db: Database, monkeyp
     monkeypatch.setattr(module, "SLOW_READ", -1.0)
     for count in range(1, 20):
         await written(file_db, "s", events(1))
-        pages = await asyncio.gather(
-            *[file_db.read(lambda reader: reader.stream_forward("s", 0, 100)) for _ in range(8)]
-        )
-        assert {len(page) for page in pages} == {count}
+        reads = [file_db.read(lambda reader: reader.stream_forward("s", 0, 100)) for _ in range(8)]
+        assert {len(page) for page in await asyncio.gather(*reads)} == {count}
 
 
 async def test_everything_is_there_after_reopening(tmp_path: Path) -> None:

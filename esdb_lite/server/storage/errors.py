@@ -6,6 +6,8 @@ Owns: the exceptions of storage and the translation of SQLite's. Must not know: 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 class StorageError(Exception):
@@ -51,12 +53,22 @@ class StorageFailed(StorageError):
 _TEXTS: tuple[tuple[str, type[StorageError], str], ...] = (
     ("is full", StorageFull, "no room left on the disk for {path}"),
     ("malformed", StorageCorrupted, "{path} is damaged ({error})"),
+    ("no such ", StorageCorrupted, "{path} is damaged ({error})"),
     ("not a database", StorageNotADatabase, "{path} is not an SQLite database"),
     ("readonly", StorageReadOnly, "{path} cannot be written ({error})"),
     ("read-only", StorageReadOnly, "{path} cannot be written ({error})"),
     ("unable to open", StorageUnavailable, "{path} cannot be opened ({error})"),
     ("locked", StorageLocked, "{path} is in use by another program"),
 )
+
+
+@contextmanager
+def reporting(path: str) -> Iterator[None]:
+    """Raise SQLite's errors as storage errors."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise translated(error, path) from error
 
 
 def translated(error: sqlite3.Error, path: str) -> StorageError:

@@ -15,6 +15,8 @@ import os
 import sqlite3
 import struct
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from esdb_lite.server.storage.errors import (
@@ -85,41 +87,34 @@ def open_writer(path: str | None, durability: Durability = Durability.FULL) -> s
 
     Raises: StorageError, each kind with a text that fits one line.
     """
-    connection = _connect(":memory:" if path is None else path, uri=False)
-    try:
+    with _opening(path or "memory", path or ":memory:", uri=False) as connection:
         _prepare(connection, path, durability)
-    except BaseException as error:
-        connection.close()
-        if isinstance(error, sqlite3.Error):
-            raise translated(error, path or "memory") from error
-        raise
     return connection
 
 
 def open_reader(path: str) -> sqlite3.Connection:
     """Open an existing file of a known version for reading. Raises: StorageError."""
-    connection = None
-    try:
-        connection = _connect(Path(path).absolute().as_uri() + "?mode=ro", uri=True)
+    with _opening(path, Path(path).absolute().as_uri() + "?mode=ro", uri=True) as connection:
         connection.execute("PRAGMA query_only=ON")
         if not recognise(connection, path):
             raise StorageNotADatabase(f"{path} is empty")
+    return connection
+
+
+@contextmanager
+def _opening(path: str, address: str, *, uri: bool) -> Iterator[sqlite3.Connection]:
+    """A connection that is closed if anything goes wrong with it at first."""
+    connection = None
+    try:
+        connection = sqlite3.connect(address, uri=uri, isolation_level=None, check_same_thread=False, timeout=5.0)
+        connection.execute("PRAGMA cache_size=-8192")
+        yield connection
     except BaseException as error:
         if connection is not None:
             connection.close()
         if isinstance(error, sqlite3.Error):
             raise translated(error, path) from error
         raise
-    return connection
-
-
-def _connect(path: str, *, uri: bool) -> sqlite3.Connection:
-    try:
-        connection = sqlite3.connect(path, uri=uri, isolation_level=None, check_same_thread=False, timeout=5.0)
-    except sqlite3.Error as error:
-        raise translated(error, path) from error
-    connection.execute("PRAGMA cache_size=-8192")
-    return connection
 
 
 def recognise(connection: sqlite3.Connection, path: str) -> bool:
@@ -151,8 +146,9 @@ def _prepare(connection: sqlite3.Connection, path: str | None, durability: Durab
     if not known:
         _create(connection)
     elif path is not None:
-        # SQLite opens a file that it may only read without a word.
+        # SQLite opens a file that it may only read without a word, until something is written.
         connection.execute("BEGIN IMMEDIATE")
+        connection.execute("UPDATE floor SET position=position")
         connection.execute("ROLLBACK")
 
 

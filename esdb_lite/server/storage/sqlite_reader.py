@@ -150,12 +150,13 @@ class SqliteReader:
 
 def log_end(connection: sqlite3.Connection) -> int:
     """The position that the next record will get."""
-    (floor,) = connection.execute("SELECT position FROM floor").fetchone()
+    floor = connection.execute("SELECT position FROM floor").fetchone()
     row = connection.execute(_LAST_EVENT).fetchone()
-    if row is None:
-        return int(floor)
-    position, stream, type, data, metadata = row
-    return max(int(floor), int(position) + record_length(stream, type, data, metadata))
+    try:
+        ends = [floor[0]] if row is None else [floor[0], row[0] + record_length(*row[1:])]
+    except (TypeError, AttributeError) as error:
+        raise StorageCorrupted("the database is damaged: its end cannot be found") from error
+    return int(max(ends))
 
 
 def _clamp(value: int) -> int:

@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
 from esdb_lite.server.storage import Record
-from esdb_lite.server.storage.errors import StorageCorrupted, translated
+from esdb_lite.server.storage.errors import StorageCorrupted, reporting, translated
 from esdb_lite.server.storage.schema import checksum
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
@@ -133,8 +133,9 @@ class SqliteWriter:
 
     def log_end(self) -> int:
         """The position that the next record will get."""
-        self.flush()
-        return log_end(self.connection)
+        with reporting(self.path):
+            self.flush()
+            return log_end(self.connection)
 
     def last(self, stream: str) -> Last | None:
         """The last event of a stream."""
