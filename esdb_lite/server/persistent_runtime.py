@@ -148,8 +148,8 @@ class GroupRunner:
             await asyncio.wait({self._task}, timeout=SETTLE_SECONDS)
 
     async def stop(self) -> None:
-        """Send all consumers away, finish what is being written, and be gone."""
-        self._group.drop()
+        """Send away all consumers and those who come too late, finish what is being written, and be gone."""
+        self._group.fault()
         self._carry_out()
         self._stopped = True
         self._unlisten()
