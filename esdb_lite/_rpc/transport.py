@@ -11,7 +11,7 @@ from grpclib.protocol import AbstractHandler, H2Protocol, Stream
 from h2.config import H2Configuration
 from h2.exceptions import StreamClosedError
 
-from esdb_lite._rpc.fast import FastProtocol
+from esdb_lite._rpc.fast import FastProtocol as FastProtocol
 
 STREAM_WINDOW = 4 * 2**20
 """Bytes that a stream may have received and not read: what a receiver that stands still costs at most."""

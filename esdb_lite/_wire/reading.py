@@ -146,7 +146,7 @@ class ReadDecoder:
     def _followed(self, event: RecordedEvent, data: bytes, at: int, end: int) -> RecordedEvent | None:
         """Decode what follows the record in the event, if it is what usually does: a link, the position, retries."""
         if data[at] == 0x12:
-            size, at = read_varint(data, at + 1)
+            size, at = _varint(data, at + 1)
             if not data.startswith(_ID, at):
                 return None
             event.link = self._record(data, at + 4, at + size)
@@ -155,10 +155,10 @@ class ReadDecoder:
             at += size
         if data[at] != 0x18:
             return None
-        at = read_varint(data, at + 1)[1]
+        _, at = _varint(data, at + 1)
         if at < end and self._persistent and data[at] == 0x28:
-            value, at = read_varint(data, at + 1)
-            event.retry_count = int32(value)
+            value, at = _varint(data, at + 1)
+            event.retry_count = value if value < 128 else int32(value)
         return event if at == end else None
 
     def _record(self, data: bytes, at: int, stop: int) -> RecordedEvent | None:

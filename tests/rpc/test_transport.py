@@ -1,131 +1,29 @@
-"""Bytes through HTTP/2 streams: nothing lost or out of order, windows obeyed, the same with shortcuts as without."""
+"""Bytes through HTTP/2 streams: nothing lost, nothing out of order, windows obeyed, and waiting that can be ended."""
 
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
-import random
-from collections.abc import Callable
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
+import grpclib.const
 import pytest
 from grpclib.client import Handler
 from grpclib.config import Configuration
-from grpclib.protocol import H2Protocol, Stream
+from grpclib.const import Cardinality
+from grpclib.encoding.base import CodecBase
+from grpclib.protocol import Stream
+from grpclib.testing import ChannelFor
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.exceptions import StreamClosedError
-from h2.settings import SettingCodes
-from h2.stream import StreamState
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from esdb_lite._rpc import fast
-from esdb_lite._rpc.fast import FastProtocol, knows
+from esdb_lite._rpc.fast import FastProtocol
 from esdb_lite._rpc.transport import CONNECTION_WINDOW, STREAM_WINDOW, new_protocol, receive_data, send_data
-
-HEADERS = [(":method", "POST"), (":scheme", "http"), (":path", "/s/m"), (":authority", "a"), ("te", "trailers")]
-ANSWER = [(":status", "200"), ("content-type", "application/grpc")]
-TRAILERS = [("grpc-status", "0")]
-
-
-class Wire(asyncio.Transport):
-    """A socket that remembers what was written to it."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.written = bytearray()
-        self.closed = False
-
-    def write(self, data: Any) -> None:
-        self.written += data
-
-    def take(self) -> bytes:
-        data = bytes(self.written)
-        self.written.clear()
-        return data
-
-    def is_closing(self) -> bool:
-        return self.closed
-
-    def close(self) -> None:
-        self.closed = True
-
-
-class Pair:
-    """A client's connection that is tested, and a peer that is plain h2, with nothing in between."""
-
-    def __init__(self, protocol: type[H2Protocol] = FastProtocol, *, window: int = 2**20, connection: int = 2**20):
-        config = Configuration(http2_stream_window_size=window, http2_connection_window_size=connection)
-        h2_config = H2Configuration(client_side=True, header_encoding="ascii")
-        self.wire = Wire()
-        self.protocol = protocol(Handler(), config.__for_client__(), h2_config)
-        self.protocol.connection_made(self.wire)
-        self.peer = H2Connection(H2Configuration(client_side=False, header_encoding="ascii"))
-        self.peer.initiate_connection()
-        self.exchange()
-
-    def exchange(self) -> list[Any]:
-        """Let both sides have what the other has written; return what the peer has seen."""
-        events = []
-        while (theirs := self.peer.data_to_send()) or self.wire.written:
-            if theirs:
-                self.protocol.data_received(theirs)
-            events += self.peer.receive_data(self.wire.take())
-        return events
-
-    async def open(self, *, answered: bool = True) -> Stream:
-        """Open a stream; the peer answers with headers."""
-        stream = self.protocol.processor.connection.create_stream()
-        self.forget = await stream.send_request(HEADERS, _processor=self.protocol.processor)
-        self.exchange()
-        if answered:
-            assert stream.id is not None
-            self.peer.send_headers(stream.id, ANSWER)
-            self.exchange()
-        return stream
-
-    def send(self, stream: Stream, data: bytes, *, step: int = 16_384) -> None:
-        """Send data from the peer, as much as its window takes."""
-        assert stream.id is not None
-        for at in range(0, len(data), step):
-            self.peer.send_data(stream.id, data[at : at + step])
-        self.exchange()
-
-
-def noise(size: int, seed: int = 1) -> bytes:
-    return random.Random(seed).randbytes(size)
-
-
-# --- grpclib and h2 are as this module knows them -------------------------------------------------------------------
-
-
-def test_the_version_of_grpclib_is_one_whose_insides_are_known():
-    major, minor, patch = (int(part) for part in importlib.metadata.version("grpclib").split(".")[:3])
-    assert (major, minor) == (0, 4)
-    assert patch >= 9
-
-
-async def test_the_names_inside_are_there():
-    pair = Pair()
-    stream = await pair.open()
-    assert knows(pair.protocol.connection._connection)
-    assert pair.protocol._fast
-    assert pair.protocol._takes(stream.id)
-    for name in ("_unacked", "_eof", "add", "eof"):
-        assert hasattr(stream.buffer, name)
-    assert hasattr(stream, "_h2_connection")
-    assert isinstance(new_protocol(Handler(), Configuration(), H2Configuration()), FastProtocol)
-
-
-async def test_without_those_names_everything_goes_to_h2(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fast, "knows", lambda h2: False)
-    monkeypatch.setattr(FastProtocol, "_receive", None)
-    pair = Pair()
-    stream = await pair.open()
-    pair.send(stream, b"abc")
-    assert await receive_data(stream) == b"abc"
-
+from esdb_lite._wire.framing import MessageSplitter
+from esdb_lite._wire.framing import frame as frame_messages
+from tests.rpc.pair import ANSWER, HEADERS, TRAILERS, Pair, noise
 
 # --- receiving ------------------------------------------------------------------------------------------------------
 
@@ -246,121 +144,6 @@ async def test_reading_on_after_the_connection_is_gone():
     pair.send(stream, b"abc")
     pair.protocol.connection_lost(None)
     assert await receive_data(stream) == b"abc"
-
-
-# --- what is not allowed --------------------------------------------------------------------------------------------
-
-
-def frame(size: int, kind: int, flags: int, stream_id: int, payload: bytes | None = None) -> bytes:
-    return size.to_bytes(3, "big") + bytes((kind, flags)) + stream_id.to_bytes(4, "big") + (payload or b"\0" * size)
-
-
-@pytest.mark.parametrize(
-    ("sent", "code"),
-    [
-        (frame(16_385, 0, 0, 1, b"\0"), 6),  # FRAME_SIZE_ERROR, before the frame is there
-        (frame(16_385, 77, 0, 0, b"\0"), 6),
-        (frame(5, 0, 0, 0), 1),  # data without a stream
-        (frame(5, 0, 0, 7), 1),  # data on a stream that was never opened
-        (frame(10_000, 0, 0, 1) * 11, 3),  # FLOW_CONTROL_ERROR
-        (frame(3, 9, 4, 1), 1),  # a continuation of nothing
-        (frame(1, 1, 0, 1, b"\x88") + frame(5, 0, 0, 1), 1),  # data amid a block of headers
-    ],
-)
-async def test_a_peer_that_breaks_the_protocol_is_told_and_left(sent: bytes, code: int):
-    pair = Pair(window=100_000, connection=200_000)
-    await pair.open()
-    pair.protocol.data_received(sent)
-    assert pair.wire.closed
-    goaway = bytes(pair.wire.written)[-17:]
-    assert goaway[3] == 7
-    assert goaway[-4:] == code.to_bytes(4, "big")
-    pair.protocol.data_received(frame(5, 0, 0, 1))  # is ignored
-
-
-async def test_data_before_headers_is_refused():
-    pair = Pair()
-    await pair.open(answered=False)
-    pair.protocol.data_received(frame(5, 0, 0, 1))
-    assert pair.wire.closed
-
-
-# --- the shortcut does what h2 does ---------------------------------------------------------------------------------
-
-Action = Callable[[H2Connection, int], None]
-
-
-def goes_on(h2: H2Connection, stream_id: int) -> bool:
-    stream = h2.streams.get(stream_id)
-    return stream is not None and stream.state_machine.state is StreamState.OPEN
-
-
-ACTIONS: list[Action] = [
-    lambda h2, id: h2.send_data(id, noise(300, id)),
-    lambda h2, id: h2.send_data(id, noise(3, id) * 1000),
-    lambda h2, id: h2.send_data(id, b""),
-    lambda h2, id: h2.send_data(id, noise(30, id), pad_length=9),
-    lambda h2, id: h2.send_data(id, noise(30, id), end_stream=True),
-    lambda h2, id: h2.send_headers(id, TRAILERS, end_stream=True),
-    lambda h2, id: h2.reset_stream(id, 8),
-    lambda h2, id: h2.ping(b"12345678"),
-    lambda h2, id: h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 70_000 + id}),
-    lambda h2, id: h2.increment_flow_control_window(1000 + id),
-    lambda h2, id: h2.increment_flow_control_window(1000 + id, id),
-]
-
-
-async def conversation(protocol: type[H2Protocol], script: list[tuple[int, int]], cuts: list[int]) -> list[object]:
-    """Play a script of (stream, action) to a connection, in pieces of these sizes; return all that can be seen."""
-    pair = Pair(protocol, window=2**20, connection=2**22)
-    streams = [await pair.open() for _ in range(3)]
-    ids = [stream.id or 0 for stream in streams]
-    for which, action in script:
-        if goes_on(pair.peer, ids[which]):
-            ACTIONS[action](pair.peer, ids[which])
-    data = pair.peer.data_to_send()
-    at = turn = 0
-    while at < len(data):
-        size = cuts[turn % len(cuts)]
-        pair.protocol.data_received(data[at : at + size])
-        at, turn = at + size, turn + 1
-    seen: list[object] = []
-    for stream in streams:
-        received = b""
-        while any(chunk.data for chunk in stream.buffer._unacked._queue):  # type: ignore[attr-defined]
-            received += await receive_data(stream)
-        inner = pair.protocol.connection._connection.streams.get(stream.id or 0)
-        window = None if inner is None or inner.closed else inner._inbound_window_manager.current_window_size
-        seen += [received, stream.buffer._eof, stream.trailers, window, stream.data_received]
-        seen.append(stream.window_updated.is_set())
-    h2 = pair.protocol.connection._connection
-    seen += [h2._inbound_flow_control_window_manager.current_window_size, h2.outbound_flow_control_window]
-    seen += [pair.wire.closed, bytes(pair.wire.written)]
-    return seen
-
-
-@settings(max_examples=60, deadline=None)
-@given(
-    st.lists(st.tuples(st.integers(0, 2), st.integers(0, len(ACTIONS) - 1)), max_size=40),
-    st.lists(st.sampled_from([1, 2, 8, 9, 10, 100, 313, 5000, 100_000]), min_size=1, max_size=5),
-)
-def test_the_shortcut_changes_nothing(script: list[tuple[int, int]], cuts: list[int]):
-    async def both() -> None:
-        assert await conversation(FastProtocol, script, cuts) == await conversation(H2Protocol, script, cuts)
-
-    asyncio.run(both())
-
-
-async def test_the_shortcut_is_taken(monkeypatch: pytest.MonkeyPatch):
-    pair = Pair()
-    stream = await pair.open()
-    monkeypatch.setattr(FastProtocol, "_feed", None)
-    for at in range(30):
-        pair.peer.send_data(stream.id, noise(1000, at))
-    data = pair.peer.data_to_send()
-    for at in range(0, len(data), 700):
-        pair.protocol.data_received(data[at : at + 700])
-    assert await receive_data(stream) == b"".join(noise(1000, at) for at in range(30))
 
 
 # --- sending --------------------------------------------------------------------------------------------------------
@@ -487,19 +270,32 @@ class Echo(Handler):
         release_stream()
 
 
-async def test_megabytes_there_and_back_on_several_streams():
-    config = Configuration(http2_stream_window_size=STREAM_WINDOW, http2_connection_window_size=CONNECTION_WINDOW)
-    served, echo = H2Configuration(client_side=False, header_encoding="ascii"), Echo()
+@asynccontextmanager
+async def connected(handler: Echo, window: int = STREAM_WINDOW) -> AsyncIterator[FastProtocol]:
+    """Serve on a socket, and connect to it."""
+    config = Configuration(http2_stream_window_size=window, http2_connection_window_size=CONNECTION_WINDOW)
+    server_side = H2Configuration(client_side=False, header_encoding="ascii")
+    client_side = H2Configuration(client_side=True, header_encoding="ascii")
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: new_protocol(echo, config.__for_client__(), served), "127.0.0.1", 0)
+    server = await loop.create_server(
+        lambda: new_protocol(handler, config.__for_client__(), server_side), "127.0.0.1", 0
+    )
     host, port = server.sockets[0].getsockname()
-    asked = H2Configuration(client_side=True, header_encoding="ascii")
     wire, protocol = await loop.create_connection(
-        lambda: new_protocol(Handler(), config.__for_client__(), asked), host, port
+        lambda: new_protocol(Handler(), config.__for_client__(), client_side), host, port
     )
     assert isinstance(protocol, FastProtocol)
+    try:
+        yield protocol
+    finally:
+        wire.close()
+        await asyncio.gather(*handler.tasks)
+        server.close()
+        await server.wait_closed()
 
-    async def call(size: int) -> bytes:
+
+async def test_megabytes_there_and_back_on_several_streams():
+    async def call(protocol: FastProtocol, size: int) -> bytes:
         stream = protocol.processor.connection.create_stream()
         release = await stream.send_request(HEADERS, _processor=protocol.processor)
         sending = asyncio.ensure_future(send_data(stream, noise(size, size), end=True))
@@ -511,7 +307,76 @@ async def test_megabytes_there_and_back_on_several_streams():
         return b"".join(parts)
 
     sizes = [5_000_000, 9_000_001, 1, 100_000]
-    assert await asyncio.wait_for(asyncio.gather(*map(call, sizes)), 60) == [noise(size, size) for size in sizes]
-    wire.close()
-    server.close()
-    await server.wait_closed()
+    async with connected(Echo()) as protocol:
+        answers = await asyncio.wait_for(asyncio.gather(*(call(protocol, size) for size in sizes)), 60)
+    assert answers == [noise(size, size) for size in sizes]
+
+
+class Bytes(CodecBase):
+    """Messages as they are."""
+
+    __content_subtype__ = "proto"
+
+    def encode(self, message: Any, message_type: Any) -> bytes:
+        return bytes(message)
+
+    def decode(self, data: bytes, message_type: Any) -> Any:
+        return data
+
+
+class Doubler:
+    """A service of grpclib: takes messages, sends each back twice."""
+
+    async def double(self, stream: Any) -> None:
+        splitter = MessageSplitter()
+        await stream.send_initial_metadata()
+        while data := await receive_data(stream._stream):
+            messages = splitter.feed(data)
+            await send_data(stream._stream, frame_messages([each * 2 for each in messages]))
+
+    def __mapping__(self) -> dict[str, Any]:
+        return {"/t.T/Double": grpclib.const.Handler(self.double, Cardinality.STREAM_STREAM, bytes, bytes)}
+
+
+async def test_with_the_protocol_of_grpclib_itself():
+    """Nothing here needs the shortcut: both ends are grpclib's own."""
+    messages = [noise(size) for size in (0, 5, 100_000, 1)]
+    async with ChannelFor([Doubler()], codec=Bytes()) as channel:
+        stream: Any = channel.request("/t.T/Double", Cardinality.STREAM_STREAM, bytes, bytes)
+        async with stream:
+            await stream.send_request()
+            await send_data(stream._stream, frame_messages(messages))
+            await stream.end()
+            splitter, found = MessageSplitter(), []
+            while data := await receive_data(stream._stream):
+                found += splitter.feed(data)
+    assert found == [message * 2 for message in messages]
+
+
+async def test_a_reader_who_stands_still_costs_no_more_than_his_window():
+    """Over sockets: a server that sends without end is stopped; reading lets it go on."""
+    sent = 0
+
+    class Endless(Echo):
+        async def serve(self, stream: Stream, release_stream: Callable[[], None]) -> None:
+            nonlocal sent
+            await stream.send_headers(ANSWER)
+            with contextlib.suppress(StreamClosedError, ConnectionResetError):
+                while True:
+                    await send_data(stream, bytes(10_000))
+                    sent += 10_000
+                    await asyncio.sleep(0)
+
+    window = 300_000
+    async with connected(Endless(), window) as protocol:
+        stream = protocol.processor.connection.create_stream()
+        release = await stream.send_request(HEADERS, _processor=protocol.processor)
+        for _ in range(5000):  # turns of the loop: more than the window takes
+            await asyncio.sleep(0)
+        assert window - 10_000 <= stream.data_received <= window
+        assert sent <= window
+        total = 0
+        while total < 10 * window:
+            total += len(await receive_data(stream))
+        stream.reset_nowait()
+        release()

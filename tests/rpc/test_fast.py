@@ -1,0 +1,167 @@
+"""The shorter way for DATA frames does what h2 would do, and leaves to h2 what is not its own."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib.metadata
+from collections.abc import Callable
+
+import pytest
+from grpclib.client import Handler
+from grpclib.config import Configuration
+from grpclib.protocol import H2Protocol
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.settings import SettingCodes
+from h2.stream import StreamState
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from esdb_lite._rpc import fast
+from esdb_lite._rpc.fast import FastProtocol, knows
+from esdb_lite._rpc.transport import new_protocol, receive_data
+from tests.rpc.pair import TRAILERS, Pair, noise
+
+# --- grpclib and h2 are as this module knows them -------------------------------------------------------------------
+
+
+def test_the_version_of_grpclib_is_one_whose_insides_are_known():
+    major, minor, patch = (int(part) for part in importlib.metadata.version("grpclib").split(".")[:3])
+    assert (major, minor) == (0, 4)
+    assert patch >= 9
+
+
+async def test_the_names_inside_are_there():
+    pair = Pair()
+    stream = await pair.open()
+    assert knows(pair.protocol.connection._connection)
+    assert pair.protocol._fast
+    assert pair.protocol._takes(stream.id)
+    for name in ("_unacked", "_eof", "add", "eof"):
+        assert hasattr(stream.buffer, name)
+    assert hasattr(stream, "_h2_connection")
+    assert isinstance(new_protocol(Handler(), Configuration(), H2Configuration()), FastProtocol)
+
+
+async def test_without_those_names_everything_goes_to_h2(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(fast, "knows", lambda h2: False)
+    monkeypatch.setattr(FastProtocol, "_receive", None)
+    pair = Pair()
+    stream = await pair.open()
+    pair.send(stream, b"abc")
+    assert await receive_data(stream) == b"abc"
+
+
+# --- what is not allowed --------------------------------------------------------------------------------------------
+
+
+def frame(size: int, kind: int, flags: int, stream_id: int, payload: bytes | None = None) -> bytes:
+    return size.to_bytes(3, "big") + bytes((kind, flags)) + stream_id.to_bytes(4, "big") + (payload or b"\0" * size)
+
+
+@pytest.mark.parametrize(
+    ("sent", "code"),
+    [
+        (frame(16_385, 0, 0, 1, b"\0"), 6),  # FRAME_SIZE_ERROR, before the frame is there
+        (frame(16_385, 77, 0, 0, b"\0"), 6),
+        (frame(5, 0, 0, 0), 1),  # data without a stream
+        (frame(5, 0, 0, 7), 1),  # data on a stream that was never opened
+        (frame(10_000, 0, 0, 1) * 11, 3),  # FLOW_CONTROL_ERROR
+        (frame(3, 9, 4, 1), 1),  # a continuation of nothing
+        (frame(1, 1, 0, 1, b"\x88") + frame(5, 0, 0, 1), 1),  # data amid a block of headers
+    ],
+)
+async def test_a_peer_that_breaks_the_protocol_is_told_and_left(sent: bytes, code: int):
+    pair = Pair(window=100_000, connection=200_000)
+    await pair.open()
+    pair.protocol.data_received(sent)
+    assert pair.wire.closed
+    goaway = bytes(pair.wire.written)[-17:]
+    assert goaway[3] == 7
+    assert goaway[-4:] == code.to_bytes(4, "big")
+    pair.protocol.data_received(frame(5, 0, 0, 1))  # is ignored
+
+
+async def test_data_before_headers_is_refused():
+    pair = Pair()
+    await pair.open(answered=False)
+    pair.protocol.data_received(frame(5, 0, 0, 1))
+    assert pair.wire.closed
+
+
+# --- the shortcut does what h2 does ---------------------------------------------------------------------------------
+
+Action = Callable[[H2Connection, int], None]
+
+
+def goes_on(h2: H2Connection, stream_id: int) -> bool:
+    stream = h2.streams.get(stream_id)
+    return stream is not None and stream.state_machine.state is StreamState.OPEN
+
+
+ACTIONS: list[Action] = [
+    lambda h2, id: h2.send_data(id, noise(300, id)),
+    lambda h2, id: h2.send_data(id, noise(3, id) * 1000),
+    lambda h2, id: h2.send_data(id, b""),
+    lambda h2, id: h2.send_data(id, noise(30, id), pad_length=9),
+    lambda h2, id: h2.send_data(id, noise(30, id), end_stream=True),
+    lambda h2, id: h2.send_headers(id, TRAILERS, end_stream=True),
+    lambda h2, id: h2.reset_stream(id, 8),
+    lambda h2, id: h2.ping(b"12345678"),
+    lambda h2, id: h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 70_000 + id}),
+    lambda h2, id: h2.increment_flow_control_window(1000 + id),
+    lambda h2, id: h2.increment_flow_control_window(1000 + id, id),
+]
+
+
+async def conversation(protocol: type[H2Protocol], script: list[tuple[int, int]], cuts: list[int]) -> list[object]:
+    """Play a script of (stream, action) to a connection, in pieces of these sizes; return all that can be seen."""
+    pair = Pair(protocol, window=2**20, connection=2**22)
+    streams = [await pair.open() for _ in range(3)]
+    ids = [stream.id or 0 for stream in streams]
+    for which, action in script:
+        if goes_on(pair.peer, ids[which]):
+            ACTIONS[action](pair.peer, ids[which])
+    data = pair.peer.data_to_send()
+    at = turn = 0
+    while at < len(data):
+        size = cuts[turn % len(cuts)]
+        pair.protocol.data_received(data[at : at + size])
+        at, turn = at + size, turn + 1
+    seen: list[object] = []
+    for stream in streams:
+        received = b""
+        while any(chunk.data for chunk in stream.buffer._unacked._queue):  # type: ignore[attr-defined]
+            received += await receive_data(stream)
+        inner = pair.protocol.connection._connection.streams.get(stream.id or 0)
+        window = None if inner is None or inner.closed else inner._inbound_window_manager.current_window_size
+        seen += [received, stream.buffer._eof, stream.trailers, window, stream.data_received]
+        seen.append(stream.window_updated.is_set())
+    h2 = pair.protocol.connection._connection
+    seen += [h2._inbound_flow_control_window_manager.current_window_size, h2.outbound_flow_control_window]
+    seen += [pair.wire.closed, bytes(pair.wire.written)]
+    return seen
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 2), st.integers(0, len(ACTIONS) - 1)), max_size=40),
+    st.lists(st.sampled_from([1, 2, 8, 9, 10, 100, 313, 5000, 100_000]), min_size=1, max_size=5),
+)
+def test_the_shortcut_changes_nothing(script: list[tuple[int, int]], cuts: list[int]):
+    async def both() -> None:
+        assert await conversation(FastProtocol, script, cuts) == await conversation(H2Protocol, script, cuts)
+
+    asyncio.run(both())
+
+
+async def test_the_shortcut_is_taken(monkeypatch: pytest.MonkeyPatch):
+    pair = Pair()
+    stream = await pair.open()
+    monkeypatch.setattr(FastProtocol, "_feed", None)
+    for at in range(30):
+        pair.peer.send_data(stream.id, noise(1000, at))
+    data = pair.peer.data_to_send()
+    for at in range(0, len(data), 700):
+        pair.protocol.data_received(data[at : at + 700])
+    assert await receive_data(stream) == b"".join(noise(1000, at) for at in range(30))
