@@ -130,7 +130,8 @@ class FastProtocol(H2Protocol):
         events = self.connection.feed(frames)
         self._flush()
         for event in events:
-            self.processor.process(event)
+            if event.__class__ in getattr(self.processor, "processors", ()):  # none once it is closed
+                self.processor.process(event)
 
     def _takes(self, stream_id: int) -> bool:
         """True when all that is to be done about a plain DATA frame of this stream is what `_deliver` does."""

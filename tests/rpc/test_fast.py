@@ -82,6 +82,14 @@ async def test_a_peer_that_breaks_the_protocol_is_told_and_left(sent: bytes, cod
     pair.protocol.data_received(frame(5, 0, 0, 1))  # is ignored
 
 
+async def test_frames_of_a_kind_that_nobody_knows_are_ignored():
+    pair = Pair()
+    stream = await pair.open()
+    pair.protocol.data_received(frame(3, 77, 5, 0) + frame(2, 0, 0, 1, b"ab") + frame(3, 77, 5, 1))
+    assert await receive_data(stream) == b"ab"
+    assert not pair.wire.closed
+
+
 async def test_data_before_headers_is_refused():
     pair = Pair()
     await pair.open(answered=False)
