@@ -168,7 +168,7 @@ class RecordedEvent:
 
     @property
     def id(self) -> UUID:
-        """The id that the event was appended with."""
+        """The id that the event was appended with. Raises ValueError where a server has sent something else."""
         raw = self._id
         if not isinstance(raw, UUID):
             self._id = raw = _uuid(raw)
@@ -379,9 +379,12 @@ def _shown(data: bytes) -> str:
 
 
 def _uuid(raw: bytes | str) -> UUID:
-    if isinstance(raw, str):
-        return UUID(raw)
-    return UUID(bytes=raw) if len(raw) == 16 else UUID(raw.decode("ascii"))
+    if isinstance(raw, bytes) and len(raw) == 16:
+        return UUID(bytes=raw)
+    try:
+        return UUID(raw if isinstance(raw, str) else raw.decode("ascii"))
+    except ValueError as error:
+        raise ValueError(f"the server has sent {raw!r} as the id of an event") from error
 
 
 def _datetime(ticks: bytes | int) -> datetime | None:

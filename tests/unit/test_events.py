@@ -112,6 +112,12 @@ def test_id_is_converted_on_demand_from_every_raw_form(raw: object):
     assert event == recorded(recorded_at=datetime(2026, 11, 23, 22, 59, 13, 12345, timezone.utc))
 
 
+@pytest.mark.parametrize("raw", [b"x" * 36, b"\xff" * 36, "x", b""])
+def test_an_id_that_is_none_is_refused(raw: object):
+    with pytest.raises(ValueError, match="the server has sent"):
+        _ = as_off_the_wire(recorded(), raw, None).id
+
+
 @pytest.mark.parametrize("raw", [b"", b"x", b"99999999999999999999999", 10**25])
 def test_a_time_that_is_none_is_none(raw: object):
     assert as_off_the_wire(recorded(), ID, raw).recorded_at is None
