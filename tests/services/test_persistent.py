@@ -385,7 +385,6 @@ async def test_refused_settings(served: Service, request_: CreateReq, reason: st
         ("Create", CreateReq()),
         ("Create", CreateReq(options=CreateReqOptions())),
         ("Create", CreateReq(options=CreateReqOptions(settings=settings()))),
-        ("Create", create("$all")),
         ("Create", create_all(filter=CreateReqAllOptionsFilterOptions())),
         ("Create", create_all(position=CreateReqPosition(commit_position=5, prepare_position=6))),
         (
@@ -399,7 +398,6 @@ async def test_refused_settings(served: Service, request_: CreateReq, reason: st
         ),
         ("Update", UpdateReq()),
         ("Delete", DeleteReq()),
-        ("Delete", delete("$all")),
         ("GetInfo", GetInfoReq()),
         ("List", ListReq()),
         ("ReplayParked", ReplayParkedReq()),
@@ -409,6 +407,15 @@ async def test_requests_that_say_nothing(served: Service, method: str, request_:
     error = await served.refused(method, request_)  # type: ignore[arg-type]
     assert error.code is StatusCode.INVALID_ARGUMENT
     assert error.message
+
+
+@pytest.mark.parametrize(
+    ("method", "request_"), [("Create", create("$all")), ("Update", update("$all")), ("Delete", delete("$all"))]
+)
+async def test_all_events_are_no_stream(served: Service, method: str, request_: object) -> None:
+    error = await served.refused(method, request_)  # type: ignore[arg-type]
+    assert error.code is StatusCode.UNKNOWN
+    assert "options.all" in error.message
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     UpdateReqStreamOptions,
 )
 
-from esdb_lite._status import RpcError, answers
+from esdb_lite._status import RpcError, StatusCode, answers
 from esdb_lite.server.engine.filtering import EventFilter, FilterOn
 from esdb_lite.server.engine.persistent.settings import ALL_STREAM, Settings, Start, Strategy
 
@@ -158,7 +158,8 @@ def _name(options: DeleteReqOptions | GetInfoReqOptions | ReplayParkedReqOptions
 
 
 def _not_a_stream() -> RpcError:
-    return answers.invalid_argument("options.stream names $all: use options.all for groups on all events.")
+    """A stream called `$all`: the status is that of a real server, which talks about its envelopes."""
+    return RpcError(StatusCode.UNKNOWN, "options.stream names $all: use options.all for groups on all events.")
 
 
 def _source(
