@@ -139,6 +139,7 @@ class Database:
 
         Wait for its end with `scavenge_ended`; stop it with its `stop`. Raises: StorageError.
         """
+        self._check_open()
         if self._scavenge is None or self._scavenge[1].done():
             steps = Steps(self._committer, SqliteScavenger(self._files.writer), self._now)
             scavenge = Scavenge(steps)

@@ -88,6 +88,10 @@ async def test_pages_in_both_directions(db: Database) -> None:
     assert await revisions(lambda reader: reader.log_backward(2**64, 4)) == [2, 1, 0, 9]
     assert await revisions(lambda reader: reader.log_forward(2**64, 4)) == []
     assert sorted(await db.read(lambda reader: reader.at("s", [3, 77, -1, 2**64]))) == [3]
+    await db.tombstone("t", ANY)
+    assert await revisions(lambda reader: reader.stream_forward("t", 3, 2)) == [TOMBSTONE]
+    assert await revisions(lambda reader: reader.stream_forward("t", TOMBSTONE + 1, 2)) == []
+    assert await db.read(lambda reader: reader.at("t", [2**64])) == {}
 
 
 async def test_heads(db: Database) -> None:

@@ -88,7 +88,8 @@ class SqliteReader:
 
     def stream_forward(self, stream: str, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
-        return self._of_stream(_FORWARD, stream, first, limit)
+        # Clamped, the number behind a tombstone would find the tombstone again.
+        return [] if first > _INT64_MAX else self._of_stream(_FORWARD, stream, first, limit)
 
     def stream_backward(self, stream: str, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
@@ -116,7 +117,7 @@ class SqliteReader:
         found: dict[int, Record] = {}
         if number is not None:
             for revision in revisions:
-                page = self._page(_AT, (number, _clamp(revision)))
+                page = self._page(_AT, (number, revision)) if 0 <= revision <= _INT64_MAX else []
                 found.update((record.revision, record) for record in page)
         return found
 
