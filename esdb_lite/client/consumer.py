@@ -341,13 +341,23 @@ class PersistentSubscription:
         _check_number("concurrency", concurrency, 1)
         _check_number("max_retries", max_retries, 0)
         policy = on_error or (lambda event, _: _retry_then_park(event, max_retries))
+        try:
+            if concurrency == 1:
+                async for event in self:
+                    await self._handle(handler, event, policy)
+            else:
+                await self._handle_several(handler, policy, concurrency)
+        finally:
+            await self.flush()
+
+    async def _handle_several(self, handler: Handler, policy: OnError, concurrency: int) -> None:
         running: set[asyncio.Task[None]] = set()
         try:
             async for event in self:
                 running.add(asyncio.ensure_future(self._handle(handler, event, policy)))
                 if len(running) >= concurrency:
                     await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                running = _unfinished(running)
+                    running = _unfinished(running)
             while running:
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 running = _unfinished(running)
@@ -355,7 +365,6 @@ class PersistentSubscription:
             for task in running:
                 task.cancel()
             await asyncio.gather(*running, return_exceptions=True)
-            await self.flush()
 
     async def _handle(self, handler: Handler, event: RecordedEvent, policy: OnError) -> None:
         try:
