@@ -23,7 +23,14 @@ from esdb_lite._rpc.node import Node
 from esdb_lite._rpc.transport import receive_data, send_data
 from esdb_lite._status.exceptions import error_for, http_error, reset_error
 from esdb_lite._version import __version__
-from esdb_lite.errors import CallCancelled, DeadlineExceeded, GrpcError, ProtocolError, ResourceExhausted
+from esdb_lite.errors import (
+    CallCancelled,
+    DeadlineExceeded,
+    EsdbClientException,
+    GrpcError,
+    ProtocolError,
+    ResourceExhausted,
+)
 
 USER_AGENT = f"esdb-lite/{__version__} grpc-python-grpclib"
 
@@ -52,7 +59,7 @@ class Call:
         self._stream: Stream | None = None
         self._forget: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._failure: GrpcError | None = None
+        self._failure: EsdbClientException | None = None
         self._ended = False
         self._answered = False
         self._closed = False
@@ -165,7 +172,7 @@ class Call:
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""
-        self._fail(self._node.unavailable(reason))
+        self._fail(self._node.failure(reason))
 
     def _expire(self) -> None:
         self._fail(self._too_late("while waiting for the answer"))
@@ -205,7 +212,7 @@ class Call:
             link.flush()
         self._node.release(link, long=self._long)
 
-    def _fail(self, error: GrpcError) -> None:
+    def _fail(self, error: EsdbClientException) -> None:
         if self._failure is None and not self._ended:
             self._failure = error
             self._wake()

@@ -10,10 +10,14 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol, cast
 
-from grpclib.protocol import H2Protocol, Stream
+from grpclib.config import Configuration
+from grpclib.protocol import AbstractHandler, H2Protocol, Stream
 from grpclib.utils import Wrapper
+from h2.config import H2Configuration
 from h2.events import ConnectionTerminated, StreamEnded, StreamReset
 from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
+
+from esdb_lite._rpc.fast import FastProtocol
 
 ASSUMED_STREAM_LIMIT = 100
 """What is opened at most while the server has not said how many streams it takes, or says that it does not care."""
@@ -45,11 +49,24 @@ class _Watch(Wrapper):
         self.watcher.lost(str(error))
 
 
+class LinkProtocol(FastProtocol):
+    """A connection that can be waited for to be gone."""
+
+    def __init__(self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration) -> None:
+        super().__init__(handler, config, h2_config)
+        self.gone = asyncio.Event()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self.gone.set()
+
+
 class Link:
     """A connection that has been made. It is used until it is lost or retired, and never comes back."""
 
     def __init__(self, protocol: H2Protocol) -> None:
         self._protocol = protocol
+        self._transport = protocol.connection._transport
         self._lost = False
         self.retired = False
         """No new calls; those that are open go on."""
@@ -115,6 +132,18 @@ class Link:
         if not self.lost:
             self._protocol.processor.close("the client was closed")
         self._lost = True
+
+    async def closed(self, patience: float) -> None:
+        """Wait until the socket is closed, after `close()`; it is cut off when that takes long."""
+        if not isinstance(self._protocol, LinkProtocol) or self._protocol.gone.is_set():
+            return
+        waiting = asyncio.ensure_future(self._protocol.gone.wait())
+        try:
+            await asyncio.wait({waiting}, timeout=patience)
+        finally:
+            waiting.cancel()
+            if not self._protocol.gone.is_set():
+                self._transport.abort()
 
     def _hook(self) -> None:
         processor = self._protocol.processor

@@ -21,15 +21,16 @@ from grpclib.protocol import H2Protocol
 from h2.config import H2Configuration
 
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.link import Link
-from esdb_lite.errors import DeadlineExceeded, ServiceUnavailable, TlsError
+from esdb_lite._rpc.link import Link, LinkProtocol
+from esdb_lite._rpc.shared import Shared
+from esdb_lite._rpc.transport import CONNECTION_WINDOW, STREAM_WINDOW
+from esdb_lite.errors import ClientClosed, DeadlineExceeded, ServiceUnavailable, TlsError
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that making a connection may take, whatever the timeout of the call that needs it."""
 
-STREAM_WINDOW = 4 * 2**20
-# A reader who does not take his events may hold back his own stream, but not the answers to other calls.
-CONNECTION_WINDOW = 2**31 - 1
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a connection gets to end in good order."""
 
 Dial = Callable[[], Awaitable[H2Protocol]]
 
@@ -49,7 +50,7 @@ class Node:
         self._tls = tls
         self._dial = dial or self._connect
         self._links: list[Link] = []
-        self._dialing: asyncio.Task[Link] | None = None
+        self._dialing = Shared(self._make_link)
         self._waiting: deque[asyncio.Future[Link | None]] = deque()
         self._closed = False
 
@@ -90,52 +91,46 @@ class Node:
             link.close()
         self._serve()
 
-    def close(self) -> None:
-        """Close all connections; open calls fail."""
+    async def close(self) -> None:
+        """Close all connections; open calls fail. May be repeated."""
         self._closed = True
-        if self._dialing is not None:
-            self._dialing.cancel()
-        for link in [*self._links]:
+        self._dialing.cancel()
+        links = [*self._links]
+        for link in links:
             link.close()
         self._links.clear()
         self._serve()
+        for link in links:
+            await link.closed(CLOSE_TIMEOUT)
 
-    def unavailable(self, reason: str) -> ServiceUnavailable:
-        """Return the exception that names this server."""
+    def failure(self, reason: str) -> ServiceUnavailable | ClientClosed:
+        """Return the exception that says that this server is out of reach, and why."""
+        if self._closed:
+            return ClientClosed("the client is closed")
         return ServiceUnavailable(f"{self.authority}: {reason}", details=reason).at(self.host, self.port)
 
     async def _new_link(self, deadline: Deadline) -> None:
         if self._closed:
-            raise self.unavailable("the client was closed")
-        task = self._dialing
-        if task is None:
-            task = self._dialing = asyncio.ensure_future(self._make_link())
-            task.add_done_callback(self._dialed)
-        await asyncio.wait({task}, timeout=deadline.remaining())
-        if not task.done():
-            raise self.unavailable(f"no connection within {deadline.timeout:g} seconds")
-        if task.cancelled():
-            raise self.unavailable("the client was closed")
-        if (error := task.exception()) is not None:
+            raise self.failure("")
+        try:
+            link = await self._dialing.get(deadline)
+        except (OSError, UnicodeError, asyncio.TimeoutError) as error:
             raise self._explain(error) from error
+        if link is None:
+            raise self.failure(f"no connection within {deadline.timeout or CONNECT_TIMEOUT:g} seconds")
+        if link.lost:
+            raise self.failure("the server has closed the connection at once")
 
     async def _make_link(self) -> Link:
-        protocol = await asyncio.wait_for(self._dial(), CONNECT_TIMEOUT)
-        link = Link(protocol)
+        """Make a connection and share it; also those who no longer wait for it may have use for it later."""
+        link = Link(await asyncio.wait_for(self._dial(), CONNECT_TIMEOUT))
+        link.on_lost = lambda: self._drop(link)
         if self._closed:
             link.close()
-        return link
-
-    def _dialed(self, task: asyncio.Task[Link]) -> None:
-        self._dialing = None
-        if task.cancelled() or task.exception() is not None:
-            self._serve()
-            return
-        link = task.result()
-        link.on_lost = lambda: self._drop(link)
-        if link.usable:
+        elif link.usable:
             self._links.append(link)
-        self._serve()
+            self._serve()
+        return link
 
     def _drop(self, link: Link) -> None:
         if link in self._links:
@@ -176,17 +171,17 @@ class Node:
 
     async def _connect(self) -> H2Protocol:
         _, protocol = await asyncio.get_running_loop().create_connection(
-            lambda: H2Protocol(Handler(), _CONFIGURATION, _h2_configuration()), self.host, self.port, ssl=self._tls
+            lambda: LinkProtocol(Handler(), _CONFIGURATION, _h2_configuration()), self.host, self.port, ssl=self._tls
         )
         return protocol
 
-    def _explain(self, error: BaseException) -> ServiceUnavailable:
+    def _explain(self, error: BaseException) -> ServiceUnavailable | ClientClosed:
         if isinstance(error, ssl.SSLError):
             text = f"{self.authority}: the TLS handshake failed: {error}"
             return TlsError(text, details=str(error)).at(self.host, self.port)
         if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-            return self.unavailable(f"no connection within {CONNECT_TIMEOUT:g} seconds")
-        return self.unavailable(f"cannot connect: {error}")
+            return self.failure(f"no connection within {CONNECT_TIMEOUT:g} seconds")
+        return self.failure(f"cannot connect: {error}")
 
 
 def pick(links: list[Link], *, long: bool) -> Link | None:

@@ -1,0 +1,48 @@
+"""One run of something for all who ask for it meanwhile.
+
+Owns: that no asker can spoil it for the others by being cancelled or late. Must not know: what is run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Generic, TypeVar
+
+from esdb_lite._rpc.deadline import Deadline
+
+T = TypeVar("T")
+
+
+class Shared(Generic[T]):
+    """Runs a coroutine function as a task of its own; those who come while it runs get the same result."""
+
+    def __init__(self, function: Callable[[], Awaitable[T]]) -> None:
+        self._function = function
+        self._task: asyncio.Future[T] | None = None
+
+    @property
+    def running(self) -> bool:
+        """True while somebody could wait for a result."""
+        return self._task is not None
+
+    async def get(self, deadline: Deadline) -> T | None:
+        """Return the result, or raise the exception, of the run; None when there is none before the deadline."""
+        task = self._task
+        if task is None:
+            task = self._task = asyncio.ensure_future(self._function())
+            task.add_done_callback(self._done)
+        await asyncio.wait({task}, timeout=deadline.remaining())
+        if not task.done() or task.cancelled():
+            return None
+        return task.result()
+
+    def cancel(self) -> None:
+        """Stop the run; those who wait get None."""
+        if self._task is not None:
+            self._task.cancel()
+
+    def _done(self, task: asyncio.Future[T]) -> None:
+        self._task = None
+        if not task.cancelled():
+            task.exception()  # those who waited have it; nobody may be left

@@ -1,0 +1,100 @@
+"""What the arguments of the client's methods may be.
+
+Owns: refusing, with the name of the argument, what no server would take. Must not know: calls.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import Union
+
+from esdb_lite._convert import UNLIMITED
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.events import CaughtUp, Checkpoint, NewEvent
+from esdb_lite.positions import LARGEST
+
+ResumeFrom = Union[int, Checkpoint, CaughtUp, None]  # noqa: UP007
+"""Where a subscription to all events goes on: after a commit position, or from what a subscription has handed out."""
+
+
+def checked_stream(value: str, argument: str = "stream_name") -> str:
+    """A name of a stream."""
+    if not isinstance(value, str):
+        raise WrongArgumentType(argument, value, "must be a str")
+    if not value:
+        raise InvalidArgument(argument, value, "must not be empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(argument, value, "must be encodable as UTF-8") from error
+    return value
+
+
+def checked_timeout(value: float | None) -> float | None:
+    """Seconds, from 0; None and infinity: without end."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise WrongArgumentType("timeout", value, "must be a number of seconds")
+    if math.isnan(value) or value < 0:
+        raise InvalidArgument("timeout", value, "must be 0 or more")
+    return None if math.isinf(value) else float(value)
+
+
+def checked_limit(value: int | None) -> int:
+    """How many events are read at most."""
+    if value is None:
+        return UNLIMITED
+    number = _integer("limit", value)
+    if not 0 <= number <= UNLIMITED:
+        raise InvalidArgument("limit", value, "must be 0 or more")
+    return number
+
+
+def checked_position(value: int | None) -> int | None:
+    """A position in a stream, or a commit position."""
+    if value is None:
+        return None
+    number = _integer("position", value)
+    if not 0 <= number <= LARGEST:
+        raise InvalidArgument("position", value, f"must be between 0 and {LARGEST}")
+    return number
+
+
+def checked_resume(value: ResumeFrom) -> int | tuple[int, int] | None:
+    """Where a subscription to all events goes on.
+
+    A checkpoint may lie just before the event at its commit position, so that both of its numbers count.
+    """
+    if isinstance(value, (Checkpoint, CaughtUp)):
+        if value.commit_position is None or value.prepare_position is None:
+            raise InvalidArgument("position", value, "must have a commit position")
+        return value.commit_position, value.prepare_position
+    return checked_position(value)
+
+
+def checked_flag(argument: str, value: bool) -> bool:
+    """True or False."""
+    if not isinstance(value, bool):
+        raise WrongArgumentType(argument, value, "must be a bool")
+    return value
+
+
+def checked_events(value: NewEvent | Iterable[NewEvent]) -> list[NewEvent]:
+    """One event or many."""
+    if isinstance(value, NewEvent):
+        return [value]
+    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
+        raise WrongArgumentType("events", value, "must be a NewEvent or a sequence of them")
+    events = list(value)
+    for event in events:
+        if not isinstance(event, NewEvent):
+            raise WrongArgumentType("events", event, "must contain only NewEvent")
+    return events
+
+
+def _integer(argument: str, value: int) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongArgumentType(argument, value, "must be an int")
+    return value
