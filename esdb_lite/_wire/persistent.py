@@ -16,6 +16,10 @@ from esdb_lite.events import RecordedEvent
 
 _TEXT = 36
 """Length of an id as text."""
+_ID_FIELD = 40
+"""Length of the field with it."""
+_ID_PATTERN = ((0, b"\x12"), (1, b"&"), (2, b"\x12"), (3, b"$"), (12, b"-"), (17, b"-"), (22, b"-"), (27, b"-"))
+"""What is at which place in that field."""
 
 
 class NackAction(enum.IntEnum):
@@ -116,6 +120,26 @@ def decode_consumer_request(data: bytes) -> ConsumerRequest | None:
     if content.tag == 0x0A:
         return _decode_options(content.raw)
     return _decode_nack(content.raw) if content.tag == 0x1A else Ack(_decode_ids(content.raw))
+
+
+def usual_ack(data: bytes) -> list[bytes] | None:
+    """Decode an ack whose ids are texts as clients write them, all at once; None when it is anything else."""
+    if data[:1] != b"\x12" or len(data) < 2 + _ID_FIELD:
+        return None
+    start = 2 if data[1] < 128 else 3
+    ids, odd = divmod(len(data) - start, _ID_FIELD)
+    if odd or ids * _ID_FIELD != (data[1] if start == 2 else data[1] & 127 | data[2] << 7) or data[start - 1] > 127:
+        return None
+    if any(data[start + at :: _ID_FIELD] != char * ids for at, char in _ID_PATTERN):
+        return None
+    digits = data[start:].translate(None, b"\x12&$-")
+    if len(digits) != 32 * ids:
+        return None
+    try:
+        raw = bytes.fromhex(digits.decode("ascii"))
+    except ValueError:
+        return None
+    return [raw[at : at + 16] for at in range(0, len(raw), 16)] if len(raw) == 16 * ids else None
 
 
 def _decode_options(data: bytes) -> ConsumerOptions:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from esdb_lite._status import answers
 from esdb_lite._wire.answers import encode_confirmation, encode_event, encode_record
-from esdb_lite._wire.persistent import Ack, ConsumerOptions, ConsumerRequest, Nack, decode_consumer_request
+from esdb_lite._wire.persistent import Ack, ConsumerOptions, ConsumerRequest, Nack, decode_consumer_request, usual_ack
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.server.calls import Call
@@ -25,10 +25,10 @@ from esdb_lite.server.storage import Record
 
 async def serve_consumer(call: Call, groups: PersistentGroups, username: str) -> None:
     """Serve one consumer until it goes away or the group lets it go. Raises RpcError."""
-    requests = [_decode(message) for message in await call.receive()]
-    if not requests:
+    messages = await call.receive()
+    if not messages:
         return
-    options = requests[0]
+    options = _decode(messages[0])
     if not isinstance(options, ConsumerOptions):
         raise answers.invalid_argument("The first message must hold options.")
     stream, structured = _source(options), options.structured is True
@@ -38,7 +38,7 @@ async def serve_consumer(call: Call, groups: PersistentGroups, username: str) ->
     )
     try:
         await call.send([encode_confirmation(f"{stream}::{options.group}")])
-        _handle(member, requests[1:])
+        _handle(member, messages[1:])
         await _converse(call, member, structured=structured)
     except GroupDropped:
         raise answers.subscription_dropped(stream, options.group) from None
@@ -83,7 +83,7 @@ async def _converse(call: Call, member: Member, *, structured: bool) -> None:
 
 async def _listen(call: Call, member: Member) -> None:
     while messages := await call.receive():
-        _handle(member, [_decode(message) for message in messages])
+        _handle(member, messages)
 
 
 async def _send(call: Call, member: Member, *, structured: bool) -> None:
@@ -99,11 +99,15 @@ def _decode(message: bytes) -> ConsumerRequest | None:
         raise answers.invalid_argument(f"The request cannot be decoded: {error}") from error
 
 
-def _handle(member: Member, requests: Sequence[ConsumerRequest | None]) -> None:
+def _handle(member: Member, messages: Sequence[bytes]) -> None:
     acknowledged: list[bytes] = []
-    for request in requests:
-        if isinstance(request, Ack):
-            acknowledged.extend(_ids(request.ids))
+    for message in messages:
+        usual = usual_ack(message)
+        request = _decode(message) if usual is None else None
+        if usual is not None:
+            acknowledged += usual
+        elif isinstance(request, Ack):
+            acknowledged += _ids(request.ids)
         elif isinstance(request, Nack):
             member.ack(acknowledged)
             acknowledged = []

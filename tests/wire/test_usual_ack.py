@@ -1,0 +1,66 @@
+"""The short way through an ack agrees with the long one, or says nothing."""
+
+from __future__ import annotations
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esdb_lite._wire.persistent import (
+    Ack,
+    answer_field,
+    decode_consumer_request,
+    encode_ack,
+    encode_answers,
+    encode_nack,
+    usual_ack,
+)
+from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.uuids import parse_uuid
+from esdb_lite.events import RecordedEvent
+
+IDS = st.lists(st.uuids(), max_size=300)
+
+
+def slowly(data: bytes) -> list[bytes] | None:
+    """What the rules of protobuf make of it; None when it is no ack, or one with ids that are none."""
+    try:
+        request = decode_consumer_request(data)
+        return [parse_uuid(id_) for id_ in request.ids] if isinstance(request, Ack) else None
+    except WireError:
+        return None
+
+
+@given(IDS)
+def test_usual_acks_are_taken_at_once(ids: list[uuid.UUID]) -> None:
+    data = encode_ack([str(id_) for id_ in ids])
+    assert slowly(data) == [id_.bytes for id_ in ids]
+    assert usual_ack(data) == (slowly(data) if ids else None)
+
+
+@given(IDS, st.data())
+def test_whatever_else_is_left_to_the_rules(ids: list[uuid.UUID], data: st.DataObject) -> None:
+    encoded = bytearray(encode_ack([str(id_) for id_ in ids]))
+    for _ in range(data.draw(st.integers(1, 3))):
+        encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
+    taken = usual_ack(bytes(encoded))
+    assert taken is None or taken == slowly(bytes(encoded))
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_are_too_strange(data: bytes) -> None:
+    taken = usual_ack(data)
+    assert taken is None or taken == slowly(data)
+
+
+@pytest.mark.parametrize("action", [0, 1, 4])
+def test_answers_are_acks_and_nacks(action: int) -> None:
+    id_ = uuid.uuid4()
+    event = RecordedEvent("T", b"", b"", "s", 0, 0, id=id_)
+    text = [str(id_)]
+    expected = encode_nack(text, action, "why") if action else encode_ack(text)
+    assert encode_answers([answer_field(event)], action, "why") == expected
+    event._id = str(id_).encode()
+    assert encode_answers([answer_field(event)], action, "why") == expected
