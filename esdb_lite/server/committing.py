@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 from esdb_lite.server.engine.appending import Moment, Rule, Stored
 from esdb_lite.server.engine.metadata import EMPTY, StreamMetadata, of_record
-from esdb_lite.server.engine.model import Outcome, is_metastream, length_of, metastream_of, original_of
+from esdb_lite.server.engine.model import Outcome, is_metastream, metastream_of, original_of
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.errors import StorageCorrupted, StorageError, StorageFull, StorageReadOnly
 from esdb_lite.server.storage.sqlite_writer import DriverError, Last, SqliteWriter
@@ -87,26 +87,27 @@ class Committer:
                 except Exception as error:
                     results.append(error)
                     continue
-                if decision.records:
-                    written_end = self._add(decision.records)
-                    records.extend(decision.records)
-                end = decision.log_end
-                results.append(decision.outcome)
+                outcome, new, end = decision
+                if new:
+                    # With records, the log ends behind the last of them.
+                    written_end = end
+                    self._add(new)
+                    records += new
+                results.append(outcome)
             if end > written_end:
                 self._writer.set_floor(end)
         self.log_end = end
         self._trim()
         return Batch(results, records, end)
 
-    def _add(self, records: Sequence[Record]) -> int:
-        """Add the records of one decision and return where the last one ends."""
+    def _add(self, records: Sequence[Record]) -> None:
         for record in records:
+            stream = record.stream
             self._writer.add(record)
-            self._lasts[record.stream] = Last(record.revision, record.position)
+            self._lasts[stream] = Last(record.revision, record.position)
             self._recent.add(record)
-            if is_metastream(record.stream):
-                self._metadata.pop(original_of(record.stream), None)
-        return record.position + length_of(record)
+            if is_metastream(stream):
+                self._metadata.pop(original_of(stream), None)
 
     def _trim(self) -> None:
         self._recent.keep()

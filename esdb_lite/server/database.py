@@ -95,9 +95,11 @@ class Database:
         Cancelled while it waits for its turn, it is not written; later, it is written regardless.
         Raises: StorageError.
         """
-        cost = sum([len(event.data) + len(event.metadata) for event in events])
+        cost = 0
+        for event in events:
+            cost += len(event.data) + len(event.metadata) + _COMMAND_BYTES
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
-        return await self.execute(rule, cost=cost + _COMMAND_BYTES * len(events))
+        return cast(Outcome, await self._command(rule, cost + _COMMAND_BYTES))
 
     async def delete(self, stream: str, expected: int) -> Outcome:
         """Soft-delete a stream. Raises: StorageError."""
@@ -194,7 +196,8 @@ class Database:
 
     async def _command(self, work: Work, cost: int = _COMMAND_BYTES) -> object:
         self._check_open()
-        await self._queue.enter(cost)
+        if not self._queue.enter_at_once(cost):
+            await self._queue.enter(cost)
         job: Job[Work] = Job(work, cost, self._loop.create_future())
         if not self._gathered:
             # All that is asked for in this turn of the loop goes to the writer together.
@@ -297,22 +300,26 @@ class _Room:
         self._size = size
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def enter(self, cost: int) -> None:
+    def enter_at_once(self, cost: int) -> bool:
         if self._waiting or not self._fits(cost):
-            ahead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-            self._waiting.append((cost, ahead))
-            try:
-                await ahead
-            except asyncio.CancelledError:
-                self._give_up(cost, ahead)
-                raise
-        else:
-            self._take(cost)
+            return False
+        self._take(cost)
+        return True
+
+    async def enter(self, cost: int) -> None:
+        ahead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((cost, ahead))
+        try:
+            await ahead
+        except asyncio.CancelledError:
+            self._give_up(cost, ahead)
+            raise
 
     def leave(self, cost: int) -> None:
         self._commands += 1
         self._size += cost
-        self._admit()
+        if self._waiting:
+            self._admit()
 
     def _fits(self, cost: int) -> bool:
         # Whatever is larger than all the room there is gets in alone.

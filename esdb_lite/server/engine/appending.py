@@ -114,9 +114,9 @@ class _Draft:
         self._now = moment.now
 
     def add(self, stream: str, revision: int, event: ProposedEvent) -> int:
-        length = record_length(stream, event.type, len(event.data), len(event.metadata))
-        position = place(self.end, length)
         id, type, is_json, data, metadata = event
+        length = record_length(stream, type, len(data), len(metadata))
+        position = place(self.end, length)
         self.records.append(Record(position, stream, revision, id, type, is_json, self._now, data, metadata))
         self.end = position + length
         return position

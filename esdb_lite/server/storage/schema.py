@@ -14,10 +14,10 @@ import enum
 import os
 import sqlite3
 import struct
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from zlib import crc32
 
 from esdb_lite.server.storage.errors import (
     StorageCorrupted,
@@ -78,8 +78,8 @@ def checksum(
     metadata: bytes,
 ) -> int:  # fmt: skip
     """The CRC-32 of everything that is served of an event."""
-    head = b"%b%b%b\0%b\0" % (_HEAD(position, revision, created, is_json), id, stream.encode(), type.encode())
-    return zlib.crc32(data, zlib.crc32(metadata, zlib.crc32(head)))
+    names = f"{stream}\0{type}\0".encode()
+    return crc32(data, crc32(metadata, crc32(_HEAD(position, revision, created, is_json) + id + names)))
 
 
 def open_writer(path: str | None, durability: Durability = Durability.FULL) -> sqlite3.Connection:

@@ -92,8 +92,8 @@ class SqliteWriter:
         """Add one event; it is written no later than when the transaction ends."""
         position, stream, revision, id, type, is_json, created, data, metadata = record
         crc = checksum(position, stream, revision, id, type, is_json, created, data, metadata)
-        number = self._number(self._streams, stream)
-        kind = self._number(self._types, type)
+        number = self._streams.known.get(stream) or self._number(self._streams, stream)
+        kind = self._types.known.get(type) or self._number(self._types, type)
         self._rows.append((position, number, revision, kind, is_json, created, crc, id, metadata, data))
         self._unwritten.add(number)
         self._bytes += len(data) + len(metadata)
@@ -180,12 +180,12 @@ class _Numbers:
 
     def __init__(self, connection: sqlite3.Connection, table: str) -> None:
         self._connection = connection
-        self._known: dict[str, int] = {}
+        self.known: dict[str, int] = {}
         self._find = f"SELECT number FROM {table} WHERE name=?"
         self._insert = f"INSERT INTO {table} (name) VALUES (?)"
 
     def find(self, name: str) -> int | None:
-        number = self._known.get(name)
+        number = self.known.get(name)
         if number is None:
             row = self._connection.execute(self._find, (name,)).fetchone()
             if row is None:
@@ -200,11 +200,11 @@ class _Numbers:
         return self._keep(name, inserted)
 
     def _keep(self, name: str, number: int) -> int:
-        if len(self._known) >= _NUMBERS_KEPT:
-            self._known.clear()
-        self._known[name] = number
+        if len(self.known) >= _NUMBERS_KEPT:
+            self.known.clear()
+        self.known[name] = number
         return number
 
     def forget(self) -> None:
         """Forget all, as some of it may have been rolled back."""
-        self._known.clear()
+        self.known.clear()
