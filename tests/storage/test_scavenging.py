@@ -167,7 +167,8 @@ async def test_closing_ends_a_scavenge(tmp_path: Path) -> None:
         await database.start_scavenge()
 
 
-async def test_serving_goes_on_meanwhile(tmp_path: Path) -> None:
+async def test_serving_goes_on_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esdb_lite.server.scavenging._LARGEST", 64)
     async with opened(tmp_path / "events.db") as database:
         for number in range(20):
             await written(database, "s", events(500, bytes(500)))
