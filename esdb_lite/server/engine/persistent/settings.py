@@ -15,8 +15,10 @@ ALL_STREAM = "$all"
 INFINITE_MILLISECONDS = 2**31 - 1
 """What a real server reports for a `checkpoint_after` of 0."""
 
-MINIMUM_PAGE = 10
-"""Pages are not read in smaller portions than this, whatever the batch size is."""
+PAGE_WITHOUT_BATCH = 10
+"""How many events are read at once when the batch size says nothing sensible."""
+LARGEST_PAGE = 500
+"""A real server does not read more at once, whatever the batch size is."""
 
 
 class Strategy(str, enum.Enum):
@@ -80,7 +82,7 @@ class Settings:
     @property
     def page(self) -> int:
         """How many events are read at once when there is room for them."""
-        return max(self.read_batch_size, MINIMUM_PAGE)
+        return min(self.read_batch_size, LARGEST_PAGE) if self.read_batch_size > 0 else PAGE_WITHOUT_BATCH
 
 
 def strategy_of(name: str) -> Strategy:
