@@ -33,9 +33,10 @@ T = TypeVar("T")
 Work: TypeAlias = "Rule | Chore"
 
 READERS = 3
-SLOW_READ = 0.005
-"""Seconds: when a read on the loop takes longer, the next READS_ELSEWHERE of them go to threads."""
-READS_ELSEWHERE = 100
+SLOW_READ = 0.02
+"""Seconds: when a read on the loop takes longer, the next READS_ELSEWHERE of them go to threads. Not too little:
+a read that had to share the interpreter with the writer for some milliseconds does not mean a slow disk."""
+READS_ELSEWHERE = 20
 QUEUED_BYTES = 32 * 1024 * 1024
 """Appends that have not been taken by the writer wait, beyond this, before they are queued."""
 QUEUED_COMMANDS = 8192
