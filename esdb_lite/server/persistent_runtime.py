@@ -344,6 +344,7 @@ class GroupRunner:
         await self._append(
             checkpoint_stream(self.config.stream, self.config.group), [_event(CHECKPOINT_TYPE, data, is_json=True)]
         )
+        self._group.checkpoint_written(effect.position)
 
     async def _park(self, effect: Park) -> None:
         reasons = self._to_park(effect)

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import betterproto
-from esdb_lite_protos.event_store.client.persistent_subscriptions import ReadResp, ReadRespReadEvent
+from esdb_lite_protos.event_store.client.persistent_subscriptions import CreateResp, ReadResp, ReadRespReadEvent
 
 from esdb_lite._status import RpcError
 from esdb_lite._wire.persistent import encode_ack, encode_consumer_options, encode_nack
@@ -103,6 +103,9 @@ class Service:
         await self._handlers[f"/{SERVICE}/{method}"](call)
         return answer().parse(call.answers.get_nowait())
 
+    async def create(self, request: betterproto.Message) -> None:
+        await self.call("Create", request, CreateResp)
+
     async def refused(self, method: str, request: betterproto.Message) -> RpcError:
         try:
             await self.call(method, request, betterproto.Message)
@@ -138,6 +141,13 @@ class Service:
         for reading in self._readings:
             await reading.cancel()
         await self.groups.stop()
+
+
+def event_id(event: ReadRespReadEvent) -> bytes:
+    """The id by which an event is acknowledged, where links are not resolved."""
+    structured = event.event.id.structured
+    high, low = structured.most_significant_bits, structured.least_significant_bits
+    return (high % 2**64).to_bytes(8, "big") + (low % 2**64).to_bytes(8, "big")
 
 
 def proposed(type: str = "T", data: bytes = b"{}", metadata: bytes = b"", is_json: bool = True) -> ProposedEvent:

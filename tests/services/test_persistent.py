@@ -47,7 +47,7 @@ from esdb_lite.server.engine.model import ANY
 from esdb_lite.server.engine.persistent.config import CONFIG_STREAM
 from esdb_lite.server.engine.persistent.parking import checkpoint_stream, parked_stream
 
-from .persistent_calls import Service, service
+from .persistent_calls import Service, event_id, service
 
 
 @pytest.fixture
@@ -125,7 +125,7 @@ async def test_create_consume_and_resume_after_a_restart(served: Service) -> Non
     events = [await consumer.event() for _ in range(8)]
     assert [event.event.stream_revision for event in events] == list(range(8))
     assert [event.retry_count for event in events] == [0] * 8
-    consumer.ack(*map(_id, events[:5]))
+    consumer.ack(*map(event_id, events[:5]))
     await _until(lambda: served.stored(checkpoint_stream("s", "g")))
     await served.groups.restart()
     assert outcome(await consumer.ending()) == (
@@ -134,12 +134,6 @@ async def test_create_consume_and_resume_after_a_restart(served: Service) -> Non
     )
     again = await served.consume("s")
     assert await again.revisions(3) == [5, 6, 7]
-
-
-def _id(event: object) -> bytes:
-    structured = event.event.id.structured  # type: ignore[attr-defined]
-    high, low = structured.most_significant_bits, structured.least_significant_bits
-    return (high % 2**64).to_bytes(8, "big") + (low % 2**64).to_bytes(8, "big")
 
 
 async def _until(query: object) -> object:
@@ -165,7 +159,7 @@ async def test_parked_and_replayed(served: Service) -> None:
     await served.call("Create", create(), CreateResp)
     consumer = await served.consume("s")
     events = [await consumer.event() for _ in range(3)]
-    consumer.nack(1, "bad data", *map(_id, events))
+    consumer.nack(1, "bad data", *map(event_id, events))
     await _until(lambda: served.stored(parked_stream("s", "g")))
     parked = await served.stored(parked_stream("s", "g"))
     assert [record.data for record in parked] == [b"0@s", b"1@s", b"2@s"]
@@ -223,7 +217,7 @@ async def test_groups_on_all_events_do_not_feed_each_other(served: Service) -> N
         request.options.settings.checkpoint_after_ms = 1
         await served.call("Create", request, CreateResp)
         consumer = await served.consume(None, group)
-        consumer.ack(*[_id(await consumer.event()) for _ in range(2)])
+        consumer.ack(*[event_id(await consumer.event()) for _ in range(2)])
     ends = []
     for _ in range(6):
         for runner in served.groups.all():
@@ -268,7 +262,7 @@ async def test_delete_forgets_checkpoints_and_parked_messages(served: Service) -
     await served.call("Create", create(), CreateResp)
     consumer = await served.consume("s")
     events = [await consumer.event() for _ in range(6)]
-    consumer.nack(1, "", *map(_id, events))
+    consumer.nack(1, "", *map(event_id, events))
     await _until(lambda: served.stored(checkpoint_stream("s", "g")))
     await served.call("Delete", delete(), DeleteResp)
     assert outcome(await consumer.ending())[0] is StatusCode.CANCELLED
@@ -276,7 +270,7 @@ async def test_delete_forgets_checkpoints_and_parked_messages(served: Service) -
     assert (await info(served)).parked_message_count == 0
     again = await served.consume("s")
     events = [await again.event() for _ in range(6)]
-    again.nack(1, "", _id(events[0]))
+    again.nack(1, "", event_id(events[0]))
     for _ in range(1000):
         if (await info(served)).parked_message_count:
             break
@@ -313,7 +307,7 @@ async def test_connections_are_described(served: Service) -> None:
     await served.call("Create", create(extra_statistics=True), CreateResp)
     consumer = await served.consume("s", metadata={"connection-name": "worker 7"})
     events = [await consumer.event() for _ in range(3)]
-    consumer.ack(_id(events[0]))
+    consumer.ack(event_id(events[0]))
     await served.append("s", 1)
     await consumer.event()
     (connection,) = (await info(served)).connections
@@ -481,8 +475,8 @@ async def test_groups_survive_the_loss_of_the_process(tmp_path: object) -> None:
     await first.call("Create", create(), CreateResp)
     consumer = await first.consume("s")
     events = [await consumer.event() for _ in range(8)]
-    consumer.ack(*map(_id, events[:4]))
-    consumer.nack(1, "", _id(events[4]))
+    consumer.ack(*map(event_id, events[:4]))
+    consumer.nack(1, "", event_id(events[4]))
     await _until(lambda: first.stored(checkpoint_stream("s", "g")))
     await first.close()
     await database.close()

@@ -184,6 +184,7 @@ class World:
             self.group.parked(effect.messages, next_number=len(self.parked), now=self.now)
         elif isinstance(effect, WriteCheckpoint):
             self.checkpoints.append(effect.position)
+            self.group.checkpoint_written(effect.position)
         elif isinstance(effect, TruncateParked):
             self.parked_from = effect.before
 

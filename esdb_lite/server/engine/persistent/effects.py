@@ -37,7 +37,10 @@ class Park:
 
 @dataclass(frozen=True)
 class WriteCheckpoint:
-    """Write this position to the checkpoint stream. No answer; a later one may replace it while it waits."""
+    """Write this position to the checkpoint stream; answer with `Group.checkpoint_written` or `checkpoint_failed`.
+
+    A later one may replace it while it waits.
+    """
 
     position: int
 

@@ -54,6 +54,7 @@ class Group:
         self._replaying: tuple[int, int] | None = None
         self._replay_page_asked = False
         self._last_known: int | None = None
+        self._stored_checkpoint: int | None = None
         self._total_items = 0
         self._rate = Rate()
 
@@ -77,7 +78,7 @@ class Group:
         )
         self._progress = Progress(settings, checkpoint=checkpoint)
         self._parked_from, self._parked_next = parked_from, max(parked_from, parked_next)
-        self._last_known = checkpoint
+        self._last_known = self._stored_checkpoint = checkpoint
         self.ready = True
         self._advance(now)
 
@@ -275,6 +276,10 @@ class Group:
         if position is not None:
             self._effects.append(WriteCheckpoint(position))
 
+    def checkpoint_written(self, position: int) -> None:
+        """The checkpoint is stored."""
+        self._stored_checkpoint = position
+
     def checkpoint_failed(self) -> None:
         """The checkpoint could not be written; it is tried again when one is due."""
         self._progress.not_written()
@@ -399,7 +404,7 @@ class Group:
             average_per_second=per_second,
             total_items=self._total_items,
             count_since_last_measurement=count,
-            last_checkpointed=self._progress.checkpoint,
+            last_checkpointed=self._stored_checkpoint,
             last_known=self._last_known,
             read_buffer_count=min(len(buffer.waiting), self.settings.history_room),
             live_buffer_count=len(buffer.ring),
