@@ -52,6 +52,7 @@ class Call:
     ) -> None:
         self._node = node
         self._method = method
+        self._name = method.rpartition("/")[2]
         self._deadline = deadline
         self._metadata = tuple(metadata)
         self._long = long
@@ -80,7 +81,7 @@ class Call:
     async def open(self) -> None:
         """Find a connection and open the call there. What is sent first goes with the headers."""
         if self._deadline.passed:
-            raise self._too_late("before it was sent")
+            raise self._node.too_late(self._deadline, f"{self._name} was not sent")
         while self._stream is None:
             link = await self._node.acquire(long=self._long, deadline=self._deadline)
             try:
@@ -150,7 +151,7 @@ class Call:
         stream, link = self._stream, self._link
         if stream is None or link is None:
             return
-        self._ended = True
+        self._fail(CallCancelled("the call was closed here"))
         try:
             if not link.lost and stream.closable:
                 stream.reset_nowait(ErrorCodes.CANCEL)
@@ -289,8 +290,7 @@ class Call:
         return error
 
     def _too_late(self, where: str) -> DeadlineExceeded:
-        method = self._method.rpartition("/")[2]
-        return DeadlineExceeded(f"{method} did not end within {self._deadline.timeout:g} seconds ({where})")
+        return DeadlineExceeded(f"{self._name} did not end within {self._deadline.timeout:g} seconds ({where})")
 
 
 def _status_in(headers: Headers | None) -> dict[str, str] | None:

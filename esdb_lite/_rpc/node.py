@@ -109,6 +109,12 @@ class Node:
             return ClientClosed("the client is closed")
         return ServiceUnavailable(f"{self.authority}: {reason}", details=reason).at(self.host, self.port)
 
+    def too_late(self, deadline: Deadline, what: str) -> ServiceUnavailable | ClientClosed | DeadlineExceeded:
+        """Return the exception for a deadline that has passed: where there is no connection, that is the reason."""
+        if self.connected:
+            return DeadlineExceeded(f"{self.authority}: {what} within {deadline.timeout:g} seconds")
+        return self.failure(f"no connection within {deadline.timeout:g} seconds")
+
     async def _new_link(self, deadline: Deadline) -> None:
         if self._closed:
             raise self.failure("")

@@ -56,10 +56,14 @@ class Session:
         self.check()
         return Deadline(checked_timeout(self.settings.default_timeout if timeout is None else timeout))
 
-    def check(self) -> None:
-        """Raise where the client cannot be used: after `close()`, or from another event loop than before."""
+    def check_open(self) -> None:
+        """Raise after `close()`."""
         if self._closed:
             raise ClientClosed("the client is closed")
+
+    def check(self) -> None:
+        """Raise where the client cannot be used: after `close()`, or from another event loop than before."""
+        self.check_open()
         loop = asyncio.get_running_loop()
         if self._loop is None:
             self._loop = loop
@@ -98,7 +102,11 @@ class Session:
     async def features(self, deadline: Deadline) -> ServerFeatures:
         """Return what the server can do; asked once."""
         if self._features is None:
-            self._features = await self._asking.get(deadline) or ServerFeatures()
+            found = await self._asking.get(deadline)
+            if found is None:
+                node = await self.node(deadline)
+                raise node.too_late(deadline, "the server did not say what it can do")
+            self._features = found
         return self._features
 
     def forget_features(self) -> None:

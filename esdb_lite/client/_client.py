@@ -1,0 +1,413 @@
+"""The client for asyncio: everything that can be asked of a server.
+
+Owns: the public methods, their arguments and documentation. Must not know: bytes, connections, threads.
+`esdb_lite.sync` has the same methods for everybody else; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import TracebackType
+from typing import Literal, overload
+
+from typing_extensions import Self
+
+from esdb_lite._convert import DELETE, TOMBSTONE, ReadRequest, decode_delete, encode_delete
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite.client.appending import Appender, AppendRequest
+from esdb_lite.client.arguments import (
+    ResumeFrom,
+    checked_events,
+    checked_flag,
+    checked_limit,
+    checked_position,
+    checked_resume,
+    checked_stream,
+    checked_timeout,
+)
+from esdb_lite.client.persistent import PersistentCalls
+from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription, Reading, SubscriptionItem, subscribe
+from esdb_lite.client.session import Session, checked_credentials
+from esdb_lite.errors import InvalidArgument, StreamNotFound, WrongArgumentType
+from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
+from esdb_lite.metadata import METADATA_TYPE, StreamMetadata, decode_metadata, encode_metadata
+from esdb_lite.positions import ExpectedPosition, expectation
+from esdb_lite.settings import CredentialsLike, parse_uri
+
+
+class AsyncEsdbClient(PersistentCalls):
+    """A client of EventStoreDB and KurrentDB for asyncio.
+
+    Connects when it is used first. Belongs to the event loop on which that happens. To be closed, by `close()` or by
+    leaving `async with`.
+
+    All times are in seconds. `timeout` is a budget for a whole call with all that it takes (default: what the
+    connection string says, else none); when it is used up, DeadlineExceeded is raised, or ServiceUnavailable where
+    there is no connection. `credentials` replace those of the connection string for one call.
+    """
+
+    def __init__(self, uri: str) -> None:
+        """Make a client for a connection string, without connecting yet. Raises InvalidUri.
+
+        `host:port` (without TLS), `esdb://[user:password@]host[:port][?option=value&...]` (also `kurrentdb:`, `kdb:`,
+        `kurrent:`), or `esdb+embedded:` and `esdb+embedded:///path/to/file` for a server inside this process.
+        """
+        self._session = Session(parse_uri(uri))
+        self._appender = Appender(self._session)
+
+    async def connect(self, *, timeout: float | None = None) -> None:
+        """Connect now instead of on first use. Raises ServiceUnavailable."""
+        deadline = self._session.deadline(timeout)
+        node = await self._session.node(deadline)
+        await node.connect(deadline)
+
+    async def close(self) -> None:
+        """Close the connection; whatever is open fails with ClientClosed. May be repeated."""
+        await self._session.close()
+        await self._appender.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- appending ---
+
+    async def append_events(
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        events: NewEvent | Iterable[NewEvent],
+        *,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AppendResult:
+        """Append one event or many to a stream, all or none, and return the commit position of the last.
+
+        `expected_position`: None, the stream does not exist; n >= 0, its last event has this position; negative, no
+        matter; or a `StreamState`. The result is an int that also has `stream_position`.
+        Appending events again that are there already (same ids, same expectation) changes nothing and succeeds.
+        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; and OutcomeUnknown when the events were sent and
+        the answer did not come.
+        """
+        deadline = self._session.deadline(timeout)
+        request = AppendRequest(checked_stream(stream_name), expectation(expected_position), checked_events(events))
+        return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
+
+    # --- reading ---
+
+    async def get_stream_position(
+        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+    ) -> int | None:
+        """Return the position of the last event of a stream, None when the stream does not exist.
+
+        Raises StreamDeleted.
+        """
+        deadline = self._session.deadline(timeout)
+        request = ReadRequest(checked_stream(stream_name), from_end=True, backwards=True, limit=1)
+        try:
+            last, told = await self._last_event(request, deadline, credentials)
+        except StreamNotFound:
+            return None
+        return told if last is None or told is not None else last.stream_position
+
+    def read_stream_events(
+        self,
+        stream_name: str,
+        position: int | None = None,
+        backwards: bool = False,
+        limit: int | None = None,
+        *,
+        resolve_links: bool = False,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncReadResponse:
+        """Read events of a stream.
+
+        `position` is where to begin, inclusive (default: the first event, or the last if `backwards`). `limit` is how
+        many events to read at most (default: all). With `resolve_links` events that are links come as the events that
+        they point to. Iterating raises StreamNotFound, StreamDeleted.
+        """
+        backwards = checked_flag("backwards", backwards)
+        request = ReadRequest(
+            checked_stream(stream_name),
+            checked_position(position),
+            from_end=backwards,
+            backwards=backwards,
+            limit=checked_limit(limit),
+            resolve_links=checked_flag("resolve_links", resolve_links),
+        )
+        return self._read(request, timeout, credentials)
+
+    def read_all_events(
+        self,
+        position: int | None = None,
+        backwards: bool = False,
+        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
+        filter_include: Iterable[str] = (),
+        limit: int | None = None,
+        *,
+        filter: Filter | None = None,
+        resolve_links: bool = False,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncReadResponse:
+        """Read events of all streams in the order in which they were committed.
+
+        `position` is the commit position of an event: forwards it is the first to be read, backwards the one before
+        it is (default: from the beginning, or the end if `backwards`). The filters are regular expressions for whole
+        types of events, applied by the server: `filter_include` selects, else `filter_exclude` leaves out (default:
+        the server's own events, which begin with `$`). `filter` replaces both. `limit` counts filtered events.
+        """
+        backwards = checked_flag("backwards", backwards)
+        request = ReadRequest(
+            None,
+            checked_position(position),
+            from_end=backwards,
+            backwards=backwards,
+            limit=checked_limit(limit),
+            resolve_links=checked_flag("resolve_links", resolve_links),
+            filter=make_filter(filter_exclude, filter_include, filter),
+        )
+        return self._read(request, timeout, credentials)
+
+    async def get_commit_position(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> int:
+        """Return the commit position of the last event of all, 0 when there is none."""
+        deadline = self._session.deadline(timeout)
+        request = ReadRequest(None, from_end=True, backwards=True, limit=1)
+        last, _ = await self._last_event(request, deadline, credentials)
+        return 0 if last is None or last.commit_position is None else last.commit_position
+
+    # --- subscribing ---
+
+    @overload
+    async def subscribe_all_events(
+        self,
+        position: ResumeFrom = None,
+        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
+        filter_include: Iterable[str] = (),
+        *,
+        from_end: bool = False,
+        filter: Filter | None = None,
+        resolve_links: bool = False,
+        include_control: Literal[False] = False,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncSubscription[RecordedEvent]: ...
+
+    @overload
+    async def subscribe_all_events(
+        self,
+        position: ResumeFrom = None,
+        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
+        filter_include: Iterable[str] = (),
+        *,
+        from_end: bool = False,
+        filter: Filter | None = None,
+        resolve_links: bool = False,
+        include_control: Literal[True],
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncSubscription[SubscriptionItem]: ...
+
+    async def subscribe_all_events(
+        self,
+        position: ResumeFrom = None,
+        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
+        filter_include: Iterable[str] = (),
+        *,
+        from_end: bool = False,
+        filter: Filter | None = None,
+        resolve_links: bool = False,
+        include_control: bool = False,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncSubscription[RecordedEvent] | AsyncSubscription[SubscriptionItem]:
+        """Subscribe to the events of all streams: those that are stored, then those that are appended, without end.
+
+        Returns when the server has confirmed it. `position` is exclusive: the commit position of the last event that
+        is not wanted any more, or a `Checkpoint` or `CaughtUp` (default: from the first event; with `from_end` only
+        what is appended from now on). The filters are those of `read_all_events`. With `include_control` also
+        `Checkpoint`, `CaughtUp` and `FellBehind` are handed out. `timeout` ends the whole subscription.
+        """
+        start = checked_resume(position)
+        request = ReadRequest(
+            None,
+            start,
+            from_end=_checked_end(from_end, start),
+            limit=None,
+            resolve_links=checked_flag("resolve_links", resolve_links),
+            filter=make_filter(filter_exclude, filter_include, filter),
+        )
+        return await self._subscribe(request, include_control, timeout, credentials)
+
+    @overload
+    async def subscribe_stream_events(
+        self,
+        stream_name: str,
+        position: int | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        include_control: Literal[False] = False,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncSubscription[RecordedEvent]: ...
+
+    @overload
+    async def subscribe_stream_events(
+        self,
+        stream_name: str,
+        position: int | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        include_control: Literal[True],
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncSubscription[SubscriptionItem]: ...
+
+    async def subscribe_stream_events(
+        self,
+        stream_name: str,
+        position: int | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        include_control: bool = False,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncSubscription[RecordedEvent] | AsyncSubscription[SubscriptionItem]:
+        """Subscribe to the events of one stream, which need not exist yet.
+
+        Returns when the server has confirmed it. `position` is exclusive: that of the last event that is not wanted
+        any more (default: from the first event; with `from_end` only what is appended from now on). The rest is as in
+        `subscribe_all_events`. Raises StreamDeleted, also when the stream is tombstoned later.
+        """
+        start = checked_position(position)
+        request = ReadRequest(
+            checked_stream(stream_name),
+            start,
+            from_end=_checked_end(from_end, start),
+            limit=None,
+            resolve_links=checked_flag("resolve_links", resolve_links),
+        )
+        return await self._subscribe(request, include_control, timeout, credentials)
+
+    # --- managing ---
+
+    async def delete_stream(
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition = StreamState.ANY,
+        *,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int | None:
+        """Delete a stream; return the commit position of that. It can be written again, and goes on counting.
+
+        Its metadata is replaced. Raises ExpectedPositionError (also for a stream that never was), StreamDeleted.
+        """
+        return await self._delete(DELETE, stream_name, expected_position, timeout, credentials)
+
+    async def tombstone_stream(
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition = StreamState.ANY,
+        *,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int | None:
+        """Delete a stream for ever; return the commit position of that. Its name can never be used again.
+
+        Raises ExpectedPositionError, StreamDeleted.
+        """
+        return await self._delete(TOMBSTONE, stream_name, expected_position, timeout, credentials)
+
+    async def get_stream_metadata(
+        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+    ) -> StreamMetadata:
+        """Return the metadata of a stream; where there is none, everything in it is None. Raises StreamDeleted."""
+        deadline = self._session.deadline(timeout)
+        name = f"$${checked_stream(stream_name)}"
+        try:
+            last, _ = await self._last_event(
+                ReadRequest(name, from_end=True, backwards=True, limit=1), deadline, credentials
+            )
+        except StreamNotFound:
+            last = None
+        return StreamMetadata() if last is None else decode_metadata(last.data, last.stream_position)
+
+    async def set_stream_metadata(
+        self,
+        stream_name: str,
+        metadata: StreamMetadata | Mapping[str, JsonValue],
+        *,
+        expected_position: ExpectedPosition = StreamState.ANY,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AppendResult:
+        """Replace the metadata of a stream, which need not exist yet.
+
+        `metadata` may be the mapping that is its JSON. `expected_position` is that of the metadata as it was read.
+        Raises ExpectedPositionError, StreamDeleted.
+        """
+        if not isinstance(metadata, StreamMetadata):
+            if not isinstance(metadata, Mapping):
+                raise WrongArgumentType("metadata", metadata, "must be StreamMetadata or a mapping")
+            metadata = StreamMetadata(custom=metadata)
+        event = NewEvent(METADATA_TYPE, encode_metadata(metadata))
+        name = f"$${checked_stream(stream_name)}"
+        return await self.append_events(name, expected_position, event, timeout=timeout, credentials=credentials)
+
+    # --- inside ---
+
+    def _read(self, request: ReadRequest, timeout: float | None, credentials: CredentialsLike) -> AsyncReadResponse:
+        chosen = checked_timeout(self._session.settings.default_timeout if timeout is None else timeout)
+        who = checked_credentials(credentials)
+        self._session.check_open()
+        return AsyncReadResponse(Reading(self._session, request, chosen, who) if request.limit else None)
+
+    async def _last_event(
+        self, request: ReadRequest, deadline: Deadline, credentials: CredentialsLike
+    ) -> tuple[RecordedEvent | None, int | None]:
+        """Return the one event that is asked for, and the last position of its stream, as far as they are known."""
+        reading = Reading(self._session, request, deadline, checked_credentials(credentials))
+        last: RecordedEvent | None = None
+        try:
+            while items := await reading.batch():
+                last = next((item for item in items if isinstance(item, RecordedEvent)), last)
+        finally:
+            reading.close()
+        return last, reading.last_stream_position
+
+    async def _subscribe(
+        self, request: ReadRequest, control: bool, timeout: float | None, credentials: CredentialsLike
+    ) -> AsyncSubscription[RecordedEvent] | AsyncSubscription[SubscriptionItem]:
+        self._session.check()
+        # a subscription has no end, so that the default for calls that have one does not apply
+        deadline = Deadline(checked_timeout(timeout))
+        reading = Reading(self._session, request, deadline, checked_credentials(credentials))
+        return await subscribe(reading, control=checked_flag("include_control", control))
+
+    async def _delete(
+        self,
+        method: str,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        timeout: float | None,
+        credentials: CredentialsLike,
+    ) -> int | None:
+        deadline = self._session.deadline(timeout)
+        message = encode_delete(checked_stream(stream_name), expectation(expected_position))
+        return decode_delete(await self._session.call(method, message, deadline=deadline, credentials=credentials))
+
+
+def _checked_end(from_end: bool, start: object) -> bool:
+    if checked_flag("from_end", from_end) and start is not None:
+        raise InvalidArgument("position", start, "cannot be combined with from_end")
+    return from_end
