@@ -1,3 +1,239 @@
-"""EventStoreDB and KurrentDB for Python without a C extension: a client and an embedded server."""
+"""EventStoreDB and KurrentDB for Python without a C extension: a client and an embedded server.
 
-from esdb_lite._version import __version__ as __version__
+Names are imported when they are used first, so that a program pays for what it uses.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+from esdb_lite._version import __version__
+
+if TYPE_CHECKING:
+    from esdb_lite.client._client import AsyncEsdbClient
+    from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription
+    from esdb_lite.errors import (
+        AccessDenied,
+        AppendTooLarge,
+        CallCancelled,
+        ClientClosed,
+        ConsumerTooSlow,
+        DeadlineExceeded,
+        DiscoveryFailed,
+        EsdbClientException,
+        EventTooLarge,
+        ExpectedPositionError,
+        GrpcError,
+        HandlerFailed,
+        InvalidArgument,
+        InvalidRequest,
+        InvalidUri,
+        NotLeader,
+        NotSupported,
+        OperationTimedOut,
+        OutcomeUnknown,
+        ProtocolError,
+        ResourceExhausted,
+        ServerNotReady,
+        ServiceUnavailable,
+        StatusCode,
+        StreamDeleted,
+        StreamNotFound,
+        SubscriptionDropped,
+        SubscriptionExists,
+        SubscriptionFailed,
+        SubscriptionNotFound,
+        TlsError,
+        TooManySubscribers,
+        Unauthenticated,
+        UserConflict,
+        UserNotFound,
+        WrongArgumentType,
+        WrongContext,
+    )
+    from esdb_lite.events import (
+        AppendResult,
+        CaughtUp,
+        Checkpoint,
+        FellBehind,
+        NewEvent,
+        Reconnected,
+        RecordedEvent,
+        StreamState,
+    )
+    from esdb_lite.filters import ESDB_EVENTS_REGEX, Filter, FilterBy
+    from esdb_lite.groups import (
+        ConsumerInfo,
+        ConsumerStrategy,
+        NackAction,
+        SubscriptionInfo,
+        SubscriptionSettings,
+    )
+    from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.server import EmbeddedServer
+    from esdb_lite.settings import Credentials
+    from esdb_lite.sync._client import EsdbClient
+    from esdb_lite.sync.reading import ReadResponse, Subscription
+
+__all__ = [
+    "ESDB_EVENTS_REGEX",
+    "AccessDenied",
+    "AppendResult",
+    "AppendTooLarge",
+    "AsyncEsdbClient",
+    "AsyncReadResponse",
+    "AsyncSubscription",
+    "CallCancelled",
+    "CaughtUp",
+    "Checkpoint",
+    "ClientClosed",
+    "ConsumerInfo",
+    "ConsumerStrategy",
+    "ConsumerTooSlow",
+    "Credentials",
+    "DeadlineExceeded",
+    "DiscoveryFailed",
+    "EmbeddedServer",
+    "EsdbClient",
+    "EsdbClientException",
+    "EventTooLarge",
+    "ExpectedPositionError",
+    "FellBehind",
+    "Filter",
+    "FilterBy",
+    "GrpcError",
+    "HandlerFailed",
+    "InvalidArgument",
+    "InvalidRequest",
+    "InvalidUri",
+    "NackAction",
+    "NewEvent",
+    "NotLeader",
+    "NotSupported",
+    "OperationTimedOut",
+    "OutcomeUnknown",
+    "ProtocolError",
+    "ReadResponse",
+    "Reconnected",
+    "RecordedEvent",
+    "ResourceExhausted",
+    "ServerNotReady",
+    "ServiceUnavailable",
+    "StatusCode",
+    "StreamAcl",
+    "StreamDeleted",
+    "StreamMetadata",
+    "StreamNotFound",
+    "StreamState",
+    "Subscription",
+    "SubscriptionDropped",
+    "SubscriptionExists",
+    "SubscriptionFailed",
+    "SubscriptionInfo",
+    "SubscriptionNotFound",
+    "SubscriptionSettings",
+    "TlsError",
+    "TooManySubscribers",
+    "Unauthenticated",
+    "UserConflict",
+    "UserNotFound",
+    "WrongArgumentType",
+    "WrongContext",
+    "__version__",
+]
+
+_HOMES = {
+    "esdb_lite.client._client": ("AsyncEsdbClient",),
+    "esdb_lite.client.reading": (
+        "AsyncReadResponse",
+        "AsyncSubscription",
+    ),
+    "esdb_lite.errors": (
+        "AccessDenied",
+        "AppendTooLarge",
+        "CallCancelled",
+        "ClientClosed",
+        "ConsumerTooSlow",
+        "DeadlineExceeded",
+        "DiscoveryFailed",
+        "EsdbClientException",
+        "EventTooLarge",
+        "ExpectedPositionError",
+        "GrpcError",
+        "HandlerFailed",
+        "InvalidArgument",
+        "InvalidRequest",
+        "InvalidUri",
+        "NotLeader",
+        "NotSupported",
+        "OperationTimedOut",
+        "OutcomeUnknown",
+        "ProtocolError",
+        "ResourceExhausted",
+        "ServerNotReady",
+        "ServiceUnavailable",
+        "StatusCode",
+        "StreamDeleted",
+        "StreamNotFound",
+        "SubscriptionDropped",
+        "SubscriptionExists",
+        "SubscriptionFailed",
+        "SubscriptionNotFound",
+        "TlsError",
+        "TooManySubscribers",
+        "Unauthenticated",
+        "UserConflict",
+        "UserNotFound",
+        "WrongArgumentType",
+        "WrongContext",
+    ),
+    "esdb_lite.events": (
+        "AppendResult",
+        "CaughtUp",
+        "Checkpoint",
+        "FellBehind",
+        "NewEvent",
+        "Reconnected",
+        "RecordedEvent",
+        "StreamState",
+    ),
+    "esdb_lite.filters": (
+        "ESDB_EVENTS_REGEX",
+        "Filter",
+        "FilterBy",
+    ),
+    "esdb_lite.groups": (
+        "ConsumerInfo",
+        "ConsumerStrategy",
+        "NackAction",
+        "SubscriptionInfo",
+        "SubscriptionSettings",
+    ),
+    "esdb_lite.metadata": (
+        "StreamAcl",
+        "StreamMetadata",
+    ),
+    "esdb_lite.server": ("EmbeddedServer",),
+    "esdb_lite.settings": ("Credentials",),
+    "esdb_lite.sync._client": ("EsdbClient",),
+    "esdb_lite.sync.reading": (
+        "ReadResponse",
+        "Subscription",
+    ),
+}
+
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a name from where it lives, and remember it."""
+    module = _HOME.get(name)
+    if module is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = globals()[name] = getattr(import_module(module), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return [*__all__]

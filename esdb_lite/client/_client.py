@@ -56,6 +56,11 @@ class AsyncEsdbClient(PersistentCalls):
         self._session = Session(parse_uri(uri))
         self._appender = Appender(self._session)
 
+    @property
+    def embedded(self) -> bool:
+        """True when the server is one inside this process, started by this client."""
+        return self._session.settings.embedded is not None
+
     async def connect(self, *, timeout: float | None = None) -> None:
         """Connect now instead of on first use. Raises ServiceUnavailable."""
         deadline = self._session.deadline(timeout)
@@ -214,6 +219,21 @@ class AsyncEsdbClient(PersistentCalls):
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
 
+    @overload
+    async def subscribe_all_events(
+        self,
+        position: ResumeFrom = None,
+        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
+        filter_include: Iterable[str] = (),
+        *,
+        from_end: bool = False,
+        filter: Filter | None = None,
+        resolve_links: bool = False,
+        include_control: bool,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncSubscription[SubscriptionItem]: ...
+
     async def subscribe_all_events(
         self,
         position: ResumeFrom = None,
@@ -226,7 +246,7 @@ class AsyncEsdbClient(PersistentCalls):
         include_control: bool = False,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent] | AsyncSubscription[SubscriptionItem]:
+    ) -> AsyncSubscription[SubscriptionItem]:
         """Subscribe to the events of all streams: those that are stored, then those that are appended, without end.
 
         Returns when the server has confirmed it. `position` is exclusive: the commit position of the last event that
@@ -271,6 +291,19 @@ class AsyncEsdbClient(PersistentCalls):
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
 
+    @overload
+    async def subscribe_stream_events(
+        self,
+        stream_name: str,
+        position: int | None = None,
+        *,
+        from_end: bool = False,
+        resolve_links: bool = False,
+        include_control: bool,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AsyncSubscription[SubscriptionItem]: ...
+
     async def subscribe_stream_events(
         self,
         stream_name: str,
@@ -281,7 +314,7 @@ class AsyncEsdbClient(PersistentCalls):
         include_control: bool = False,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent] | AsyncSubscription[SubscriptionItem]:
+    ) -> AsyncSubscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet.
 
         Returns when the server has confirmed it. `position` is exclusive: that of the last event that is not wanted
@@ -387,7 +420,7 @@ class AsyncEsdbClient(PersistentCalls):
 
     async def _subscribe(
         self, request: ReadRequest, control: bool, timeout: float | None, credentials: CredentialsLike
-    ) -> AsyncSubscription[RecordedEvent] | AsyncSubscription[SubscriptionItem]:
+    ) -> AsyncSubscription[SubscriptionItem]:
         self._session.check()
         # a subscription has no end, so that the default for calls that have one does not apply
         deadline = Deadline(checked_timeout(timeout))
