@@ -100,7 +100,7 @@ def stream_deleted(stream: str) -> RpcError:
 
 
 def wrong_expected_version_for_delete(stream: str, expected: int, actual: int) -> RpcError:
-    """A delete or tombstone at another version (`expected`: -1 no stream, -2 any, -4 exists; `actual` -1: no stream)."""
+    """A delete or tombstone at another version. -1 stands for no stream, -2 for any, -4 for a stream that exists."""
     return _error(
         StatusCode.FAILED_PRECONDITION,
         f"Delete failed due to WrongExpectedVersion. Stream: {stream}, Expected version: {expected}, "
