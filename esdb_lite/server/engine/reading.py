@@ -235,7 +235,7 @@ class AllForwards(_AllRead):
                 raise InvalidPosition(self._next)
         limit = self._limit()
         stored = reader.log_forward(self._next, limit)
-        done = len(stored) < limit
+        done = log_ends(reader, stored, limit)
         if stored:
             self._next = stored[-1].position + 1
         return stored, done
@@ -260,10 +260,9 @@ class AllBackwards(_AllRead):
         self._begun = True
         limit = self._limit()
         stored = reader.log_backward(0 if before is None else before, limit)
-        done = len(stored) < limit
         if stored:
             self._before = stored[-1].position
-        return stored, done
+        return stored, not stored
 
     def _start(self, reader: Reader) -> int:
         if self._before is None:
@@ -272,6 +271,11 @@ class AllBackwards(_AllRead):
             raise InvalidPosition(self._before)
         first = reader.log_backward(self._before, 1) if self._skip_one else []
         return first[0].position if first else self._before
+
+
+def log_ends(reader: Reader, page: Sequence[Record], limit: int) -> bool:
+    """Whether a page read forwards reaches the end of the log: it may be short because its events are large."""
+    return not page or (len(page) < limit and page[-1].position >= reader.last_position())
 
 
 def is_boundary(reader: Reader, position: int) -> bool:

@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from esdb_lite.server.engine.filtering import Selector
 from esdb_lite.server.engine.links import ReadEvent, has_links, resolve
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.reading import LOGICAL_PAGE, InvalidPosition, PageSize, is_boundary, stream_page
+from esdb_lite.server.engine.reading import LOGICAL_PAGE, InvalidPosition, PageSize, is_boundary, log_ends, stream_page
 from esdb_lite.server.engine.visibility import window_of
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 
@@ -188,7 +188,7 @@ class AllSubscription(_Links):
         stored = reader.log_forward(_first_after(self._cursor), limit)
         self._size.learn(stored)
         events = self._resolve(self._advance(stored), reader, now)
-        return Part(events, end=len(stored) < limit)
+        return Part(events, end=log_ends(reader, stored, limit))
 
     def _check_start(self, reader: Reader) -> None:
         if not self._begun and not is_boundary(reader, self._cursor[0]):
@@ -273,7 +273,7 @@ class FilteredSubscription(_Links):
             self._consider(record, events.get(record.position), messages)
         if stored:
             self._next = stored[-1].position + 1
-        return Part(messages, end=len(stored) < limit)
+        return Part(messages, end=log_ends(reader, stored, limit))
 
     def _consider(self, record: Record, event: ReadEvent | None, messages: list[Message]) -> None:
         """Go past one record of the history, and past the end of a page where it is the page's last."""

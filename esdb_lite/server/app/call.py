@@ -1,0 +1,119 @@
+"""One call on the server: the `Call` that handlers see, and how it ends.
+
+Owns: gRPC's part of a stream: messages, response headers, trailers. Must not know: connections, services.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from email.utils import formatdate
+from functools import lru_cache
+from time import time
+from urllib.parse import quote
+
+from grpclib.protocol import Stream
+
+from esdb_lite._rpc.transport import receive_data, send_data
+from esdb_lite._status import RpcError, StatusCode, answers
+from esdb_lite._version import __version__
+from esdb_lite._wire.framing import CompressedMessage, MessageSplitter, MessageTooLong, frame
+from esdb_lite._wire.primitives import WireError
+
+Headers = Sequence[tuple[str, str]]
+
+_UNQUOTED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
+_TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
+_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+
+
+class GrpcCall:
+    """Implements `Call` over one HTTP/2 stream."""
+
+    def __init__(self, stream: Stream, metadata: Mapping[str, str], limit: int) -> None:
+        self.metadata = metadata
+        self._stream = stream
+        self._splitter = MessageSplitter(limit)
+        self._answered = False
+        self._half_closed = False
+
+    async def receive(self) -> list[bytes]:
+        """Return all messages that have arrived, waiting for at least one; the empty list after the half-close."""
+        while not self._half_closed:
+            data = await receive_data(self._stream)
+            messages = self._split(data) if data else self._end_of_requests()
+            if messages:
+                return messages
+        return []
+
+    def _split(self, data: bytes) -> list[bytes]:
+        try:
+            return self._splitter.feed(data)
+        except MessageTooLong:
+            raise answers.message_too_long() from None
+        except CompressedMessage:
+            raise _unsupported_encoding(self.metadata.get("grpc-encoding", "identity")) from None
+        except WireError as error:
+            raise answers.internal(f"Malformed gRPC framing: {error}.") from None
+
+    def _end_of_requests(self) -> list[bytes]:
+        self._half_closed = True
+        if not self._splitter.complete:
+            raise answers.internal("Incomplete message: the requests end within a message.")
+        return []
+
+    async def send(self, messages: list[bytes]) -> None:
+        """Send messages in order; returns when the flow-control window and the socket have taken them."""
+        if not messages:
+            return
+        if not self._answered:
+            self._answered = True
+            await self._stream.send_headers(response_headers())
+        await send_data(self._stream, frame(messages))
+
+    async def finish(self, error: RpcError | None) -> None:
+        """End the call: with OK, or with the status of an error."""
+        headers = [] if self._answered else response_headers()
+        self._answered = True
+        headers.append(("grpc-status", str(int(error.code if error else StatusCode.OK))))
+        if error is not None:
+            if error.message:
+                headers.append(("grpc-message", quote(error.message, safe=_UNQUOTED, errors="replace")))
+            headers.extend(error.trailers)
+        await self._stream.send_headers(headers, end_stream=True)
+
+
+def response_headers() -> list[tuple[str, str]]:
+    """Return what every gRPC answer begins with."""
+    return [(":status", "200"), ("content-type", "application/grpc"), *plain_headers()]
+
+
+def plain_headers() -> list[tuple[str, str]]:
+    """Return the headers of any answer of a web server."""
+    return [("date", _date(int(time()))), ("server", f"esdb-lite/{__version__}")]
+
+
+@lru_cache(2)
+def _date(second: int) -> str:
+    return formatdate(second, usegmt=True)
+
+
+def _unsupported_encoding(encoding: str) -> RpcError:
+    if encoding == "identity":
+        return answers.internal("A message is marked as compressed, but there is no 'grpc-encoding' header.")
+    return RpcError(
+        StatusCode.UNIMPLEMENTED,
+        f"Unsupported grpc-encoding value '{encoding}'. Supported encodings: identity",
+        [("grpc-accept-encoding", "identity")],
+    )
+
+
+def timeout_of(metadata: Mapping[str, str]) -> float | None:
+    """Return the seconds that the client gives the call, None for no limit. Raises RpcError."""
+    text = metadata.get("grpc-timeout")
+    if text is None:
+        return None
+    match = _TIMEOUT.fullmatch(text)
+    if match is None:
+        raise answers.invalid_argument("The header 'grpc-timeout' is not a number with a unit, such as 500m.")
+    return int(match[1]) * _UNITS[match[2]]

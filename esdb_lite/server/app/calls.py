@@ -1,0 +1,180 @@
+"""The calls of one connection: each is a task, and each ends exactly once.
+
+Owns: what becomes of a call when it is done, cancelled by the client, too late, or open when the server stops.
+Must not know: bytes on the wire, services.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple
+
+import h2.exceptions
+from grpclib.protocol import AbstractHandler, Stream
+
+from esdb_lite._status import RpcError, answers
+from esdb_lite.server.app.call import GrpcCall, Headers, plain_headers, timeout_of
+from esdb_lite.server.calls import Handler
+
+log = logging.getLogger("esdb_lite.server")
+
+_LINGER = 5.0
+"""Seconds that a client gets to end its side of a call after the server has ended its own."""
+
+
+class Route(NamedTuple):
+    """Who serves a path, and how long a request may be (bytes)."""
+
+    handler: Handler
+    max_message: int
+
+
+class _Why(enum.Enum):
+    """Why a call was cut short."""
+
+    GONE = "the client has cancelled it, or its connection is lost"
+    LATE = "its deadline has passed"
+    STOPPING = "the server stops"
+
+
+class _Running:
+    """A call in progress."""
+
+    def __init__(self, stream: Stream, release: Callable[[], None]) -> None:
+        self.stream = stream
+        self.release = release
+        self.task: asyncio.Task[None] | None = None
+        self.why: _Why | None = None
+
+    def cut(self, why: _Why) -> None:
+        """End the call early, once."""
+        if self.why is None or why is _Why.GONE:
+            self.why = why
+            if self.task is not None:
+                self.task.cancel()
+
+
+class Calls(AbstractHandler):
+    """Starts calls for one connection and keeps track of them."""
+
+    def __init__(self, routes: Mapping[str, Route], services: frozenset[str]) -> None:
+        self._routes = routes
+        self._services = services
+        self._running: dict[Stream, _Running] = {}
+        self._loop = asyncio.get_running_loop()
+
+    def accept(self, stream: Stream, headers: Headers, release_stream: Callable[[], None]) -> None:
+        """A request has begun: serve it."""
+        running = _Running(stream, release_stream)
+        self._running[stream] = running
+        running.task = self._loop.create_task(self._run(running, dict(headers)))
+
+    def cancel(self, stream: Stream) -> None:
+        """The client has reset the stream."""
+        running = self._running.get(stream)
+        if running is not None:
+            running.cut(_Why.GONE)
+
+    def close(self) -> None:
+        """The connection is lost."""
+        for running in list(self._running.values()):
+            running.cut(_Why.GONE)
+
+    def stop(self) -> None:
+        """The server stops: end all calls."""
+        for running in list(self._running.values()):
+            running.cut(_Why.STOPPING)
+
+    @property
+    def tasks(self) -> Sequence[asyncio.Task[None]]:
+        """The calls that have not ended."""
+        return [running.task for running in self._running.values() if running.task is not None]
+
+    async def _run(self, running: _Running, headers: Mapping[str, str]) -> None:
+        try:
+            if headers.get("content-type", "").startswith("application/grpc"):
+                await self._serve(running, headers)
+            else:
+                await _serve_plain(running.stream, headers)
+        except h2.exceptions.ProtocolError:
+            log.debug("a call ended while it was being answered", exc_info=True)
+        except asyncio.CancelledError:
+            if running.why is None:
+                raise
+        except Exception:
+            # What a connection that is being closed raises depends on how far that has got.
+            if not running.stream.connection.is_closing():
+                log.exception("a call could not be ended")
+        finally:
+            del self._running[running.stream]
+            self._release(running)
+
+    def _release(self, running: _Running) -> None:
+        stream = running.stream
+        running.release()
+        if stream.closable:
+            self._loop.call_later(_LINGER, _reset, stream)
+
+    async def _serve(self, running: _Running, headers: Mapping[str, str]) -> None:
+        route = self._routes.get(headers.get(":path", ""))
+        call = GrpcCall(running.stream, headers, route.max_message if route else 0)
+        error = self._unknown(headers) if route is None else await self._handle(running, call, route.handler)
+        if running.why is not _Why.GONE:
+            await call.finish(error)
+
+    def _unknown(self, headers: Mapping[str, str]) -> RpcError:
+        service = headers.get(":path", "").rpartition("/")[0]
+        return answers.method_unimplemented() if service in self._services else answers.service_unimplemented()
+
+    async def _handle(self, running: _Running, call: GrpcCall, handler: Handler) -> RpcError | None:
+        """Run the handler; return what the call ends with."""
+        timer = None
+        try:
+            timeout = timeout_of(call.metadata)
+            if timeout is not None:
+                timer = self._loop.call_later(timeout, running.cut, _Why.LATE)
+            await handler(call)
+        except RpcError as error:
+            return error
+        except asyncio.CancelledError:
+            return _ending(running.why)
+        except h2.exceptions.ProtocolError:
+            raise
+        except Exception:
+            if running.stream.connection.is_closing():
+                raise
+            log.exception("a handler failed: %s", call.metadata.get(":path"))
+            return answers.internal("The server failed to handle the request; its log says why.")
+        finally:
+            if timer is not None:
+                timer.cancel()
+        return None
+
+
+def _ending(why: _Why | None) -> RpcError:
+    if why is _Why.LATE:
+        return answers.deadline_exceeded()
+    if why is _Why.STOPPING:
+        return answers.shutting_down()
+    raise asyncio.CancelledError
+
+
+async def _serve_plain(stream: Stream, headers: Mapping[str, str]) -> None:
+    """Answer a request that is not gRPC."""
+    status = plain_status(headers.get(":method", ""), headers.get(":path", ""))
+    await stream.send_headers([(":status", str(status)), *plain_headers()], end_stream=True)
+
+
+def plain_status(method: str, path: str) -> int:
+    """Return the HTTP status for a request that is not gRPC."""
+    if method not in ("GET", "HEAD"):
+        return 415
+    return 204 if path.partition("?")[0] == "/health/live" else 404
+
+
+def _reset(stream: Stream) -> None:
+    if stream.closable:
+        stream.reset_nowait()

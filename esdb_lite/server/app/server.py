@@ -1,0 +1,74 @@
+"""Listening, and stopping.
+
+Owns: the socket, the set of connections, and the order in which everything ends. Must not know: services.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from esdb_lite.server.app.calls import Calls, Route
+from esdb_lite.server.app.connection import ServerConnection
+
+_PATIENCE = 2.0
+"""Seconds that calls, and then connections, get to end before they are cut off."""
+
+
+class RpcServer:
+    """Serves routes (path -> `Route`) on one port."""
+
+    def __init__(self, routes: Mapping[str, Route]) -> None:
+        self._routes = routes
+        self._services = frozenset(path.rpartition("/")[0] for path in routes)
+        self._connections: set[ServerConnection] = set()
+        self._server: asyncio.Server | None = None
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port (a free one for port 0). Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._accept, host, port, backlog=1024)
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    def _accept(self) -> ServerConnection:
+        connection = ServerConnection(Calls(self._routes, self._services), self._lost)
+        self._connections.add(connection)
+        self._empty.clear()
+        return connection
+
+    def _lost(self, connection: ServerConnection) -> None:
+        self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
+
+    async def stop(self) -> None:
+        """Stop listening, end open calls with UNAVAILABLE, say goodbye, close. Takes a few seconds at most."""
+        if self._server is None:
+            return
+        self._server.close()
+        connections = list(self._connections)
+        for connection in connections:
+            connection.calls.stop()
+        tasks = [task for connection in connections for task in connection.calls.tasks]
+        if tasks:
+            await asyncio.wait(tasks, timeout=_PATIENCE)
+        for connection in list(self._connections):
+            connection.say_goodbye()
+        await self._wait_until_empty()
+        for connection in list(self._connections):
+            connection.abort()
+        await self._wait_until_empty()
+        await asyncio.wait_for(self._server.wait_closed(), _PATIENCE)
+        unfinished = [task for task in tasks if not task.done()]
+        if unfinished:
+            await asyncio.wait(unfinished, timeout=_PATIENCE)
+        self._server = None
+
+    async def _wait_until_empty(self) -> None:
+        if self._connections:
+            waiter = asyncio.ensure_future(self._empty.wait())
+            await asyncio.wait([waiter], timeout=_PATIENCE)
+            waiter.cancel()
