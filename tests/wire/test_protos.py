@@ -1,0 +1,213 @@
+"""The generated code offers what servers offer: every path, with the right kind of call and the right messages.
+
+The lists here say everything once more, on purpose: a slip in the .proto files would show nowhere else, since the
+generated code follows them.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import betterproto
+import pytest
+from betterproto.compile.naming import pythonize_class_name
+from betterproto.lib.google import protobuf as well_known
+from esdb_lite_protos.event_store import client
+from esdb_lite_protos.event_store.client import (
+    gossip,
+    monitoring,
+    operations,
+    persistent_subscriptions,
+    projections,
+    server_features,
+    streams,
+    users,
+)
+from esdb_lite_protos.google import rpc
+from grpclib.const import Cardinality
+
+GENERATED = Path(__file__).parents[2] / "generated"
+SERVICES = (
+    gossip.GossipBase,
+    monitoring.MonitoringBase,
+    operations.OperationsBase,
+    persistent_subscriptions.PersistentSubscriptionsBase,
+    projections.ProjectionsBase,
+    server_features.ServerFeaturesBase,
+    streams.StreamsBase,
+    users.UsersBase,
+)
+MODULES = (
+    client,
+    gossip,
+    monitoring,
+    operations,
+    persistent_subscriptions,
+    projections,
+    rpc,
+    server_features,
+    streams,
+    users,
+)
+GENERATED_METHODS = {path: handler for service in SERVICES for path, handler in service().__mapping__().items()}
+METHODS = {
+    "event_store.client.streams.Streams": (
+        ("Read", Cardinality.UNARY_STREAM, "ReadReq", "ReadResp"),
+        ("Append", Cardinality.STREAM_UNARY, "AppendReq", "AppendResp"),
+        ("Delete", Cardinality.UNARY_UNARY, "DeleteReq", "DeleteResp"),
+        ("Tombstone", Cardinality.UNARY_UNARY, "TombstoneReq", "TombstoneResp"),
+        ("BatchAppend", Cardinality.STREAM_STREAM, "BatchAppendReq", "BatchAppendResp"),
+    ),
+    "event_store.client.persistent_subscriptions.PersistentSubscriptions": (
+        ("Create", Cardinality.UNARY_UNARY, "CreateReq", "CreateResp"),
+        ("Update", Cardinality.UNARY_UNARY, "UpdateReq", "UpdateResp"),
+        ("Delete", Cardinality.UNARY_UNARY, "DeleteReq", "DeleteResp"),
+        ("Read", Cardinality.STREAM_STREAM, "ReadReq", "ReadResp"),
+        ("GetInfo", Cardinality.UNARY_UNARY, "GetInfoReq", "GetInfoResp"),
+        ("ReplayParked", Cardinality.UNARY_UNARY, "ReplayParkedReq", "ReplayParkedResp"),
+        ("List", Cardinality.UNARY_UNARY, "ListReq", "ListResp"),
+        ("RestartSubsystem", Cardinality.UNARY_UNARY, "Empty", "Empty"),
+    ),
+    "event_store.client.projections.Projections": (
+        ("Create", Cardinality.UNARY_UNARY, "CreateReq", "CreateResp"),
+        ("Update", Cardinality.UNARY_UNARY, "UpdateReq", "UpdateResp"),
+        ("Delete", Cardinality.UNARY_UNARY, "DeleteReq", "DeleteResp"),
+        ("Statistics", Cardinality.UNARY_STREAM, "StatisticsReq", "StatisticsResp"),
+        ("Disable", Cardinality.UNARY_UNARY, "DisableReq", "DisableResp"),
+        ("Enable", Cardinality.UNARY_UNARY, "EnableReq", "EnableResp"),
+        ("Reset", Cardinality.UNARY_UNARY, "ResetReq", "ResetResp"),
+        ("State", Cardinality.UNARY_UNARY, "StateReq", "StateResp"),
+        ("Result", Cardinality.UNARY_UNARY, "ResultReq", "ResultResp"),
+        ("RestartSubsystem", Cardinality.UNARY_UNARY, "Empty", "Empty"),
+    ),
+    "event_store.client.users.Users": (
+        ("Create", Cardinality.UNARY_UNARY, "CreateReq", "CreateResp"),
+        ("Update", Cardinality.UNARY_UNARY, "UpdateReq", "UpdateResp"),
+        ("Delete", Cardinality.UNARY_UNARY, "DeleteReq", "DeleteResp"),
+        ("Disable", Cardinality.UNARY_UNARY, "DisableReq", "DisableResp"),
+        ("Enable", Cardinality.UNARY_UNARY, "EnableReq", "EnableResp"),
+        ("Details", Cardinality.UNARY_STREAM, "DetailsReq", "DetailsResp"),
+        ("ChangePassword", Cardinality.UNARY_UNARY, "ChangePasswordReq", "ChangePasswordResp"),
+        ("ResetPassword", Cardinality.UNARY_UNARY, "ResetPasswordReq", "ResetPasswordResp"),
+    ),
+    "event_store.client.operations.Operations": (
+        ("StartScavenge", Cardinality.UNARY_UNARY, "StartScavengeReq", "ScavengeResp"),
+        ("StopScavenge", Cardinality.UNARY_UNARY, "StopScavengeReq", "ScavengeResp"),
+        ("Shutdown", Cardinality.UNARY_UNARY, "Empty", "Empty"),
+        ("MergeIndexes", Cardinality.UNARY_UNARY, "Empty", "Empty"),
+        ("ResignNode", Cardinality.UNARY_UNARY, "Empty", "Empty"),
+        ("SetNodePriority", Cardinality.UNARY_UNARY, "SetNodePriorityReq", "Empty"),
+        ("RestartPersistentSubscriptions", Cardinality.UNARY_UNARY, "Empty", "Empty"),
+    ),
+    "event_store.client.gossip.Gossip": (("Read", Cardinality.UNARY_UNARY, "Empty", "ClusterInfo"),),
+    "event_store.client.monitoring.Monitoring": (("Stats", Cardinality.UNARY_STREAM, "StatsReq", "StatsResp"),),
+    "event_store.client.server_features.ServerFeatures": (
+        ("GetSupportedMethods", Cardinality.UNARY_UNARY, "Empty", "SupportedMethods"),
+    ),
+}
+ROWS = [(f"/{service}/{method}", *rest) for service, methods in METHODS.items() for method, *rest in methods]
+# Of each enum a client or a server depends on: every number with its name, in the order of the .proto files.
+ENUMS: dict[type[betterproto.Enum], str] = {
+    streams.ReadReqOptionsReadDirection: "Forwards Backwards",
+    persistent_subscriptions.ReadReqNackAction: "Unknown Park Retry Skip Stop",
+    persistent_subscriptions.CreateReqConsumerStrategy: "DispatchToSingle RoundRobin Pinned",
+    persistent_subscriptions.UpdateReqConsumerStrategy: "DispatchToSingle RoundRobin Pinned",
+    operations.ScavengeRespScavengeResult: "Started InProgress Stopped",
+    gossip.MemberInfoVNodeState: (
+        "Initializing DiscoverLeader Unknown PreReplica CatchingUp Clone Follower PreLeader Leader Manager"
+        " ShuttingDown Shutdown ReadOnlyLeaderless PreReadOnlyReplica ReadOnlyReplica ResigningLeader"
+    ),
+    rpc.Code: (
+        "OK CANCELLED UNKNOWN INVALID_ARGUMENT DEADLINE_EXCEEDED NOT_FOUND ALREADY_EXISTS PERMISSION_DENIED"
+        " RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE"
+        " DATA_LOSS UNAUTHENTICATED"
+    ),
+}
+# Messages whose numbers are easy to get wrong -> their bytes.
+ODDITIES: list[tuple[betterproto.Message, str]] = [
+    (client.StreamIdentifier(stream_name=b"s"), "1a0173"),
+    (client.Uuid(structured=client.UuidStructured(-1, 1)), "0a0d 08ffffffffffffffffff01 1001"),
+    (monitoring.StatsReq(use_metadata=True, refresh_time_period_in_ms=1), "0801 2001"),
+    (persistent_subscriptions.ReadReqOptions(all=client.Empty()), "2a00"),
+    (persistent_subscriptions.CreateReqSettings(consumer_strategy="P"), "820101 50"),
+    (persistent_subscriptions.GetInfoReqOptions(group_name="g"), "1a0167"),
+    (streams.ReadResp(last_stream_position=0), "3000"),
+    (streams.ReadRespCaughtUp(stream_revision=0), "1000"),
+    (streams.BatchAppendReqOptions(any=well_known.Empty()), "2200"),
+    (rpc.Status(code=rpc.Code.from_string("UNAUTHENTICATED")), "0810"),
+]
+
+
+@pytest.mark.parametrize(("path", "cardinality", "request_name", "reply_name"), ROWS, ids=[row[0] for row in ROWS])
+def test_method(path: str, cardinality: Cardinality, request_name: str, reply_name: str) -> None:
+    handler = GENERATED_METHODS[path]
+    assert handler.cardinality is cardinality
+    assert handler.request_type.__name__ == request_name
+    assert handler.reply_type.__name__ == reply_name
+
+
+def test_no_other_methods() -> None:
+    assert GENERATED_METHODS.keys() == {row[0] for row in ROWS}
+
+
+def test_fields() -> None:
+    """fields.txt lists every message: NUMBER:NAME:TYPE and, where there is one, the oneof or "optional"."""
+    lines = [line.split() for line in (Path(__file__).parent / "fields.txt").read_text(encoding="utf-8").splitlines()]
+    assert {name: sorted(fields) for name, *fields in lines} == {name: generated_fields(name) for name, *_ in lines}
+
+
+def test_no_other_messages() -> None:
+    lines = (Path(__file__).parent / "fields.txt").read_text(encoding="utf-8").splitlines()
+    kinds = {kind for module in MODULES for kind in vars(module).values() if is_message(kind, module.__name__)}
+    assert kinds == {generated_class(line.split()[0]) for line in lines}
+
+
+def is_message(kind: object, module: str) -> bool:
+    """Whether something in a generated module is a message, and one of its own."""
+    return isinstance(kind, type) and issubclass(kind, betterproto.Message) and kind.__module__ == module
+
+
+def generated_class(name: str) -> type[betterproto.Message]:
+    """The class of a message: nested messages are flattened, a.b.ReadReq.Options is ReadReqOptions."""
+    package = [part for part in name.split(".") if part.islower()]
+    module = sys.modules[".".join(["esdb_lite_protos", *package])]
+    found: type[betterproto.Message] = getattr(module, pythonize_class_name("_".join(name.split(".")[len(package) :])))
+    return found
+
+
+def generated_fields(name: str) -> list[str]:
+    """What the generated class says of its fields, in the words of fields.txt; the names are in snake case there."""
+    metadata: Any = generated_class(name)._betterproto
+    listed = []
+    for field, meta in metadata.meta_by_field_name.items():
+        presence = [meta.group] if meta.group else ["optional"] if meta.optional else []
+        listed.append(":".join([str(meta.number), field.rstrip("_"), meta.proto_type, *presence]))
+    return sorted(listed)
+
+
+@pytest.mark.parametrize(("kind", "names"), ENUMS.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_enum(kind: type[betterproto.Enum], names: str) -> None:
+    by_number: list[betterproto.Enum] = sorted(kind, key=int)
+    assert [int(member) for member in by_number] == list(range(len(by_number)))
+    assert " ".join(str(member) for member in by_number) == names
+
+
+@pytest.mark.parametrize(("message", "wire"), ODDITIES, ids=lambda value: type(value).__name__)
+def test_field_numbers(message: betterproto.Message, wire: str) -> None:
+    assert bytes(message) == bytes.fromhex(wire)
+
+
+def test_imports_are_quiet_and_light() -> None:
+    """No warnings, and neither grpcio nor protobuf: in an interpreter of its own, where no test has been before."""
+    modules = sorted({service.__module__ for service in SERVICES} | {client.__name__, rpc.__name__})
+    code = (
+        f"import sys, {', '.join(modules)}; print(sorted({{'grpc', 'google', 'google.protobuf'}} & set(sys.modules)))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(GENERATED)}
+    command = [sys.executable, "-W", "error", "-c", code]
+    done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
+    assert (done.stdout, done.stderr) == ("[]\n", "")
