@@ -12,6 +12,7 @@ from esdb_lite._version import __version__
 
 if TYPE_CHECKING:
     from esdb_lite.client._client import AsyncEsdbClient
+    from esdb_lite.client.consumer import AsyncPersistentSubscription
     from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription
     from esdb_lite.errors import (
         AccessDenied,
@@ -74,6 +75,7 @@ if TYPE_CHECKING:
     from esdb_lite.server import EmbeddedServer
     from esdb_lite.settings import Credentials
     from esdb_lite.sync._client import EsdbClient
+    from esdb_lite.sync.persistent import PersistentSubscription
     from esdb_lite.sync.reading import ReadResponse, Subscription
 
 __all__ = [
@@ -82,6 +84,7 @@ __all__ = [
     "AppendResult",
     "AppendTooLarge",
     "AsyncEsdbClient",
+    "AsyncPersistentSubscription",
     "AsyncReadResponse",
     "AsyncSubscription",
     "CallCancelled",
@@ -113,6 +116,7 @@ __all__ = [
     "NotSupported",
     "OperationTimedOut",
     "OutcomeUnknown",
+    "PersistentSubscription",
     "ProtocolError",
     "ReadResponse",
     "Reconnected",
@@ -145,6 +149,7 @@ __all__ = [
 
 _HOMES = {
     "esdb_lite.client._client": ("AsyncEsdbClient",),
+    "esdb_lite.client.consumer": ("AsyncPersistentSubscription",),
     "esdb_lite.client.reading": (
         "AsyncReadResponse",
         "AsyncSubscription",
@@ -217,6 +222,7 @@ _HOMES = {
     "esdb_lite.server": ("EmbeddedServer",),
     "esdb_lite.settings": ("Credentials",),
     "esdb_lite.sync._client": ("EsdbClient",),
+    "esdb_lite.sync.persistent": ("PersistentSubscription",),
     "esdb_lite.sync.reading": (
         "ReadResponse",
         "Subscription",

@@ -86,7 +86,7 @@ class ConsumerOptions:
         return f"{ALL if self.stream_name is None else self.stream_name}::{self.group_name}"
 
 
-class PersistentSubscription:
+class AsyncPersistentSubscription:
     """The events of a group for one of its consumers: an async iterator, and an async context manager.
 
     Every event has to be answered with `ack()` or `nack()`; the server delivers no more than `buffer_size` events
@@ -117,7 +117,8 @@ class PersistentSubscription:
         self._sending = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
-        self._stopped: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._stopped: asyncio.Future[bytes] = self._loop.create_future()
         self._closed = False
         self.last_drop: GrpcError | None = None
         """Why the consumer had to come back the last time; None when it never had to."""
@@ -271,6 +272,11 @@ class PersistentSubscription:
 
     # --- answers ----------------------------------------------------------------------------------------------
 
+    @property
+    def ack_batch_size(self) -> int:
+        """How many answers are sent together."""
+        return self._options.ack_batch_size
+
     async def ack(self, events: Answerable) -> None:
         """Say that events have been processed. Sent with others, see `ack_batch_size` and `ack_delay`.
 
@@ -280,11 +286,7 @@ class PersistentSubscription:
 
     async def nack(self, events: Answerable, action: NackAction = NackAction.RETRY, reason: str = "") -> None:
         """Say that events could not be processed, what is to become of them, and why."""
-        if not isinstance(action, NackAction):
-            raise WrongArgumentType("action", action, "must be a NackAction")
-        if not isinstance(reason, str):
-            raise WrongArgumentType("reason", reason, "must be a str")
-        await self._answer(action.value, reason[:MAX_REASON], events)
+        await self._answer(*checked_nack(action, reason), events)
 
     async def flush(self) -> None:
         """Send the answers that wait. Returns when they are on their way."""
@@ -312,6 +314,10 @@ class PersistentSubscription:
         if self._timer is None and self._answers.count:
             self._timer = asyncio.get_running_loop().call_later(self._options.ack_delay, self._due)
 
+    def call_later(self, callback: Callable[[], None]) -> None:
+        """Call after `ack_delay`: for those who collect answers themselves."""
+        self._loop.call_later(self._options.ack_delay, callback)
+
     def _due(self) -> None:
         self._timer = None
         self._flushing = asyncio.ensure_future(self.flush())
@@ -338,9 +344,9 @@ class PersistentSubscription:
         event and exception, and returns a `NackAction`). `stop()` lets the handlers that run come to their end; where
         this call is cancelled, so are they, and their events are left to be delivered again.
         """
-        _check_number("concurrency", concurrency, 1)
-        _check_number("max_retries", max_retries, 0)
-        policy = on_error or (lambda event, _: _retry_then_park(event, max_retries))
+        checked_number("concurrency", concurrency, 1)
+        checked_number("max_retries", max_retries, 0)
+        policy = on_error or (lambda event, _: retry_then_park(event, max_retries))
         try:
             if concurrency == 1:
                 async for event in self:
@@ -372,7 +378,7 @@ class PersistentSubscription:
         except Exception as error:
             action = policy(event, error)
             if not self._closed:
-                await self.nack(event, action, f"{type(error).__name__}: {error}")
+                await self.nack(event, action, reason_of(error))
         else:
             if not self._closed:
                 await self.ack(event)
@@ -433,14 +439,32 @@ class PersistentSubscription:
         await self.close()
 
     def __del__(self) -> None:
-        call = getattr(self, "_call", None)
-        if call is not None:
-            with suppress(RuntimeError):  # the loop is closed
-                self._end()
+        call, receiving = getattr(self, "_call", None), getattr(self, "_receiving", None)
+        with suppress(RuntimeError):  # the loop is closed, and the connection with it
+            # the collector may run in any thread
+            if call is not None:
+                self._loop.call_soon_threadsafe(call.close)
+            if receiving is not None:
+                self._loop.call_soon_threadsafe(receiving.cancel)
 
 
-def _retry_then_park(event: RecordedEvent, max_retries: int) -> NackAction:
+def checked_nack(action: NackAction, reason: str) -> tuple[int, str]:
+    """What is to become of events, and why, as the server is told."""
+    if not isinstance(action, NackAction):
+        raise WrongArgumentType("action", action, "must be a NackAction")
+    if not isinstance(reason, str):
+        raise WrongArgumentType("reason", reason, "must be a str")
+    return action.value, reason[:MAX_REASON]
+
+
+def retry_then_park(event: RecordedEvent, max_retries: int) -> NackAction:
+    """What becomes of an event whose handler has failed."""
     return NackAction.RETRY if (event.retry_count or 0) < max_retries else NackAction.PARK
+
+
+def reason_of(error: Exception) -> str:
+    """What is told to the server about a failed handler."""
+    return f"{type(error).__name__}: {error}"
 
 
 def _unfinished(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
@@ -451,8 +475,10 @@ def _unfinished(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
     return {task for task in tasks if not task.done()}
 
 
-def _check_number(argument: str, value: int, least: int) -> None:
+def checked_number(argument: str, value: int, least: int) -> int:
+    """An int that is not too small."""
     if isinstance(value, bool) or not isinstance(value, int):
         raise WrongArgumentType(argument, value, "must be an int")
     if value < least:
         raise InvalidArgument(argument, value, f"must be at least {least}")
+    return value

@@ -32,7 +32,7 @@ from esdb_lite._convert_groups import (
 )
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import checked_flag, checked_position, checked_stream, checked_timeout
-from esdb_lite.client.consumer import ConsumerOptions, PersistentSubscription
+from esdb_lite.client.consumer import AsyncPersistentSubscription, ConsumerOptions
 from esdb_lite.errors import InvalidArgument, ProtocolError, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.groups import (
@@ -194,7 +194,7 @@ class PersistentCalls:
         reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
-    ) -> PersistentSubscription:
+    ) -> AsyncPersistentSubscription:
         """Become a consumer of a group; returns when the server has confirmed it.
 
         The server delivers up to `buffer_size` events before it waits for answers. Answers are sent when there are
@@ -218,7 +218,9 @@ class PersistentCalls:
             reconnect=checked_flag("reconnect", reconnect),
         )
         deadline = Deadline(checked_timeout(timeout))
-        return await PersistentSubscription(self._session, options, deadline=deadline, credentials=credentials).open()
+        return await AsyncPersistentSubscription(
+            self._session, options, deadline=deadline, credentials=credentials
+        ).open()
 
 
 def _checked_group(value: str) -> str:

@@ -96,6 +96,13 @@ class Portal:
             raise
         return job.result()
 
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have something called on the loop soon, without waiting for it. Does nothing when the loop has ended."""
+        if self.pid == os.getpid():
+            with self._lock:
+                if not self._ended:
+                    self._loop.call_soon_threadsafe(callback)
+
     def close(self) -> None:
         """Run what is last, end the loop, wait for its thread. May be repeated; does nothing in a forked process."""
         if self.pid != os.getpid():

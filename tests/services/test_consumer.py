@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from esdb_lite.client.consumer import PersistentSubscription
+from esdb_lite.client.consumer import AsyncPersistentSubscription
 from esdb_lite.client.persistent import PersistentCalls
 from esdb_lite.client.session import Session
 from esdb_lite.errors import (
@@ -71,7 +71,7 @@ class World:
     async def append(self, count: int, stream: str = "s") -> None:
         await self.service.append(stream, count)
 
-    async def read(self, group: str = "g", stream: str | None = "s", **options: object) -> PersistentSubscription:
+    async def read(self, group: str = "g", stream: str | None = "s", **options: object) -> AsyncPersistentSubscription:
         return await self.client.read_subscription(group, stream, **options)  # type: ignore[arg-type]
 
 
@@ -101,7 +101,7 @@ async def group(world: World) -> World:
     return world
 
 
-async def take(subscription: PersistentSubscription, count: int) -> list[RecordedEvent]:
+async def take(subscription: AsyncPersistentSubscription, count: int) -> list[RecordedEvent]:
     return [await asyncio.wait_for(subscription.__anext__(), PATIENCE) for _ in range(count)]
 
 
@@ -408,7 +408,7 @@ class TestManyConsumers:
         seen: list[int] = []
         subscriptions = [await world.read(buffer_size=10) for _ in range(50)]
 
-        async def work(subscription: PersistentSubscription) -> None:
+        async def work(subscription: AsyncPersistentSubscription) -> None:
             async with subscription:
                 async for event in subscription:
                     seen.append(event.stream_position)
