@@ -21,8 +21,7 @@ pytestmark = pytest.mark.interop
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDENS = ROOT / "tests" / "goldens"
-FOLDERS = ("insecure", "random")
-LEFT_OUT = "persistent_"
+FOLDERS = ("insecure", "random", "groups")
 SECONDS = 900
 
 
@@ -41,13 +40,11 @@ def replays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subp
 
 def start_replay(folder: str, address: str) -> subprocess.Popen[str]:
     """Replay a folder, in the order of its recording; what differs goes to stdout."""
-    paths = [path for path in (GOLDENS / folder).glob("*.json") if not path.name.startswith(LEFT_OUT)]
+    paths = [*(GOLDENS / folder).glob("*.json")]
     assert paths, folder
     listed = sorted(paths, key=order)
     command = [sys.executable, GOLDENS / "replay.py", ROOT / "proto", address, *listed]
-    return subprocess.Popen(
-        [*command, "--skip", "PersistentSubscriptions"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
 def order(path: Path) -> int:
