@@ -15,7 +15,7 @@ from esdb_lite.server.storage import FIRST_POSITION, Record
 EPOCH_POSITION = 231
 _EPOCH_STREAM = "$epoch-information"
 _SCAVENGES = "$$$scavenges"
-_SCAVENGES_METADATA = b'{"$maxAge":2592000,"$acl":{"$r":"$ops","$w":[],"$d":[],"$mr":[],"$mw":[]}}'
+SCAVENGES_METADATA = b'{"$maxAge":2592000,"$acl":{"$r":"$ops","$w":[],"$d":[],"$mr":[],"$mw":[]}}'
 _EPOCH = (
     '{{"EpochPosition":231,"EpochNumber":0,"EpochId":"{epoch}","TimeStamp":"{time}Z","LeaderInstanceId":"{leader}"}}'
 )
@@ -28,5 +28,5 @@ def contents(now: int, new_id: Callable[[], bytes]) -> list[Record]:
     epoch = _EPOCH.format(epoch=uuid.UUID(bytes=new_id()), leader=uuid.UUID(bytes=new_id()), time=time)
     return [
         Record(EPOCH_POSITION, _EPOCH_STREAM, 0, new_id(), _EPOCH_STREAM, True, now, epoch.encode(), b""),
-        Record(FIRST_POSITION, _SCAVENGES, 0, new_id(), "$metadata", True, now, _SCAVENGES_METADATA, b""),
+        Record(FIRST_POSITION, _SCAVENGES, 0, new_id(), "$metadata", True, now, SCAVENGES_METADATA, b""),
     ]

@@ -1,0 +1,141 @@
+"""The Operations service: scavenges, and what else administrators ask of a node.
+
+Owns: the answers of its methods, and the streams in which scavenges are noted (section 22 of the protocol notes).
+Must not know: what a scavenge removes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+
+from esdb_lite_protos.event_store.client.operations import (
+    ScavengeResp,
+    ScavengeRespScavengeResult,
+    SetNodePriorityReq,
+    StartScavengeReq,
+    StopScavengeReq,
+)
+
+from esdb_lite._status import answers
+from esdb_lite.server.calls import Handler
+from esdb_lite.server.database import Database
+from esdb_lite.server.engine.fresh import SCAVENGES_METADATA
+from esdb_lite.server.engine.model import ANY, METADATA_TYPE, ProposedEvent, metastream_of
+from esdb_lite.server.scavenging import Scavenge
+from esdb_lite.server.services.common import unary
+from esdb_lite.server.services.persistent_requests import parse
+from esdb_lite.server.storage.errors import StorageError
+
+log = logging.getLogger("esdb_lite.server")
+
+SERVICE = "event_store.client.operations.Operations"
+
+_AT_LEAST = 0.25
+"""Seconds that a scavenge is reported as running: who starts it twice learns of the first, as from a real server."""
+
+
+class Operations:
+    """The methods of the service."""
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        shut_down: Callable[[], None],
+        restart_groups: Callable[[], Awaitable[None]],
+    ) -> None:
+        """`shut_down` makes the server stop soon; `restart_groups` restarts the persistent subscriptions."""
+        self._database = database
+        self._shut_down = shut_down
+        self._restart_groups = restart_groups
+        self._running: tuple[Scavenge, asyncio.Task[None]] | None = None
+
+    def handlers(self) -> Mapping[str, Handler]:
+        """The handlers by path."""
+        methods = {
+            "StartScavenge": self._start_scavenge,
+            "StopScavenge": self._stop_scavenge,
+            "Shutdown": self._shutdown,
+            "MergeIndexes": self._nothing,
+            "ResignNode": self._nothing,
+            "SetNodePriority": self._set_priority,
+            "RestartPersistentSubscriptions": self._restart,
+        }
+        return {f"/{SERVICE}/{name}": unary(method) for name, method in methods.items()}
+
+    async def stop(self) -> None:
+        """Stop a running scavenge and wait for its end. Idempotent."""
+        if self._running is not None:
+            scavenge, task = self._running
+            scavenge.stop()
+            task.cancel()
+            await asyncio.wait([task])
+
+    async def _start_scavenge(self, data: bytes) -> bytes:
+        if not parse(StartScavengeReq, data).is_set("options"):
+            raise answers.invalid_argument("options: a scavenge needs them, empty ones will do.")
+        if self._running is not None:
+            return _scavenge(self._running[0].id, ScavengeRespScavengeResult.InProgress)
+        scavenge = await self._database.start_scavenge()
+        self._running = (scavenge, asyncio.get_running_loop().create_task(self._watch(scavenge)))
+        return _scavenge(scavenge.id, ScavengeRespScavengeResult.Started)
+
+    async def _watch(self, scavenge: Scavenge) -> None:
+        """Note a scavenge's beginning and end in the log."""
+        shortest = asyncio.get_running_loop().time() + _AT_LEAST
+        try:
+            await self._note(scavenge, "$scavengeStarted", {})
+            await self._database.scavenge_ended()
+            await asyncio.sleep(shortest - asyncio.get_running_loop().time())
+            result = "Stopped" if scavenge.stopped else "Success"
+            await self._note(scavenge, "$scavengeCompleted", {"result": result, "spaceSaved": scavenge.freed})
+        except StorageError as error:
+            log.error("scavenge %s failed: %s", scavenge.id, error)
+        finally:
+            self._running = None
+
+    async def _note(self, scavenge: Scavenge, type_: str, more: Mapping[str, object]) -> None:
+        stream = f"$scavenges-{scavenge.id}"
+        if type_ == "$scavengeStarted":
+            await self._append(metastream_of(stream), METADATA_TYPE, SCAVENGES_METADATA)
+        data = json.dumps({"scavengeId": scavenge.id, "nodeEndpoint": "", **more}, indent=2).encode()
+        await self._append(stream, type_, data)
+        number = 0 if type_ == "$scavengeStarted" else 1
+        await self._append("$scavenges", "$>", f"{number}@{stream}".encode(), is_json=False)
+
+    async def _append(self, stream: str, type_: str, data: bytes, *, is_json: bool = True) -> None:
+        await self._database.append(stream, ANY, [ProposedEvent(uuid.uuid4().bytes, type_, is_json, data)])
+
+    async def _stop_scavenge(self, data: bytes) -> bytes:
+        request = parse(StopScavengeReq, data)
+        if not request.is_set("options"):
+            raise answers.invalid_argument("options: which scavenge is to be stopped?")
+        running = self._running
+        asked = request.options.scavenge_id
+        if running is None or asked not in (running[0].id, "current"):
+            raise answers.scavenge_not_found("" if running is None else running[0].id)
+        running[0].stop()
+        return _scavenge(running[0].id, ScavengeRespScavengeResult.Stopped)
+
+    async def _shutdown(self, _: bytes) -> bytes:
+        self._shut_down()
+        return b""
+
+    async def _nothing(self, _: bytes) -> bytes:
+        return b""
+
+    async def _set_priority(self, data: bytes) -> bytes:
+        parse(SetNodePriorityReq, data)
+        return b""
+
+    async def _restart(self, _: bytes) -> bytes:
+        await self._restart_groups()
+        return b""
+
+
+def _scavenge(scavenge_id: str, result: int) -> bytes:
+    return bytes(ScavengeResp(scavenge_id=scavenge_id, scavenge_result=ScavengeRespScavengeResult(result)))
