@@ -1,0 +1,133 @@
+"""Streams/Append, Delete and Tombstone: one write for each call.
+
+Owns: the order of checks of sections 6 and 9 of the protocol notes, and the answers. Must not know: when a write is
+refused (the engine does).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from esdb_lite._status import RpcError, answers
+from esdb_lite._wire.appending import (
+    AppendOptions,
+    Proposed,
+    decode_append_request,
+    decode_options,
+    encode_appended,
+    encode_conflict,
+)
+from esdb_lite._wire.primitives import block, encode_pair
+from esdb_lite._wire.responses import last_of
+from esdb_lite.server.calls import Call
+from esdb_lite.server.engine.model import Outcome, StreamDeleted, WrongVersion
+from esdb_lite.server.services.common import decoded
+from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.proposals import (
+    EventTooLarge,
+    Intake,
+    InvalidEvent,
+    InvalidExpectation,
+    MissingMetadata,
+    expected_version,
+    id_as_json,
+    writable,
+)
+
+
+class Appending:
+    """The methods Append, Delete and Tombstone of the Streams service."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def append(self, call: Call) -> None:
+        """Serve one call of Append."""
+        messages = await call.receive()
+        options = decoded(decode_append_request, messages[0]) if messages else None
+        if not isinstance(options, AppendOptions):
+            raise answers.invalid_argument("options is missing: it must be the first message.")
+        stream, sent, expected = _target(options, "AppendReq")
+        intake = Intake(self._context.max_append_event_size)
+        pending = messages[1:]
+        while pending or (pending := await call.receive()):
+            for message in pending:
+                self._take(intake, decoded(decode_append_request, message))
+            pending = []
+        if not writable(stream):
+            raise _unwritable(stream)
+        outcome = await self._context.database.append(stream, expected, intake.events)
+        await call.send([_append_answer(outcome, sent)])
+
+    def _take(self, intake: Intake, message: AppendOptions | Proposed | None) -> None:
+        if not isinstance(message, Proposed):
+            raise answers.invalid_argument("proposed_message is missing: every message after the first must hold one.")
+        try:
+            intake.measure(message)
+            if intake.size > self._context.max_append_size:
+                raise answers.maximum_append_size(self._context.max_append_size)
+            intake.take(message)
+        except MissingMetadata as error:
+            raise answers.missing_required_metadata_property(error.name) from error
+        except EventTooLarge as error:
+            limit = self._context.max_append_event_size
+            raise answers.maximum_append_event_size(id_as_json(error.id), error.size, limit) from error
+        except InvalidEvent as error:
+            raise answers.invalid_argument(str(error)) from error
+
+    async def delete(self, request: bytes) -> bytes:
+        """Answer one call of Delete."""
+        return await _delete(request, "DeleteReq", self._context.database.delete)
+
+    async def tombstone(self, request: bytes) -> bytes:
+        """Answer one call of Tombstone."""
+        return await _delete(request, "TombstoneReq", self._context.database.tombstone)
+
+
+def _target(options: AppendOptions, request: str) -> tuple[str, int, int]:
+    """Return the stream, and the expected version as sent and as meant. Raises RpcError."""
+    if options.expected is None:
+        raise answers.not_a_valid("None", f"Streams.{request}+Types+Options+ExpectedStreamRevisionOneofCase")
+    if options.stream is None:
+        raise answers.invalid_argument("options.stream_identifier is missing.")
+    try:
+        return options.stream, options.expected, expected_version(options.expected)
+    except InvalidExpectation as error:
+        raise answers.invalid_argument(f"options.revision: {error}") from error
+
+
+def _unwritable(stream: str) -> RpcError:
+    return answers.invalid_argument(f"options.stream_identifier: a stream cannot have the name '{stream}'.")
+
+
+def _append_answer(outcome: Outcome, sent: int) -> bytes:
+    if isinstance(outcome, StreamDeleted):
+        raise answers.stream_deleted(outcome.stream)
+    if isinstance(outcome, WrongVersion):
+        return encode_conflict(_revision(outcome.current), sent)
+    return encode_appended(_revision(outcome.revision), outcome.position)
+
+
+def _revision(number: int) -> int | None:
+    return None if number < 0 else number
+
+
+async def _delete(request: bytes, name: str, delete: Callable[[str, int], Awaitable[Outcome]]) -> bytes:
+    options = decoded(_decode_delete, request)
+    if options is None:
+        raise answers.invalid_argument("options is missing.")
+    stream, _, expected = _target(options, name)
+    if not writable(stream):
+        raise _unwritable(stream)
+    outcome = await delete(stream, expected)
+    if isinstance(outcome, StreamDeleted):
+        raise answers.stream_deleted(outcome.stream)
+    if isinstance(outcome, WrongVersion):
+        raise answers.wrong_expected_version_for_delete(stream, expected, outcome.current)
+    position = outcome.position
+    return b"\x12\0" if position is None else block(0x0A, encode_pair(position, position))
+
+
+def _decode_delete(request: bytes) -> AppendOptions | None:
+    options = last_of(request, (0x0A,))
+    return None if options is None else decode_options(options.raw)

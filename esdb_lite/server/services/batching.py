@@ -1,0 +1,287 @@
+"""Streams/BatchAppend: many appends over one call.
+
+Owns: batches in chunks, their time limits, and one answer for each (section 8 of the protocol notes).
+Must not know: when a write is refused (the engine does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from esdb_lite._status import StatusCode, answers
+from esdb_lite._wire.appending import Proposed
+from esdb_lite._wire.batch_appending import (
+    BatchOptions,
+    BatchRequest,
+    decode_batch_request,
+    encode_bad_request,
+    encode_batch_error,
+    encode_batch_success,
+    encode_maximum_append_size,
+    encode_maximum_event_size,
+    encode_stream_deleted,
+    encode_wrong_expected_version,
+)
+from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.uuids import WireUuid, parse_uuid
+from esdb_lite.server.calls import Call
+from esdb_lite.server.engine.model import Outcome, StreamDeleted, WrongVersion
+from esdb_lite.server.services.common import decoded
+from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.proposals import (
+    EventTooLarge,
+    Intake,
+    InvalidEvent,
+    InvalidExpectation,
+    MissingMetadata,
+    expected_version,
+    id_as_text,
+    writable,
+)
+from esdb_lite.server.storage.errors import StorageClosed, StorageError
+
+WRITE_TIMEOUT = 2.0
+"""Seconds that a batch has at most, from its first chunk to its last."""
+
+_MAX_UNANSWERED = 4096
+"""Batches of a call that are being written, and answers that wait for the client: beyond this nothing is received."""
+
+
+class Refused(Exception):
+    """A batch ends with an error: the answer to it."""
+
+    def __init__(self, code: StatusCode, message: str, detail: str, value: bytes = b"") -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.detail = detail
+        self.value = value
+
+
+def _bad_request(message: str) -> Refused:
+    return Refused(StatusCode.INVALID_ARGUMENT, "BadRequest", "BadRequest", encode_bad_request(message))
+
+
+def _timeout() -> Refused:
+    return Refused(StatusCode.DEADLINE_EXCEEDED, "Timeout", "Timeout")
+
+
+class _Batch:
+    """A batch of which not all chunks have come."""
+
+    def __init__(self, id: WireUuid, stream: str, sent: int, expected: int, intake: Intake) -> None:
+        self.id = id
+        self.stream = stream
+        self.sent = sent
+        self.expected = expected
+        self.intake = intake
+        self.timer: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        """Stop the time limit."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+class BatchAppending:
+    """The method BatchAppend of the Streams service."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def handle(self, call: Call) -> None:
+        """Serve one call: ends when all that was asked for has been answered and nothing more can be asked."""
+        await _Conversation(self._context, call).run()
+
+
+class _Conversation:
+    """One call."""
+
+    def __init__(self, context: Context, call: Call) -> None:
+        self._context = context
+        self._call = call
+        self._open: dict[bytes, _Batch] = {}
+        self._writes: set[asyncio.Task[None]] = set()
+        self._answers: list[bytes] = []
+        self._changed = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._ending = False
+
+    async def run(self) -> None:
+        """Receive and answer side by side."""
+        sending = asyncio.ensure_future(self._send())
+        receiving = asyncio.ensure_future(self._receive())
+        try:
+            await asyncio.wait({sending, receiving}, return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            for batch in self._open.values():
+                batch.close()
+            tasks = [sending, receiving, *self._writes]
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
+        for result in results[:2]:
+            if isinstance(result, Exception):
+                raise result
+
+    # --- answers ---
+
+    async def _send(self) -> None:
+        while not (self._ending and not self._writes and not self._answers):
+            await self._changed.wait()
+            self._changed.clear()
+            messages, self._answers = self._answers, []
+            await self._call.send(messages)
+            self._make_room()
+
+    def _answer(self, message: bytes) -> None:
+        self._answers.append(message)
+        self._changed.set()
+
+    def _refuse(self, id: WireUuid | None, stream: str | None, refused: Refused) -> None:
+        self._answer(
+            encode_batch_error(
+                id, stream, code=refused.code, message=refused.message, detail=refused.detail, value=refused.value
+            )
+        )
+
+    def _make_room(self) -> None:
+        if len(self._writes) + len(self._answers) < _MAX_UNANSWERED:
+            self._room.set()
+        else:
+            self._room.clear()
+
+    # --- requests ---
+
+    async def _receive(self) -> None:
+        while messages := await self._call.receive():
+            for message in messages:
+                self._chunk(decoded(decode_batch_request, message))
+                self._make_room()
+                await self._room.wait()
+        for key in list(self._open):
+            self._expire(key)  # the rest of it cannot come any more
+        self._ending = True
+        self._changed.set()
+
+    def _chunk(self, request: BatchRequest) -> None:
+        stream = None if request.options is None else request.options.stream
+        try:
+            key = _key(request.correlation_id)
+            if key not in self._open:
+                if request.options is None:
+                    return
+                self._begin(key, request.correlation_id or "", request.options)
+        except Refused as refused:
+            self._refuse(request.correlation_id, stream, refused)
+            return
+        batch = self._open[key]
+        try:
+            self._take(batch, request.events)
+        except Refused as refused:
+            self._end(key)
+            self._refuse(request.correlation_id, batch.stream, refused)
+            return
+        if request.is_final:
+            self._end(key)
+            self._publish(batch, request.correlation_id or "")
+
+    def _begin(self, key: bytes, id: WireUuid, options: BatchOptions) -> None:
+        if options.stream is None:
+            raise _bad_request("options.stream_identifier is missing.")
+        timeout = self._timeout(options)
+        if timeout <= 0:
+            raise _timeout()
+        if options.expected is None:
+            case = "EventStore.Client.Streams.BatchAppendReq+Types+Options+ExpectedStreamPositionOneofCase"
+            raise _bad_request(f"'None' is not a valid {case}")
+        try:
+            expected = expected_version(options.expected)
+        except InvalidExpectation as error:
+            raise _bad_request(f"options.stream_position: {error}") from error
+        if not writable(options.stream):
+            raise _bad_request(f"options.stream_identifier: a stream cannot have the name '{options.stream}'.")
+        batch = _Batch(id, options.stream, options.expected, expected, Intake(self._context.max_append_event_size))
+        batch.timer = asyncio.get_running_loop().call_later(timeout, self._expire, key)
+        self._open[key] = batch
+
+    def _timeout(self, options: BatchOptions) -> float:
+        if options.deadline_in is not None:
+            return min(options.deadline_in, WRITE_TIMEOUT)
+        if options.deadline_at is not None:
+            return min(options.deadline_at - self._context.now() / 10_000_000, WRITE_TIMEOUT)
+        return WRITE_TIMEOUT
+
+    def _take(self, batch: _Batch, events: Sequence[Proposed]) -> None:
+        for proposed in events:
+            try:
+                batch.intake.measure(proposed)
+                batch.intake.take(proposed)
+            except MissingMetadata as error:
+                raise _bad_request(f"proposed_messages.metadata: '{error.name}' is missing.") from error
+            except InvalidEvent as error:
+                raise _bad_request(str(error)) from error
+            except EventTooLarge as error:
+                raise self._event_too_large(error) from error
+        limit = self._context.max_append_size
+        if batch.intake.size > limit:
+            name = "MaximumAppendSizeExceeded"
+            raise Refused(StatusCode.INVALID_ARGUMENT, name, name, encode_maximum_append_size(limit))
+
+    def _event_too_large(self, error: EventTooLarge) -> Refused:
+        name = "MaximumAppendEventSizeExceeded"
+        value = encode_maximum_event_size(id_as_text(error.id), error.size, self._context.max_append_event_size)
+        return Refused(StatusCode.INVALID_ARGUMENT, name, name, value)
+
+    def _end(self, key: bytes) -> None:
+        self._open.pop(key).close()
+
+    def _expire(self, key: bytes) -> None:
+        """The last chunk did not come in time: discard the batch."""
+        batch = self._open[key]
+        self._end(key)
+        self._refuse(key, batch.stream, _timeout())
+
+    # --- writes ---
+
+    def _publish(self, batch: _Batch, id: WireUuid) -> None:
+        task = asyncio.ensure_future(self._write(batch, id))
+        self._writes.add(task)
+        task.add_done_callback(self._written)
+
+    def _written(self, task: asyncio.Task[None]) -> None:
+        self._writes.discard(task)
+        self._changed.set()
+
+    async def _write(self, batch: _Batch, id: WireUuid) -> None:
+        try:
+            outcome = await self._context.database.append(batch.stream, batch.expected, batch.intake.events)
+            self._answer(_success(batch, id, outcome))
+        except Refused as refused:
+            self._refuse(id, batch.stream, refused)
+        except StorageClosed:
+            self._refuse(id, batch.stream, Refused(StatusCode.OK, answers.not_ready().message, "Empty"))
+        except StorageError as error:
+            self._refuse(id, batch.stream, Refused(StatusCode.UNKNOWN, f"Unknown: {error}", "Unknown"))
+
+
+def _key(id: WireUuid | None) -> bytes:
+    if id is None:
+        raise _bad_request("correlation_id is missing.")
+    try:
+        return parse_uuid(id)
+    except WireError as error:
+        raise _bad_request(f"correlation_id: {error}.") from error
+
+
+def _success(batch: _Batch, id: WireUuid, outcome: Outcome) -> bytes:
+    if isinstance(outcome, StreamDeleted):
+        name, value = "StreamDeleted", encode_stream_deleted(outcome.stream)
+        raise Refused(StatusCode.NOT_FOUND, name, name, value)
+    if isinstance(outcome, WrongVersion):
+        current = None if outcome.current < 0 else outcome.current
+        name, value = "WrongExpectedVersion", encode_wrong_expected_version(current, batch.sent)
+        raise Refused(StatusCode.ALREADY_EXISTS, name, name, value)
+    return encode_batch_success(id, batch.stream, None if outcome.revision < 0 else outcome.revision, outcome.position)

@@ -1,0 +1,119 @@
+"""Events as clients propose them, and what can be wrong with them.
+
+Owns: turning proposed events into those of the engine, sizes, and expected versions as they were sent.
+Must not know: which call they came by, how its errors look.
+"""
+
+from __future__ import annotations
+
+from esdb_lite._wire.appending import Proposed
+from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
+from esdb_lite.events import JSON
+from esdb_lite.server.engine.model import NO_STREAM, ProposedEvent, event_size
+from esdb_lite.server.services.common import MAX_INT64, MINUS_ONE
+
+_ZERO = bytes(16)
+
+
+class InvalidEvent(Exception):
+    """The event cannot be written; the text names the field."""
+
+
+class MissingMetadata(Exception):
+    """The event has no `type` or no `content-type`."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.name = name
+
+
+class EventTooLarge(Exception):
+    """The event is larger than one event may be."""
+
+    def __init__(self, id: WireUuid | None, size: int) -> None:
+        super().__init__(size)
+        self.id = id
+        self.size = size
+
+
+class InvalidExpectation(Exception):
+    """The expected revision is no number that a revision can be."""
+
+
+class Intake:
+    """Takes the events of one append and counts their bytes."""
+
+    def __init__(self, max_event_size: int) -> None:
+        self.events: list[ProposedEvent] = []
+        self.size = 0
+        """Of all events so far, as MaxAppendSize counts it."""
+        self._max_event_size = max_event_size
+
+    def measure(self, proposed: Proposed) -> None:
+        """Count an event. Raises MissingMetadata, EventTooLarge."""
+        for name in ("type", "content-type"):
+            if name not in proposed.metadata:
+                raise MissingMetadata(name)
+        size = event_size(_event(proposed, _ZERO))
+        if size > self._max_event_size:
+            raise EventTooLarge(proposed.id, size)
+        self.size += size
+
+    def take(self, proposed: Proposed) -> None:
+        """Add an event that has been measured. Raises InvalidEvent."""
+        id = _event_id(proposed.id)
+        if not proposed.metadata["type"]:
+            raise InvalidEvent("proposed_message.metadata: the type is empty.")
+        self.events.append(_event(proposed, id))
+
+
+def _event(proposed: Proposed, id: bytes) -> ProposedEvent:
+    metadata = proposed.metadata
+    return ProposedEvent(
+        id, metadata["type"], metadata["content-type"] == JSON, proposed.data, proposed.custom_metadata
+    )
+
+
+def _event_id(id: WireUuid | None) -> bytes:
+    if id is None:
+        raise InvalidEvent("proposed_message.id is missing.")
+    try:
+        parsed = parse_uuid(id)
+    except WireError as error:
+        raise InvalidEvent(f"proposed_message.id: {error}.") from error
+    if parsed == _ZERO:
+        raise InvalidEvent("proposed_message.id is the empty UUID.")
+    return parsed
+
+
+def expected_version(sent: int) -> int:
+    """Return the expected version that a number stands for; 2^64-1 is -1, no stream. Raises InvalidExpectation."""
+    if sent == MINUS_ONE:
+        return NO_STREAM
+    if sent > MAX_INT64:
+        raise InvalidExpectation(f"the expected revision {sent} is greater than {MAX_INT64}.")
+    return sent
+
+
+def writable(stream: str) -> bool:
+    """Whether a stream can have this name."""
+    return stream not in ("", "$$")
+
+
+def id_as_json(id: WireUuid | None) -> str:
+    """Return an event id as protobuf's JSON."""
+    if not id:
+        return "{ }"
+    if isinstance(id, str):
+        return f'{{ "string": "{id}" }}'
+    halves = [int.from_bytes(half, "big", signed=True) for half in (id[:8], id[8:])]
+    return f'{{ "structured": {{ "mostSignificantBits": "{halves[0]}", "leastSignificantBits": "{halves[1]}" }} }}'
+
+
+def id_as_text(id: WireUuid | None) -> str:
+    """Return an event id as a hyphenated UUID, or what was sent where it is none."""
+    try:
+        return format_uuid(parse_uuid(id or ""))
+    except WireError:
+        return str(id or "")

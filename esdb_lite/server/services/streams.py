@@ -1,0 +1,29 @@
+"""The Streams service: its methods by path.
+
+Owns: the paths. Must not know: what the methods do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from esdb_lite.server.calls import Handler
+from esdb_lite.server.services.appending import Appending
+from esdb_lite.server.services.batching import BatchAppending
+from esdb_lite.server.services.common import unary
+from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.reading import Reading
+
+SERVICE = "event_store.client.streams.Streams"
+
+
+def handlers(context: Context) -> Mapping[str, Handler]:
+    """Return the handlers by path."""
+    appending = Appending(context)
+    return {
+        f"/{SERVICE}/Read": Reading(context).handle,
+        f"/{SERVICE}/Append": appending.append,
+        f"/{SERVICE}/BatchAppend": BatchAppending(context).handle,
+        f"/{SERVICE}/Delete": unary(appending.delete),
+        f"/{SERVICE}/Tombstone": unary(appending.tombstone),
+    }
