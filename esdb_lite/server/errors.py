@@ -1,0 +1,42 @@
+"""Why a server could not be started. Each says it in one line.
+
+    ServerStartError
+     ├── AddressUnavailable       the host cannot be resolved, or is not of this machine, or may not be used
+     │    └── PortInUse
+     └── DatabaseUnavailable      the file cannot be opened, read or written, or is damaged
+          ├── DatabaseInUse       another server has it
+          ├── NotADatabase        not SQLite, or of another program
+          └── DatabaseTooNew      written by a later version of this package
+
+Owns: these exceptions. Must not know: what raises them.
+"""
+
+from __future__ import annotations
+
+
+class ServerStartError(Exception):
+    """The server could not be started; the text says why."""
+
+
+class AddressUnavailable(ServerStartError):
+    """The server cannot listen there."""
+
+
+class PortInUse(AddressUnavailable):
+    """Another program listens there."""
+
+
+class DatabaseUnavailable(ServerStartError):
+    """The database file cannot be used."""
+
+
+class DatabaseInUse(DatabaseUnavailable):
+    """Another server has the database file open."""
+
+
+class NotADatabase(DatabaseUnavailable):
+    """The file is not SQLite, or belongs to another program."""
+
+
+class DatabaseTooNew(DatabaseUnavailable):
+    """The file was written by a later version of this package."""
