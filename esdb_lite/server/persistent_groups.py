@@ -41,6 +41,10 @@ class GroupExists(Exception):
     """There is such a group already."""
 
 
+class NotReady(Exception):
+    """Groups are being started or stopped: what there is will be known in a moment, or on another day."""
+
+
 class NotStored(Exception):
     """The configuration could not be stored, so nothing was changed."""
 
@@ -54,6 +58,7 @@ class PersistentGroups:
         self._ticks = ticks
         self._streams: dict[str, dict[str, GroupRunner]] = {}
         """By stream, then by name in the order of creation. A stream stays when its last group is deleted."""
+        self._running = False
         self._changing = asyncio.Lock()
         self._timer: asyncio.TimerHandle | None = None
 
@@ -67,6 +72,7 @@ class PersistentGroups:
                 self._add(config)
             except UnsupportedRegex as error:
                 log.error("persistent subscription %s: %s", config.key, error)
+        self._running = True
 
     async def stop(self) -> None:
         """Send all consumers away and finish what is being written. Idempotent."""
@@ -82,6 +88,7 @@ class PersistentGroups:
             await runner.settled()
 
     async def _stop(self) -> None:
+        self._running = False
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
@@ -113,28 +120,42 @@ class PersistentGroups:
     # --- groups -----------------------------------------------------------------------------------------------
 
     def find(self, stream: str, group: str) -> GroupRunner:
-        """Return a group. Raises GroupMissing."""
+        """Return a group. Raises GroupMissing, NotReady."""
+        self._check()
         runner = self._streams.get(stream, {}).get(group)
         if runner is None:
             raise GroupMissing
         return runner
 
     def of_stream(self, stream: str) -> list[GroupRunner]:
-        """Return the groups of a stream in order of creation. Raises GroupMissing if it never had one since start."""
+        """Return the groups of a stream in order of creation.
+
+        Raises GroupMissing if it never had one since start, NotReady.
+        """
+        self._check()
         if stream not in self._streams:
             raise GroupMissing
         return list(self._streams[stream].values())
 
     def all(self) -> list[GroupRunner]:
-        """Return all groups: by stream name, punctuation first and case ignored, then in order of creation."""
+        """Return all groups: by stream name, punctuation first and case ignored, then in order of creation.
+
+        Raises NotReady.
+        """
+        self._check()
         return [runner for stream in sorted(self._streams, key=_sort_key) for runner in self._streams[stream].values()]
+
+    def _check(self) -> None:
+        if not self._running:
+            raise NotReady
 
     def _all(self) -> list[GroupRunner]:
         return [runner for groups in self._streams.values() for runner in groups.values()]
 
     async def create(self, config: GroupConfig, *, username: str) -> None:
-        """Create a group. Raises GroupExists, InvalidSettings, UnsupportedRegex, NotStored, StorageError."""
+        """Create a group. Raises GroupExists, InvalidSettings, UnsupportedRegex, NotReady, NotStored, StorageError."""
         async with self._changing:
+            self._check()
             if config.group in self._streams.get(config.stream, {}):
                 raise GroupExists
             check_buffers(config.settings.read_batch_size, config.settings.history_buffer_size)

@@ -466,6 +466,16 @@ async def test_a_malformed_id_ends_the_call(served: Service) -> None:
     assert outcome(await consumer.ending())[0] is StatusCode.INVALID_ARGUMENT
 
 
+async def test_a_server_that_stops_does_not_deny_its_groups(served: Service) -> None:
+    await served.call("Create", create(), CreateResp)
+    await served.groups.stop()
+    everything = ListReq(options=ListReqOptions(list_all_subscriptions=Empty()))
+    for method, request in (("Delete", delete()), ("Create", create("other")), ("List", everything)):
+        assert (await served.refused(method, request)).code is StatusCode.UNAVAILABLE
+    consumer = served.read(encode_consumer_options(stream="s", group="g", buffer_size=1))
+    assert outcome(await consumer.ending())[0] is StatusCode.UNAVAILABLE
+
+
 async def test_groups_survive_the_loss_of_the_process(tmp_path: object) -> None:
     path = f"{tmp_path}/events.db"
     database = await Database.open(path)

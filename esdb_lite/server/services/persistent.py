@@ -21,7 +21,7 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     UpdateResp,
 )
 
-from esdb_lite._status import RpcError, answers
+from esdb_lite._status import answers
 from esdb_lite.server.calls import Call, Handler
 from esdb_lite.server.engine.dotnet_regex import UnsupportedRegex
 from esdb_lite.server.engine.persistent.config import GroupConfig
@@ -36,9 +36,10 @@ from esdb_lite.server.engine.persistent.settings import (
     strategy_of,
 )
 from esdb_lite.server.engine.persistent.statistics import ConnectionInfo
-from esdb_lite.server.persistent_groups import GroupExists, GroupMissing, NotStored, PersistentGroups
+from esdb_lite.server.persistent_groups import GroupExists, GroupMissing, NotReady, NotStored, PersistentGroups
 from esdb_lite.server.persistent_runtime import GroupRunner
 from esdb_lite.server.services import persistent_requests as requests
+from esdb_lite.server.services.common import unary
 from esdb_lite.server.services.persistent_reading import serve_consumer
 from esdb_lite.server.services.persistent_requests import Definition, GroupName
 
@@ -59,7 +60,7 @@ class PersistentSubscriptions:
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
-        unary: dict[str, Callable[[bytes], Awaitable[bytes]]] = {
+        methods: dict[str, Callable[[bytes], Awaitable[bytes]]] = {
             "Create": self._create,
             "Update": self._update,
             "Delete": self._delete,
@@ -68,10 +69,8 @@ class PersistentSubscriptions:
             "ReplayParked": self._replay_parked,
             "RestartSubsystem": self._restart,
         }
-        return {
-            f"/{SERVICE}/Read": self._read,
-            **{f"/{SERVICE}/{name}": _unary(method) for name, method in unary.items()},
-        }
+        handlers = {"Read": self._read, **{name: unary(method) for name, method in methods.items()}}
+        return {f"/{SERVICE}/{name}": _when_ready(handler) for name, handler in handlers.items()}
 
     async def _read(self, call: Call) -> None:
         await serve_consumer(call, self._groups, USERNAME)
@@ -150,18 +149,14 @@ class PersistentSubscriptions:
             raise answers.subscription_does_not_exist(*name) from None
 
 
-def _unary(method: Callable[[bytes], Awaitable[bytes]]) -> Handler:
+def _when_ready(handler: Handler) -> Handler:
     async def handle(call: Call) -> None:
-        messages = await call.receive()
-        if not messages:
-            raise _empty()
-        await call.send([await method(messages[0])])
+        try:
+            await handler(call)
+        except NotReady:
+            raise answers.not_ready() from None
 
     return handle
-
-
-def _empty() -> RpcError:
-    return answers.internal("Incomplete message: the call has no request.")
 
 
 def _info(runner: GroupRunner) -> SubscriptionInfo:
