@@ -120,8 +120,7 @@ class AsyncPersistentSubscription:
         self._loop = asyncio.get_running_loop()
         self._stopped: asyncio.Future[bytes] = self._loop.create_future()
         self._closed = False
-        self.last_drop: GrpcError | None = None
-        """Why the consumer had to come back the last time; None when it never had to."""
+        self._last_drop: GrpcError | None = None
 
     @property
     def group_name(self) -> str:
@@ -132,6 +131,11 @@ class AsyncPersistentSubscription:
     def stream_name(self) -> str | None:
         """Name of the stream; None for all events."""
         return self._options.stream_name
+
+    @property
+    def last_drop(self) -> GrpcError | None:
+        """Why the consumer had to come back the last time; None when it never had to."""
+        return self._last_drop
 
     @property
     def closed(self) -> bool:
@@ -198,7 +202,7 @@ class AsyncPersistentSubscription:
 
     # --- the call ---------------------------------------------------------------------------------------------
 
-    async def open(self) -> Self:
+    async def _begin(self) -> Self:
         """Become a consumer: returns when the server has confirmed it."""
         try:
             await self._open()
@@ -246,7 +250,7 @@ class AsyncPersistentSubscription:
         pause = FIRST_PAUSE
         while not self._closed and not self._stopped.done():
             self._forget_call()
-            self.last_drop = error
+            self._last_drop = error
             _log.warning("consumer of %s: %s; coming back", self._options.subscription_id, error)
             await asyncio.wait({self._stopped}, timeout=pause)
             try:
@@ -302,11 +306,11 @@ class AsyncPersistentSubscription:
                     await call.send(messages)
 
     async def _answer(self, action: int, reason: str, events: Answerable) -> None:
-        self.answer(action, reason, events)
+        self._collect(action, reason, events)
         if self._answers.count >= self._options.ack_batch_size:
             await self.flush()
 
-    def answer(self, action: int, reason: str, events: Answerable) -> None:
+    def _collect(self, action: int, reason: str, events: Answerable) -> None:
         """Collect answers without waiting for anything; they are sent after `ack_delay` at the latest."""
         if self._closed:
             raise ClientClosed("the subscription is closed")
@@ -314,7 +318,7 @@ class AsyncPersistentSubscription:
         if self._timer is None and self._answers.count:
             self._timer = asyncio.get_running_loop().call_later(self._options.ack_delay, self._due)
 
-    def call_later(self, callback: Callable[[], None]) -> None:
+    def _call_later(self, callback: Callable[[], None]) -> None:
         """Call after `ack_delay`: for those who collect answers themselves."""
         self._loop.call_later(self._options.ack_delay, callback)
 
@@ -337,9 +341,9 @@ class AsyncPersistentSubscription:
         max_retries: int = 3,
         on_error: OnError | None = None,
     ) -> None:
-        """Run a coroutine function for every event, up to `concurrency` at a time, until `stop()`.
+        """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
 
-        An event is acknowledged when its handler returns. When it raises an exception, the event is delivered again
+        It is a coroutine function. An event is acknowledged when its handler returns. When it raises an exception, the event is delivered again
         up to `max_retries` times and then parked, with the exception as the reason; or `on_error` decides (it gets
         event and exception, and returns a `NackAction`). `stop()` lets the handlers that run come to their end; where
         this call is cancelled, so are they, and their events are left to be delivered again.

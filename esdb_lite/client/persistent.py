@@ -220,7 +220,7 @@ class PersistentCalls:
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
             self._session, options, deadline=deadline, credentials=credentials
-        ).open()
+        )._begin()
 
 
 def _checked_group(value: str) -> str:

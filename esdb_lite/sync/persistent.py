@@ -74,6 +74,11 @@ class PersistentSubscription:
         return self._source.closed
 
     @property
+    def ack_batch_size(self) -> int:
+        """How many answers are sent together."""
+        return self._source.ack_batch_size
+
+    @property
     def last_drop(self) -> GrpcError | None:
         """Why the consumer had to come back the last time; None when it never had to."""
         return self._source.last_drop
@@ -144,9 +149,9 @@ class PersistentSubscription:
         max_retries: int = 3,
         on_error: OnError | None = None,
     ) -> None:
-        """Run a function for every event, up to `concurrency` at a time, until `stop()`.
+        """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
 
-        With more than one at a time, they run on threads of their own. An event is acknowledged when its handler
+        It is a function; with more than one at a time they run on threads of their own. An event is acknowledged when its handler
         returns. When it raises an exception, the event is delivered again up to `max_retries` times and then parked,
         with the exception as the reason; or `on_error` decides (it gets event and exception, and returns a
         `NackAction`). `stop()`, which a handler may call, lets the handlers that run come to their end.
@@ -212,10 +217,10 @@ class PersistentSubscription:
             self._count, self._armed = 0, False
         if not self._source.closed:
             for action, reason, events in answers:
-                self._source.answer(action, reason, events)
+                self._source._collect(action, reason, events)
 
     def _arm(self) -> None:
-        self._source.call_later(self._hand_over)
+        self._source._call_later(self._hand_over)
 
     async def _exchange(self) -> list[RecordedEvent]:
         self._hand_over()
