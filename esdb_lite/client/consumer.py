@@ -343,10 +343,10 @@ class AsyncPersistentSubscription:
     ) -> None:
         """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
 
-        It is a coroutine function. An event is acknowledged when its handler returns. When it raises an exception, the event is delivered again
-        up to `max_retries` times and then parked, with the exception as the reason; or `on_error` decides (it gets
-        event and exception, and returns a `NackAction`). `stop()` lets the handlers that run come to their end; where
-        this call is cancelled, so are they, and their events are left to be delivered again.
+        It is a coroutine function. An event is acknowledged when it returns. When it raises an exception, the event
+        is delivered again up to `max_retries` times and then parked, with the exception as the reason; or `on_error`
+        decides (it gets event and exception, and returns a `NackAction`). `stop()` lets the handlers that run come to
+        their end; where this call is cancelled, so are they, and their events are left to be delivered again.
         """
         checked_number("concurrency", concurrency, 1)
         checked_number("max_retries", max_retries, 0)

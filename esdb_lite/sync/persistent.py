@@ -151,7 +151,7 @@ class PersistentSubscription:
     ) -> None:
         """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
 
-        It is a function; with more than one at a time they run on threads of their own. An event is acknowledged when its handler
+        It is a function; more than one at a time run on threads of their own. An event is acknowledged when it
         returns. When it raises an exception, the event is delivered again up to `max_retries` times and then parked,
         with the exception as the reason; or `on_error` decides (it gets event and exception, and returns a
         `NackAction`). `stop()`, which a handler may call, lets the handlers that run come to their end.
