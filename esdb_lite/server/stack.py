@@ -23,7 +23,7 @@ from esdb_lite.server.errors import (
     ServerStartError,
 )
 from esdb_lite.server.persistent_groups import PersistentGroups
-from esdb_lite.server.services import streams, users
+from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.common import guarded
 from esdb_lite.server.services.context import Context
@@ -99,16 +99,19 @@ class Stack:
 
     def _handlers(self) -> Mapping[str, Handler]:
         settings, database = self._settings, self._database
-        handlers: dict[str, Handler] = {
-            **streams.handlers(Context(database, settings.now)),
-            **PersistentSubscriptions(self._groups, lambda: database.last_position).handlers(),
-            **self._operations.handlers(),
-            **users.without_authentication(),
-            **Monitoring(lambda: database.log_end, settings.path).handlers(),
-            **Gossip(self._endpoint, settings.now).handlers(),
-        }
-        features = ServerFeatures(lambda: handlers)
-        handlers.update(features.handlers())
+        handlers: dict[str, Handler] = {}
+        # In the order in which a real server lists them.
+        for part in (
+            PersistentSubscriptions(self._groups, lambda: database.last_position).handlers(),
+            users.without_authentication(),
+            streams.handlers(Context(database, settings.now)),
+            self._operations.handlers(),
+            Gossip(self._endpoint, settings.now).handlers(),
+            Monitoring(lambda: database.log_end, settings.path).handlers(),
+            ServerFeatures(lambda: handlers).handlers(),
+            redaction.refusing(),
+        ):
+            handlers.update(part)
         return handlers
 
     def _endpoint(self) -> tuple[str, int]:

@@ -36,10 +36,8 @@ class Target(NamedTuple):
 def parse_link(data: bytes) -> Target | None:
     """Read link data, `N@stream`. None when N is no number: such an event is shown as it is, not as a link."""
     number, at, stream = data.decode("utf-8", "replace").partition("@")
-    if not at:
-        return Target(0, None)
     revision = _int64(number)
-    return None if revision is None else Target(revision, stream)
+    return None if revision is None else Target(revision, stream if at else None)
 
 
 def _int64(text: str) -> int | None:

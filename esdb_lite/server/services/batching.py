@@ -30,6 +30,8 @@ from esdb_lite.server.engine.model import Outcome, StreamDeleted, WrongVersion
 from esdb_lite.server.services.common import decoded
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.proposals import (
+    BAD_UUID,
+    NO_UUID,
     EventTooLarge,
     Intake,
     InvalidEvent,
@@ -60,6 +62,7 @@ class Refused(Exception):
 
 
 def _bad_request(message: str) -> Refused:
+    """The texts are those of a real server: here they are part of an answer that clients compare and log."""
     return Refused(StatusCode.INVALID_ARGUMENT, "BadRequest", "BadRequest", encode_bad_request(message))
 
 
@@ -190,19 +193,19 @@ class _Conversation:
 
     def _begin(self, key: bytes, id: WireUuid, options: BatchOptions) -> None:
         if options.stream is None:
-            raise _bad_request("options.stream_identifier is missing.")
+            raise _bad_request("Object reference not set to an instance of an object.")
         timeout = self._timeout(options)
         if timeout <= 0:
             raise _timeout()
         if options.expected is None:
             case = "EventStore.Client.Streams.BatchAppendReq+Types+Options+ExpectedStreamPositionOneofCase"
-            raise _bad_request(f"'None' is not a valid {case}")
+            raise _bad_request(f'Status(StatusCode="InvalidArgument", Detail="\'None\' is not a valid {case}")')
         try:
             expected = expected_version(options.expected)
         except InvalidExpectation as error:
             raise _bad_request(f"options.stream_position: {error}") from error
         if not writable(options.stream):
-            raise _bad_request(f"options.stream_identifier: a stream cannot have the name '{options.stream}'.")
+            raise _bad_request("Specified argument was out of the range of valid values. (Parameter 'eventStreamId')")
         batch = _Batch(id, options.stream, options.expected, expected, Intake(self._context.max_append_event_size))
         batch.timer = asyncio.get_running_loop().call_later(timeout, self._expire, key)
         self._open[key] = batch
@@ -220,9 +223,9 @@ class _Conversation:
                 batch.intake.measure(proposed)
                 batch.intake.take(proposed)
             except MissingMetadata as error:
-                raise _bad_request(f"proposed_messages.metadata: '{error.name}' is missing.") from error
+                raise _bad_request("The given key was not present in the dictionary.") from error
             except InvalidEvent as error:
-                raise _bad_request(str(error)) from error
+                raise _bad_request(error.original) from error
             except EventTooLarge as error:
                 raise self._event_too_large(error) from error
         limit = self._context.max_append_size
@@ -269,11 +272,11 @@ class _Conversation:
 
 def _key(id: WireUuid | None) -> bytes:
     if id is None:
-        raise _bad_request("correlation_id is missing.")
+        raise _bad_request(NO_UUID)
     try:
         return parse_uuid(id)
     except WireError as error:
-        raise _bad_request(f"correlation_id: {error}.") from error
+        raise _bad_request(BAD_UUID) from error
 
 
 def _success(batch: _Batch, id: WireUuid, outcome: Outcome) -> bytes:

@@ -6,7 +6,7 @@ Must not know: the rules of a group, how groups are kept.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from esdb_lite_protos.event_store.client.persistent_subscriptions import (
@@ -60,16 +60,16 @@ class PersistentSubscriptions:
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
-        methods: dict[str, Callable[[bytes], Awaitable[bytes]]] = {
-            "Create": self._create,
-            "Update": self._update,
-            "Delete": self._delete,
-            "GetInfo": self._get_info,
-            "List": self._list,
-            "ReplayParked": self._replay_parked,
-            "RestartSubsystem": self._restart,
+        handlers = {
+            "Create": unary(self._create),
+            "Update": unary(self._update),
+            "Delete": unary(self._delete),
+            "Read": self._read,
+            "GetInfo": unary(self._get_info),
+            "ReplayParked": unary(self._replay_parked),
+            "List": unary(self._list),
+            "RestartSubsystem": unary(self._restart),
         }
-        handlers = {"Read": self._read, **{name: unary(method) for name, method in methods.items()}}
         return {f"/{SERVICE}/{name}": _when_ready(handler) for name, handler in handlers.items()}
 
     async def _read(self, call: Call) -> None:

@@ -13,11 +13,20 @@ from esdb_lite.events import JSON
 from esdb_lite.server.engine.model import NO_STREAM, ProposedEvent, event_size
 from esdb_lite.server.services.common import MAX_INT64, MINUS_ONE
 
+NO_UUID = "Value cannot be null. (Parameter 'dto')"
+BAD_UUID = "Unrecognized Guid format."
+"""What a real server says of UUIDs that are missing, or are none."""
+
 _ZERO = bytes(16)
 
 
 class InvalidEvent(Exception):
     """The event cannot be written; the text names the field."""
+
+    def __init__(self, message: str, original: str) -> None:
+        """`original` is the text of a real server, which it tells in the answers of BatchAppend."""
+        super().__init__(message)
+        self.original = original
 
 
 class MissingMetadata(Exception):
@@ -64,7 +73,9 @@ class Intake:
         """Add an event that has been measured. Raises InvalidEvent."""
         id = _event_id(proposed.id)
         if not proposed.metadata["type"]:
-            raise InvalidEvent("proposed_message.metadata: the type is empty.")
+            raise InvalidEvent(
+                "proposed_message.metadata: the type is empty.", "Empty eventType provided. (Parameter 'eventType')"
+            )
         self.events.append(_event(proposed, id))
 
 
@@ -77,13 +88,13 @@ def _event(proposed: Proposed, id: bytes) -> ProposedEvent:
 
 def _event_id(id: WireUuid | None) -> bytes:
     if id is None:
-        raise InvalidEvent("proposed_message.id is missing.")
+        raise InvalidEvent("proposed_message.id is missing.", NO_UUID)
     try:
         parsed = parse_uuid(id)
     except WireError as error:
-        raise InvalidEvent(f"proposed_message.id: {error}.") from error
+        raise InvalidEvent(f"proposed_message.id: {error}.", BAD_UUID) from error
     if parsed == _ZERO:
-        raise InvalidEvent("proposed_message.id is the empty UUID.")
+        raise InvalidEvent("proposed_message.id is the empty UUID.", "Empty eventId provided. (Parameter 'eventId')")
     return parsed
 
 

@@ -23,7 +23,7 @@ def handlers(context: Context) -> Mapping[str, Handler]:
     return {
         f"/{SERVICE}/Read": Reading(context).handle,
         f"/{SERVICE}/Append": appending.append,
-        f"/{SERVICE}/BatchAppend": BatchAppending(context).handle,
         f"/{SERVICE}/Delete": unary(appending.delete),
         f"/{SERVICE}/Tombstone": unary(appending.tombstone),
+        f"/{SERVICE}/BatchAppend": BatchAppending(context).handle,
     }

@@ -1,0 +1,23 @@
+"""The Redaction service: listed like on every node of that version, and not offered.
+
+Owns: that answer, and the names of the methods. Must not know: anything else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from esdb_lite._status import RpcError, StatusCode
+from esdb_lite.server.calls import Call, Handler
+
+SERVICE = "event_store.client.redaction.Redaction"
+METHODS = ("GetEventPositions", "SwitchChunks")
+
+
+def refusing() -> Mapping[str, Handler]:
+    """The handlers by path."""
+    return {f"/{SERVICE}/{method}": _refuse for method in METHODS}
+
+
+async def _refuse(_: Call) -> None:
+    raise RpcError(StatusCode.UNIMPLEMENTED, "Redaction works on chunk files, which this server does not have.")
