@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
-from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset, WindowUpdated
+from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
 from h2.exceptions import H2Error
 from h2.settings import SettingCodes
 
@@ -56,12 +56,15 @@ class FakeCall:
         self.peer.flush()
 
     def send(self, message: bytes) -> None:
-        """Send a message, of a size that fits into a frame and the window."""
+        """Send a message."""
         self.send_data(framed(message))
 
     def send_data(self, data: bytes, *, end: bool = False) -> None:
-        """Send bytes."""
-        self.peer.h2.send_data(self.id, data, end_stream=end)
+        """Send bytes, which have to fit into the window."""
+        size = self.peer.h2.max_outbound_frame_size
+        pieces = [data[at : at + size] for at in range(0, len(data), size)] or [b""]
+        for piece in pieces:
+            self.peer.h2.send_data(self.id, piece, end_stream=end and piece is pieces[-1])
         self.peer.flush()
 
     def finish(self, trailers: Headers | None = None) -> None:
@@ -105,8 +108,8 @@ class FakePeer(asyncio.Protocol):
         self.h2 = H2Connection(
             H2Configuration(client_side=False, header_encoding="utf-8", validate_outbound_headers=False)
         )
-        self.h2.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = self.server.max_streams
         self.h2.initiate_connection()
+        self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self.server.max_streams})
         self.flush()
 
     def data_received(self, data: bytes) -> None:
@@ -120,6 +123,7 @@ class FakePeer(asyncio.Protocol):
         if isinstance(event, RequestReceived):
             call = self.calls[event.stream_id] = FakeCall(self, event.stream_id, event.headers)  # type: ignore[arg-type]
             self.server.calls.append(call)
+            self.server.called.set()
             task = asyncio.ensure_future(self.server.serve(call))
             self.tasks.add(task)
             task.add_done_callback(self.tasks.discard)
@@ -132,8 +136,6 @@ class FakePeer(asyncio.Protocol):
             self.calls[event.stream_id].received.put_nowait(b"")
         elif isinstance(event, StreamReset):
             self.calls[event.stream_id].reset_by_client.set_result(int(event.error_code or 0))
-        elif isinstance(event, WindowUpdated):
-            self.server.window.set()
 
     def flush(self) -> None:
         self.transport.write(self.h2.data_to_send())
@@ -160,7 +162,7 @@ class FakeServer:
         self.deaf = deaf
         self.peers: list[FakePeer] = []
         self.calls: list[FakeCall] = []
-        self.window = asyncio.Event()
+        self.called = asyncio.Event()
         self.host, self.port = "127.0.0.1", 0
 
     async def serve(self, call: FakeCall) -> None:
