@@ -9,6 +9,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 PATIENCE = 30.0
 """Seconds after which a process that should have answered or ended counts as hanging."""
 
@@ -90,3 +92,8 @@ def start_serve(*arguments: str | Path, folder: Path) -> ServeProcess:
         _, err = process.communicate(timeout=PATIENCE)
         raise AssertionError(f"serve did not start: {err}")
     return ServeProcess(process, line)
+
+
+def plugin_arguments(config: pytest.Config) -> list[str]:
+    """Arguments for an inner run of pytest that has our fixtures: none where the installation brings them."""
+    return [] if config.pluginmanager.hasplugin("esdb_lite") else ["-p", "esdb_lite.pytest_plugin"]

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from esdb_lite import EmbeddedServer
-from tests.support import environment
+from tests.support import environment, plugin_arguments
 
 STRICT = "[pytest]\nfilterwarnings = error\nasyncio_default_fixture_loop_scope = function\n"
 FRESH = """
@@ -61,7 +61,7 @@ def plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, pytestcon
     """Arguments for an inner run that has the fixtures, as its installation or `-p` brings them."""
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     pytester.makeini(STRICT)
-    return [] if pytestconfig.pluginmanager.hasplugin("esdb_lite") else ["-p", "esdb_lite.pytest_plugin"]
+    return plugin_arguments(pytestconfig)
 
 
 @pytest.mark.parametrize("test", [FRESH, SHARED], ids=["fresh", "shared"])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ServeProcess
+from tests.support import ServeProcess, environment, plugin_arguments
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -38,13 +38,16 @@ def test_python_blocks(serve: Callable[..., ServeProcess], tmp_path: Path, monke
             exec(code, scope)
 
 
-def test_the_example_of_the_fixtures(pytester: pytest.Pytester) -> None:
+def test_the_example_of_the_fixtures(
+    pytester: pytest.Pytester, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The example runs with a server for each test, and then with the conftest.py that makes it one for all."""
+    monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
     for block in filter(is_file, blocks(README, "python")):
         name = FILE_NAME.match(block.lstrip())
         assert name
         pytester.path.joinpath(name[1]).write_text(block, "utf-8")
-        result = pytester.runpytest_subprocess("-p", "esdb_lite.pytest_plugin")
-        result.assert_outcomes(passed=2)
+        pytester.runpytest_subprocess(*plugin_arguments(pytestconfig)).assert_outcomes(passed=2)
 
 
 def test_ci_runs_the_test_command() -> None:

@@ -26,7 +26,7 @@ def scavenge(options: argparse.Namespace) -> int:
     """Give space back."""
     with _refusals():
         done = maintenance.scavenge(options.path)
-    print(f"{options.path}: {done.removed} events removed, {done.freed} bytes given back")
+    print(f"{options.path}: events removed: {done.removed}, bytes given back: {done.freed}")
     return OK
 
 

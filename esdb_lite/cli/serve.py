@@ -19,7 +19,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(options: argparse.Namespace) -> int:
-    """Serve until SIGINT or SIGTERM, then stop cleanly; a second signal ends the process at once."""
+    """Serve until a signal or a client's Shutdown, then stop cleanly; a second signal ends the process at once."""
     logging.basicConfig(
         stream=sys.stderr,
         level=options.log_level.upper(),
@@ -38,7 +38,10 @@ async def _run(server: EmbeddedServer) -> None:
     _stop_on_signals(stop)
     async with server:
         print(server.uri, flush=True)
-        await stop.wait()
+        waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(server.wait_stopped())]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for waiter in waiting:
+            waiter.cancel()
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:
