@@ -54,7 +54,7 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("esdb_lite.client")
 
-LEAVING_SECONDS = 2.0
+LEAVING_SECONDS = 5.0
 """So long a consumer that leaves waits for the server to have seen its answers."""
 LEAVING_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Seconds between asking and asking again."""
