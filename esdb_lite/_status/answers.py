@@ -39,7 +39,7 @@ def not_a_valid(value: str, type_name: str) -> RpcError:
 def missing_uuid_option() -> RpcError:
     """A read without `uuid_option`."""
     kind = "EventStore.Client.Streams.ReadReq+Types+Options+Types+UUIDOption"
-    return invalid_argument(f" `uuidOption` is a required argument of type {kind}`")
+    return invalid_argument(f" `uuidOption` is a required argument of type {kind}")
 
 
 def invalid_combination(stream: str, count: str, direction: str, filter_option: str) -> RpcError:

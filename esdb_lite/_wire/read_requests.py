@@ -45,6 +45,8 @@ class FilterRequest(NamedTuple):
     prefixes: tuple[str, ...]
     window: int | None
     """Records considered at once; None: not set."""
+    counted: bool
+    """The window was given as `count`, which stands for the default."""
     multiplier: int
 
 
@@ -133,6 +135,7 @@ def _decode_filter(data: bytes) -> FilterRequest:
         regex,
         prefixes,
         None if window is None else DEFAULT_WINDOW if window.tag == 0x22 else window.value & 0xFFFFFFFF,
+        window is not None and window.tag == 0x22,
         multiplier,
     )
 

@@ -158,7 +158,9 @@ def _bad_regex(error: UnsupportedRegex) -> RpcError:
 
 
 def _filter_json(wanted: FilterRequest) -> str:
-    members = [f'"max": {wanted.window}'] if wanted.window is not None else []
+    members = ['"count": { }'] if wanted.counted else []
+    if wanted.window is not None and not wanted.counted:
+        members.append(f'"max": {wanted.window}')
     if wanted.multiplier:
         members.append(f'"checkpointIntervalMultiplier": {wanted.multiplier}')
     return f"{{ {', '.join(members)} }}"

@@ -1,0 +1,35 @@
+"""The recordings of a real server, replayed against this one: the answers must be the same.
+
+Each group of recordings gets a server of its own, since $all holds what earlier ones have written.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from esdb_lite.server.stack import Settings, Stack
+from tests.conformance.replaying import Clock, recorded_order, replay_folder
+from tests.conformance.schema import Schema
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+GOLDENS = ROOT / "tests" / "goldens"
+SCHEMA = Schema(ROOT / "proto")
+
+INSECURE = sorted((GOLDENS / "insecure").glob("*.json"), key=recorded_order)
+STREAMS = [path for path in INSECURE if not path.stem.startswith("persistent_")]
+RANDOM = sorted((GOLDENS / "random").glob("*.json"), key=recorded_order)
+assert len(STREAMS) >= 36
+assert len(RANDOM) >= 40
+
+
+@pytest.mark.parametrize("paths", [STREAMS, RANDOM], ids=["insecure", "random"])
+async def test_answers_are_the_same(paths: list[Path]) -> None:
+    clock = Clock()
+    stack = await Stack.start(Settings(now=clock), lambda: None)
+    try:
+        differences = await replay_folder(SCHEMA, paths, ("127.0.0.1", stack.port), clock)
+    finally:
+        await stack.stop()
+    assert not differences, "\n".join(differences)
