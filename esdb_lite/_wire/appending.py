@@ -6,6 +6,7 @@ What a server has to tell apart is told apart: None is a field that is not there
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import NamedTuple
 
 from esdb_lite._wire.primitives import (
@@ -79,15 +80,23 @@ _EXPECTED_TAGS = {0x10: None, 0x1A: NO_STREAM, 0x22: ANY, 0x2A: EXISTS}
 
 def encode_proposed(*, id: WireUuid, type: str, content_type: str, metadata: bytes, data: bytes) -> bytes:
     """Encode an event to be appended: the part that Append and BatchAppend have in common."""
+    described = _described if len(type) + len(content_type) <= _SHORT else _describe
     return b"".join(
         (
             encode_uuid(0x0A, id),
-            encode_entry(0x12, b"type", type),
-            encode_entry(0x12, b"content-type", content_type),
+            described(type, content_type),
             block(0x1A, metadata) if metadata else b"",
             block(0x22, data) if data else b"",
         )
     )
+
+
+def _describe(type: str, content_type: str) -> bytes:
+    return encode_entry(0x12, b"type", type) + encode_entry(0x12, b"content-type", content_type)
+
+
+_SHORT = 256  # characters of what is worth to be remembered, and no burden
+_described = lru_cache(1024)(_describe)
 
 
 def encode_append_proposed(proposed: bytes) -> bytes:

@@ -18,7 +18,7 @@ from esdb_lite._status.exceptions import error_for_batch
 from esdb_lite._wire.appending import Appended
 from esdb_lite._wire.batch_appending import BatchResponse, decode_batch_response, encode_batch_request
 from esdb_lite._wire.primitives import WireError
-from esdb_lite._wire.uuids import parse_uuid
+from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
 from esdb_lite.errors import (
     AccessDenied,
     AppendDeadlineExceeded,
@@ -87,10 +87,10 @@ class _Conversation:
 
     def __init__(self, session: Session) -> None:
         self._session = session
-        self._under_way: dict[bytes, _Append] = {}
+        self._under_way: dict[str, _Append] = {}
         self._queue: deque[_Append] = deque()
         self._stream: BidiStream | None = None
-        self._prefix = os.urandom(8)
+        self._prefix = format_uuid(os.urandom(16))[:24]
         self._count = 0
         self._sending: asyncio.Task[None] | None = None
         self.ended = False
@@ -99,7 +99,7 @@ class _Conversation:
     async def append(self, request: AppendRequest, deadline: Deadline) -> Appended:
         """Send an append and wait for its answer."""
         self._count += 1
-        key = self._prefix + self._count.to_bytes(8, "big")
+        key = f"{self._prefix}{self._count:012x}"
         message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
         loop = asyncio.get_running_loop()
         append = _Append(request, message, loop.create_future())
@@ -145,10 +145,14 @@ class _Conversation:
             return node.failure("the server has ended the call")
 
     def _settle(self, response: BatchResponse) -> None:
-        if response.correlation_id is not None:
-            append = self._under_way.pop(parse_uuid(response.correlation_id), None)
-            if append is not None:
-                append.settle(response)
+        id = response.correlation_id
+        if id is None:
+            return
+        append = self._under_way.pop(id, None) if isinstance(id, str) else None
+        if append is None:
+            append = self._under_way.pop(_usual(id), None)
+        if append is not None:
+            append.settle(response)
 
     def _send_soon(self) -> None:
         """Have sent what is asked for up to the next turn of the loop."""
@@ -267,6 +271,11 @@ class Room:
             self._waiting.remove(entry)
             self._admit()
         return False
+
+
+def _usual(id: WireUuid) -> str:
+    """Return an id as it was sent, whatever form the server has made of it."""
+    return format_uuid(parse_uuid(id))
 
 
 def _failure(error: EsdbClientException, sent: bool) -> EsdbClientException:
