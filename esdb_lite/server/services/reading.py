@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
+from itertools import groupby
 from uuid import uuid4
 
 from esdb_lite._status import answers
@@ -17,8 +18,10 @@ from esdb_lite._wire.answers import (
     encode_checkpoint,
     encode_confirmation,
     encode_event,
+    encode_events,
     encode_first_position,
     encode_last_position,
+    encode_plain_event,
     encode_record,
     encode_stream_missing,
 )
@@ -161,27 +164,35 @@ def _encode_before(item: NotFound | FirstPosition) -> bytes:
 
 
 def _encode_messages(messages: Iterable[Message], now: int, *, structured: bool) -> list[bytes]:
-    encoded = []
-    for message in messages:
-        if isinstance(message, Checkpoint):
-            encoded.append(encode_checkpoint(message.commit, message.prepare, now=now))
-        elif isinstance(message, CaughtUp):
-            encoded.append(encode_caught_up(now=now, stream_position=message.revision, position=message.position))
+    encoded: list[bytes] = []
+    for kind, group in groupby(messages, type):
+        if kind is Record:
+            encoded += encode_events([m for m in group if isinstance(m, Record)], structured=structured)
         else:
-            encoded += _encode_events([message], structured=structured)
+            encoded += [_encode_message(message, now, structured=structured) for message in group]
     return encoded
+
+
+def _encode_message(message: Message, now: int, *, structured: bool) -> bytes:
+    if isinstance(message, Checkpoint):
+        return encode_checkpoint(message.commit, message.prepare, now=now)
+    if isinstance(message, CaughtUp):
+        return encode_caught_up(now=now, stream_position=message.revision, position=message.position)
+    return _encode_event(message, structured=structured)
 
 
 def _encode_events(events: Sequence[ReadEvent], *, structured: bool) -> list[bytes]:
-    encoded = []
-    for event in events:
-        if isinstance(event, Record):
-            encoded.append(encode_event(_encode_record(event, structured), None, event.position))
-        else:
-            target = None if event.event is None else _encode_record(event.event, structured)
-            link = _encode_record(event.link, structured)
-            encoded.append(encode_event(target, link, event.link.position))
-    return encoded
+    records = [event for event in events if isinstance(event, Record)]
+    if len(records) == len(events):
+        return encode_events(records, structured=structured)
+    return [_encode_event(event, structured=structured) for event in events]
+
+
+def _encode_event(event: ReadEvent, *, structured: bool) -> bytes:
+    if isinstance(event, Record):
+        return encode_event(_encode_record(event, structured), None, event.position)
+    target = None if event.event is None else _encode_record(event.event, structured)
+    return encode_event(target, _encode_record(event.link, structured), event.link.position)
 
 
 def _encode_record(record: Record, structured: bool) -> bytes:
