@@ -151,7 +151,6 @@ class Call:
         stream, link = self._stream, self._link
         if stream is None or link is None:
             return
-        self._fail(CallCancelled("the call was closed here"))
         try:
             if not link.lost and stream.closable:
                 stream.reset_nowait(ErrorCodes.CANCEL)
@@ -159,6 +158,9 @@ class Call:
             pass  # the server was faster
         finally:
             self._release(link)
+            # the last thing, because releasing has emptied the queue in which who waits finds the end
+            self._failure = self._failure or CallCancelled("the call was closed here")
+            self._wake()
 
     # --- told by the connection ---
 

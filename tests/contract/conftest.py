@@ -1,0 +1,40 @@
+"""The server and both clients for the contract suite.
+
+A test is written once, for the client for asyncio, and also runs with the one for threads, which `faces` dresses up
+like its sibling. The server is the embedded one, or the real one that ESDB_URI names.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+
+from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient
+from tests.contract.faces import Face
+
+
+@pytest.fixture
+async def uri() -> AsyncIterator[str]:
+    """A connection string."""
+    if real := os.environ.get("ESDB_URI"):
+        yield real
+        return
+    async with EmbeddedServer() as server:
+        yield server.uri
+
+
+@pytest.fixture(params=["async", "sync"])
+async def client(request: pytest.FixtureRequest, uri: str) -> AsyncIterator[Any]:
+    """A client of one kind, then of the other."""
+    async with AsyncEsdbClient(uri) if request.param == "async" else Face(EsdbClient(uri)) as made:
+        yield made
+
+
+@pytest.fixture
+def stream() -> str:
+    """Name of a stream that does not exist."""
+    return f"order-{uuid4()}"
