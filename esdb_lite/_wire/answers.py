@@ -23,8 +23,6 @@ from esdb_lite.events import JSON, OCTET_STREAM
 
 _CACHED = 4096
 _CREATED = block(0x0A, b"created")
-_CREATED_IN_17 = b"2\x1c" + _CREATED + b"\x12\x11"
-"""The entry up to a time of 17 digits, which all are from 1973 to 2286."""
 _USUAL_CREATED = b"2\x1c" + _CREATED + b"\x12\x11"
 _CONTENT_TYPES = {
     True: encode_entry(0x32, b"content-type", JSON),
@@ -159,7 +157,7 @@ def encode_event(event: bytes | None, link: bytes | None, position: int, *, retr
     )
 
 
-def encode_plain_event(
+def encode_delivery(
     id: bytes,
     stream: str,
     revision: int,
@@ -169,11 +167,11 @@ def encode_plain_event(
     created: int,
     metadata: bytes,
     data: bytes,
-    retry_count: int | None = None,
+    retry_count: int,
 ) -> bytes:
-    """Encode the message that holds an event without a link, its id as text: as `encode_event(encode_record(...))`.
+    """Encode an event of a persistent subscription that is no resolved link, its id as text, in one go.
 
-    Most messages are like this; here they are put together in one go.
+    It is what `encode_record` and `encode_event` give together.
     """
     digits, place = hexlify(id), varint(position)
     ticks = b"%d" % created
@@ -185,7 +183,7 @@ def encode_plain_event(
             b"\x18" + varint(revision) if revision else b"",
             b" " + place + b"(" + place if position else b"",
             _type(type),
-            _CREATED_IN_17 + ticks if len(ticks) == 17 else block(0x32, _CREATED + block(0x12, ticks)),
+            _USUAL_CREATED + ticks if len(ticks) == 17 else block(0x32, _CREATED + block(0x12, ticks)),
             _CONTENT_TYPES[is_json],
             block(0x3A, metadata) if metadata else b"",
             b"B" + varint(len(data)) if data else b"",
@@ -193,7 +191,7 @@ def encode_plain_event(
         )
     )
     size = varint(len(body))
-    tail = b"\x18" + place if retry_count is None else b"\x18" + place + b"(" + varint(retry_count)
+    tail = b"\x18" + place + b"(" + varint(retry_count)
     return b"".join((b"\n", varint(1 + len(size) + len(body) + len(tail)), b"\n", size, body, tail))
 
 

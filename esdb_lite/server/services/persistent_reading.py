@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Sequence
 
 from esdb_lite._status import answers
-from esdb_lite._wire.answers import encode_confirmation, encode_event, encode_plain_event, encode_record
+from esdb_lite._wire.answers import encode_confirmation, encode_delivery, encode_event, encode_record
 from esdb_lite._wire.persistent import Ack, ConsumerOptions, ConsumerRequest, Nack, decode_consumer_request, usual_ack
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
@@ -135,7 +135,7 @@ def encode_message(message: Message, retry_count: int, *, structured: bool) -> b
     record = message.event
     if record is not None and message.link is None and not structured:
         position, stream, revision, id_, type_, is_json, created, data, metadata = record
-        return encode_plain_event(id_, stream, revision, position, type_, is_json, created, metadata, data, retry_count)
+        return encode_delivery(id_, stream, revision, position, type_, is_json, created, metadata, data, retry_count)
     position = message.original.position
     event = None if message.event is None else _record(message.event, position, structured=structured)
     link = None if message.link is None else _record(message.link, position, structured=structured)

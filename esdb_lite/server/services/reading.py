@@ -21,7 +21,6 @@ from esdb_lite._wire.answers import (
     encode_events,
     encode_first_position,
     encode_last_position,
-    encode_plain_event,
     encode_record,
     encode_stream_missing,
 )

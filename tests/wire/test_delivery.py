@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite._wire.answers import encode_event, encode_plain_event, encode_record
+from esdb_lite._wire.answers import encode_delivery, encode_event, encode_record
 
 UINT64 = st.integers(0, 2**64 - 1) | st.integers(0, 20_000)
 
@@ -20,7 +20,7 @@ UINT64 = st.integers(0, 2**64 - 1) | st.integers(0, 20_000)
     created=st.integers(0, 10**18) | st.integers(10**16, 10**17),
     metadata=st.binary(max_size=300),
     data=st.binary(max_size=20_000),
-    retry_count=st.none() | st.integers(0, 2**31 - 1),
+    retry_count=st.integers(0, 2**31 - 1),
 )
 def test_both_ways_agree(
     id: bytes,
@@ -32,7 +32,7 @@ def test_both_ways_agree(
     created: int,
     metadata: bytes,
     data: bytes,
-    retry_count: int | None,
+    retry_count: int,
 ) -> None:
     record = encode_record(
         id=id,
@@ -46,5 +46,5 @@ def test_both_ways_agree(
         metadata=metadata,
         data=data,
     )
-    plain = encode_plain_event(id, stream, revision, position, type, is_json, created, metadata, data, retry_count)
-    assert plain == encode_event(record, None, position, retry_count=retry_count)
+    delivery = encode_delivery(id, stream, revision, position, type, is_json, created, metadata, data, retry_count)
+    assert delivery == encode_event(record, None, position, retry_count=retry_count)
