@@ -135,7 +135,7 @@ def test_tombstone(client: kurrentdbclient.KurrentDBClient) -> None:
 def test_metadata(client: kurrentdbclient.KurrentDBClient) -> None:
     client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("A", "B", "C"))
     assert client.get_stream_metadata("order-1") == ({}, StreamState.NO_STREAM)
-    client.set_stream_metadata("order-1", {"$maxCount": 2, "mine": "yes"})
+    client.set_stream_metadata("order-1", metadata={"$maxCount": 2, "mine": "yes"})
     metadata, version = client.get_stream_metadata("order-1")
     assert (metadata, version) == ({"$maxCount": 2, "mine": "yes"}, 0)
     assert types(client.get_stream("order-1")) == ["B", "C"]
@@ -158,7 +158,7 @@ async def test_asyncio(uri: str) -> None:
             assert [(await subscription.__anext__()).type for _ in range(3)] == ["A", "B", "C"]
         assert types(await client.get_stream(stream)) == ["A", "B", "C"]
         assert [event.type async for event in await client.read_all(backwards=True, limit=2)] == ["C", "B"]
-        await client.set_stream_metadata(stream, {"$maxCount": 1})
+        await client.set_stream_metadata(stream, metadata={"$maxCount": 1})
         assert types(await client.get_stream(stream)) == ["C"]
         await client.delete_stream(stream, current_version=2)
         with pytest.raises(exceptions.NotFoundError):
