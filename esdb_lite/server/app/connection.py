@@ -15,9 +15,10 @@ from h2.config import H2Configuration
 from h2.events import Event
 from h2.settings import SettingCodes
 
-from esdb_lite._rpc.transport import CONNECTION_WINDOW, STREAM_WINDOW, FastProtocol
+from esdb_lite._rpc.transport import STREAM_WINDOW, FastProtocol
 from esdb_lite.server.app.call import plain_headers
 from esdb_lite.server.app.calls import Calls, plain_status
+from esdb_lite.server.app.gathering import GatheringTransport
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -28,6 +29,9 @@ MAX_CONCURRENT_STREAMS = 4096
 
 KEEPALIVE_AFTER = 10.0
 """Seconds of silence after which the client is asked whether it is there; it has as long to answer."""
+
+_CONNECTION_WINDOW = 64 * 2**20
+"""Bytes that a client may send on all its calls together before the server takes them."""
 
 _GREETING_TIMEOUT = 30.0
 _MAX_HTTP1_HEADER = 16 * 1024
@@ -42,7 +46,7 @@ _H2_CONFIG = H2Configuration(
 )
 _CONFIG = Configuration(
     _keepalive_time=None,
-    http2_connection_window_size=CONNECTION_WINDOW,
+    http2_connection_window_size=_CONNECTION_WINDOW,
     http2_stream_window_size=STREAM_WINDOW,
 ).__for_server__()
 
@@ -77,7 +81,7 @@ class ServerConnection(FastProtocol):
         """Wait for the client's first bytes: they say which protocol it speaks."""
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("the server needs a stream transport")
-        self._transport = transport
+        self._transport = GatheringTransport(transport)
         self._heard = self._loop.time()
         self._timer = self._loop.call_later(_GREETING_TIMEOUT, transport.abort)
 

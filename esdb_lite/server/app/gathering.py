@@ -1,0 +1,57 @@
+"""Writes of one turn of the event loop, made as one.
+
+Owns: gathering what HTTP/2 writes piece by piece (headers, data, trailers, of many streams), since each write costs
+a call of the system. Must not know: what is written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+_AT_MOST = 64 * 1024
+"""Bytes that are gathered before they are written in any case: the transport must notice when its peer is slow."""
+
+
+class GatheringTransport(asyncio.Transport):
+    """A transport that writes at the end of the loop's turn."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        super().__init__()
+        self._transport = transport
+        self._loop = asyncio.get_running_loop()
+        self._gathered: list[bytes] = []
+        self._size = 0
+
+    def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
+        """Write at the end of this turn, or now if that is much."""
+        if not self._gathered:
+            self._loop.call_soon(self.flush)
+        self._gathered.append(bytes(data))
+        self._size += len(data)
+        if self._size > _AT_MOST:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what has been gathered."""
+        gathered, self._gathered, self._size = self._gathered, [], 0
+        if gathered and not self._transport.is_closing():
+            self._transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+
+    def close(self) -> None:
+        """Write what has been gathered, and close."""
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once."""
+        self._gathered = []
+        self._transport.abort()
+
+    def is_closing(self) -> bool:
+        """Whether it is closed or about to be."""
+        return self._transport.is_closing()
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what the transport knows of itself."""
+        return self._transport.get_extra_info(name, default)
