@@ -1,0 +1,213 @@
+"""From statuses, trailers and in-band errors to exceptions."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import pytest
+
+from esdb_lite import errors
+from esdb_lite._status import answers
+from esdb_lite._status.codes import RpcError
+from esdb_lite._status.exceptions import (
+    error_for,
+    error_for_batch,
+    http_error,
+    readable,
+    reset_error,
+    wrong_expected_position,
+)
+from esdb_lite._wire.batch_appending import BatchError, encode_maximum_event_size, encode_wrong_expected_version
+from esdb_lite.errors import EsdbClientException, GrpcError, StatusCode
+
+CLASSES = [
+    value
+    for value in vars(errors).values()
+    if isinstance(value, type) and issubclass(value, EsdbClientException) and value.__module__ == errors.__name__
+]
+
+
+def there_and_back(error: RpcError) -> GrpcError:
+    """What the client makes of what the server's side of the table says."""
+    return error_for(error.code, error.message, error.trailers)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "attributes"),
+    [
+        (answers.access_denied(), errors.AccessDenied, {}),
+        (answers.unauthenticated(), errors.Unauthenticated, {}),
+        (answers.not_leader("n2", 2113), errors.NotLeader, {"host": "n2", "port": 2113}),
+        (answers.no_leader(), errors.NotLeader, {"host": "", "port": 0}),
+        (answers.not_ready(), errors.ServerNotReady, {}),
+        (answers.too_busy(), errors.ServerNotReady, {}),
+        (answers.stream_deleted("größe"), errors.StreamDeleted, {"stream_name": "größe"}),
+        (
+            answers.wrong_expected_version_for_delete("s", -1, 3),
+            errors.ExpectedPositionError,
+            {"stream_name": "s", "expected": None, "current": 3},
+        ),
+        (
+            answers.wrong_expected_version_for_delete("s", 7, -1),
+            errors.ExpectedPositionError,
+            {"expected": 7, "current": None},
+        ),
+        (answers.maximum_append_size(1048576), errors.AppendTooLarge, {"limit": 1048576}),
+        (answers.message_too_long(), errors.ResourceExhausted, {}),
+        (answers.missing_required_metadata_property("type"), errors.InvalidRequest, {}),
+        (answers.timed_out("Prepare phase timeout."), errors.OperationTimedOut, {}),
+        (answers.deadline_exceeded(), errors.DeadlineExceeded, {}),
+        (answers.service_unimplemented(), errors.NotSupported, {}),
+        (
+            answers.subscription_failed("s", "g", "because"),
+            errors.SubscriptionFailed,
+            {"stream_name": "s", "group_name": "g", "reason": "because"},
+        ),
+        (answers.subscription_does_not_exist("s", "g"), errors.SubscriptionNotFound, {"group_name": "g"}),
+        (answers.subscription_exists("s", "g"), errors.SubscriptionExists, {"group_name": "g"}),
+        (answers.subscription_dropped("s", "g"), errors.SubscriptionDropped, {"group_name": "g"}),
+        (answers.maximum_subscribers("s", "g"), errors.TooManySubscribers, {"group_name": "g"}),
+        (answers.user_not_found("ann"), errors.UserNotFound, {"login": "ann"}),
+        (answers.user_conflict("ann"), errors.UserConflict, {"login": "ann"}),
+        (answers.user_try_again("ann"), errors.UserConflict, {"login": "ann"}),
+        (answers.scavenge_not_found("x"), errors.ScavengeNotFound, {}),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_the_table(answer: RpcError, kind: type[GrpcError], attributes: dict[str, Any]) -> None:
+    error = there_and_back(answer)
+    assert type(error) is kind
+    assert error.code == answer.code
+    assert error.details == answer.message
+    assert {name: getattr(error, name) for name in attributes} == attributes
+
+
+@pytest.mark.parametrize(
+    ("event_id", "expected"),
+    [
+        ('{ "string": "11111111-2222-3333-4444-555555555555" }', "11111111-2222-3333-4444-555555555555"),
+        (
+            '{ "structured": { "mostSignificantBits": "5", "leastSignificantBits": "-7" } }',
+            "00000000-0000-0005-ffff-fffffffffff9",
+        ),
+        ("something else", "something else"),
+    ],
+)
+def test_an_event_that_is_too_large(event_id: str, expected: str) -> None:
+    trailers = [
+        ("exception", "maximum-append-event-size-exceeded"),
+        ("maximum-append-event-size", "100"),
+        ("proposed-append-event-size", "101"),
+        ("event-id", event_id),
+    ]
+    error = error_for(3, "Event with Id ...", trailers)
+    assert isinstance(error, errors.EventTooLarge)
+    assert (error.limit, error.size, error.event_id) == (100, 101, expected)
+
+
+@pytest.mark.parametrize(
+    ("code", "text", "kind"),
+    [
+        (1, "", errors.CallCancelled),
+        (2, "Exception was thrown by handler.", errors.HandlerFailed),
+        (2, "Unexpected ReadAllResult: Error", errors.ServerAnswer),
+        (3, "x", errors.InvalidRequest),
+        (5, "Projection 'x' not found", errors.ServerAnswer),
+        (7, "x", errors.AccessDenied),
+        (10, "Operation timed out: Consumer too slow to handle event while live.", errors.ConsumerTooSlow),
+        (10, "Operation timed out: Commit phase timeout.", errors.OperationTimedOut),
+        (12, "", errors.NotSupported),
+        (13, "", errors.ServerAnswer),
+        (14, "", errors.ServiceUnavailable),
+        (16, "", errors.Unauthenticated),
+        (99, "from the future", errors.ServerAnswer),
+    ],
+)
+def test_without_trailers_the_status_decides_then_the_text(code: int, text: str, kind: type[GrpcError]) -> None:
+    error = error_for(code, text, [("unrelated", "x")])
+    assert type(error) is kind
+    assert error.code == (code if code <= 16 else StatusCode.UNKNOWN)
+    assert error.trailers == (("unrelated", "x"),)
+
+
+def test_trailers_that_are_not_there_or_make_no_sense() -> None:
+    error = error_for(9, "", [("exception", "wrong-expected-version"), ("actual-version", "many")])
+    assert isinstance(error, errors.ExpectedPositionError)
+    assert (error.stream_name, error.current) == ("", 0)
+    assert type(error_for(5, "", [("exception", "of-the-future")])) is errors.ServerAnswer
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("plain", "plain"), ("100%", "100%"), ("a%41", "a%41"), ("%C3%A9%25", "é%"), ("%FF", "\ufffd")],
+)
+def test_readable(value: str, expected: str) -> None:
+    assert readable(value) == expected
+
+
+def test_conflicts_say_what_was_expected_and_found() -> None:
+    error = wrong_expected_position("s", -1, 4)
+    assert str(error) == "stream 's' is at position 4, expected was no stream"
+    assert (error.expected, error.current) == (None, 4)
+    assert "does not exist" in str(wrong_expected_position("s", 3, None))
+
+
+def test_errors_of_batches() -> None:
+    conflict = error_for_batch(
+        BatchError(6, "WrongExpectedVersion", "WrongExpectedVersion", encode_wrong_expected_version(4, 2)), "s", 2
+    )
+    assert isinstance(conflict, errors.ExpectedPositionError)
+    assert (conflict.stream_name, conflict.expected, conflict.current) == ("s", 2, 4)
+    large = error_for_batch(
+        BatchError(3, "x", "MaximumAppendEventSizeExceeded", encode_maximum_event_size("id", 9, 8)), "s", 2
+    )
+    assert isinstance(large, errors.EventTooLarge)
+    assert (large.event_id, large.size, large.limit) == ("id", 9, 8)
+    deleted = error_for_batch(BatchError(5, "StreamDeleted", "StreamDeleted", b""), "s", 2)
+    assert isinstance(deleted, errors.StreamDeleted)
+    assert deleted.stream_name == "s"
+    assert type(error_for_batch(BatchError(2, "Unknown", "Unknown", b""), "s", 2)) is errors.ServerAnswer
+    assert type(error_for_batch(BatchError(3, "BadRequest", "BadRequest", b""), "s", 2)) is errors.InvalidRequest
+
+
+def test_http_and_http2() -> None:
+    assert isinstance(http_error("503"), errors.ServiceUnavailable)
+    assert isinstance(http_error("401"), errors.Unauthenticated)
+    assert isinstance(http_error("418"), errors.ServerAnswer)
+    assert isinstance(reset_error(7), errors.ServiceUnavailable)
+    assert isinstance(reset_error(8), errors.CallCancelled)
+    assert isinstance(reset_error(1), errors.ProtocolError)
+
+
+def test_the_tree_in_the_docstring_is_the_tree() -> None:
+    assert errors.__doc__ is not None
+    for cls in CLASSES:
+        assert cls.__name__ in errors.__doc__, cls.__name__
+        assert cls.__doc__, cls.__name__
+
+
+@pytest.mark.parametrize("cls", [cls for cls in CLASSES if issubclass(cls, GrpcError)], ids=lambda cls: cls.__name__)
+def test_exceptions_can_be_pickled_and_copied(cls: type[GrpcError]) -> None:
+    error = cls("text", details="details", trailers=[("a", "b")])
+    error.extra = 5  # type: ignore[attr-defined]
+    for twin in (pickle.loads(pickle.dumps(error)), copy.copy(error)):
+        assert type(twin) is cls
+        assert str(twin) == "text"
+        assert vars(twin) == vars(error)
+
+
+def test_mistakes_can_be_pickled() -> None:
+    error = errors.InvalidArgument("limit", -1, "must be 0 or more")
+    twin = pickle.loads(pickle.dumps(error))
+    assert (str(twin), twin.argument, twin.value) == ("limit: must be 0 or more, not -1", "limit", -1)
+
+
+def test_what_else_they_are() -> None:
+    assert issubclass(errors.ServiceUnavailable, ConnectionError)
+    assert issubclass(errors.DeadlineExceeded, TimeoutError)
+    assert issubclass(errors.InvalidArgument, ValueError)
+    assert issubclass(errors.WrongArgumentType, TypeError)
+    assert issubclass(errors.ClientClosed, RuntimeError)
+    assert len(str(errors.InvalidArgument("x", "y" * 1000, "is long"))) < 120
