@@ -74,7 +74,7 @@ def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[b
 
     This is where a server that is read from spends its time, hence the shape: one pass, one join for each event.
     """
-    messages = []
+    messages: list[bytes] = []
     add, join, length = messages.append, b"".join, _LENGTHS
     stream_of, type_of, number_of = _stream, _type, _quick_varint
     for position, stream, revision, id, type, is_json, created, data, metadata in records:

@@ -29,7 +29,8 @@ STREAM = "orders"
 def record(
     revision: int, *, stream: str = STREAM, position: int = 0, id_: bytes | None = None, metadata: bytes = b""
 ) -> Record:
-    return Record(position, stream, revision, id_ or f"{stream[:6]:6}{revision:010}".encode(), "T", True, 0, b"{}", metadata)
+    id_ = id_ or f"{stream[:6]:6}{revision:010}".encode()
+    return Record(position, stream, revision, id_, "T", True, 0, b"{}", metadata)
 
 
 def settings(**changes: object) -> Settings:
