@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from esdb_lite._wire.primitives import (
     MAX_UINT64,
+    WireError,
     block,
     encode_entry,
     encode_pair,
@@ -19,10 +20,16 @@ from esdb_lite._wire.primitives import (
     fields,
     number,
     pair,
+    read_block,
+    read_varint,
     stream_identifier,
+    text,
 )
 from esdb_lite._wire.responses import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+
+_SHORT = 256  # characters or bytes of what is worth to be remembered, and no burden
+_TEXT_ID = b"\n&\x12$"  # field 1, 38 bytes: a UUID as a text of 36 bytes
 
 NO_STREAM, ANY, EXISTS = -1, -2, -4
 """What a stream is expected to be, where that is not the number of its last event."""
@@ -95,7 +102,6 @@ def _describe(type: str, content_type: str) -> bytes:
     return encode_entry(0x12, b"type", type) + encode_entry(0x12, b"content-type", content_type)
 
 
-_SHORT = 256  # characters of what is worth to be remembered, and no burden
 _described = lru_cache(1024)(_describe)
 
 
@@ -127,6 +133,36 @@ def decode_options(data: bytes) -> AppendOptions:
 
 def decode_proposed(data: bytes) -> Proposed:
     """Decode a ProposedMessage of Append or BatchAppend."""
+    return _usual_proposed(data) or _any_proposed(data)
+
+
+def _usual_proposed(data: bytes) -> Proposed | None:
+    """Decode an event in the layout in which clients write it: id as text, two entries, and payloads; else None."""
+    try:
+        if not data.startswith(_TEXT_ID) or data[40] != 0x12:
+            return None
+        second = 42 + data[41]
+        at = second + 2 + data[second + 1]
+        if data[second] != 0x12 or at > 40 + _SHORT:
+            return None
+        metadata = _two_entries(data[40:at], second - 40)
+        id, end = text(data[4:40]), len(data)
+        custom_metadata, at = read_block(data, at + 1) if at < end and data[at] == 0x1A else (b"", at)
+        body, at = read_block(data, at + 1) if at < end and data[at] == 0x22 else (b"", at)
+    except (IndexError, WireError):
+        return None  # whatever it is, it is said when the message is read by the rules
+    return Proposed(id, metadata.copy(), custom_metadata, body) if at == end else None
+
+
+@lru_cache(1024)
+def _two_entries(data: bytes, second: int) -> dict[str, str]:
+    """Decode two fields that are entries of the metadata, with lengths of one byte; the other one begins there."""
+    if max(data[1], data[second + 1]) > 127 or second + 2 + data[second + 1] != len(data):
+        raise WireError("not the usual fields")
+    return dict((entry(data[2:second]), entry(data[second + 2 :])))
+
+
+def _any_proposed(data: bytes) -> Proposed:
     id: bytes | None = None
     metadata: dict[str, str] = {}
     custom_metadata = body = b""
@@ -155,6 +191,27 @@ def encode_success(revision: int | None, position: int | None) -> bytes:
 
 def decode_success(data: bytes) -> Appended:
     """Decode the Success of AppendResp and of BatchAppendResp."""
+    return _usual_success(data) or _any_success(data)
+
+
+def _usual_success(data: bytes) -> Appended | None:
+    """Decode a success that consists of a revision and a position, both in two numbers; else None."""
+    try:
+        if data[0] != 0x08:
+            return None
+        revision, at = read_varint(data, 1)
+        if data[at] != 0x1A or data[at + 1] != len(data) - at - 2 or data[at + 1] > 127 or data[at + 2] != 0x08:
+            return None
+        position, at = read_varint(data, at + 3)
+        if data[at] != 0x10:
+            return None
+        _, at = read_varint(data, at + 1)
+    except (IndexError, WireError):
+        return None
+    return Appended(revision, position) if at == len(data) else None
+
+
+def _any_success(data: bytes) -> Appended:
     revision: int | None = None
     position: bytes | None = None
     for tag, value, raw in fields(data):

@@ -7,6 +7,7 @@ What a server has to tell apart is told apart: None is a field that is not there
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 from esdb_lite._wire.appending import (
@@ -130,7 +131,7 @@ def decode_batch_request(data: bytes) -> BatchRequest:
             final = bool(value)
     return BatchRequest(
         None if correlation_id is None else decode_uuid(correlation_id),
-        None if options is None else _decode_options(options),
+        None if options is None else (_remembered_options if len(options) <= _SHORT else _decode_options)(options),
         events,
         final,
     )
@@ -144,6 +145,10 @@ def _decode_options(data: bytes) -> BatchOptions:
         value = signed(seconds) + int32(nanos) / _NANOS
         at, within = (value, None) if deadline.tag == 0x32 else (None, value)
     return BatchOptions(*decode_options(data), at, within)
+
+
+_SHORT = 256  # bytes of what is worth to be remembered, and no burden
+_remembered_options = lru_cache(1024)(_decode_options)
 
 
 def encode_batch_success(

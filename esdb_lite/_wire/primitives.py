@@ -77,6 +77,22 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     return (value | byte << shift) & MAX_UINT64, at + 1
 
 
+def read_block(data: bytes, at: int) -> tuple[bytes, int]:
+    """Return the bytes whose length is at `at`, and where the next thing begins: beyond the end where they are cut off.
+
+    Raises IndexError where there is no length.
+    """
+    size = data[at]
+    if size < 128:
+        at += 1
+    elif data[at + 1] < 128:
+        size += (data[at + 1] << 7) - 0x80
+        at += 2
+    else:
+        size, at = read_varint(data, at)
+    return data[at : at + size], at + size
+
+
 def fields(data: bytes) -> Iterator[Field]:
     """Yield the fields of a message in the order in which they were written; groups are checked and left out."""
     at, end = 0, len(data)

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeVar
 
 from esdb_lite._wire.framing import MAX_MESSAGE, Pieces, checked_length
-from esdb_lite._wire.primitives import WireError, int32, read_varint, text
+from esdb_lite._wire.primitives import WireError, int32, read_block, read_varint, text
 from esdb_lite._wire.responses import ReadItem, decode_persistent_response, decode_response
 from esdb_lite.events import RecordedEvent
 
@@ -193,8 +193,8 @@ class ReadDecoder:
         start, at = at, at + 2 + data[at + 1]
         raw = data[start:at]
         event.content_type = self._content_types.get(raw) or self._content_type(raw)
-        event.metadata, at = _payload(data, at + 1) if data[at] == 0x3A else (b"", at)
-        event.data, at = _payload(data, at + 1) if at < stop and data[at] == 0x42 else (b"", at)
+        event.metadata, at = read_block(data, at + 1) if data[at] == 0x3A else (b"", at)
+        event.data, at = read_block(data, at + 1) if at < stop and data[at] == 0x42 else (b"", at)
         event.link = event.retry_count = None
         return event if at == stop else None
 
@@ -255,16 +255,3 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     if e < 128:
         return a + (b << 7) + (c << 14) + (d << 21) + (e << 28) - 0x10204080, at + 5
     return read_varint(data, at)
-
-
-def _payload(data: bytes, at: int) -> tuple[bytes, int]:
-    """Return the bytes whose length is at `at`, and where the next thing begins."""
-    size = data[at]
-    if size < 128:
-        at += 1
-    elif data[at + 1] < 128:
-        size += (data[at + 1] << 7) - 0x80
-        at += 2
-    else:
-        size, at = read_varint(data, at)
-    return data[at : at + size], at + size

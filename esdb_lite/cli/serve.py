@@ -15,6 +15,10 @@ from esdb_lite.cli import OK, CommandFailed
 from esdb_lite.server import EmbeddedServer
 from esdb_lite.server.errors import ServerStartError
 
+_SWITCH_INTERVAL = 0.0005
+"""Seconds after which a thread that computes lets others have the interpreter. (Python's default is 0.005.) The thread
+that writes needs it between two calls of SQLite, and whoever has appended waits for that thread."""
+
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -25,6 +29,7 @@ def serve(options: argparse.Namespace) -> int:
         level=options.log_level.upper(),
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
+    sys.setswitchinterval(_SWITCH_INTERVAL)
     server = EmbeddedServer(options.db, host=options.host, port=options.port, durability=options.durability)
     try:
         asyncio.run(_run(server))

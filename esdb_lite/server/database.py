@@ -96,11 +96,22 @@ class Database:
         Cancelled while it waits for its turn, it is not written; later, it is written regardless.
         Raises: StorageError.
         """
-        cost = 0
-        for event in events:
-            cost += len(event.data) + len(event.metadata) + _COMMAND_BYTES
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
-        return cast(Outcome, await self._command(rule, cost + _COMMAND_BYTES))
+        return cast(Outcome, await self._command(rule, _cost(events)))
+
+    def begin_append(self, stream: str, expected: int, events: Sequence[ProposedEvent]) -> asyncio.Future[Outcome]:
+        """Do the same, begun at once; the future is the answer, and can be cancelled as `append` can."""
+        cost = _cost(events)
+        if self._closed or not self._queue.enter_at_once(cost):
+            return asyncio.ensure_future(self.append(stream, expected, events))
+        job = self._gather(partial(appending.append, stream=stream, expected=expected, events=events), cost)
+        job.answer.add_done_callback(partial(self._left, job))
+        return cast("asyncio.Future[Outcome]", job.answer)
+
+    def _left(self, job: Job[Work], answer: asyncio.Future[object]) -> None:
+        if answer.cancelled():
+            self._abandon(job)
+        self._queue.leave(job.cost)
 
     async def delete(self, stream: str, expected: int) -> Outcome:
         """Soft-delete a stream. Raises: StorageError."""
@@ -199,11 +210,7 @@ class Database:
         self._check_open()
         if not self._queue.enter_at_once(cost):
             await self._queue.enter(cost)
-        job: Job[Work] = Job(work, cost, self._loop.create_future())
-        if not self._gathered:
-            # All that is asked for in this turn of the loop goes to the writer together.
-            self._loop.call_soon(self._hand_over)
-        self._gathered.append(job)
+        job = self._gather(work, cost)
         try:
             return await job.answer
         except asyncio.CancelledError:
@@ -211,6 +218,14 @@ class Database:
             raise
         finally:
             self._queue.leave(cost)
+
+    def _gather(self, work: Work, cost: int) -> Job[Work]:
+        """All that is asked for in this turn of the loop goes to the writer together."""
+        job: Job[Work] = Job(work, cost, self._loop.create_future())
+        if not self._gathered:
+            self._loop.call_soon(self._hand_over)
+        self._gathered.append(job)
+        return job
 
     def _abandon(self, job: Job[Work]) -> None:
         if self._writer is None:
@@ -254,6 +269,14 @@ class Database:
         self._readers.close()
         self._files.close()
         call_soon(self._loop, settle, self._finished, None)
+
+
+def _cost(events: Sequence[ProposedEvent]) -> int:
+    """Bytes that an append holds."""
+    cost = _COMMAND_BYTES
+    for event in events:
+        cost += len(event.data) + len(event.metadata) + _COMMAND_BYTES
+    return cost
 
 
 class Chore:

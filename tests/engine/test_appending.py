@@ -259,4 +259,5 @@ def test_a_record_that_does_not_fit_goes_to_the_next_chunk() -> None:
 
 
 def test_size_counts_types_as_utf_16() -> None:
-    assert event_size(ProposedEvent(bytes(16), "é\U0001f600", True, b"123", b"45")) == 5 + 6
+    assert event_size("é\U0001f600", 5) == 5 + 6
+    assert event_size("ab", 5) == 5 + 4

@@ -90,6 +90,6 @@ def original_of(metastream: str) -> str:
     return metastream[2:]
 
 
-def event_size(event: ProposedEvent) -> int:
-    """Size in bytes of one event as MaxAppendSize and MaxAppendEventSize count it."""
-    return len(event.data) + len(event.metadata) + len(event.type.encode("utf-16-le", "surrogatepass"))
+def event_size(type: str, payload: int) -> int:
+    """Size of one event as MaxAppendSize and MaxAppendEventSize count it; `payload`: bytes of data and metadata."""
+    return payload + (2 * len(type) if type.isascii() else len(type.encode("utf-16-le", "surrogatepass")))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 from esdb_lite._status import StatusCode, answers
 from esdb_lite._wire.appending import Proposed
@@ -105,7 +106,7 @@ class _Conversation:
         self._context = context
         self._call = call
         self._open: dict[bytes, _Batch] = {}
-        self._writes: set[asyncio.Task[None]] = set()
+        self._writes: set[asyncio.Future[Outcome]] = set()
         self._answers: list[bytes] = []
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -121,10 +122,11 @@ class _Conversation:
         finally:
             for batch in self._open.values():
                 batch.close()
-            tasks = [sending, receiving, *self._writes]
-            for task in tasks:
+            for write in self._writes:
+                write.cancel()
+            for task in (sending, receiving):
                 task.cancel()
-            results = await asyncio.gather(*tasks, return_exceptions=True)
+            results = await asyncio.gather(sending, receiving, *self._writes, return_exceptions=True)
         for result in results[:2]:
             if isinstance(result, Exception):
                 raise result
@@ -176,7 +178,7 @@ class _Conversation:
             if key not in self._open:
                 if request.options is None:
                     return
-                self._begin(key, request.correlation_id or "", request.options)
+                self._begin(key, request)
         except Refused as refused:
             self._refuse(request.correlation_id, stream, refused)
             return
@@ -191,8 +193,9 @@ class _Conversation:
             self._end(key)
             self._publish(batch, request.correlation_id or "")
 
-    def _begin(self, key: bytes, id: WireUuid, options: BatchOptions) -> None:
-        if options.stream is None:
+    def _begin(self, key: bytes, request: BatchRequest) -> None:
+        options = request.options
+        if options is None or options.stream is None:
             raise _bad_request("Object reference not set to an instance of an object.")
         timeout = self._timeout(options)
         if timeout <= 0:
@@ -206,8 +209,10 @@ class _Conversation:
             raise _bad_request(f"options.stream_position: {error}") from error
         if not writable(options.stream):
             raise _bad_request("Specified argument was out of the range of valid values. (Parameter 'eventStreamId')")
-        batch = _Batch(id, options.stream, options.expected, expected, Intake(self._context.max_append_event_size))
-        batch.timer = asyncio.get_running_loop().call_later(timeout, self._expire, key)
+        intake = Intake(self._context.max_append_event_size)
+        batch = _Batch(request.correlation_id or "", options.stream, options.expected, expected, intake)
+        if not request.is_final:
+            batch.timer = asyncio.get_running_loop().call_later(timeout, self._expire, key)
         self._open[key] = batch
 
     def _timeout(self, options: BatchOptions) -> float:
@@ -250,18 +255,16 @@ class _Conversation:
     # --- writes ---
 
     def _publish(self, batch: _Batch, id: WireUuid) -> None:
-        task = asyncio.ensure_future(self._write(batch, id))
-        self._writes.add(task)
-        task.add_done_callback(self._written)
+        write = self._context.database.begin_append(batch.stream, batch.expected, batch.intake.events)
+        self._writes.add(write)
+        write.add_done_callback(partial(self._written, batch, id))
 
-    def _written(self, task: asyncio.Task[None]) -> None:
-        self._writes.discard(task)
-        self._changed.set()
-
-    async def _write(self, batch: _Batch, id: WireUuid) -> None:
+    def _written(self, batch: _Batch, id: WireUuid, write: asyncio.Future[Outcome]) -> None:
+        self._writes.discard(write)
+        if write.cancelled():
+            return
         try:
-            outcome = await self._context.database.append(batch.stream, batch.expected, batch.intake.events)
-            self._answer(_success(batch, id, outcome))
+            self._answer(_success(batch, id, write.result()))
         except Refused as refused:
             self._refuse(id, batch.stream, refused)
         except StorageClosed:

@@ -61,10 +61,12 @@ class Intake:
 
     def measure(self, proposed: Proposed) -> None:
         """Count an event. Raises MissingMetadata, EventTooLarge."""
-        for name in ("type", "content-type"):
-            if name not in proposed.metadata:
-                raise MissingMetadata(name)
-        size = event_size(_event(proposed, _ZERO))
+        metadata = proposed.metadata
+        if "type" not in metadata:
+            raise MissingMetadata("type")
+        if "content-type" not in metadata:
+            raise MissingMetadata("content-type")
+        size = event_size(metadata["type"], len(proposed.data) + len(proposed.custom_metadata))
         if size > self._max_event_size:
             raise EventTooLarge(proposed.id, size)
         self.size += size

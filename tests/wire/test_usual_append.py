@@ -1,0 +1,76 @@
+"""The short ways through appends and their answers agree with the long ones, or leave it to them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esdb_lite._wire import appending
+from esdb_lite._wire.appending import encode_proposed, encode_success
+from esdb_lite._wire.primitives import WireError
+
+T = TypeVar("T")
+PAYLOADS = st.binary(max_size=300)
+NUMBERS = st.integers(0, 2**63 - 1)
+PROPOSED = st.builds(
+    encode_proposed,
+    id=st.uuids().map(str),
+    type=st.text(max_size=20),
+    content_type=st.sampled_from(["application/json", "application/octet-stream", ""]),
+    metadata=PAYLOADS,
+    data=PAYLOADS,
+)
+SUCCESSES = st.builds(encode_success, NUMBERS, NUMBERS)
+
+
+def outcome(decode: Callable[[bytes], T], data: bytes) -> T | None:
+    """What the rules of protobuf make of it; None where it is malformed."""
+    try:
+        return decode(data)
+    except WireError:
+        return None
+
+
+@given(PROPOSED)
+def test_usual_events_take_the_short_way(data: bytes) -> None:
+    assert appending._usual_proposed(data) == appending._any_proposed(data)
+
+
+@given(st.integers(0, 2**63 - 1), st.integers(1, 2**63 - 1))
+def test_usual_successes_take_the_short_way(revision: int, position: int) -> None:
+    data = encode_success(revision, position)
+    assert appending._usual_success(data) == appending._any_success(data) == (revision, position)
+
+
+@pytest.mark.parametrize(
+    ("usual", "by_the_rules", "examples"),
+    [
+        (appending._usual_proposed, appending._any_proposed, PROPOSED),
+        (appending._usual_success, appending._any_success, SUCCESSES),
+    ],
+)
+@given(data=st.data())
+def test_whatever_else_is_left_to_the_rules(
+    usual: Callable[[bytes], object],
+    by_the_rules: Callable[[bytes], object],
+    examples: st.SearchStrategy[bytes],
+    data: st.DataObject,
+) -> None:
+    encoded = bytearray(data.draw(examples))
+    for _ in range(data.draw(st.integers(1, 3))):
+        encoded[data.draw(st.integers(0, len(encoded) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(encoded[: data.draw(st.integers(0, len(encoded)))])
+    for changed in (bytes(encoded), cut):
+        taken = usual(changed)
+        assert taken is None or taken == outcome(by_the_rules, changed)
+
+
+def test_an_event_does_not_share_what_it_says_with_others() -> None:
+    data = encode_proposed(id="x" * 36, type="T", content_type="c", metadata=b"", data=b"")
+    first = appending.decode_proposed(data)
+    first.metadata["type"] = "changed"
+    assert appending.decode_proposed(data).metadata["type"] == "T"
