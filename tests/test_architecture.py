@@ -1,0 +1,211 @@
+"""Who may import whom, read from the source: the layers, what sees grpclib and the generated classes, sizes."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import esdb_lite
+
+ROOT = Path(esdb_lite.__file__).parent
+PUBLIC = ("errors", "events", "filters", "positions", "metadata", "groups", "settings", "_version")
+CODEC = ("_wire", "_convert", "_convert_groups", "_status")
+
+LAYERS: dict[str, tuple[str, ...]] = {
+    "__init__": ("client", "sync", "server", *PUBLIC),
+    "__main__": ("cli",),
+    "cli": ("demo", "server", "_version"),
+    "demo": ("__init__",),
+    "pytest_plugin": ("__init__",),
+    "embedded": ("server", "settings"),
+    "sync": ("client", *PUBLIC),
+    "client": ("_rpc", *CODEC, *PUBLIC),
+    "_rpc": ("_wire", "_convert", "_status", *PUBLIC),
+    "_convert": ("_wire", *PUBLIC),
+    "_convert_groups": ("_convert", "_wire", *PUBLIC),
+    "_status": ("_wire", *PUBLIC),
+    "_wire": PUBLIC,
+    "server": (*CODEC, "_rpc.transport", *PUBLIC),
+    **dict.fromkeys(PUBLIC, PUBLIC),
+}
+"""What each part may import at run time; `server` has layers of its own."""
+
+SERVER_LAYERS: dict[str, tuple[str, ...]] = {
+    "storage": (),
+    "engine": ("storage",),
+    "calls": (),
+    "services": (
+        "engine",
+        "storage",
+        "calls",
+        "database",
+        "feed",
+        "scavenging",
+        "persistent_groups",
+        "persistent_runtime",
+    ),
+    "app": ("calls",),
+}
+
+ONLY_THERE = {
+    "esdb_lite_protos": ("_rpc", "_wire", "_convert", "_convert_groups", "_status", "server.services"),
+    "betterproto": ("_rpc", "_wire", "_convert", "_convert_groups", "_status", "server.services"),
+    "grpclib": ("_rpc", "server.app"),
+    "h2": ("_rpc", "server.app"),
+    "sqlite3": ("server.storage",),
+}
+"""Who may import what is of nobody else's business."""
+
+NOWHERE_IN = {
+    "client": ("threading", "concurrent", "sqlite3"),
+    "server.engine": ("asyncio", "threading", "sqlite3", "time", "socket"),
+    "_wire": ("asyncio", "threading"),
+    "_status": ("asyncio", "threading"),
+}
+
+LONGEST_MODULE = 500
+LONGEST_FUNCTION = 60
+MEDIAN_FUNCTION = 10
+
+MODULES = sorted(ROOT.rglob("*.py"))
+
+
+def name_of(path: Path) -> str:
+    """Name of a module without the package's own: `client.reading`."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
+
+
+def imports(path: Path) -> Iterator[str]:
+    """What a module imports when it runs, by full names."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in without_type_checking(tree):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            package = path.parent.relative_to(ROOT.parent).parts
+            above = [*package[: len(package) - node.level + 1]] if node.level else []
+            module = ".".join([*above, *([node.module] if node.module else [])])
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def without_type_checking(node: ast.AST) -> Iterator[ast.AST]:
+    """All nodes that are not under `if TYPE_CHECKING`."""
+    yield node
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
+            continue
+        yield from without_type_checking(child)
+
+
+def own(name: str) -> str | None:
+    """The name of one of our modules (or of something in it) without the package; `__init__` for the package itself."""
+    if name == "esdb_lite" or not name.startswith("esdb_lite."):
+        return None
+    rest = name.removeprefix("esdb_lite.")
+    first = rest.partition(".")[0]
+    return rest if (ROOT / first).is_dir() or (ROOT / f"{first}.py").is_file() else "__init__"
+
+
+def within(name: str, places: tuple[str, ...]) -> bool:
+    """True when a module is one of these or inside one."""
+    return any(name == place or name.startswith(f"{place}.") for place in places)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_layers(path: Path) -> None:
+    name = name_of(path)
+    layer = name.partition(".")[0]
+    allowed = LAYERS[layer]
+    for imported in filter(None, map(own, imports(path))):
+        assert within(imported, (layer, *allowed)), f"{name} must not import {imported}"
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if name_of(path).startswith("server.")], ids=name_of)
+def test_layers_of_the_server(path: Path) -> None:
+    name = name_of(path).removeprefix("server.")
+    layer = name.partition(".")[0]
+    if layer not in SERVER_LAYERS:
+        return
+    for imported in filter(None, map(own, imports(path))):
+        if imported.startswith("server."):
+            inner = imported.removeprefix("server.")
+            assert within(inner, (layer, *SERVER_LAYERS[layer])), f"server.{name} must not import {imported}"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_what_is_of_nobody_elses_business(path: Path) -> None:
+    name = name_of(path)
+    for imported in imports(path):
+        package = imported.partition(".")[0]
+        if package in ONLY_THERE:
+            assert within(name, ONLY_THERE[package]), f"{name} must not import {package}"
+        for place, forbidden in NOWHERE_IN.items():
+            assert not (within(name, (place,)) and package in forbidden), f"{name} must not import {package}"
+
+
+def test_only_the_embedded_module_knows_client_and_server() -> None:
+    """`client` imports it by name, when a connection string asks for it."""
+    for path in MODULES:
+        if name_of(path).startswith("client"):
+            source = path.read_text(encoding="utf-8")
+            assert "esdb_lite.server" not in source
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_every_module_says_what_it_owns(path: Path) -> None:
+    document = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    assert document, f"{name_of(path)} has no docstring"
+
+
+@pytest.mark.parametrize("path", MODULES, ids=name_of)
+def test_modules_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) < LONGEST_MODULE
+
+
+def functions() -> Iterator[tuple[str, int]]:
+    """Every function with the number of its lines, without docstring and signature."""
+    for path in MODULES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
+                body = node.body[1:] if ast.get_docstring(node) else node.body
+                size = (body[-1].end_lineno or 0) - body[0].lineno + 1 if body else 0
+                yield f"{name_of(path)}.{node.name}", size
+
+
+def test_functions_are_small() -> None:
+    sizes = dict(functions())
+    assert not {name: size for name, size in sizes.items() if size > LONGEST_FUNCTION}
+    assert sorted(sizes.values())[len(sizes) // 2] < MEDIAN_FUNCTION
+
+
+@pytest.mark.parametrize(
+    ("program", "absent"),
+    [
+        ("import esdb_lite", ("grpclib", "asyncio", "sqlite3", "betterproto", "esdb_lite.client", "esdb_lite.server")),
+        ("from esdb_lite import NewEvent, StreamState", ("grpclib", "sqlite3", "esdb_lite.client")),
+        (
+            "from esdb_lite import AsyncEsdbClient; AsyncEsdbClient('localhost:2113')",
+            ("sqlite3", "betterproto", "esdb_lite_protos", "esdb_lite.server", "esdb_lite.sync", "grpclib.server"),
+        ),
+        (
+            "from esdb_lite import EsdbClient; EsdbClient('localhost:2113')",
+            ("sqlite3", "betterproto", "esdb_lite_protos", "esdb_lite.server", "grpclib.server"),
+        ),
+    ],
+)
+def test_a_program_pays_for_what_it_uses(program: str, absent: tuple[str, ...]) -> None:
+    check = f"import sys; {program}; print(*[name for name in {absent!r} if name in sys.modules])"
+    done = subprocess.run(
+        [sys.executable, "-c", check],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PYTHONPATH": ":".join(sys.path)},
+    )
+    assert done.stdout.split() == []

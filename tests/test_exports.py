@@ -1,0 +1,105 @@
+"""What everybody can import: complete, documented, and free of what is behind it."""
+
+from __future__ import annotations
+
+import ast
+import enum
+import inspect
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from typing_extensions import get_overloads
+
+import esdb_lite
+from esdb_lite import errors
+
+NAMES = [name for name in esdb_lite.__all__ if not name.startswith("__")]
+CLASSES = [name for name in NAMES if inspect.isclass(getattr(esdb_lite, name))]
+
+FROM_THE_FIRST_README = (
+    "EsdbClient",
+    "NewEvent",
+    "RecordedEvent",
+    "ESDB_EVENTS_REGEX",
+    "EsdbClientException",
+    "GrpcError",
+    "ServiceUnavailable",
+    "DeadlineExceeded",
+    "StreamNotFound",
+    "ExpectedPositionError",
+)
+
+BEHIND = ("grpclib", "betterproto", "esdb_lite_protos", "h2.", "Any")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_can_be_imported(name: str) -> None:
+    assert getattr(esdb_lite, name) is not None
+    assert name in dir(esdb_lite)
+
+
+def test_the_names_that_there_have_always_been() -> None:
+    assert set(FROM_THE_FIRST_README) <= set(NAMES)
+    assert import_module("esdb_lite.events").RecordedEvent is esdb_lite.RecordedEvent
+
+
+def test_names_that_there_are_not() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        esdb_lite.Nothing  # noqa: B018
+    with pytest.raises(ImportError):
+        from esdb_lite import Nothing  # noqa: F401
+
+
+def test_what_type_checkers_see_is_what_there_is() -> None:
+    tree = ast.parse(Path(esdb_lite.__file__).read_text(encoding="utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    seen = {
+        alias.asname or alias.name: node.module
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+    }
+    assert seen == esdb_lite._HOME
+    assert sorted([*seen, "__version__"]) == sorted(esdb_lite.__all__)
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_everything_is_documented(name: str) -> None:
+    cls = getattr(esdb_lite, name)
+    assert cls.__doc__, name
+    for member, value in public_members(cls):
+        assert inspect.getdoc(value), f"{name}.{member}"
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_signatures_do_not_show_what_is_behind(name: str) -> None:
+    cls = getattr(esdb_lite, name)
+    if issubclass(cls, enum.Enum):
+        return
+    for member, value in [("__init__", cls.__init__), *public_members(cls)]:
+        function = value.fget if isinstance(value, property) else value
+        annotations = getattr(function, "__annotations__", {})
+        for overload in get_overloads(function) if inspect.isfunction(function) else []:
+            annotations = {**annotations, **{f"{id(overload)}{k}": v for k, v in overload.__annotations__.items()}}
+        for annotation in map(str, annotations.values()):
+            assert not any(behind in annotation for behind in BEHIND), f"{name}.{member}: {annotation}"
+
+
+def public_members(cls: type) -> list[tuple[str, object]]:
+    """Methods and properties that the package itself has written."""
+    return [
+        (name, value)
+        for base in cls.__mro__
+        if base.__module__.startswith("esdb_lite")
+        for name, value in vars(base).items()
+        if not name.startswith("_") and (inspect.isfunction(value) or isinstance(value, (property, classmethod)))
+    ]
+
+
+def test_all_exceptions_that_can_be_caught_by_name_are_there() -> None:
+    """All but the ones that say why an outcome is unknown, and those that only group others."""
+    grouping = {"UsageError", "LinkError", "ServerAnswer", "StreamError", "SubscriptionError", "UserError"}
+    reasons = {"AppendDeadlineExceeded", "AppendInterrupted", "AppendTimedOut", "ScavengeNotFound"}
+    defined = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+    assert defined - grouping - reasons <= set(NAMES)
