@@ -22,7 +22,7 @@ LOGICAL_PAGE = 32
 """Events that a real server reads at once; it shows in which position messages are sent, and in checkpoints."""
 
 _FIRST_PAGE, _LARGEST_PAGE = 32, 512
-_PAGE_BYTES = 512 * 1024
+_PAGE_BYTES = 256 * 1024
 
 
 class InvalidPosition(Exception):

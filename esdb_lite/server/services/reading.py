@@ -1,38 +1,27 @@
 """Streams/Read: runs reads and subscriptions, and sends what they come to.
 
-Owns: fetching page after page, the hand-over from history to live events, and the messages as bytes.
-Must not know: which events a read consists of (the engine does).
+Owns: fetching page after page, and the hand-over from history to live events.
+Must not know: which events a read consists of (the engine does), how they are encoded (`read_messages` does).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
-from itertools import groupby
 from uuid import uuid4
 
 from esdb_lite._status import answers
-from esdb_lite._wire.answers import (
-    encode_caught_up,
-    encode_checkpoint,
-    encode_confirmation,
-    encode_event,
-    encode_events,
-    encode_first_position,
-    encode_last_position,
-    encode_record,
-    encode_stream_missing,
-)
+from esdb_lite._wire.answers import encode_confirmation
 from esdb_lite._wire.read_requests import decode_read_request
 from esdb_lite.server.calls import Call
-from esdb_lite.server.engine.links import ReadEvent
-from esdb_lite.server.engine.reading import FirstPosition, InvalidPosition, NotFound, Page, Read
-from esdb_lite.server.engine.subscriptions import CaughtUp, Checkpoint, Message, Subscription
+from esdb_lite.server.engine.reading import InvalidPosition, Page, Read
+from esdb_lite.server.engine.subscriptions import Message, Subscription
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.feed import Listener
 from esdb_lite.server.services.common import decoded, only_request
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.read_messages import send
 from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
 from esdb_lite.server.storage import Reader, Record
 
@@ -63,12 +52,13 @@ class Reading:
         done = False
         while not done:
             try:
-                page = await self._context.database.read(partial(_page, read, self._context.now()))
+                now = self._context.now()
+                page = await self._context.database.read(partial(_page, read, now))
             except InvalidPosition as error:
                 raise answers.invalid_argument(
                     f"options.all.position: no event begins at position {error.position} of the log."
                 ) from None
-            await call.send(_encode_page(page, structured=structured))
+            await send(call, [*page.before, *page.events, *page.after], now, structured=structured)
             done = page.done
 
 
@@ -144,66 +134,4 @@ class _Subscribed:
         return subscription.live(records, None, now)
 
     async def _send(self, messages: Sequence[Message]) -> None:
-        if messages:
-            await self._call.send(_encode_messages(messages, self._now(), structured=self._structured))
-
-
-# --- encoding ---------------------------------------------------------------------------------------------------------
-
-
-def _encode_page(page: Page, *, structured: bool) -> list[bytes]:
-    messages = [_encode_before(item) for item in page.before]
-    messages += _encode_events(page.events, structured=structured)
-    messages += [encode_last_position(item.revision) for item in page.after]
-    return messages
-
-
-def _encode_before(item: NotFound | FirstPosition) -> bytes:
-    return encode_stream_missing(item.stream) if isinstance(item, NotFound) else encode_first_position(item.revision)
-
-
-def _encode_messages(messages: Iterable[Message], now: int, *, structured: bool) -> list[bytes]:
-    encoded: list[bytes] = []
-    for kind, group in groupby(messages, type):
-        if kind is Record:
-            encoded += encode_events([m for m in group if isinstance(m, Record)], structured=structured)
-        else:
-            encoded += [_encode_message(message, now, structured=structured) for message in group]
-    return encoded
-
-
-def _encode_message(message: Message, now: int, *, structured: bool) -> bytes:
-    if isinstance(message, Checkpoint):
-        return encode_checkpoint(message.commit, message.prepare, now=now)
-    if isinstance(message, CaughtUp):
-        return encode_caught_up(now=now, stream_position=message.revision, position=message.position)
-    return _encode_event(message, structured=structured)
-
-
-def _encode_events(events: Sequence[ReadEvent], *, structured: bool) -> list[bytes]:
-    records = [event for event in events if isinstance(event, Record)]
-    if len(records) == len(events):
-        return encode_events(records, structured=structured)
-    return [_encode_event(event, structured=structured) for event in events]
-
-
-def _encode_event(event: ReadEvent, *, structured: bool) -> bytes:
-    if isinstance(event, Record):
-        return encode_event(_encode_record(event, structured), None, event.position)
-    target = None if event.event is None else _encode_record(event.event, structured)
-    return encode_event(target, _encode_record(event.link, structured), event.link.position)
-
-
-def _encode_record(record: Record, structured: bool) -> bytes:
-    return encode_record(
-        id=record.id,
-        structured=structured,
-        stream=record.stream,
-        revision=record.revision,
-        position=record.position,
-        type=record.type,
-        is_json=record.is_json,
-        created=record.created,
-        metadata=record.metadata,
-        data=record.data,
-    )
+        await send(self._call, messages, self._now(), structured=self._structured)

@@ -1,0 +1,83 @@
+"""What reads and subscriptions are answered with, as bytes.
+
+Owns: the choice of the encoder, and how much is encoded at once: a client that does not read must not cost more than
+that. Must not know: where the events come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import TypeAlias
+
+from esdb_lite._wire.answers import (
+    encode_caught_up,
+    encode_checkpoint,
+    encode_event,
+    encode_events,
+    encode_first_position,
+    encode_last_position,
+    encode_record,
+    encode_stream_missing,
+)
+from esdb_lite.server.calls import Call
+from esdb_lite.server.engine.links import Resolved
+from esdb_lite.server.engine.reading import FirstPosition, LastPosition, NotFound
+from esdb_lite.server.engine.subscriptions import CaughtUp, Checkpoint, Message
+from esdb_lite.server.storage import Record
+
+Item: TypeAlias = Message | NotFound | FirstPosition | LastPosition
+
+AT_ONCE = 128 * 1024
+"""Bytes of events that are encoded before the client has taken what was encoded before."""
+
+
+async def send(call: Call, items: Sequence[Item], now: int, *, structured: bool) -> None:
+    """Encode and send, a part at a time. `now` is in 100-ns ticks since 1970; `structured` is the form of ids."""
+    size = sum([len(item.data) + len(item.metadata) for item in items if isinstance(item, Record)])
+    step = max(1, len(items) * AT_ONCE // size) if size > AT_ONCE else len(items)
+    for start in range(0, len(items), step or 1):
+        await call.send(encode(items[start : start + step], now, structured=structured))
+
+
+def encode(items: Iterable[Item], now: int, *, structured: bool) -> list[bytes]:
+    """Encode messages, in order."""
+    encoded: list[bytes] = []
+    for kind, group in groupby(items, type):
+        if kind is Record:
+            encoded += encode_events([item for item in group if isinstance(item, Record)], structured=structured)
+        else:
+            encoded += [_encode_one(item, now, structured=structured) for item in group]
+    return encoded
+
+
+def _encode_one(item: Item, now: int, *, structured: bool) -> bytes:
+    if isinstance(item, Resolved):
+        target = None if item.event is None else _encode_record(item.event, structured)
+        return encode_event(target, _encode_record(item.link, structured), item.link.position)
+    if isinstance(item, Checkpoint):
+        return encode_checkpoint(item.commit, item.prepare, now=now)
+    if isinstance(item, CaughtUp):
+        return encode_caught_up(now=now, stream_position=item.revision, position=item.position)
+    if isinstance(item, NotFound):
+        return encode_stream_missing(item.stream)
+    if isinstance(item, FirstPosition):
+        return encode_first_position(item.revision)
+    if isinstance(item, LastPosition):
+        return encode_last_position(item.revision)
+    return encode_event(_encode_record(item, structured), None, item.position)
+
+
+def _encode_record(record: Record, structured: bool) -> bytes:
+    return encode_record(
+        id=record.id,
+        structured=structured,
+        stream=record.stream,
+        revision=record.revision,
+        position=record.position,
+        type=record.type,
+        is_json=record.is_json,
+        created=record.created,
+        metadata=record.metadata,
+        data=record.data,
+    )
