@@ -17,7 +17,7 @@ from esdb_lite._rpc.node import Node
 from esdb_lite._rpc.shared import Shared
 from esdb_lite._rpc.streams import unary
 from esdb_lite.client.arguments import checked_timeout
-from esdb_lite.errors import ClientClosed, InvalidUri, NotSupported, WrongArgumentType, WrongContext
+from esdb_lite.errors import ClientClosed, DeadlineExceeded, InvalidUri, NotSupported, WrongArgumentType, WrongContext
 from esdb_lite.settings import Credentials, CredentialsLike, Settings
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Session:
             await self._starting.get(deadline)
             self.check()
         if self._node is None:
-            raise ClientClosed("the embedded server was not started in time")
+            raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
         return self._node
 
     def metadata(self, node: Node, credentials: CredentialsLike) -> Metadata:

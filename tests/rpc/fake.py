@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from contextlib import asynccontextmanager
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamReset
-from h2.exceptions import H2Error
+from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes
 
 Headers = list[tuple[str, str]]
@@ -115,7 +116,12 @@ class FakePeer(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.server.deaf:
             return
-        for event in self.h2.receive_data(data):
+        try:
+            events = self.h2.receive_data(data)
+        except ProtocolError:  # a client that speaks something else
+            self.transport.close()
+            return
+        for event in events:
             self.handle(event)
         self.flush()
 
@@ -176,10 +182,12 @@ class FakeServer:
 
 
 @asynccontextmanager
-async def fake_server(handler: Handler, *, max_streams: int = 100, deaf: bool = False) -> AsyncIterator[FakeServer]:
+async def fake_server(
+    handler: Handler, *, max_streams: int = 100, deaf: bool = False, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[FakeServer]:
     """Run a server for the time of the block."""
     fake = FakeServer(handler, max_streams=max_streams, deaf=deaf)
-    listener = await asyncio.get_running_loop().create_server(lambda: FakePeer(fake), fake.host, 0)
+    listener = await asyncio.get_running_loop().create_server(lambda: FakePeer(fake), fake.host, 0, ssl=tls)
     fake.port = listener.sockets[0].getsockname()[1]
     try:
         yield fake
