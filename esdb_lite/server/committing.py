@@ -7,6 +7,7 @@ Must not know: threads, asyncio, who asked. Everything here runs in one thread a
 from __future__ import annotations
 
 import os
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple, TypeAlias
@@ -183,24 +184,26 @@ class _RecentIds:
 
     def __init__(self) -> None:
         self.known: dict[bytes, tuple[str, int]] = {}
-        self._uncommitted: list[bytes] = []
+        self._order: deque[bytes] = deque()  # a dict takes ever longer to find its first key where others were removed
+        self._uncommitted = 0
         self._bytes = 0
 
     def add(self, record: Record) -> None:
         if record.id not in self.known:
             self.known[record.id] = (record.stream, record.revision)
-            self._uncommitted.append(record.id)
+            self._order.append(record.id)
+            self._uncommitted += 1
             self._bytes += _cost(record.stream)
 
     def undo(self) -> None:
-        for event_id in self._uncommitted:
-            self._drop(event_id)
-        self._uncommitted.clear()
+        for _ in range(self._uncommitted):
+            self._drop(self._order.pop())
+        self._uncommitted = 0
 
     def keep(self) -> None:
-        self._uncommitted.clear()
+        self._uncommitted = 0
         while self._bytes > _RECENT_BYTES:
-            self._drop(next(iter(self.known)))
+            self._drop(self._order.popleft())
 
     def _drop(self, event_id: bytes) -> None:
         stream, _ = self.known.pop(event_id)
