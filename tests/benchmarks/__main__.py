@@ -1,83 +1,143 @@
-"""Runs the measurements and prints their medians, and how they compare.
+"""Measures esdb_lite and kurrentdbclient side by side, and the server end to end.
 
-    python -m tests.benchmarks read [--events N] [--size BYTES] [--rounds N]
+    python -m tests.benchmarks                  everything but `level`, in some minutes
+    python -m tests.benchmarks read             reading, from a server that replays prepared events
+    python -m tests.benchmarks append           appending to `serve` (in memory, and on a file)
+    python -m tests.benchmarks catchup          a subscription over what `serve` has stored
+    python -m tests.benchmarks start            import time, and memory while reading 1,000,000 events
+    python -m tests.benchmarks server           what `serve` costs, and how far it carries
+    python -m tests.benchmarks level            cost at 10,000 and at 5,000,000 events (minutes, 4 GB of disk)
 
-All contenders take turns in one run, so that what else the machine does hits all of them.
+All contenders take turns in one run, each in a process of its own, so that what else the machine does hits all of
+them. Figures are medians. kurrentdbclient is left out where it is not installed.
 """
 
 from __future__ import annotations
 
 import argparse
-import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+import tempfile
+from pathlib import Path
 from statistics import median
 
-from tests.benchmarks.contenders import CONTENDERS
+from tests.benchmarks import serving
+from tests.benchmarks.contenders import BATCH, CONTENDERS, IN_FLIGHT, STREAM
+from tests.benchmarks.processes import Results, Serving, contend, replay_server, serve, table
 from tests.support import environment
 
-Result = dict[str, float]
+SIZE = 240
+_IMPORTS = {
+    "kurrentdbclient sync": "from kurrentdbclient import KurrentDBClient",
+    "kurrentdbclient async": "from kurrentdbclient import AsyncKurrentDBClient",
+    "esdb_lite sync": "from esdb_lite import EsdbClient, NewEvent",
+    "esdb_lite async": "from esdb_lite import AsyncEsdbClient, NewEvent",
+}
 
 
-@contextmanager
-def replay_server(events: int, size: int) -> Iterator[int]:
-    """Run the replay server; gives its port."""
-    command = [sys.executable, "-m", "tests.benchmarks.replay", str(events), str(size)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment(), text=True) as process:
-        assert process.stdout is not None
-        try:
-            yield int(process.stdout.readline())
-        finally:
-            process.terminate()
-
-
-def run(name: str, port: int) -> Result | None:
-    """Measure one contender; None when it is not installed."""
-    command = [sys.executable, "-m", "tests.benchmarks.contenders", name, str(port)]
-    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise SystemExit(f"{name} failed:\n{done.stderr}")
-    result: Result = json.loads(done.stdout.splitlines()[-1])
-    return None if "missing" in result else result
+def rounds(task: str, port: int, number: int, times: int, server: Serving | None = None) -> Results:
+    """Let all contenders do something in turn, again and again."""
+    results: Results = {}
+    for _ in range(times):
+        for name in CONTENDERS:
+            before = server.cpu if server else 0.0
+            if (figures := contend(name, task, port, number)) is not None:
+                figures["server"] = (server.cpu if server else 0.0) - before
+                results.setdefault(name, []).append(figures)
+    return results
 
 
 def read(arguments: argparse.Namespace) -> None:
-    """Reading a stream from the replay server."""
-    results: dict[str, list[Result]] = {}
-    with replay_server(arguments.events, arguments.size) as port:
-        for _ in range(arguments.rounds):
-            for name in CONTENDERS:
-                if (result := run(name, port)) is not None:
-                    results.setdefault(name, []).append(result)
-    print(f"reading {arguments.events} events with {arguments.size} bytes of data, {arguments.rounds} rounds, medians:")
-    table(results)
+    """Reading from the replay server."""
+    number, times = arguments.events, arguments.rounds
+    with replay_server(number, SIZE) as port:
+        table(f"read a stream of {number:,} events (replayed)", rounds("stream", port, number, times))
+        table(f"read all with a filter, {number:,} events (replayed)", rounds("all", port, number, times))
+        table(f"catch-up subscription over {number:,} events (replayed)", rounds("catchup", port, number, times))
 
 
-def table(results: dict[str, list[Result]]) -> None:
-    """Print what every contender took, and its speed as a multiple of the best of kurrentdbclient."""
-    speeds = {name: median(each["events"] / each["wall"] for each in runs) for name, runs in results.items()}
-    base = max((speed for name, speed in speeds.items() if name.startswith("kurrentdbclient")), default=None)
-    print(f"{'':24}{'events/s':>10}{'cpu us/event':>14}{'peak MB':>9}{'ratio':>8}")
-    for name, runs in results.items():
-        cpu = median(each["cpu"] / each["events"] for each in runs) * 1e6
-        peak = median(each["peak_mb"] for each in runs)
-        ratio = f"{speeds[name] / base:7.2f}x" if base else ""
-        print(f"{name:24}{speeds[name]:10,.0f}{cpu:14.1f}{peak:9.0f}{ratio:>8}")
+def catchup(arguments: argparse.Namespace) -> None:
+    """Reading from `serve`."""
+    number, times = arguments.events, arguments.rounds
+    with tempfile.TemporaryDirectory() as name, serve(Path(name), "read.db") as server:
+        serving.fill(server.port, STREAM, number)
+        table(f"read a stream of {number:,} events (serve)", rounds("stream", server.port, number, times, server))
+        results = rounds("catchup", server.port, number, times, server)
+        table(f"catch-up subscription over {number:,} stored events (serve)", results)
+
+
+def append(arguments: argparse.Namespace) -> None:
+    """Appending to `serve`."""
+    number, times = arguments.appends, arguments.rounds
+    tasks = {"one": "one after another", "flight": f"{IN_FLIGHT} in flight", "batches": f"{BATCH} at a time"}
+    for database in (None, "events.db"):
+        where = "in memory" if database is None else "on a file"
+        with tempfile.TemporaryDirectory() as name, serve(Path(name), database) as server:
+            for (task, title), count in zip(tasks.items(), (number // 2, number * 2, number * 10), strict=True):
+                results = rounds(task, server.port, count, times, server)
+                table(f"append {count:,} events, {title} ({where})", results)
+
+
+def start(arguments: argparse.Namespace) -> None:
+    """What a program pays before it begins, and for a long read."""
+    taken: dict[str, list[float]] = {}
+    for _ in range(arguments.rounds * 3):
+        for name, statement in _IMPORTS.items():
+            if (seconds := _import_time(statement)) is not None:
+                taken.setdefault(name, []).append(seconds)
+    print("\nimport (milliseconds)")
+    for name, times in taken.items():
+        print(f"{name:24}{median(times) * 1000:8.0f}")
+    number = 1_000_000 // arguments.part
+    with replay_server(number, SIZE) as port:
+        results = rounds("stream", port, number, 1)
+    print(f"\nmemory while reading {number:,} events: growth (peak), MB")
+    for name, (figures,) in results.items():
+        print(f"{name:24}{figures['grown_mb']:8.1f}{figures['peak_mb']:8.0f}")
+
+
+def _import_time(statement: str) -> float | None:
+    program = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**environment(), "PYTHONWARNINGS": "ignore"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return float(done.stdout) if done.returncode == 0 else None
+
+
+def server(arguments: argparse.Namespace) -> None:
+    """What `serve` costs."""
+    serving.ratios(arguments)
+    serving.commits(arguments)
+    serving.many(arguments)
+
+
+def everything(arguments: argparse.Namespace) -> None:
+    """All that takes minutes only."""
+    for part in (start, read, catchup, append, server):
+        part(arguments)
 
 
 def main() -> None:
     """Choose what to measure."""
-    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__.split("\n\n")[0])
-    commands = parser.add_subparsers(required=True)
-    reading = commands.add_parser("read", help="reading a stream")
-    reading.add_argument("--events", type=int, default=50_000)
-    reading.add_argument("--size", type=int, default=240, help="bytes of data in an event (default: 240)")
-    reading.add_argument("--rounds", type=int, default=5)
-    reading.set_defaults(run=read)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parts = {"read": read, "append": append, "catchup": catchup, "start": start, "server": server}
+    parts |= {"level": serving.level, "everything": everything}
+    parser.add_argument("part", nargs="?", default="everything", choices=[*parts], help="default: everything")
+    parser.add_argument("--events", type=int, help="how many are read (default: 50000; level: 5000000)")
+    parser.add_argument("--appends", type=int, default=2_000, help="one after another half as many are made")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--quick", dest="part_of", action="store_true", help="a tenth of what takes longest")
     arguments = parser.parse_args()
-    arguments.run(arguments)
+    run = parts[arguments.part]
+    arguments.events = arguments.events or (5_000_000 if run is serving.level else 50_000)
+    arguments.part = 10 if arguments.part_of else 1
+    run(arguments)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,9 @@
 """What is measured: each contender does the same with a client of its own, and says what it took.
 
-    python -m tests.benchmarks.contenders NAME PORT
+    python -m tests.benchmarks.contenders CONTENDER TASK PORT NUMBER
 
-Prints one line of JSON. A contender runs in a process of its own, so that none suffers from another's garbage.
+Prints one line of JSON. A contender runs in a process of its own, so that none suffers from another's garbage. Its
+connection is made before the clock runs. What reads looks at type, data, metadata and both positions of every event.
 """
 
 from __future__ import annotations
@@ -11,85 +12,19 @@ import asyncio
 import json
 import resource
 import sys
+import threading
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
-
-Reader = Callable[[int], Awaitable[int]]
+from uuid import uuid4
 
 STREAM = "order-1f0a9b7e-aaaa-bbbb-cccc-1234567890ab"
+IN_FLIGHT = 50
+BATCH = 500
+DATA = b'{"padding": "' + b"x" * 225 + b'"}'
+METADATA = b'{"$correlationId":"abc","user":"me"}'
 
-
-async def esdb_lite_wire(port: int) -> int:
-    """No client at all: bytes from the connection, decoded."""
-    from esdb_lite._rpc.deadline import Deadline
-    from esdb_lite._rpc.node import Node
-    from esdb_lite._rpc.streams import ServerStream
-    from esdb_lite._wire.reading import ReadDecoder
-
-    node, decoder, count = Node("127.0.0.1", port), ReadDecoder(), 0
-    path = "/event_store.client.streams.Streams/Read"
-    async with ServerStream(node, path, deadline=Deadline(None)) as call:
-        await call.request(b"")
-        while data := await call.receive_data():
-            for event in decoder.feed(data):
-                touch(event)
-                count += 1
-    node.close()
-    return count
-
-
-async def esdb_lite_async(port: int) -> int:
-    from esdb_lite import AsyncEsdbClient  # type: ignore[attr-defined]
-
-    count = 0
-    async with AsyncEsdbClient(f"esdb://127.0.0.1:{port}?tls=false") as client:
-        async for event in client.read_stream_events(STREAM):
-            touch(event)
-            count += 1
-    return count
-
-
-async def esdb_lite_sync(port: int) -> int:
-    from esdb_lite import EsdbClient  # type: ignore[attr-defined]
-
-    def run() -> int:
-        count = 0
-        with EsdbClient(f"esdb://127.0.0.1:{port}?tls=false") as client:
-            for event in client.read_stream_events(STREAM):
-                touch(event)
-                count += 1
-        return count
-
-    return await asyncio.to_thread(run)
-
-
-async def kurrentdbclient_async(port: int) -> int:
-    from kurrentdbclient import AsyncKurrentDBClient
-
-    client = AsyncKurrentDBClient(f"esdb://127.0.0.1:{port}?Tls=false")
-    await client.connect()
-    count = 0
-    async for event in await client.read_stream(STREAM):
-        touch(event)
-        count += 1
-    await client.close()
-    return count
-
-
-async def kurrentdbclient_sync(port: int) -> int:
-    from kurrentdbclient import KurrentDBClient
-
-    def run() -> int:
-        client = KurrentDBClient(f"esdb://127.0.0.1:{port}?Tls=false")
-        count = 0
-        for event in client.read_stream(STREAM):
-            touch(event)
-            count += 1
-        client.close()
-        return count
-
-    return await asyncio.to_thread(run)
+Figures = dict[str, float]
 
 
 def touch(event: Any) -> None:
@@ -97,29 +32,229 @@ def touch(event: Any) -> None:
     _ = event.type, event.data, event.metadata, event.stream_position, event.commit_position
 
 
-CONTENDERS: dict[str, Reader] = {
-    "kurrentdbclient sync": kurrentdbclient_sync,
-    "kurrentdbclient async": kurrentdbclient_async,
-    "esdb_lite sync": esdb_lite_sync,
-    "esdb_lite async": esdb_lite_async,
-    "esdb_lite, no client": esdb_lite_wire,
+class LiteSync:
+    """esdb_lite without asyncio."""
+
+    def __init__(self, port: int) -> None:
+        from esdb_lite import EsdbClient, NewEvent
+
+        self.event = NewEvent
+        self.client = EsdbClient(f"esdb://127.0.0.1:{port}?tls=false")
+        self.client.connect()
+        self.close = self.client.close
+
+    def stream(self) -> Any:
+        return self.client.read_stream_events(STREAM)
+
+    def all(self) -> Any:
+        return self.client.read_all_events()
+
+    def catchup(self) -> Any:
+        return self.client.subscribe_all_events()
+
+    def append(self, stream: str, number: int) -> None:
+        events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
+        self.client.append_events(stream, -1, events)
+
+
+class KurrentSync:
+    """kurrentdbclient without asyncio."""
+
+    def __init__(self, port: int) -> None:
+        from kurrentdbclient import KurrentDBClient, NewEvent, StreamState
+
+        self.event, self.any = NewEvent, StreamState.ANY
+        self.client = KurrentDBClient(f"esdb://127.0.0.1:{port}?Tls=false")
+        self.close = self.client.close
+
+    def stream(self) -> Any:
+        return self.client.read_stream(STREAM)
+
+    def all(self) -> Any:
+        return self.client.read_all()
+
+    def catchup(self) -> Any:
+        return self.client.subscribe_to_all()
+
+    def append(self, stream: str, number: int) -> None:
+        events = [self.event(type="OrderCreated", data=DATA, metadata=METADATA) for _ in range(number)]
+        self.client.append_to_stream(stream, current_version=self.any, events=events if number > 1 else events[0])
+
+
+class LiteAsync:
+    """esdb_lite with asyncio."""
+
+    def __init__(self, port: int) -> None:
+        from esdb_lite import AsyncEsdbClient, NewEvent
+
+        self.event = NewEvent
+        self.client = AsyncEsdbClient(f"esdb://127.0.0.1:{port}?tls=false")
+        self.connect, self.close = self.client.connect, self.client.close
+
+    async def stream(self) -> Any:
+        return self.client.read_stream_events(STREAM)
+
+    async def all(self) -> Any:
+        return self.client.read_all_events()
+
+    async def catchup(self) -> Any:
+        return await self.client.subscribe_all_events()
+
+    async def append(self, stream: str, number: int) -> None:
+        events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
+        await self.client.append_events(stream, -1, events)
+
+
+class KurrentAsync:
+    """kurrentdbclient with asyncio."""
+
+    def __init__(self, port: int) -> None:
+        from kurrentdbclient import AsyncKurrentDBClient, NewEvent, StreamState
+
+        self.event, self.any = NewEvent, StreamState.ANY
+        self.client = AsyncKurrentDBClient(f"esdb://127.0.0.1:{port}?Tls=false")
+        self.connect, self.close = self.client.connect, self.client.close
+
+    async def stream(self) -> Any:
+        return await self.client.read_stream(STREAM)
+
+    async def all(self) -> Any:
+        return await self.client.read_all()
+
+    async def catchup(self) -> Any:
+        return await self.client.subscribe_to_all()
+
+    async def append(self, stream: str, number: int) -> None:
+        events = [self.event(type="OrderCreated", data=DATA, metadata=METADATA) for _ in range(number)]
+        await self.client.append_to_stream(stream, current_version=self.any, events=events if number > 1 else events[0])
+
+
+CONTENDERS: dict[str, Callable[[int], Any]] = {
+    "kurrentdbclient sync": KurrentSync,
+    "kurrentdbclient async": KurrentAsync,
+    "esdb_lite sync": LiteSync,
+    "esdb_lite async": LiteAsync,
 }
+READS = ("stream", "all", "catchup")
+APPENDS = ("one", "flight", "batches")
 
 
-async def measure(name: str, port: int) -> dict[str, float]:
-    read = CONTENDERS[name]
-    wall, cpu = time.perf_counter(), time.process_time()
-    count = await read(port)
-    return {
-        "events": count,
-        "wall": time.perf_counter() - wall,
-        "cpu": time.process_time() - cpu,
-        "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-    }
+# --- without asyncio --------------------------------------------------------------------------------------------------
+
+
+def read_sync(client: Any, task: str, number: int) -> int:
+    count = 0
+    for event in getattr(client, task)():
+        touch(event)
+        count += 1
+        if count == number:
+            break
+    return count
+
+
+def append_sync(client: Any, task: str, number: int) -> int:
+    if task == "flight":
+        return _in_threads(client, number)
+    stream, size = f"stream-{uuid4()}", BATCH if task == "batches" else 1
+    for _ in range(number // size):
+        client.append(stream, size)
+    return number // size * size
+
+
+def _in_threads(client: Any, number: int) -> int:
+    each = number // IN_FLIGHT
+    done: list[int] = []
+
+    def appends() -> None:
+        stream = f"stream-{uuid4()}"
+        for _ in range(each):
+            client.append(stream, 1)
+        done.append(each)
+
+    threads = [threading.Thread(target=appends) for _ in range(IN_FLIGHT)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(done)
+
+
+def measure_sync(name: str, task: str, port: int, number: int) -> Figures:
+    client = CONTENDERS[name](port)
+    try:
+        if task in APPENDS:
+            client.append(f"warm-{uuid4()}", 1)
+        clock = _Clock()
+        return clock.figures((append_sync if task in APPENDS else read_sync)(client, task, number))
+    finally:
+        client.close()
+
+
+# --- with asyncio -----------------------------------------------------------------------------------------------------
+
+
+async def read_async(client: Any, task: str, number: int) -> int:
+    count = 0
+    async for event in await getattr(client, task)():
+        touch(event)
+        count += 1
+        if count == number:
+            break
+    return count
+
+
+async def append_async(client: Any, task: str, number: int) -> int:
+    if task == "flight":
+        return sum(await asyncio.gather(*(_appends(client, number // IN_FLIGHT, 1) for _ in range(IN_FLIGHT))))
+    size = BATCH if task == "batches" else 1
+    return await _appends(client, number // size, size)
+
+
+async def _appends(client: Any, times: int, size: int) -> int:
+    stream = f"stream-{uuid4()}"
+    for _ in range(times):
+        await client.append(stream, size)
+    return times * size
+
+
+async def measure_async(name: str, task: str, port: int, number: int) -> Figures:
+    client = CONTENDERS[name](port)
+    await client.connect()
+    try:
+        if task in APPENDS:
+            await client.append(f"warm-{uuid4()}", 1)
+        run: Callable[[Any, str, int], Awaitable[int]] = append_async if task in APPENDS else read_async
+        clock = _Clock()
+        return clock.figures(await run(client, task, number))
+    finally:
+        await client.close()
+
+
+class _Clock:
+    """Begins when it is made."""
+
+    def __init__(self) -> None:
+        self._memory = _peak()
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def figures(self, number: int) -> Figures:
+        wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
+        peak = _peak()
+        return {"number": number, "wall": wall, "cpu": cpu, "peak_mb": peak, "grown_mb": peak - self._memory}
+
+
+def _peak() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(name: str, task: str, port: int, number: int) -> Figures:
+    if name.endswith(" sync"):
+        return measure_sync(name, task, port, number)
+    return asyncio.run(measure_async(name, task, port, number))
 
 
 if __name__ == "__main__":
     try:
-        print(json.dumps(asyncio.run(measure(sys.argv[1], int(sys.argv[2])))))
+        print(json.dumps(measure(sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
     except ImportError as error:
         print(json.dumps({"missing": str(error)}))

@@ -3,7 +3,8 @@
     python -m tests.benchmarks.replay EVENTS DATA_BYTES
 
 Prints its port. It costs next to nothing, so that what is measured against it is the client. It frames as EventStoreDB
-does (about nine events of half a kilobyte in a DATA frame of 4.2 KB) and obeys flow control. Other calls get an empty
+does (about nine events of half a kilobyte in a DATA frame of 4.2 KB) and obeys flow control. Subscriptions are
+confirmed and get the same events; after these nothing more comes. Other calls get an empty
 message (Gossip/Read) or UNIMPLEMENTED, which is enough for clients to connect.
 """
 
@@ -17,8 +18,9 @@ import uuid
 
 from hpack import Decoder, Encoder
 
-from esdb_lite._wire.answers import encode_event, encode_record
-from esdb_lite._wire.framing import frame
+from esdb_lite._wire.answers import encode_confirmation, encode_event, encode_record
+from esdb_lite._wire.framing import MessageSplitter, frame
+from esdb_lite._wire.read_requests import decode_read_request
 
 FRAME_SIZE = 4230
 WRITE_SIZE = 65_536
@@ -58,11 +60,26 @@ def http2(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
 
 
 class Answer:
-    """A read that is being answered."""
+    """A read that is being answered, from the moment when all of its request is there."""
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, payloads: list[bytes]) -> None:
+        self.payloads = payloads
         self.sent = 0
         self.window = window
+        self.request = MessageSplitter()
+        self.begun = self.endless = False
+
+    def ask(self, data: bytes) -> None:
+        """Take a part of the request."""
+        for message in self.request.feed(data):
+            wanted = decode_read_request(message)
+            self.begun, self.endless = True, wanted is not None and wanted.subscription
+            if self.endless:
+                self.payloads = [frame([encode_confirmation("replay")]), *self.payloads]
+
+    @property
+    def ended(self) -> bool:
+        return self.begun and not self.endless and self.sent == len(self.payloads)
 
 
 class Connection(asyncio.Protocol):
@@ -119,6 +136,8 @@ class Connection(asyncio.Protocol):
             self.answer(stream, self.path(flags, payload))
         elif kind == DATA and payload:
             self.transport.write(http2(WINDOW_UPDATE, 0, 0, len(payload).to_bytes(4, "big")))
+            if stream in self.answers:
+                self.answers[stream].ask(payload)
 
     def settings(self, payload: bytes) -> None:
         for name, value in struct.iter_unpack(">HI", payload):
@@ -146,7 +165,7 @@ class Connection(asyncio.Protocol):
         headers = self.encoder.encode([(":status", "200"), ("content-type", "application/grpc")])
         self.transport.write(http2(HEADERS, END_HEADERS, stream, headers))
         if path.endswith("streams.Streams/Read"):
-            self.answers[stream] = Answer(self.initial_window)
+            self.answers[stream] = Answer(self.initial_window, self.payloads)
         elif path.endswith("Gossip/Read"):
             self.transport.write(http2(DATA, 0, stream, frame([b""])))
             self.finish(stream, "0")
@@ -162,14 +181,14 @@ class Connection(asyncio.Protocol):
         for stream, answer in [*self.answers.items()]:
             while not self.paused and (data := self.next_frames(stream, answer)):
                 self.transport.write(data)
-            if answer.sent == len(self.payloads):
+            if answer.ended:
                 del self.answers[stream]
                 self.finish(stream, "0")
 
     def next_frames(self, stream: int, answer: Answer) -> bytes:
         out = bytearray()
-        while len(out) < WRITE_SIZE and answer.sent < len(self.payloads):
-            payload = self.payloads[answer.sent]
+        while len(out) < WRITE_SIZE and answer.begun and answer.sent < len(answer.payloads):
+            payload = answer.payloads[answer.sent]
             if len(payload) > min(self.window, answer.window):
                 break
             out += http2(DATA, 0, stream, payload)
