@@ -36,6 +36,8 @@ class _Group(NamedTuple):
     """The inline group that is open because options were switched on in the middle, `(?i:` and the like."""
     closing: str
     """What ends the group itself."""
+    verbose: bool
+    """Blanks and comments do not count."""
 
 
 _CATEGORY = re.compile(r"\\([pP])\{(\w+)\}")
@@ -54,7 +56,7 @@ class _Translator:
         self._pattern = pattern
         self._at = 0
         self._out: list[str] = []
-        self._groups = [_Group("", "")]
+        self._groups = [_Group("", "", verbose=False)]
         self._atomic = 0
 
     def translate(self) -> str:
@@ -74,8 +76,12 @@ class _Translator:
         return pattern.match(self._pattern, self._at)
 
     def _character(self) -> None:
-        if self._pattern[self._at] == "{" and not self._match(_QUANTIFIER):
+        character = self._pattern[self._at]
+        if character == "{" and not self._match(_QUANTIFIER):
             self._take(1, r"\{")
+        elif character == "#" and self._groups[-1].verbose:
+            end = self._pattern.find("\n", self._at)  # what a comment holds must not be taken for groups
+            self._at = end if end >= 0 else len(self._pattern)
         else:
             self._take(1)
 
@@ -116,9 +122,9 @@ class _Translator:
         else:
             self._group(1, "(")
 
-    def _group(self, length: int, opening: str, closing: str = ")") -> None:
+    def _group(self, length: int, opening: str, closing: str = ")", *, verbose: bool | None = None) -> None:
         self._take(length, opening)
-        self._groups.append(_Group("", closing))
+        self._groups.append(_Group("", closing, self._groups[-1].verbose if verbose is None else verbose))
 
     def _comment(self) -> None:
         end = self._pattern.find(")", self._at)
@@ -138,12 +144,14 @@ class _Translator:
     def _inline_options(self, match: re.Match[str]) -> None:
         on, off = match[1].replace("n", ""), (match[2] or "").replace("n", "")
         opening = f"(?{on}{'-' + off if off else ''}:"
+        group = self._groups[-1]
+        verbose = "x" in on or (group.verbose and "x" not in off)
         if match[3] == ":":
-            self._group(match.end() - self._at, opening)
+            self._group(match.end() - self._at, opening, verbose=verbose)
             return
         # In the middle of a pattern options hold to the end of the group, across its alternatives.
         self._take(match.end() - self._at, opening)
-        self._groups[-1] = self._groups[-1]._replace(options=self._groups[-1].options + opening)
+        self._groups[-1] = group._replace(options=group.options + opening, verbose=verbose)
 
     def _end_options(self) -> str:
         return ")" * self._groups[-1].options.count("(")
@@ -186,7 +194,7 @@ class _Translator:
         if not self._pattern.startswith("]", self._at):
             raise UnsupportedRegex("a subtraction must be the last part of its character class")
         self._at += 1
-        return f"(?!{excluded}){minuend}"
+        return f"(?:(?!{excluded}){minuend})"
 
     def _class_member(self) -> str:
         character = self._pattern[self._at]

@@ -1,0 +1,81 @@
+"""A view of a database as simple as can be: a list of records, searched from the start for every question."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from esdb_lite.server.engine.model import length_of
+from esdb_lite.server.storage import FIRST_POSITION, Record, StreamHead
+
+
+class NaiveReader:
+    """A `Reader` over a list. Pages are never longer than `longest`, as if their events were large."""
+
+    def __init__(self, records: Sequence[Record], longest: int = 1000) -> None:
+        self._records = sorted(records)
+        self._longest = longest
+
+    def _of(self, stream: str) -> list[Record]:
+        return [record for record in self._records if record.stream == stream]
+
+    def head(self, stream: str) -> StreamHead | None:
+        events, metadata = self._of(stream), self._of("$$" + stream)
+        if not events and not metadata:
+            return None
+        return StreamHead(events[-1].revision if events else -1, metadata[-1] if metadata else None)
+
+    def stream_forward(self, stream: str, first: int, limit: int) -> list[Record]:
+        return [record for record in self._of(stream) if record.revision >= first][: min(limit, self._longest)]
+
+    def stream_backward(self, stream: str, first: int, limit: int) -> list[Record]:
+        return [r for r in reversed(self._of(stream)) if r.revision <= first][: min(limit, self._longest)]
+
+    def log_forward(self, first: int, limit: int) -> list[Record]:
+        return [record for record in self._records if record.position >= first][: min(limit, self._longest)]
+
+    def log_backward(self, before: int, limit: int) -> list[Record]:
+        return [r for r in reversed(self._records) if r.position < before][: min(limit, self._longest)]
+
+    def log_end(self) -> int:
+        return self._records[-1].position + length_of(self._records[-1]) if self._records else FIRST_POSITION
+
+    def last_position(self) -> int:
+        return self._records[-1].position if self._records else 0
+
+    def at(self, stream: str, revisions: Sequence[int]) -> dict[int, Record]:
+        return {record.revision: record for record in self._of(stream) if record.revision in revisions}
+
+
+class Log:
+    """Makes records one after the other."""
+
+    def __init__(self) -> None:
+        self.records: list[Record] = []
+        self._end = FIRST_POSITION
+        self._next: dict[str, int] = {}
+
+    def add(
+        self, stream: str, *, type: str = "T", data: bytes = b"{}", created: int = 0, revision: int | None = None
+    ) -> Record:
+        """Append an event."""
+        number = self._next.get(stream, 0) if revision is None else revision
+        self._next[stream] = number + 1
+        id = len(self.records).to_bytes(16, "big")
+        record = Record(self._end, stream, number, id, type, True, created, data, b"")
+        self._end += length_of(record)
+        self.records.append(record)
+        return record
+
+    def set_metadata(self, stream: str, **metadata: int) -> Record:
+        """Append metadata; `tb` stands for `$tb` and so on."""
+        document = {f"${name}": value for name, value in metadata.items()}
+        return self.add("$$" + stream, type="$metadata", data=json.dumps(document).encode())
+
+    def link(self, stream: str, target: str) -> Record:
+        """Append a link."""
+        return self.add(stream, type="$>", data=target.encode())
+
+    def reader(self, longest: int = 1000) -> NaiveReader:
+        """Return a view of what there is now."""
+        return NaiveReader(self.records, longest)

@@ -1,0 +1,326 @@
+"""Catch-up subscriptions: what is sent in which order, whatever is fetched at once and wherever live events begin."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esdb_lite.server.engine.filtering import EventFilter, FilterOn, selector, shown
+from esdb_lite.server.engine.links import Resolved
+from esdb_lite.server.engine.model import length_of
+from esdb_lite.server.engine.reading import InvalidPosition
+from esdb_lite.server.engine.subscriptions import (
+    AllSubscription,
+    CaughtUp,
+    Checkpoint,
+    FilteredSubscription,
+    Message,
+    Position,
+    StreamSubscription,
+    Subscription,
+)
+from esdb_lite.server.engine.visibility import StreamTombstoned
+from esdb_lite.server.storage import TOMBSTONE, Record
+from tests.engine.naive_reader import Log
+
+NOW = 0
+ONLY_W = EventFilter(FilterOn.STREAM, prefixes=("w",))
+
+
+def of_stream(stream: str, after: int | None, *, resolve_links: bool = False) -> StreamSubscription:
+    return StreamSubscription(stream, after, resolve_links=resolve_links)
+
+
+def of_all(after: Position | None) -> AllSubscription:
+    return AllSubscription(after, shown, resolve_links=False)
+
+
+def filtered(after: Position | None, window: int, multiplier: int) -> FilteredSubscription:
+    return FilteredSubscription(after, selector(ONLY_W), window=window, multiplier=multiplier, resolve_links=False)
+
+
+def history(subscription: Subscription, log: Log, longest: int = 1000) -> list[Message]:
+    """Return all that is sent up to and with `caught_up`."""
+    reader = log.reader(longest)
+    subscription.start(reader, NOW)
+    messages: list[Message] = []
+    end = not subscription.behind
+    while not end:
+        part = subscription.page(reader, NOW)
+        messages += part.messages
+        end = part.end
+    return [*messages, *subscription.caught_up()]
+
+
+def live(subscription: Subscription, records: Sequence[Record]) -> list[Message]:
+    return list(subscription.live(records, None, NOW))
+
+
+def log_of(names: str) -> Log:
+    """A log of events in streams of one letter each."""
+    log = Log()
+    for name in names:
+        log.add(name)
+    return log
+
+
+def at(record: Record) -> Position:
+    return record.position, record.position
+
+
+# --- streams ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("after", "wanted", "caught_up"),
+    [(-1, [0, 1, 2], 2), (1, [2], 2), (2, [], 2), (7, [], 7), (None, [], 2)],
+)
+def test_a_stream(after: int | None, wanted: list[int], caught_up: int) -> None:
+    log = log_of("sxsxs")
+    messages = history(of_stream("s", after), log)
+    assert [m.revision for m in messages[:-1] if isinstance(m, Record)] == wanted
+    assert messages[-1] == CaughtUp(caught_up, None)
+
+
+@pytest.mark.parametrize(("after", "caught_up"), [(-1, None), (5, 5), (None, None)])
+def test_a_stream_that_is_missing(after: int | None, caught_up: int | None) -> None:
+    subscription = of_stream("none", after)
+    log = log_of("s")
+    assert history(subscription, log) == [CaughtUp(caught_up, None)]
+    new = [log.add("none") for _ in range(8)]
+    assert live(subscription, new) == new[0 if after != 5 else 6 :]
+
+
+def test_what_the_metadata_hides_is_not_history_but_live_events_are_sent() -> None:
+    log = log_of("sssss")
+    log.set_metadata("s", maxCount=2)
+    subscription = of_stream("s", -1)
+    assert [m.revision for m in history(subscription, log) if isinstance(m, Record)] == [3, 4]
+    burst = [log.add("s") for _ in range(5)]
+    assert live(subscription, burst) == burst
+
+
+def test_a_soft_deleted_stream_goes_on_where_it_ended() -> None:
+    log = log_of("ss")
+    log.set_metadata("s", tb=TOMBSTONE)
+    subscription = of_stream("s", -1)
+    assert history(subscription, log) == [CaughtUp(None, None)]
+    again = log.add("s")
+    assert live(subscription, [again]) == [again]
+
+
+def test_a_tombstone() -> None:
+    log = log_of("s")
+    subscription = of_stream("s", -1)
+    history(subscription, log)
+    tombstone = log.add("s", revision=TOMBSTONE, type="$streamDeleted")
+    assert subscription.ended is None
+    assert live(subscription, [tombstone]) == [tombstone]
+    assert subscription.ended == "s"
+    with pytest.raises(StreamTombstoned):
+        of_stream("s", -1).start(log.reader(), NOW)
+
+
+def test_links_are_resolved_in_history_and_live() -> None:
+    log = log_of("t")
+    link = log.link("l", "0@t")
+    subscription = of_stream("l", -1, resolve_links=True)
+    assert history(subscription, log)[0] == Resolved(log.records[0], link)
+    assert not subscription.needs_reader([log.records[0]])
+    second = log.link("l", "7@t")
+    assert subscription.needs_reader([second])
+    assert subscription.live([second], log.reader(), NOW) == [Resolved(None, second)]
+
+
+# --- $all -------------------------------------------------------------------------------------------------------------
+
+
+def test_all_from_the_start_and_from_the_end() -> None:
+    log = log_of("abc")
+    assert history(of_all((0, 0)), log) == [*log.records, CaughtUp(None, at(log.records[2]))]
+    assert history(of_all(None), log) == [CaughtUp(None, at(log.records[2]))]
+
+
+def test_all_after_a_position() -> None:
+    log = log_of("abc")
+    a, b, c = log.records
+    assert history(of_all(at(a)), log) == [b, c, CaughtUp(None, at(c))]
+    assert history(of_all((b.position, 0)), log) == [b, c, CaughtUp(None, at(c))]
+    assert history(of_all(at(c)), log) == [CaughtUp(None, at(c))]
+    with pytest.raises(InvalidPosition):
+        history(of_all((b.position + 1, 0)), log)
+
+
+def test_all_after_a_position_beyond_the_end() -> None:
+    log = log_of("abc")
+    beyond = log.records[2].position + 2 * length_of(log.records[2])
+    subscription = of_all((beyond, beyond))
+    assert history(subscription, log) == [CaughtUp(None, (beyond, beyond))]
+    new = [log.add("d") for _ in range(4)]
+    assert live(subscription, new) == [record for record in new if record.position > beyond]
+
+
+# --- filters and checkpoints ------------------------------------------------------------------------------------------
+
+
+def test_the_example_of_the_protocol_notes() -> None:
+    log = log_of("m" + "wu" * 4)
+    m, *rest = log.records
+    w, u = rest[::2], rest[1::2]
+    assert history(filtered(at(m), 4, 1), log) == [
+        w[0],
+        w[1],
+        Checkpoint(*at(w[1])),
+        w[2],
+        w[3],
+        Checkpoint(*at(w[3])),
+        Checkpoint(u[3].position, 0),
+        CaughtUp(None, (u[3].position, 0)),
+    ]
+
+
+def test_without_matches_checkpoints_lag_by_a_page() -> None:
+    log = log_of("u" * 70)
+    third, end = log.records[64], log.records[32]
+    assert history(filtered((0, 0), 32, 1), log) == [
+        Checkpoint(0, 0),
+        Checkpoint(end.position, 0),
+        Checkpoint(third.position, 0),
+        CaughtUp(None, (third.position, 0)),
+    ]
+
+
+def test_a_subscription_from_the_end_begins_without_a_checkpoint() -> None:
+    log = log_of("wu")
+    assert history(filtered(None, 4, 1), log) == [CaughtUp(None, at(log.records[1]))]
+
+
+def test_live_checkpoints_count_every_event() -> None:
+    log = log_of("w")
+    subscription = filtered(None, 2, 2)
+    history(subscription, log)
+    new = [log.add(name) for name in "uuwuuuuw"]
+    assert live(subscription, new) == [new[2], Checkpoint(*at(new[3])), new[7], Checkpoint(*at(new[7]))]
+
+
+def model_history(log: Log, start: int, window: int, multiplier: int) -> list[Message]:
+    """Section 16, page by page, after the record at index `start`; the log goes on behind it."""
+    records, interval = log.records, window * multiplier
+    after = at(records[start])
+    messages: list[Message] = []
+    index, running, counter, reported = start, after, 0, None
+    while True:
+        page_start = (records[index].position, 0) if index < len(records) else (log.reader().log_end(), 0)
+        running = max(running, page_start)
+        considered = matched = 0
+        while index < len(records) and considered < window and matched < 32:
+            record = records[index]
+            considered, index = considered + 1, index + 1
+            if record.stream == "w" and at(record) > after:
+                matched, running = matched + 1, at(record)
+                messages.append(record)
+        if considered < window and matched < 32:
+            break
+        counter += considered
+        if counter >= interval:
+            counter, reported = counter % interval, running
+            messages.append(Checkpoint(*running))
+    if reported is None or running > reported:
+        messages.append(Checkpoint(*running))
+    return [*messages, CaughtUp(None, running)]
+
+
+@given(
+    st.text("wu", min_size=2, max_size=120),
+    st.integers(0, 118),
+    st.integers(1, 40),
+    st.integers(1, 3),
+    st.integers(1, 50),
+)
+def test_history_against_the_model(names: str, start: int, window: int, multiplier: int, longest: int) -> None:
+    log = log_of(names)
+    start = min(start, len(names) - 2)
+    wanted = model_history(log, start, window, multiplier)
+    assert history(filtered(at(log.records[start]), window, multiplier), log, longest) == wanted
+
+
+# --- from history to live ---------------------------------------------------------------------------------------------
+
+kinds: dict[str, Callable[[], Subscription]] = {
+    "stream": lambda: of_stream("w", -1),
+    "all": lambda: of_all((0, 0)),
+    "filtered": lambda: filtered((0, 0), 3, 2),
+}
+
+
+class Feed:
+    """Collects live events for a subscription that takes them when it comes to it; holds only so many."""
+
+    def __init__(self, log: Log, stream: str | None, limit: int) -> None:
+        self._log, self._stream, self._limit = log, stream, limit
+        self.waiting: list[Record] = []
+        self.overflowed = False
+
+    def listen(self) -> None:
+        """Begin anew."""
+        self.waiting, self.overflowed = [], False
+
+    def append(self, name: str) -> None:
+        """Commit an event."""
+        record = self._log.add(name)
+        if self._stream in (None, name) and not self.overflowed:
+            self.waiting.append(record)
+            self.overflowed = len(self.waiting) > self._limit
+
+
+@pytest.mark.parametrize("kind", kinds)
+@given(st.lists(st.sampled_from(["w", "u", "step", "step"]), max_size=80), st.integers(0, 5), st.integers(1, 7))
+def test_nothing_is_lost_or_repeated(kind: str, program: list[str], limit: int, longest: int) -> None:
+    log = log_of("wuw")
+    subscription = kinds[kind]()
+    feed = Feed(log, "w" if kind == "stream" else None, limit)
+    got: list[Message] = []
+    subscription.start(log.reader(longest), NOW)
+    state = "history"
+
+    def step() -> str:
+        if state == "history":
+            part = subscription.page(log.reader(longest), NOW)
+            got.extend(part.messages)
+            if not part.end:
+                return state
+            if feed.overflowed:
+                feed.listen()
+                return state
+            got.extend(subscription.caught_up())
+            return "live"
+        if feed.overflowed:
+            subscription.fall_behind()
+            feed.listen()
+            return "history"
+        records, feed.waiting = feed.waiting, []
+        got.extend(subscription.live(records, None, NOW))
+        return state
+
+    for action in [*program, *["step"] * 100]:
+        if action == "step":
+            state = step()
+        else:
+            feed.append(action)
+    wanted = [record for record in log.records if kind == "all" or record.stream == "w"]
+    assert [message for message in got if isinstance(message, Record)] == wanted
+    check_order(got)
+
+
+def check_order(messages: Sequence[Message]) -> None:
+    """Checkpoints do not go back, and none is ahead of an event that comes later."""
+    highest: Position = (0, 0)
+    for message in messages:
+        if isinstance(message, Checkpoint):
+            assert message >= highest
+            highest = tuple(message)
+        elif isinstance(message, Record):
+            assert at(message) > highest
