@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from esdb_lite.server.app.calls import Calls, Route
 from esdb_lite.server.app.connection import ServerConnection
 
-_PATIENCE = 2.0
-"""Seconds that calls, and then connections, get to end before they are cut off."""
+_PATIENCE = 1.0
+"""Seconds that calls, and then connections, get to end before they are cut off: only who does not read needs them."""
 
 
 class RpcServer:

@@ -1,0 +1,134 @@
+"""Connections: what is no HTTP/2, what is none that can be understood, health checks, and silence."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+
+import pytest
+
+from esdb_lite.server.app import connection as connections
+from esdb_lite.server.calls import Call
+from tests.serving.raw import PATIENCE, serving
+
+
+async def echo(call: Call) -> None:
+    """Send back what comes."""
+    while messages := await call.receive():
+        await call.send(messages)
+
+
+async def http1(port: int, request: bytes) -> bytes:
+    """Send bytes; return all that comes until the server closes the connection."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for at in range(0, len(request), 7):
+        writer.write(request[at : at + 7])
+        await asyncio.sleep(0)
+    try:
+        return await asyncio.wait_for(reader.read(), PATIENCE)
+    finally:
+        writer.close()
+        await writer.wait_closed()
+
+
+@pytest.mark.parametrize(
+    ("line", "status"),
+    [
+        (b"GET /health/live HTTP/1.1", b"204 No Content"),
+        (b"HEAD /health/live HTTP/1.1", b"204 No Content"),
+        (b"GET /health/live?x=1 HTTP/1.0", b"204 No Content"),
+        (b"GET / HTTP/1.1", b"404 Not Found"),
+        (b"PRINT / HTTP/1.1", b"415 Unsupported Media Type"),
+        (b"nonsense", b"400 Bad Request"),
+    ],
+)
+async def test_http1(line: bytes, status: bytes) -> None:
+    async with serving(echo) as (_, _, port):
+        answer = await http1(port, line + b"\r\nHost: x\r\n\r\n")
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 " + status)
+    assert body == b""
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"), [("GET", "/health/live", "204"), ("GET", "/", "404"), ("POST", "/s/M", "415")]
+)
+async def test_plain_requests_over_http2(method: str, path: str, status: str) -> None:
+    async with serving(echo) as (client, _, _):
+        stream = client.open(path, method=method, more=[("content-type", "text/plain")], end=True)
+        answer = await client.ended(stream)
+    assert answer.headers[":status"] == status
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\x16\x03\x01" + os.urandom(40_000), b"x" * 40_000, b"PRI * HTTP/2.0\r\n\r\nno\r\n\r\n"]
+)
+async def test_what_is_no_http_is_closed(garbage: bytes) -> None:
+    async with serving(echo) as (client, _, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(garbage)
+        with contextlib.suppress(ConnectionError):  # closed before it had taken all
+            await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+        assert (await client.call("/s/M", b"x")).messages == [b"x"]
+
+
+@pytest.mark.parametrize(
+    "frames",
+    [
+        b"\xff" * 9 + b"garbage",
+        b"\0\0\x05\x01\x04\0\0\0\x01\xff\xff\xff\xff\xff",  # headers that are not HPACK
+        b"\0\0\x01\0\0\0\0\0\x63x",  # data of a stream that was never opened
+        b"\0\0\x04\x08\0\0\0\0\0\0\0\0\0",  # a window that grows by nothing
+        b"\0\0\0\x04\x01\0\0\0\x01",  # settings of a stream
+    ],
+)
+async def test_broken_http2_ends_its_connection_alone(frames: bytes, capfd: pytest.CaptureFixture[str]) -> None:
+    async with serving(echo) as (client, _, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(connections.PREFACE + b"\0\0\0\x04\0\0\0\0\0" + frames)
+        await asyncio.wait_for(reader.read(), PATIENCE)
+        writer.close()
+        await writer.wait_closed()
+        assert (await client.call("/s/M", b"x")).messages == [b"x"]
+    assert capfd.readouterr().err == ""
+
+
+async def test_header_values_beyond_ascii(capfd: pytest.CaptureFixture[str]) -> None:
+    seen = []
+
+    async def look(call: Call) -> None:
+        seen.append(call.metadata["x"])
+
+    async with serving(look) as (client, _, _):
+        assert (await client.call("/s/M", more=[("x", "größe")])).status == ("0", None)
+    assert seen == ["größe".encode().decode("latin-1")]
+    assert capfd.readouterr().err == ""
+
+
+async def test_who_is_silent_is_asked_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "KEEPALIVE_AFTER", 0.05)
+    async with serving(echo) as (_, _, port):
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(connections.PREFACE + b"\0\0\0\x04\0\0\0\0\0")
+        answer = await asyncio.wait_for(reader.read(), PATIENCE)  # until it is closed, without an answer to the ping
+        assert b"\0\0\x08\x06\0\0\0\0\0esdblite" in answer
+        writer.close()
+        await writer.wait_closed()
+
+
+async def test_who_answers_is_not_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "KEEPALIVE_AFTER", 0.02)
+    async with serving(echo) as (client, _, _):
+        while client.pings < 5:  # h2 answers them
+            await client.more()
+        assert (await client.call("/s/M", b"x")).messages == [b"x"]
+
+
+async def test_who_does_not_even_greet_is_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(connections, "_GREETING_TIMEOUT", 0.05)
+    async with serving(echo) as (_, _, port):
+        assert await http1(port, b"PRI * HT") == b""
