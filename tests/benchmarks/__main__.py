@@ -35,11 +35,11 @@ _IMPORTS = {
 }
 
 
-def rounds(task: str, port: int, number: int, times: int, server: Serving | None = None) -> Results:
-    """Let all contenders do something in turn, again and again."""
+def rounds(task: str, port: int, number: int, times: int, server: Serving | None = None, *, maker: str = "") -> Results:
+    """Let all contenders (those of one maker) do something in turn, again and again."""
     results: Results = {}
     for _ in range(times):
-        for name in CONTENDERS:
+        for name in (name for name in CONTENDERS if name.startswith(maker)):
             before = server.cpu if server else 0.0
             if (figures := contend(name, task, port, number)) is not None:
                 figures["server"] = (server.cpu if server else 0.0) - before
@@ -90,7 +90,7 @@ def start(arguments: argparse.Namespace) -> None:
         print(f"{name:24}{median(times) * 1000:8.0f}")
     number = 1_000_000 // arguments.part
     with replay_server(number, SIZE) as port:
-        results = rounds("stream", port, number, 1)
+        results = rounds("stream", port, number, 1, maker="esdb_lite")
     print(f"\nmemory while reading {number:,} events: growth (peak), MB")
     for name, (figures,) in results.items():
         print(f"{name:24}{figures['grown_mb']:8.1f}{figures['peak_mb']:8.0f}")
