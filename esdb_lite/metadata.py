@@ -125,12 +125,21 @@ def _take_acl(document: dict[str, JsonValue]) -> StreamAcl | None:
     value = document.get("$acl")
     if not isinstance(value, dict) or not set(value) <= set(_ACL_KEYS.values()):
         return None
-    found = {name: value[key] for name, key in _ACL_KEYS.items() if key in value}
-    roles = {name: [names] if isinstance(names, str) else names for name, names in found.items()}
-    if not all(isinstance(names, list) and all(isinstance(one, str) for one in names) for names in roles.values()):
+    roles = {name: _names(value[key]) for name, key in _ACL_KEYS.items() if key in value}
+    if None in roles.values():
         return None
     del document["$acl"]
-    return StreamAcl(**{name: tuple(names) for name, names in roles.items()})
+    return StreamAcl(**roles)
+
+
+def _names(value: JsonValue) -> tuple[str, ...] | None:
+    """The names in an entry of an access list, which may be a lone one; None where it holds anything else."""
+    if isinstance(value, str):
+        return (value,)
+    if not isinstance(value, list):
+        return None
+    names = tuple(name for name in value if isinstance(name, str))
+    return names if len(names) == len(value) else None
 
 
 def _roles(argument: str, value: object) -> tuple[str, ...] | None:

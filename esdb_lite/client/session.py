@@ -129,8 +129,8 @@ class Session:
         if settings.embedded is not None:
             # imported here: only those who ask for a server get its code
             embedded = import_module("esdb_lite.embedded")
-            self._server = await embedded.start(settings.embedded)
-            self._node = Node(self._server.host, self._server.port)
+            server = self._server = await embedded.start(settings.embedded)
+            self._node = Node(server.host, server.port)
             return
         place = settings.nodes[0]
         tls = import_module("esdb_lite._rpc.tls").client_context(settings) if settings.tls else None
