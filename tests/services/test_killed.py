@@ -25,10 +25,13 @@ def consume_for_a_while(path: Path, events: int) -> list[int]:
     command = [sys.executable, "-m", "tests.services.killed", str(path), str(EVENTS)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
     assert process.stdout is not None
-    lines = [process.stdout.readline() for _ in range(events)]
-    process.kill()
-    rest, _ = process.communicate(timeout=PATIENCE)
-    return [int(match[1]) for line in [*lines, *rest.splitlines()] if (match := LINE.match(line))]
+    with process.stdout as output:
+        lines = [output.readline() for _ in range(events)]
+        process.kill()
+        # Not by `communicate`, which passes over what has been read ahead.
+        lines += output.readlines()
+    process.wait(timeout=PATIENCE)
+    return [int(match[1]) for line in lines if (match := LINE.match(line))]
 
 
 async def stored_checkpoint(path: Path) -> int:
