@@ -302,6 +302,22 @@ async def test_the_budget_is_for_the_whole_call(serve: _Serve) -> None:
     assert 0.09 < time.monotonic() - started < 2
 
 
+async def test_what_came_before_the_deadline_is_too_late_after_it(serve: _Serve) -> None:
+    async def answer(call: FakeCall) -> None:
+        call.begin()
+        call.send(b"in time")
+        await never(call)
+
+    served = await serve(answer)
+    async with ServerStream(served.node, METHOD, deadline=Deadline(0.1)) as stream:
+        await stream.request(b"")
+        assert await stream.receive_data() == framed(b"in time")
+        served.server.calls[0].send(b"not asked for")
+        await stream._call._stream.window_updated.wait()  # type: ignore[union-attr]  # set when the time is over
+        with pytest.raises(DeadlineExceeded):
+            await stream.receive_data()
+
+
 async def _drain(stream: ServerStream) -> None:
     while await stream.receive_data():
         pass

@@ -151,6 +151,7 @@ async def test_the_timeout_of_an_append() -> None:
         assert isinstance(caught.value, (DeadlineExceeded, TimeoutError, OutcomeUnknown))
         assert caught.value.events == (E,)
         assert await client.append_events("fine", None, E) == 2  # the call goes on
+        assert not client._appender._batches._current()._under_way  # and nothing waits for the late answer
 
 
 async def test_an_append_that_is_cancelled_harms_no_other() -> None:
