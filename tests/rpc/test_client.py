@@ -34,7 +34,7 @@ from esdb_lite._wire.answers import encode_stream_missing
 from esdb_lite._wire.batch_appending import BatchRequest, encode_batch_error
 from esdb_lite.client.batching import MAX_APPENDS, Room
 from esdb_lite.errors import AppendDeadlineExceeded, AppendInterrupted, AppendTimedOut
-from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
+from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
 from tests.rpc.streams_service import StreamsService, event_message, subscription
 
 E = NewEvent("T", b"{}")
@@ -341,6 +341,20 @@ async def test_answers_that_cannot_be_decoded() -> None:
     async with served(nonsense) as (_, client):
         with pytest.raises(ProtocolError):
             [event async for event in client.read_all_events()]
+
+
+async def test_an_answer_that_is_cut_off() -> None:
+    async def cut_off(call: FakeCall) -> None:
+        await call.read()
+        call.begin()
+        call.send_data(framed(event_message(0)) + framed(event_message(1))[:-1])
+        call.finish()
+
+    async with served(cut_off) as (_, client):
+        response = client.read_all_events()
+        assert (await response.__anext__()).stream_position == 0
+        with pytest.raises(ProtocolError, match="cut off"):
+            await response.__anext__()
 
 
 async def test_nothing_is_sent_before_iteration_begins() -> None:
