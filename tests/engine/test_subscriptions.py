@@ -206,6 +206,14 @@ def test_live_checkpoints_count_every_event() -> None:
     assert live(subscription, new) == [new[2], Checkpoint(*at(new[3])), new[7], Checkpoint(*at(new[7]))]
 
 
+def test_what_is_counted_beyond_an_interval_counts_towards_the_next() -> None:
+    log = log_of("u" + "w" * 200)  # pages end after 32 matches, before the window of 40 does
+    messages = history(filtered(at(log.records[0]), 40, 1), log)
+    places = [index for index, message in enumerate(messages) if isinstance(message, Checkpoint)]
+    assert places == [64, 64 + 33, 96 + 34, 128 + 35, 200 + 4]
+    assert messages == model_history(log, 0, 40, 1)
+
+
 def model_history(log: Log, start: int, window: int, multiplier: int) -> list[Message]:
     """Section 16, page by page, after the record at index `start`; the log goes on behind it."""
     records, interval = log.records, window * multiplier
