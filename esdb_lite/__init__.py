@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         CallCancelled,
         ClientClosed,
         ConsumerTooSlow,
+        CredentialsUnavailable,
         DeadlineExceeded,
         DiscoveryFailed,
         EsdbClientException,
@@ -73,10 +74,11 @@ if TYPE_CHECKING:
     )
     from esdb_lite.metadata import StreamAcl, StreamMetadata
     from esdb_lite.server import EmbeddedServer
-    from esdb_lite.settings import Credentials
+    from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.persistent import PersistentSubscription
     from esdb_lite.sync.reading import ReadResponse, Subscription
+    from esdb_lite.users import User
 
 __all__ = [
     "ESDB_EVENTS_REGEX",
@@ -87,6 +89,7 @@ __all__ = [
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
     "AsyncSubscription",
+    "BearerToken",
     "CallCancelled",
     "CaughtUp",
     "Checkpoint",
@@ -95,6 +98,7 @@ __all__ = [
     "ConsumerStrategy",
     "ConsumerTooSlow",
     "Credentials",
+    "CredentialsUnavailable",
     "DeadlineExceeded",
     "DiscoveryFailed",
     "EmbeddedServer",
@@ -140,6 +144,7 @@ __all__ = [
     "TlsError",
     "TooManySubscribers",
     "Unauthenticated",
+    "User",
     "UserConflict",
     "UserNotFound",
     "WrongArgumentType",
@@ -160,6 +165,7 @@ _HOMES = {
         "CallCancelled",
         "ClientClosed",
         "ConsumerTooSlow",
+        "CredentialsUnavailable",
         "DeadlineExceeded",
         "DiscoveryFailed",
         "EsdbClientException",
@@ -220,13 +226,17 @@ _HOMES = {
         "StreamMetadata",
     ),
     "esdb_lite.server": ("EmbeddedServer",),
-    "esdb_lite.settings": ("Credentials",),
+    "esdb_lite.settings": (
+        "BearerToken",
+        "Credentials",
+    ),
     "esdb_lite.sync._client": ("EsdbClient",),
     "esdb_lite.sync.persistent": ("PersistentSubscription",),
     "esdb_lite.sync.reading": (
         "ReadResponse",
         "Subscription",
     ),
+    "esdb_lite.users": ("User",),
 }
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}

@@ -9,6 +9,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
     │   │   └── InvalidUri
     │   ├── ClientClosed                 (RuntimeError)
     │   └── WrongContext                 (RuntimeError)    another event loop, thread or process
+    ├── CredentialsUnavailable           the function that was to return a token has failed
     ├── OutcomeUnknown                   perhaps written   .stream_name .expected_position .events
     │   └── AppendDeadlineExceeded, AppendInterrupted, AppendTimedOut     (each also the class that says why)
     └── GrpcError                        .code .details .trailers
@@ -367,6 +368,13 @@ class ScavengeNotFound(ServerAnswer):
 
 class HandlerFailed(ServerAnswer):
     """Something went wrong inside the server, which does not say what."""
+
+
+# --- who is calling ---------------------------------------------------------------------------------------------------
+
+
+class CredentialsUnavailable(EsdbClientException):
+    """The function that was to return a bearer token has failed: its own exception is the cause. Nothing was sent."""
 
 
 # --- perhaps written ------------------------------------------------------------------------------------------------

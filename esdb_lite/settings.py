@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Union
@@ -33,8 +33,19 @@ class Credentials:
     password: str = field(repr=False)
 
 
-CredentialsLike = Union[Credentials, "tuple[str, str]", None]
-"""Credentials, or a user's name and password; None: those of the client."""
+@dataclass(frozen=True, eq=False)
+class BearerToken:
+    """A token in place of a user's name and password: the token itself, or a function that returns one.
+
+    The function, which may be a coroutine function, is asked on first use, and again when the server has refused the
+    token that it gave; it must not block for long. The token is never shown.
+    """
+
+    provider: str | Callable[[], str | Awaitable[str]] = field(repr=False)
+
+
+CredentialsLike = Union[Credentials, BearerToken, "tuple[str, str]", None]
+"""Credentials, a token, or a user's name and password; None: those of the client."""
 
 
 class NodePreference(enum.Enum):
@@ -77,7 +88,14 @@ class Settings:
     tls_ca_file: str | None = None
     user_cert_file: str | None = None
     user_key_file: str | None = None
-    credentials: Credentials | None = None
+    credentials: Credentials | BearerToken | None = None
+    root_certificates: bytes | None = field(default=None, repr=False)
+    """In PEM form: the authorities to trust in place of those that the system trusts."""
+    certificate_chain: bytes | None = field(default=None, repr=False)
+    """In PEM form: what the client shows of itself; with `private_key`."""
+    private_key: bytes | None = field(default=None, repr=False)
+    send_credentials_insecurely: bool = False
+    """Whether credentials are sent without TLS as well."""
     node_preference: NodePreference = NodePreference.LEADER
     default_timeout: float | None = None
     """For calls without a timeout of their own; does not apply to subscriptions."""

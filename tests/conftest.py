@@ -87,9 +87,14 @@ class _AsyncioErrors(logging.Handler):
         self.messages.append(record.getMessage() + cause)
 
 
+def _own_threads() -> list[threading.Thread]:
+    """All threads but those that Python has not started: grpcio has some that call Python, and nobody can join them."""
+    return [thread for thread in threading.enumerate() if not isinstance(thread, threading._DummyThread)]
+
+
 def _threads_left(before: set[threading.Thread]) -> list[str]:
     deadline = time.monotonic() + GRACE
-    new = set(threading.enumerate()) - before
+    new = set(_own_threads()) - before
     for thread in new:
         thread.join(max(0.0, deadline - time.monotonic()))
     return [repr(thread) for thread in new if thread.is_alive()]

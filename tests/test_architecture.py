@@ -13,8 +13,8 @@ import pytest
 import esdb_lite
 
 ROOT = Path(esdb_lite.__file__).parent
-PUBLIC = ("errors", "events", "filters", "positions", "metadata", "groups", "settings", "_version")
-CODEC = ("_wire", "_convert", "_convert_groups", "_status")
+PUBLIC = ("errors", "events", "filters", "positions", "metadata", "groups", "settings", "users", "_version")
+CODEC = ("_wire", "_convert", "_convert_groups", "_convert_users", "_status")
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "__init__": ("client", "sync", "server", *PUBLIC),
@@ -28,6 +28,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "_rpc": ("_wire", "_convert", "_status", *PUBLIC),
     "_convert": ("_wire", *PUBLIC),
     "_convert_groups": ("_convert", "_wire", *PUBLIC),
+    "_convert_users": PUBLIC,
     "_status": ("_wire", *PUBLIC),
     "_wire": PUBLIC,
     "server": (*CODEC, "_rpc.transport", *PUBLIC),
@@ -38,8 +39,10 @@ LAYERS: dict[str, tuple[str, ...]] = {
 SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "storage": (),
     "engine": ("storage",),
-    "calls": (),
+    "calls": ("engine.access",),
     "services": (
+        "authentication",
+        "user_store",
         "engine",
         "storage",
         "calls",
@@ -49,12 +52,20 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
         "persistent_groups",
         "persistent_runtime",
     ),
-    "app": ("calls",),
+    "app": ("calls", "engine.access"),
 }
 
 ONLY_THERE = {
-    "esdb_lite_protos": ("_rpc", "_wire", "_convert", "_convert_groups", "_status", "server.services"),
-    "betterproto": ("_rpc", "_wire", "_convert", "_convert_groups", "_status", "server.services"),
+    "esdb_lite_protos": (
+        "_rpc",
+        "_wire",
+        "_convert",
+        "_convert_groups",
+        "_convert_users",
+        "_status",
+        "server.services",
+    ),
+    "betterproto": ("_rpc", "_wire", "_convert", "_convert_groups", "_convert_users", "_status", "server.services"),
     "grpclib": ("_rpc", "server.app"),
     "h2": ("_rpc", "server.app"),
     "sqlite3": ("server.storage",),

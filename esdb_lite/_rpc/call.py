@@ -175,7 +175,8 @@ class Call:
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""
-        self._fail(self._node.failure(reason))
+        silent = self._link is not None and not self._link.greeted
+        self._fail(self._node.turned_away() if silent else self._node.failure(reason))
 
     def _expire(self) -> None:
         self._fail(self._too_late("while waiting for the answer"))

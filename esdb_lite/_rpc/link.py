@@ -14,7 +14,7 @@ from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, H2Protocol, Stream
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
-from h2.events import ConnectionTerminated, StreamEnded, StreamReset
+from h2.events import ConnectionTerminated, RemoteSettingsChanged, StreamEnded, StreamReset
 from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
 
 from esdb_lite._rpc.fast import FastProtocol
@@ -70,6 +70,8 @@ class Link:
         self._lost = False
         self.retired = False
         """No new calls; those that are open go on."""
+        self.greeted = False
+        """The server has said that it speaks HTTP/2."""
         self.short_calls = 0
         self.long_calls = 0
         self.on_lost: Callable[[], None] | None = None
@@ -149,6 +151,11 @@ class Link:
         processor = self._protocol.processor
         handlers = cast("dict[type, Callable[[Any], None]]", processor.processors)
         stream_ended, terminated = handlers[StreamEnded], handlers[ConnectionTerminated]
+        settings_changed = handlers[RemoteSettingsChanged]
+
+        def on_settings(event: RemoteSettingsChanged) -> None:
+            self.greeted = True
+            settings_changed(event)
 
         def on_ended(event: StreamEnded) -> None:
             stream_ended(event)
@@ -165,6 +172,7 @@ class Link:
             terminated(event)
 
         handlers[StreamEnded], handlers[StreamReset], handlers[ConnectionTerminated] = on_ended, on_reset, on_goaway
+        handlers[RemoteSettingsChanged] = on_settings
         self._hook_loss()
 
     def _hook_loss(self) -> None:

@@ -14,6 +14,7 @@ import asyncio
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
+from importlib import import_module
 
 from grpclib.client import Handler
 from grpclib.config import Configuration
@@ -109,6 +110,16 @@ class Node:
             return ClientClosed("the client is closed")
         return ServiceUnavailable(f"{self.authority}: {reason}", details=reason).at(self.host, self.port)
 
+    def turned_away(self) -> ServiceUnavailable | ClientClosed:
+        """Return the exception for a server that has closed a connection without having said anything.
+
+        Without TLS that is what a server does which expects it.
+        """
+        reason = "the server has closed the connection at once"
+        if self._closed or self.secure:
+            return self.failure(reason)
+        return self._tls_error(f"{reason}, as one does that expects TLS (tls=false asks for a connection without)")
+
     def too_late(self, deadline: Deadline, what: str) -> ServiceUnavailable | ClientClosed | DeadlineExceeded:
         """Return the exception for a deadline that has passed: where there is no connection, that is the reason."""
         if self.connected:
@@ -125,7 +136,7 @@ class Node:
         if link is None:
             raise self.failure(f"no connection within {deadline.timeout or CONNECT_TIMEOUT:g} seconds")
         if link.lost:
-            raise self.failure("the server has closed the connection at once")
+            raise self.turned_away()
 
     async def _make_link(self) -> Link:
         """Make a connection and share it; also those who no longer wait for it may have use for it later."""
@@ -183,11 +194,16 @@ class Node:
 
     def _explain(self, error: BaseException) -> ServiceUnavailable | ClientClosed:
         if isinstance(error, ssl.SSLError):
-            text = f"{self.authority}: the TLS handshake failed: {error}"
-            return TlsError(text, details=str(error)).at(self.host, self.port)
+            reason = import_module("esdb_lite._rpc.tls").explain(error)
+            return self._tls_error(f"the TLS handshake failed: {reason}")
         if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
             return self.failure(f"no connection within {CONNECT_TIMEOUT:g} seconds")
         return self.failure(f"cannot connect: {error}")
+
+    def _tls_error(self, reason: str) -> TlsError:
+        error = TlsError(f"{self.authority}: {reason}", details=reason)
+        error.at(self.host, self.port)
+        return error
 
 
 def pick(links: list[Link], *, long: bool) -> Link | None:

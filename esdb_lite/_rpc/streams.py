@@ -115,21 +115,37 @@ class BidiStream(_Shape):
         return []
 
 
-async def unary(node: Node, method: str, message: bytes, *, deadline: Deadline, metadata: Metadata = ()) -> bytes:
+async def unary(node: Node, method: str, message: bytes, deadline: Deadline, metadata: Metadata = ()) -> bytes:
     """Send one message and return the one that comes back."""
     async with Call(node, method, deadline=deadline, metadata=metadata) as call:
         await call.send(frame((message,)), end=True)
         return await _only_message(call)
 
 
+async def unary_for_many(
+    node: Node, method: str, message: bytes, deadline: Deadline, metadata: Metadata = ()
+) -> list[bytes]:
+    """Send one message and return all that come back, which are few."""
+    async with Call(node, method, deadline=deadline, metadata=metadata) as call:
+        await call.send(frame((message,)), end=True)
+        return await _all_messages(call)
+
+
 async def _only_message(call: Call) -> bytes:
+    messages = await _all_messages(call)
+    if len(messages) != 1:
+        raise ProtocolError(f"one message was expected, and there are {len(messages)}")
+    return messages[0]
+
+
+async def _all_messages(call: Call) -> list[bytes]:
     splitter = MessageSplitter(MAX_UNARY)
     messages: list[bytes] = []
     while data := await call.receive():
         messages += split(splitter, data)
-    if len(messages) != 1 or not splitter.complete:
-        raise ProtocolError(f"one message was expected, and there are {len(messages)}")
-    return messages[0]
+    if not splitter.complete:
+        raise ProtocolError("the answer was cut off in the middle of a message")
+    return messages
 
 
 def split(splitter: MessageSplitter, data: bytes) -> list[bytes]:

@@ -125,6 +125,11 @@ def unauthenticated() -> RpcError:
     return _error(StatusCode.UNAUTHENTICATED, "Unauthenticated")
 
 
+def user_changed() -> RpcError:
+    """The user's password or rights were changed while the call was open: it has to be made again."""
+    return _error(StatusCode.UNAVAILABLE, "The user was changed: call again.")
+
+
 def not_leader(host: str, port: int) -> RpcError:
     """The call requires the leader, which is there."""
     return _error(

@@ -28,6 +28,10 @@ examples:
   esdb-lite serve                                  in memory, on 127.0.0.1:2113
   esdb-lite serve --db events.db                   kept in a file
   esdb-lite serve --host 0.0.0.0 --port 0          reachable from outside, on a free port
+  esdb-lite serve --dev-certificate certificates   with TLS and users, for developing
+
+passwords of the users admin and ops of a new database: ESDB_ADMIN_PASSWORD and ESDB_OPS_PASSWORD, else changeit.
+SIGHUP makes a server with TLS read its certificate anew.
 """
 
 
@@ -96,11 +100,27 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="full: an acknowledged append survives a power cut; relaxed: it survives the end of the process, "
         "but a power cut may take the last of them (default: %(default)s)",
     )
+    _add_tls(parser.add_argument_group("TLS and users", "With a certificate callers have to say who they are."))
     parser.add_argument(
         "--log-level",
         choices=("debug", "info", "warning", "error"),
         default="warning",
         help="what goes to stderr (default: %(default)s)",
+    )
+
+
+def _add_tls(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--certificate-file", metavar="PEM", help="certificate of the server, with its chain")
+    group.add_argument("--certificate-private-key-file", metavar="PEM", help="its key")
+    group.add_argument(
+        "--trusted-root-certificates-path",
+        metavar="PATH",
+        help="authorities (a file, or a folder of them) whose certificates clients may show",
+    )
+    group.add_argument(
+        "--dev-certificate",
+        metavar="DIR",
+        help="instead: use the certificate for localhost in DIR, which is made if there is none (extra: tls)",
     )
 
 

@@ -8,12 +8,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
+import re
 import signal
 import sys
 
 from esdb_lite.cli import OK, CommandFailed
 from esdb_lite.server import EmbeddedServer
 from esdb_lite.server.errors import ServerStartError
+
+log = logging.getLogger("esdb_lite.server")
 
 _SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes lets others have the interpreter. (Python's default is 0.005.) The thread
@@ -30,23 +33,57 @@ def serve(options: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     sys.setswitchinterval(_SWITCH_INTERVAL)
-    server = EmbeddedServer(options.db, host=options.host, port=options.port, durability=options.durability)
     try:
-        asyncio.run(_run(server))
+        asyncio.run(_run(_server(options)))
     except ServerStartError as error:
         raise CommandFailed(str(error)) from error
     return OK
+
+
+def _server(options: argparse.Namespace) -> EmbeddedServer:
+    try:
+        return EmbeddedServer(
+            options.db,
+            host=options.host,
+            port=options.port,
+            durability=options.durability,
+            certificate_file=options.certificate_file,
+            certificate_private_key_file=options.certificate_private_key_file,
+            trusted_root_certificates_path=options.trusted_root_certificates_path,
+            dev_certificate=options.dev_certificate,
+        )
+    except ValueError as error:
+        # The options have the names of the arguments.
+        raise CommandFailed(re.sub(r"\b[a-z]+(_[a-z]+)+\b", _option_name, str(error))) from error
+
+
+def _option_name(argument: re.Match[str]) -> str:
+    return "--" + argument[0].replace("_", "-")
 
 
 async def _run(server: EmbeddedServer) -> None:
     stop = asyncio.Event()
     _stop_on_signals(stop)
     async with server:
+        _reload_on_signal(server)
         print(server.uri, flush=True)
         waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(server.wait_stopped())]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for waiter in waiting:
             waiter.cancel()
+
+
+def _reload_on_signal(server: EmbeddedServer) -> None:
+    """SIGHUP, where there is one, makes the server read its certificate anew."""
+
+    def reload() -> None:
+        try:
+            server.reload_certificate()
+        except ServerStartError as error:
+            log.error("the certificate stays as it was: %s", error)
+
+    if server.secure and hasattr(signal, "SIGHUP"):
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 def _stop_on_signals(stop: asyncio.Event) -> None:

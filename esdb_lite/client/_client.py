@@ -27,7 +27,9 @@ from esdb_lite.client.arguments import (
 )
 from esdb_lite.client.persistent import PersistentCalls
 from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription, Reading, SubscriptionItem, subscribe
-from esdb_lite.client.session import Session, checked_credentials
+from esdb_lite.client.security import Pem, checked_credentials, with_security
+from esdb_lite.client.session import Session
+from esdb_lite.client.users import UserCalls
 from esdb_lite.errors import InvalidArgument, StreamNotFound, WrongArgumentType
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
@@ -36,7 +38,7 @@ from esdb_lite.positions import ExpectedPosition, expectation
 from esdb_lite.settings import CredentialsLike, parse_uri
 
 
-class AsyncEsdbClient(PersistentCalls):
+class AsyncEsdbClient(PersistentCalls, UserCalls):
     """A client of EventStoreDB and KurrentDB for asyncio.
 
     Connects when it is used first. Belongs to the event loop on which that happens. To be closed, by `close()` or by
@@ -44,16 +46,38 @@ class AsyncEsdbClient(PersistentCalls):
 
     All times are in seconds. `timeout` is a budget for a whole call with all that it takes (default: what the
     connection string says, else none); when it is used up, DeadlineExceeded is raised, or ServiceUnavailable where
-    there is no connection. `credentials` replace those of the connection string for one call.
+    there is no connection. `credentials` replace those of the client for one call.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        credentials: CredentialsLike = None,
+        root_certificates: Pem = None,
+        certificate_chain: Pem = None,
+        private_key: Pem = None,
+        send_credentials_insecurely: bool = False,
+    ) -> None:
         """Make a client for a connection string, without connecting yet. Raises InvalidUri.
 
         `host:port` (without TLS), `esdb://[user:password@]host[:port][?option=value&...]` (also `kurrentdb:`, `kdb:`,
         `kurrent:`), or `esdb+embedded:` and `esdb+embedded:///path/to/file` for a server inside this process.
+
+        `credentials` replace those of the connection string. In PEM form: `root_certificates`, the authorities to
+        trust (default: those of the file `tlsCaFile`, else those that the system trusts), and what the client shows
+        of itself, `certificate_chain` and `private_key` (default: the files `userCertFile` and `userKeyFile`).
+        Without TLS credentials are not sent, unless `send_credentials_insecurely` says so.
         """
-        self._session = Session(parse_uri(uri))
+        settings = with_security(
+            parse_uri(uri),
+            credentials=credentials,
+            root_certificates=root_certificates,
+            certificate_chain=certificate_chain,
+            private_key=private_key,
+            send_credentials_insecurely=send_credentials_insecurely,
+        )
+        self._session = Session(settings)
         self._appender = Appender(self._session)
 
     @property

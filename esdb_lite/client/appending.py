@@ -35,6 +35,7 @@ from esdb_lite.errors import (
     ProtocolError,
     ServerNotReady,
     ServiceUnavailable,
+    Unauthenticated,
 )
 from esdb_lite.events import AppendResult, NewEvent
 
@@ -100,7 +101,7 @@ class Appender:
         """Append events. Raises OutcomeUnknown when they were sent and the answer did not come."""
         request.check()
         try:
-            appended = await self._append(request, deadline, credentials)
+            appended = await self._append_with_token(request, deadline, credentials)
         except GrpcError as error:
             unknown = outcome_unknown(error, request)
             if unknown is error:
@@ -112,6 +113,16 @@ class Appender:
         """End the shared call."""
         await self._batches.close()
 
+    async def _append_with_token(
+        self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
+    ) -> Appended:
+        try:
+            return await self._append(request, deadline, credentials)
+        except Unauthenticated:
+            if not self._session.renew(credentials):
+                raise
+        return await self._append(request, deadline, credentials)
+
     async def _append(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> Appended:
         size = request.size
         if credentials is None and size <= SHARED_SIZE:
@@ -122,7 +133,7 @@ class Appender:
 
     async def _append_alone(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> Appended:
         node = await self._session.node(deadline)
-        metadata = self._session.metadata(node, credentials)
+        metadata = await self._session.metadata(node, credentials, deadline)
         call = ClientStream(node, APPEND, deadline=deadline, metadata=metadata)
         async with call:
             try:

@@ -135,7 +135,7 @@ class _Conversation:
 
     async def _converse(self) -> EsdbClientException:
         node = await self._session.node(Deadline(None))
-        metadata = self._session.metadata(node, None)
+        metadata = await self._session.metadata(node, None, Deadline(None))
         async with BidiStream(node, BATCH_APPEND, deadline=Deadline(None), metadata=metadata) as stream:
             self._stream = stream
             self._send_soon()

@@ -43,6 +43,7 @@ from esdb_lite.errors import (
     ServiceUnavailable,
     SubscriptionDropped,
     TooManySubscribers,
+    Unauthenticated,
     WrongArgumentType,
 )
 from esdb_lite.events import RecordedEvent
@@ -212,9 +213,19 @@ class AsyncPersistentSubscription:
         return self
 
     async def _open(self) -> None:
+        """Make the call; a token that is refused is replaced once."""
+        try:
+            await self._open_once()
+        except Unauthenticated:
+            if not self._session.renew(self._credentials):
+                raise
+            await self._open_once()
+
+    async def _open_once(self) -> None:
         options = self._options
         node = await self._session.node(self._deadline)
-        metadata = (*self._session.metadata(node, self._credentials), ("connection-name", self._name))
+        who = await self._session.metadata(node, self._credentials, self._deadline)
+        metadata = (*who, ("connection-name", self._name))
         call = BidiStream(node, READ, deadline=self._deadline, metadata=metadata)
         try:
             await call.open()

@@ -21,7 +21,11 @@ from esdb_lite._wire.controls import LastStreamPosition, StreamMissing, Subscrip
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.reading import ReadDecoder
 from esdb_lite._wire.responses import ReadItem
-from esdb_lite.errors import ProtocolError, StreamNotFound
+from esdb_lite.errors import (
+    ProtocolError,
+    StreamNotFound,
+    Unauthenticated,
+)
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 
 if TYPE_CHECKING:
@@ -53,6 +57,7 @@ class Reading:
         self._decoder = ReadDecoder()
         self._stream: ServerStream | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._begun = False
         self.last_stream_position: int | None = None
         """Number of the last event of the stream, when the server has told it."""
 
@@ -62,7 +67,7 @@ class Reading:
         if not isinstance(self._deadline, Deadline):
             self._deadline = Deadline(self._deadline)
         node = await self._session.node(self._deadline)
-        metadata = self._session.metadata(node, self._credentials)
+        metadata = await self._session.metadata(node, self._credentials, self._deadline)
         stream = ServerStream(node, READ, deadline=self._deadline, metadata=metadata)
         try:
             await stream.open()
@@ -81,8 +86,7 @@ class Reading:
         """Return the next items; none at the end. Raises StreamNotFound."""
         if self._stream is None:
             await self.open()
-        assert self._stream is not None
-        while data := await self._stream.receive_data():
+        while data := await self._receive():
             try:
                 items = self._decoder.feed(data)
             except WireError as error:
@@ -94,6 +98,21 @@ class Reading:
         if not self._decoder.complete:
             raise ProtocolError("the answer was cut off in the middle of a message")
         return ()
+
+    async def _receive(self) -> bytes:
+        """Return what comes next; the first time, a token that is refused is replaced once."""
+        assert self._stream is not None
+        if self._begun:
+            return await self._stream.receive_data()
+        self._begun = True
+        try:
+            return await self._stream.receive_data()
+        except Unauthenticated:
+            if not self._session.renew(self._credentials):
+                raise
+        self._stream.close()
+        await self.open()
+        return await self._stream.receive_data()
 
     def close(self) -> None:
         """End the call."""

@@ -7,25 +7,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from base64 import b64encode
+from collections.abc import Awaitable, Callable
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from esdb_lite._convert import SERVER_FEATURES, ServerFeatures, decode_features
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.node import Node
 from esdb_lite._rpc.shared import Shared
-from esdb_lite._rpc.streams import unary
+from esdb_lite._rpc.streams import unary, unary_for_many
 from esdb_lite.client.arguments import checked_timeout
-from esdb_lite.errors import ClientClosed, DeadlineExceeded, InvalidUri, NotSupported, WrongArgumentType, WrongContext
-from esdb_lite.settings import Credentials, CredentialsLike, Settings
+from esdb_lite.client.security import Authorization, Metadata, checked_credentials
+from esdb_lite.errors import ClientClosed, DeadlineExceeded, InvalidUri, NotSupported, Unauthenticated, WrongContext
+from esdb_lite.settings import BearerToken, Credentials, CredentialsLike, Settings
 
 if TYPE_CHECKING:
     from esdb_lite.embedded import RunningServer
 
 _log = logging.getLogger("esdb_lite.client")
 
-Metadata = tuple[tuple[str, str], ...]
+T = TypeVar("T")
 
 
 class Session:
@@ -45,6 +46,7 @@ class Session:
         self._features: ServerFeatures | None = None
         self._closed = False
         self._warned = False
+        self._authorization = Authorization()
 
     @property
     def closed(self) -> bool:
@@ -80,24 +82,52 @@ class Session:
             raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
         return self._node
 
-    def metadata(self, node: Node, credentials: CredentialsLike) -> Metadata:
-        """Return the headers for a call: who is calling."""
-        chosen = checked_credentials(credentials) or self.settings.credentials
+    async def metadata(self, node: Node, credentials: CredentialsLike, deadline: Deadline) -> Metadata:
+        """Return the headers for a call: who is calling. Raises CredentialsUnavailable, DeadlineExceeded."""
+        chosen = self._chosen(credentials)
         if chosen is None:
             return ()
-        if not node.secure:
+        if not node.secure and not self.settings.send_credentials_insecurely:
             self._warn_insecure()
             return ()
-        token = b64encode(f"{chosen.username}:{chosen.password}".encode()).decode("ascii")
-        return (("authorization", f"Basic {token}"),)
+        return await self._authorization.header(chosen, deadline)
+
+    def renew(self, credentials: CredentialsLike) -> bool:
+        """After a refusal: True where there may be a better token now, so that the call is worth another try."""
+        return self._authorization.renew(self._chosen(credentials))
+
+    def _chosen(self, credentials: CredentialsLike) -> Credentials | BearerToken | None:
+        return checked_credentials(credentials) or self.settings.credentials
 
     async def call(
         self, method: str, message: bytes, *, deadline: Deadline, credentials: CredentialsLike = None
     ) -> bytes:
         """Make a call with one request and one answer."""
+        return await self._with_token(unary, method, message, deadline, credentials)
+
+    async def call_for_many(
+        self, method: str, message: bytes, *, deadline: Deadline, credentials: CredentialsLike = None
+    ) -> list[bytes]:
+        """Make a call with one request and a few answers."""
+        return await self._with_token(unary_for_many, method, message, deadline, credentials)
+
+    async def _with_token(
+        self,
+        call: Callable[[Node, str, bytes, Deadline, Metadata], Awaitable[T]],
+        method: str,
+        message: bytes,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+    ) -> T:
         node = await self.node(deadline)
-        metadata = self.metadata(node, credentials)
-        return await unary(node, method, message, deadline=deadline, metadata=metadata)
+        metadata = await self.metadata(node, credentials, deadline)
+        try:
+            return await call(node, method, message, deadline, metadata)
+        except Unauthenticated:
+            if not self.renew(credentials):
+                raise
+        metadata = await self.metadata(node, credentials, deadline)
+        return await call(node, method, message, deadline, metadata)
 
     async def features(self, deadline: Deadline) -> ServerFeatures:
         """Return what the server can do; asked once."""
@@ -145,13 +175,6 @@ class Session:
     def _warn_insecure(self) -> None:
         if not self._warned:
             self._warned = True
-            _log.warning("credentials are not sent over a connection without TLS")
-
-
-def checked_credentials(value: CredentialsLike) -> Credentials | None:
-    """Return credentials from what a caller may pass for them."""
-    if value is None or isinstance(value, Credentials):
-        return value
-    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(text, str) for text in value):
-        return Credentials(*value)
-    raise WrongArgumentType("credentials", None, "must be Credentials or a tuple of user name and password")
+            _log.warning(
+                "credentials are not sent over a connection without TLS (send_credentials_insecurely=True changes that)"
+            )

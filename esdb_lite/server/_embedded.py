@@ -12,13 +12,24 @@ import os
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+from esdb_lite.server._certificates import Certificates, path_of
 
 if TYPE_CHECKING:
-    from esdb_lite.server.stack import Settings, Stack
+    from esdb_lite.server.stack import Security, Settings, Stack
 
 _THREAD_PATIENCE = 30.0
 _SHUTDOWN_DELAY = 0.05
 """Seconds between the answer to Operations.Shutdown and what it asks for."""
+
+
+_PASSWORD_VARIABLES = {"admin": "ESDB_ADMIN_PASSWORD", "ops": "ESDB_OPS_PASSWORD"}
+
+
+def _passwords_of_environment() -> dict[str, str]:
+    found = {login: os.environ.get(name) for login, name in _PASSWORD_VARIABLES.items()}
+    return {login: password for login, password in found.items() if password}
 
 
 class EmbeddedServer:
@@ -26,6 +37,13 @@ class EmbeddedServer:
 
     `path` is the database file, made if missing; without it events are kept in memory. `port` 0 takes a free one.
     `durability` "full": an acknowledged append survives a power cut; "relaxed": it survives the end of the process.
+
+    With a certificate it speaks TLS and asks who is calling; without, everybody may do everything. `certificate_file`
+    and `certificate_private_key_file` are in PEM form; `trusted_root_certificates_path`: authorities whose
+    certificates clients may show. Instead of these, `dev_certificate` is a folder with a certificate for this machine,
+    which is made if missing (extra `tls`). A new database gets the users admin and ops with the passwords
+    `admin_password` and `ops_password` (default: `ESDB_ADMIN_PASSWORD` and `ESDB_OPS_PASSWORD` of the environment,
+    else `changeit`).
 
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` are the same without `with`. It can be
@@ -39,15 +57,28 @@ class EmbeddedServer:
         host: str = "127.0.0.1",
         port: int = 0,
         durability: str = "full",
+        certificate_file: str | os.PathLike[str] | None = None,
+        certificate_private_key_file: str | os.PathLike[str] | None = None,
+        trusted_root_certificates_path: str | os.PathLike[str] | None = None,
+        dev_certificate: str | os.PathLike[str] | None = None,
+        admin_password: str | None = None,
+        ops_password: str | None = None,
     ) -> None:
         if not isinstance(port, int) or not 0 <= port <= 65535:
             raise ValueError(f"port must be a number between 0 and 65535, not {port!r}")
         if durability not in ("full", "relaxed"):
             raise ValueError(f"durability must be 'full' or 'relaxed', not {durability!r}")
-        self._path = None if path is None else os.fspath(path)
+        self._path = path_of(path)
         self._host = host
         self._port = port
         self._durability = durability
+        self._certificates = Certificates(
+            *map(
+                path_of,
+                (certificate_file, certificate_private_key_file, trusted_root_certificates_path, dev_certificate),
+            )
+        )
+        self._passwords = {"admin": admin_password, "ops": ops_password}
         self._stack: Stack | None = None
         self._stopped: asyncio.Event | None = None
         self._thread: _Thread | None = None
@@ -73,7 +104,15 @@ class EmbeddedServer:
     @property
     def uri(self) -> str:
         """The connection string for clients on this machine."""
-        return f"esdb://{self.address}?tls=false"
+        if not self._certificates.secure:
+            return f"esdb://{self.address}?tls=false"
+        authority = self._certificates.authority
+        return f"esdb://{self.address}" + ("" if authority is None else f"?tlsCaFile={quote(authority)}")
+
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS and asks who is calling."""
+        return self._certificates.secure
 
     def __repr__(self) -> str:
         where = "in memory" if self._path is None else self._path
@@ -95,7 +134,20 @@ class EmbeddedServer:
         from esdb_lite.server.database import Durability
         from esdb_lite.server.stack import Settings
 
-        return Settings(self._path, self._host, self._port, Durability(self._durability))
+        return Settings(self._path, self._host, self._port, Durability(self._durability), security=self._security())
+
+    def _security(self) -> Security | None:
+        if not self._certificates.secure:
+            return None
+        from esdb_lite.server.stack import Security
+
+        given = {login: password for login, password in self._passwords.items() if password is not None}
+        return Security(self._certificates.files(), {**_passwords_of_environment(), **given})
+
+    def reload_certificate(self) -> None:
+        """Read the certificate's files anew, for connections to come. Raises CertificateUnusable; then all stays."""
+        if self._stack is not None:
+            self._stack.reload_certificate()
 
     def _shut_down(self) -> None:
         """A client has asked for it: let it have its answer first."""

@@ -1,6 +1,7 @@
 """What a service sees of one gRPC call.
 
-Owns: the shape of a call and of a handler. Must not know: grpclib, protobuf, the database.
+Owns: the shape of a call and of a handler. Must not know: grpclib, protobuf, the database, how
+callers are recognised.
 `server.app` implements `Call` over grpclib; services and their tests use nothing else of the transport.
 """
 
@@ -9,9 +10,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol
 
+from esdb_lite.server.engine.access import Principal
+
 
 class Call(Protocol):
     """One gRPC call on the server: messages are bytes, framing and flow control are hidden."""
+
+    principal: Principal
+    """Who makes it. Whoever starts it is trusted until authentication says who they are."""
 
     @property
     def metadata(self) -> Mapping[str, str]:

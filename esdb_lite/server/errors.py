@@ -3,6 +3,7 @@
     ServerStartError
      ├── AddressUnavailable       the host cannot be resolved, or is not of this machine, or may not be used
      │    └── PortInUse
+     ├── CertificateUnusable      the files for TLS cannot be read or made, or do not belong together
      └── DatabaseUnavailable      the file cannot be opened, read or written, or is damaged
           ├── DatabaseInUse       another server has it
           ├── NotADatabase        not SQLite, or of another program
@@ -24,6 +25,10 @@ class AddressUnavailable(ServerStartError):
 
 class PortInUse(AddressUnavailable):
     """Another program listens there."""
+
+
+class CertificateUnusable(ServerStartError):
+    """The files for TLS cannot be used, or cannot be made."""
 
 
 class DatabaseUnavailable(ServerStartError):

@@ -6,13 +6,17 @@ Owns: the order in which the parts start and stop. Must not know: what the parts
 from __future__ import annotations
 
 import errno
+import ipaddress
+import logging
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from esdb_lite.server.app import Route, RpcServer
+from esdb_lite.server.authentication import Authenticator
 from esdb_lite.server.calls import Handler
 from esdb_lite.server.database import Database, Durability, ticks_now
+from esdb_lite.server.engine.users import FIRST_USERS
 from esdb_lite.server.errors import (
     AddressUnavailable,
     DatabaseInUse,
@@ -24,6 +28,7 @@ from esdb_lite.server.errors import (
 )
 from esdb_lite.server.persistent_groups import PersistentGroups
 from esdb_lite.server.services import redaction, streams, users
+from esdb_lite.server.services.authorizing import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.common import guarded
 from esdb_lite.server.services.context import Context
@@ -31,6 +36,14 @@ from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.persistent import PersistentSubscriptions
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
+from esdb_lite.server.tls import CertificateFiles, ServerTls
+from esdb_lite.server.user_store import UserStore
+
+log = logging.getLogger("esdb_lite.server")
+
+DEFAULT_PASSWORD = "changeit"
+"""What a real server gives its first users."""
+FIRST_LOGINS = tuple(login for login, _, _ in FIRST_USERS)
 
 _MAX_MESSAGE = 4 * 1024 * 1024
 _MAX_STREAMS_MESSAGE = 16 * 1024 * 1024 - 10_000
@@ -47,6 +60,17 @@ class Settings:
     durability: Durability = Durability.FULL
     now: Callable[[], int] = ticks_now
     """100-ns ticks since 1970."""
+    security: Security | None = None
+    """None: no TLS, and everybody may do everything."""
+
+
+@dataclass(frozen=True)
+class Security:
+    """TLS, and who may come in."""
+
+    certificate: CertificateFiles
+    initial_passwords: Mapping[str, str] = field(default_factory=dict)
+    """By login: for the first users of a database, where they are to differ from what a real server gives them."""
 
 
 class Stack:
@@ -57,6 +81,9 @@ class Stack:
         """Where it listens; a free port was taken for port 0."""
         self._settings = settings
         self._database = database
+        self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
+        self._authenticator = None if settings.security is None else Authenticator(database)
+        self._context = Context(database, settings.now)
         self._groups = PersistentGroups(database, ticks=settings.now)
         self._operations = Operations(database, shut_down=shut_down, restart_groups=self._groups.restart)
         self._server = RpcServer(self._routes())
@@ -68,10 +95,16 @@ class Stack:
             database = await Database.open(settings.path, durability=settings.durability, now=settings.now)
         except StorageError as error:
             raise _database_error(error) from error
-        stack = cls(settings, database, shut_down)
         try:
+            stack = cls(settings, database, shut_down)
+        except BaseException:
+            await database.close()
+            raise
+        try:
+            await stack._begin_users()
             await stack._groups.start()
-            stack.port = await stack._server.start(settings.host, settings.port)
+            context = None if stack._tls is None else stack._tls.context
+            stack.port = await stack._server.start(settings.host, settings.port, context)
         except BaseException as error:
             await stack.stop()
             if isinstance(error, OSError):
@@ -86,25 +119,57 @@ class Stack:
         await self._groups.stop()
         await self._server.stop()
         await self._operations.stop()
+        if self._authenticator is not None:
+            await self._authenticator.stop()
         await self._database.close()
+
+    def reload_certificate(self) -> None:
+        """Use what the certificate's files hold now for new connections. Raises CertificateUnusable."""
+        if self._tls is not None:
+            self._tls.reload()
+
+    async def _begin_users(self) -> None:
+        security, authenticator = self._settings.security, self._authenticator
+        if security is None or authenticator is None:
+            return
+        passwords = {login: security.initial_passwords.get(login, DEFAULT_PASSWORD) for login in FIRST_LOGINS}
+        await UserStore(self._database, authenticator).begin(passwords)
+        if not _is_loopback(self._settings.host):
+            for login in FIRST_LOGINS:
+                if await authenticator.has_password(login, DEFAULT_PASSWORD):
+                    log.warning(
+                        "user %s still has the password that everybody knows, and the server listens on %s: change it",
+                        login,
+                        self._settings.host or "all addresses",
+                    )
 
     def _routes(self) -> Mapping[str, Route]:
         handlers = self._handlers()
         return {
             path: Route(
-                guarded(handler), _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE
+                guarded(self._authenticated(path, handler)),
+                _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE,
             )
             for path, handler in handlers.items()
         }
+
+    def _authenticated(self, path: str, handler: Handler) -> Handler:
+        return handler if self._authenticator is None else authenticated(path, handler, self._authenticator)
+
+    def _users(self) -> Mapping[str, Handler]:
+        authenticator = self._authenticator
+        if authenticator is None:
+            return users.without_authentication()
+        return users.Users(UserStore(self._database, authenticator), authenticator).handlers()
 
     def _handlers(self) -> Mapping[str, Handler]:
         settings, database = self._settings, self._database
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
-            PersistentSubscriptions(self._groups, lambda: database.last_position).handlers(),
-            users.without_authentication(),
-            streams.handlers(Context(database, settings.now)),
+            PersistentSubscriptions(self._groups, self._context).handlers(),
+            self._users(),
+            streams.handlers(self._context),
             self._operations.handlers(),
             Gossip(self._endpoint, settings.now).handlers(),
             Monitoring(lambda: database.log_end, settings.path).handlers(),
@@ -116,6 +181,13 @@ class Stack:
 
     def _endpoint(self) -> tuple[str, int]:
         return reachable(self._settings.host), self.port
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def reachable(host: str) -> str:

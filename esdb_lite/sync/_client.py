@@ -12,6 +12,7 @@ import threading
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import TracebackType
 from typing import Literal, overload
 
@@ -20,6 +21,7 @@ from typing_extensions import Self
 from esdb_lite.client._client import AsyncEsdbClient
 from esdb_lite.client.arguments import ResumeFrom
 from esdb_lite.client.reading import SubscriptionItem
+from esdb_lite.client.security import Pem
 from esdb_lite.errors import ClientClosed, WrongContext
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
@@ -29,6 +31,7 @@ from esdb_lite.settings import CredentialsLike
 from esdb_lite.sync.persistent import PersistentCalls
 from esdb_lite.sync.portal import Portal
 from esdb_lite.sync.reading import ReadResponse, Subscription
+from esdb_lite.sync.users import UserCalls
 
 _numbers = itertools.count(1)
 
@@ -45,7 +48,7 @@ _inherited: list[_Live] = []
 """What a forked process has got from its parent: it must not be used, nor closed by the garbage collector."""
 
 
-class EsdbClient(PersistentCalls):
+class EsdbClient(PersistentCalls, UserCalls):
     """A client of EventStoreDB and KurrentDB.
 
     Connects when it is used first. May be shared by threads. To be closed, by `close()` or by leaving `with`; it also
@@ -53,17 +56,39 @@ class EsdbClient(PersistentCalls):
 
     All times are in seconds. `timeout` is a budget for a whole call with all that it takes (default: what the
     connection string says, else none); when it is used up, DeadlineExceeded is raised, or ServiceUnavailable where
-    there is no connection. `credentials` replace those of the connection string for one call.
+    there is no connection. `credentials` replace those of the client for one call.
     """
 
-    def __init__(self, uri: str) -> None:
+    def __init__(
+        self,
+        uri: str,
+        *,
+        credentials: CredentialsLike = None,
+        root_certificates: Pem = None,
+        certificate_chain: Pem = None,
+        private_key: Pem = None,
+        send_credentials_insecurely: bool = False,
+    ) -> None:
         """Make a client for a connection string, without connecting yet. Raises InvalidUri.
 
         `host:port` (without TLS), `esdb://[user:password@]host[:port][?option=value&...]` (also `kurrentdb:`, `kdb:`,
         `kurrent:`), or `esdb+embedded:` and `esdb+embedded:///path/to/file` for a server inside this process.
+
+        `credentials` replace those of the connection string. In PEM form: `root_certificates`, the authorities to
+        trust (default: those of the file `tlsCaFile`, else those that the system trusts), and what the client shows
+        of itself, `certificate_chain` and `private_key` (default: the files `userCertFile` and `userKeyFile`).
+        Without TLS credentials are not sent, unless `send_credentials_insecurely` says so.
         """
-        AsyncEsdbClient(uri)  # refuses what cannot be meant
-        self._uri = uri
+        self._make = partial(
+            AsyncEsdbClient,
+            uri,
+            credentials=credentials,
+            root_certificates=root_certificates,
+            certificate_chain=certificate_chain,
+            private_key=private_key,
+            send_credentials_insecurely=send_credentials_insecurely,
+        )
+        self._make()  # refuses what cannot be meant
         self._lock = threading.Lock()
         self._state: _Live | None = None
         self._closed = False
@@ -424,7 +449,7 @@ class EsdbClient(PersistentCalls):
                 if state.client.embedded:
                     raise WrongContext("the embedded server lives in the process from which this one was forked")
                 _inherited.append(state)
-            client = AsyncEsdbClient(self._uri)
+            client = self._make()
             portal = Portal(f"esdb-lite-{next(_numbers)}", client.close)
             # also called at the end of the program
             weakref.finalize(self, portal.close)

@@ -124,7 +124,11 @@ class Schema:
                 found.setdefault(f.name, {})[value.get("key", "")] = value.get("value", "")
             elif f.repeated:
                 found.setdefault(f.name, []).append(value)
-            elif f.presence or isinstance(value, dict) or value not in ("", "0", 0, False):
+            elif (
+                f.presence
+                or isinstance(value, dict)
+                or value not in (("",) if f.type == "string" else ("", "0", 0, False))
+            ):
                 found[f.name] = value
         return found
 

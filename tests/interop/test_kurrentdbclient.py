@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -53,6 +54,23 @@ def test_append_and_read(client: kurrentdbclient.KurrentDBClient) -> None:
     assert [event.stream_position for event in read] == [0, 1, 2]
     assert types(client.get_stream("order-1", backwards=True, limit=2)) == ["Shipped", "Paid"]
     assert types(client.get_stream("order-1", stream_position=1)) == ["Paid", "Shipped"]
+
+
+def test_tls_and_users(serve: Callable[..., ServeProcess], tmp_path: Path) -> None:
+    server = serve("--dev-certificate", tmp_path)
+    authorities = (tmp_path / "ca.pem").read_text("ascii")
+    place = f"localhost:{server.address.rpartition(':')[2]}"
+    with kurrentdbclient.KurrentDBClient(
+        f"kurrentdb://admin:changeit@{place}", root_certificates=authorities
+    ) as client:
+        client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Placed"))
+        assert types(client.get_stream("order-1")) == ["Placed"]
+        client.create_subscription_to_stream("group", "order-1")
+    with (
+        kurrentdbclient.KurrentDBClient(f"kurrentdb://admin:wrong@{place}", root_certificates=authorities) as client,
+        pytest.raises(exceptions.KurrentDBClientError),
+    ):
+        client.get_stream("order-1")
 
 
 def test_batch_append_and_idempotency(client: kurrentdbclient.KurrentDBClient) -> None:

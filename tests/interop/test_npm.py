@@ -78,3 +78,14 @@ def test_conversation(node_packages: Path, serve: Callable[..., ServeProcess], p
         "deleted": "StreamNotFoundError",
         "tombstoned": "StreamDeletedError",
     }
+
+
+@pytest.mark.parametrize(
+    ("package", "scheme"), [("@kurrent/kurrentdb-client", "kurrentdb"), ("@eventstore/db-client", "esdb")]
+)
+def test_conversation_with_tls(
+    node_packages: Path, serve: Callable[..., ServeProcess], tmp_path: Path, package: str, scheme: str
+) -> None:
+    server = serve("--dev-certificate", tmp_path)
+    place = f"admin:changeit@localhost:{server.address.rpartition(':')[2]}"
+    assert talk(node_packages, package, f"{scheme}://{place}?tls=true&tlsCaFile={tmp_path / 'ca.pem'}")

@@ -53,6 +53,25 @@ def order(path: Path) -> int:
     return number
 
 
+def test_recordings_with_tls(tmp_path: Path) -> None:
+    """What differs is what the recorded server had projections for: their events and their methods."""
+    server = start_serve("--dev-certificate", "certificates", folder=tmp_path)
+    paths = sorted((GOLDENS / "tls").glob("*.json"), key=order)
+    port = server.address.rpartition(":")[2]
+    command = [sys.executable, GOLDENS / "replay.py", ROOT / "proto", f"localhost:{port}", *paths, "--verbose"]
+    command += ["--tls", tmp_path / "certificates" / "ca.pem", "--skip", "Projections"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS, check=False)
+    finally:
+        server.kill()
+    differing = [line for line in done.stdout.splitlines() if line.startswith("     step")]
+    unexpected = [
+        line for line in differing if "GetSupportedMethods" not in line and "7 messages, recorded 18" not in line
+    ]
+    assert not unexpected, done.stdout
+    assert len(differing) == 10, done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_recordings(replays: dict[str, subprocess.Popen[str]], folder: str) -> None:
     out, _ = replays[folder].communicate(timeout=SECONDS)

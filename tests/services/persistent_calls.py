@@ -14,8 +14,10 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import CreateR
 from esdb_lite._status import RpcError
 from esdb_lite._wire.persistent import encode_ack, encode_consumer_options, encode_nack
 from esdb_lite.server.database import Database
+from esdb_lite.server.engine.access import SYSTEM
 from esdb_lite.server.engine.model import ANY, ProposedEvent
 from esdb_lite.server.persistent_groups import PersistentGroups
+from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.persistent import SERVICE, PersistentSubscriptions
 
 M = TypeVar("M", bound=betterproto.Message)
@@ -26,6 +28,7 @@ class ScriptedCall:
 
     def __init__(self, metadata: Mapping[str, str] | None = None) -> None:
         self.metadata: Mapping[str, str] = metadata or {}
+        self.principal = SYSTEM
         self.requests: asyncio.Queue[list[bytes]] = asyncio.Queue()
         self.answers: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -95,7 +98,7 @@ class Service:
         self.database = database
         self.groups = PersistentGroups(database)
         self._readings: list[Reading] = []
-        self._handlers = PersistentSubscriptions(self.groups, lambda: database.last_position).handlers()
+        self._handlers = PersistentSubscriptions(self.groups, Context(database)).handlers()
 
     async def call(self, method: str, request: betterproto.Message, answer: type[M]) -> M:
         call = ScriptedCall()

@@ -29,6 +29,7 @@ from esdb_lite.groups import ConsumerStrategy, NackAction, SubscriptionSettings
 from esdb_lite.server.app import Route, RpcServer
 from esdb_lite.server.database import Database
 from esdb_lite.server.engine.persistent.parking import parked_stream
+from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.persistent import PersistentSubscriptions
 from esdb_lite.settings import Node, Settings
 
@@ -59,7 +60,7 @@ class World:
 
     async def start(self) -> None:
         await self.service.groups.start()
-        handlers = PersistentSubscriptions(self.service.groups, lambda: self.database.last_position).handlers()
+        handlers = PersistentSubscriptions(self.service.groups, Context(self.database)).handlers()
         self._server = RpcServer({path: Route(handler, 2**22) for path, handler in handlers.items()})
         self.port = await self._server.start("127.0.0.1", self.port)
 

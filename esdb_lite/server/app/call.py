@@ -19,6 +19,7 @@ from esdb_lite._status import RpcError, StatusCode, answers
 from esdb_lite._version import __version__
 from esdb_lite._wire.framing import CompressedMessage, MessageSplitter, MessageTooLong, frame
 from esdb_lite._wire.primitives import WireError
+from esdb_lite.server.engine.access import SYSTEM
 
 Headers = Sequence[tuple[str, str]]
 
@@ -32,6 +33,7 @@ class GrpcCall:
 
     def __init__(self, stream: Stream, metadata: Mapping[str, str], limit: int) -> None:
         self.metadata = metadata
+        self.principal = SYSTEM
         self._stream = stream
         self._splitter = MessageSplitter(limit)
         self._answered = False

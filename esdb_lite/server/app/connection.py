@@ -33,6 +33,7 @@ KEEPALIVE_AFTER = 10.0
 _CONNECTION_WINDOW = 64 * 2**20
 """Bytes that a client may send on all its calls together before the server takes them."""
 
+_TLS_HANDSHAKE = b"\x16\x03"
 _LAG = 1.0
 """Seconds by which a timer may be late before the fault is looked for here."""
 
@@ -70,9 +71,13 @@ class _Processor(EventsProcessor):
 class ServerConnection(FastProtocol):
     """The protocol of an accepted socket."""
 
-    def __init__(self, calls: Calls, lost: Callable[[ServerConnection], None]) -> None:
+    def __init__(
+        self, calls: Calls, made: Callable[[ServerConnection], None], lost: Callable[[ServerConnection], None]
+    ) -> None:
+        """`made` is told when the connection is there (with TLS, after the handshake), `lost` when it is gone."""
         super().__init__(calls, _CONFIG, _H2_CONFIG)
         self.calls = calls
+        self._made = made
         self._lost = lost
         self._loop = asyncio.get_running_loop()
         self._greeting: bytes | None = b""
@@ -86,6 +91,7 @@ class ServerConnection(FastProtocol):
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("the server needs a stream transport")
         self._transport = GatheringTransport(transport)
+        self._made(self)
         self._heard = self._loop.time()
         self._timer = self._loop.call_later(_GREETING_TIMEOUT, transport.abort)
 
@@ -106,6 +112,9 @@ class ServerConnection(FastProtocol):
         if greeting.startswith(PREFACE):
             self._begin_http2()
             self.data_received(greeting)
+        elif greeting.startswith(_TLS_HANDSHAKE):
+            # Who speaks TLS here reads from this answer, as from a real server's, that nobody else does.
+            self._answer_http1(b"")
         elif PREFACE.startswith(greeting) or not self._is_complete_http1(greeting):
             self._greeting = greeting
         else:

@@ -6,10 +6,15 @@ Owns: the socket, the set of connections, and the order in which everything ends
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Mapping
+from contextlib import suppress
 
 from esdb_lite.server.app.calls import Calls, Route
 from esdb_lite.server.app.connection import ServerConnection
+
+_HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that a client gets for the TLS handshake."""
 
 _PATIENCE = 1.0
 """Seconds that calls, and then connections, get to end before they are cut off: only who does not read needs them."""
@@ -26,18 +31,26 @@ class RpcServer:
         self._empty = asyncio.Event()
         self._empty.set()
 
-    async def start(self, host: str, port: int) -> int:
+    async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(self._accept, host, port, backlog=1024)
+        self._server = await loop.create_server(
+            self._accept,
+            host,
+            port,
+            ssl=tls,
+            ssl_handshake_timeout=None if tls is None else _HANDSHAKE_TIMEOUT,
+            backlog=1024,
+        )
         bound: int = self._server.sockets[0].getsockname()[1]
         return bound
 
     def _accept(self) -> ServerConnection:
-        connection = ServerConnection(Calls(self._routes, self._services), self._lost)
+        return ServerConnection(Calls(self._routes, self._services), self._made, self._lost)
+
+    def _made(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
         self._empty.clear()
-        return connection
 
     def _lost(self, connection: ServerConnection) -> None:
         self._connections.discard(connection)
@@ -61,7 +74,9 @@ class RpcServer:
         for connection in list(self._connections):
             connection.abort()
         await self._wait_until_empty()
-        await asyncio.wait_for(self._server.wait_closed(), _PATIENCE)
+        # Where a client has not got beyond the handshake there is nothing to wait for.
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._server.wait_closed(), _PATIENCE)
         unfinished = [task for task in tasks if not task.done()]
         if unfinished:
             await asyncio.wait(unfinished, timeout=_PATIENCE)

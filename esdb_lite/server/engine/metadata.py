@@ -82,7 +82,7 @@ def _from_document(document: Json) -> StreamMetadata:
         truncate_before=_not_negative(_integer(document, "$tb")),
         cache_control=_positive(_integer(document, "$cacheControl", limit=_MAX_AGE_LIMIT)),
         temporary=_boolean(document, "$tmp"),
-        acl=_acl(document["$acl"]) if "$acl" in document else None,
+        acl=acl_from(document["$acl"]) if "$acl" in document else None,
     )
 
 
@@ -115,7 +115,8 @@ def _not_negative(value: int | None) -> int | None:
 _ACL_FIELDS = {"$r": "read", "$w": "write", "$d": "delete", "$mr": "metadata_read", "$mw": "metadata_write"}
 
 
-def _acl(value: Json) -> Acl:
+def acl_from(value: Json) -> Acl:
+    """Read one access list. Raises ValueError for what is none."""
     if not isinstance(value, dict) or not value.keys() <= _ACL_FIELDS.keys():
         raise _Malformed("$acl")
     return Acl(**{_ACL_FIELDS[key]: _roles(roles) for key, roles in value.items()})

@@ -20,8 +20,9 @@ from esdb_lite._wire.appending import (
 from esdb_lite._wire.primitives import block, encode_pair
 from esdb_lite._wire.responses import last_of
 from esdb_lite.server.calls import Call
+from esdb_lite.server.engine.access import Action
 from esdb_lite.server.engine.model import Outcome, StreamDeleted, WrongVersion
-from esdb_lite.server.services.common import decoded
+from esdb_lite.server.services.common import decoded, only_request
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.proposals import (
     EventTooLarge,
@@ -48,6 +49,7 @@ class Appending:
         if not isinstance(options, AppendOptions):
             raise answers.invalid_argument("options is missing: it must be the first message.")
         stream, sent, expected = _target(options, "AppendReq")
+        await self._context.require(call.principal, stream, Action.WRITE)
         intake = Intake(self._context.max_append_event_size)
         pending = messages[1:]
         while pending or (pending := await call.receive()):
@@ -75,13 +77,23 @@ class Appending:
         except InvalidEvent as error:
             raise answers.invalid_argument(str(error)) from error
 
-    async def delete(self, request: bytes) -> bytes:
-        """Answer one call of Delete."""
-        return await _delete(request, "DeleteReq", self._context.database.delete)
+    async def delete(self, call: Call) -> None:
+        """Serve one call of Delete."""
+        await self._delete(call, "DeleteReq", self._context.database.delete)
 
-    async def tombstone(self, request: bytes) -> bytes:
-        """Answer one call of Tombstone."""
-        return await _delete(request, "TombstoneReq", self._context.database.tombstone)
+    async def tombstone(self, call: Call) -> None:
+        """Serve one call of Tombstone."""
+        await self._delete(call, "TombstoneReq", self._context.database.tombstone)
+
+    async def _delete(self, call: Call, name: str, delete: Callable[[str, int], Awaitable[Outcome]]) -> None:
+        options = decoded(_decode_delete, await only_request(call))
+        if options is None:
+            raise answers.invalid_argument("options is missing.")
+        stream, _, expected = _target(options, name)
+        await self._context.require(call.principal, stream, Action.DELETE)
+        if not writable(stream):
+            raise _unwritable(stream)
+        await call.send([_delete_answer(stream, expected, await delete(stream, expected))])
 
 
 def _target(options: AppendOptions, request: str) -> tuple[str, int, int]:
@@ -112,14 +124,7 @@ def _revision(number: int) -> int | None:
     return None if number < 0 else number
 
 
-async def _delete(request: bytes, name: str, delete: Callable[[str, int], Awaitable[Outcome]]) -> bytes:
-    options = decoded(_decode_delete, request)
-    if options is None:
-        raise answers.invalid_argument("options is missing.")
-    stream, _, expected = _target(options, name)
-    if not writable(stream):
-        raise _unwritable(stream)
-    outcome = await delete(stream, expected)
+def _delete_answer(stream: str, expected: int, outcome: Outcome) -> bytes:
     if isinstance(outcome, StreamDeleted):
         raise answers.stream_deleted(outcome.stream)
     if isinstance(outcome, WrongVersion):

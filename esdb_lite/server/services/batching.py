@@ -27,6 +27,7 @@ from esdb_lite._wire.batch_appending import (
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.server.calls import Call
+from esdb_lite.server.engine.access import Action
 from esdb_lite.server.engine.model import Outcome, StreamDeleted, WrongVersion
 from esdb_lite.server.services.common import decoded
 from esdb_lite.server.services.context import Context
@@ -163,13 +164,32 @@ class _Conversation:
     async def _receive(self) -> None:
         while messages := await self._call.receive():
             for message in messages:
-                self._chunk(decoded(decode_batch_request, message))
+                request = decoded(decode_batch_request, message)
+                if self._call.principal.trusted or not await self._denied(request):
+                    self._chunk(request)
                 self._make_room()
                 await self._room.wait()
         for key in list(self._open):
             self._expire(key)  # the rest of it cannot come any more
         self._ending = True
         self._changed.set()
+
+    async def _denied(self, request: BatchRequest) -> bool:
+        """Refuse a batch that the caller may not write. Further chunks of it will be of no batch that is known."""
+        options = request.options
+        if options is None or options.stream is None or self._is_open(request.correlation_id):
+            return False
+        if await self._context.permits(self._call.principal, options.stream, Action.WRITE):
+            return False
+        denied = Refused(StatusCode.PERMISSION_DENIED, "AccessDenied", "AccessDenied")
+        self._refuse(request.correlation_id, options.stream, denied)
+        return True
+
+    def _is_open(self, id: WireUuid | None) -> bool:
+        try:
+            return _key(id) in self._open
+        except Refused:
+            return False
 
     def _chunk(self, request: BatchRequest) -> None:
         stream = None if request.options is None else request.options.stream

@@ -51,6 +51,15 @@ def unary(method: Callable[[bytes], Awaitable[bytes]]) -> Handler:
     return handle
 
 
+def unary_by_caller(method: Callable[[bytes, str], Awaitable[bytes]]) -> Handler:
+    """Make a handler of a function from the request and the caller's name to the answer."""
+
+    async def handle(call: Call) -> None:
+        await call.send([await method(await only_request(call), call.principal.name)])
+
+    return handle
+
+
 def guarded(handler: Handler) -> Handler:
     """Make a handler that answers with a status where the storage fails."""
 

@@ -1,6 +1,6 @@
 """What the services of one server share.
 
-Owns: the server as its services see it. Must not know: the wire, sockets.
+Owns: the server as its services see it, and asking whether somebody may do something. Must not know: the wire, sockets.
 """
 
 from __future__ import annotations
@@ -8,7 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from esdb_lite._status import answers
 from esdb_lite.server.database import Database, ticks_now
+from esdb_lite.server.engine.access import Action, Principal, allowed, decide_early
 
 MAX_APPEND_SIZE = 1024 * 1024
 MAX_APPEND_EVENT_SIZE = 2**31 - 1
@@ -24,3 +26,15 @@ class Context:
     max_append_size: int = MAX_APPEND_SIZE
     """Bytes that the events of one append may have together."""
     max_append_event_size: int = MAX_APPEND_EVENT_SIZE
+
+    async def permits(self, principal: Principal, stream: str, action: Action) -> bool:
+        """Whether somebody may do this with a stream now. Raises StorageError."""
+        early = decide_early(principal, stream, action)
+        if early is not None:
+            return early
+        return await self.database.read(lambda reader: allowed(reader, principal, stream, action))
+
+    async def require(self, principal: Principal, stream: str, action: Action) -> None:
+        """Refuse those who may not do this with a stream now. Raises RpcError, StorageError."""
+        if not principal.trusted and not await self.permits(principal, stream, action):
+            raise answers.access_denied()

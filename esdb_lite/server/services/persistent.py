@@ -6,7 +6,7 @@ Must not know: the rules of a group, how groups are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 
 from esdb_lite._status import answers
@@ -24,7 +24,8 @@ from esdb_lite.server.engine.persistent.settings import (
 from esdb_lite.server.persistent_groups import GroupExists, GroupMissing, NotReady, NotStored, PersistentGroups
 from esdb_lite.server.persistent_runtime import GroupRunner
 from esdb_lite.server.services import persistent_requests as requests
-from esdb_lite.server.services.common import unary
+from esdb_lite.server.services.common import unary, unary_by_caller
+from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.persistent_info import encode_info, encode_list
 from esdb_lite.server.services.persistent_reading import serve_consumer
 from esdb_lite.server.services.persistent_requests import Definition, GroupName
@@ -32,24 +33,20 @@ from esdb_lite.server.services.persistent_requests import Definition, GroupName
 PACKAGE = "event_store.client.persistent_subscriptions"
 SERVICE = f"{PACKAGE}.PersistentSubscriptions"
 
-USERNAME = "system"
-"""Who everybody is on a server without authentication."""
-
 
 class PersistentSubscriptions:
     """The methods of the service over the groups of one server."""
 
-    def __init__(self, groups: PersistentGroups, last_position: Callable[[], int]) -> None:
-        """`last_position`: the position of the last event in the log."""
+    def __init__(self, groups: PersistentGroups, context: Context) -> None:
+        self._context = context
         self._groups = groups
-        self._last_position = last_position
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
         handlers = {
-            "Create": unary(self._create),
-            "Update": unary(self._update),
-            "Delete": unary(self._delete),
+            "Create": unary_by_caller(self._create),
+            "Update": unary_by_caller(self._update),
+            "Delete": unary_by_caller(self._delete),
             "Read": self._read,
             "GetInfo": unary(self._get_info),
             "ReplayParked": unary(self._replay_parked),
@@ -59,13 +56,13 @@ class PersistentSubscriptions:
         return {f"/{SERVICE}/{name}": _when_ready(handler) for name, handler in handlers.items()}
 
     async def _read(self, call: Call) -> None:
-        await serve_consumer(call, self._groups, USERNAME)
+        await serve_consumer(call, self._groups, self._context)
 
-    async def _create(self, data: bytes) -> bytes:
+    async def _create(self, data: bytes, username: str) -> bytes:
         asked = requests.create_request(data)
         try:
             config = GroupConfig(*asked.name, self._checked(asked), asked.filter)
-            await self._groups.create(config, username=USERNAME)
+            await self._groups.create(config, username=username)
         except GroupExists:
             raise answers.subscription_exists(*asked.name) from None
         except UnsupportedRegex as error:
@@ -74,11 +71,11 @@ class PersistentSubscriptions:
             raise answers.subscription_failed(*asked.name, str(error)) from error
         return b""
 
-    async def _update(self, data: bytes) -> bytes:
+    async def _update(self, data: bytes, username: str) -> bytes:
         asked = requests.update_request(data)
         self._find(asked.name)
         try:
-            await self._groups.update(*asked.name, self._checked(asked), username=USERNAME)
+            await self._groups.update(*asked.name, self._checked(asked), username=username)
         except GroupMissing:
             raise answers.subscription_does_not_exist(*asked.name) from None
         except (InvalidSettings, NotStored) as error:
@@ -91,13 +88,13 @@ class PersistentSubscriptions:
             raise InvalidSettings("Bad stream name.")
         settings = replace(asked.settings, strategy=strategy_of(asked.strategy))
         if asked.name.stream == ALL_STREAM:
-            check_start_in_log(settings.start, self._last_position())
+            check_start_in_log(settings.start, self._context.database.last_position)
         return settings
 
-    async def _delete(self, data: bytes) -> bytes:
+    async def _delete(self, data: bytes, username: str) -> bytes:
         name = requests.delete_request(data)
         try:
-            await self._groups.delete(*name, username=USERNAME)
+            await self._groups.delete(*name, username=username)
         except GroupMissing:
             raise answers.subscription_does_not_exist(*name) from None
         except NotStored as error:

@@ -15,15 +15,17 @@ from esdb_lite._wire.persistent import Ack, ConsumerOptions, ConsumerRequest, Na
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.server.calls import Call
+from esdb_lite.server.engine.access import Action
 from esdb_lite.server.engine.persistent.group import NackAction
 from esdb_lite.server.engine.persistent.messages import Message
 from esdb_lite.server.engine.persistent.settings import ALL_STREAM
 from esdb_lite.server.persistent_groups import GroupMissing, PersistentGroups
 from esdb_lite.server.persistent_runtime import GroupDropped, GroupRunner, Member
+from esdb_lite.server.services.context import Context
 from esdb_lite.server.storage import Record
 
 
-async def serve_consumer(call: Call, groups: PersistentGroups, username: str) -> None:
+async def serve_consumer(call: Call, groups: PersistentGroups, context: Context) -> None:
     """Serve one consumer until it goes away or the group lets it go. Raises RpcError."""
     messages = await call.receive()
     if not messages:
@@ -31,10 +33,14 @@ async def serve_consumer(call: Call, groups: PersistentGroups, username: str) ->
     options = _decode(messages[0])
     if not isinstance(options, ConsumerOptions):
         raise answers.invalid_argument("The first message must hold options.")
+    source = ALL_STREAM if options.stream is None else options.stream
+    await context.require(call.principal, source, Action.READ)
     stream, structured = _source(options), options.structured is True
     group = _find(groups, stream, options.group)
     member = group.join(
-        options.buffer_size, connection_name=call.metadata.get("connection-name", "<unknown>"), username=username
+        options.buffer_size,
+        connection_name=call.metadata.get("connection-name", "<unknown>"),
+        username=call.principal.name,
     )
     try:
         await call.send([encode_confirmation(f"{stream}::{options.group}")])

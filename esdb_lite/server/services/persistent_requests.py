@@ -71,8 +71,8 @@ def parse(kind: type[M], data: bytes) -> M:
 def create_request(data: bytes) -> Definition:
     """What a Create asks for. Raises RpcError."""
     request = parse(CreateReq, data)
-    options = _required(request.options, "options")
-    settings = _required(options.settings, "options.settings")
+    options = required(request.options, "options")
+    settings = required(options.settings, "options.settings")
     stream, start = _source("CreateReq", options, settings)
     _, all_options = betterproto.which_one_of(options, "stream_option")
     filter_ = _filter(all_options) if isinstance(all_options, CreateReqAllOptions) else None
@@ -83,8 +83,8 @@ def create_request(data: bytes) -> Definition:
 def update_request(data: bytes) -> Definition:
     """What an Update asks for; it has no filter. Raises RpcError."""
     request = parse(UpdateReq, data)
-    options = _required(request.options, "options")
-    settings = _required(options.settings, "options.settings")
+    options = required(request.options, "options")
+    settings = required(options.settings, "options.settings")
     stream, start = _source("UpdateReq", options, settings)
     strategy = _strategy_name(settings.named_consumer_strategy)
     return Definition(GroupName(stream, options.group_name), _settings(settings, start), strategy, None)
@@ -92,7 +92,7 @@ def update_request(data: bytes) -> Definition:
 
 def delete_request(data: bytes) -> GroupName:
     """Which group is to be deleted. Raises RpcError."""
-    options = _required(parse(DeleteReq, data).options, "options")
+    options = required(parse(DeleteReq, data).options, "options")
     name = _name(options)
     which, _ = betterproto.which_one_of(options, "stream_option")
     if which == "stream_identifier" and name.stream == ALL_STREAM:
@@ -102,7 +102,7 @@ def delete_request(data: bytes) -> GroupName:
 
 def info_request(data: bytes) -> GroupName:
     """Which group is asked about. Raises RpcError."""
-    return _name(_required(parse(GetInfoReq, data).options, "options"))
+    return _name(required(parse(GetInfoReq, data).options, "options"))
 
 
 class Replay(NamedTuple):
@@ -114,7 +114,7 @@ class Replay(NamedTuple):
 
 def replay_request(data: bytes) -> Replay:
     """What a ReplayParked asks for. Raises RpcError."""
-    options = _required(parse(ReplayParkedReq, data).options, "options")
+    options = required(parse(ReplayParkedReq, data).options, "options")
     which, _ = betterproto.which_one_of(options, "stop_at_option")
     if not which:
         raise answers.invalid_argument("options.stop_at_option is not set.")
@@ -123,7 +123,7 @@ def replay_request(data: bytes) -> Replay:
 
 def list_request(data: bytes) -> str | None:
     """Of which stream groups are asked for; None = of all. Raises RpcError."""
-    options = _required(parse(ListReq, data).options, "options")
+    options = required(parse(ListReq, data).options, "options")
     which, _ = betterproto.which_one_of(options, "list_option")
     if which == "list_all_subscriptions":
         return None
@@ -143,7 +143,8 @@ def stream_text(name: bytes) -> str:
         raise answers.invalid_argument("stream_identifier.stream_name is not UTF-8.") from None
 
 
-def _required(message: M, field: str) -> M:
+def required(message: M, field: str) -> M:
+    """Return a part of a request that must be there. Raises RpcError."""
     if not betterproto.serialized_on_wire(message):
         raise answers.invalid_argument(f"{field} is missing.")
     return message
@@ -169,10 +170,10 @@ def _source(
     if isinstance(value, (CreateReqAllOptions, UpdateReqAllOptions)):
         return ALL_STREAM, _log_start(request, value)
     if isinstance(value, (CreateReqStreamOptions, UpdateReqStreamOptions)):
-        identifier = _required(value.stream_identifier, "options.stream.stream_identifier")
+        identifier = required(value.stream_identifier, "options.stream.stream_identifier")
         stream, start = stream_text(identifier.stream_name), _stream_start(request, value)
     else:
-        identifier = _required(options.stream_identifier, "options.stream_option")
+        identifier = required(options.stream_identifier, "options.stream_option")
         stream, start = stream_text(identifier.stream_name), Start(_revision(settings.revision))
     if stream == ALL_STREAM:
         raise _not_a_stream()

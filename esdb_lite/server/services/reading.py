@@ -13,14 +13,16 @@ from uuid import uuid4
 
 from esdb_lite._status import answers
 from esdb_lite._wire.answers import encode_confirmation
-from esdb_lite._wire.read_requests import decode_read_request
+from esdb_lite._wire.read_requests import ReadRequest, StreamRange, decode_read_request
 from esdb_lite.server.calls import Call
+from esdb_lite.server.engine.access import ALL_STREAM, Action
 from esdb_lite.server.engine.reading import InvalidPosition, Page, Read
 from esdb_lite.server.engine.subscriptions import Message, Subscription
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.feed import Listener
 from esdb_lite.server.services.common import decoded, only_request
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.guarding import Guard
 from esdb_lite.server.services.read_messages import send
 from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
 from esdb_lite.server.storage import Reader, Record
@@ -38,17 +40,27 @@ class Reading:
     async def handle(self, call: Call) -> None:
         """Serve one call."""
         request = decoded(decode_read_request, await only_request(call))
+        stream = _asked_for(request)
+        guard = Guard(self._context, call.principal, stream or "")
+        try:
+            if stream is not None:
+                await self._context.require(call.principal, stream, Action.READ)
+            await self._serve(call, request, guard)
+        finally:
+            guard.close()
+
+    async def _serve(self, call: Call, request: ReadRequest | None, guard: Guard) -> None:
         plan = plan_read(request)
         structured = request is not None and request.structured is True
         try:
             if isinstance(plan, SubscriptionPlan):
-                await _Subscribed(self._context, call, plan, structured=structured).run()
+                await _Subscribed(self._context, call, plan, guard, structured=structured).run()
             else:
-                await self._read(call, plan, structured=structured)
+                await self._read(call, plan, guard, structured=structured)
         except StreamTombstoned as error:
             raise answers.stream_deleted(error.stream) from None
 
-    async def _read(self, call: Call, read: Read, *, structured: bool) -> None:
+    async def _read(self, call: Call, read: Read, guard: Guard, *, structured: bool) -> None:
         done = False
         while not done:
             try:
@@ -58,8 +70,16 @@ class Reading:
                 raise answers.invalid_argument(
                     f"options.all.position: no event begins at position {error.position} of the log."
                 ) from None
+            await guard.check()
             await send(call, [*page.before, *page.events, *page.after], now, structured=structured)
             done = page.done
+
+
+def _asked_for(request: ReadRequest | None) -> str | None:
+    """The stream to which access is needed; None where the request does not say."""
+    if request is None or request.source is None:
+        return None
+    return request.source.stream if isinstance(request.source, StreamRange) else ALL_STREAM
 
 
 def _page(read: Read, now: int, reader: Reader) -> Page:
@@ -69,14 +89,16 @@ def _page(read: Read, now: int, reader: Reader) -> Page:
 class _Subscribed:
     """One subscription call: history, then live events, and back when the subscriber is too slow."""
 
-    def __init__(self, context: Context, call: Call, plan: SubscriptionPlan, *, structured: bool) -> None:
+    def __init__(self, context: Context, call: Call, plan: SubscriptionPlan, guard: Guard, *, structured: bool) -> None:
         self._database = context.database
         self._now = context.now
         self._call = call
         self._subscription: Subscription = plan.subscription
         self._stream = plan.stream
         self._structured = structured
+        self._guard = guard
         self._awake = asyncio.Event()
+        guard.wake = self._awake.set
         self._listener = self._listen()
 
     def _listen(self) -> Listener:
@@ -108,6 +130,7 @@ class _Subscribed:
         end = not subscription.behind
         while not end:
             part = await self._database.read(lambda reader: subscription.page(reader, self._now()))
+            await self._guard.check()
             await self._send(part.messages)
             end = part.end
             if end and self._listener.overflowed:
@@ -118,6 +141,7 @@ class _Subscribed:
     async def _live(self) -> None:
         """Send live events until more of them come than can be kept for this subscriber."""
         while not self._listener.overflowed:
+            await self._guard.check()
             records = self._listener.take()
             if records:
                 await self._send(await self._live_messages(records))

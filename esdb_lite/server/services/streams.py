@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from esdb_lite.server.calls import Handler
 from esdb_lite.server.services.appending import Appending
 from esdb_lite.server.services.batching import BatchAppending
-from esdb_lite.server.services.common import unary
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.reading import Reading
 
@@ -23,7 +22,7 @@ def handlers(context: Context) -> Mapping[str, Handler]:
     return {
         f"/{SERVICE}/Read": Reading(context).handle,
         f"/{SERVICE}/Append": appending.append,
-        f"/{SERVICE}/Delete": unary(appending.delete),
-        f"/{SERVICE}/Tombstone": unary(appending.tombstone),
+        f"/{SERVICE}/Delete": appending.delete,
+        f"/{SERVICE}/Tombstone": appending.tombstone,
         f"/{SERVICE}/BatchAppend": BatchAppending(context).handle,
     }

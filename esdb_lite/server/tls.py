@@ -1,0 +1,127 @@
+"""TLS of the server: the certificate it shows, and a certificate for those who only want to develop.
+
+Owns: the ssl context, reading certificates anew, making a certificate authority and a certificate for this machine.
+Must not know: connections, users.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from dataclasses import dataclass
+
+from esdb_lite.server.errors import CertificateUnusable
+
+DEV_NAMES = ("localhost", "127.0.0.1", "::1")
+"""What a certificate for developing is valid for."""
+
+
+@dataclass(frozen=True)
+class CertificateFiles:
+    """Files in PEM form."""
+
+    certificate: str
+    """The certificate of the server, followed by those between it and the authority."""
+    private_key: str
+    trusted_roots: str | None = None
+    """Certificates of authorities, a file or a folder of them: clients that show a certificate need one of theirs."""
+
+
+class ServerTls:
+    """The TLS side of a listening port: TLS 1.2 or later."""
+
+    def __init__(self, files: CertificateFiles) -> None:
+        """Raises CertificateUnusable."""
+        self._files = files
+        self.context = _context(files)
+        """For listening. `reload` changes it in place, for connections to come."""
+
+    def reload(self) -> None:
+        """Read the files anew. Raises CertificateUnusable, and goes on as before, when they are of no use."""
+        _context(self._files)
+        _load(self.context, self._files)
+
+
+def _context(files: CertificateFiles) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["h2"])
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
+    _load(context, files)
+    return context
+
+
+def _load(context: ssl.SSLContext, files: CertificateFiles) -> None:
+    try:
+        context.load_cert_chain(files.certificate, files.private_key, password=_no_password)
+    except (OSError, ValueError) as error:
+        raise CertificateUnusable(
+            f"the certificate {files.certificate} with the key {files.private_key} cannot be used: {_reason(error)}"
+        ) from error
+    if files.trusted_roots is not None:
+        _load_roots(context, files.trusted_roots)
+
+
+def _load_roots(context: ssl.SSLContext, path: str) -> None:
+    try:
+        names = [os.path.join(path, name) for name in sorted(os.listdir(path))] if os.path.isdir(path) else [path]
+        for name in names:
+            if os.path.isfile(name):
+                context.load_verify_locations(cafile=name)
+    except (OSError, ValueError) as error:
+        raise CertificateUnusable(f"the trusted certificates in {path} cannot be used: {_reason(error)}") from error
+    context.verify_mode = ssl.CERT_OPTIONAL
+
+
+def _no_password() -> str:
+    raise ValueError("the key is protected by a password")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return error.reason or "not in PEM form"
+    return (isinstance(error, OSError) and error.strerror) or str(error)
+
+
+@dataclass(frozen=True)
+class DevCertificate:
+    """A certificate for developing on this machine, and the authority that clients have to trust."""
+
+    files: CertificateFiles
+    authority: str
+
+
+def dev_certificate(folder: str) -> DevCertificate:
+    """Return the certificate for developing in a folder, making it if there is none. Raises CertificateUnusable."""
+    authority, certificate, key = (os.path.join(folder, name) for name in ("ca.pem", "node.pem", "node.key"))
+    present = [os.path.exists(path) for path in (authority, certificate, key)]
+    if any(present) and not all(present):
+        raise CertificateUnusable(
+            f"{folder} holds only some of ca.pem, node.pem and node.key: remove them, or name another"
+        )
+    if not any(present):
+        _make(folder, authority, certificate, key)
+    return DevCertificate(CertificateFiles(certificate, key), authority)
+
+
+def _make(folder: str, authority: str, certificate: str, key: str) -> None:
+    try:
+        import trustme
+    except ImportError:
+        raise CertificateUnusable(
+            "a certificate for developing needs the package trustme: pip install 'esdb-lite[tls]'"
+        ) from None
+    made = trustme.CA(organization_name="esdb-lite development")
+    node = made.issue_cert(*DEV_NAMES)
+    try:
+        os.makedirs(folder, exist_ok=True)
+        _write(key, node.private_key_pem.bytes(), 0o600)
+        _write(certificate, b"".join(blob.bytes() for blob in node.cert_chain_pems))
+        _write(authority, made.cert_pem.bytes())
+    except OSError as error:
+        raise CertificateUnusable(f"a certificate cannot be written to {folder}: {error.strerror}") from error
+
+
+def _write(path: str, content: bytes, mode: int = 0o644) -> None:
+    with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+        file.write(content)

@@ -1,0 +1,308 @@
+"""Attempts that must fail: passwords, headers, users who are gone, floods."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl
+import time
+from base64 import b64encode
+from contextlib import suppress
+
+import pytest
+from hpack import Encoder
+from hyperframe.frame import ContinuationFrame, HeadersFrame, SettingsFrame
+
+from esdb_lite import (
+    AccessDenied,
+    AsyncEsdbClient,
+    EmbeddedServer,
+    EsdbClientException,
+    GrpcError,
+    NewEvent,
+    ServiceUnavailable,
+    StreamAcl,
+    StreamMetadata,
+    Unauthenticated,
+    UserConflict,
+    UserNotFound,
+)
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.node import Node
+from esdb_lite._rpc.streams import unary_for_many
+from esdb_lite.server.tls import DevCertificate
+from tests.security.conftest import basic
+
+GOSSIP = "/event_store.client.gossip.Gossip/Read"
+LIST = "/event_store.client.users.Users/Details"
+BAD_LOGINS = int(os.environ.get("ESDB_BAD_LOGINS", "1000"))
+
+
+def event() -> NewEvent:
+    return NewEvent("T", b"{}")
+
+
+async def status(node: Node, header: str | None, method: str = LIST) -> str:
+    """What a call with this `authorization` ends with."""
+    metadata = () if header is None else (("authorization", header),)
+    try:
+        await unary_for_many(node, method, b"", Deadline(20), metadata)
+    except GrpcError as error:
+        return error.code.name
+    return "OK"
+
+
+def encoded(text: str) -> str:
+    return b64encode(text.encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        (None, "PERMISSION_DENIED"),
+        ("", "PERMISSION_DENIED"),
+        ("Bearer abc", "PERMISSION_DENIED"),
+        ("nonsense", "PERMISSION_DENIED"),
+        (f"Basic {encoded('no-colon')}", "PERMISSION_DENIED"),
+        (f"Basic {encoded('admin:changeit')}", "OK"),
+        (f"bAsIc {encoded('admin:changeit')}", "OK"),
+        ("Basic", "UNAUTHENTICATED"),
+        ("Basic ", "UNAUTHENTICATED"),
+        ("Basic !!!", "UNAUTHENTICATED"),
+        ("Basic YWRtaW46Y2hhbmdlaXQ", "UNAUTHENTICATED"),  # without padding
+        (f"Basic {encoded('admin:wrong')}", "UNAUTHENTICATED"),
+        (f"Basic {encoded('admin:')}", "UNAUTHENTICATED"),
+        (f"Basic {encoded('admin:changeit ')}", "UNAUTHENTICATED"),
+        (f"Basic {encoded('Admin:changeit')}", "UNAUTHENTICATED"),
+        (f"Basic {encoded('nobody:x')}", "UNAUTHENTICATED"),
+        (f"Basic {encoded(':')}", "UNAUTHENTICATED"),
+        (f"Basic {encoded('../admin:changeit')}", "UNAUTHENTICATED"),
+        (f"Basic {encoded('x' * 20_000)}", "UNAUTHENTICATED"),
+        (f"Basic {encoded('admin:' + 'x' * 5_000)}", "UNAUTHENTICATED"),
+    ],
+)
+async def test_headers(node: Node, header: str | None, expected: str) -> None:
+    assert await status(node, header) == expected
+    # Wrong is wrong, also where nothing is needed.
+    assert await status(node, header, GOSSIP) == ("UNAUTHENTICATED" if expected == "UNAUTHENTICATED" else "OK")
+
+
+async def test_a_header_of_a_megabyte_ends_its_connection_only(
+    server: EmbeddedServer, certificate: DevCertificate, admin: AsyncEsdbClient
+) -> None:
+    assert await admin.list_users()
+    context = ssl.create_default_context(cafile=certificate.authority)
+    context.set_alpn_protocols(["h2"])
+    reader, writer = await asyncio.open_connection(server.host, server.port, ssl=context)
+    names = {":method": "POST", ":scheme": "https", ":path": GOSSIP, ":authority": "x", "authorization": "B" * 2**20}
+    block = Encoder().encode(names.items(), huffman=False)
+    pieces = [block[start : start + 16_384] for start in range(0, len(block), 16_384)]
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + SettingsFrame(0).serialize())
+    writer.write(HeadersFrame(1, pieces[0]).serialize())
+    for number, piece in enumerate(pieces[1:], 2):
+        flags = ["END_HEADERS"] if number == len(pieces) else []
+        writer.write(ContinuationFrame(1, piece, flags=flags).serialize())
+    with suppress(ConnectionError):
+        await asyncio.wait_for(reader.read(), 20)
+    writer.close()
+    with suppress(ConnectionError):
+        await writer.wait_closed()
+    assert await admin.list_users()
+
+
+async def test_an_old_password_ends_at_once(server: EmbeddedServer, user: AsyncEsdbClient) -> None:
+    await user.append_events("s", None, event())
+    async with AsyncEsdbClient(server.uri, credentials=("admin", "changeit")) as admin:
+        await admin.reset_password("user", "new")
+        with pytest.raises(Unauthenticated):
+            await user.get_stream_position("s")
+        assert await user.get_stream_position("s", credentials=("user", "new")) == 0
+        await user.change_password("user", "new", "newer", credentials=("user", "new"))
+        with pytest.raises(Unauthenticated):
+            await user.get_stream_position("s", credentials=("user", "new"))
+        assert await user.get_stream_position("s", credentials=("user", "newer")) == 0
+
+
+async def test_also_when_the_user_is_changed_behind_the_back(user: AsyncEsdbClient, admin: AsyncEsdbClient) -> None:
+    """Whoever writes the user's stream changes the user; nothing has to be told to anybody."""
+    await user.append_events("s", None, event())
+    await admin.append_events("$user-user", -1, NewEvent("$UserUpdated", b'{"loginName":"user","hash":"","salt":""}'))
+    with pytest.raises(Unauthenticated):
+        await user.get_stream_position("s")
+
+
+async def test_disabled_users(user: AsyncEsdbClient, admin: AsyncEsdbClient) -> None:
+    await user.append_events("s", None, event())
+    await admin.disable_user("user")
+    with pytest.raises(Unauthenticated):
+        await user.get_stream_position("s")
+    assert (await admin.get_user("user")).disabled
+    await admin.enable_user("user")
+    assert await user.get_stream_position("s") == 0
+    assert not (await admin.get_user("user")).disabled
+
+
+@pytest.mark.parametrize("how", ["delete", "disable", "password", "groups", "stream"])
+async def test_a_subscription_ends_with_its_user(user: AsyncEsdbClient, admin: AsyncEsdbClient, how: str) -> None:
+    await admin.append_events("s", None, event())
+    subscription = await user.subscribe_stream_events("s")
+    await subscription.__anext__()
+    changes = {
+        "delete": lambda: admin.delete_user("user"),
+        "disable": lambda: admin.disable_user("user"),
+        "password": lambda: admin.reset_password("user", "new"),
+        "groups": lambda: admin.update_user("user", full_name="", groups=[]),
+        "stream": lambda: admin.delete_stream("$user-user"),
+    }
+    await changes[how]()
+    with pytest.raises(Unauthenticated):
+        await asyncio.wait_for(subscription.__anext__(), 20)
+
+
+async def test_another_name_ends_nothing(user: AsyncEsdbClient, admin: AsyncEsdbClient) -> None:
+    subscription = await user.subscribe_stream_events("s")
+    await admin.update_user("user", full_name="Another", groups=["team"])
+    await admin.append_events("s", None, event())
+    assert (await asyncio.wait_for(subscription.__anext__(), 20)).stream_position == 0
+    await subscription.close()
+
+
+@pytest.mark.parametrize("governing", ["$$s", "$settings", "deleted"])
+async def test_a_subscription_ends_with_its_rights(
+    user: AsyncEsdbClient, admin: AsyncEsdbClient, governing: str
+) -> None:
+    await admin.append_events("s", None, event())
+    if governing == "deleted":
+        settings = b'{"$userStreamAcl":{"$r":"$admins"}}'
+        await admin.set_stream_metadata("s", StreamMetadata(acl=StreamAcl(read=("user",))))
+        await admin.append_events("$settings", -1, NewEvent("settings", settings))
+    subscription = await user.subscribe_stream_events("s")
+    await subscription.__anext__()
+    if governing == "$$s":
+        await admin.set_stream_metadata("s", StreamMetadata(acl=StreamAcl(read=())))
+    elif governing == "$settings":
+        await admin.append_events("$settings", -1, NewEvent("settings", b'{"$userStreamAcl":{"$r":"$admins"}}'))
+    else:
+        await admin.delete_stream("s")  # and with it the list that let the user in
+    await admin.append_events("s", -1, event())
+    with pytest.raises(AccessDenied):
+        await asyncio.wait_for(subscription.__anext__(), 20)
+
+
+async def test_subscriptions_to_all_need_the_list_of_all(user: AsyncEsdbClient, admin: AsyncEsdbClient) -> None:
+    with pytest.raises(AccessDenied):
+        await user.subscribe_all_events()
+    await admin.set_stream_metadata("$all", StreamMetadata(acl=StreamAcl(read=("team",))))
+    subscription = await user.subscribe_all_events(from_end=True)
+    await admin.set_stream_metadata("$all", StreamMetadata())
+    with pytest.raises(AccessDenied):
+        await asyncio.wait_for(subscription.__anext__(), 20)
+
+
+async def test_appends_through_the_shared_call_are_refused_one_by_one(
+    user: AsyncEsdbClient, admin: AsyncEsdbClient
+) -> None:
+    await admin.set_stream_metadata("closed", StreamMetadata(acl=StreamAcl(write=())))
+    streams = ["a", "closed", "b", "$sys", "$users", "$user-admin", "$$$user-admin", "$settings", "$$closed"]
+    results = await asyncio.gather(*(user.append_events(name, -1, event()) for name in streams), return_exceptions=True)
+    refused = [name for name, result in zip(streams, results, strict=True) if isinstance(result, AccessDenied)]
+    assert refused == ["closed", "$sys", "$users", "$user-admin", "$$$user-admin", "$settings"]
+    assert sum(isinstance(result, int) for result in results) == 3
+
+
+async def test_names_of_streams_play_no_tricks(user: AsyncEsdbClient) -> None:
+    for name in ("$users", "$user-admin", "$$$user-admin", "$persistentSubscriptionConfig", "$settings", "$all"):
+        with pytest.raises(AccessDenied):
+            await user.get_stream_position(name)
+    for name in ("../$users", " $users", "./$user-admin", "x/$users", "%24users"):
+        try:
+            assert await user.get_stream_position(name) is None
+        except AccessDenied:
+            assert name.startswith("$")
+
+
+async def test_users_cannot_make_themselves_administrators(user: AsyncEsdbClient) -> None:
+    for attempt in (
+        user.update_user("user", full_name="", groups=["$admins"]),
+        user.create_user("second", "pw", groups=["$admins"]),
+        user.reset_password("admin", "mine"),
+        user.delete_user("admin"),
+        user.change_password("admin", "guess", "mine"),
+        user.append_events("$user-user", -1, event()),
+    ):
+        with pytest.raises(AccessDenied):
+            await attempt
+
+
+async def test_users(admin: AsyncEsdbClient) -> None:
+    await admin.create_user("one", "pw", full_name="One", groups=["a", "b"])
+    await admin.create_user("one", "pw")  # the same password: nothing happens
+    with pytest.raises(UserConflict):
+        await admin.create_user("one", "other")
+    found = await admin.get_user("one")
+    assert (found.full_name, found.groups, found.disabled) == ("One", ("a", "b"), False)
+    await admin.delete_user("one")
+    with pytest.raises(UserNotFound) as caught:
+        await admin.get_user("one")
+    assert caught.value.login == "one"
+    await admin.create_user("one", "again")
+    assert (await admin.get_user("one")).groups == ()
+    assert [user.login_name for user in await admin.list_users()] == ["admin", "one", "ops"]
+    assert await admin.get_stream_position("$users", credentials=("admin", "changeit")) == 3
+
+
+async def test_passwords_are_not_kept(user: AsyncEsdbClient, admin: AsyncEsdbClient) -> None:
+    kept = [recorded.data async for recorded in admin.read_all_events(filter_exclude=())]
+    assert not any(b"changeit" in data or b'"pw"' in data for data in kept)
+    hashes = [recorded.json() async for recorded in admin.read_stream_events("$user-user")]
+    await admin.reset_password("user", "pw")
+    again = [recorded.json() async for recorded in admin.read_stream_events("$user-user")]
+    assert hashes[0]["hash"] != again[1]["hash"]  # type: ignore[index,call-overload]
+
+
+@pytest.mark.slow
+async def test_many_bad_logins(node: Node, admin: AsyncEsdbClient, user: AsyncEsdbClient) -> None:
+    await admin.append_events("s", None, event())
+    assert await user.get_stream_position("s") == 0
+    slots = asyncio.Semaphore(90)
+
+    async def guess(number: int) -> str:
+        async with slots:
+            login = "admin" if number % 2 else f"user{number}"
+            return await status(node, basic(login, f"guess {number}")[0][1])
+
+    guesses = [asyncio.ensure_future(guess(number)) for number in range(BAD_LOGINS)]
+    slowest = 0.0
+    while not all(task.done() for task in guesses):
+        begun = time.perf_counter()
+        assert await user.get_stream_position("s") is not None
+        await admin.append_events("s", -1, event())
+        assert await user.get_stream_position("s", credentials=("user", "pw")) is not None
+        slowest = max(slowest, time.perf_counter() - begun)
+        await asyncio.wait(guesses, timeout=0.05)
+    outcomes = {task.result() for task in guesses}
+    assert outcomes <= {"UNAUTHENTICATED", "UNAVAILABLE"}
+    assert slowest < 5
+    # Who guesses as much is told to come back, and can.
+    assert await status(node, basic("ops", "changeit")[0][1]) == "OK"
+
+
+async def test_right_passwords_at_the_same_time_are_checked_once(node: Node) -> None:
+    header = basic("admin", "changeit")[0][1]
+    assert set(await asyncio.gather(*(status(node, header) for _ in range(80)))) == {"OK"}
+
+
+async def test_an_append_that_is_cut_off_says_that_it_may_be_written(
+    user: AsyncEsdbClient, admin: AsyncEsdbClient
+) -> None:
+    """Never a refusal for something that has been written."""
+    appending = [asyncio.ensure_future(user.append_events(f"s{n}", None, event())) for n in range(200)]
+    await admin.delete_user("user")
+    results = await asyncio.gather(*appending, return_exceptions=True)
+    for number, result in enumerate(results):
+        written = await admin.get_stream_position(f"s{number}") is not None
+        if isinstance(result, int):
+            assert written
+        elif not isinstance(result, ServiceUnavailable):
+            assert isinstance(result, EsdbClientException)
+            assert not written, result
