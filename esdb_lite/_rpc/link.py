@@ -14,10 +14,13 @@ from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, H2Protocol, Stream
 from grpclib.utils import Wrapper
 from h2.config import H2Configuration
-from h2.events import ConnectionTerminated, RemoteSettingsChanged, StreamEnded, StreamReset
+from h2.events import ConnectionTerminated, StreamEnded, StreamReset
 from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
 
 from esdb_lite._rpc.fast import FastProtocol
+
+_SETTINGS = b"\x04"
+"""The type of the frame that a server begins with, the fourth byte that it sends."""
 
 ASSUMED_STREAM_LIMIT = 100
 """What is opened at most while the server has not said how many streams it takes, or says that it does not care."""
@@ -55,6 +58,13 @@ class LinkProtocol(FastProtocol):
     def __init__(self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration) -> None:
         super().__init__(handler, config, h2_config)
         self.gone = asyncio.Event()
+        self.greeted = False
+        """The server has said that it speaks HTTP/2: it begins with SETTINGS, perhaps before anybody holds the link."""
+
+    def data_received(self, data: bytes) -> None:
+        if not self.greeted:
+            self.greeted = data[3:4] == _SETTINGS
+        super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
@@ -70,8 +80,6 @@ class Link:
         self._lost = False
         self.retired = False
         """No new calls; those that are open go on."""
-        self.greeted = False
-        """The server has said that it speaks HTTP/2."""
         self.short_calls = 0
         self.long_calls = 0
         self.on_lost: Callable[[], None] | None = None
@@ -81,6 +89,11 @@ class Link:
     def usable(self) -> bool:
         """True while new calls may be opened."""
         return not (self.retired or self.lost)
+
+    @property
+    def greeted(self) -> bool:
+        """True when the server has said that it speaks HTTP/2."""
+        return not isinstance(self._protocol, LinkProtocol) or self._protocol.greeted
 
     @property
     def lost(self) -> bool:
@@ -151,11 +164,6 @@ class Link:
         processor = self._protocol.processor
         handlers = cast("dict[type, Callable[[Any], None]]", processor.processors)
         stream_ended, terminated = handlers[StreamEnded], handlers[ConnectionTerminated]
-        settings_changed = handlers[RemoteSettingsChanged]
-
-        def on_settings(event: RemoteSettingsChanged) -> None:
-            self.greeted = True
-            settings_changed(event)
 
         def on_ended(event: StreamEnded) -> None:
             stream_ended(event)
@@ -172,7 +180,6 @@ class Link:
             terminated(event)
 
         handlers[StreamEnded], handlers[StreamReset], handlers[ConnectionTerminated] = on_ended, on_reset, on_goaway
-        handlers[RemoteSettingsChanged] = on_settings
         self._hook_loss()
 
     def _hook_loss(self) -> None:

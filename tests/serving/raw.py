@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import h2.events
@@ -129,7 +129,8 @@ class RawClient:
     async def close(self) -> None:
         """Close the socket."""
         self._writer.close()
-        await self._writer.wait_closed()
+        with suppress(ConnectionError):  # the server may have cut it off before
+            await self._writer.wait_closed()
 
 
 @asynccontextmanager
