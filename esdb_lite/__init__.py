@@ -73,6 +73,7 @@ if TYPE_CHECKING:
         SubscriptionSettings,
     )
     from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.retries import RetryPolicy
     from esdb_lite.server import EmbeddedServer
     from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
@@ -126,6 +127,7 @@ __all__ = [
     "Reconnected",
     "RecordedEvent",
     "ResourceExhausted",
+    "RetryPolicy",
     "ServerNotReady",
     "ServiceUnavailable",
     "StatusCode",
@@ -225,6 +227,7 @@ _HOMES = {
         "StreamAcl",
         "StreamMetadata",
     ),
+    "esdb_lite.retries": ("RetryPolicy",),
     "esdb_lite.server": ("EmbeddedServer",),
     "esdb_lite.settings": (
         "BearerToken",

@@ -10,8 +10,8 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
     │   ├── ClientClosed                 (RuntimeError)
     │   └── WrongContext                 (RuntimeError)    another event loop, thread or process
     ├── CredentialsUnavailable           the function that was to return a token has failed
-    ├── OutcomeUnknown                   perhaps written   .stream_name .expected_position .events
-    │   └── AppendDeadlineExceeded, AppendInterrupted, AppendTimedOut     (each also the class that says why)
+    ├── OutcomeUnknown                   perhaps done      .stream_name .expected_position .events
+    │   └── WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut     (each also the class that says why)
     └── GrpcError                        .code .details .trailers
         ├── LinkError                    no answer, or none that can be understood
         │   ├── ServiceUnavailable       (ConnectionError) .host .port
@@ -164,6 +164,8 @@ class LinkError(GrpcError):
     """No answer, or none that can be understood."""
 
     code = StatusCode.UNAVAILABLE
+    sent: bool = True
+    """False when nothing of the call had been sent: it has certainly not been done."""
 
 
 class ServiceUnavailable(LinkError, ConnectionError):
@@ -377,13 +379,15 @@ class CredentialsUnavailable(EsdbClientException):
     """The function that was to return a bearer token has failed: its own exception is the cause. Nothing was sent."""
 
 
-# --- perhaps written ------------------------------------------------------------------------------------------------
+# --- perhaps done ---------------------------------------------------------------------------------------------------
 
 
 class OutcomeUnknown(EsdbClientException):
-    """The link failed after the events were sent: perhaps they are written, perhaps not.
+    """What was to be changed has been sent, and the answer did not come: perhaps it is done, perhaps not.
 
-    Appending the same `events` (their ids make it safe) with the same `expected_position` again settles it.
+    For an append, the client has tried again for as long as it may (see `RetryPolicy`). Appending the same `events`
+    (their ids make it safe) with the same `expected_position` again settles it. For other calls (deleting a stream,
+    changing a group or a user) nothing was tried again, because it is not the same to do them twice: look first.
     """
 
     stream_name: str = ""
@@ -391,13 +395,13 @@ class OutcomeUnknown(EsdbClientException):
     events: Sequence[NewEvent] = ()
 
 
-class AppendDeadlineExceeded(OutcomeUnknown, DeadlineExceeded):
-    """The timeout passed while waiting for the answer to an append."""
+class WriteDeadlineExceeded(OutcomeUnknown, DeadlineExceeded):
+    """The timeout passed while waiting for the answer to something that changes the database."""
 
 
-class AppendInterrupted(OutcomeUnknown, ServiceUnavailable):
-    """The connection broke while waiting for the answer to an append."""
+class WriteInterrupted(OutcomeUnknown, ServiceUnavailable):
+    """The connection broke while waiting for the answer to something that changes the database."""
 
 
-class AppendTimedOut(OutcomeUnknown, OperationTimedOut):
-    """The server gave up waiting for an append to be written."""
+class WriteTimedOut(OutcomeUnknown, OperationTimedOut):
+    """The server gave up waiting for something to be written."""

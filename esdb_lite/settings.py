@@ -16,6 +16,7 @@ from typing import Union
 from urllib.parse import parse_qsl, unquote
 
 from esdb_lite.errors import InvalidUri, WrongArgumentType
+from esdb_lite.retries import RetryPolicy
 
 DEFAULT_PORT = 2113
 
@@ -102,10 +103,12 @@ class Settings:
     keep_alive_interval: float | None = 10.0
     """After this long without a sign of life the server is asked for one; None: never."""
     keep_alive_timeout: float = 10.0
-    gossip_timeout: float = 5.0
+    gossip_timeout: float = 2.0
+    """For one node to say who is in its cluster; all are asked side by side."""
     discovery_interval: float = 0.1
-    max_discover_attempts: int = 10
+    max_discover_attempts: int | None = 10
     connection_name: str | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 def parse_uri(uri: str) -> Settings:

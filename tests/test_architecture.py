@@ -13,8 +13,8 @@ import pytest
 import esdb_lite
 
 ROOT = Path(esdb_lite.__file__).parent
-PUBLIC = ("errors", "events", "filters", "positions", "metadata", "groups", "settings", "users", "_version")
-CODEC = ("_wire", "_convert", "_convert_groups", "_convert_users", "_status")
+PUBLIC = ("errors", "events", "filters", "positions", "metadata", "groups", "settings", "users", "retries", "_version")
+CODEC = ("_wire", "_convert", "_convert_gossip", "_convert_groups", "_convert_users", "_status")
 
 LAYERS: dict[str, tuple[str, ...]] = {
     "__init__": ("client", "sync", "server", *PUBLIC),
@@ -27,6 +27,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "client": ("_rpc", *CODEC, *PUBLIC),
     "_rpc": ("_wire", "_convert", "_status", *PUBLIC),
     "_convert": ("_wire", *PUBLIC),
+    "_convert_gossip": ("_wire", *PUBLIC),
     "_convert_groups": ("_convert", "_wire", *PUBLIC),
     "_convert_users": PUBLIC,
     "_status": ("_wire", *PUBLIC),

@@ -100,6 +100,6 @@ def public_members(cls: type) -> list[tuple[str, object]]:
 def test_all_exceptions_that_can_be_caught_by_name_are_there() -> None:
     """All but the ones that say why an outcome is unknown, and those that only group others."""
     grouping = {"UsageError", "LinkError", "ServerAnswer", "StreamError", "SubscriptionError", "UserError"}
-    reasons = {"AppendDeadlineExceeded", "AppendInterrupted", "AppendTimedOut", "ScavengeNotFound"}
+    reasons = {"WriteDeadlineExceeded", "WriteInterrupted", "WriteTimedOut", "ScavengeNotFound"}
     defined = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
     assert defined - grouping - reasons <= set(NAMES)

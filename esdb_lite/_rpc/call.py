@@ -78,6 +78,11 @@ class Call:
     ) -> None:
         self.close()
 
+    @property
+    def heard(self) -> float | None:
+        """When something has come last on the connection, on the clock of the loop; None where there is none."""
+        return None if self._link is None else self._link.heard
+
     async def open(self) -> None:
         """Find a connection and open the call there. What is sent first goes with the headers."""
         if self._deadline.passed:
@@ -176,7 +181,7 @@ class Call:
     def lost(self, reason: str) -> None:
         """The connection is gone."""
         silent = self._link is not None and not self._link.greeted
-        self._fail(self._node.turned_away() if silent else self._node.failure(reason))
+        self._fail(self._node.turned_away() if silent else self._node.failure(reason, sent=True))
 
     def _expire(self) -> None:
         self._fail(self._too_late("while waiting for the answer"))

@@ -18,6 +18,7 @@ from h2.events import ConnectionTerminated, StreamEnded, StreamReset
 from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
 
 from esdb_lite._rpc.fast import FastProtocol
+from esdb_lite._rpc.keepalive import Act, KeepAlive, Pulse
 
 _SETTINGS = b"\x04"
 """The type of the frame that a server begins with, the fourth byte that it sends."""
@@ -53,22 +54,63 @@ class _Watch(Wrapper):
 
 
 class LinkProtocol(FastProtocol):
-    """A connection that can be waited for to be gone."""
+    """A connection that can be waited for to be gone, and that notices when its peer is."""
 
-    def __init__(self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration) -> None:
+    def __init__(
+        self,
+        handler: AbstractHandler,
+        config: Configuration,
+        h2_config: H2Configuration,
+        keep_alive: KeepAlive | None = None,
+    ) -> None:
         super().__init__(handler, config, h2_config)
         self.gone = asyncio.Event()
         self.greeted = False
         """The server has said that it speaks HTTP/2: it begins with SETTINGS, perhaps before anybody holds the link."""
+        self.on_greeting: Callable[[], None] | None = None
+        self.heard: float = 0.0
+        """When something has come last, on the clock of the loop."""
+        self._loop = asyncio.get_running_loop()
+        self._keep_alive = keep_alive
+        self._pulse: Pulse | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.heard = self._loop.time()
+        if self._keep_alive is not None:
+            self._pulse = Pulse(self._keep_alive, self.heard)
+            self._timer = self._loop.call_at(self._pulse.due, self._check, self._pulse)
 
     def data_received(self, data: bytes) -> None:
-        if not self.greeted:
-            self.greeted = data[3:4] == _SETTINGS
+        self.heard = self._loop.time()
+        if not self.greeted and data[3:4] == _SETTINGS:
+            self.greeted = True
+            if self.on_greeting is not None:
+                self.on_greeting()
         super().data_received(data)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
         super().connection_lost(exc)
         self.gone.set()
+
+    def _check(self, pulse: Pulse) -> None:
+        if self.connection.is_closing():
+            return
+        pulse.heard = self.heard
+        act = pulse.check(self._loop.time())
+        if act is Act.GIVE_UP:
+            silence = self._loop.time() - self.heard
+            transport = self.connection._transport
+            self.processor.close(f"the server has given no sign of life for {silence:.0f} seconds")
+            transport.abort()
+            return
+        if act is Act.ASK:
+            self.connection._connection.ping(b"esdblite")
+            self.connection.flush()
+        self._timer = self._loop.call_at(pulse.due, self._check, pulse)
 
 
 class Link:
@@ -94,6 +136,28 @@ class Link:
     def greeted(self) -> bool:
         """True when the server has said that it speaks HTTP/2."""
         return not isinstance(self._protocol, LinkProtocol) or self._protocol.greeted
+
+    @property
+    def on_greeting(self) -> Callable[[], None] | None:
+        """Called when the server has said that it speaks HTTP/2; at once where it has done so already."""
+        return self._protocol.on_greeting if isinstance(self._protocol, LinkProtocol) else None
+
+    @on_greeting.setter
+    def on_greeting(self, call: Callable[[], None]) -> None:
+        if self.greeted:
+            call()
+        elif isinstance(self._protocol, LinkProtocol):
+            self._protocol.on_greeting = call
+
+    @property
+    def heard(self) -> float:
+        """When something has come last, on the clock of the loop."""
+        return self._protocol.heard if isinstance(self._protocol, LinkProtocol) else 0.0
+
+    @property
+    def gone(self) -> bool:
+        """True when the socket is closed, too."""
+        return not isinstance(self._protocol, LinkProtocol) or self._protocol.gone.is_set()
 
     @property
     def lost(self) -> bool:
@@ -150,7 +214,7 @@ class Link:
 
     async def closed(self, patience: float) -> None:
         """Wait until the socket is closed, after `close()`; it is cut off when that takes long."""
-        if not isinstance(self._protocol, LinkProtocol) or self._protocol.gone.is_set():
+        if self.gone or not isinstance(self._protocol, LinkProtocol):
             return
         waiting = asyncio.ensure_future(self._protocol.gone.wait())
         try:

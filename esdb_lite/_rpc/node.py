@@ -11,6 +11,7 @@ for ever.
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from grpclib.protocol import H2Protocol
 from h2.config import H2Configuration
 
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.keepalive import KeepAlive
 from esdb_lite._rpc.link import Link, LinkProtocol
 from esdb_lite._rpc.shared import Shared
 from esdb_lite._rpc.transport import CONNECTION_WINDOW, STREAM_WINDOW
@@ -35,6 +37,8 @@ CLOSE_TIMEOUT = 1.0
 
 Dial = Callable[[], Awaitable[H2Protocol]]
 
+_log = logging.getLogger("esdb_lite.connection")
+
 _CONFIGURATION = Configuration(
     http2_connection_window_size=CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
 ).__for_client__()
@@ -43,16 +47,31 @@ _CONFIGURATION = Configuration(
 class Node:
     """One server, at `host:port`."""
 
-    def __init__(self, host: str, port: int, *, tls: ssl.SSLContext | None = None, dial: Dial | None = None) -> None:
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        keep_alive: KeepAlive | None = None,
+        dial: Dial | None = None,
+    ) -> None:
+        """`server_name` is the name in the server's certificate, where it is another than `host`."""
         self.host = host
         self.port = port
         self.secure = tls is not None
         self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.met = False
+        """There has been a connection on which the server spoke HTTP/2."""
         self._tls = tls
+        self._server_name = server_name
+        self._keep_alive = keep_alive
         self._dial = dial or self._connect
         self._links: list[Link] = []
         self._dialing = Shared(self._make_link)
         self._waiting: deque[asyncio.Future[Link | None]] = deque()
+        self._leaving: list[Link] = []
         self._closed = False
 
     @property
@@ -64,6 +83,11 @@ class Node:
     def connections(self) -> int:
         """How many connections there are."""
         return len(self._links)
+
+    @property
+    def idle(self) -> bool:
+        """True while no call is open or waits."""
+        return not (self._waiting or self._dialing.running or any(link.calls for link in self._links))
 
     async def connect(self, deadline: Deadline) -> None:
         """Make sure that there is a connection. Raises ServiceUnavailable."""
@@ -92,23 +116,31 @@ class Node:
             link.close()
         self._serve()
 
-    async def close(self) -> None:
-        """Close all connections; open calls fail. May be repeated."""
-        self._closed = True
-        self._dialing.cancel()
-        links = [*self._links]
+    def close_links(self) -> None:
+        """Close all connections now; open calls fail. Later calls make new ones."""
+        links, self._links = self._links, []
         for link in links:
             link.close()
-        self._links.clear()
+            self._leaving.append(link)
+        self._leaving = [link for link in self._leaving if not link.gone]
         self._serve()
-        for link in links:
+
+    async def close(self) -> None:
+        """Close all connections for good; open calls fail. May be repeated."""
+        self._closed = True
+        self._dialing.cancel()
+        self.close_links()
+        leaving, self._leaving = self._leaving, []
+        for link in leaving:
             await link.closed(CLOSE_TIMEOUT)
 
-    def failure(self, reason: str) -> ServiceUnavailable | ClientClosed:
+    def failure(self, reason: str, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
         """Return the exception that says that this server is out of reach, and why."""
         if self._closed:
             return ClientClosed("the client is closed")
-        return ServiceUnavailable(f"{self.authority}: {reason}", details=reason).at(self.host, self.port)
+        error = ServiceUnavailable(f"{self.authority}: {reason}", details=reason).at(self.host, self.port)
+        error.sent = sent
+        return error
 
     def turned_away(self) -> ServiceUnavailable | ClientClosed:
         """Return the exception for a server that has closed a connection without having said anything.
@@ -116,14 +148,16 @@ class Node:
         Without TLS that is what a server does which expects it.
         """
         reason = "the server has closed the connection at once"
-        if self._closed or self.secure:
+        if self._closed or self.secure or self.met:
             return self.failure(reason)
         return self._tls_error(f"{reason}, as one does that expects TLS (tls=false asks for a connection without)")
 
     def too_late(self, deadline: Deadline, what: str) -> ServiceUnavailable | ClientClosed | DeadlineExceeded:
         """Return the exception for a deadline that has passed: where there is no connection, that is the reason."""
         if self.connected:
-            return DeadlineExceeded(f"{self.authority}: {what} within {deadline.timeout:g} seconds")
+            error = DeadlineExceeded(f"{self.authority}: {what} within {deadline.timeout:g} seconds")
+            error.sent = False
+            return error
         return self.failure(f"no connection within {deadline.timeout:g} seconds")
 
     async def _new_link(self, deadline: Deadline) -> None:
@@ -142,6 +176,7 @@ class Node:
         """Make a connection and share it; also those who no longer wait for it may have use for it later."""
         link = Link(await asyncio.wait_for(self._dial(), CONNECT_TIMEOUT))
         link.on_lost = lambda: self._drop(link)
+        link.on_greeting = self._greeted
         if self._closed:
             link.close()
         elif link.usable:
@@ -149,9 +184,14 @@ class Node:
             self._serve()
         return link
 
+    def _greeted(self) -> None:
+        self.met = True
+        _log.info("connected to %s", self.authority)
+
     def _drop(self, link: Link) -> None:
         if link in self._links:
             self._links.remove(link)
+            _log.info("the connection to %s is gone", self.authority)
         self._serve()
 
     async def _wait_for_place(self, deadline: Deadline) -> Link | None:
@@ -188,7 +228,11 @@ class Node:
 
     async def _connect(self) -> H2Protocol:
         _, protocol = await asyncio.get_running_loop().create_connection(
-            lambda: LinkProtocol(Handler(), _CONFIGURATION, _h2_configuration()), self.host, self.port, ssl=self._tls
+            lambda: LinkProtocol(Handler(), _CONFIGURATION, _h2_configuration(), self._keep_alive),
+            self.host,
+            self.port,
+            ssl=self._tls,
+            server_hostname=self._server_name if self._tls is not None else None,
         )
         return protocol
 
@@ -203,6 +247,7 @@ class Node:
     def _tls_error(self, reason: str) -> TlsError:
         error = TlsError(f"{self.authority}: {reason}", details=reason)
         error.at(self.host, self.port)
+        error.sent = False
         return error
 
 

@@ -35,6 +35,11 @@ class _Shape:
         await self._call.__aenter__()
         return self
 
+    @property
+    def heard(self) -> float | None:
+        """When something has come last on the connection, on the clock of the loop; None where there is none."""
+        return self._call.heard
+
     def close(self) -> None:
         """End the call whatever its state. May be repeated, and never waits."""
         self._call.close()

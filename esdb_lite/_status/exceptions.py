@@ -90,8 +90,9 @@ def reset_error(http2_code: int) -> GrpcError:
     """Return the exception for a call that the server has reset, by the table of gRPC over HTTP/2."""
     code = _RESET.get(http2_code, StatusCode.INTERNAL)
     cls = {StatusCode.INTERNAL: ProtocolError, StatusCode.UNAVAILABLE: ServiceUnavailable}.get(code)
+    not_begun = {"sent": False} if code is StatusCode.UNAVAILABLE else {}
     return _build(
-        cls or _by_status(code, ""), f"the server has reset the call (HTTP/2 error {http2_code})", code, (), {}
+        cls or _by_status(code, ""), f"the server has reset the call (HTTP/2 error {http2_code})", code, (), not_begun
     )
 
 

@@ -6,13 +6,13 @@ Owns: the public methods, their arguments and documentation. Must not know: byte
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, overload
 
 from typing_extensions import Self
 
-from esdb_lite._convert import DELETE, TOMBSTONE, ReadRequest, decode_delete, encode_delete
+from esdb_lite._convert import ReadRequest
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.appending import Appender, AppendRequest
 from esdb_lite.client.arguments import (
@@ -25,20 +25,22 @@ from esdb_lite.client.arguments import (
     checked_stream,
     checked_timeout,
 )
+from esdb_lite.client.healing import HealingReading, HealingSubscription, last_event
+from esdb_lite.client.managing import ManagingCalls
 from esdb_lite.client.persistent import PersistentCalls
-from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription, Reading, SubscriptionItem, subscribe
-from esdb_lite.client.security import Pem, checked_credentials, with_security
+from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription, SubscriptionItem, subscribe
+from esdb_lite.client.security import Pem, checked_credentials, with_arguments
 from esdb_lite.client.session import Session
 from esdb_lite.client.users import UserCalls
-from esdb_lite.errors import InvalidArgument, StreamNotFound, WrongArgumentType
-from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
+from esdb_lite.errors import InvalidArgument, StreamNotFound
+from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
-from esdb_lite.metadata import METADATA_TYPE, StreamMetadata, decode_metadata, encode_metadata
 from esdb_lite.positions import ExpectedPosition, expectation
+from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 
 
-class AsyncEsdbClient(PersistentCalls, UserCalls):
+class AsyncEsdbClient(ManagingCalls, PersistentCalls, UserCalls):
     """A client of EventStoreDB and KurrentDB for asyncio.
 
     Connects when it is used first. Belongs to the event loop on which that happens. To be closed, by `close()` or by
@@ -58,6 +60,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         certificate_chain: Pem = None,
         private_key: Pem = None,
         send_credentials_insecurely: bool = False,
+        retry: RetryPolicy | None = None,
     ) -> None:
         """Make a client for a connection string, without connecting yet. Raises InvalidUri.
 
@@ -68,14 +71,17 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         trust (default: those of the file `tlsCaFile`, else those that the system trusts), and what the client shows
         of itself, `certificate_chain` and `private_key` (default: the files `userCertFile` and `userKeyFile`).
         Without TLS credentials are not sent, unless `send_credentials_insecurely` says so.
+
+        `retry` says how long calls that have failed on the way are made again, where that is safe.
         """
-        settings = with_security(
+        settings = with_arguments(
             parse_uri(uri),
             credentials=credentials,
             root_certificates=root_certificates,
             certificate_chain=certificate_chain,
             private_key=private_key,
             send_credentials_insecurely=send_credentials_insecurely,
+            retry=retry,
         )
         self._session = Session(settings)
         self._appender = Appender(self._session)
@@ -88,8 +94,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
     async def connect(self, *, timeout: float | None = None) -> None:
         """Connect now instead of on first use. Raises ServiceUnavailable."""
         deadline = self._session.deadline(timeout)
-        node = await self._session.node(deadline)
-        await node.connect(deadline)
+        await self._session.connect(deadline)
 
     async def close(self) -> None:
         """Close the connection; whatever is open fails with ClientClosed. May be repeated."""
@@ -139,7 +144,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         deadline = self._session.deadline(timeout)
         request = ReadRequest(checked_stream(stream_name), from_end=True, backwards=True, limit=1)
         try:
-            last, told = await self._last_event(request, deadline, credentials)
+            last, told = await last_event(self._session, request, deadline, credentials)
         except StreamNotFound:
             return None
         return told if last is None or told is not None else last.stream_position
@@ -208,7 +213,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         """Return the commit position of the last event of all, 0 when there is none."""
         deadline = self._session.deadline(timeout)
         request = ReadRequest(None, from_end=True, backwards=True, limit=1)
-        last, _ = await self._last_event(request, deadline, credentials)
+        last, _ = await last_event(self._session, request, deadline, credentials)
         return 0 if last is None or last.commit_position is None else last.commit_position
 
     # --- subscribing ---
@@ -224,6 +229,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         filter: Filter | None = None,
         resolve_links: bool = False,
         include_control: Literal[False] = False,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[RecordedEvent]: ...
@@ -239,6 +245,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         filter: Filter | None = None,
         resolve_links: bool = False,
         include_control: Literal[True],
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
@@ -254,6 +261,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         filter: Filter | None = None,
         resolve_links: bool = False,
         include_control: bool,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
@@ -268,6 +276,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         filter: Filter | None = None,
         resolve_links: bool = False,
         include_control: bool = False,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]:
@@ -276,7 +285,9 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         Returns when the server has confirmed it. `position` is exclusive: the commit position of the last event that
         is not wanted any more, or a `Checkpoint` or `CaughtUp` (default: from the first event; with `from_end` only
         what is appended from now on). The filters are those of `read_all_events`. With `include_control` also
-        `Checkpoint`, `CaughtUp` and `FellBehind` are handed out. `timeout` ends the whole subscription.
+        `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected` are handed out. When its connection is lost, it goes
+        on after the last event that it has handed out, for as long as it takes; with `reconnect=False` it raises
+        ServiceUnavailable instead. `timeout` ends the whole subscription.
         """
         start = checked_resume(position)
         request = ReadRequest(
@@ -287,7 +298,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
             resolve_links=checked_flag("resolve_links", resolve_links),
             filter=make_filter(filter_exclude, filter_include, filter),
         )
-        return await self._subscribe(request, include_control, timeout, credentials)
+        return await self._subscribe(request, include_control, reconnect, timeout, credentials)
 
     @overload
     async def subscribe_stream_events(
@@ -298,6 +309,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         from_end: bool = False,
         resolve_links: bool = False,
         include_control: Literal[False] = False,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[RecordedEvent]: ...
@@ -311,6 +323,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         from_end: bool = False,
         resolve_links: bool = False,
         include_control: Literal[True],
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
@@ -324,6 +337,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         from_end: bool = False,
         resolve_links: bool = False,
         include_control: bool,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
@@ -336,6 +350,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         from_end: bool = False,
         resolve_links: bool = False,
         include_control: bool = False,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]:
@@ -353,73 +368,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
             limit=None,
             resolve_links=checked_flag("resolve_links", resolve_links),
         )
-        return await self._subscribe(request, include_control, timeout, credentials)
-
-    # --- managing ---
-
-    async def delete_stream(
-        self,
-        stream_name: str,
-        expected_position: ExpectedPosition = StreamState.ANY,
-        *,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> int | None:
-        """Delete a stream; return the commit position of that. It can be written again, and goes on counting.
-
-        Its metadata is replaced. Raises ExpectedPositionError (also for a stream that never was), StreamDeleted.
-        """
-        return await self._delete(DELETE, stream_name, expected_position, timeout, credentials)
-
-    async def tombstone_stream(
-        self,
-        stream_name: str,
-        expected_position: ExpectedPosition = StreamState.ANY,
-        *,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> int | None:
-        """Delete a stream for ever; return the commit position of that. Its name can never be used again.
-
-        Raises ExpectedPositionError, StreamDeleted.
-        """
-        return await self._delete(TOMBSTONE, stream_name, expected_position, timeout, credentials)
-
-    async def get_stream_metadata(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
-    ) -> StreamMetadata:
-        """Return the metadata of a stream; where there is none, everything in it is None. Raises StreamDeleted."""
-        deadline = self._session.deadline(timeout)
-        name = f"$${checked_stream(stream_name)}"
-        try:
-            last, _ = await self._last_event(
-                ReadRequest(name, from_end=True, backwards=True, limit=1), deadline, credentials
-            )
-        except StreamNotFound:
-            last = None
-        return StreamMetadata() if last is None else decode_metadata(last.data, last.stream_position)
-
-    async def set_stream_metadata(
-        self,
-        stream_name: str,
-        metadata: StreamMetadata | Mapping[str, JsonValue],
-        *,
-        expected_position: ExpectedPosition = StreamState.ANY,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AppendResult:
-        """Replace the metadata of a stream, which need not exist yet.
-
-        `metadata` may be the mapping that is its JSON. `expected_position` is that of the metadata as it was read.
-        Raises ExpectedPositionError, StreamDeleted.
-        """
-        if not isinstance(metadata, StreamMetadata):
-            if not isinstance(metadata, Mapping):
-                raise WrongArgumentType("metadata", metadata, "must be StreamMetadata or a mapping")
-            metadata = StreamMetadata(custom=metadata)
-        event = NewEvent(METADATA_TYPE, encode_metadata(metadata))
-        name = f"$${checked_stream(stream_name)}"
-        return await self.append_events(name, expected_position, event, timeout=timeout, credentials=credentials)
+        return await self._subscribe(request, include_control, reconnect, timeout, credentials)
 
     # --- inside ---
 
@@ -427,41 +376,26 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         chosen = checked_timeout(self._session.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
         self._session.check_open()
-        return AsyncReadResponse(Reading(self._session, request, chosen, who) if request.limit else None)
-
-    async def _last_event(
-        self, request: ReadRequest, deadline: Deadline, credentials: CredentialsLike
-    ) -> tuple[RecordedEvent | None, int | None]:
-        """Return the one event that is asked for, and the last position of its stream, as far as they are known."""
-        reading = Reading(self._session, request, deadline, checked_credentials(credentials))
-        last: RecordedEvent | None = None
-        try:
-            while items := await reading.batch():
-                last = next((item for item in items if isinstance(item, RecordedEvent)), last)
-        finally:
-            reading.close()
-        return last, reading.last_stream_position
+        return AsyncReadResponse(HealingReading(self._session, request, chosen, who) if request.limit else None)
 
     async def _subscribe(
-        self, request: ReadRequest, control: bool, timeout: float | None, credentials: CredentialsLike
-    ) -> AsyncSubscription[SubscriptionItem]:
-        self._session.check()
-        # a subscription has no end, so that the default for calls that have one does not apply
-        deadline = Deadline(checked_timeout(timeout))
-        reading = Reading(self._session, request, deadline, checked_credentials(credentials))
-        return await subscribe(reading, control=checked_flag("include_control", control))
-
-    async def _delete(
         self,
-        method: str,
-        stream_name: str,
-        expected_position: ExpectedPosition,
+        request: ReadRequest,
+        control: bool,
+        reconnect: bool,
         timeout: float | None,
         credentials: CredentialsLike,
-    ) -> int | None:
-        deadline = self._session.deadline(timeout)
-        message = encode_delete(checked_stream(stream_name), expectation(expected_position))
-        return decode_delete(await self._session.call(method, message, deadline=deadline, credentials=credentials))
+    ) -> AsyncSubscription[SubscriptionItem]:
+        self._session.check()
+        reading = HealingSubscription(
+            self._session,
+            request,
+            # a subscription has no end, so that the default for calls that have one does not apply
+            Deadline(checked_timeout(timeout)),
+            checked_credentials(credentials),
+            reconnect=checked_flag("reconnect", reconnect),
+        )
+        return await subscribe(reading, control=checked_flag("include_control", control))
 
 
 def _checked_end(from_end: bool, start: object) -> bool:

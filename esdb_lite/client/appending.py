@@ -1,14 +1,16 @@
-"""Appending: how events get to the server, and what is known when the answer does not come.
+"""Appending: how events get to the server, and what is done when the answer does not come.
 
-Owns: the choice between the shared BatchAppend call and a call of its own, and what an append that fails may say.
-Must not know: how the shared call works (`client.batching`), what the client's methods are called.
+Owns: the choice between the shared BatchAppend call and a call of its own, sending the same events again, and what an
+append that fails may say. Must not know: how the shared call works (`client.batching`), how written events are found
+(`client.settling`), what the client's methods are called.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING
 
 from esdb_lite._convert import APPEND, BATCH_APPEND
 from esdb_lite._rpc.deadline import Deadline
@@ -23,23 +25,25 @@ from esdb_lite._wire.appending import (
     encode_proposed,
 )
 from esdb_lite.client.batching import BatchAppender
+from esdb_lite.client.choosing import Need
+from esdb_lite.client.deciding import Safety, Struggle, in_doubt
+from esdb_lite.client.retrying import unknown_outcome
+from esdb_lite.client.settling import CannotTell, find_written
 from esdb_lite.errors import (
-    AppendDeadlineExceeded,
-    AppendInterrupted,
-    AppendTimedOut,
-    DeadlineExceeded,
-    GrpcError,
+    AccessDenied,
+    EsdbClientException,
+    ExpectedPositionError,
     InvalidArgument,
-    OperationTimedOut,
     OutcomeUnknown,
     ProtocolError,
-    ServerNotReady,
-    ServiceUnavailable,
+    StreamDeleted,
     Unauthenticated,
+    WriteInterrupted,
 )
 from esdb_lite.events import AppendResult, NewEvent
 
 if TYPE_CHECKING:
+    from esdb_lite._rpc.node import Node
     from esdb_lite.client.session import Session
     from esdb_lite.settings import CredentialsLike
 
@@ -51,8 +55,6 @@ MAX_MESSAGE = 16 * 1024 * 1024 - 10_000
 
 _AT_A_TIME = 2**18
 _OVERHEAD = 200
-
-_E = TypeVar("_E", AppendDeadlineExceeded, AppendInterrupted, AppendTimedOut)
 
 
 @dataclass(frozen=True)
@@ -98,30 +100,28 @@ class Appender:
     async def append(
         self, request: AppendRequest, *, deadline: Deadline, credentials: CredentialsLike = None
     ) -> AppendResult:
-        """Append events. Raises OutcomeUnknown when they were sent and the answer did not come."""
+        """Append events, and again with the same ids until the outcome is known.
+
+        Raises OutcomeUnknown when they were sent, and the answer has not come for as long as the policy allows.
+        """
         request.check()
-        try:
-            appended = await self._append_with_token(request, deadline, credentials)
-        except GrpcError as error:
-            unknown = outcome_unknown(error, request)
-            if unknown is error:
-                raise
-            raise unknown from error
-        return AppendResult(appended.position, appended.revision)
+        attempts = _Attempts(self._session, request, deadline, credentials)
+        while True:
+            try:
+                if attempts.must_look and (found := await attempts.find()) is not None:
+                    return _result(found)
+                return _result(await self._append(request, deadline, credentials))
+            except Unauthenticated:
+                if not attempts.renew():
+                    raise
+            except EsdbClientException as error:
+                found = await attempts.after(error)
+                if found is not None:
+                    return _result(found)
 
     async def close(self) -> None:
         """End the shared call."""
         await self._batches.close()
-
-    async def _append_with_token(
-        self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
-    ) -> Appended:
-        try:
-            return await self._append(request, deadline, credentials)
-        except Unauthenticated:
-            if not self._session.renew(credentials):
-                raise
-        return await self._append(request, deadline, credentials)
 
     async def _append(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> Appended:
         size = request.size
@@ -132,24 +132,94 @@ class Appender:
         return await self._append_alone(request, deadline, credentials)
 
     async def _append_alone(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> Appended:
-        node = await self._session.node(deadline)
-        metadata = await self._session.metadata(node, credentials, deadline)
-        call = ClientStream(node, APPEND, deadline=deadline, metadata=metadata)
-        async with call:
-            try:
-                for messages in _in_pieces(request):
-                    await call.send(messages)
-                await call.send((), end=True)
-                answer = decode_append_response(await call.finish())
-            except ServerNotReady:
-                raise
-            except (DeadlineExceeded, ServiceUnavailable) as error:
-                raise perhaps_written(error) from error
+        node = await self._session.node(deadline, Need.LEADER)
+        try:
+            answer = await self._call(node, request, deadline, credentials)
+        except EsdbClientException as error:
+            self._session.failed(node, error)
+            raise
         if isinstance(answer, Conflict):
             raise wrong_expected_position(request.stream_name, request.expected, answer.current)
         if answer is None:
             raise ProtocolError("the answer to an append has no result")
         return answer
+
+    async def _call(
+        self, node: Node, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
+    ) -> Appended | Conflict | None:
+        metadata = await self._session.metadata(node, credentials, deadline, Need.LEADER)
+        async with ClientStream(node, APPEND, deadline=deadline, metadata=metadata) as call:
+            for messages in _in_pieces(request):
+                await call.send(messages)
+            await call.send((), end=True)
+            return decode_append_response(await call.finish())
+
+
+class _Attempts:
+    """What has come of the attempts so far to append the same events."""
+
+    def __init__(
+        self, session: Session, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
+    ) -> None:
+        self._session = session
+        self._request = request
+        self._deadline = deadline
+        self._credentials = credentials
+        self._struggle = Struggle(session.settings.retry, Safety.SAME_IDS)
+        self._since = datetime.now(timezone.utc)
+        self._renewed = False
+        self._doubt: EsdbClientException | None = None
+
+    @property
+    def must_look(self) -> bool:
+        """True when the events may be there and the server may not recognise them."""
+        return self._doubt is not None and self._request.expected < -1 and bool(self._request.events)
+
+    def renew(self) -> bool:
+        """After a refusal of who is calling: True where that is worth another attempt, which it is once."""
+        renewed, self._renewed = self._renewed, True
+        return not renewed and self._session.renew(self._credentials)
+
+    async def find(self) -> Appended | None:
+        """Return where an earlier attempt has written the events; None when it has not.
+
+        Raises OutcomeUnknown where that cannot be seen.
+        """
+        try:
+            return await find_written(self._session, self._request, self._since, self._deadline, self._credentials)
+        except (CannotTell, AccessDenied) as error:
+            raise self._unknown(self._doubt or error) from error
+
+    async def after(self, error: EsdbClientException) -> Appended | None:
+        """Wait until the events may be sent again, or return where they are; raises where there is no hope."""
+        if self._doubt is not None and isinstance(error, (ExpectedPositionError, StreamDeleted)):
+            found = await self.find()
+            if found is None:
+                raise error
+            return found
+        if isinstance(error, OutcomeUnknown) and error.events:
+            raise error
+        if in_doubt(error):
+            self._doubt = error
+        if await self._session.try_again(self._struggle, None, error, self._deadline, "append"):
+            return None
+        if self._doubt is None:
+            raise error
+        raise self._unknown(error) from error
+
+    def _unknown(self, error: EsdbClientException) -> EsdbClientException:
+        """Return what says that the events may be there, with the events."""
+        unknown = error if isinstance(error, OutcomeUnknown) else unknown_outcome(error)
+        if not isinstance(unknown, OutcomeUnknown):
+            unknown = WriteInterrupted(f"{error} (perhaps it is done)")
+        request = self._request
+        unknown.stream_name, unknown.events = request.stream_name, tuple(request.events)
+        unknown.expected_position = None if request.expected == -1 else request.expected
+        return unknown
+
+
+def _result(appended: Appended) -> AppendResult:
+    return AppendResult(appended.position, appended.revision)
 
 
 def _in_pieces(request: AppendRequest) -> Iterable[list[bytes]]:
@@ -162,27 +232,3 @@ def _in_pieces(request: AppendRequest) -> Iterable[list[bytes]]:
             yield messages
             messages, size = [], 0
     yield messages
-
-
-def perhaps_written(error: DeadlineExceeded | ServiceUnavailable) -> AppendDeadlineExceeded | AppendInterrupted:
-    """Return what to raise instead of an error that has come after the events were sent."""
-    if isinstance(error, DeadlineExceeded):
-        return _like(AppendDeadlineExceeded, error)
-    return _like(AppendInterrupted, error)
-
-
-def outcome_unknown(error: GrpcError, request: AppendRequest) -> GrpcError:
-    """Return the error as an append's, with the events in it where they may be written."""
-    if isinstance(error, OperationTimedOut) and not isinstance(error, OutcomeUnknown):
-        error = _like(AppendTimedOut, error)
-    if isinstance(error, OutcomeUnknown):
-        error.stream_name, error.events = request.stream_name, tuple(request.events)
-        error.expected_position = None if request.expected == -1 else request.expected
-    return error
-
-
-def _like(kind: type[_E], error: GrpcError) -> _E:
-    new = kind(str(error), code=error.code, details=error.details, trailers=error.trailers)
-    if isinstance(error, ServiceUnavailable) and isinstance(new, ServiceUnavailable):
-        new.at(error.host, error.port)
-    return new

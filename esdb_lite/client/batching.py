@@ -19,21 +19,26 @@ from esdb_lite._wire.appending import Appended
 from esdb_lite._wire.batch_appending import BatchResponse, decode_batch_response, encode_batch_request
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
+from esdb_lite.client.choosing import Need
 from esdb_lite.errors import (
     AccessDenied,
-    AppendDeadlineExceeded,
-    AppendInterrupted,
     ClientClosed,
     DeadlineExceeded,
     EsdbClientException,
     GrpcError,
+    LinkError,
     NotLeader,
     NotSupported,
+    OperationTimedOut,
     ProtocolError,
+    ServerNotReady,
     Unauthenticated,
+    WriteDeadlineExceeded,
+    WriteInterrupted,
 )
 
 if TYPE_CHECKING:
+    from esdb_lite._rpc.node import Node
     from esdb_lite.client.appending import AppendRequest
     from esdb_lite.client.session import Session
 
@@ -43,7 +48,7 @@ MAX_BYTES = 8 * 2**20
 """Bytes of theirs that may be in memory, twice or so."""
 
 _AT_A_TIME = 2**18
-_REFUSALS = (AccessDenied, Unauthenticated, NotLeader, NotSupported)
+_REFUSALS = (AccessDenied, Unauthenticated, NotSupported)
 """Answers to the call as a whole after which nothing of it was written."""
 
 
@@ -78,7 +83,7 @@ class _Append:
 
     def expire(self, timeout: float) -> None:
         """The append's time is over."""
-        kind = AppendDeadlineExceeded if self.sent else DeadlineExceeded
+        kind = WriteDeadlineExceeded if self.sent else DeadlineExceeded
         self.fail(kind(f"BatchAppend: no answer within {timeout:g} seconds"))
 
 
@@ -90,6 +95,8 @@ class _Conversation:
         self._under_way: dict[str, _Append] = {}
         self._queue: deque[_Append] = deque()
         self._stream: BidiStream | None = None
+        self._node: Node | None = None
+        self._leaving = False
         self._prefix = format_uuid(os.urandom(16))[:24]
         self._count = 0
         self._sending: asyncio.Task[None] | None = None
@@ -116,6 +123,19 @@ class _Conversation:
             self._under_way.pop(key, None)
             if timer is not None:
                 timer.cancel()
+            if self._leaving and not self._under_way:
+                self._task.cancel()
+
+    @property
+    def usable(self) -> bool:
+        """True while it goes on, and to the server that appends go to."""
+        return not self.ended and (self._node is None or self._session.is_current(self._node, Need.LEADER))
+
+    def leave(self) -> None:
+        """End the call when everything that is under way has its answer."""
+        self._leaving = True
+        if not self._under_way:
+            self._task.cancel()
 
     async def close(self) -> None:
         """Cut the call off; what is under way fails."""
@@ -131,18 +151,20 @@ class _Conversation:
         except WireError as reason:
             error = ProtocolError(str(reason))
         finally:
+            if self._node is not None:
+                self._session.failed(self._node, error)
             self._end(error)
 
     async def _converse(self) -> EsdbClientException:
-        node = await self._session.node(Deadline(None))
-        metadata = await self._session.metadata(node, None, Deadline(None))
+        node = self._node = await self._session.node(Deadline(None), Need.LEADER)
+        metadata = await self._session.metadata(node, None, Deadline(None), Need.LEADER)
         async with BidiStream(node, BATCH_APPEND, deadline=Deadline(None), metadata=metadata) as stream:
             self._stream = stream
             self._send_soon()
             while messages := await stream.receive():
                 for message in messages:
                     self._settle(decode_batch_response(message))
-            return node.failure("the server has ended the call")
+            return node.failure("the server has ended the call", sent=True)
 
     def _settle(self, response: BatchResponse) -> None:
         id = response.correlation_id
@@ -151,8 +173,12 @@ class _Conversation:
         append = self._under_way.pop(id, None) if isinstance(id, str) else None
         if append is None:
             append = self._under_way.pop(_usual(id), None)
-        if append is not None:
-            append.settle(response)
+        if append is None:
+            return
+        append.settle(response)
+        error = append.answer.exception() if append.answer.done() and not append.answer.cancelled() else None
+        if isinstance(error, (ServerNotReady, OperationTimedOut)) and self._node is not None:
+            self._session.failed(self._node, error)
 
     def _send_soon(self) -> None:
         """Have sent what is asked for up to the next turn of the loop."""
@@ -184,8 +210,11 @@ class _Conversation:
         self.ended = True
         if self._sending is not None:
             self._sending.cancel()
-        for append in [*self._under_way.values()]:
-            append.fail(_failure(error, append.sent))
+        appends = [*self._under_way.values()]
+        # a server that leads no more ends the call at the next append; others may have been written before
+        refused = isinstance(error, _REFUSALS) or (isinstance(error, NotLeader) and len(appends) == 1)
+        for append in appends:
+            append.fail(_failure(error, append.sent and not refused))
         self._under_way.clear()
         self._queue.clear()
 
@@ -196,6 +225,7 @@ class BatchAppender:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._conversation: _Conversation | None = None
+        self._left: list[_Conversation] = []
         self._room = Room(MAX_APPENDS, MAX_BYTES)
 
     async def append(self, request: AppendRequest, size: int, deadline: Deadline) -> Appended:
@@ -209,15 +239,18 @@ class BatchAppender:
 
     async def close(self) -> None:
         """End the shared call."""
-        if self._conversation is not None:
-            await self._conversation.close()
+        for conversation in [*self._left, *([self._conversation] if self._conversation is not None else [])]:
+            await conversation.close()
 
     def _current(self) -> _Conversation:
         self._session.check()
         conversation = self._conversation
-        if conversation is None or conversation.ended:
+        if conversation is None or not conversation.usable:
             if conversation is not None:
                 self._session.forget_features()
+                conversation.leave()
+                self._left = [left for left in self._left if not left.ended]
+                self._left.append(conversation)
             conversation = self._conversation = _Conversation(self._session)
         return conversation
 
@@ -278,12 +311,14 @@ def _usual(id: WireUuid) -> str:
     return format_uuid(parse_uuid(id))
 
 
-def _failure(error: EsdbClientException, sent: bool) -> EsdbClientException:
+def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:
     """Return what one append fails with when the call has ended with `error`: an exception of its own."""
     if not isinstance(error, GrpcError):
         return type(error)(str(error))
-    kind: type[GrpcError] = AppendInterrupted if sent and not isinstance(error, _REFUSALS) else type(error)
+    kind: type[GrpcError] = WriteInterrupted if in_doubt else type(error)
     failure = kind(str(error), code=error.code, details=error.details, trailers=error.trailers)
     failure.__dict__.update(error.__dict__)
+    if isinstance(failure, LinkError):
+        failure.sent = in_doubt
     failure.__cause__ = error
     return failure

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
@@ -29,27 +30,38 @@ from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.persistent import encode_consumer_options
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.reading import ReadDecoder
-from esdb_lite.client.answering import Answerable, Answers, checked_answerable
+from esdb_lite.client.answering import (
+    Answerable,
+    Answers,
+    checked_answerable,
+    checked_nack,
+    checked_number,
+    retry_then_park,
+)
+from esdb_lite.client.choosing import Need
+from esdb_lite.client.deciding import Safety, Struggle
+from esdb_lite.client.handling import Handler, OnError, handle_each, handle_several
 from esdb_lite.errors import (
     CallCancelled,
     ClientClosed,
     ConsumerTooSlow,
     EsdbClientException,
     GrpcError,
-    InvalidArgument,
+    HandlerFailed,
     NotLeader,
+    OperationTimedOut,
     ProtocolError,
     ServerAnswer,
     ServiceUnavailable,
     SubscriptionDropped,
     TooManySubscribers,
     Unauthenticated,
-    WrongArgumentType,
 )
 from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
 
 if TYPE_CHECKING:
+    from esdb_lite._rpc.node import Node
     from esdb_lite.client.session import Session
     from esdb_lite.settings import CredentialsLike
 
@@ -59,14 +71,15 @@ LEAVING_SECONDS = 5.0
 """So long a consumer that leaves waits for the server to have seen its answers."""
 LEAVING_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Seconds between asking and asking again."""
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 5.0
-"""Seconds between attempts to come back."""
-MAX_REASON = 100_000
-"""Characters of a reason that are sent."""
-COMES_BACK = (SubscriptionDropped, ServiceUnavailable, NotLeader, CallCancelled, ConsumerTooSlow)
-
-Handler = Callable[[RecordedEvent], Awaitable[object]]
-OnError = Callable[[RecordedEvent, Exception], "NackAction"]
+COMES_BACK = (
+    SubscriptionDropped,
+    ServiceUnavailable,
+    NotLeader,
+    CallCancelled,
+    ConsumerTooSlow,
+    HandlerFailed,
+    OperationTimedOut,
+)
 
 
 @dataclass(frozen=True)
@@ -110,6 +123,7 @@ class AsyncPersistentSubscription:
         self._credentials = credentials
         self._name = f"esdb-lite-{uuid4()}"
         self._call: BidiStream | None = None
+        self._node: Node | None = None
         self._receiving: asyncio.Future[bytes] | None = None
         self._decoder = ReadDecoder(persistent=True)
         self._events: deque[RecordedEvent] = deque()
@@ -205,12 +219,19 @@ class AsyncPersistentSubscription:
 
     async def _begin(self) -> Self:
         """Become a consumer: returns when the server has confirmed it."""
+        struggle = Struggle(self._session.settings.retry, Safety.REPEATABLE)
         try:
-            await self._open()
+            while True:
+                try:
+                    await self._open()
+                except COMES_BACK as error:
+                    if not await self._session.try_again(struggle, self._node, error, self._deadline, "consumer"):
+                        raise
+                else:
+                    return self
         except BaseException:
             self._end()
             raise
-        return self
 
     async def _open(self) -> None:
         """Make the call; a token that is refused is replaced once."""
@@ -223,8 +244,9 @@ class AsyncPersistentSubscription:
 
     async def _open_once(self) -> None:
         options = self._options
-        node = await self._session.node(self._deadline)
-        who = await self._session.metadata(node, self._credentials, self._deadline)
+        self._node = None
+        node = self._node = await self._session.node(self._deadline, Need.LEADER)
+        who = await self._session.metadata(node, self._credentials, self._deadline, Need.LEADER)
         metadata = (*who, ("connection-name", self._name))
         call = BidiStream(node, READ, deadline=self._deadline, metadata=metadata)
         try:
@@ -258,21 +280,32 @@ class AsyncPersistentSubscription:
 
     async def _come_back(self, error: GrpcError) -> None:
         """Become a consumer again. What was not answered is delivered again by the server."""
-        pause = FIRST_PAUSE
+        struggle = Struggle(self._session.settings.retry, Safety.REPEATABLE, endless=True)
         while not self._closed and not self._stopped.done():
             self._forget_call()
             self._last_drop = error
+            pause = self._pause(struggle, error)
+            if pause is None:
+                self._end()
+                raise error
             _log.warning("consumer of %s: %s; coming back", self._options.subscription_id, error)
             await asyncio.wait({self._stopped}, timeout=pause)
             try:
                 await self._open()
             except (*COMES_BACK, TooManySubscribers) as another:
-                error, pause = another, min(pause * 2, LONGEST_PAUSE)
+                error = another
             except BaseException:
                 self._end()
                 raise
             else:
                 return
+
+    def _pause(self, struggle: Struggle, error: GrpcError) -> float | None:
+        """Return how long to wait before coming back; None when there is no coming back."""
+        if self._node is not None:
+            self._session.failed(self._node, error)
+        now, left = self._loop.time(), self._deadline.remaining()
+        return struggle.pause(error, known=True, now=now, left=left, chance=random.random())
 
     def _forget_call(self) -> None:
         """End the call without another word; answers that were not sent are of no use any more."""
@@ -364,39 +397,11 @@ class AsyncPersistentSubscription:
         policy = on_error or (lambda event, _: retry_then_park(event, max_retries))
         try:
             if concurrency == 1:
-                async for event in self:
-                    await self._handle(handler, event, policy)
+                await handle_each(self, handler, policy)
             else:
-                await self._handle_several(handler, policy, concurrency)
+                await handle_several(self, handler, policy, concurrency)
         finally:
             await self.flush()
-
-    async def _handle_several(self, handler: Handler, policy: OnError, concurrency: int) -> None:
-        running: set[asyncio.Task[None]] = set()
-        try:
-            async for event in self:
-                running.add(asyncio.ensure_future(self._handle(handler, event, policy)))
-                if len(running) >= concurrency:
-                    await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                    running = _unfinished(running)
-            while running:
-                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
-                running = _unfinished(running)
-        finally:
-            for task in running:
-                task.cancel()
-            await asyncio.gather(*running, return_exceptions=True)
-
-    async def _handle(self, handler: Handler, event: RecordedEvent, policy: OnError) -> None:
-        try:
-            await handler(event)
-        except Exception as error:
-            action = policy(event, error)
-            if not self._closed:
-                await self.nack(event, action, reason_of(error))
-        else:
-            if not self._closed:
-                await self.ack(event)
 
     # --- the end ----------------------------------------------------------------------------------------------
 
@@ -432,7 +437,11 @@ class AsyncPersistentSubscription:
         options = self._options
         request = encode_get_info(options.group_name, options.stream_name)
         answer = await self._session.call(
-            GET_INFO, request, deadline=Deadline(LEAVING_SECONDS), credentials=self._credentials
+            GET_INFO,
+            request,
+            deadline=Deadline(LEAVING_SECONDS),
+            credentials=self._credentials,
+            repeatable=True,
         )
         info = decode_info(answer)
         mine = [consumer for consumer in info.consumers if consumer.connection_name == self._name] if info else []
@@ -461,39 +470,3 @@ class AsyncPersistentSubscription:
                 self._loop.call_soon_threadsafe(call.close)
             if receiving is not None:
                 self._loop.call_soon_threadsafe(receiving.cancel)
-
-
-def checked_nack(action: NackAction, reason: str) -> tuple[int, str]:
-    """What is to become of events, and why, as the server is told."""
-    if not isinstance(action, NackAction):
-        raise WrongArgumentType("action", action, "must be a NackAction")
-    if not isinstance(reason, str):
-        raise WrongArgumentType("reason", reason, "must be a str")
-    return action.value, reason[:MAX_REASON]
-
-
-def retry_then_park(event: RecordedEvent, max_retries: int) -> NackAction:
-    """What becomes of an event whose handler has failed."""
-    return NackAction.RETRY if (event.retry_count or 0) < max_retries else NackAction.PARK
-
-
-def reason_of(error: Exception) -> str:
-    """What is told to the server about a failed handler."""
-    return f"{type(error).__name__}: {error}"
-
-
-def _unfinished(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
-    """Return those that run on; raises what one of the others has raised."""
-    for task in tasks:
-        if task.done():
-            task.result()
-    return {task for task in tasks if not task.done()}
-
-
-def checked_number(argument: str, value: int, least: int) -> int:
-    """An int that is not too small."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    if value < least:
-        raise InvalidArgument(argument, value, f"must be at least {least}")
-    return value

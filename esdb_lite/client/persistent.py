@@ -113,7 +113,9 @@ class PersistentCalls:
         if settings.strategy is ConsumerStrategy.PINNED_BY_CORRELATION:
             raise InvalidArgument("strategy", settings.strategy, "must be one that an update can name")
         request = GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
-        await self._session.call(UPDATE, request.encode_update(), deadline=deadline, credentials=credentials)
+        await self._session.call(
+            UPDATE, request.encode_update(), deadline=deadline, credentials=credentials, repeatable=True
+        )
 
     async def delete_subscription(
         self,
@@ -139,7 +141,10 @@ class PersistentCalls:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
         deadline = self._session.deadline(timeout)
         request = encode_get_info(_checked_group(group_name), _checked_source(stream_name))
-        info = decode_info(await self._session.call(GET_INFO, request, deadline=deadline, credentials=credentials))
+        answer = await self._session.call(
+            GET_INFO, request, deadline=deadline, credentials=credentials, repeatable=True
+        )
+        info = decode_info(answer)
         if info is None:
             raise ProtocolError("the answer says nothing about the group")
         return info
@@ -155,7 +160,10 @@ class PersistentCalls:
         deadline = self._session.deadline(timeout)
         request = encode_list(None if stream_name is None else checked_stream(stream_name))
         try:
-            return decode_list(await self._session.call(LIST, request, deadline=deadline, credentials=credentials))
+            answer = await self._session.call(
+                LIST, request, deadline=deadline, credentials=credentials, repeatable=True
+            )
+            return decode_list(answer)
         except SubscriptionNotFound:
             return []
 
@@ -181,7 +189,8 @@ class PersistentCalls:
 
     async def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
         """Restart all groups of the server: consumers are dropped, and what was not checkpointed comes again."""
-        await self._session.call(RESTART, b"", deadline=self._session.deadline(timeout), credentials=credentials)
+        deadline = self._session.deadline(timeout)
+        await self._session.call(RESTART, b"", deadline=deadline, credentials=credentials, repeatable=True)
 
     async def read_subscription(
         self,

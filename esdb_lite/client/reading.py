@@ -1,14 +1,13 @@
 """Reads and subscriptions: asking, taking what comes in batches, and handing it out.
 
-Owns: `AsyncReadResponse` and `AsyncSubscription`, and what of an answer is an event, an error or the end.
-Must not know: how bytes become events, how the arguments of the client's methods become a request.
+Owns: `Reading`, which is one call; `AsyncReadResponse` and `AsyncSubscription`; what of an answer is an event, an error
+or the end. Must not know: how bytes become events, what is done when a call fails (`client.healing`).
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast
 
@@ -21,22 +20,21 @@ from esdb_lite._wire.controls import LastStreamPosition, StreamMissing, Subscrip
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.reading import ReadDecoder
 from esdb_lite._wire.responses import ReadItem
-from esdb_lite.errors import (
-    ProtocolError,
-    StreamNotFound,
-    Unauthenticated,
-)
-from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, RecordedEvent
+from esdb_lite.client.choosing import Need
+from esdb_lite.errors import ProtocolError, StreamNotFound, Unauthenticated
+from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, RecordedEvent
 
 if TYPE_CHECKING:
+    from esdb_lite._rpc.node import Node
+    from esdb_lite.client.healing import HealingReading, HealingSubscription
     from esdb_lite.client.session import Session
     from esdb_lite.settings import CredentialsLike
 
-SubscriptionItem = Union[RecordedEvent, Checkpoint, CaughtUp, FellBehind]  # noqa: UP007
+SubscriptionItem = Union[RecordedEvent, Checkpoint, CaughtUp, FellBehind, Reconnected]  # noqa: UP007
 """What a subscription hands out with `include_control=True`."""
 
 T_co = TypeVar("T_co", covariant=True)
-_CONTROL = (Checkpoint, CaughtUp, FellBehind)
+_CONTROL = (Checkpoint, CaughtUp, FellBehind, Reconnected)
 
 
 class Reading:
@@ -46,28 +44,27 @@ class Reading:
         self,
         session: Session,
         request: ReadRequest,
-        deadline: Deadline | float | None,
+        deadline: Deadline,
         credentials: CredentialsLike,
+        need: Need = Need.PREFERRED,
     ) -> None:
-        """`deadline` may be a number of seconds (None: without end), which begin when the call does."""
         self._session = session
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
+        self._need = need
+        self.node: Node | None = None
+        """Who serves it, once it has been opened."""
         self._decoder = ReadDecoder()
         self._stream: ServerStream | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._begun = False
         self.last_stream_position: int | None = None
         """Number of the last event of the stream, when the server has told it."""
 
     async def open(self) -> None:
         """Send the request."""
-        self._loop = asyncio.get_running_loop()
-        if not isinstance(self._deadline, Deadline):
-            self._deadline = Deadline(self._deadline)
-        node = await self._session.node(self._deadline)
-        metadata = await self._session.metadata(node, self._credentials, self._deadline)
+        node = self.node = await self._session.node(self._deadline, self._need)
+        metadata = await self._session.metadata(node, self._credentials, self._deadline, self._need)
         stream = ServerStream(node, READ, deadline=self._deadline, metadata=metadata)
         try:
             await stream.open()
@@ -76,6 +73,11 @@ class Reading:
             stream.close()
             raise
         self._stream = stream
+
+    @property
+    def heard(self) -> float | None:
+        """When something has come last on the connection, on the clock of the loop; None before it is there."""
+        return None if self._stream is None else self._stream.heard
 
     @property
     def only_events(self) -> bool:
@@ -119,12 +121,6 @@ class Reading:
         if self._stream is not None:
             self._stream.close()
 
-    def abandon(self) -> None:
-        """End the call when nobody holds it any more: from whatever thread and moment the collector has chosen."""
-        if self._stream is not None and self._loop is not None:
-            with suppress(RuntimeError):  # the loop is closed, and the connection with it
-                self._loop.call_soon_threadsafe(self._stream.close)
-
     def _without_notes(self, items: list[ReadItem]) -> list[ReadItem]:
         """Take note of what is not handed out."""
         kept: list[ReadItem] = []
@@ -144,7 +140,7 @@ class AsyncEventIterator(Generic[T_co]):
     Can be used in `async with`. Ends the call when it is exhausted, fails, is closed or is dropped.
     """
 
-    def __init__(self, reading: Reading | None, first: Sequence[T_co] = ()) -> None:
+    def __init__(self, reading: HealingReading | None, first: Sequence[T_co] = ()) -> None:
         self._reading = reading
         self._items: Iterator[T_co] = iter(first)
         self._fetching = False
@@ -207,7 +203,7 @@ class AsyncEventIterator(Generic[T_co]):
         finally:
             self._fetching = False
 
-    def _select(self, items: Sequence[ReadItem], all_events: bool) -> Sequence[T_co]:
+    def _select(self, items: Sequence[object], all_events: bool) -> Sequence[T_co]:
         """Choose what is handed out."""
         chosen = items if all_events else [item for item in items if isinstance(item, RecordedEvent)]
         return cast("Sequence[T_co]", chosen)
@@ -224,32 +220,45 @@ class AsyncReadResponse(AsyncEventIterator[RecordedEvent]):
 
 
 class AsyncSubscription(AsyncEventIterator[T_co]):
-    """Events that are stored, then those that are appended, without end."""
+    """Events that are stored, then those that are appended, without end.
 
-    def __init__(self, reading: Reading, subscription_id: str, first: Sequence[T_co], control: bool) -> None:
+    Goes on by itself when its connection is lost, another node becomes the leader, or the server says that it is too
+    slow: after the last event that it has handed out, without a gap and without handing out any twice.
+    """
+
+    def __init__(self, reading: HealingSubscription, first: Sequence[T_co], control: bool) -> None:
         super().__init__(reading, first)
-        self.subscription_id = subscription_id
-        """The server's name for the subscription."""
+        self._subscription = reading
         self._control = control
 
-    def _select(self, items: Sequence[ReadItem], all_events: bool) -> Sequence[T_co]:
+    @property
+    def subscription_id(self) -> str:
+        """The server's name for the subscription; another one each time that it has been resumed."""
+        return self._subscription.subscription_id
+
+    @property
+    def last_activity(self) -> datetime | None:
+        """When something has come last from the server, be it an answer to a keep-alive; None while there is no link.
+
+        In UTC, by the clock of this machine.
+        """
+        return self._subscription.last_activity
+
+    def _select(self, items: Sequence[object], all_events: bool) -> Sequence[T_co]:
         return cast("Sequence[T_co]", select(items, control=self._control, all_events=all_events))
 
 
-async def subscribe(reading: Reading, *, control: bool) -> AsyncSubscription[Any]:
+async def subscribe(reading: HealingSubscription, *, control: bool) -> AsyncSubscription[Any]:
     """Open a subscription; returns when the server has confirmed it."""
     try:
         items = await reading.batch()
-        if not items or not isinstance(items[0], SubscriptionConfirmed):
-            raise ProtocolError("the server has not confirmed the subscription")
     except BaseException:
         reading.close()
         raise
-    first = select(items[1:], control=control, all_events=False)
-    return AsyncSubscription(reading, items[0].subscription_id, first, control)
+    return AsyncSubscription(reading, select(items, control=control, all_events=False), control)
 
 
-def select(items: Sequence[ReadItem], *, control: bool, all_events: bool) -> Sequence[ReadItem]:
+def select(items: Sequence[object], *, control: bool, all_events: bool) -> Sequence[object]:
     """Choose what a subscription hands out."""
     if all_events:
         return items

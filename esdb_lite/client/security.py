@@ -15,6 +15,7 @@ from weakref import WeakKeyDictionary
 
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.errors import CredentialsUnavailable, DeadlineExceeded, InvalidArgument, WrongArgumentType
+from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import BearerToken, Credentials, CredentialsLike, Settings
 
 Pem: TypeAlias = "str | bytes | None"
@@ -23,7 +24,7 @@ Pem: TypeAlias = "str | bytes | None"
 Metadata = tuple[tuple[str, str], ...]
 
 
-def with_security(
+def with_arguments(
     settings: Settings,
     *,
     credentials: CredentialsLike,
@@ -31,14 +32,18 @@ def with_security(
     certificate_chain: Pem,
     private_key: Pem,
     send_credentials_insecurely: bool,
+    retry: RetryPolicy | None,
 ) -> Settings:
     """Return the settings with what was passed beside the connection string. Raises InvalidArgument."""
     if (certificate_chain is None) != (private_key is None):
         raise InvalidArgument("certificate_chain", None, "must be given together with private_key")
     if not isinstance(send_credentials_insecurely, bool):
         raise WrongArgumentType("send_credentials_insecurely", send_credentials_insecurely, "must be a bool")
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise WrongArgumentType("retry", retry, "must be a RetryPolicy")
     return replace(
         settings,
+        retry=retry or settings.retry,
         credentials=checked_credentials(credentials) or settings.credentials,
         send_credentials_insecurely=send_credentials_insecurely,
         root_certificates=_pem("root_certificates", root_certificates, settings),

@@ -1,4 +1,4 @@
-"""What all calls of one client share: the connection, credentials, defaults, and being closed.
+"""What all calls of one client share: the connections, credentials, defaults, trying again, and being closed.
 
 Owns: the life of a client from its first use to `close()`. Must not know: what the calls say.
 """
@@ -17,9 +17,21 @@ from esdb_lite._rpc.node import Node
 from esdb_lite._rpc.shared import Shared
 from esdb_lite._rpc.streams import unary, unary_for_many
 from esdb_lite.client.arguments import checked_timeout
+from esdb_lite.client.choosing import Need
+from esdb_lite.client.deciding import Safety, Struggle
+from esdb_lite.client.nodes import Moved, Nodes, Single, Topology
+from esdb_lite.client.retrying import outcome_of, wait_for_another_try
 from esdb_lite.client.security import Authorization, Metadata, checked_credentials
-from esdb_lite.errors import ClientClosed, DeadlineExceeded, InvalidUri, NotSupported, Unauthenticated, WrongContext
+from esdb_lite.errors import (
+    ClientClosed,
+    DeadlineExceeded,
+    EsdbClientException,
+    NotSupported,
+    Unauthenticated,
+    WrongContext,
+)
 from esdb_lite.settings import BearerToken, Credentials, CredentialsLike, Settings
+from esdb_lite.settings import Node as Place
 
 if TYPE_CHECKING:
     from esdb_lite.embedded import RunningServer
@@ -30,15 +42,12 @@ T = TypeVar("T")
 
 
 class Session:
-    """The connection of a client. Belongs to the event loop on which it is used first."""
+    """The connections of a client. Belongs to the event loop on which it is used first."""
 
     def __init__(self, settings: Settings) -> None:
-        if settings.discover:
-            raise InvalidUri(
-                "", "discovery of the nodes of a cluster is not supported yet; name one node, with esdb://"
-            )
         self.settings = settings
-        self._node: Node | None = None
+        self._nodes: Nodes | None = None
+        self._topology: Topology | None = None
         self._server: RunningServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = Shared(self._start)
@@ -72,25 +81,62 @@ class Session:
         elif self._loop is not loop:
             raise WrongContext("the client belongs to another event loop, on which it was used first")
 
-    async def node(self, deadline: Deadline) -> Node:
+    async def node(self, deadline: Deadline, need: Need = Need.PREFERRED) -> Node:
         """Return the server to talk to, which is started here where it is an embedded one."""
         self.check()
-        if self._node is None:
+        if self._topology is None:
             await self._starting.get(deadline)
             self.check()
-        if self._node is None:
+        if self._topology is None:
             raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
-        return self._node
+        node = await self._topology.node(need, deadline)
+        self.check_open()
+        return node
 
-    async def metadata(self, node: Node, credentials: CredentialsLike, deadline: Deadline) -> Metadata:
+    async def connect(self, deadline: Deadline) -> None:
+        """Make sure that there is a connection, where there was one before or the server has said that it is coming."""
+        struggle = Struggle(self.settings.retry, Safety.REPEATABLE)
+        while True:
+            node: Node | None = None
+            try:
+                node = await self.node(deadline)
+                await node.connect(deadline)
+            except EsdbClientException as error:
+                if not await self.try_again(struggle, node, error, deadline, "connect"):
+                    raise
+            else:
+                return
+
+    @property
+    def known(self) -> bool:
+        """True when the client has been connected before."""
+        return self._nodes is not None and self._nodes.met
+
+    def failed(self, node: Node, error: Exception) -> None:
+        """Take note of how a call on a node has failed: the next one may go elsewhere."""
+        if self._topology is not None:
+            self._topology.failed(node, error)
+
+    def is_current(self, node: Node, need: Need) -> bool:
+        """False when calls of this need go to another node by now."""
+        return self._topology is not None and self._topology.is_current(node, need)
+
+    def watch(self, node: Node, moved: Moved) -> Callable[[], None]:
+        """Have `moved` called when what is open on this node belongs elsewhere. Returns a function that ends it."""
+        assert self._topology is not None
+        return self._topology.watch(node, moved)
+
+    async def metadata(self, node: Node, credentials: CredentialsLike, deadline: Deadline, need: Need) -> Metadata:
         """Return the headers for a call: who is calling. Raises CredentialsUnavailable, DeadlineExceeded."""
+        leader = self._topology is not None and self._topology.requires_leader(need)
+        role: Metadata = (("requires-leader", "true"),) if leader else ()
         chosen = self._chosen(credentials)
         if chosen is None:
-            return ()
+            return role
         if not node.secure and not self.settings.send_credentials_insecurely:
             self._warn_insecure()
-            return ()
-        return await self._authorization.header(chosen, deadline)
+            return role
+        return (*role, *await self._authorization.header(chosen, deadline))
 
     def renew(self, credentials: CredentialsLike) -> bool:
         """After a refusal: True where there may be a better token now, so that the call is worth another try."""
@@ -100,41 +146,73 @@ class Session:
         return checked_credentials(credentials) or self.settings.credentials
 
     async def call(
-        self, method: str, message: bytes, *, deadline: Deadline, credentials: CredentialsLike = None
+        self,
+        method: str,
+        message: bytes,
+        *,
+        deadline: Deadline,
+        credentials: CredentialsLike = None,
+        need: Need = Need.LEADER,
+        repeatable: bool = False,
     ) -> bytes:
-        """Make a call with one request and one answer."""
-        return await self._with_token(unary, method, message, deadline, credentials)
+        """Make a call with one request and one answer.
+
+        It is made again where that is safe; `repeatable` says that it always is. Where it may have been done all the
+        same, raises OutcomeUnknown.
+        """
+        return await self._persist(unary, method, message, deadline, credentials, need, repeatable)
 
     async def call_for_many(
         self, method: str, message: bytes, *, deadline: Deadline, credentials: CredentialsLike = None
     ) -> list[bytes]:
-        """Make a call with one request and a few answers."""
-        return await self._with_token(unary_for_many, method, message, deadline, credentials)
+        """Make a call with one request and a few answers, which changes nothing."""
+        return await self._persist(unary_for_many, method, message, deadline, credentials, Need.LEADER, True)
 
-    async def _with_token(
+    async def _persist(
         self,
         call: Callable[[Node, str, bytes, Deadline, Metadata], Awaitable[T]],
         method: str,
         message: bytes,
         deadline: Deadline,
         credentials: CredentialsLike,
+        need: Need,
+        repeatable: bool,
     ) -> T:
-        node = await self.node(deadline)
-        metadata = await self.metadata(node, credentials, deadline)
-        try:
-            return await call(node, method, message, deadline, metadata)
-        except Unauthenticated:
-            if not self.renew(credentials):
-                raise
-        metadata = await self.metadata(node, credentials, deadline)
-        return await call(node, method, message, deadline, metadata)
+        """Make a call until it succeeds or is not to be made again."""
+        safety = Safety.REPEATABLE if repeatable else Safety.ONCE
+        struggle, renewed = Struggle(self.settings.retry, safety), False
+        while True:
+            node: Node | None = None
+            try:
+                node = await self.node(deadline, need)
+                metadata = await self.metadata(node, credentials, deadline, need)
+                return await call(node, method, message, deadline, metadata)
+            except Unauthenticated:
+                if renewed or not self.renew(credentials):
+                    raise
+                renewed = True
+            except EsdbClientException as error:
+                if await self.try_again(struggle, node, error, deadline, method):
+                    continue
+                failure = outcome_of(error, safety)
+                if failure is error:
+                    raise
+                raise failure from error
+
+    async def try_again(
+        self, struggle: Struggle, node: Node | None, error: EsdbClientException, deadline: Deadline, what: str
+    ) -> bool:
+        """Take note of a failure, and wait for the next attempt; False when there is to be none."""
+        if node is not None:
+            self.failed(node, error)
+        return await wait_for_another_try(struggle, error, deadline, what, known=self.known)
 
     async def features(self, deadline: Deadline) -> ServerFeatures:
         """Return what the server can do; asked once."""
         if self._features is None:
             found = await self._asking.get(deadline)
             if found is None:
-                node = await self.node(deadline)
+                node = await self.node(deadline, Need.LEADER)
                 raise node.too_late(deadline, "the server did not say what it can do")
             self._features = found
         return self._features
@@ -144,12 +222,14 @@ class Session:
         self._features = None
 
     async def close(self) -> None:
-        """Close the connection, and stop the embedded server if there is one. May be repeated."""
+        """Close all connections, and stop the embedded server if there is one. May be repeated."""
         self._closed = True
         self._starting.cancel()
         self._asking.cancel()
-        if self._node is not None:
-            await self._node.close()
+        if self._topology is not None:
+            await self._topology.close()
+        if self._nodes is not None:
+            await self._nodes.close()
         server, self._server = self._server, None
         if server is not None:
             await server.stop()
@@ -160,15 +240,20 @@ class Session:
             # imported here: only those who ask for a server get its code
             embedded = import_module("esdb_lite.embedded")
             server = self._server = await embedded.start(settings.embedded)
-            self._node = Node(server.host, server.port)
+            self._nodes = Nodes(settings, None)
+            self._topology = Single(self._nodes, Place(server.host, server.port))
             return
-        place = settings.nodes[0]
         tls = import_module("esdb_lite._rpc.tls").client_context(settings) if settings.tls else None
-        self._node = Node(place.host, place.port, tls=tls)
+        self._nodes = Nodes(settings, tls)
+        if settings.discover:
+            self._topology = import_module("esdb_lite.client.cluster").Cluster(self._nodes, settings)
+        else:
+            self._topology = Single(self._nodes, settings.nodes[0])
 
     async def _ask_features(self) -> ServerFeatures:
         try:
-            return decode_features(await self.call(SERVER_FEATURES, b"", deadline=Deadline(None)))
+            answer = await self.call(SERVER_FEATURES, b"", deadline=Deadline(None), repeatable=True)
+            return decode_features(answer)
         except NotSupported:
             return ServerFeatures()
 

@@ -45,7 +45,7 @@ class UserCalls:
         message = convert.encode_create(
             login_name, _checked_password("password", password), *_checked(full_name, groups)
         )
-        await self._session.call(convert.CREATE, message, deadline=deadline, credentials=credentials)
+        await self._session.call(convert.CREATE, message, deadline=deadline, credentials=credentials, repeatable=True)
 
     async def update_user(
         self,
@@ -61,7 +61,7 @@ class UserCalls:
 
         deadline = self._session.deadline(timeout)
         message = convert.encode_update(_checked_login(login_name), *_checked(full_name, groups))
-        await self._session.call(convert.UPDATE, message, deadline=deadline, credentials=credentials)
+        await self._session.call(convert.UPDATE, message, deadline=deadline, credentials=credentials, repeatable=True)
 
     async def delete_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
@@ -81,7 +81,7 @@ class UserCalls:
 
         deadline = self._session.deadline(timeout)
         message = convert.encode_enable(_checked_login(login_name))
-        await self._session.call(convert.ENABLE, message, deadline=deadline, credentials=credentials)
+        await self._session.call(convert.ENABLE, message, deadline=deadline, credentials=credentials, repeatable=True)
 
     async def disable_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
@@ -91,7 +91,7 @@ class UserCalls:
 
         deadline = self._session.deadline(timeout)
         message = convert.encode_disable(_checked_login(login_name))
-        await self._session.call(convert.DISABLE, message, deadline=deadline, credentials=credentials)
+        await self._session.call(convert.DISABLE, message, deadline=deadline, credentials=credentials, repeatable=True)
 
     async def get_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
@@ -101,7 +101,9 @@ class UserCalls:
 
         deadline = self._session.deadline(timeout)
         message = convert.encode_details(_checked_login(login_name))
-        found = await self._session.call(convert.DETAILS, message, deadline=deadline, credentials=credentials)
+        found = await self._session.call(
+            convert.DETAILS, message, deadline=deadline, credentials=credentials, repeatable=True
+        )
         return convert.decode_user(found)
 
     async def list_users(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> list[User]:
@@ -144,7 +146,9 @@ class UserCalls:
         message = convert.encode_reset_password(
             _checked_login(login_name), _checked_password("new_password", new_password)
         )
-        await self._session.call(convert.RESET_PASSWORD, message, deadline=deadline, credentials=credentials)
+        await self._session.call(
+            convert.RESET_PASSWORD, message, deadline=deadline, credentials=credentials, repeatable=True
+        )
 
 
 def _checked_login(login_name: str) -> str:

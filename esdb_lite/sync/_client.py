@@ -27,6 +27,7 @@ from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, S
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.metadata import StreamMetadata
 from esdb_lite.positions import ExpectedPosition
+from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike
 from esdb_lite.sync.persistent import PersistentCalls
 from esdb_lite.sync.portal import Portal
@@ -68,6 +69,7 @@ class EsdbClient(PersistentCalls, UserCalls):
         certificate_chain: Pem = None,
         private_key: Pem = None,
         send_credentials_insecurely: bool = False,
+        retry: RetryPolicy | None = None,
     ) -> None:
         """Make a client for a connection string, without connecting yet. Raises InvalidUri.
 
@@ -78,6 +80,8 @@ class EsdbClient(PersistentCalls, UserCalls):
         trust (default: those of the file `tlsCaFile`, else those that the system trusts), and what the client shows
         of itself, `certificate_chain` and `private_key` (default: the files `userCertFile` and `userKeyFile`).
         Without TLS credentials are not sent, unless `send_credentials_insecurely` says so.
+
+        `retry` says how long calls that have failed on the way are made again, where that is safe.
         """
         self._make = partial(
             AsyncEsdbClient,
@@ -87,6 +91,7 @@ class EsdbClient(PersistentCalls, UserCalls):
             certificate_chain=certificate_chain,
             private_key=private_key,
             send_credentials_insecurely=send_credentials_insecurely,
+            retry=retry,
         )
         self._make()  # refuses what cannot be meant
         self._lock = threading.Lock()
@@ -231,6 +236,7 @@ class EsdbClient(PersistentCalls, UserCalls):
         filter: Filter | None = None,
         resolve_links: bool = False,
         include_control: Literal[False] = False,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
@@ -246,6 +252,7 @@ class EsdbClient(PersistentCalls, UserCalls):
         filter: Filter | None = None,
         resolve_links: bool = False,
         include_control: Literal[True],
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
@@ -261,6 +268,7 @@ class EsdbClient(PersistentCalls, UserCalls):
         filter: Filter | None = None,
         resolve_links: bool = False,
         include_control: bool,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
@@ -275,6 +283,7 @@ class EsdbClient(PersistentCalls, UserCalls):
         filter: Filter | None = None,
         resolve_links: bool = False,
         include_control: bool = False,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
@@ -283,7 +292,9 @@ class EsdbClient(PersistentCalls, UserCalls):
         Returns when the server has confirmed it. `position` is exclusive: the commit position of the last event that
         is not wanted any more, or a `Checkpoint` or `CaughtUp` (default: from the first event; with `from_end` only
         what is appended from now on). The filters are those of `read_all_events`. With `include_control` also
-        `Checkpoint`, `CaughtUp` and `FellBehind` are handed out. `timeout` ends the whole subscription.
+        `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected` are handed out. When its connection is lost, it goes
+        on after the last event that it has handed out, for as long as it takes; with `reconnect=False` it raises
+        ServiceUnavailable instead. `timeout` ends the whole subscription.
         """
         live = self._live()
         call = live.client.subscribe_all_events(
@@ -294,6 +305,7 @@ class EsdbClient(PersistentCalls, UserCalls):
             filter=filter,
             resolve_links=resolve_links,
             include_control=include_control,
+            reconnect=reconnect,
             timeout=timeout,
             credentials=credentials,
         )
@@ -308,6 +320,7 @@ class EsdbClient(PersistentCalls, UserCalls):
         from_end: bool = False,
         resolve_links: bool = False,
         include_control: Literal[False] = False,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
@@ -321,6 +334,7 @@ class EsdbClient(PersistentCalls, UserCalls):
         from_end: bool = False,
         resolve_links: bool = False,
         include_control: Literal[True],
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
@@ -334,6 +348,7 @@ class EsdbClient(PersistentCalls, UserCalls):
         from_end: bool = False,
         resolve_links: bool = False,
         include_control: bool,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
@@ -346,6 +361,7 @@ class EsdbClient(PersistentCalls, UserCalls):
         from_end: bool = False,
         resolve_links: bool = False,
         include_control: bool = False,
+        reconnect: bool = True,
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
@@ -362,6 +378,7 @@ class EsdbClient(PersistentCalls, UserCalls):
             from_end=from_end,
             resolve_links=resolve_links,
             include_control=include_control,
+            reconnect=reconnect,
             timeout=timeout,
             credentials=credentials,
         )

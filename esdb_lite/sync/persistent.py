@@ -17,15 +17,16 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self, Unpack
 
-from esdb_lite.client.answering import Answerable, checked_answerable
-from esdb_lite.client.consumer import (
-    AsyncPersistentSubscription,
-    OnError,
+from esdb_lite.client.answering import (
+    Answerable,
+    checked_answerable,
     checked_nack,
     checked_number,
     reason_of,
     retry_then_park,
 )
+from esdb_lite.client.consumer import AsyncPersistentSubscription
+from esdb_lite.client.handling import OnError
 from esdb_lite.errors import ClientClosed, GrpcError
 from esdb_lite.events import RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter

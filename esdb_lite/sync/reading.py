@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Generic, TypeVar
 
@@ -67,9 +68,25 @@ class ReadResponse(EventIterator[RecordedEvent]):
 
 
 class Subscription(EventIterator[T_co]):
-    """Events that are stored, then those that are appended, without end."""
+    """Events that are stored, then those that are appended, without end.
+
+    Goes on by itself when its connection is lost, another node becomes the leader, or the server says that it is too
+    slow: after the last event that it has handed out, without a gap and without handing out any twice.
+    """
 
     def __init__(self, owner: object, run: Run, source: AsyncSubscription[T_co]) -> None:
         super().__init__(owner, run, source)
-        self.subscription_id = source.subscription_id
-        """The server's name for the subscription."""
+        self._subscription = source
+
+    @property
+    def subscription_id(self) -> str:
+        """The server's name for the subscription; another one each time that it has been resumed."""
+        return self._subscription.subscription_id
+
+    @property
+    def last_activity(self) -> datetime | None:
+        """When something has come last from the server, be it an answer to a keep-alive; None while there is no link.
+
+        In UTC, by the clock of this machine.
+        """
+        return self._subscription.last_activity

@@ -18,12 +18,12 @@ from esdb_lite import (
     ClientClosed,
     DeadlineExceeded,
     ExpectedPositionError,
-    InvalidUri,
     NewEvent,
     NotLeader,
     OperationTimedOut,
     OutcomeUnknown,
     ProtocolError,
+    RetryPolicy,
     ServerNotReady,
     ServiceUnavailable,
     StreamNotFound,
@@ -33,16 +33,18 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.answers import encode_stream_missing
 from esdb_lite._wire.batch_appending import BatchRequest, encode_batch_error
 from esdb_lite.client.batching import MAX_APPENDS, Room
-from esdb_lite.errors import AppendDeadlineExceeded, AppendInterrupted, AppendTimedOut
+from esdb_lite.errors import WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
 from tests.rpc.streams_service import StreamsService, event_message, subscription
 
 E = NewEvent("T", b"{}")
+ONCE = RetryPolicy(attempts=1)
+"""What a single attempt leads to: tests/healing has what comes of more."""
 
 
 @asynccontextmanager
 async def served(handler: Handler) -> AsyncIterator[tuple[FakeServer, AsyncEsdbClient]]:
-    async with fake_server(handler) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}") as client:
+    async with fake_server(handler) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}", retry=ONCE) as client:
         yield server, client
 
 
@@ -128,7 +130,7 @@ async def test_a_broken_call_fails_those_under_way_and_no_others() -> None:
         await asyncio.sleep(0)
         broken = await asyncio.gather(client.append_events("break", None, E), *held, return_exceptions=True)
         for error in broken:
-            assert isinstance(error, AppendInterrupted)
+            assert isinstance(error, WriteInterrupted)
             assert isinstance(error, (OutcomeUnknown, ServiceUnavailable))
             assert (error.host, error.port) == ("127.0.0.1", server.port)
         unknown = broken[1]
@@ -146,7 +148,7 @@ async def test_the_timeout_of_an_append() -> None:
     service = StreamsService(on_batch=hold)
     async with served(service) as (_, client):
         await client.append_events("fine", None, E)
-        with pytest.raises(AppendDeadlineExceeded) as caught:
+        with pytest.raises(WriteDeadlineExceeded) as caught:
             await client.append_events("slow", None, E, timeout=0.05)
         assert isinstance(caught.value, (DeadlineExceeded, TimeoutError, OutcomeUnknown))
         assert caught.value.events == (E,)
@@ -170,7 +172,7 @@ async def test_an_append_that_is_cancelled_harms_no_other() -> None:
 @pytest.mark.parametrize(
     ("code", "message", "detail", "expected"),
     [
-        (4, "Timeout", "Timeout", AppendTimedOut),
+        (4, "Timeout", "Timeout", WriteTimedOut),
         (0, "Server Is Not Ready", "Empty", ServerNotReady),
         (7, "AccessDenied", "AccessDenied", AccessDenied),
     ],
@@ -222,7 +224,7 @@ async def test_nonsense_on_the_shared_call() -> None:
     async with served(StreamsService(on_batch=nonsense)) as (_, client):
         with pytest.raises(OutcomeUnknown) as caught:
             await client.append_events("s", None, E)
-    assert isinstance(caught.value.__cause__, AppendInterrupted | ProtocolError)
+    assert isinstance(caught.value.__cause__, WriteInterrupted | ProtocolError)
 
 
 async def test_thousands_at_a_time_are_limited() -> None:
@@ -482,8 +484,3 @@ async def test_the_default_timeout_of_the_connection_string() -> None:
         with pytest.raises(DeadlineExceeded):
             await client.read_all_events().__anext__()
         await client.close()
-
-
-def test_clusters_are_refused_clearly() -> None:
-    with pytest.raises(InvalidUri, match="discovery"):
-        AsyncEsdbClient("esdb+discover://cluster.example")

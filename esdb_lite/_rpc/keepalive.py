@@ -1,0 +1,57 @@
+"""Noticing that a peer is gone which does not say so: a frozen process, a cable that was pulled.
+
+Owns: when a connection that is silent is asked for a sign of life, and when it counts as dead: pure, with the time as
+an argument. Must not know: sockets, HTTP/2, timers.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+LATE = 1.0
+"""Seconds by which a timer may be late before the fault is looked for here: what has come may not be read yet."""
+
+
+@dataclass(frozen=True)
+class KeepAlive:
+    """How long silence may last, in seconds."""
+
+    interval: float
+    """After so long without a sign of life the peer is asked for one."""
+    timeout: float
+    """So long it may take to answer."""
+
+
+class Act(enum.Enum):
+    """What is to be done now."""
+
+    NOTHING = "nothing"
+    ASK = "send a ping"
+    GIVE_UP = "close the connection"
+
+
+class Pulse:
+    """The signs of life of one connection."""
+
+    def __init__(self, keep_alive: KeepAlive, now: float) -> None:
+        self._keep_alive = keep_alive
+        self._asked: float | None = None
+        self.heard = now
+        """When something came last."""
+        self.due = now + keep_alive.interval
+        """When `check` wants to be called next."""
+
+    def check(self, now: float) -> Act:
+        """Decide what to do, and when to look again."""
+        interval, timeout = self._keep_alive.interval, self._keep_alive.timeout
+        late, act = now - self.due > LATE, Act.NOTHING
+        if self._asked is not None and self.heard >= self._asked:
+            self._asked = None
+        if self._asked is None and now >= self.heard + interval:
+            self._asked, act = now, Act.ASK
+        elif self._asked is not None and now >= self._asked + timeout and not late:
+            act = Act.GIVE_UP
+        # after asking, once more a moment before the end, so that a busy loop can read what has come
+        self.due = self.heard + interval if self._asked is None else max(self._asked + timeout, now + LATE / 10)
+        return act

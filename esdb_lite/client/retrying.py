@@ -1,0 +1,68 @@
+"""Waiting for the next attempt, and what a call fails with when there is none.
+
+Owns: the pause, its log line, and the exceptions that say that nobody knows whether something was done.
+Must not know: which failures may be repeated (`client.deciding`), how calls are made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TypeVar
+
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite.client.deciding import Safety, Struggle, in_doubt
+from esdb_lite.errors import (
+    DeadlineExceeded,
+    EsdbClientException,
+    GrpcError,
+    OperationTimedOut,
+    OutcomeUnknown,
+    ServiceUnavailable,
+    WriteDeadlineExceeded,
+    WriteInterrupted,
+    WriteTimedOut,
+)
+
+_log = logging.getLogger("esdb_lite.client")
+
+_E = TypeVar("_E", WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut)
+
+
+async def wait_for_another_try(
+    struggle: Struggle, error: EsdbClientException, deadline: Deadline, what: str, *, known: bool
+) -> bool:
+    """Wait until a call may be made again; False when it is not to be."""
+    now = asyncio.get_running_loop().time()
+    pause = struggle.pause(error, known=known, now=now, left=deadline.remaining(), chance=random.random())
+    if pause is None:
+        return False
+    level = logging.WARNING if struggle.failures == 1 else logging.DEBUG
+    _log.log(level, "%s: %s; trying again", what.rpartition("/")[2], error)
+    await asyncio.sleep(pause)
+    return True
+
+
+def outcome_of(error: EsdbClientException, safety: Safety) -> EsdbClientException:
+    """Return what to raise for a call that has failed for good."""
+    if safety is Safety.REPEATABLE or not in_doubt(error) or isinstance(error, OutcomeUnknown):
+        return error
+    return unknown_outcome(error)
+
+
+def unknown_outcome(error: EsdbClientException) -> EsdbClientException:
+    """Return an error as one that leaves open whether something was done."""
+    if isinstance(error, DeadlineExceeded):
+        return _like(WriteDeadlineExceeded, error)
+    if isinstance(error, ServiceUnavailable):
+        return _like(WriteInterrupted, error)
+    return _like(WriteTimedOut, error) if isinstance(error, OperationTimedOut) else error
+
+
+def _like(kind: type[_E], error: GrpcError) -> _E:
+    new = kind(f"{error} (perhaps it is done)", code=error.code, details=error.details, trailers=error.trailers)
+    if isinstance(error, ServiceUnavailable) and isinstance(new, ServiceUnavailable):
+        new.at(error.host, error.port)
+    new.__cause__ = error
+    return new
