@@ -125,7 +125,12 @@ class Call:
                 await self._until(stream.window_updated)
                 continue
             stop = min(size, at + room)
-            await send_data(stream, data[at:stop] if at or stop < size else data, end=end and stop == size)
+            try:
+                await send_data(stream, data[at:stop] if at or stop < size else data, end=end and stop == size)
+            except (ConnectionResetError, H2Error) as error:  # it has ended meanwhile, and says how
+                if await self._may_send(link, stream):
+                    raise self._node.failure(str(error), sent=True) from error
+                return
             at = stop
             if at == size:
                 return

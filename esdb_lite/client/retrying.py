@@ -25,21 +25,44 @@ from esdb_lite.errors import (
     WriteTimedOut,
 )
 
+QUIET = 1.0
+"""Seconds for which the same failure of another call is not worth a warning."""
+
 _log = logging.getLogger("esdb_lite.client")
 
 _E = TypeVar("_E", WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut)
 
 
+class Complaints:
+    """Says on the log that calls are made again, and not a hundred times when they all were on the same connection."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, float] = "", 0.0
+
+    def about(self, what: str, error: EsdbClientException, *, first: bool, now: float) -> None:
+        """Say what has failed."""
+        text, before = str(error), self._last
+        again = not first or (before[0] == text and now - before[1] < QUIET)
+        if not again:
+            self._last = text, now
+        _log.log(logging.DEBUG if again else logging.WARNING, "%s: %s; trying again", what, text)
+
+
 async def wait_for_another_try(
-    struggle: Struggle, error: EsdbClientException, deadline: Deadline, what: str, *, known: bool
+    struggle: Struggle,
+    error: EsdbClientException,
+    deadline: Deadline,
+    what: str,
+    complaints: Complaints,
+    *,
+    known: bool,
 ) -> bool:
     """Wait until a call may be made again; False when it is not to be."""
     now = asyncio.get_running_loop().time()
     pause = struggle.pause(error, known=known, now=now, left=deadline.remaining(), chance=random.random())
     if pause is None:
         return False
-    level = logging.WARNING if struggle.failures == 1 else logging.DEBUG
-    _log.log(level, "%s: %s; trying again", what.rpartition("/")[2], error)
+    complaints.about(what.rpartition("/")[2], error, first=struggle.failures == 1, now=now)
     await asyncio.sleep(pause)
     return True
 

@@ -20,7 +20,7 @@ from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.choosing import Need
 from esdb_lite.client.deciding import Safety, Struggle
 from esdb_lite.client.nodes import Moved, Nodes, Single, Topology
-from esdb_lite.client.retrying import outcome_of, wait_for_another_try
+from esdb_lite.client.retrying import Complaints, outcome_of, wait_for_another_try
 from esdb_lite.client.security import Authorization, Metadata, checked_credentials
 from esdb_lite.errors import (
     ClientClosed,
@@ -56,6 +56,7 @@ class Session:
         self._closed = False
         self._warned = False
         self._authorization = Authorization()
+        self._complaints = Complaints()
 
     @property
     def closed(self) -> bool:
@@ -205,7 +206,7 @@ class Session:
         """Take note of a failure, and wait for the next attempt; False when there is to be none."""
         if node is not None:
             self.failed(node, error)
-        return await wait_for_another_try(struggle, error, deadline, what, known=self.known)
+        return await wait_for_another_try(struggle, error, deadline, what, self._complaints, known=self.known)
 
     async def features(self, deadline: Deadline) -> ServerFeatures:
         """Return what the server can do; asked once."""
