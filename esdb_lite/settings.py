@@ -1,19 +1,23 @@
 """How to reach the database: connection strings and what they say.
 
 Owns: the grammar of connection strings, and `Settings`. Must not know: sockets, gRPC, ssl contexts.
-Names of options are case-insensitive, as in the clients for other languages.
+
+The grammar is that of the clients for other languages. Where they disagree, a string means what most of them take it
+for; what only some of them refuse (no port, an unknown option) is accepted, and what some of them take for something
+else than the user meant (a raw `/` in a password, one option with two values) is refused.
 """
 
 from __future__ import annotations
 
 import enum
+import ipaddress
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import Union
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import unquote
 
 from esdb_lite.errors import InvalidUri, WrongArgumentType
 from esdb_lite.retries import RetryPolicy
@@ -23,7 +27,13 @@ DEFAULT_PORT = 2113
 _log = logging.getLogger("esdb_lite.settings")
 _SCHEMES = ("esdb", "kurrentdb", "kdb", "kurrent")
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9.-]*)(?P<kind>\+[A-Za-z]+)?:(?P<rest>.*)", re.DOTALL)
-_HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%a-z]+)\]|(?P<name>[^\s:/?#@\[\],]+))(?::(?P<port>[^:]*))?")
+_START = re.compile(rf"(?:{'|'.join(_SCHEMES)})(?:\+[a-z]+)?://", re.IGNORECASE)
+_HOST = re.compile(
+    r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\x00-\x20\x7f\ud800-\udfff\s:/?#@\[\],%\\\"<>^`{|}]+))(?::(?P<port>[^:]*))?"
+)
+_PORT = re.compile(r"[0-9]{1,5}")
+_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?")
+_ENCODE = "percent-encode what stands for itself in a user's name or password: / is %2F, ? is %3F, # is %23, @ is %40"
 
 
 @dataclass(frozen=True)
@@ -82,12 +92,21 @@ class Settings:
     """What a connection string says. All times are in seconds."""
 
     nodes: tuple[Node, ...] = ()
+    """The servers that are named, in their order; none with `embedded`."""
     embedded: Embedded | None = None
     discover: bool = False
+    """Whether `nodes` are asked for the nodes of their cluster, of which one is chosen by `node_preference`.
+
+    True with several nodes, which are the seeds, and where the string says so (`+discover`): a single name then stands
+    for all addresses that DNS has for it. False: exactly that one node is used.
+    """
     tls: bool = True
     tls_verify: bool = True
+    """Whether the certificate of the server and the name in it are checked."""
     tls_ca_file: str | None = None
+    """Path of a file in PEM form: the authorities to trust. None: those that the system trusts."""
     user_cert_file: str | None = None
+    """Path of a file in PEM form: what the client shows of itself; with `user_key_file`."""
     user_key_file: str | None = None
     credentials: Credentials | BearerToken | None = None
     root_certificates: bytes | None = field(default=None, repr=False)
@@ -99,173 +118,362 @@ class Settings:
     """Whether credentials are sent without TLS as well."""
     node_preference: NodePreference = NodePreference.LEADER
     default_timeout: float | None = None
-    """For calls without a timeout of their own; does not apply to subscriptions."""
+    """For calls without a timeout of their own; does not apply to subscriptions. None: without end."""
     keep_alive_interval: float | None = 10.0
     """After this long without a sign of life the server is asked for one; None: never."""
     keep_alive_timeout: float = 10.0
+    """How long to wait for the sign of life that was asked for."""
     gossip_timeout: float = 2.0
-    """For one node to say who is in its cluster; all are asked side by side."""
+    """How long one node may take to say which nodes there are; all are asked side by side."""
     discovery_interval: float = 0.1
+    """How long to wait between two attempts to find a node."""
     max_discover_attempts: int | None = 10
+    """How many attempts are made to find a node; None: without end."""
     connection_name: str | None = None
+    """What the server is to call this client in its lists."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
 def parse_uri(uri: str) -> Settings:
     """Read a connection string. Raises `InvalidUri` (or `WrongArgumentType`), whose text shows no password.
 
-    `host:port` (without TLS), `esdb://[user:password@]host[:port][,host[:port]...][?option=value&...]` (also
+    `host:port` (without TLS), `esdb://[user:password@]host[:port][,host[:port]...][/][?option=value&...]` (also
     `kurrentdb:`, `kdb:` and `kurrent:`; with `+discover`), `esdb+embedded:` (in memory) and `esdb+embedded:///path`.
+    User, password, values and the path may be percent-encoded. Options that nobody knows are logged as a warning.
     """
     if not isinstance(uri, str):
         raise WrongArgumentType("uri", uri, "must be a str")
     text = uri.strip()
     if "://" not in text and "+" not in text.partition(":")[0]:
-        return Settings(nodes=(_node(text, text),), tls=False)
+        return Settings(nodes=(_short_form(text),), tls=False)
     match = _URI.fullmatch(text)
-    scheme = match["scheme"].lower() if match else text.partition(":")[0]
+    scheme = match["scheme"].lower() if match else ""
     if match is None or scheme not in _SCHEMES:
-        raise InvalidUri(hide_password(text), f"unknown scheme {scheme!r}, use esdb:// or one of {', '.join(_SCHEMES)}")
+        raise _invalid(text, f"unknown scheme {scheme!r}, use esdb:// or one of {', '.join(_SCHEMES)}")
     kind = (match["kind"] or "").lower()
     if kind == "+embedded":
         return Settings(embedded=Embedded(_embedded_path(match["rest"], text)), tls=False)
-    if kind not in ("", "+discover") or not match["rest"].startswith("//"):
-        raise InvalidUri(hide_password(text), f"unknown scheme {scheme + kind!r}")
+    if kind not in ("", "+discover"):
+        raise _invalid(
+            text, f"unknown scheme {scheme + kind!r}, use +discover or +embedded, or nothing, after {scheme}"
+        )
+    if not match["rest"].startswith("//"):
+        raise _invalid(text, f"// must follow {scheme}{kind}:")
     return _parse_network(match["rest"][2:], discover=bool(kind), uri=text)
 
 
+def _short_form(text: str) -> Node:
+    host, _, port = text.partition(":")
+    if host.lower() in _SCHEMES and port and not _PORT.fullmatch(port):
+        raise _invalid(text, f"// must follow {host}:, as in {host}://host:port")
+    if any(mark in text for mark in "@?,"):
+        raise _invalid(text, "users, options and several hosts need a scheme, as in esdb://host:port?tls=false")
+    return _node(text, text, secret=False)
+
+
 def hide_password(uri: str) -> str:
-    """Return a connection string as it may be shown."""
-    head, at, tail = uri.rpartition("@")
-    if not at:
-        return uri
-    prefix, slashes, user = head.rpartition("//")
-    return f"{prefix}{slashes}{user.partition(':')[0]}:***@{tail}"
+    """Return a connection string as it may be shown: without what is, or may have been meant as, a password."""
+    match = _START.match(uri)
+    start, rest = (match[0], uri[match.end() :]) if match else ("", uri)
+    user, at, tail = rest.rpartition("@")
+    if at:
+        # An encoded colon may have been meant to end the name, so that too ends what is shown.
+        name, *password = re.split("[:%]", user, maxsplit=1)
+        return f"{start}{name if password else ''}:***@{tail}"
+    if not match:
+        scheme, separator, _ = uri.partition("://")
+        return f"{scheme}://***" if separator else uri
+    authority = _authority(rest)
+    return uri if not authority or all(map(_is_address, authority.split(","))) else f"{start}***"
+
+
+def _is_address(text: str) -> bool:
+    match = _HOST.fullmatch(text.strip())
+    return match is not None and (match["port"] is None or _PORT.fullmatch(match["port"]) is not None)
+
+
+def _authority(rest: str) -> str:
+    """Return the user and the hosts of what follows the scheme."""
+    return re.split("[/?#]", rest, maxsplit=1)[0]
+
+
+def _invalid(uri: str, reason: str) -> InvalidUri:
+    return InvalidUri(hide_password(uri), reason)
+
+
+# --- servers in the network -------------------------------------------------------------------------------------------
 
 
 def _parse_network(rest: str, *, discover: bool, uri: str) -> Settings:
-    place, _, query = rest.partition("?")
-    place = place.rstrip("/")
-    user, at, hosts = place.rpartition("@")
-    if not hosts:
-        raise InvalidUri(hide_password(uri), "has no host")
-    nodes = tuple(_node(host, uri) for host in hosts.split(","))
+    authority, query = _split_network(rest, uri)
     values = _parse_options(query, uri)
-    settings = Settings(
+    user, at, hosts = authority.rpartition("@")
+    if not hosts.strip():
+        raise _invalid(uri, "has no host")
+    nodes = tuple(_node(host.strip(), uri) for host in hosts.split(","))
+    return Settings(
         nodes=nodes,
-        discover=discover or len(nodes) > 1,
+        discover=bool(values.pop("discover", discover)) or len(nodes) > 1,
         credentials=_credentials(user, uri) if at else None,
         **values,  # type: ignore[arg-type]
     )
-    if (settings.user_cert_file is None) != (settings.user_key_file is None):
-        raise InvalidUri(hide_password(uri), "userCertFile and userKeyFile must be given together")
-    return settings
+
+
+def _split_network(rest: str, uri: str) -> tuple[str, str]:
+    """Return user and hosts, and options. What follows the hosts is not quoted: it may be a piece of a password."""
+    authority = _authority(rest)
+    path, _, query = rest[len(authority) :].partition("?")
+    if "#" in path + query:
+        raise _invalid(uri, f"must not contain #; {_ENCODE}")
+    if path.strip("/"):
+        raise _invalid(uri, f"must not have a path after the hosts; {_ENCODE}")
+    return authority, query
 
 
 def _credentials(user: str, uri: str) -> Credentials:
     name, colon, password = user.partition(":")
     if not name or not colon:
-        raise InvalidUri(hide_password(uri), "the part before @ must be user:password")
-    return Credentials(unquote(name), unquote(password))
+        raise _invalid(uri, "the part before @ must be user:password")
+    decoded = _decode(name), _decode(password)
+    if decoded[0] is None or decoded[1] is None:
+        raise _invalid(uri, "the part before @ is not UTF-8 once it is decoded")
+    return Credentials(decoded[0], decoded[1])
 
 
-def _node(text: str, uri: str) -> Node:
+def _decode(text: str) -> str | None:
+    """Undo percent-encoding; None for what is no text. The error itself would carry what was decoded."""
+    try:
+        decoded = unquote(text, errors="strict")
+        decoded.encode()
+    except UnicodeError:
+        return None
+    return decoded
+
+
+def _node(text: str, uri: str, *, secret: bool = True) -> Node:
+    """Read `host:port`. With `secret`, what follows the host is not quoted: somebody may have forgotten the @host."""
     match = _HOST.fullmatch(text)
-    if match is None:
-        raise InvalidUri(hide_password(uri), f"cannot find host and port in {hide_password(text)!r}")
+    host = _host(match["v6"], match["name"]) if match else None
+    shown = text.partition(":")[0].partition("@")[0]
+    if match is None or host is None:
+        hint = "; an IPv6 address is written in brackets" if text.count(":") > 1 else ""
+        raise _invalid(uri, f"cannot find host and port in what starts with {shown!r}{hint}")
     port = match["port"]
     if port is None:
-        return Node(match["v6"] or match["name"])
-    if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise InvalidUri(hide_password(uri), f"the port must be between 1 and 65535, not {port!r}")
-    return Node(match["v6"] or match["name"], int(port))
+        return Node(host)
+    if not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
+        found = f", after {shown!r}" if secret else f", not {_shortened(port)}"
+        raise _invalid(uri, f"the port must be between 1 and 65535{found}")
+    return Node(host, int(port))
+
+
+def _host(v6: str | None, name: str | None) -> str | None:
+    """Return a name, or an address without its brackets, whose zone may be encoded; None if it is no address."""
+    if v6 is None:
+        return name
+    address = unquote(v6)
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return None
+    return address if _ADDRESS.fullmatch(address) else None
+
+
+# --- a server inside this process -------------------------------------------------------------------------------------
 
 
 def _embedded_path(rest: str, uri: str) -> str | None:
     path, _, query = rest.partition("?")
     if query:
-        raise InvalidUri(uri, f"an embedded server has no option {query.partition('=')[0]!r}")
+        name = query.partition("&")[0].partition("=")[0]
+        reason = f"an embedded server has no option {_shortened(name)}, nor any other; a ? in its path is written %3F"
+        raise _invalid(uri, reason if "@" not in uri else "an embedded server has no options")
     if path.startswith("//"):
         host, slash, path = path[2:].partition("/")
         if host:
-            raise InvalidUri(uri, "a path needs three slashes: esdb+embedded:///path/to/file")
+            raise _invalid(uri, "a path needs three slashes: esdb+embedded:///path/to/file")
         path = slash + path
-    path = unquote(path)
+    try:
+        path = unquote(path, errors="strict")
+    except UnicodeError as error:
+        raise _invalid(uri, "the path is not UTF-8 once it is decoded") from error
+    if "\0" in path:
+        raise _invalid(uri, "the path has a NUL character")
     if re.match(r"/[A-Za-z]:[\\/]", path):
         path = path[1:]
     if path.endswith("/") and path != "/":
-        raise InvalidUri(uri, "the path must be that of a file")
+        raise _invalid(uri, "the path must be that of a file")
     return path if path not in ("", "/") else None
+
+
+# --- options ----------------------------------------------------------------------------------------------------------
+
+_MOST = 2**31 - 1
+_DOUBTFUL_DEADLINE, _DOUBTFUL_GOSSIP = 0.1, 100.0
+_WHOLE = re.compile(r"-?[0-9]{1,10}")
+_DECIMAL = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,10})?")
+_HEADER = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_OFF = "-1"
 
 
 def _boolean(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
-def _milliseconds(text: str) -> float:
-    number = int(text)
-    if number < 0:
+def _whole(text: str, least: int) -> int:
+    if not (_WHOLE.fullmatch(text) and least <= int(text) <= _MOST):
         raise ValueError(text)
-    return number / 1000
+    return int(text)
 
 
-def _interval(text: str) -> float | None:
-    return None if text == "-1" else _milliseconds(text)
+def _count(text: str) -> int | None:
+    return None if text == _OFF else _whole(text, 1)
+
+
+def _pause(text: str) -> float:
+    return _whole(text, 0) / 1000
+
+
+def _milliseconds(text: str) -> float | None:
+    return None if text == _OFF else _whole(text, 1) / 1000
 
 
 def _seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < float("inf"):
+    if not (_DECIMAL.fullmatch(text) and 0 < float(text) <= _MOST // 1000):
         raise ValueError(text)
-    return number
+    return float(text)
 
 
-def _count(text: str) -> int:
-    number = int(text)
-    if number < 1:
+def _path(text: str) -> str:
+    if not text or "\0" in text:
         raise ValueError(text)
-    return number
+    return text
 
 
-_Parser = Callable[[str], object]
+def _header(text: str) -> str:
+    if not _HEADER.fullmatch(text):
+        raise ValueError(text)
+    return text
 
-_OPTIONS: Mapping[str, tuple[str, str, _Parser]] = {
-    "tls": ("tls", "true or false", _boolean),
-    "tlsverifycert": ("tls_verify", "true or false", _boolean),
-    "tlscafile": ("tls_ca_file", "a path", str),
-    "usercertfile": ("user_cert_file", "a path", str),
-    "userkeyfile": ("user_key_file", "a path", str),
-    "nodepreference": (
-        "node_preference",
-        "leader, follower, random or readonlyreplica",
-        lambda text: NodePreference(text.lower()),
+
+def _preference(text: str) -> NodePreference:
+    return NodePreference(_plain(text))
+
+
+def _plain(name: str) -> str:
+    """Return a name as names are compared: `keepAliveInterval`, `KEEP_ALIVE_INTERVAL` and so on are one."""
+    return name.lower().replace("_", "").replace("-", "")
+
+
+@dataclass(frozen=True)
+class _Option:
+    attribute: str
+    expected: str
+    parse: Callable[[str], object]
+
+
+_FLAG = "true or false"
+_LIMIT = f"a number of milliseconds from 1 to {_MOST}, or -1 for none"
+_TIMEOUT = _Option("default_timeout", _LIMIT, _milliseconds)
+_INTERVAL = _Option("discovery_interval", f"a number of milliseconds from 0 to {_MOST}", _pause)
+
+_OPTIONS: Mapping[str, _Option] = {
+    "tls": _Option("tls", _FLAG, _boolean),
+    "tlsVerifyCert": _Option("tls_verify", _FLAG, _boolean),
+    "tlsCaFile": _Option("tls_ca_file", "a path", _path),
+    "userCertFile": _Option("user_cert_file", "a path", _path),
+    "userKeyFile": _Option("user_key_file", "a path", _path),
+    "nodePreference": _Option("node_preference", "leader, follower, random or readonlyreplica", _preference),
+    "defaultDeadline": _TIMEOUT,
+    "keepAliveInterval": _Option("keep_alive_interval", _LIMIT, _milliseconds),
+    "keepAliveTimeout": _Option("keep_alive_timeout", _LIMIT, _milliseconds),
+    "gossipTimeout": _Option("gossip_timeout", f"a number of seconds above 0, up to {_MOST // 1000}", _seconds),
+    "discoveryInterval": _INTERVAL,
+    "maxDiscoverAttempts": _Option(
+        "max_discover_attempts", f"a number from 1 to {_MOST}, or -1 for no end of attempts", _count
     ),
-    "defaultdeadline": ("default_timeout", "a number of milliseconds", _milliseconds),
-    "keepaliveinterval": ("keep_alive_interval", "a number of milliseconds, or -1", _interval),
-    "keepalivetimeout": ("keep_alive_timeout", "a number of milliseconds", _milliseconds),
-    "gossiptimeout": ("gossip_timeout", "a number of seconds", _seconds),
-    "discoveryinterval": ("discovery_interval", "a number of milliseconds", _milliseconds),
-    "maxdiscoverattempts": ("max_discover_attempts", "a number from 1", _count),
-    "connectionname": ("connection_name", "a text", str),
+    "connectionName": _Option("connection_name", "a text of printable ASCII characters", _header),
+    "dnsDiscover": _Option("discover", _FLAG, _boolean),
+    "timeout": _TIMEOUT,
+    "operationTimeout": _TIMEOUT,
+    "discoverInterval": _INTERVAL,
 }
+"""The last ones are names that only one other client has, or had, for the same."""
 
-_IGNORED = ("throwonappendfailure",)
+_NO_EFFECT = (
+    "throwOnAppendFailure",
+    "feature",
+    "dnsLookUpType",
+    "caLookupInterval",
+    "caLookupAttempts",
+    "grpcRetryAttempts",
+    "grpcRetryInterval",
+)
+"""Options of other clients about what does not exist here, or what is not for a connection string to decide."""
+
+_KNOWN = {_plain(name): name for name in (*_OPTIONS, *_NO_EFFECT)}
+_FREE_TEXT = (_path, _header)
 
 
 def _parse_options(query: str, uri: str) -> dict[str, object]:
+    pairs = [_pair(text) for text in query.split("&") if text.strip()]
+    if any("@" in name + text and not _may_have_at(name) for name, text in pairs):
+        raise _invalid(uri, f"an @ among the options stands for itself only in paths and names; {_ENCODE}")
     values: dict[str, object] = {}
-    for name, text in parse_qsl(query, keep_blank_values=True):
-        if name.lower() in _OPTIONS:
-            attribute, expected, parse = _OPTIONS[name.lower()]
-            try:
-                values[attribute] = parse(text)
-            except (ValueError, KeyError) as error:
-                raise InvalidUri(hide_password(uri), f"{name} must be {expected}, not {text!r}") from error
-        elif name.lower() not in _IGNORED:
-            _warn_unknown(name)
+    for name, text in pairs:
+        option = _OPTIONS.get(name)
+        if option is not None:
+            value = _parse_value(name, option, text, uri)
+            if values.setdefault(option.attribute, value) != value:
+                raise _invalid(uri, f"{name} is given more than once, with different values")
+    if ("user_cert_file" in values) != ("user_key_file" in values):
+        raise _invalid(uri, "userCertFile and userKeyFile must be given together")
+    _report([name for name, _ in pairs], values)
+    if values.get("keep_alive_timeout", 0) is None:
+        del values["keep_alive_timeout"]
+        values["keep_alive_interval"] = None
     return values
 
 
+def _pair(text: str) -> tuple[str, str]:
+    """Return the name of an option, as it is written here if it is known, and its value, still encoded."""
+    name, _, value = text.partition("=")
+    name = name.strip()
+    return _KNOWN.get(_plain(name), name), value.strip()
+
+
+def _may_have_at(name: str) -> bool:
+    return name in _OPTIONS and _OPTIONS[name].parse in _FREE_TEXT
+
+
+def _parse_value(name: str, option: _Option, text: str, uri: str) -> object:
+    decoded = _decode(text.replace("+", " "))
+    try:
+        return option.parse("" if decoded is None else decoded)
+    except (ValueError, KeyError):
+        shown = "" if "@" in text else f", not {_shortened(text)}"
+    raise _invalid(uri, f"{name} must be {option.expected}{shown}")
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
+
+
+def _report(names: list[str], values: Mapping[str, object]) -> None:
+    """Say what an option does not do, or may do otherwise than meant. Only once nothing is wrong: no name is secret."""
+    for name in dict.fromkeys(names):
+        if name in _NO_EFFECT:
+            _log.debug("option %s in the connection string has no effect in this client", name)
+        elif name not in _OPTIONS:
+            _warn_unknown(name)
+    deadline, gossip = values.get("default_timeout"), values.get("gossip_timeout")
+    if isinstance(deadline, float) and deadline < _DOUBTFUL_DEADLINE:
+        _log.warning("defaultDeadline is in milliseconds: calls have %g seconds", deadline)
+    if isinstance(gossip, float) and gossip >= _DOUBTFUL_GOSSIP:
+        _log.warning("gossipTimeout is in seconds, not in milliseconds as for some other clients: %g seconds", gossip)
+
+
 def _warn_unknown(name: str) -> None:
-    near = get_close_matches(name.lower(), _OPTIONS, n=1)
-    _log.warning("unknown option %r in the connection string%s", name, f"; did you mean {near[0]!r}?" if near else "")
+    near = get_close_matches(_plain(name), _KNOWN, n=1)
+    hint = f"; did you mean {_KNOWN[near[0]]!r}?" if near else ""
+    _log.warning("unknown option %s in the connection string%s", _shortened(name), hint)

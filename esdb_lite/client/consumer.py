@@ -121,7 +121,7 @@ class AsyncPersistentSubscription:
         self._options = options
         self._deadline = deadline
         self._credentials = credentials
-        self._name = f"esdb-lite-{uuid4()}"
+        self._name = f"{session.settings.connection_name or 'esdb-lite'}-{uuid4()}"
         self._call: BidiStream | None = None
         self._node: Node | None = None
         self._receiving: asyncio.Future[bytes] | None = None

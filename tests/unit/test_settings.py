@@ -1,122 +1,145 @@
-"""Connection strings."""
+"""Connection strings: rows of connection_strings.json, and what holds for any text."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
 import logging
+import re
+import string
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from esdb_lite import InvalidUri, WrongArgumentType
 from esdb_lite.settings import Credentials, Embedded, Node, NodePreference, Settings, hide_password, parse_uri
 
+ROWS: dict[str, list[Any]] = json.loads(Path(__file__).with_name("connection_strings.json").read_text(encoding="utf-8"))
 HERE = Node("localhost", 2113)
 
 
-@pytest.mark.parametrize(
-    ("uri", "expected"),
-    [
-        ("localhost:2113", Settings(nodes=(HERE,), tls=False)),
-        ("localhost", Settings(nodes=(HERE,), tls=False)),
-        (" 10.0.0.1:80 ", Settings(nodes=(Node("10.0.0.1", 80),), tls=False)),
-        ("[::1]:2114", Settings(nodes=(Node("::1", 2114),), tls=False)),
-        ("esdb://localhost", Settings(nodes=(HERE,))),
-        ("esdb://localhost:2113/", Settings(nodes=(HERE,))),
-        ("esdb://localhost:2113?Tls=false", Settings(nodes=(HERE,), tls=False)),
-        ("esdb://localhost:2113/?TLS=False", Settings(nodes=(HERE,), tls=False)),
-        ("kurrentdb://localhost?tls=true", Settings(nodes=(HERE,))),
-        ("kdb://localhost", Settings(nodes=(HERE,))),
-        ("KURRENT://localhost", Settings(nodes=(HERE,))),
-        ("esdb://[fe80::1%25eth0]:5", None),
-        ("esdb://[2001:db8::1]:5", Settings(nodes=(Node("2001:db8::1", 5),))),
-        (
-            "esdb://a,b:5,c",
-            Settings(nodes=(Node("a"), Node("b", 5), Node("c")), discover=True),
-        ),
-        ("esdb+discover://cluster.example", Settings(nodes=(Node("cluster.example"),), discover=True)),
-        (
-            "esdb://admin:changeit@localhost?tls=false",
-            Settings(nodes=(HERE,), tls=False, credentials=Credentials("admin", "changeit")),
-        ),
-        (
-            "esdb://us%3Aer:p%40ss%2F%3F@localhost",
-            Settings(nodes=(HERE,), credentials=Credentials("us:er", "p@ss/?")),
-        ),
-        ("esdb://u:p:q@localhost", Settings(nodes=(HERE,), credentials=Credentials("u", "p:q"))),
-        ("esdb+embedded:", Settings(embedded=Embedded(), tls=False)),
-        ("esdb+embedded://", Settings(embedded=Embedded(), tls=False)),
-        ("esdb+embedded:///var/lib/events.db", Settings(embedded=Embedded("/var/lib/events.db"), tls=False)),
-        ("esdb+embedded:events.db", Settings(embedded=Embedded("events.db"), tls=False)),
-        ("esdb+embedded:///my%20events.db", Settings(embedded=Embedded("/my events.db"), tls=False)),
-        ("esdb+embedded:///C:/data/events.db", Settings(embedded=Embedded("C:/data/events.db"), tls=False)),
-        ("kurrentdb+embedded:", Settings(embedded=Embedded(), tls=False)),
-    ],
-)
-def test_what_a_connection_string_says(uri: str, expected: Settings | None) -> None:
-    found = parse_uri(uri)
-    if expected is not None:
-        assert found == expected
+def expected(row: dict[str, Any]) -> Settings:
+    """What a row of the table says."""
+    values = dict(row["is"])
+    if "embedded" in values:
+        values["embedded"] = Embedded(values["embedded"])
+    if "nodes" in values:
+        values["nodes"] = tuple(node(text) for text in values["nodes"])
+    if "credentials" in values:
+        values["credentials"] = Credentials(*values["credentials"])
+    if "node_preference" in values:
+        values["node_preference"] = NodePreference(values["node_preference"])
+    return Settings(**values)
 
 
-@pytest.mark.parametrize(
-    ("option", "attribute", "value"),
-    [
-        ("tlsVerifyCert=false", "tls_verify", False),
-        ("TLSCAFILE=/etc/ca.pem", "tls_ca_file", "/etc/ca.pem"),
-        ("nodePreference=Follower", "node_preference", NodePreference.FOLLOWER),
-        ("nodepreference=readOnlyReplica", "node_preference", NodePreference.READ_ONLY_REPLICA),
-        ("defaultDeadline=2500", "default_timeout", 2.5),
-        ("keepAliveInterval=-1", "keep_alive_interval", None),
-        ("keepAliveInterval=500", "keep_alive_interval", 0.5),
-        ("keepAliveTimeout=500", "keep_alive_timeout", 0.5),
-        ("gossipTimeout=3", "gossip_timeout", 3.0),
-        ("discoveryInterval=250", "discovery_interval", 0.25),
-        ("maxDiscoverAttempts=4", "max_discover_attempts", 4),
-        ("connectionName=worker%201", "connection_name", "worker 1"),
-    ],
-)
-def test_options(option: str, attribute: str, value: Any) -> None:
-    assert getattr(parse_uri(f"esdb://localhost?{option}"), attribute) == value
+def node(text: str) -> Node:
+    host, _, port = text.rpartition(":")
+    return Node(host.removeprefix("[").removesuffix("]"), int(port))
 
 
-@pytest.mark.parametrize(
-    ("uri", "text"),
-    [
-        ("", "host and port"),
-        ("http://localhost:2113", "unknown scheme 'http'"),
-        ("esdbs://localhost", "unknown scheme 'esdbs'"),
-        ("esdb+srv://localhost", r"unknown scheme 'esdb\+srv'"),
-        ("://localhost", "unknown scheme"),
-        ("localhost:port", "port must be between 1 and 65535, not 'port'"),
-        ("localhost:0", "port"),
-        ("localhost:65536", "port"),
-        ("localhost:-1", "port"),
-        ("localhost:", "port"),
-        ("localhost:٢", "port"),
-        ("local host:2113", "host and port"),
-        ("::1:2113", "host and port"),
-        ("esdb://", "has no host"),
-        ("esdb://?tls=false", "has no host"),
-        ("esdb://a,,b", "host and port"),
-        ("esdb://a:1:2", "host and port"),
-        ("esdb://admin@localhost", "user:password"),
-        ("esdb://:secret@localhost", "user:password"),
-        ("esdb://localhost?tls=yes", "tls must be true or false, not 'yes'"),
-        ("esdb://localhost?maxDiscoverAttempts=0", "maxDiscoverAttempts"),
-        ("esdb://localhost?keepAliveInterval=soon", "keepAliveInterval"),
-        ("esdb://localhost?nodePreference=best", "nodePreference"),
-        ("esdb://localhost?gossipTimeout=nan", "gossipTimeout"),
-        ("esdb://localhost?userCertFile=x", "together"),
-        ("esdb+embedded://path/to/file", "three slashes"),
-        ("esdb+embedded:///a.db?tls=true", "no option 'tls'"),
-        ("esdb+embedded:///dir/", "file"),
-    ],
-)
-def test_what_is_none(uri: str, text: str) -> None:
-    with pytest.raises(InvalidUri, match=text) as caught:
-        parse_uri(uri)
+@contextlib.contextmanager
+def logged() -> Iterator[io.StringIO]:
+    """What is logged at any level."""
+    log, stream = logging.getLogger("esdb_lite"), io.StringIO()
+    handler, level = logging.StreamHandler(stream), log.level
+    log.addHandler(handler)
+    log.setLevel(logging.DEBUG)
+    try:
+        yield stream
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(level)
+
+
+def everything_in(error: BaseException | None) -> str:
+    """What can be read of an error and of those that it came from."""
+    text = ""
+    while error is not None:
+        text += f"{error} {error!r} {error.__dict__} {getattr(error, 'object', '')}\n"
+        error = error.__cause__ or error.__context__
+    return text
+
+
+@pytest.mark.parametrize("row", ROWS["accepted"], ids=lambda row: row["uri"])
+def test_what_a_connection_string_says(row: dict[str, Any], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "esdb_lite"):
+        assert parse_uri(row["uri"]) == expected(row)
+    lines, parts = [record.getMessage() for record in caplog.records], row.get("warns", [])
+    assert len(lines) == len(parts), lines
+    for line, part in zip(lines, parts, strict=True):
+        assert part in line
+
+
+def test_each_warning_ends_with_the_hint_or_has_none(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "esdb_lite"):
+        parse_uri("esdb://localhost?tlsVerifyCrt=false&colour=red&throwOnAppendFailure=true")
+    first, second = (record.message for record in caplog.records)
+    assert first.endswith("did you mean 'tlsVerifyCert'?")
+    assert second == "unknown option 'colour' in the connection string"
+
+
+def test_options_without_effect_leave_a_line_for_those_who_look() -> None:
+    with logged() as log:
+        parse_uri("esdb://localhost?throwonappendfailure=true&feature=x&feature=y")
+    assert [line.split()[1] for line in log.getvalue().splitlines()] == ["throwOnAppendFailure", "feature"]
+
+
+@pytest.mark.parametrize("row", ROWS["refused"], ids=lambda row: row["uri"].encode("ascii", "replace").decode())
+def test_what_is_none(row: dict[str, Any]) -> None:
+    with logged() as log, pytest.raises(InvalidUri) as caught:
+        parse_uri(row["uri"])
+    assert row["error"] in str(caught.value)
     assert caught.value.argument == "uri"
     assert isinstance(caught.value, ValueError)
+    assert "secret" not in everything_in(caught.value) + log.getvalue()
+
+
+VALUES = {
+    **dict.fromkeys(("tls", "tlsVerifyCert", "dnsDiscover"), "false"),
+    **dict.fromkeys(("defaultDeadline", "keepAliveInterval", "keepAliveTimeout", "discoveryInterval"), "250"),
+    **dict.fromkeys(("timeout", "operationTimeout", "discoverInterval"), "250"),
+    **dict.fromkeys(("gossipTimeout", "maxDiscoverAttempts", "tlsCaFile", "connectionName"), "25"),
+    "userCertFile": "x&userKeyFile=y",
+    "userKeyFile": "y&userCertFile=x",
+    "nodePreference": "follower",
+}
+
+
+def spellings(name: str) -> list[str]:
+    words = re.sub("([A-Z])", r"_\1", name)
+    return [name.lower(), name.upper(), words.lower(), words.upper(), words.replace("_", "-"), name.swapcase()]
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_options_are_known_however_they_are_spelled(name: str) -> None:
+    meant = parse_uri(f"esdb+discover://localhost?{name}={VALUES[name]}")
+    assert meant != parse_uri("esdb+discover://localhost")
+    with logged() as log:
+        for spelling in spellings(name):
+            assert parse_uri(f"esdb+discover://localhost?{spelling}={VALUES[name]}") == meant
+    assert log.getvalue() == ""
+
+
+def test_the_table_of_the_readme_has_every_option() -> None:
+    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
+    table = readme.partition("| option | meaning |")[2].partition("\n\n")[0]
+    cells = [row.split("|")[1] for row in table.splitlines()[2:]]
+    assert set(re.findall("`(.+?)`", "".join(cells))) == {*VALUES, *ROWS["no_effect"]}
+
+
+@pytest.mark.parametrize("name", ROWS["no_effect"])
+def test_options_of_others_are_accepted_without_a_warning(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING, "esdb_lite"):
+        for spelling in spellings(name):
+            assert parse_uri(f"esdb://localhost?{spelling}=x") == Settings(nodes=(HERE,))
+    assert not caplog.records
 
 
 @pytest.mark.parametrize("uri", [None, 5, b"localhost:2113", ("localhost", 2113)])
@@ -125,38 +148,47 @@ def test_wrong_types(uri: Any) -> None:
         parse_uri(uri)
 
 
-@pytest.mark.parametrize(
-    "uri",
-    [
-        "esdb://admin:secret@localhost:x",
-        "http://admin:secret@localhost",
-        "esdb://admin:secret@",
-        "esdb://admin:secret@localhost?tls=maybe",
-        "admin:secret@localhost:2113",
-        "esdb://:secret@localhost",
-        "esdb://admin:secret@a:1:1,b",
-    ],
-)
+@pytest.mark.parametrize("uri", ROWS["no_password_is_shown"])
 def test_passwords_are_not_shown(uri: str) -> None:
     with pytest.raises(InvalidUri) as caught:
         parse_uri(uri)
-    assert "secret" not in f"{caught.value} {caught.value!r} {caught.value.value} {caught.value.__dict__}"
+    assert "secret" not in everything_in(caught.value)
 
 
 def test_passwords_are_not_in_reprs() -> None:
     settings = parse_uri("esdb://admin:secret@localhost")
     assert "secret" not in repr(settings)
-    assert hide_password("esdb://admin:secret@localhost") == "esdb://admin:***@localhost"
-    assert hide_password("esdb://localhost") == "esdb://localhost"
 
 
-def test_unknown_options_are_warned_of(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.WARNING, "esdb_lite"):
-        parse_uri("esdb://localhost?tlsVerifyCrt=false&colour=red&throwOnAppendFailure=true")
-    first, second = (record.message for record in caplog.records)
-    assert "'tlsVerifyCrt'" in first
-    assert "did you mean 'tlsverifycert'?" in first
-    assert second == "unknown option 'colour' in the connection string"
+@pytest.mark.parametrize(
+    ("uri", "shown"),
+    [
+        ("esdb://admin:secret@localhost", "esdb://admin:***@localhost"),
+        ("esdb://localhost", "esdb://localhost"),
+        ("esdb://a:1,[::1]:2/?tls=false", "esdb://a:1,[::1]:2/?tls=false"),
+        ("esdb://admin:a@b//c:d@localhost", "esdb://admin:***@localhost"),
+        ("esdb://secret@localhost", "esdb://:***@localhost"),
+        ("admin://secret@localhost", "admin:***@localhost"),
+        ("http://admin:secret", "http://***"),
+        ("esdb://admin%3Asecret@localhost", "esdb://admin:***@localhost"),
+        ("esdb://admin:secret", "esdb://***"),
+        ("esdb://a,admin:secret/x", "esdb://***"),
+        ("admin:secret@localhost", "admin:***@localhost"),
+        ("localhost:2113", "localhost:2113"),
+        ("esdb+embedded:///a.db", "esdb+embedded:///a.db"),
+    ],
+)
+def test_what_is_shown_of_a_connection_string(uri: str, shown: str) -> None:
+    assert hide_password(uri) == shown
+
+
+def test_long_values_are_shortened() -> None:
+    with pytest.raises(InvalidUri) as caught:
+        parse_uri("esdb://localhost?tls=" + "x" * 1000)
+    assert len(str(caught.value)) < 150
+    with logged() as log:
+        parse_uri("esdb://localhost?" + "x" * 1000)
+    assert len(log.getvalue()) < 150
 
 
 def test_settings_are_frozen() -> None:
@@ -167,3 +199,136 @@ def test_settings_are_frozen() -> None:
 def test_nodes_are_shown_as_addresses() -> None:
     assert str(Node("::1", 5)) == "[::1]:5"
     assert str(HERE) == "localhost:2113"
+
+
+# --- any text ---------------------------------------------------------------------------------------------------------
+
+PIECES = [
+    *("esdb", "KurrentDB", "kdb", "+discover", "+embedded", "://", ":", "//", "/", "?", "&", "=", "@", "#", ",", " "),
+    *("[", "]", "::1", "%", "%25", "%FF", "%00", "%40", "\0", "\n", "\ud800", "\ufffd", "é", "٢", "127.0.0.1", "2113"),
+    *("0", "-1", "9" * 5000, "localhost", "admin", "tls", "true", "false", "gossipTimeout", "nodePreference", "leader"),
+    *("tlsCaFile", "userCertFile", "connectionName", "keepAliveTimeout", "maxDiscoverAttempts", "colour", "+", "_"),
+]
+
+
+@given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES)).map("".join)))
+@example("esdb://localhost:" + "1" * 5000)
+@example("esdb://localhost?maxDiscoverAttempts=" + "1" * 5000)
+@example("esdb://localhost?gossipTimeout=" + "1" * 5000)
+def test_any_text_is_understood_or_refused(text: str) -> None:
+    try:
+        settings = parse_uri(text)
+    except InvalidUri:
+        return
+    assert (settings.embedded is None) == bool(settings.nodes)
+    assert all(node.host and 1 <= node.port <= 65535 for node in settings.nodes)
+
+
+MARK = "sEcReT"
+RAW = st.text(st.sampled_from(":/?#@[]%&=,;+ 1a\\\0\n€"), max_size=6)
+BEFORE = st.sampled_from(["esdb://", "kdb+discover://", "http://", "esdb:", "esdb+embedded://", "esdb+embedded:", ""])
+AFTER = st.sampled_from(
+    [
+        "@localhost",
+        "@a:1,b",
+        "@localhost:x",
+        "@local host",
+        "@",
+        "@h?tls=x",
+        "@h/?colour=red",
+        "@h/x",
+        "@h#x",
+        "@[::1]:0",
+    ]
+)
+
+
+@given(BEFORE, RAW, RAW, AFTER)
+@example("esdb://", "1?", "", "@localhost")
+@example("esdb://", "1?tls=", "&x", "@localhost")
+@example("esdb://", "a//", "", "@local host")
+@example("esdb+embedded://", "1?", "", "@")
+def test_a_password_is_never_shown(before: str, start: str, end: str, after: str) -> None:
+    # However it is written: what is no valid connection string has the same right to be kept from logs.
+    uri = f"{before}admin:{start}{MARK}{end}{after}"
+    with logged() as log:
+        try:
+            found = repr(replace(parse_uri(uri), embedded=None))
+        except InvalidUri as error:
+            found = everything_in(error)
+    assert MARK not in found
+    assert MARK not in log.getvalue()
+    assert MARK not in hide_password(uri)
+
+
+@given(st.text(min_size=1), st.text())
+def test_any_user_and_password_can_be_given_encoded(name: str, password: str) -> None:
+    try:
+        uri = f"esdb://{quote(name, safe='')}:{quote(password, safe='')}@localhost?tls=false"
+    except UnicodeEncodeError:
+        return
+    assert parse_uri(uri) == Settings(nodes=(HERE,), tls=False, credentials=Credentials(name, password))
+
+
+# --- there and back ---------------------------------------------------------------------------------------------------
+
+NAMES = st.text(string.ascii_letters + string.digits + "-_.", min_size=1)
+HOSTS = NAMES | st.ip_addresses().map(str)
+NODES = st.builds(Node, HOSTS, st.integers(1, 65535))
+PATHS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
+MILLISECONDS = st.integers(1, 2**31 - 1).map(lambda number: number / 1000)
+PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1).filter(lambda t: t == t.strip())
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> Settings:
+    """Settings that a connection string can say."""
+    nodes = tuple(draw(st.lists(NODES, min_size=1, max_size=3)))
+    return Settings(
+        nodes=nodes,
+        discover=len(nodes) > 1 or draw(st.booleans()),
+        tls=draw(st.booleans()),
+        tls_verify=draw(st.booleans()),
+        tls_ca_file=draw(st.none() | PATHS),
+        credentials=draw(st.none() | st.builds(Credentials, PATHS, PATHS)),
+        node_preference=draw(st.sampled_from(NodePreference)),
+        default_timeout=draw(st.none() | MILLISECONDS),
+        keep_alive_interval=draw(st.none() | MILLISECONDS),
+        keep_alive_timeout=draw(MILLISECONDS),
+        gossip_timeout=draw(st.integers(1, 2_147_483)),
+        discovery_interval=draw(MILLISECONDS),
+        max_discover_attempts=draw(st.none() | st.integers(1, 2**31 - 1)),
+        connection_name=draw(st.none() | PRINTABLE),
+    )
+
+
+def written(settings: Settings) -> str:
+    """The connection string that says the same."""
+    options = {
+        "tls": str(settings.tls),
+        "tlsVerifyCert": str(settings.tls_verify),
+        "tlsCaFile": settings.tls_ca_file,
+        "nodePreference": settings.node_preference.value,
+        "defaultDeadline": milliseconds(settings.default_timeout),
+        "keepAliveInterval": milliseconds(settings.keep_alive_interval),
+        "keepAliveTimeout": milliseconds(settings.keep_alive_timeout),
+        "gossipTimeout": str(settings.gossip_timeout),
+        "discoveryInterval": milliseconds(settings.discovery_interval),
+        "maxDiscoverAttempts": str(settings.max_discover_attempts or -1),
+        "connectionName": settings.connection_name,
+    }
+    query = "&".join(f"{name}={quote(text, safe='')}" for name, text in options.items() if text is not None)
+    who, user = settings.credentials, ""
+    if isinstance(who, Credentials):
+        user = f"{quote(who.username, safe='')}:{quote(who.password, safe='')}@"
+    scheme = "esdb+discover" if settings.discover and len(settings.nodes) == 1 else "esdb"
+    return f"{scheme}://{user}{','.join(map(str, settings.nodes))}/?{query}"
+
+
+def milliseconds(seconds: float | None) -> str:
+    return "-1" if seconds is None else str(round(seconds * 1000))
+
+
+@given(networks())
+def test_settings_that_are_written_down_are_read_again(settings: Settings) -> None:
+    assert parse_uri(written(settings)) == settings
