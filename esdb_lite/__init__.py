@@ -73,7 +73,7 @@ if TYPE_CHECKING:
         SubscriptionSettings,
     )
     from esdb_lite.metadata import StreamAcl, StreamMetadata
-    from esdb_lite.server import EmbeddedServer
+    from esdb_lite.server import EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
     from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.persistent import PersistentSubscription
@@ -106,6 +106,8 @@ __all__ = [
     "EsdbClientException",
     "EventTooLarge",
     "ExpectedPositionError",
+    "Fault",
+    "Faults",
     "FellBehind",
     "Filter",
     "FilterBy",
@@ -125,9 +127,12 @@ __all__ = [
     "ReadResponse",
     "Reconnected",
     "RecordedEvent",
+    "Refusal",
     "ResourceExhausted",
     "ServerNotReady",
     "ServiceUnavailable",
+    "SimulatedCluster",
+    "SimulatedNode",
     "StatusCode",
     "StreamAcl",
     "StreamDeleted",
@@ -225,7 +230,14 @@ _HOMES = {
         "StreamAcl",
         "StreamMetadata",
     ),
-    "esdb_lite.server": ("EmbeddedServer",),
+    "esdb_lite.server": (
+        "EmbeddedServer",
+        "Fault",
+        "Faults",
+        "Refusal",
+        "SimulatedCluster",
+        "SimulatedNode",
+    ),
     "esdb_lite.settings": (
         "BearerToken",
         "Credentials",
