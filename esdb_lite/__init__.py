@@ -74,7 +74,7 @@ if TYPE_CHECKING:
     )
     from esdb_lite.metadata import StreamAcl, StreamMetadata
     from esdb_lite.retries import RetryPolicy
-    from esdb_lite.server import EmbeddedServer
+    from esdb_lite.server import EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
     from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.persistent import PersistentSubscription
@@ -107,6 +107,8 @@ __all__ = [
     "EsdbClientException",
     "EventTooLarge",
     "ExpectedPositionError",
+    "Fault",
+    "Faults",
     "FellBehind",
     "Filter",
     "FilterBy",
@@ -126,10 +128,13 @@ __all__ = [
     "ReadResponse",
     "Reconnected",
     "RecordedEvent",
+    "Refusal",
     "ResourceExhausted",
     "RetryPolicy",
     "ServerNotReady",
     "ServiceUnavailable",
+    "SimulatedCluster",
+    "SimulatedNode",
     "StatusCode",
     "StreamAcl",
     "StreamDeleted",
@@ -228,7 +233,14 @@ _HOMES = {
         "StreamMetadata",
     ),
     "esdb_lite.retries": ("RetryPolicy",),
-    "esdb_lite.server": ("EmbeddedServer",),
+    "esdb_lite.server": (
+        "EmbeddedServer",
+        "Fault",
+        "Faults",
+        "Refusal",
+        "SimulatedCluster",
+        "SimulatedNode",
+    ),
     "esdb_lite.settings": (
         "BearerToken",
         "Credentials",

@@ -40,6 +40,9 @@ LAYERS: dict[str, tuple[str, ...]] = {
 SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "storage": (),
     "engine": ("storage",),
+    "faulting": (),
+    "membership": (),
+    "faults": ("faulting",),
     "calls": ("engine.access",),
     "services": (
         "authentication",
@@ -48,7 +51,9 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
         "storage",
         "calls",
         "database",
+        "faulting",
         "feed",
+        "membership",
         "scavenging",
         "persistent_groups",
         "persistent_runtime",
@@ -76,6 +81,8 @@ ONLY_THERE = {
 NOWHERE_IN = {
     "client": ("threading", "concurrent", "sqlite3"),
     "server.engine": ("asyncio", "threading", "sqlite3", "time", "socket"),
+    "server.faulting": ("asyncio", "threading", "time", "socket"),
+    "server.membership": ("asyncio", "threading", "time", "socket"),
     "_wire": ("asyncio", "threading"),
     "_status": ("asyncio", "threading"),
 }

@@ -1,8 +1,11 @@
 """The embedded server: the EventStoreDB protocol on SQLite.
 
-Owns: `EmbeddedServer`. What it consists of is imported when one is started.
+Owns: `EmbeddedServer`, `SimulatedCluster` and what belongs to them. What they consist of is imported when one starts.
 """
 
 from esdb_lite.server._embedded import EmbeddedServer
+from esdb_lite.server.faulting import Refusal
+from esdb_lite.server.faults import Fault, Faults
+from esdb_lite.server.simulated import SimulatedCluster, SimulatedNode
 
-__all__ = ["EmbeddedServer"]
+__all__ = ["EmbeddedServer", "Fault", "Faults", "Refusal", "SimulatedCluster", "SimulatedNode"]

@@ -7,19 +7,19 @@ does, and is imported when one is started).
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
-import threading
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from esdb_lite.server._certificates import Certificates, path_of
+from esdb_lite.server._threads import LoopThread
+from esdb_lite.server.faults import Faults
 
 if TYPE_CHECKING:
     from esdb_lite.server.stack import Security, Settings, Stack
 
-_THREAD_PATIENCE = 30.0
 _SHUTDOWN_DELAY = 0.05
 """Seconds between the answer to Operations.Shutdown and what it asks for."""
 
@@ -27,9 +27,11 @@ _SHUTDOWN_DELAY = 0.05
 _PASSWORD_VARIABLES = {"admin": "ESDB_ADMIN_PASSWORD", "ops": "ESDB_OPS_PASSWORD"}
 
 
-def _passwords_of_environment() -> dict[str, str]:
+def passwords(given: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the passwords of the first users, as far as they are given or in the environment."""
     found = {login: os.environ.get(name) for login, name in _PASSWORD_VARIABLES.items()}
-    return {login: password for login, password in found.items() if password}
+    of_environment = {login: password for login, password in found.items() if password}
+    return {**of_environment, **{login: password for login, password in given.items() if password is not None}}
 
 
 class EmbeddedServer:
@@ -48,6 +50,8 @@ class EmbeddedServer:
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` are the same without `with`. It can be
     started again after it was stopped. Starting raises `esdb_lite.server.errors.ServerStartError`.
+
+    For tests, `faults` makes things go wrong, `kill` ends it abruptly, and `restart` brings it back at the same port.
     """
 
     def __init__(
@@ -81,7 +85,9 @@ class EmbeddedServer:
         self._passwords = {"admin": admin_password, "ops": ops_password}
         self._stack: Stack | None = None
         self._stopped: asyncio.Event | None = None
-        self._thread: _Thread | None = None
+        self._thread: LoopThread | None = None
+        self._last_port = port
+        self._faults = Faults()
 
     # --- where it is ---
 
@@ -114,6 +120,11 @@ class EmbeddedServer:
         """Whether it speaks TLS and asks who is calling."""
         return self._certificates.secure
 
+    @property
+    def faults(self) -> Faults:
+        """What can be made to go wrong with it, from any thread."""
+        return self._faults
+
     def __repr__(self) -> str:
         where = "in memory" if self._path is None else self._path
         state = "stopped" if self._stack is None else self.address
@@ -125,24 +136,27 @@ class EmbeddedServer:
         """Start on the running event loop; ready for clients when it returns. Raises ServerStartError."""
         if self._stack is not None or self._thread is not None:
             raise RuntimeError("the server is running already")
+        await self._start_stack(self._port)
+
+    async def _start_stack(self, port: int) -> None:
         from esdb_lite.server.stack import Stack
 
-        self._stack = await Stack.start(self._settings(), self._shut_down)
+        self._stack = await Stack.start(self._settings(port), self._shut_down, self._faults)
         self._stopped = asyncio.Event()
+        self._last_port = self._stack.port
 
-    def _settings(self) -> Settings:
+    def _settings(self, port: int) -> Settings:
         from esdb_lite.server.database import Durability
         from esdb_lite.server.stack import Settings
 
-        return Settings(self._path, self._host, self._port, Durability(self._durability), security=self._security())
+        return Settings(self._path, self._host, port, Durability(self._durability), security=self._security())
 
     def _security(self) -> Security | None:
         if not self._certificates.secure:
             return None
         from esdb_lite.server.stack import Security
 
-        given = {login: password for login, password in self._passwords.items() if password is not None}
-        return Security(self._certificates.files(), {**_passwords_of_environment(), **given})
+        return Security(self._certificates.files(), passwords(self._passwords))
 
     def reload_certificate(self) -> None:
         """Read the certificate's files anew, for connections to come. Raises CertificateUnusable; then all stays."""
@@ -156,12 +170,33 @@ class EmbeddedServer:
     def _stop_soon(self) -> None:
         self._stopping = asyncio.ensure_future(self.stop_async())
 
+    def _kill_soon(self) -> None:
+        self._stopping = asyncio.ensure_future(self.kill_async())
+
     async def stop_async(self) -> None:
         """Stop: open calls end, what was acknowledged is kept. Idempotent."""
+        await self._end(lambda stack: stack.stop())
+
+    async def kill_async(self) -> None:
+        """End abruptly, as SIGKILL would: connections are reset, no call is ended, nothing is said. Idempotent.
+
+        As far as that can be done within a process: appends that wait for their turn are lost, the file is closed.
+        """
+        await self._end(lambda stack: stack.kill())
+
+    async def restart_async(self) -> None:
+        """Stop, if it is running, and start at the same port with the same file.
+
+        In memory everything is lost, as with `stop_async` and `start_async`.
+        """
+        await self.stop_async()
+        await self._start_stack(self._last_port)
+
+    async def _end(self, end: Callable[[Stack], Awaitable[None]]) -> None:
         stack, self._stack = self._stack, None
         if stack is not None and self._stopped is not None:
             try:
-                await stack.stop()
+                await end(stack)
             finally:
                 self._stopped.set()
         elif self._stopped is not None:
@@ -187,7 +222,10 @@ class EmbeddedServer:
         """Start on a thread of its own; ready for clients when it returns. Raises ServerStartError."""
         if self._stack is not None or self._thread is not None:
             raise RuntimeError("the server is running already")
-        thread = _Thread(self)
+        self._start_thread(self._port)
+
+    def _start_thread(self, port: int) -> None:
+        thread = LoopThread("esdb-lite server", lambda: self._start_stack(port), self.wait_stopped)
         thread.start_and_wait()
         self._thread = thread
 
@@ -195,7 +233,26 @@ class EmbeddedServer:
         """Stop what `start` has started: open calls end, what was acknowledged is kept. Idempotent."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.stop_and_wait()
+            thread.stop_and_wait(self._stop_soon)
+
+    def kill(self) -> None:
+        """End abruptly, as SIGKILL would: connections are reset, no call is ended, nothing is said. Idempotent.
+
+        As far as that can be done within a process: appends that wait for their turn are lost, the file is closed.
+        """
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop_and_wait(self._kill_soon)
+
+    def restart(self) -> None:
+        """Stop, if it is running, and start at the same port with the same file.
+
+        In memory everything is lost, as with `stop` and `start`.
+        """
+        if self._stack is not None and self._thread is None:
+            raise RuntimeError("the server runs on an event loop: restart_async() restarts it")
+        self.stop()
+        self._start_thread(self._last_port)
 
     def __enter__(self) -> EmbeddedServer:
         self.start()
@@ -205,49 +262,3 @@ class EmbeddedServer:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.stop()
-
-
-class _Thread:
-    """A thread with an event loop on which the server runs until it is stopped."""
-
-    def __init__(self, server: EmbeddedServer) -> None:
-        self._server = server
-        self._ready = threading.Event()
-        self._error: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = threading.Thread(target=self._run, name="esdb-lite server", daemon=True)
-
-    def start_and_wait(self) -> None:
-        self._thread.start()
-        self._ready.wait()
-        if self._error is not None:
-            self._thread.join()
-            raise self._error
-
-    def stop_and_wait(self) -> None:
-        loop = self._loop
-        if loop is not None and self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop has been closed just now
-                loop.call_soon_threadsafe(self._server._stop_soon)
-        self._thread.join(_THREAD_PATIENCE)
-
-    def _run(self) -> None:
-        try:
-            asyncio.run(self._serve())
-        except BaseException as error:
-            self._error = error
-        finally:
-            self._ready.set()
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        await self._server_starts()
-        self._ready.set()
-        await self._server.wait_stopped()
-
-    async def _server_starts(self) -> None:
-        from esdb_lite.server.stack import Stack
-
-        server = self._server
-        server._stack = await Stack.start(server._settings(), server._shut_down)
-        server._stopped = asyncio.Event()

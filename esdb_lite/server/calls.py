@@ -13,11 +13,25 @@ from typing import Protocol
 from esdb_lite.server.engine.access import Principal
 
 
+class Watcher(Protocol):
+    """Looks at what a call sends."""
+
+    def begin(self) -> None:
+        """Look for something more."""
+        ...
+
+    def allowed(self, messages: list[bytes]) -> int | None:
+        """Return how many messages are to be sent before the connection is cut; None: all, and it is not."""
+        ...
+
+
 class Call(Protocol):
     """One gRPC call on the server: messages are bytes, framing and flow control are hidden."""
 
     principal: Principal
     """Who makes it. Whoever starts it is trusted until authentication says who they are."""
+    tap: Watcher | None
+    """Is asked about everything that is sent, where somebody wants that."""
 
     @property
     def metadata(self) -> Mapping[str, str]:
@@ -30,6 +44,10 @@ class Call(Protocol):
 
     async def send(self, messages: list[bytes]) -> None:
         """Send messages in order; returns when the flow-control window and the socket have taken them."""
+        ...
+
+    def cut(self) -> None:
+        """Close the connection after what has been sent, without a word. The call will be cancelled."""
         ...
 
 

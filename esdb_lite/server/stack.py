@@ -26,12 +26,15 @@ from esdb_lite.server.errors import (
     PortInUse,
     ServerStartError,
 )
+from esdb_lite.server.faults import Faults
+from esdb_lite.server.membership import Member, Membership
 from esdb_lite.server.persistent_groups import PersistentGroups
 from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorizing import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.common import guarded
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.gate import FORWARDING_TIMEOUT, Gate
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.persistent import PersistentSubscriptions
@@ -73,38 +76,76 @@ class Security:
     """By login: for the first users of a database, where they are to differ from what a real server gives them."""
 
 
+@dataclass(frozen=True)
+class Place:
+    """A server's place in a cluster whose nodes share a database."""
+
+    database: Database
+    membership: Membership
+    member: Member
+    forwarding_timeout: float = FORWARDING_TIMEOUT
+    """Seconds that a write takes to fail which is forwarded to a leader that is not there."""
+
+
 class Stack:
     """A running server, on one event loop."""
 
-    def __init__(self, settings: Settings, database: Database, shut_down: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        shut_down: Callable[[], None],
+        faults: Faults | None = None,
+        place: Place | None = None,
+    ) -> None:
         self.port = 0
         """Where it listens; a free port was taken for port 0."""
         self._settings = settings
         self._database = database
+        self._shared = place is not None
+        self._faults = Faults() if faults is None else faults
+        self._plan = self._faults._attach(self)
+        if place is None:
+            self._membership = Membership.alone(reachable(settings.host), settings.port)
+            self._member = self._membership.members[0]
+            self._gate = Gate(self._plan)
+        else:
+            self._membership, self._member = place.membership, place.member
+            timeout = place.forwarding_timeout
+            self._gate = Gate(self._plan, self._membership, self._member, forwarding_timeout=timeout)
         self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
         self._authenticator = None if settings.security is None else Authenticator(database)
-        self._context = Context(database, settings.now)
+        self._context = Context(database, settings.now, gate=self._gate)
         self._groups = PersistentGroups(database, ticks=settings.now)
-        self._operations = Operations(database, shut_down=shut_down, restart_groups=self._groups.restart)
-        self._server = RpcServer(self._routes())
+        self._operations = Operations(database, shut_down=shut_down, restart_groups=self._restart_groups)
+        self._server = RpcServer(self._routes(), self._gate)
 
     @classmethod
-    async def start(cls, settings: Settings, shut_down: Callable[[], None]) -> Stack:
-        """Start a server; it calls `shut_down` when a client asks for that. Raises ServerStartError."""
+    async def start(
+        cls,
+        settings: Settings,
+        shut_down: Callable[[], None],
+        faults: Faults | None = None,
+        place: Place | None = None,
+    ) -> Stack:
+        """Start a server; it calls `shut_down` when a client asks for that. Raises ServerStartError.
+
+        `place`: in a cluster it serves the database that the cluster has, instead of opening one.
+        """
+        database = place.database if place is not None else await open_database(settings)
         try:
-            database = await Database.open(settings.path, durability=settings.durability, now=settings.now)
-        except StorageError as error:
-            raise _database_error(error) from error
-        try:
-            stack = cls(settings, database, shut_down)
+            stack = cls(settings, database, shut_down, faults, place)
         except BaseException:
-            await database.close()
+            if place is None:
+                await database.close()
             raise
         try:
             await stack._begin_users()
-            await stack._groups.start()
+            if stack._leads:
+                await stack._groups.start()
             context = None if stack._tls is None else stack._tls.context
-            stack.port = await stack._server.start(settings.host, settings.port, context)
+            stack.port = stack._member.port = await stack._server.start(settings.host, settings.port, context)
+            stack.faults_changed()
         except BaseException as error:
             await stack.stop()
             if isinstance(error, OSError):
@@ -116,12 +157,75 @@ class Stack:
 
     async def stop(self) -> None:
         """End all calls, stop listening, commit what waits, close the file. Takes a few seconds at most."""
+        self._faults._detach()
         await self._groups.stop()
         await self._server.stop()
+        await self._close()
+
+    async def kill(self) -> None:
+        """End everything at once, as far as that can be done within a process: nobody is told, connections are reset.
+
+        What had been handed to the writer is committed; what waited for it is not.
+        """
+        self._faults._detach()
+        await self._server.kill()
+        await self._groups.stop()
+        await self._close()
+
+    async def _close(self) -> None:
         await self._operations.stop()
         if self._authenticator is not None:
             await self._authenticator.stop()
-        await self._database.close()
+        if not self._shared:
+            await self._database.close()
+
+    # --- faults ---
+
+    def faults_changed(self) -> None:
+        """Look at the plan again."""
+        self._gate.refresh()
+        for call in self._server.open_calls():
+            self._gate.watch(call.metadata.get(":path", ""), call)
+        self._server.set_faults(frozen=self._plan.frozen, turning_away=self._plan.refuses_connections)
+
+    def break_connections(self) -> None:
+        """Cut all connections."""
+        self._server.break_connections()
+
+    def go_away(self, code: int) -> None:
+        """Send GOAWAY on all connections."""
+        self._server.go_away(code)
+
+    def end_subscriptions(self) -> None:
+        """End all subscriptions."""
+        self._gate.open_calls.end_all()
+
+    # --- roles ---
+
+    @property
+    def _leads(self) -> bool:
+        return self._member.leads
+
+    def role_changed(self) -> None:
+        """Its own state or the leader has changed: serve calls accordingly."""
+        self._gate.refresh()
+
+    async def start_groups(self) -> None:
+        """Begin to lead: serve persistent subscriptions."""
+        await self._groups.start()
+
+    async def stop_groups(self) -> None:
+        """Stop leading: drop the consumers of persistent subscriptions."""
+        await self._groups.stop()
+
+    async def leave(self) -> None:
+        """Shut down as a real node does: drop consumers, tell clients to go, and answer nothing any more."""
+        await self._groups.stop()
+        self._server.leave()
+
+    async def _restart_groups(self) -> None:
+        if self._leads:
+            await self._groups.restart()
 
     def reload_certificate(self) -> None:
         """Use what the certificate's files hold now for new connections. Raises CertificateUnusable."""
@@ -149,6 +253,7 @@ class Stack:
             path: Route(
                 guarded(self._authenticated(path, handler)),
                 _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE,
+                guarded(self._authenticated(path, self._gate.guarding(path, handler))),
             )
             for path, handler in handlers.items()
         }
@@ -171,7 +276,7 @@ class Stack:
             self._users(),
             streams.handlers(self._context),
             self._operations.handlers(),
-            Gossip(self._endpoint, settings.now).handlers(),
+            Gossip(self._membership, settings.now).handlers(),
             Monitoring(lambda: database.log_end, settings.path).handlers(),
             ServerFeatures(lambda: handlers).handlers(),
             redaction.refusing(),
@@ -179,8 +284,13 @@ class Stack:
             handlers.update(part)
         return handlers
 
-    def _endpoint(self) -> tuple[str, int]:
-        return reachable(self._settings.host), self.port
+
+async def open_database(settings: Settings) -> Database:
+    """Open the database that a server is to serve. Raises ServerStartError."""
+    try:
+        return await Database.open(settings.path, durability=settings.durability, now=settings.now)
+    except StorageError as error:
+        raise _database_error(error) from error
 
 
 def _is_loopback(host: str) -> bool:

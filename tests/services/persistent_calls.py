@@ -13,6 +13,7 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import CreateR
 
 from esdb_lite._status import RpcError
 from esdb_lite._wire.persistent import encode_ack, encode_consumer_options, encode_nack
+from esdb_lite.server.calls import Watcher
 from esdb_lite.server.database import Database
 from esdb_lite.server.engine.access import SYSTEM
 from esdb_lite.server.engine.model import ANY, ProposedEvent
@@ -29,6 +30,7 @@ class ScriptedCall:
     def __init__(self, metadata: Mapping[str, str] | None = None) -> None:
         self.metadata: Mapping[str, str] = metadata or {}
         self.principal = SYSTEM
+        self.tap: Watcher | None = None
         self.requests: asyncio.Queue[list[bytes]] = asyncio.Queue()
         self.answers: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -38,6 +40,9 @@ class ScriptedCall:
     async def send(self, messages: list[bytes]) -> None:
         for message in messages:
             self.answers.put_nowait(message)
+
+    def cut(self) -> None:
+        raise AssertionError("there is no connection")
 
 
 class Reading:

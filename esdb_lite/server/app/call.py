@@ -5,8 +5,9 @@ Owns: gRPC's part of a stream: messages, response headers, trailers. Must not kn
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from time import time
@@ -19,6 +20,7 @@ from esdb_lite._status import RpcError, StatusCode, answers
 from esdb_lite._version import __version__
 from esdb_lite._wire.framing import CompressedMessage, MessageSplitter, MessageTooLong, frame
 from esdb_lite._wire.primitives import WireError
+from esdb_lite.server.calls import Watcher
 from esdb_lite.server.engine.access import SYSTEM
 
 Headers = Sequence[tuple[str, str]]
@@ -31,10 +33,13 @@ _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 class GrpcCall:
     """Implements `Call` over one HTTP/2 stream."""
 
-    def __init__(self, stream: Stream, metadata: Mapping[str, str], limit: int) -> None:
+    def __init__(self, stream: Stream, metadata: Mapping[str, str], limit: int, cut: Callable[[], None]) -> None:
+        """`limit`: bytes that a message may have. `cut`: closes the connection."""
         self.metadata = metadata
         self.principal = SYSTEM
+        self.tap: Watcher | None = None
         self._stream = stream
+        self._cut = cut
         self._splitter = MessageSplitter(limit)
         self._answered = False
         self._half_closed = False
@@ -68,10 +73,19 @@ class GrpcCall:
         """Send messages in order; returns when the flow-control window and the socket have taken them."""
         if not messages:
             return
+        if self.tap is not None and (allowed := self.tap.allowed(messages)) is not None:
+            self.tap = None
+            await self.send(messages[:allowed])
+            self.cut()
+            await asyncio.get_running_loop().create_future()  # until it is noticed that the connection is gone
         if not self._answered:
             self._answered = True
             await self._stream.send_headers(response_headers())
         await send_data(self._stream, frame(messages))
+
+    def cut(self) -> None:
+        """Close the connection after what has been sent, without a word."""
+        self._cut()
 
     async def finish(self, error: RpcError | None) -> None:
         """End the call: with OK, or with the status of an error."""

@@ -10,7 +10,7 @@ import asyncio
 import enum
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import h2.exceptions
 from grpclib.protocol import AbstractHandler, Stream
@@ -26,10 +26,25 @@ _LINGER = 5.0
 
 
 class Route(NamedTuple):
-    """Who serves a path, and how long a request may be (bytes)."""
+    """Who serves a path, how long a request may be (bytes), and who serves it while something is the matter."""
 
     handler: Handler
     max_message: int
+    guarded: Handler | None = None
+
+
+class Weather(Protocol):
+    """Whether all is well."""
+
+    calm: bool
+
+
+class _Calm:
+    calm = True
+
+
+CALM = _Calm()
+"""Nothing is ever the matter."""
 
 
 class _Why(enum.Enum):
@@ -38,6 +53,11 @@ class _Why(enum.Enum):
     GONE = "the client has cancelled it, or its connection is lost"
     LATE = "its deadline has passed"
     STOPPING = "the server stops"
+    FORSAKEN = "it is left without an end"
+
+
+_UNHEARD = (_Why.GONE, _Why.FORSAKEN)
+"""Nobody hears how such a call ends."""
 
 
 class _Running:
@@ -47,6 +67,7 @@ class _Running:
         self.stream = stream
         self.release = release
         self.task: asyncio.Task[None] | None = None
+        self.call: GrpcCall | None = None
         self.why: _Why | None = None
 
     def cut(self, why: _Why) -> None:
@@ -60,9 +81,15 @@ class _Running:
 class Calls(AbstractHandler):
     """Starts calls for one connection and keeps track of them."""
 
-    def __init__(self, routes: Mapping[str, Route], services: frozenset[str]) -> None:
+    def __init__(self, routes: Mapping[str, Route], services: frozenset[str], weather: Weather = CALM) -> None:
+        """Calls go to the guarded handlers of their routes unless the weather is calm."""
+        self.deaf = False
+        """New calls are left without an answer."""
+        self.cut: Callable[[], None] = _nothing
+        """Closes the connection; set by it."""
         self._routes = routes
         self._services = services
+        self._weather = weather
         self._running: dict[Stream, _Running] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -88,6 +115,17 @@ class Calls(AbstractHandler):
         for running in list(self._running.values()):
             running.cut(_Why.STOPPING)
 
+    def forsake(self) -> None:
+        """Stop serving all calls without a word: their clients hear nothing more of them."""
+        self.deaf = True
+        for running in list(self._running.values()):
+            running.cut(_Why.FORSAKEN)
+
+    @property
+    def open(self) -> Sequence[GrpcCall]:
+        """The calls that are being served."""
+        return [running.call for running in self._running.values() if running.call is not None]
+
     @property
     def tasks(self) -> Sequence[asyncio.Task[None]]:
         """The calls that have not ended."""
@@ -95,6 +133,8 @@ class Calls(AbstractHandler):
 
     async def _run(self, running: _Running, headers: Mapping[str, str]) -> None:
         try:
+            if self.deaf:
+                await self._loop.create_future()
             if headers.get("content-type", "").startswith("application/grpc"):
                 await self._serve(running, headers)
             else:
@@ -114,15 +154,22 @@ class Calls(AbstractHandler):
 
     def _release(self, running: _Running) -> None:
         stream = running.stream
+        if running.why is _Why.FORSAKEN:
+            return
         running.release()
         if stream.closable:
             self._loop.call_later(_LINGER, _reset, stream)
 
     async def _serve(self, running: _Running, headers: Mapping[str, str]) -> None:
         route = self._routes.get(headers.get(":path", ""))
-        call = GrpcCall(running.stream, headers, route.max_message if route else 0)
-        error = self._unknown(headers) if route is None else await self._handle(running, call, route.handler)
-        if running.why is not _Why.GONE:
+        call = GrpcCall(running.stream, headers, route.max_message if route else 0, self.cut)
+        running.call = call
+        if route is None:
+            error: RpcError | None = self._unknown(headers)
+        else:
+            handler = route.handler if self._weather.calm or route.guarded is None else route.guarded
+            error = await self._handle(running, call, handler)
+        if running.why not in _UNHEARD:
             await call.finish(error)
 
     def _unknown(self, headers: Mapping[str, str]) -> RpcError:
@@ -173,6 +220,10 @@ def plain_status(method: str, path: str) -> int:
     if method not in ("GET", "HEAD"):
         return 415
     return 204 if path.partition("?")[0] == "/health/live" else 404
+
+
+def _nothing() -> None:
+    """There is no connection yet."""
 
 
 def _reset(stream: Stream) -> None:

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 from collections.abc import Callable
+from contextlib import suppress
 
 from grpclib.config import Configuration
 from grpclib.protocol import EventsProcessor
@@ -77,6 +80,8 @@ class ServerConnection(FastProtocol):
         """`made` is told when the connection is there (with TLS, after the handshake), `lost` when it is gone."""
         super().__init__(calls, _CONFIG, _H2_CONFIG)
         self.calls = calls
+        calls.cut = self.cut
+        self._frozen = False
         self._made = made
         self._lost = lost
         self._loop = asyncio.get_running_loop()
@@ -151,6 +156,8 @@ class ServerConnection(FastProtocol):
 
     def _keep_alive(self) -> None:
         now = self._loop.time()
+        if self._frozen:
+            self._heard = now
         if self._asked is not None and self._heard > self._asked:
             self._asked = None
         if self._asked is not None and now - self._due > _LAG:
@@ -174,8 +181,44 @@ class ServerConnection(FastProtocol):
 
     def resume_writing(self) -> None:
         """The socket takes more again."""
-        if self._greeting is None:
+        if self._greeting is None and not self._frozen:
             super().resume_writing()
+
+    # --- faults ---
+
+    def freeze(self) -> None:
+        """Neither read nor write anything until `thaw`, as a process that has been stopped."""
+        if not self._frozen:
+            self._frozen = True
+            self._transport.hold()
+            self.pause_writing()
+
+    def thaw(self) -> None:
+        """Go on."""
+        if self._frozen:
+            self._frozen = False
+            self._heard = self._loop.time()
+            self._transport.go_on()
+            self.resume_writing()
+
+    def go_away(self, code: int) -> None:
+        """Tell the client to leave; calls go on, new ones are not answered."""
+        self.calls.deaf = True
+        if self._greeting is None and not self._transport.is_closing():
+            self.connection.flush()
+            self._transport.write(_GO_AWAY.pack(8, 7, 0, 0, _ALL_STREAMS, code))
+
+    def cut(self) -> None:
+        """Close the connection after what has been written, without goodbye."""
+        if not self._transport.is_closing():
+            self._transport.close()
+            self._loop.call_later(_CUT_AFTER, self._transport.abort)
+
+    def break_off(self) -> None:
+        """End the connection at once, with a reset where the system can do that."""
+        with suppress(OSError, AttributeError):
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+        self._transport.abort()
 
     def say_goodbye(self) -> None:
         """Tell the client that the connection ends, and end it once everything is sent. Calls must have ended."""
@@ -195,5 +238,13 @@ class ServerConnection(FastProtocol):
             super().connection_lost(exc)
         self._lost(self)
 
+
+_GO_AWAY = struct.Struct(">xHBBLLL")
+"""Length (its third byte is 0), type, flags, stream; last stream, code."""
+_ALL_STREAMS = 2**31 - 1
+_RESET = struct.pack("ii", 1, 0)
+"""Linger, for no time: what is in the system's buffers is thrown away."""
+_CUT_AFTER = 1.0
+"""Seconds that a client gets to take what was written before its connection was cut."""
 
 _REASONS = {204: "No Content", 400: "Bad Request", 404: "Not Found", 415: "Unsupported Media Type"}

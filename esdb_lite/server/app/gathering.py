@@ -22,6 +22,7 @@ class GatheringTransport(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._gathered: list[bytes] = []
         self._size = 0
+        self._held = False
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Write at the end of this turn, or now if that is much."""
@@ -34,9 +35,24 @@ class GatheringTransport(asyncio.Transport):
 
     def flush(self) -> None:
         """Write what has been gathered."""
+        if self._held:
+            return
         gathered, self._gathered, self._size = self._gathered, [], 0
         if gathered and not self._transport.is_closing():
             self._transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+
+    def hold(self) -> None:
+        """Neither read nor write, until `go_on`."""
+        self._held = True
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def go_on(self) -> None:
+        """Write what has been gathered meanwhile, and read again."""
+        self._held = False
+        self.flush()
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
 
     def close(self) -> None:
         """Write what has been gathered, and close."""

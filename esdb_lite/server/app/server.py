@@ -1,20 +1,19 @@
-"""Listening, and stopping.
+"""Serving a port, and stopping.
 
-Owns: the socket, the set of connections, and the order in which everything ends. Must not know: services.
+Owns: the set of connections, what is done to all of them, and the order in which everything ends. Must not know:
+services.
 """
 
 from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
 
-from esdb_lite.server.app.calls import Calls, Route
+from esdb_lite.server.app.call import GrpcCall
+from esdb_lite.server.app.calls import CALM, Calls, Route, Weather
 from esdb_lite.server.app.connection import ServerConnection
-
-_HANDSHAKE_TIMEOUT = 10.0
-"""Seconds that a client gets for the TLS handshake."""
+from esdb_lite.server.app.door import Door, DoorState
 
 _PATIENCE = 1.0
 """Seconds that calls, and then connections, get to end before they are cut off: only who does not read needs them."""
@@ -23,45 +22,87 @@ _PATIENCE = 1.0
 class RpcServer:
     """Serves routes (path -> `Route`) on one port."""
 
-    def __init__(self, routes: Mapping[str, Route]) -> None:
+    def __init__(self, routes: Mapping[str, Route], weather: Weather = CALM) -> None:
+        """While the weather is not calm, new calls go to the guarded handlers of their routes."""
         self._routes = routes
         self._services = frozenset(path.rpartition("/")[0] for path in routes)
+        self._weather = weather
         self._connections: set[ServerConnection] = set()
-        self._server: asyncio.Server | None = None
+        self._door: Door | None = None
+        self._frozen = False
         self._empty = asyncio.Event()
         self._empty.set()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
-            self._accept,
-            host,
-            port,
-            ssl=tls,
-            ssl_handshake_timeout=None if tls is None else _HANDSHAKE_TIMEOUT,
-            backlog=1024,
-        )
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
+        self._door = Door(self._accept, tls)
+        return await self._door.open(host, port)
 
     def _accept(self) -> ServerConnection:
-        return ServerConnection(Calls(self._routes, self._services), self._made, self._lost)
+        return ServerConnection(Calls(self._routes, self._services, self._weather), self._made, self._lost)
 
     def _made(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
         self._empty.clear()
+        if self._frozen:
+            connection.freeze()
 
     def _lost(self, connection: ServerConnection) -> None:
         self._connections.discard(connection)
         if not self._connections:
             self._empty.set()
 
+    # --- faults ---
+
+    def open_calls(self) -> Iterator[GrpcCall]:
+        """The calls that are being served."""
+        for connection in list(self._connections):
+            yield from connection.calls.open
+
+    def set_faults(self, *, frozen: bool, turning_away: bool) -> None:
+        """Stand still, as a process that has been stopped, or go on; close connections on arrival, or take them."""
+        if self._door is not None:
+            self._door.set(DoorState.WAITING if frozen else DoorState.TURNED_AWAY if turning_away else DoorState.OPEN)
+        if frozen is not self._frozen:
+            self._frozen = frozen
+            for connection in list(self._connections):
+                connection.freeze() if frozen else connection.thaw()
+
+    def break_connections(self) -> None:
+        """End all connections at once, without a word."""
+        for connection in list(self._connections):
+            connection.break_off()
+
+    def go_away(self, code: int) -> None:
+        """Tell all clients to leave; calls go on, new ones on these connections are not answered."""
+        for connection in list(self._connections):
+            connection.go_away(code)
+
+    def leave(self) -> None:
+        """Tell all clients to leave, answer nothing any more, and take no new connections."""
+        if self._door is not None:
+            self._door.close()
+        self.go_away(0)
+        for connection in list(self._connections):
+            connection.calls.forsake()
+
+    async def kill(self) -> None:
+        """Stop listening and end everything at once, as the end of the process would."""
+        if self._door is None:
+            return
+        self._door.close()
+        tasks = [task for connection in self._connections for task in connection.calls.tasks]
+        self.break_connections()
+        await self._ended(tasks)
+
+    # --- stopping ---
+
     async def stop(self) -> None:
         """Stop listening, end open calls with UNAVAILABLE, say goodbye, close. Takes a few seconds at most."""
-        if self._server is None:
+        if self._door is None:
             return
-        self._server.close()
+        self.set_faults(frozen=False, turning_away=False)
+        self._door.close()
         connections = list(self._connections)
         for connection in connections:
             connection.calls.stop()
@@ -73,14 +114,17 @@ class RpcServer:
         await self._wait_until_empty()
         for connection in list(self._connections):
             connection.abort()
+        await self._ended(tasks)
+
+    async def _ended(self, tasks: list[asyncio.Task[None]]) -> None:
+        """Everything has been told to end: wait until it has."""
+        door, self._door = self._door, None
         await self._wait_until_empty()
-        # Where a client has not got beyond the handshake there is nothing to wait for.
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._server.wait_closed(), _PATIENCE)
+        if door is not None:
+            await door.wait_closed()
         unfinished = [task for task in tasks if not task.done()]
         if unfinished:
             await asyncio.wait(unfinished, timeout=_PATIENCE)
-        self._server = None
 
     async def _wait_until_empty(self) -> None:
         if self._connections:

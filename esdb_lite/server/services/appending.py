@@ -7,6 +7,7 @@ refused (the engine does).
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from esdb_lite._status import RpcError, answers
 from esdb_lite._wire.appending import (
@@ -58,8 +59,12 @@ class Appending:
             pending = []
         if not writable(stream):
             raise _unwritable(stream)
-        outcome = await self._context.database.append(stream, expected, intake.events)
-        await call.send([_append_answer(outcome, sent)])
+        write = partial(self._context.database.append, stream, expected, intake.events)
+        await call.send([_append_answer(await self._write(call, write), sent)])
+
+    def _write(self, call: Call, write: Callable[[], Awaitable[Outcome]]) -> Awaitable[Outcome]:
+        gate = self._context.gate
+        return write() if gate.calm else gate.write(call, write)
 
     def _take(self, intake: Intake, message: AppendOptions | Proposed | None) -> None:
         if not isinstance(message, Proposed):
@@ -93,7 +98,8 @@ class Appending:
         await self._context.require(call.principal, stream, Action.DELETE)
         if not writable(stream):
             raise _unwritable(stream)
-        await call.send([_delete_answer(stream, expected, await delete(stream, expected))])
+        outcome = await self._write(call, partial(delete, stream, expected))
+        await call.send([_delete_answer(stream, expected, outcome)])
 
 
 def _target(options: AppendOptions, request: str) -> tuple[str, int, int]:

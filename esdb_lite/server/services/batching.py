@@ -7,10 +7,10 @@ Must not know: when a write is refused (the engine does).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
-from esdb_lite._status import StatusCode, answers
+from esdb_lite._status import RpcError, StatusCode, answers
 from esdb_lite._wire.appending import Proposed
 from esdb_lite._wire.batch_appending import (
     BatchOptions,
@@ -29,8 +29,10 @@ from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.server.calls import Call
 from esdb_lite.server.engine.access import Action
 from esdb_lite.server.engine.model import Outcome, StreamDeleted, WrongVersion
+from esdb_lite.server.faulting import BATCH_APPEND, Refusal
 from esdb_lite.server.services.common import decoded
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.gate import WriteRefused
 from esdb_lite.server.services.proposals import (
     BAD_UUID,
     NO_UUID,
@@ -113,6 +115,10 @@ class _Conversation:
         self._room = asyncio.Event()
         self._room.set()
         self._ending = False
+        self._failed: RpcError | None = None
+        self._held = 0
+        self._turn = asyncio.Lock()
+        """Appends that are held up are written in the order in which they came."""
 
     async def run(self) -> None:
         """Receive and answer side by side."""
@@ -141,6 +147,8 @@ class _Conversation:
             messages, self._answers = self._answers, []
             await self._call.send(messages)
             self._make_room()
+            if self._failed is not None:
+                raise self._failed
 
     def _answer(self, message: bytes) -> None:
         self._answers.append(message)
@@ -275,9 +283,35 @@ class _Conversation:
     # --- writes ---
 
     def _publish(self, batch: _Batch, id: WireUuid) -> None:
-        write = self._context.database.begin_append(batch.stream, batch.expected, batch.intake.events)
+        begin = self._context.database.begin_append
+        if self._context.gate.calm and not self._held:
+            write = begin(batch.stream, batch.expected, batch.intake.events)
+        else:
+            held_up = self._held_up(partial(begin, batch.stream, batch.expected, batch.intake.events))
+            write = asyncio.ensure_future(held_up)
         self._writes.add(write)
         write.add_done_callback(partial(self._written, batch, id))
+
+    async def _held_up(self, begin: Callable[[], asyncio.Future[Outcome]]) -> Outcome:
+        gate = self._context.gate
+        self._held += 1
+        try:
+            async with self._turn:
+                await gate.enter(BATCH_APPEND)
+                fate = gate.fate(self._call)
+                write = begin() if fate.writes else None
+        finally:
+            self._held -= 1
+        if write is None:
+            await gate.settle(self._call, fate)
+        outcome = await write
+        if fate.refused is not None or not fate.answered:
+            await gate.settle(self._call, fate)
+        return outcome
+
+    def _end_call(self, error: RpcError) -> None:
+        self._failed = error
+        self._changed.set()
 
     def _written(self, batch: _Batch, id: WireUuid, write: asyncio.Future[Outcome]) -> None:
         self._writes.discard(write)
@@ -287,10 +321,28 @@ class _Conversation:
             self._answer(_success(batch, id, write.result()))
         except Refused as refused:
             self._refuse(id, batch.stream, refused)
+        except WriteRefused as error:
+            refusal = _REFUSALS.get(error.reason)
+            if refusal is None:
+                self._end_call(error)
+            else:
+                self._refuse(id, batch.stream, refusal())
         except StorageClosed:
-            self._refuse(id, batch.stream, Refused(StatusCode.OK, answers.not_ready().message, "Empty"))
+            self._refuse(id, batch.stream, _not_ready())
         except StorageError as error:
             self._refuse(id, batch.stream, Refused(StatusCode.UNKNOWN, f"Unknown: {error}", "Unknown"))
+
+
+def _not_ready() -> Refused:
+    return Refused(StatusCode.OK, answers.not_ready().message, "Empty")
+
+
+_REFUSALS: Mapping[Refusal | None, Callable[[], Refused]] = {
+    Refusal.NOT_READY: _not_ready,
+    Refusal.TOO_BUSY: lambda: Refused(StatusCode.OK, "Server Is Busy", "Empty"),
+    Refusal.TIMED_OUT: _timeout,
+}
+"""What refuses one append. Any other refusal ends the call."""
 
 
 def _key(id: WireUuid | None) -> bytes:

@@ -1,12 +1,11 @@
 """What a node says of itself: its methods (ServerFeatures) and who is in its cluster (Gossip).
 
-Owns: the list of methods with their features, and the one member there is (section 23 of the protocol notes).
-Must not know: the database.
+Owns: the list of methods with their features, and how members are told of (section 23 of the protocol notes).
+Must not know: the database, who is in which state.
 """
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterable, Mapping
 
 from esdb_lite_protos.event_store.client import Uuid, UuidStructured
@@ -14,6 +13,7 @@ from esdb_lite_protos.event_store.client.gossip import ClusterInfo, EndPoint, Me
 from esdb_lite_protos.event_store.client.server_features import SupportedMethod, SupportedMethods
 
 from esdb_lite.server.calls import Handler
+from esdb_lite.server.membership import Member, Membership
 from esdb_lite.server.services.common import unary
 
 PROTOCOL_VERSION = "24.10.0"
@@ -49,28 +49,30 @@ def _supported(path: str) -> SupportedMethod:
 
 
 class Gossip:
-    """A cluster of one node, which leads it."""
+    """Who is in the cluster."""
 
-    def __init__(self, endpoint: Callable[[], tuple[str, int]], now: Callable[[], int]) -> None:
-        """`endpoint`: host and port at which clients reach the node. `now`: 100-ns ticks since 1970."""
-        self._endpoint = endpoint
+    def __init__(self, membership: Membership, now: Callable[[], int]) -> None:
+        """`now`: 100-ns ticks since 1970."""
+        self._membership = membership
         self._now = now
-        self._instance = uuid.uuid4().bytes
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
         return {"/event_store.client.gossip.Gossip/Read": unary(self._read)}
 
     async def _read(self, _: bytes) -> bytes:
-        host, port = self._endpoint()
-        member = MemberInfo(
-            instance_id=_structured(self._instance),
-            time_stamp=self._now(),
-            state=MemberInfoVNodeState(MemberInfoVNodeState.Leader),
-            is_alive=True,
-            http_end_point=EndPoint(address=host, port=port),
-        )
-        return bytes(ClusterInfo(members=[member]))
+        now = self._now()
+        return bytes(ClusterInfo(members=[_info(member, now) for member in self._membership.in_order()]))
+
+
+def _info(member: Member, now: int) -> MemberInfo:
+    return MemberInfo(
+        instance_id=_structured(member.instance),
+        time_stamp=now,
+        state=MemberInfoVNodeState(MemberInfoVNodeState[member.state.value]),
+        is_alive=member.alive,
+        http_end_point=EndPoint(address=member.host, port=member.port),
+    )
 
 
 def _structured(value: bytes) -> Uuid:

@@ -6,11 +6,12 @@ Owns: the server as its services see it, and asking whether somebody may do some
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from esdb_lite._status import answers
 from esdb_lite.server.database import Database, ticks_now
 from esdb_lite.server.engine.access import Action, Principal, allowed, decide_early
+from esdb_lite.server.services.gate import Gate
 
 MAX_APPEND_SIZE = 1024 * 1024
 MAX_APPEND_EVENT_SIZE = 2**31 - 1
@@ -26,6 +27,8 @@ class Context:
     max_append_size: int = MAX_APPEND_SIZE
     """Bytes that the events of one append may have together."""
     max_append_event_size: int = MAX_APPEND_EVENT_SIZE
+    gate: Gate = field(default_factory=Gate)
+    """Is asked about calls, unless it is calm."""
 
     async def permits(self, principal: Principal, stream: str, action: Action) -> bool:
         """Whether somebody may do this with a stream now. Raises StorageError."""

@@ -43,9 +43,10 @@ async def serve_consumer(call: Call, groups: PersistentGroups, context: Context)
         username=call.principal.name,
     )
     try:
-        await call.send([encode_confirmation(f"{stream}::{options.group}")])
-        _handle(member, messages[1:])
-        await _converse(call, member, structured=structured)
+        with context.gate.open_calls.until_ended(answers.subscription_dropped(stream, options.group)):
+            await call.send([encode_confirmation(f"{stream}::{options.group}")])
+            _handle(member, messages[1:])
+            await _converse(call, member, structured=structured)
     except GroupDropped:
         raise answers.subscription_dropped(stream, options.group) from None
     finally:

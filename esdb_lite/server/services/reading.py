@@ -17,9 +17,10 @@ from esdb_lite._wire.read_requests import ReadRequest, StreamRange, decode_read_
 from esdb_lite.server.calls import Call
 from esdb_lite.server.engine.access import ALL_STREAM, Action
 from esdb_lite.server.engine.reading import InvalidPosition, Page, Read
-from esdb_lite.server.engine.subscriptions import Message, Subscription
+from esdb_lite.server.engine.subscriptions import Message, Part, Subscription
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.feed import Listener
+from esdb_lite.server.membership import Asks
 from esdb_lite.server.services.common import decoded, only_request
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.guarding import Guard
@@ -29,6 +30,8 @@ from esdb_lite.server.storage import Reader, Record
 
 LIVE_BUFFER = 1024
 """Live events that wait for a subscriber before it is sent back to reading from storage."""
+
+TOO_SLOW = "Consumer too slow to handle event while live. Client resubscription required."
 
 
 class Reading:
@@ -45,16 +48,24 @@ class Reading:
         try:
             if stream is not None:
                 await self._context.require(call.principal, stream, Action.READ)
+            if not self._context.gate.calm:
+                self._admit(call, request)
             await self._serve(call, request, guard)
         finally:
             guard.close()
+
+    def _admit(self, call: Call, request: ReadRequest | None) -> None:
+        """Refuse a read that this node does not serve; a subscription asks when it has something to catch up."""
+        if request is None or not request.subscription:
+            self._context.gate.admit(call, Asks.READ)
 
     async def _serve(self, call: Call, request: ReadRequest | None, guard: Guard) -> None:
         plan = plan_read(request)
         structured = request is not None and request.structured is True
         try:
             if isinstance(plan, SubscriptionPlan):
-                await _Subscribed(self._context, call, plan, guard, structured=structured).run()
+                with self._context.gate.open_calls.until_ended(answers.timed_out(TOO_SLOW)):
+                    await _Subscribed(self._context, call, plan, guard, structured=structured).run()
             else:
                 await self._read(call, plan, guard, structured=structured)
         except StreamTombstoned as error:
@@ -93,6 +104,8 @@ class _Subscribed:
         self._database = context.database
         self._now = context.now
         self._call = call
+        self._gate = context.gate
+        self._admitted = False
         self._subscription: Subscription = plan.subscription
         self._stream = plan.stream
         self._structured = structured
@@ -116,6 +129,7 @@ class _Subscribed:
             await self._call.send([encode_confirmation(str(uuid4()))])
             while True:
                 await self._history()
+                self._admitted = True
                 await self._send(subscription.caught_up())
                 await self._live()
                 subscription.fall_behind()
@@ -131,12 +145,22 @@ class _Subscribed:
         while not end:
             part = await self._database.read(lambda reader: subscription.page(reader, self._now()))
             await self._guard.check()
+            if not self._gate.calm:
+                self._admit(part)
             await self._send(part.messages)
             end = part.end
             if end and self._listener.overflowed:
                 # What was committed meanwhile has been lost to the listener: collect anew, and read it.
                 self._listen_again()
                 end = False
+
+    def _admit(self, part: Part) -> None:
+        """Refuse a subscription that has something to catch up, where this node does not serve it.
+
+        Once it has caught up it stays, whatever the node becomes.
+        """
+        if not self._admitted and (part.messages or not part.end):
+            self._gate.admit(self._call, Asks.SUBSCRIPTION)
 
     async def _live(self) -> None:
         """Send live events until more of them come than can be kept for this subscriber."""
