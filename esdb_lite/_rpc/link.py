@@ -206,10 +206,10 @@ class Link:
         if not self.lost:
             self._protocol.connection.flush()
 
-    def close(self) -> None:
-        """Close the connection; open calls are told that it is lost."""
+    def close(self, reason: str = "the client was closed") -> None:
+        """Close the connection; open calls are told that it is lost, and why."""
         if not self.lost:
-            self._protocol.processor.close("the client was closed")
+            self._protocol.processor.close(reason)
         self._lost = True
 
     async def closed(self, patience: float) -> None:

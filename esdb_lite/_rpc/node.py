@@ -116,11 +116,11 @@ class Node:
             link.close()
         self._serve()
 
-    def close_links(self) -> None:
+    def close_links(self, reason: str = "the client was closed") -> None:
         """Close all connections now; open calls fail. Later calls make new ones."""
         links, self._links = self._links, []
         for link in links:
-            link.close()
+            link.close(reason)
             self._leaving.append(link)
         self._leaving = [link for link in self._leaving if not link.gone]
         self._serve()

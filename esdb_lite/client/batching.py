@@ -151,20 +151,32 @@ class _Conversation:
         except WireError as reason:
             error = ProtocolError(str(reason))
         finally:
-            if self._node is not None:
-                self._session.failed(self._node, error)
-            self._end(error)
+            if not self.ended:
+                if self._node is not None:
+                    self._session.failed(self._node, error)
+                self._end(error)
 
     async def _converse(self) -> EsdbClientException:
         node = self._node = await self._session.node(Deadline(None), Need.LEADER)
         metadata = await self._session.metadata(node, None, Deadline(None), Need.LEADER)
         async with BidiStream(node, BATCH_APPEND, deadline=Deadline(None), metadata=metadata) as stream:
-            self._stream = stream
-            self._send_soon()
-            while messages := await stream.receive():
-                for message in messages:
-                    self._settle(decode_batch_response(message))
+            unwatch = self._session.watch(node, lambda reason: self._move(stream, reason))
+            try:
+                self._stream = stream
+                self._send_soon()
+                while messages := await stream.receive():
+                    for message in messages:
+                        self._settle(decode_batch_response(message))
+            finally:
+                unwatch()
             return node.failure("the server has ended the call", sent=True)
+
+    def _move(self, stream: BidiStream, reason: str) -> None:
+        """Another node leads: what is under way here may never be answered."""
+        if not self.ended:
+            assert self._node is not None
+            self._end(self._node.failure(reason, sent=True))
+            stream.close()
 
     def _settle(self, response: BatchResponse) -> None:
         id = response.correlation_id

@@ -233,26 +233,25 @@ class Cluster:
     async def _look(self) -> None:
         """See who leads, and have everything moved that is open on another node."""
         chosen = self._chosen.get(NodePreference.LEADER) or next(iter(self._watchers.values()))[0]
-        leader = await self._leader_after(chosen)
-        if leader is None:
-            return
+        try:
+            found, silent = leaders(self._learn(chosen, await self._ask(chosen))), False
+        except EsdbClientException as error:
+            _log.debug("%s does not say who leads: %s", chosen.authority, error)
+            found, silent = [], True
+        if found == [Place(chosen.host, chosen.port)]:
+            self._move_to(chosen)
+        elif len(found) < 2:  # there are two while the old one does not know yet
+            leader, _ = await self._round(NodePreference.LEADER)
+            if leader is not None:
+                self._move_to(leader)
+            if leader not in (None, chosen) and silent:
+                chosen.close_links("it does not answer, and another node leads the cluster")
+
+    def _move_to(self, leader: Node) -> None:
         if self._chosen.get(NodePreference.LEADER) is not leader:
             self._settle(NodePreference.LEADER, leader)
         for moved in [moved for node, moved in self._watchers.values() if node is not leader]:
             moved(f"{leader.authority} leads the cluster now")
-
-    async def _leader_after(self, node: Node) -> Node | None:
-        """Return the leader: the same node as long as it says so, else the one whom others name; None in between."""
-        try:
-            found = leaders(self._learn(node, await self._ask(node)))
-        except EsdbClientException as error:
-            _log.debug("%s does not say who leads: %s", node.authority, error)
-            found = []
-        if found == [Place(node.host, node.port)]:
-            return node
-        if len(found) > 1:
-            return None
-        return (await self._round(NodePreference.LEADER))[0]
 
     async def close(self) -> None:
         """Stop searching and watching."""
