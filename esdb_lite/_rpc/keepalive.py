@@ -52,6 +52,8 @@ class Pulse:
             self._asked, act = now, Act.ASK
         elif self._asked is not None and now >= self._asked + timeout and not late:
             act = Act.GIVE_UP
-        # after asking, once more a moment before the end, so that a busy loop can read what has come
-        self.due = self.heard + interval if self._asked is None else max(self._asked + timeout, now + LATE / 10)
+        if self._asked is None:
+            self.due = self.heard + interval
+        else:  # soon again where the timer was late, so that what has come meanwhile is read first
+            self.due = max(min(self._asked + timeout, now + interval), now + LATE / 100)
         return act

@@ -68,6 +68,8 @@ class LinkProtocol(FastProtocol):
         self.greeted = False
         """The server has said that it speaks HTTP/2: it begins with SETTINGS, perhaps before anybody holds the link."""
         self.on_greeting: Callable[[], None] | None = None
+        self.given_up = False
+        """The connection was closed here, because nothing came from the server any more."""
         self.heard: float = 0.0
         """When something has come last, on the clock of the loop."""
         self._loop = asyncio.get_running_loop()
@@ -104,6 +106,7 @@ class LinkProtocol(FastProtocol):
         if act is Act.GIVE_UP:
             silence = self._loop.time() - self.heard
             transport = self.connection._transport
+            self.given_up = True
             self.processor.close(f"the server has given no sign of life for {silence:.0f} seconds")
             transport.abort()
             return
@@ -136,6 +139,11 @@ class Link:
     def greeted(self) -> bool:
         """True when the server has said that it speaks HTTP/2."""
         return not isinstance(self._protocol, LinkProtocol) or self._protocol.greeted
+
+    @property
+    def turned_away(self) -> bool:
+        """True when the server has closed the connection without having said anything."""
+        return self.lost and not self.greeted and not cast(LinkProtocol, self._protocol).given_up
 
     @property
     def on_greeting(self) -> Callable[[], None] | None:
