@@ -69,7 +69,7 @@ class HealingReading:
         """Return the next items; none at the end. Raises StreamNotFound. Being cancelled loses nothing."""
         while True:
             try:
-                reading = self._reading or await self._open()
+                reading = await self._next()
                 taken = self._take(await reading.batch(), reading)
             except EsdbClientException as error:
                 await self._heal(error)
@@ -101,6 +101,10 @@ class HealingReading:
             self._progress.saw(fresh, only_events=reading.only_events)
             self._struggle.succeed()
         return fresh or None
+
+    async def _next(self) -> Reading:
+        """Return the call that has the next batch."""
+        return self._reading or await self._open()
 
     async def _open(self) -> Reading:
         """Make the call for what was not handed out yet."""
@@ -251,10 +255,15 @@ class HealingSubscription(HealingReading):
             self._drop()
 
     def _move(self, reason: str) -> None:
-        """Another node leads: leave this one."""
+        """Another node leads: leave this one, at once or when somebody asks for the next batch."""
         if self._reading is not None and self._moving is None and self._reconnect:
             self._moving = reason
             self._reading.close()
+
+    async def _next(self) -> Reading:
+        if self._moving is not None:
+            raise CallCancelled(self._moving)
+        return await super()._next()
 
     def _drop(self) -> None:
         unwatch, self._unwatch = self._unwatch, None
