@@ -83,8 +83,8 @@ class _Append:
 
     def expire(self, timeout: float) -> None:
         """The append's time is over."""
-        kind = WriteDeadlineExceeded if self.sent else DeadlineExceeded
-        self.fail(kind(f"BatchAppend: no answer within {timeout:g} seconds"))
+        text = f"BatchAppend: no answer within {timeout:g} seconds"
+        self.fail(WriteDeadlineExceeded(text) if self.sent else _not_sent(text))
 
 
 class _Conversation:
@@ -243,7 +243,7 @@ class BatchAppender:
     async def append(self, request: AppendRequest, size: int, deadline: Deadline) -> Appended:
         """Append events; waits while too much is under way."""
         if not await self._room.enter(size, deadline):
-            raise DeadlineExceeded(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
+            raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
         try:
             return await self._current().append(request, deadline)
         finally:
@@ -321,6 +321,13 @@ class Room:
 def _usual(id: WireUuid) -> str:
     """Return an id as it was sent, whatever form the server has made of it."""
     return format_uuid(parse_uuid(id))
+
+
+def _not_sent(text: str) -> DeadlineExceeded:
+    """Return the exception for an append whose time is over before it was sent."""
+    error = DeadlineExceeded(text)
+    error.sent = False
+    return error
 
 
 def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:

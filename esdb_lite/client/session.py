@@ -91,7 +91,9 @@ class Session:
             await self._starting.get(deadline)
             self.check()
         if self._topology is None:
-            raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
+            late = DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
+            late.sent = False
+            raise late
         node = await self._topology.node(need, deadline)
         self.check_open()
         return node

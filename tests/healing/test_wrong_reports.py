@@ -10,12 +10,16 @@ import pytest
 
 from esdb_lite import (
     AsyncEsdbClient,
+    BearerToken,
+    DeadlineExceeded,
     NewEvent,
     OutcomeUnknown,
     RetryPolicy,
     ServiceUnavailable,
     StreamState,
 )
+from esdb_lite._wire.batch_appending import BatchRequest
+from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
 from tests.rpc.streams_service import StreamsService
 
@@ -58,3 +62,87 @@ async def test_the_budget_is_one_for_the_append_and_for_asking_what_the_server_c
         with pytest.raises(ServiceUnavailable):
             await client.append_events("s", StreamState.ANY, E)
         assert loop.time() - before < 2 * SHORT.budget
+
+
+async def test_an_append_that_was_not_sent_in_time_is_not_in_doubt() -> None:
+    """A full room, because the server answers nobody: the one that waits outside has not been sent."""
+    service = StreamsService()
+
+    async def silent(call: FakeCall, request: BatchRequest) -> bool:
+        return True
+
+    service.on_batch = silent
+    async with served(service) as (_, client):
+        large = NewEvent("T", b"x" * 900_000)
+        inside = [asyncio.ensure_future(client.append_events("s", StreamState.ANY, large)) for _ in range(10)]
+        await until(lambda: bool(client._appender._batches._room._waiting))
+        with pytest.raises(DeadlineExceeded) as caught:
+            await client.append_events("s", StreamState.ANY, large, timeout=0.05)
+        assert not isinstance(caught.value, OutcomeUnknown)
+        for task in inside:
+            task.cancel()
+        await asyncio.gather(*inside, return_exceptions=True)
+
+
+async def test_an_append_that_waited_for_its_call_is_not_in_doubt() -> None:
+    """The call to which it belongs could not be opened yet."""
+    service = StreamsService()
+    async with served(service) as (server, client):
+        await client.append_events("s", StreamState.ANY, E)
+        features = client._session._features
+        server.peer.drop()
+        await until(lambda: not client._appender._batches._conversation.usable)  # type: ignore[union-attr]
+        held = asyncio.Event()
+        node = client._session._topology._node  # type: ignore[union-attr]
+        dial = node._dial
+
+        async def slow() -> object:
+            await held.wait()
+            return await dial()
+
+        node._dial = slow
+        asked = client._session.features
+
+        async def known(deadline: object) -> object:
+            return features
+
+        client._session.features = known  # type: ignore[method-assign,assignment]
+        with pytest.raises(DeadlineExceeded) as caught:
+            await client.append_events("s", StreamState.ANY, E, timeout=0.05)
+        assert not isinstance(caught.value, OutcomeUnknown)
+        client._session.features = asked  # type: ignore[method-assign]
+        held.set()
+
+
+async def test_a_change_that_waited_for_a_free_place_is_not_in_doubt() -> None:
+    """The server takes one call at a time, and that one is never answered."""
+
+    async def silent(call: FakeCall) -> None:
+        await call.read()
+
+    async with served(silent) as (server, client):
+        server.max_streams = 1
+        first = asyncio.ensure_future(client.delete_stream("a", StreamState.ANY))
+        await server.called.wait()
+        with pytest.raises(DeadlineExceeded) as caught:
+            await client.delete_stream("b", StreamState.ANY, timeout=0.05)
+        assert not isinstance(caught.value, OutcomeUnknown)
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+
+
+async def test_a_change_that_waited_for_a_token_is_not_in_doubt() -> None:
+    forever = asyncio.Event()
+
+    async def token() -> str:
+        await forever.wait()
+        return "never"
+
+    async with fake_server(StreamsService()) as server:
+        client = AsyncEsdbClient(
+            f"127.0.0.1:{server.port}", retry=ONCE, credentials=BearerToken(token), send_credentials_insecurely=True
+        )
+        async with client:
+            with pytest.raises(DeadlineExceeded) as caught:
+                await client.delete_stream("b", StreamState.ANY, timeout=0.05)
+            assert not isinstance(caught.value, OutcomeUnknown)
