@@ -99,6 +99,7 @@ class _Conversation:
         self._leaving = False
         self._prefix = format_uuid(os.urandom(16))[:24]
         self._count = 0
+        self._unanswered = 0  # those count, too, for whose answers nobody waits any more
         self._sending: asyncio.Task[None] | None = None
         self.ended = False
         self._task = asyncio.ensure_future(self._run())
@@ -182,6 +183,7 @@ class _Conversation:
         id = response.correlation_id
         if id is None:
             return
+        self._unanswered -= 1
         append = self._under_way.pop(id, None) if isinstance(id, str) else None
         if append is None:
             append = self._under_way.pop(_usual(id), None)
@@ -214,6 +216,7 @@ class _Conversation:
             append = self._queue.popleft()
             if not append.answer.done():
                 append.sent = True
+                self._unanswered += 1
                 messages.append(append.message)
                 size += len(append.message)
         return messages
@@ -224,7 +227,7 @@ class _Conversation:
             self._sending.cancel()
         appends = [*self._under_way.values()]
         # a server that leads no more ends the call at the next append; others may have been written before
-        refused = isinstance(error, _REFUSALS) or (isinstance(error, NotLeader) and len(appends) == 1)
+        refused = isinstance(error, _REFUSALS) or (isinstance(error, NotLeader) and self._unanswered == 1)
         for append in appends:
             append.fail(_failure(error, append.sent and not refused))
         self._under_way.clear()

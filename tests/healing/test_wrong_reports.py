@@ -13,6 +13,7 @@ from esdb_lite import (
     BearerToken,
     DeadlineExceeded,
     NewEvent,
+    NotLeader,
     OutcomeUnknown,
     RetryPolicy,
     ServiceUnavailable,
@@ -112,6 +113,45 @@ async def test_an_append_that_waited_for_its_call_is_not_in_doubt() -> None:
         assert not isinstance(caught.value, OutcomeUnknown)
         client._session.features = asked  # type: ignore[method-assign]
         held.set()
+
+
+async def test_a_refusal_says_nothing_of_one_append_when_another_was_sent_too() -> None:
+    """The server refuses the call at one append; that of which nobody waits for the answer may have been the one."""
+    service, seen = StreamsService(), asyncio.Event()
+    got: list[BatchRequest] = []
+
+    async def refuse(call: FakeCall, request: BatchRequest) -> bool:
+        got.append(request)
+        seen.set()
+        if len(got) == 2:
+            call.finish([("grpc-status", "5"), ("grpc-message", "Leader info available"), ("exception", "not-leader")])
+        return True
+
+    service.on_batch = refuse
+    async with served(service) as (_, client):
+        first = asyncio.ensure_future(client.append_events("s", StreamState.ANY, E))
+        await seen.wait()
+        second = asyncio.ensure_future(client.append_events("s", StreamState.ANY, NewEvent("T", b"{}")))
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert not second.done()
+        # whoever asked for the second one loses interest: what is refused may be this one, and the first be written
+        second.cancel()
+        with pytest.raises(OutcomeUnknown):
+            await first
+
+
+async def test_a_single_refused_append_is_not_in_doubt() -> None:
+    service = StreamsService()
+
+    async def refuse(call: FakeCall, request: BatchRequest) -> bool:
+        call.finish([("grpc-status", "5"), ("grpc-message", "Leader info available"), ("exception", "not-leader")])
+        return True
+
+    service.on_batch = refuse
+    async with served(service) as (_, client):
+        with pytest.raises(NotLeader):
+            await client.append_events("s", StreamState.ANY, E)
 
 
 async def test_a_change_that_waited_for_a_free_place_is_not_in_doubt() -> None:
