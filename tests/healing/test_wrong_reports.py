@@ -11,6 +11,7 @@ import pytest
 from esdb_lite import (
     AsyncEsdbClient,
     BearerToken,
+    ClientClosed,
     DeadlineExceeded,
     NewEvent,
     NotLeader,
@@ -152,6 +153,22 @@ async def test_a_single_refused_append_is_not_in_doubt() -> None:
     async with served(service) as (_, client):
         with pytest.raises(NotLeader):
             await client.append_events("s", StreamState.ANY, E)
+
+
+async def test_an_append_that_is_under_way_at_the_close_says_that_it_may_be_done() -> None:
+    service, seen = StreamsService(), asyncio.Event()
+
+    async def silent(call: FakeCall, request: BatchRequest) -> bool:
+        seen.set()
+        return True
+
+    service.on_batch = silent
+    async with served(service) as (_, client):
+        task = asyncio.ensure_future(client.append_events("s", StreamState.ANY, E))
+        await seen.wait()
+        await client.close()
+        with pytest.raises(ClientClosed, match="perhaps"):
+            await task
 
 
 async def test_a_change_that_waited_for_a_free_place_is_not_in_doubt() -> None:
