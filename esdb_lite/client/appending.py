@@ -115,9 +115,9 @@ class Appender:
                 shared = await self._may_share(request, deadline, credentials)
                 begun = True
                 return _result(await self._append(request, deadline, credentials, shared))
-            except Unauthenticated:
+            except Unauthenticated as error:
                 if not attempts.renew():
-                    raise
+                    await attempts.after(error, begun)
             except EsdbClientException as error:
                 found = await attempts.after(error, begun)
                 if found is not None:
@@ -193,7 +193,7 @@ class _Attempts:
         """
         try:
             return await find_written(self._session, self._request, self._since, self._deadline, self._credentials)
-        except (CannotTell, AccessDenied) as error:
+        except (CannotTell, AccessDenied, StreamDeleted) as error:
             raise self._unknown(self._doubt or error) from error
 
     async def after(self, error: EsdbClientException, begun: bool) -> Appended | None:
@@ -202,10 +202,14 @@ class _Attempts:
         `begun`: it was the append that has failed, and not what comes before it.
         """
         if self._doubt is not None and isinstance(error, (ExpectedPositionError, StreamDeleted)):
-            found = await self.find()
-            if found is None:
-                raise error
-            return found
+            try:
+                found = await self.find()
+            except EsdbClientException as reason:  # the append is sent again, and meets the same answer
+                error = reason
+            else:
+                if found is None:
+                    raise error
+                return found
         if isinstance(error, OutcomeUnknown) and error.events:
             raise error
         if begun and in_doubt(error):

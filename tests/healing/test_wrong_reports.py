@@ -20,7 +20,7 @@ from esdb_lite import (
     ServiceUnavailable,
     StreamState,
 )
-from esdb_lite._wire.batch_appending import BatchRequest
+from esdb_lite._wire.batch_appending import BatchRequest, encode_batch_error
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
 from tests.rpc.streams_service import StreamsService
@@ -169,6 +169,84 @@ async def test_an_append_that_is_under_way_at_the_close_says_that_it_may_be_done
         await client.close()
         with pytest.raises(ClientClosed, match="perhaps"):
             await task
+
+
+async def test_looking_for_the_events_fails_after_a_refusal() -> None:
+    """The answer was lost, the retry meets a stream that has moved on, and the stream cannot be read either."""
+    service = StreamsService()
+    calls: list[str] = []
+
+    async def answer(call: FakeCall, request: BatchRequest) -> bool:
+        calls.append("append")
+        if len(calls) == 1:
+            call.peer.drop()
+        else:
+            service.refuse(call, request, 7)
+        return True
+
+    service.on_batch = answer
+
+    async def serve(call: FakeCall) -> None:
+        if call.method == "Read":
+            await call.read()
+            call.peer.drop()
+        else:
+            await service(call)
+
+    async with served(serve, SHORT) as (_, client):
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.append_events("s", 3, E)
+        assert [event.id for event in caught.value.events] == [E.id]
+
+
+async def test_nobody_is_known_any_more_after_an_append_in_doubt() -> None:
+    """UNAUTHENTICATED for the second attempt says nothing of the first."""
+    service = StreamsService()
+    calls: list[str] = []
+
+    async def answer(call: FakeCall, request: BatchRequest) -> bool:
+        calls.append("append")
+        if len(calls) == 1:
+            call.peer.drop()
+        else:
+            call.finish([("grpc-status", "16"), ("grpc-message", "no")])
+        return True
+
+    service.on_batch = answer
+    async with served(service, SHORT) as (_, client):
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.append_events("s", 3, E)
+        assert caught.value.events
+
+
+async def test_a_stream_that_was_tombstoned_after_an_append_in_doubt() -> None:
+    """The events may have been written before the stream was deleted."""
+    service = StreamsService()
+    calls: list[str] = []
+
+    async def answer(call: FakeCall, request: BatchRequest) -> bool:
+        calls.append("append")
+        if len(calls) == 1:
+            call.peer.drop()
+        else:
+            call.send(encode_batch_error(request.correlation_id, "s", code=9, message="", detail="StreamDeleted"))
+        return True
+
+    service.on_batch = answer
+
+    async def serve(call: FakeCall) -> None:
+        if call.method == "Read":
+            await call.read()
+            call.fail(9, "", [("exception", "stream-deleted"), ("stream-name", "s")])
+        else:
+            await service(call)
+
+    async with served(serve, SHORT) as (_, client):
+        for expected in (0, StreamState.ANY):
+            calls.clear()
+            with pytest.raises(OutcomeUnknown) as caught:
+                await client.append_events("s", expected, E)
+            assert caught.value.events
 
 
 async def test_a_change_that_waited_for_a_free_place_is_not_in_doubt() -> None:
