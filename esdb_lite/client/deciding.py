@@ -36,7 +36,7 @@ _NOT_BEGUN = (NotLeader, ServerNotReady)
 """The server has not begun what it was asked for."""
 _PASSING = (ServiceUnavailable, OperationTimedOut, CallCancelled, ConsumerTooSlow, SubscriptionDropped)
 """Another attempt may succeed, where it is safe to make one."""
-_IN_DOUBT = (OutcomeUnknown, ServiceUnavailable, OperationTimedOut, CallCancelled)
+_IN_DOUBT = (OutcomeUnknown, ServiceUnavailable, OperationTimedOut, CallCancelled, ProtocolError)
 
 
 class Safety(enum.Enum):

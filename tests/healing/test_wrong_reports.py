@@ -249,6 +249,51 @@ async def test_a_stream_that_was_tombstoned_after_an_append_in_doubt() -> None:
             assert caught.value.events
 
 
+@pytest.mark.parametrize("ending", ["garbage", "cancelled"])
+async def test_a_change_whose_answer_cannot_be_understood_may_be_done(ending: str) -> None:
+    async def serve(call: FakeCall) -> None:
+        await call.read()
+        if ending == "garbage":
+            call.begin()
+            call.finish()  # OK, but without the one message
+        else:
+            call.fail(1, "")
+
+    async with served(serve) as (_, client):
+        with pytest.raises(OutcomeUnknown):
+            await client.delete_stream("s", StreamState.ANY)
+
+
+async def test_an_answer_to_an_append_of_its_own_that_cannot_be_understood() -> None:
+    service = StreamsService(batch_append=False)
+
+    async def serve(call: FakeCall) -> None:
+        if call.method == "Append":
+            await call.read()
+            call.begin()
+            call.finish()
+        else:
+            await service(call)
+
+    async with served(serve) as (_, client):
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.append_events("s", StreamState.ANY, E)
+        assert caught.value.events
+
+
+async def test_batch_errors_still_have_their_classes() -> None:
+    service = StreamsService()
+
+    async def answer(call: FakeCall, request: BatchRequest) -> bool:
+        call.send(encode_batch_error(request.correlation_id, "s", code=4, message="Timeout", detail="Timeout"))
+        return True
+
+    service.on_batch = answer
+    async with served(service) as (_, client):
+        with pytest.raises(OutcomeUnknown):
+            await client.append_events("s", StreamState.ANY, E)
+
+
 async def test_a_change_that_waited_for_a_free_place_is_not_in_doubt() -> None:
     """The server takes one call at a time, and that one is never answered."""
 
