@@ -67,6 +67,8 @@ class LinkProtocol(FastProtocol):
         self.gone = asyncio.Event()
         self.greeted = False
         """The server has said that it speaks HTTP/2: it begins with SETTINGS, perhaps before anybody holds the link."""
+        self.turned_away = False
+        """The server has closed the connection before it has said anything."""
         self.on_greeting: Callable[[], None] | None = None
         self.heard: float = 0.0
         """When something has come last, on the clock of the loop."""
@@ -93,6 +95,7 @@ class LinkProtocol(FastProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self.turned_away = not self.greeted and hasattr(self.connection, "_transport")  # which closing here removes
         super().connection_lost(exc)
         self.gone.set()
 
@@ -136,6 +139,11 @@ class Link:
     def greeted(self) -> bool:
         """True when the server has said that it speaks HTTP/2."""
         return not isinstance(self._protocol, LinkProtocol) or self._protocol.greeted
+
+    @property
+    def turned_away(self) -> bool:
+        """True when it was the server that has closed the connection, before it has said anything."""
+        return isinstance(self._protocol, LinkProtocol) and self._protocol.turned_away
 
     @property
     def on_greeting(self) -> Callable[[], None] | None:

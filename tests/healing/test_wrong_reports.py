@@ -13,14 +13,17 @@ from esdb_lite import (
     BearerToken,
     ClientClosed,
     DeadlineExceeded,
+    EmbeddedServer,
     NewEvent,
     NotLeader,
     OutcomeUnknown,
     RetryPolicy,
     ServiceUnavailable,
     StreamState,
+    TlsError,
 )
 from esdb_lite._wire.batch_appending import BatchRequest, encode_batch_error
+from esdb_lite.errors import WriteInterrupted
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
 from tests.rpc.streams_service import StreamsService
@@ -281,6 +284,29 @@ async def test_an_answer_to_an_append_of_its_own_that_cannot_be_understood() -> 
         assert caught.value.events
 
 
+async def test_a_frozen_server_is_no_server_that_wants_tls() -> None:
+    """It has never said a word; the client gives up, not the server."""
+    with EmbeddedServer() as server, server.faults.stall():
+        uri = f"esdb://{server.host}:{server.port}?tls=false&keepAliveInterval=100&keepAliveTimeout=100"
+        async with AsyncEsdbClient(uri, retry=ONCE) as client:
+            with pytest.raises(ServiceUnavailable, match="no sign of life") as caught:
+                await client.get_commit_position()
+            assert not isinstance(caught.value, TlsError)
+
+
+async def test_what_was_sent_to_a_frozen_server_is_in_doubt() -> None:
+    """It lies in the server's buffers, and is done when the server goes on."""
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri) as other:
+            await other.append_events("s", None, E)
+            fault = server.faults.stall()
+            uri = f"esdb://{server.host}:{server.port}?tls=false&keepAliveInterval=100&keepAliveTimeout=100"
+            async with AsyncEsdbClient(uri, retry=ONCE) as client:
+                with pytest.raises(WriteInterrupted):
+                    await client.delete_stream("s", StreamState.ANY)
+            fault.clear()
+
+
 async def test_batch_errors_still_have_their_classes() -> None:
     service = StreamsService()
 
@@ -326,3 +352,14 @@ async def test_a_change_that_waited_for_a_token_is_not_in_doubt() -> None:
             with pytest.raises(DeadlineExceeded) as caught:
                 await client.delete_stream("b", StreamState.ANY, timeout=0.05)
             assert not isinstance(caught.value, OutcomeUnknown)
+
+
+async def test_a_server_that_closes_without_a_word_may_want_tls() -> None:
+    def hang_up(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.close()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server, AsyncEsdbClient(f"127.0.0.1:{port}", retry=ONCE) as client:
+        with pytest.raises(TlsError, match="expects TLS"):
+            await client.get_commit_position()
