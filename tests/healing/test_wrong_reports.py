@@ -24,6 +24,8 @@ from esdb_lite import (
 )
 from esdb_lite._wire.batch_appending import BatchRequest, encode_batch_error
 from esdb_lite.errors import WriteInterrupted
+from esdb_lite.server.simulated import SimulatedCluster
+from esdb_lite.settings import Node as Place
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
 from tests.rpc.streams_service import StreamsService
@@ -305,6 +307,23 @@ async def test_what_was_sent_to_a_frozen_server_is_in_doubt() -> None:
                 with pytest.raises(WriteInterrupted):
                     await client.delete_stream("s", StreamState.ANY)
             fault.clear()
+
+
+async def test_looking_for_the_events_follows_the_leader() -> None:
+    """The node that lost the answer is deposed before it says whether it has the events."""
+    async with SimulatedCluster() as cluster:
+        old = cluster.nodes[0]
+        async with AsyncEsdbClient(cluster.uri, retry=RetryPolicy(budget=3.0)) as client:
+            await client.append_events("s", None, NewEvent("T", b"{}"))
+            old.faults.lose_answers(times=1)
+            old.faults.delay(0.5, method="Read")
+            task = asyncio.ensure_future(client.append_events("s", StreamState.EXISTS, E))
+            node = client._session._nodes.get(Place(old.host, old.port))  # type: ignore[union-attr]
+            await until(lambda: any(link.long_calls == 0 for link in node._links) or not node.connected)
+            await until(lambda: any(link.long_calls for link in node._links))
+            await cluster.elect_async(1)
+            assert (await task).stream_position == 1
+            assert [event.id async for event in client.read_stream_events("s", 1)] == [E.id]
 
 
 async def test_batch_errors_still_have_their_classes() -> None:
