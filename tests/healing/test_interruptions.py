@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from esdb_lite import AsyncEsdbClient, ClientClosed, EmbeddedServer, NewEvent, RetryPolicy
+from esdb_lite import AsyncEsdbClient, BearerToken, ClientClosed, EmbeddedServer, NewEvent, RetryPolicy
 from esdb_lite.server.simulated import SimulatedCluster
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
@@ -134,3 +134,36 @@ async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_on
                 with pytest.raises(StopAsyncIteration):
                     await asyncio.wait_for(waiting, 5)
                 assert loop.time() - before < 1
+
+
+async def test_closing_a_read_while_its_token_is_renewed() -> None:
+    """The server has refused the token; the call made with the new one must not outlive the iteration."""
+    asked, hold = asyncio.Event(), asyncio.Event()
+    tokens: list[str] = []
+
+    async def token() -> str:
+        tokens.append("t")
+        if len(tokens) == 2:
+            asked.set()
+            await hold.wait()
+        return f"t{len(tokens)}"
+
+    async def serve(call: FakeCall) -> None:
+        if call.headers["authorization"] == "Bearer t1":
+            call.fail(16, "no")
+        else:
+            call.begin()
+            await asyncio.shield(call.reset_by_client)
+
+    async with fake_server(serve) as server:
+        client = AsyncEsdbClient(
+            f"127.0.0.1:{server.port}", credentials=BearerToken(token), send_credentials_insecurely=True
+        )
+        async with client:
+            response = client.read_all_events()
+            waiting = asyncio.ensure_future(response.__anext__())
+            await asked.wait()
+            await response.close()
+            hold.set()
+            with pytest.raises(StopAsyncIteration):
+                await asyncio.wait_for(waiting, 2)
