@@ -9,7 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from esdb_lite import AsyncEsdbClient, BearerToken, ClientClosed, EmbeddedServer, NewEvent, RetryPolicy
+from esdb_lite import AsyncEsdbClient, BearerToken, ClientClosed, EmbeddedServer, NewEvent, RetryPolicy, StreamState
+from esdb_lite._wire.answers import encode_confirmation
 from esdb_lite.server.simulated import SimulatedCluster
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
@@ -167,3 +168,65 @@ async def test_closing_a_read_while_its_token_is_renewed() -> None:
             hold.set()
             with pytest.raises(StopAsyncIteration):
                 await asyncio.wait_for(waiting, 2)
+
+
+async def test_a_consumer_that_is_cancelled_while_it_comes_back_goes_on() -> None:
+    """`wait_for` around the next event is the usual way to have a look at something else now and then."""
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri, retry=SLOW) as client:
+            await client.create_subscription("g", "s")
+            await client.append_events("s", StreamState.ANY, events(0))
+            consumer = await client.read_subscription("g", "s")
+            await consumer.ack(await consumer.__anext__())
+            await consumer.flush()
+            server.faults.drop_connections()
+            for _ in range(2):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(consumer.__anext__(), 0.05)
+            assert not consumer.closed
+            await client.append_events("s", StreamState.ANY, events(1))
+            seen = set()
+            while 1 not in seen:
+                event = await asyncio.wait_for(consumer.__anext__(), 5)
+                seen.add(event.stream_position)
+                await consumer.ack(event)
+            await consumer.close()
+
+
+async def test_a_consumer_that_is_cancelled_while_its_call_is_opened_goes_on() -> None:
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri, retry=QUICK) as client:
+            await client.create_subscription("g", "s")
+            consumer = await client.read_subscription("g", "s")
+            with server.faults.stall(connections=False):
+                server.faults.drop_connections()
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(consumer.__anext__(), 0.2)
+                assert not consumer.closed
+            await client.append_events("s", StreamState.ANY, events(0))
+            assert (await asyncio.wait_for(consumer.__anext__(), 5)).stream_position == 0
+            await consumer.close()
+
+
+async def test_a_consumer_that_is_closed_while_it_comes_back_leaves_no_call() -> None:
+    calls: list[FakeCall] = []
+    hold = asyncio.Event()
+
+    async def serve(call: FakeCall) -> None:
+        calls.append(call)
+        if len(calls) > 1:
+            await hold.wait()
+        call.begin()
+        call.send(encode_confirmation("s::g"))
+        await asyncio.shield(call.reset_by_client)
+
+    async with served(serve, QUICK) as (server, client):
+        consumer = await client.read_subscription("g", "s")
+        waiting = asyncio.ensure_future(consumer.__anext__())
+        server.peer.drop()
+        await until(lambda: len(calls) == 2)
+        await consumer.close()
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(waiting, 2)
+        hold.set()
+        assert await asyncio.wait_for(asyncio.shield(calls[1].reset_by_client), 2) == 8
