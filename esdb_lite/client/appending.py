@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from esdb_lite._convert import APPEND, BATCH_APPEND
@@ -66,7 +67,7 @@ class AppendRequest:
     """As on the wire."""
     events: Sequence[NewEvent]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """About how many bytes the request has."""
         return sum(len(event.data) + len(event.metadata) + 4 * len(event.type) + _OVERHEAD for event in self.events)
@@ -107,15 +108,18 @@ class Appender:
         request.check()
         attempts = _Attempts(self._session, request, deadline, credentials)
         while True:
+            begun = False
             try:
                 if attempts.must_look and (found := await attempts.find()) is not None:
                     return _result(found)
-                return _result(await self._append(request, deadline, credentials))
-            except Unauthenticated:
+                shared = await self._may_share(request, deadline, credentials)
+                begun = True
+                return _result(await self._append(request, deadline, credentials, shared))
+            except Unauthenticated as error:
                 if not attempts.renew():
-                    raise
+                    await attempts.after(error, begun)
             except EsdbClientException as error:
-                found = await attempts.after(error)
+                found = await attempts.after(error, begun)
                 if found is not None:
                     return _result(found)
 
@@ -123,15 +127,17 @@ class Appender:
         """End the shared call."""
         await self._batches.close()
 
-    async def _append(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> Appended:
-        size = request.size
-        if credentials is None and size <= SHARED_SIZE:
-            features = await self._session.features(deadline)
-            if features.has(BATCH_APPEND):
-                return await self._batches.append(request, size, deadline)
-        return await self._append_alone(request, deadline, credentials)
+    async def _may_share(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> bool:
+        """Return whether the events go through the shared call, for which the server may have to be asked."""
+        if credentials is not None or request.size > SHARED_SIZE:
+            return False
+        return (await self._session.features(deadline)).has(BATCH_APPEND)
 
-    async def _append_alone(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> Appended:
+    async def _append(
+        self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike, shared: bool
+    ) -> Appended:
+        if shared:
+            return await self._batches.append(request, request.size, deadline)
         node = await self._session.node(deadline, Need.LEADER)
         try:
             answer = await self._call(node, request, deadline, credentials)
@@ -187,19 +193,26 @@ class _Attempts:
         """
         try:
             return await find_written(self._session, self._request, self._since, self._deadline, self._credentials)
-        except (CannotTell, AccessDenied) as error:
+        except (CannotTell, AccessDenied, StreamDeleted) as error:
             raise self._unknown(self._doubt or error) from error
 
-    async def after(self, error: EsdbClientException) -> Appended | None:
-        """Wait until the events may be sent again, or return where they are; raises where there is no hope."""
+    async def after(self, error: EsdbClientException, begun: bool) -> Appended | None:
+        """Wait until the events may be sent again, or return where they are; raises where there is no hope.
+
+        `begun`: it was the append that has failed, and not what comes before it.
+        """
         if self._doubt is not None and isinstance(error, (ExpectedPositionError, StreamDeleted)):
-            found = await self.find()
-            if found is None:
-                raise error
-            return found
+            try:
+                found = await self.find()
+            except EsdbClientException as reason:  # the append is sent again, and meets the same answer
+                error = reason
+            else:
+                if found is None:
+                    raise error
+                return found
         if isinstance(error, OutcomeUnknown) and error.events:
             raise error
-        if in_doubt(error):
+        if begun and in_doubt(error):
             self._doubt = error
         if await self._session.try_again(self._struggle, None, error, self._deadline, "append"):
             return None

@@ -55,6 +55,10 @@ async def find_written(
                     return None
     except StreamNotFound:
         return None
+    except EsdbClientException as error:
+        if reading.node is not None:
+            session.failed(reading.node, error)
+        raise
     finally:
         reading.close()
     if (reading.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):
