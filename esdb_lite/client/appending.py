@@ -7,6 +7,7 @@ append that fails may say. Must not know: how the shared call works (`client.bat
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -28,7 +29,7 @@ from esdb_lite.client.batching import BatchAppender
 from esdb_lite.client.choosing import Need
 from esdb_lite.client.deciding import Safety, Struggle, in_doubt
 from esdb_lite.client.retrying import unknown_outcome
-from esdb_lite.client.settling import CannotTell, find_written
+from esdb_lite.client.settling import CannotTell, Unsettled, find_written
 from esdb_lite.errors import (
     AccessDenied,
     EsdbClientException,
@@ -96,6 +97,7 @@ class Appender:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._batches = BatchAppender(session)
+        self._unsettled = Unsettled()
 
     async def append(
         self, request: AppendRequest, *, deadline: Deadline, credentials: CredentialsLike = None
@@ -105,7 +107,16 @@ class Appender:
         Raises OutcomeUnknown when they were sent, and the answer has not come for as long as the policy allows.
         """
         request.check()
-        attempts = _Attempts(self._session, request, deadline, credentials)
+        attempts = _Attempts(self._session, request, deadline, credentials, self._unsettled.take(request))
+        try:
+            return await self._persist(request, attempts, deadline, credentials)
+        except (OutcomeUnknown, asyncio.CancelledError):
+            self._unsettled.add(request, attempts.since)
+            raise
+
+    async def _persist(
+        self, request: AppendRequest, attempts: _Attempts, deadline: Deadline, credentials: CredentialsLike
+    ) -> AppendResult:
         while True:
             try:
                 if attempts.must_look and (found := await attempts.find()) is not None:
@@ -159,16 +170,25 @@ class _Attempts:
     """What has come of the attempts so far to append the same events."""
 
     def __init__(
-        self, session: Session, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
+        self,
+        session: Session,
+        request: AppendRequest,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        since: datetime | None,
     ) -> None:
+        """`since`: when the caller has made the same append first, where the outcome of that is unknown."""
         self._session = session
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
         self._struggle = Struggle(session.settings.retry, Safety.SAME_IDS)
-        self._since = datetime.now(timezone.utc)
         self._renewed = False
-        self._doubt: EsdbClientException | None = None
+        self.since = since or datetime.now(timezone.utc)
+        """When the first attempt was made."""
+        self._doubt: EsdbClientException | None = (
+            None if since is None else WriteInterrupted("an earlier append of the events was not answered")
+        )
 
     @property
     def must_look(self) -> bool:
@@ -186,7 +206,7 @@ class _Attempts:
         Raises OutcomeUnknown where that cannot be seen.
         """
         try:
-            return await find_written(self._session, self._request, self._since, self._deadline, self._credentials)
+            return await find_written(self._session, self._request, self.since, self._deadline, self._credentials)
         except (CannotTell, AccessDenied) as error:
             raise self._unknown(self._doubt or error) from error
 

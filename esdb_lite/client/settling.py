@@ -1,6 +1,7 @@
 """Finding out whether events are written whose append was not answered.
 
-Owns: looking for them in their stream. Must not know: how they were sent, what is done about the answer.
+Owns: looking for them in their stream, and remembering for which that has to be done. Must not know: how they were
+sent, what is done about the answer.
 
 A server that is asked again with the same ids and an exact expectation knows the events itself. Where any end of the
 stream will do, it remembers only the ids of late, and none from before it was started; so the client looks first.
@@ -8,8 +9,10 @@ stream will do, it remembers only the ids of late, and none from before it was s
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from esdb_lite._convert import ReadRequest
 from esdb_lite._wire.appending import Appended
@@ -29,6 +32,30 @@ LOOK_BACK = 10_000
 """Events at the end of the stream that are looked at."""
 CLOCKS = timedelta(minutes=5)
 """By how much the server's clock may be behind the client's."""
+REMEMBERED = 10_000
+"""Appends whose outcome is unknown that a client remembers, for when they are made again."""
+
+
+class Unsettled:
+    """The appends of one client whose outcome nobody knows and any end of the stream would have done for."""
+
+    def __init__(self) -> None:
+        self._since: OrderedDict[tuple[str, UUID], datetime] = OrderedDict()
+
+    def add(self, request: AppendRequest, since: datetime) -> None:
+        """Remember an append, and when it was made first."""
+        if request.expected < -1 and request.events:
+            self._since[_key(request)] = since
+            if len(self._since) > REMEMBERED:
+                self._since.popitem(last=False)
+
+    def take(self, request: AppendRequest) -> datetime | None:
+        """Forget an append that is made again; return when it was made first, None where it was not."""
+        return self._since.pop(_key(request), None) if self._since and request.events else None
+
+
+def _key(request: AppendRequest) -> tuple[str, UUID]:
+    return request.stream_name, request.events[-1].id
 
 
 class CannotTell(EsdbClientException):

@@ -22,8 +22,8 @@ def _written(soak: Soak) -> list[str]:
     longest = max(books, key=lambda book: book.longest)
     return [
         f"\n{outcome.mode}: {outcome.seconds:.0f} s, {sum(outcome.faults.values())} faults",
-        f"  events appended {started:,} in {appends:,} appends, acknowledged {acknowledged:,}, stored {outcome.stored:,}, "
-        f"doubled {outcome.doubled}, lost {outcome.lost}",
+        f"  events appended {started:,} in {appends:,} appends, acknowledged {acknowledged:,}, "
+        f"stored {outcome.stored:,}, doubled {outcome.doubled}, lost {outcome.lost}",
         f"  appends repeated by the caller: {sum(book.unknown for book in books)} outcome unknown, "
         f"{sum(book.failed for book in books)} not done; the slowest took {longest.longest:.1f} s ({longest.name})",
         "  happened: " + ", ".join(f"{name} {count}" for name, count in sorted(soak.world.ledger.events.items())),
