@@ -28,9 +28,9 @@ def type_of(number: int) -> str:
     return OFTEN if number % EVERY else SELDOM
 
 
-def make(writer: str, number: int) -> NewEvent:
+def make(writer: str, number: int, *, large: bool = False) -> NewEvent:
     """Make an event that says who has written it, and its number."""
-    return NewEvent.json(type_of(number), {"w": writer, "n": number, "x": _PADDING})
+    return NewEvent.json(type_of(number), {"w": writer, "n": number, "x": _PADDING * (5_000 if large else 1)})
 
 
 def read(event: RecordedEvent) -> tuple[str, int]:
@@ -146,7 +146,7 @@ class Sequence:
         self._after = after
         self._first = first or {}
         self._latest = latest or self._first
-        self._commit = -1
+        self.commit = -1
 
     def saw(self, events: Iterable[RecordedEvent]) -> None:
         """Take note of events."""
@@ -174,10 +174,10 @@ class Sequence:
 
     def _order(self, event: RecordedEvent) -> None:
         commit = event.commit_position or 0
-        if commit <= self._commit:
+        if commit <= self.commit:
             self.disordered += 1
-            self._violations.add(f"{self.name}: saw position {commit} after {self._commit}")
-        self._commit = max(self._commit, commit)
+            self._violations.add(f"{self.name}: saw position {commit} after {self.commit}")
+        self.commit = max(self.commit, commit)
 
     def _count(self, start: int, stop: int) -> int:
         count = 0

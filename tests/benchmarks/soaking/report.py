@@ -31,11 +31,13 @@ def _written(soak: Soak) -> list[str]:
 
 
 def _read(soak: Soak) -> list[str]:
-    readers = soak.readers
+    readers, visitors = soak.readers, soak.visitors
     return [
         f"  reads {sum(each.reads for each in readers):,} of {sum(each.events for each in readers):,} events, "
         f"{sum(each.late for each in readers)} too late for their timeouts; "
-        f"the slowest took {max(each.longest for each in readers):.1f} s"
+        f"the slowest took {max(each.longest for each in readers):.1f} s",
+        f"  visits {sum(each.visits for each in visitors):,}, {sum(each.turned_away for each in visitors)} "
+        f"turned away; the slowest took {max(each.slowest for each in visitors):.1f} s to leave",
     ]
 
 

@@ -21,6 +21,7 @@ from tests.benchmarks.soaking.reading import Reader
 from tests.benchmarks.soaking.resources import Gauge
 from tests.benchmarks.soaking.subscribing import Consumer, Group, Subscriber
 from tests.benchmarks.soaking.trouble import Deck
+from tests.benchmarks.soaking.visiting import Visitor
 from tests.benchmarks.soaking.world import FACES, World
 from tests.benchmarks.soaking.writing import Writer
 
@@ -59,6 +60,7 @@ class Soak:
         self.subscribers: list[Subscriber] = []
         self.groups: list[Group] = []
         self.consumers: list[Consumer] = []
+        self.visitors: list[Visitor] = []
         self._deck = deck
         self._clear = clear
         self._pace = pace
@@ -74,6 +76,7 @@ class Soak:
         for face, (main, _) in accesses.items():
             for kind in writing.KINDS:
                 self.writers.append(Writer(world, main, f"{face}-{kind}", kind, pace))
+            self.writers += [Writer(world, main, f"{face}-side-{number}", writing.NEW, pace * 4) for number in range(4)]
         streams = [book.stream for book in world.ledger.books.values() if book.stream is not None]
         for face, (main, other) in accesses.items():
             self.readers += [
@@ -88,6 +91,7 @@ class Soak:
         for main, _ in accesses.values():
             self.consumers.append(Consumer(world, main, self.groups[0], handler=False))
             self.consumers.append(Consumer(world, main, self.groups[1], handler=True))
+            self.visitors.append(Visitor(world, main, main.face, self.groups, pace * 10))
         self._main = accesses["async"][0].client
 
     # --- from the beginning to the end ---
@@ -129,6 +133,8 @@ class Soak:
             self.world.run(f"writer {writer.book.name}", writer.run())
         for number, reader in enumerate(self.readers):
             self.world.run(f"reader {number}", reader.run())
+        for number, visitor in enumerate(self.visitors):
+            self.world.run(f"visitor {number}", visitor.run())
         await self.healing.wait("(the beginning)")
 
     async def _suffer(self, until: float) -> None:
@@ -159,7 +165,7 @@ class Soak:
         world, ledger = self.world, self.world.ledger
         await self._clear()
         world.writing = False
-        await world.ended(SETTLING, "writer", "reader")
+        await world.ended(SETTLING, "writer", "reader", "visitor")
         begun = monotonic()
         while (lacking := await self._lacking()) and monotonic() - begun < SETTLING:  # noqa: ASYNC110
             await asyncio.sleep(0.2)

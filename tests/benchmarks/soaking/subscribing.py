@@ -53,6 +53,7 @@ class Subscriber:
         self._subscription: Any = None
         self._closed = False
         self._place = -1
+        self._random = world.random(self.name)
         self.items = 0
 
     @property
@@ -62,8 +63,8 @@ class Subscriber:
 
     @property
     def dense(self) -> bool:
-        """Whether something comes all the time."""
-        return self.kind != SELDOM_ONLY
+        """Whether something comes all the time, and is taken at once."""
+        return self.kind != SELDOM_ONLY and not self._control
 
     async def run(self) -> None:
         """Subscribe, and check what comes."""
@@ -80,6 +81,8 @@ class Subscriber:
         async with subscription:
             while items := await subscription.next_batch():
                 self._take(items)
+                if self._control and self._random.random() < 0.02:  # one that is slow at times
+                    await asyncio.sleep(self._random.uniform(0.0, 3.0))
         if not self._closed:
             self._world.ledger.violations.add(f"{self.name} has ended by itself")
 

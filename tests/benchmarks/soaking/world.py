@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -64,6 +64,15 @@ class World:
         blocking = EsdbClient(uri)
         self._clients.append(blocking)
         return Access(face, Face(blocking))
+
+    def visit(self, face: str) -> tuple[Any, Callable[[], Coroutine[Any, Any, None]]]:
+        """Make a client for somebody who closes it, with the function that does."""
+        uri = f"{self.uri}&{KEEP_ALIVE}"
+        if face == ASYNC:
+            client = AsyncEsdbClient(uri)
+            return client, client.close
+        blocking = Face(EsdbClient(uri))
+        return blocking, blocking.close
 
     def run(self, name: str, work: Coroutine[Any, Any, None]) -> None:
         """Run a worker; that it fails is a violation."""

@@ -24,6 +24,8 @@ from tests.benchmarks.soaking.world import Access, World
 EXACT, ANYWHERE, NEW = "exact", "any", "new"
 KINDS = (EXACT, ANYWHERE, NEW)
 SHARED_STREAM = "soak-shared"
+LARGE = 0.003
+"""How many of the appends are of half a megabyte."""
 PATIENCE = 60.0
 """Seconds in which an append has to be known to be done: the retries of a client, twice."""
 SLACK = 1.5
@@ -37,6 +39,7 @@ class Writer:
         self._ledger = world.ledger
         self._world = world
         self._client = access.client
+        self._blocking = access.blocking
         self._kind = kind
         self._pause = pause
         self._random = world.random(name)
@@ -52,8 +55,9 @@ class Writer:
     async def append(self) -> None:
         """Append events and wait until they are written."""
         book = self.book
-        count = 1 if self._random.random() < 0.7 else self._random.randint(2, 20)
-        events = [make(book.name, book.started + index) for index in range(count)]
+        chance = self._random.random()
+        count = 1 if chance < 0.7 else self._random.randint(2, 20)
+        events = [make(book.name, book.started + index, large=chance < LARGE) for index in range(count)]
         stream, expected = self._target()
         own = stream == book.stream
         book.started += count
@@ -102,6 +106,20 @@ class Writer:
         self._wrong(f"append to {stream!r} is not known to be done after {PATIENCE:g} s")
         return None
 
+    async def _send(
+        self,
+        stream: str,
+        expected: int | StreamState | None,
+        events: list[NewEvent],
+        timeout: float | None,
+        credentials: tuple[str, str] | None,
+    ) -> AppendResult:
+        """Append events; some callers lose their patience."""
+        append = self._client.append_events(stream, expected, events, timeout=timeout, credentials=credentials)
+        if self._blocking or self._random.random() > 0.05:
+            return await append
+        return await asyncio.wait_for(append, self._random.choice((0.0, 0.005, 0.02, 0.3)))
+
     async def _attempt(
         self,
         stream: str,
@@ -114,9 +132,7 @@ class Writer:
         credentials = ("admin", "changeit") if alone else None
         begun = monotonic()
         try:
-            result: AppendResult = await self._client.append_events(
-                stream, expected, events, timeout=timeout, credentials=credentials
-            )
+            return await self._send(stream, expected, events, timeout, credentials)
         except OutcomeUnknown as error:
             self.book.unknown += 1
             self._ledger.events[type(error).__name__] += 1
@@ -131,10 +147,12 @@ class Writer:
                 raise
             self._again(f"{type(error).__name__} (not sent)")
             return None
+        except asyncio.TimeoutError:
+            self._ledger.events["append cancelled"] += 1
+            return None
         finally:
             if timeout is not None and monotonic() - begun > timeout + SLACK:
                 self._wrong(f"an append with a timeout of {timeout:.2f} s took {monotonic() - begun:.2f} s")
-        return result
 
     def _again(self, reason: str) -> None:
         self.book.failed += 1
