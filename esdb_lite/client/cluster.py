@@ -12,7 +12,7 @@ import asyncio
 import logging
 import random
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 
 from esdb_lite._convert_gossip import READ_GOSSIP, Member, decode_gossip
@@ -24,7 +24,8 @@ from esdb_lite._wire.primitives import WireError
 from esdb_lite.client.choosing import Need, choose, leaders, wanted
 from esdb_lite.client.deciding import suspicious
 from esdb_lite.client.nodes import Moved, Nodes
-from esdb_lite.errors import ClientClosed, DiscoveryFailed, EsdbClientException, NotLeader, ServerNotReady
+from esdb_lite.client.security import Metadata
+from esdb_lite.errors import AccessDenied, ClientClosed, DiscoveryFailed, EsdbClientException, NotLeader, ServerNotReady
 from esdb_lite.settings import Node as Place
 from esdb_lite.settings import NodePreference, Settings
 
@@ -32,6 +33,8 @@ WATCH_INTERVAL = 1.0
 """Seconds between two looks at who leads, while something is open that belongs to the leader."""
 DOUBT = 5.0
 """Seconds for which a node that has failed is taken only where there is no other."""
+SHORTEST_PAUSE = 0.01
+"""Seconds between two rounds of questions, whatever the settings say: refusals cost nothing and come at once."""
 GRACE = 0.3
 """Seconds that others get to name a better node than one that has failed lately."""
 
@@ -41,8 +44,10 @@ _log = logging.getLogger("esdb_lite.cluster")
 class Cluster:
     """The nodes of a cluster, and those of them that calls go to."""
 
-    def __init__(self, nodes: Nodes, settings: Settings) -> None:
+    def __init__(self, nodes: Nodes, settings: Settings, who: Callable[[Node, Deadline], Awaitable[Metadata]]) -> None:
+        """`who` says who is calling a node."""
         self._nodes = nodes
+        self._who = who
         self._settings = settings
         self._seeds: dict[Place, str | None] = dict.fromkeys(settings.nodes)
         self._members: tuple[Member, ...] = ()
@@ -119,7 +124,7 @@ class Cluster:
         attempt = 0
         while attempts is None or attempt < attempts:
             if attempt:
-                await asyncio.sleep(self._settings.discovery_interval)
+                await asyncio.sleep(max(SHORTEST_PAUSE, self._settings.discovery_interval))
             attempt += 1
             found, reasons = await self._round(preference)
             if found is not None:
@@ -179,8 +184,11 @@ class Cluster:
 
     async def _ask(self, node: Node) -> tuple[Member, ...]:
         """Ask a node who is in the cluster. Raises what the call does, or ServerNotReady for nonsense."""
+        deadline = Deadline(self._settings.gossip_timeout)
         try:
-            return decode_gossip(await unary(node, READ_GOSSIP, b"", Deadline(self._settings.gossip_timeout)))
+            return decode_gossip(await unary(node, READ_GOSSIP, b"", deadline))
+        except AccessDenied:  # as a rule everybody may ask
+            return decode_gossip(await unary(node, READ_GOSSIP, b"", deadline, await self._who(node, deadline)))
         except WireError as error:
             raise ServerNotReady(f"{node.authority}: its gossip cannot be understood: {error}") from error
 

@@ -132,12 +132,17 @@ class Session:
         leader = self._topology is not None and self._topology.requires_leader(need)
         role: Metadata = (("requires-leader", "true"),) if leader else ()
         chosen = self._chosen(credentials)
+        return role if chosen is None else (*role, *await self._who(node, deadline, chosen))
+
+    async def _who(self, node: Node, deadline: Deadline, chosen: Credentials | BearerToken | None = None) -> Metadata:
+        """Return the header that says who is calling: by default, whom the settings name."""
+        chosen = chosen or self.settings.credentials
         if chosen is None:
-            return role
+            return ()
         if not node.secure and not self.settings.send_credentials_insecurely:
             self._warn_insecure()
-            return role
-        return (*role, *await self._authorization.header(chosen, deadline))
+            return ()
+        return await self._authorization.header(chosen, deadline)
 
     def renew(self, credentials: CredentialsLike) -> bool:
         """After a refusal: True where there may be a better token now, so that the call is worth another try."""
@@ -247,7 +252,7 @@ class Session:
         tls = import_module("esdb_lite._rpc.tls").client_context(settings) if settings.tls else None
         self._nodes = Nodes(settings, tls)
         if settings.discover:
-            self._topology = import_module("esdb_lite.client.cluster").Cluster(self._nodes, settings)
+            self._topology = import_module("esdb_lite.client.cluster").Cluster(self._nodes, settings, self._who)
         else:
             self._topology = Single(self._nodes, settings.nodes[0])
 
