@@ -29,7 +29,7 @@ from esdb_lite.client.batching import BatchAppender
 from esdb_lite.client.choosing import Need
 from esdb_lite.client.deciding import Safety, Struggle, in_doubt
 from esdb_lite.client.retrying import unknown_outcome
-from esdb_lite.client.settling import CannotTell, Unsettled, find_written
+from esdb_lite.client.settling import CannotTell, Look, Unsettled, find_written
 from esdb_lite.errors import (
     AccessDenied,
     EsdbClientException,
@@ -119,33 +119,36 @@ class Appender:
     ) -> AppendResult:
         while True:
             try:
-                if attempts.must_look and (found := await attempts.find()) is not None:
-                    return _result(found)
-                return _result(await self._append(request, deadline, credentials))
+                look = await attempts.look() if attempts.must_look else None
+                if look is not None and look.found is not None:
+                    return _result(look.found)
+                return _result(await self._append(request, deadline, credentials, look))
             except Unauthenticated:
                 if not attempts.renew():
                     raise
             except EsdbClientException as error:
-                found = await attempts.after(error)
-                if found is not None:
-                    return _result(found)
+                await attempts.after(error)
 
     async def close(self) -> None:
         """End the shared call."""
         await self._batches.close()
 
-    async def _append(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> Appended:
+    async def _append(
+        self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike, look: Look | None
+    ) -> Appended:
         size = request.size
         if credentials is None and size <= SHARED_SIZE:
             features = await self._session.features(deadline)
             if features.has(BATCH_APPEND):
-                return await self._batches.append(request, size, deadline)
-        return await self._append_alone(request, deadline, credentials)
+                return await self._batches.append(request, size, deadline, look)
+        return await self._append_alone(request, deadline, credentials, look)
 
-    async def _append_alone(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> Appended:
+    async def _append_alone(
+        self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike, look: Look | None
+    ) -> Appended:
         node = await self._session.node(deadline, Need.LEADER)
         try:
-            answer = await self._call(node, request, deadline, credentials)
+            answer = await self._call(node, request, deadline, credentials, look)
         except EsdbClientException as error:
             self._session.failed(node, error)
             raise
@@ -156,10 +159,12 @@ class Appender:
         return answer
 
     async def _call(
-        self, node: Node, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
+        self, node: Node, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike, look: Look | None
     ) -> Appended | Conflict | None:
         metadata = await self._session.metadata(node, credentials, deadline, Need.LEADER)
         async with ClientStream(node, APPEND, deadline=deadline, metadata=metadata) as call:
+            if look is not None:
+                look.check(node)
             for messages in _in_pieces(request):
                 await call.send(messages)
             await call.send((), end=True)
@@ -184,6 +189,7 @@ class _Attempts:
         self._credentials = credentials
         self._struggle = Struggle(session.settings.retry, Safety.SAME_IDS)
         self._renewed = False
+        self._refusal: EsdbClientException | None = None
         self.since = since or datetime.now(timezone.utc)
         """When the first attempt was made."""
         self._doubt: EsdbClientException | None = (
@@ -192,37 +198,42 @@ class _Attempts:
 
     @property
     def must_look(self) -> bool:
-        """True when the events may be there and the server may not recognise them."""
-        return self._doubt is not None and self._request.expected < -1 and bool(self._request.events)
+        """True when the events may be there and the server may not recognise them, or has not."""
+        return self._refusal is not None or (
+            self._doubt is not None and self._request.expected < -1 and bool(self._request.events)
+        )
 
     def renew(self) -> bool:
         """After a refusal of who is calling: True where that is worth another attempt, which it is once."""
         renewed, self._renewed = self._renewed, True
         return not renewed and self._session.renew(self._credentials)
 
-    async def find(self) -> Appended | None:
-        """Return where an earlier attempt has written the events; None when it has not.
+    async def look(self) -> Look:
+        """Look whether an earlier attempt has written the events.
 
-        Raises OutcomeUnknown where that cannot be seen.
+        Raises OutcomeUnknown where that cannot be seen, and the server's refusal where it has not.
         """
         try:
-            return await find_written(self._session, self._request, self.since, self._deadline, self._credentials)
+            look = await find_written(self._session, self._request, self.since, self._deadline, self._credentials)
         except (CannotTell, AccessDenied) as error:
             raise self._unknown(self._doubt or error) from error
+        if self._refusal is not None and look.found is None:
+            raise self._refusal
+        return look
 
-    async def after(self, error: EsdbClientException) -> Appended | None:
-        """Wait until the events may be sent again, or return where they are; raises where there is no hope."""
-        if self._doubt is not None and isinstance(error, (ExpectedPositionError, StreamDeleted)):
-            found = await self.find()
-            if found is None:
+    async def after(self, error: EsdbClientException) -> None:
+        """Wait until there may be another attempt, or a look; raises where there is no hope."""
+        if isinstance(error, (ExpectedPositionError, StreamDeleted)):
+            if self._doubt is None or self._refusal is not None or not self._request.events:
                 raise error
-            return found
+            self._refusal = error
+            return
         if isinstance(error, OutcomeUnknown) and error.events:
             raise error
         if in_doubt(error):
             self._doubt = error
         if await self._session.try_again(self._struggle, None, error, self._deadline, "append"):
-            return None
+            return
         if self._doubt is None:
             raise error
         raise self._unknown(error) from error
