@@ -386,8 +386,9 @@ class OutcomeUnknown(EsdbClientException):
     """What was to be changed has been sent, and the answer did not come: perhaps it is done, perhaps not.
 
     For an append, the client has tried again for as long as it may (see `RetryPolicy`). Appending the same `events`
-    (their ids make it safe) with the same `expected_position` again settles it. For other calls (deleting a stream,
-    changing a group or a user) nothing was tried again, because it is not the same to do them twice: look first.
+    (their ids make it safe) with the same `expected_position` again settles it; where any end of the stream will do, it
+    has to be the same client, which looks whether they are there. For other calls (deleting a stream, changing a group
+    or a user) nothing was tried again, because it is not the same to do them twice: look first.
     """
 
     stream_name: str = ""

@@ -83,6 +83,11 @@ class Call:
         """When something has come last on the connection, on the clock of the loop; None where there is none."""
         return None if self._link is None else self._link.heard
 
+    @property
+    def connected(self) -> bool:
+        """True while the connection is there on which the call was opened, whether the call is open still or not."""
+        return self._link is not None and not self._link.lost
+
     async def open(self) -> None:
         """Find a connection and open the call there. What is sent first goes with the headers."""
         if self._deadline.passed:

@@ -121,14 +121,16 @@ class Link:
 
     def __init__(self, protocol: H2Protocol) -> None:
         self._protocol = protocol
-        self._transport = protocol.connection._transport
+        # grpclib takes these away once the connection is lost, which may be before anybody has it
+        self._transport = getattr(protocol.connection, "_transport", None)
         self._lost = False
         self.retired = False
         """No new calls; those that are open go on."""
         self.short_calls = 0
         self.long_calls = 0
         self.on_lost: Callable[[], None] | None = None
-        self._hook()
+        if hasattr(protocol.processor, "processors"):
+            self._hook()
 
     @property
     def usable(self) -> bool:
@@ -229,7 +231,7 @@ class Link:
             await asyncio.wait({waiting}, timeout=patience)
         finally:
             waiting.cancel()
-            if not self._protocol.gone.is_set():
+            if not self._protocol.gone.is_set() and self._transport is not None:
                 self._transport.abort()
 
     def _hook(self) -> None:

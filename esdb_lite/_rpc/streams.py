@@ -40,6 +40,11 @@ class _Shape:
         """When something has come last on the connection, on the clock of the loop; None where there is none."""
         return self._call.heard
 
+    @property
+    def connected(self) -> bool:
+        """True while the connection is there on which the call was opened, whether the call is open still or not."""
+        return self._call.connected
+
     def close(self) -> None:
         """End the call whatever its state. May be repeated, and never waits."""
         self._call.close()

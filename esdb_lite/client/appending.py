@@ -7,6 +7,7 @@ append that fails may say. Must not know: how the shared call works (`client.bat
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -29,7 +30,7 @@ from esdb_lite.client.batching import BatchAppender
 from esdb_lite.client.choosing import Need
 from esdb_lite.client.deciding import Safety, Struggle, in_doubt
 from esdb_lite.client.retrying import unknown_outcome
-from esdb_lite.client.settling import CannotTell, find_written
+from esdb_lite.client.settling import CannotTell, Look, Unsettled, find_written
 from esdb_lite.errors import (
     AccessDenied,
     EsdbClientException,
@@ -97,6 +98,7 @@ class Appender:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._batches = BatchAppender(session)
+        self._unsettled = Unsettled()
 
     async def append(
         self, request: AppendRequest, *, deadline: Deadline, credentials: CredentialsLike = None
@@ -106,22 +108,30 @@ class Appender:
         Raises OutcomeUnknown when they were sent, and the answer has not come for as long as the policy allows.
         """
         request.check()
-        attempts = _Attempts(self._session, request, deadline, credentials)
+        attempts = _Attempts(self._session, request, deadline, credentials, self._unsettled.take(request))
+        try:
+            return await self._persist(request, attempts, deadline, credentials)
+        except (OutcomeUnknown, asyncio.CancelledError):
+            self._unsettled.add(request, attempts.since)
+            raise
+
+    async def _persist(
+        self, request: AppendRequest, attempts: _Attempts, deadline: Deadline, credentials: CredentialsLike
+    ) -> AppendResult:
         while True:
             begun = False
             try:
-                if attempts.must_look and (found := await attempts.find()) is not None:
-                    return _result(found)
+                look = await attempts.look() if attempts.must_look else None
+                if look is not None and look.found is not None:
+                    return _result(look.found)
                 shared = await self._may_share(request, deadline, credentials)
                 begun = True
-                return _result(await self._append(request, deadline, credentials, shared))
+                return _result(await self._append(request, deadline, credentials, look, shared))
             except Unauthenticated as error:
                 if not attempts.renew():
                     await attempts.after(error, begun)
             except EsdbClientException as error:
-                found = await attempts.after(error, begun)
-                if found is not None:
-                    return _result(found)
+                await attempts.after(error, begun)
 
     async def close(self) -> None:
         """End the shared call."""
@@ -134,13 +144,18 @@ class Appender:
         return (await self._session.features(deadline)).has(BATCH_APPEND)
 
     async def _append(
-        self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike, shared: bool
+        self,
+        request: AppendRequest,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        look: Look | None,
+        shared: bool,
     ) -> Appended:
         if shared:
-            return await self._batches.append(request, request.size, deadline)
+            return await self._batches.append(request, request.size, deadline, look)
         node = await self._session.node(deadline, Need.LEADER)
         try:
-            answer = await self._call(node, request, deadline, credentials)
+            answer = await self._call(node, request, deadline, credentials, look)
         except EsdbClientException as error:
             self._session.failed(node, error)
             raise
@@ -151,10 +166,12 @@ class Appender:
         return answer
 
     async def _call(
-        self, node: Node, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
+        self, node: Node, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike, look: Look | None
     ) -> Appended | Conflict | None:
         metadata = await self._session.metadata(node, credentials, deadline, Need.LEADER)
         async with ClientStream(node, APPEND, deadline=deadline, metadata=metadata) as call:
+            if look is not None:
+                look.check(node)
             for messages in _in_pieces(request):
                 await call.send(messages)
             await call.send((), end=True)
@@ -165,57 +182,68 @@ class _Attempts:
     """What has come of the attempts so far to append the same events."""
 
     def __init__(
-        self, session: Session, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
+        self,
+        session: Session,
+        request: AppendRequest,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        since: datetime | None,
     ) -> None:
+        """`since`: when the caller has made the same append first, where the outcome of that is unknown."""
         self._session = session
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
         self._struggle = Struggle(session.settings.retry, Safety.SAME_IDS)
-        self._since = datetime.now(timezone.utc)
         self._renewed = False
-        self._doubt: EsdbClientException | None = None
+        self._refusal: EsdbClientException | None = None
+        self.since = since or datetime.now(timezone.utc)
+        """When the first attempt was made."""
+        self._doubt: EsdbClientException | None = (
+            None if since is None else WriteInterrupted("an earlier append of the events was not answered")
+        )
 
     @property
     def must_look(self) -> bool:
-        """True when the events may be there and the server may not recognise them."""
-        return self._doubt is not None and self._request.expected < -1 and bool(self._request.events)
+        """True when the events may be there and the server may not recognise them, or has not."""
+        return self._refusal is not None or (
+            self._doubt is not None and self._request.expected < -1 and bool(self._request.events)
+        )
 
     def renew(self) -> bool:
         """After a refusal of who is calling: True where that is worth another attempt, which it is once."""
         renewed, self._renewed = self._renewed, True
         return not renewed and self._session.renew(self._credentials)
 
-    async def find(self) -> Appended | None:
-        """Return where an earlier attempt has written the events; None when it has not.
+    async def look(self) -> Look:
+        """Look whether an earlier attempt has written the events.
 
-        Raises OutcomeUnknown where that cannot be seen.
+        Raises OutcomeUnknown where that cannot be seen, and the server's refusal where it has not.
         """
         try:
-            return await find_written(self._session, self._request, self._since, self._deadline, self._credentials)
+            look = await find_written(self._session, self._request, self.since, self._deadline, self._credentials)
         except (CannotTell, AccessDenied, StreamDeleted) as error:
             raise self._unknown(self._doubt or error) from error
+        if self._refusal is not None and look.found is None:
+            raise self._refusal
+        return look
 
-    async def after(self, error: EsdbClientException, begun: bool) -> Appended | None:
-        """Wait until the events may be sent again, or return where they are; raises where there is no hope.
+    async def after(self, error: EsdbClientException, begun: bool) -> None:
+        """Wait until there may be another attempt, or a look; raises where there is no hope.
 
         `begun`: it was the append that has failed, and not what comes before it.
         """
-        if self._doubt is not None and isinstance(error, (ExpectedPositionError, StreamDeleted)):
-            try:
-                found = await self.find()
-            except EsdbClientException as reason:  # the append is sent again, and meets the same answer
-                error = reason
-            else:
-                if found is None:
-                    raise error
-                return found
+        if isinstance(error, (ExpectedPositionError, StreamDeleted)):
+            if self._doubt is None or self._refusal is not None or not self._request.events:
+                raise error
+            self._refusal = error
+            return
         if isinstance(error, OutcomeUnknown) and error.events:
             raise error
         if begun and in_doubt(error):
             self._doubt = error
         if await self._session.try_again(self._struggle, None, error, self._deadline, "append"):
-            return None
+            return
         if self._doubt is None:
             raise error
         raise self._unknown(error) from error

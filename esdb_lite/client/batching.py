@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from esdb_lite._rpc.node import Node
     from esdb_lite.client.appending import AppendRequest
     from esdb_lite.client.session import Session
+    from esdb_lite.client.settling import Look
 
 MAX_APPENDS = 1_000
 """Appends that may wait for their answers at a time; others wait for their turn."""
@@ -55,13 +56,25 @@ _REFUSALS = (AccessDenied, Unauthenticated, NotSupported)
 class _Append:
     """One append on its way."""
 
-    __slots__ = ("answer", "message", "request", "sent")
+    __slots__ = ("answer", "look", "message", "request", "sent")
 
-    def __init__(self, request: AppendRequest, message: bytes, answer: asyncio.Future[Appended]) -> None:
+    def __init__(
+        self, request: AppendRequest, message: bytes, answer: asyncio.Future[Appended], look: Look | None
+    ) -> None:
         self.request = request
         self.message = message
         self.answer = answer
+        self.look = look
         self.sent = False
+
+    def may_be_sent(self, node: Node | None) -> bool:
+        """False when nobody waits for it any more; nor after it has failed here."""
+        if self.look is not None and not self.answer.done():
+            try:
+                self.look.check(node)
+            except EsdbClientException as error:
+                self.fail(error)
+        return not self.answer.done()
 
     def settle(self, response: BatchResponse) -> None:
         """Take the server's answer."""
@@ -104,13 +117,13 @@ class _Conversation:
         self.ended = False
         self._task = asyncio.ensure_future(self._run())
 
-    async def append(self, request: AppendRequest, deadline: Deadline) -> Appended:
+    async def append(self, request: AppendRequest, deadline: Deadline, look: Look | None) -> Appended:
         """Send an append and wait for its answer."""
         self._count += 1
         key = f"{self._prefix}{self._count:012x}"
         message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
         loop = asyncio.get_running_loop()
-        append = _Append(request, message, loop.create_future())
+        append = _Append(request, message, loop.create_future(), look)
         remaining, timer = deadline.remaining(), None
         if remaining is not None:
             timer = loop.call_later(remaining, append.expire, deadline.timeout or 0.0)
@@ -214,7 +227,7 @@ class _Conversation:
         size = 0
         while self._queue and size < _AT_A_TIME:
             append = self._queue.popleft()
-            if not append.answer.done():
+            if append.may_be_sent(self._node):
                 append.sent = True
                 self._unanswered += 1
                 messages.append(append.message)
@@ -243,12 +256,12 @@ class BatchAppender:
         self._left: list[_Conversation] = []
         self._room = Room(MAX_APPENDS, MAX_BYTES)
 
-    async def append(self, request: AppendRequest, size: int, deadline: Deadline) -> Appended:
-        """Append events; waits while too much is under way."""
+    async def append(self, request: AppendRequest, size: int, deadline: Deadline, look: Look | None = None) -> Appended:
+        """Append events; waits while too much is under way. `look`: what has to hold still when they are sent."""
         if not await self._room.enter(size, deadline):
             raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
         try:
-            return await self._current().append(request, deadline)
+            return await self._current().append(request, deadline, look)
         finally:
             self._room.leave(size)
 

@@ -81,6 +81,11 @@ class Reading:
         return None if self._stream is None else self._stream.heard
 
     @property
+    def connected(self) -> bool:
+        """True while the connection is there that it was made on, whether it has ended or not."""
+        return self._stream is not None and self._stream.connected
+
+    @property
     def only_events(self) -> bool:
         """True when the last batch had nothing but events."""
         return not self._decoder.controls

@@ -1,15 +1,20 @@
 """Finding out whether events are written whose append was not answered.
 
-Owns: looking for them in their stream. Must not know: how they were sent, what is done about the answer.
+Owns: looking for them in their stream, and remembering for which that has to be done. Must not know: how they were
+sent, what is done about the answer.
 
 A server that is asked again with the same ids and an exact expectation knows the events itself. Where any end of the
-stream will do, it remembers only the ids of late, and none from before it was started; so the client looks first.
+stream will do, it remembers only the ids of late, and none from before it was started; so the client looks first. An
+earlier attempt may yet be written after that, as long as the same server runs; which then recognises the ids, as
+another one would not: so a look is good only for the connection that it was made on.
 """
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from esdb_lite._convert import ReadRequest
 from esdb_lite._wire.appending import Appended
@@ -21,6 +26,7 @@ from esdb_lite.events import RecordedEvent
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.deadline import Deadline
+    from esdb_lite._rpc.node import Node
     from esdb_lite.client.appending import AppendRequest
     from esdb_lite.client.session import Session
     from esdb_lite.settings import CredentialsLike
@@ -29,6 +35,44 @@ LOOK_BACK = 10_000
 """Events at the end of the stream that are looked at."""
 CLOCKS = timedelta(minutes=5)
 """By how much the server's clock may be behind the client's."""
+REMEMBERED = 10_000
+"""Appends whose outcome is unknown that a client remembers, for when they are made again."""
+
+
+class Unsettled:
+    """The appends of one client whose outcome nobody knows and any end of the stream would have done for."""
+
+    def __init__(self) -> None:
+        self._since: OrderedDict[tuple[str, UUID], datetime] = OrderedDict()
+
+    def add(self, request: AppendRequest, since: datetime) -> None:
+        """Remember an append, and when it was made first."""
+        if request.expected < -1 and request.events:
+            self._since[_key(request)] = since
+            if len(self._since) > REMEMBERED:
+                self._since.popitem(last=False)
+
+    def take(self, request: AppendRequest) -> datetime | None:
+        """Forget an append that is made again; return when it was made first, None where it was not."""
+        return self._since.pop(_key(request), None) if self._since and request.events else None
+
+
+def _key(request: AppendRequest) -> tuple[str, UUID]:
+    return request.stream_name, request.events[-1].id
+
+
+class Look:
+    """What a stream has shown."""
+
+    def __init__(self, found: Appended | None, reading: Reading) -> None:
+        self.found = found
+        """Where the events are; None when they have not been written."""
+        self._reading = reading
+
+    def check(self, node: Node | None) -> None:
+        """Refuse to send the events where it was not looked. Raises ServiceUnavailable, as for a lost connection."""
+        if node is not None and not (node is self._reading.node and self._reading.connected):
+            raise node.failure("the connection was lost on which the stream was looked at")
 
 
 class CannotTell(EsdbClientException):
@@ -37,8 +81,8 @@ class CannotTell(EsdbClientException):
 
 async def find_written(
     session: Session, request: AppendRequest, since: datetime, deadline: Deadline, credentials: CredentialsLike
-) -> Appended | None:
-    """Return where the events are; None when they have not been written since a time. Raises CannotTell."""
+) -> Look:
+    """Look for events that were perhaps written since a time. Raises CannotTell."""
     wanted, oldest = request.events[-1].id, since - CLOCKS
     read = ReadRequest(request.stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
     reading = Reading(session, read, deadline, checked_credentials(credentials), need=Need.LEADER)
@@ -49,12 +93,12 @@ async def find_written(
                 if not isinstance(event, RecordedEvent):
                     continue
                 if event.id == wanted:
-                    return Appended(event.stream_position, event.commit_position)
+                    return Look(Appended(event.stream_position, event.commit_position), reading)
                 last = event
                 if event.recorded_at is not None and event.recorded_at < oldest:
-                    return None
+                    return Look(None, reading)
     except StreamNotFound:
-        return None
+        return Look(None, reading)
     except EsdbClientException as error:
         if reading.node is not None:
             session.failed(reading.node, error)
@@ -62,5 +106,5 @@ async def find_written(
     finally:
         reading.close()
     if (reading.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):
-        return None
+        return Look(None, reading)
     raise CannotTell(f"stream {request.stream_name!r} does not show all that was appended since {since:%H:%M:%S} UTC")

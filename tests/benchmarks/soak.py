@@ -1,0 +1,149 @@
+"""Lets everything go wrong for some minutes, with everybody at work, and compares at the end.
+
+    python -m tests.benchmarks.soak                          all modes, ten minutes together
+    python -m tests.benchmarks.soak --mode cluster --minutes 3
+    python -m tests.benchmarks.soak --seed 7                 the same faults in the same order as another time
+
+embedded: a server in this process, on a file, with all that `server.faults` has. cluster: a simulated cluster, whose
+nodes die, freeze, leave and elect. killed: `python -m esdb_lite serve`, which is killed, paused and started again.
+
+Writers, readers, subscribers and consumers of both faces are at work. At the end every acknowledged event must be
+there once, every subscriber must have seen every event once and in order, every group must have processed every event;
+and no task, thread, descriptor or growth of memory may be left. Exit status 1 if anything is not so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import random
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from esdb_lite.server import EmbeddedServer, SimulatedCluster
+from tests.benchmarks.soaking import report, trouble
+from tests.benchmarks.soaking.processes import KillableServer
+from tests.benchmarks.soaking.resources import Holding
+from tests.benchmarks.soaking.running import Soak
+from tests.benchmarks.soaking.world import World
+
+SHARES = {"embedded": 0.4, "cluster": 0.3, "killed": 0.3}
+"""The modes, and how much of the time each of them gets."""
+PACE = 0.02
+"""Seconds that a writer waits between two appends, on average."""
+GROWTH = 24.0
+"""MB by which memory may have grown since the warm-up: caches of SQLite, fragmentation."""
+_THREADS = 64
+
+Run = Callable[[Path, int, float, float], Awaitable[Soak]]
+
+
+async def embedded(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
+    """A server in this process."""
+    server = EmbeddedServer(folder / "soak.db")
+    await asyncio.to_thread(server.start)
+    try:
+        world = World(seed, server.uri)
+        deck = trouble.Deck(trouble.of_server(server), world.random("faults"))
+        soak = Soak("embedded", world, deck, lambda: asyncio.to_thread(server.faults.clear), pace)
+        await soak.run(seconds)
+    finally:
+        await asyncio.to_thread(server.stop)
+    return soak
+
+
+async def cluster(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
+    """A simulated cluster."""
+    nodes = SimulatedCluster(folder / "soak.db", election_after=0.5)
+    await asyncio.to_thread(nodes.start)
+
+    async def clear() -> None:
+        for node in nodes.nodes:
+            await asyncio.to_thread(node.faults.clear)
+
+    try:
+        world = World(seed, nodes.uri)
+        deck = trouble.Deck(trouble.of_cluster(nodes), world.random("faults"))
+        soak = Soak("cluster", world, deck, clear, pace)
+        await soak.run(seconds)
+    finally:
+        await asyncio.to_thread(nodes.stop)
+    return soak
+
+
+async def killed(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
+    """A server in a process of its own."""
+    server = KillableServer(folder / "soak.db")
+    await asyncio.to_thread(server.start)
+
+    async def clear() -> None:
+        """A process has no faults but those that are over."""
+
+    try:
+        world = World(seed, server.uri)
+        deck = trouble.Deck(trouble.of_process(server), world.random("faults"))
+        soak = Soak("killed", world, deck, clear, pace)
+        await soak.run(seconds)
+    finally:
+        await asyncio.to_thread(server.kill)
+    for line in server.log().splitlines()[:20]:
+        print(f"  the server has said: {line}")
+    return soak
+
+
+MODES: dict[str, Run] = {"embedded": embedded, "cluster": cluster, "killed": killed}
+
+
+def soak(mode: str, seed: int, seconds: float, *, pace: float = PACE, folder: Path | None = None) -> Soak:
+    """Run one mode with a loop and threads of its own; violations are in the ledger of its world."""
+    before = Holding.now()
+
+    async def run(place: Path) -> Soak:
+        asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
+        return await MODES[mode](place, seed, seconds, pace)
+
+    if folder is None:
+        with tempfile.TemporaryDirectory() as name:
+            result = asyncio.run(run(Path(name)))
+    else:
+        result = asyncio.run(run(folder))
+    for left in Holding.now().left(before):
+        result.world.ledger.violations.add(f"is left: {left}")
+    gauge = result.gauge
+    if gauge.last > gauge.warm + GROWTH:
+        result.world.ledger.violations.add(f"memory has grown from {gauge.warm:.0f} to {gauge.last:.0f} MB")
+    return result
+
+
+def main() -> None:
+    """Run the modes, print their reports, and exit."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks.soak",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--minutes", type=float, default=10.0, help="for all modes together (default: 10)")
+    parser.add_argument("--seed", type=int, help="decides which faults there are, and in which order")
+    parser.add_argument("--mode", choices=[*MODES, "all"], default="all")
+    parser.add_argument("--log-level", default="error", help="of the client's log")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=arguments.log_level.upper(), format="%(relativeCreated)d %(name)s: %(message)s")
+    seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
+    chosen = [*MODES] if arguments.mode == "all" else [arguments.mode]
+    whole = sum(SHARES[mode] for mode in chosen)
+    print(f"seed {seed}", flush=True)
+    count = 0
+    for mode in chosen:
+        result = soak(mode, seed, arguments.minutes * 60 * SHARES[mode] / whole)
+        print("\n".join(report.lines(result)), flush=True)
+        count += result.world.ledger.violations.count
+    print(f"\n{count} violations; --seed {seed} repeats it" if count else f"\nno violations (seed {seed})")
+    sys.exit(1 if count else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""What a soak uses: memory, tasks, threads, descriptors; and whether all of it is given back.
+
+Owns: counting. Must not know: what uses it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import threading
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_PAGE = os.sysconf("SC_PAGE_SIZE") / 2**20
+_COUNTED = ("Task", "Call", "Link", "Stream", "LinkProtocol", "RecordedEvent", "NewEvent", "Conversation", "Future")
+
+
+def memory(pid: int | None = None) -> float:
+    """Resident memory of a process in MB; 0 where it cannot be seen."""
+    try:
+        return int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1]) * _PAGE
+    except (FileNotFoundError, ProcessLookupError):
+        return 0.0
+
+
+def descriptors() -> list[str]:
+    """What the open descriptors of this process are."""
+    found = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            found.append(os.readlink(f"/proc/self/fd/{number}"))
+        except FileNotFoundError:  # that of the listing itself
+            continue
+    return found
+
+
+def kind_of(descriptor: str) -> str:
+    """What a descriptor is, without what tells it from others of its kind."""
+    return descriptor.partition("[")[0] if descriptor.startswith(("socket:", "pipe:")) else descriptor
+
+
+def census() -> Counter[str]:
+    """How many objects of the kinds that would pile up there are."""
+    gc.collect()
+    return Counter(name for each in gc.get_objects() if (name := type(each).__name__.lstrip("_")) in _COUNTED)
+
+
+@dataclass
+class Holding:
+    """What is held at one moment."""
+
+    threads: set[threading.Thread]
+    descriptors: Counter[str]
+
+    @classmethod
+    def now(cls) -> Holding:
+        """Look."""
+        gc.collect()
+        return cls(set(threading.enumerate()), Counter(map(kind_of, descriptors())))
+
+    def left(self, before: Holding) -> list[str]:
+        """What is held that was not before."""
+        threads = [repr(thread) for thread in self.threads - before.threads]
+        return threads + [f"{count} x {name}" for name, count in (self.descriptors - before.descriptors).items()]
+
+
+@dataclass
+class Gauge:
+    """Resident memory over time."""
+
+    pid: int | None = None
+    warm: float = 0.0
+    """After the warm-up."""
+    peak: float = 0.0
+    last: float = 0.0
+    objects_warm: Counter[str] = field(default_factory=Counter)
+    objects_end: Counter[str] = field(default_factory=Counter)
+
+    async def watch(self, warm_up: float) -> None:
+        """Look every second, until cancelled."""
+        loop = asyncio.get_running_loop()
+        begun = loop.time()
+        while True:
+            self.look()
+            if not self.warm and loop.time() - begun >= warm_up:
+                self.warm = self.last
+                self.objects_warm = census()
+            await asyncio.sleep(1.0)
+
+    def look(self) -> None:
+        """Look once."""
+        self.last = memory(self.pid)
+        self.peak = max(self.peak, self.last)
+
+    def end(self) -> None:
+        """Look for the last time, while everything is still open."""
+        self.objects_end = census()
+        self.look()

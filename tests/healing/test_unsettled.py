@@ -1,0 +1,154 @@
+"""Appends whose outcome is unknown, and which the caller makes again: the events are there once."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esdb_lite import (
+    AsyncEsdbClient,
+    EmbeddedServer,
+    ExpectedPositionError,
+    NewEvent,
+    OutcomeUnknown,
+    RetryPolicy,
+    StreamState,
+)
+from esdb_lite.client import settling
+from esdb_lite.client.appending import AppendRequest
+from esdb_lite.positions import expectation
+from tests.contract.faces import drain
+from tests.healing.conftest import Connect
+
+ONCE = RetryPolicy(attempts=1)
+EXPECTED = [None, StreamState.ANY, StreamState.EXISTS, 0]
+
+
+async def prepared(client: AsyncEsdbClient, expected: object) -> int:
+    """Give the stream what it is expected to have; return how many events that are."""
+    if expected in (0, StreamState.EXISTS):
+        await client.append_events("s", None, [NewEvent("T", b"first")])
+        return 1
+    return 0
+
+
+@pytest.mark.parametrize("expected", EXPECTED)
+async def test_what_was_written_is_not_written_again_after_a_restart(
+    connect: Connect, tmp_path: Path, expected: int | StreamState | None
+) -> None:
+    """A server that was restarted does not remember the ids where any end of the stream will do."""
+    async with EmbeddedServer(tmp_path / "events.db") as server:
+        client = await connect(server.uri, retry=ONCE)
+        there = await prepared(client, expected)
+        server.faults.time_out_appends()
+        with pytest.raises(OutcomeUnknown) as caught:
+            await client.append_events("s", expected, [NewEvent("T", b"1"), NewEvent("T", b"2")])
+        await server.kill_async()
+        await server.restart_async()
+        result = await client.append_events("s", expected, caught.value.events)
+        assert result.stream_position == there + 1
+        assert len(await drain(client.read_stream_events("s"))) == there + 2
+
+
+async def test_what_was_not_written_is_written(connect: Connect, server: EmbeddedServer) -> None:
+    client = await connect(server.uri, retry=ONCE)
+    events = [NewEvent("T", b"1")]
+    with server.faults.refuse_appends(reason="timed-out"), pytest.raises(OutcomeUnknown):
+        await client.append_events("s", StreamState.ANY, events)
+    with server.faults.refuse_appends(reason="timed-out"), pytest.raises(OutcomeUnknown):
+        await client.append_events("s", StreamState.ANY, events)
+    await client.append_events("s", StreamState.ANY, events)
+    assert len(await drain(client.read_stream_events("s"))) == 1
+
+
+async def test_an_append_that_was_cancelled_can_be_made_again(tmp_path: Path) -> None:
+    patient = RetryPolicy(first_pause=60, longest_pause=60)
+    events = [NewEvent("T", b"1")]
+    async with (
+        EmbeddedServer(tmp_path / "events.db") as server,
+        AsyncEsdbClient(server.uri, retry=patient) as client,
+        AsyncEsdbClient(server.uri) as other,
+    ):
+        subscription = await other.subscribe_stream_events("s")
+        server.faults.time_out_appends()
+        task = asyncio.ensure_future(client.append_events("s", StreamState.ANY, events))
+        await anext(subscription)
+        await subscription.close()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        await server.restart_async()
+        await client.append_events("s", StreamState.ANY, events)
+        assert len(await drain(client.read_stream_events("s"))) == 1
+
+
+def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settling, "REMEMBERED", 2)
+    unsettled, now = settling.Unsettled(), datetime.now(timezone.utc)
+    requests = [AppendRequest("s", expectation(StreamState.ANY), [NewEvent("T", b"")]) for _ in range(3)]
+    for request in requests:
+        unsettled.add(request, now)
+    assert [unsettled.take(request) for request in requests] == [None, now, now]
+    assert [unsettled.take(request) for request in requests] == [None] * 3
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_a_look_is_good_only_for_the_server_that_was_looked_at(tmp_path: Path, alone: bool) -> None:
+    """The first attempt is written after the look, and that server dies before the second attempt gets to it."""
+    events, who = [NewEvent("T", b"1")], ("admin", "changeit") if alone else None
+    async with (
+        EmbeddedServer(tmp_path / "events.db") as server,
+        AsyncEsdbClient(server.uri) as client,
+        AsyncEsdbClient(server.uri) as first_attempt,
+    ):
+        server.faults.refuse_appends(reason="timed-out", times=1)
+        looked, go_on = slow_to_send_again(client)
+        task = asyncio.ensure_future(client.append_events("s", StreamState.ANY, events, credentials=who))
+        await looked.wait()
+        await first_attempt.append_events("s", StreamState.ANY, events)
+        await server.kill_async()
+        await server.restart_async()
+        go_on.set()
+        await task
+        assert len(await drain(client.read_stream_events("s"))) == 1
+
+
+async def test_a_refusal_is_told_even_when_the_look_is_disturbed(tmp_path: Path) -> None:
+    async with (
+        EmbeddedServer(tmp_path / "events.db") as server,
+        AsyncEsdbClient(server.uri) as client,
+        AsyncEsdbClient(server.uri) as other,
+    ):
+        server.faults.refuse_appends(reason="timed-out", times=1)
+        looked, go_on = slow_to_send_again(client)
+        task = asyncio.ensure_future(client.append_events("s", None, [NewEvent("T", b"1")]))
+        await looked.wait()
+        await other.append_events("s", None, [NewEvent("T", b"2"), NewEvent("T", b"3")])
+        server.faults.drop_after(1)
+        go_on.set()
+        with pytest.raises(ExpectedPositionError):
+            await task
+
+
+def slow_to_send_again(client: AsyncEsdbClient) -> tuple[asyncio.Event, asyncio.Event]:
+    """Let time pass before the second attempt, after the look: asking what the server can do may take some.
+
+    Returns what is set then, and what is waited for.
+    """
+    looked, go_on = asyncio.Event(), asyncio.Event()
+    appender, attempts = client._appender, itertools.count(1)
+    append = appender._append
+
+    async def slowly(*arguments: Any) -> Any:
+        if next(attempts) == 2:
+            looked.set()
+            await go_on.wait()
+        return await append(*arguments)
+
+    appender._append = slowly  # type: ignore[method-assign]
+    return looked, go_on

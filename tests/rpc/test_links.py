@@ -1,0 +1,35 @@
+"""Connections that are lost at awkward moments."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from grpclib.client import Handler
+from grpclib.protocol import H2Protocol
+
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.link import LinkProtocol
+from esdb_lite._rpc.node import _CONFIGURATION, Node, _h2_configuration
+from esdb_lite.errors import ServiceUnavailable
+
+
+async def test_a_connection_that_is_lost_before_anybody_has_it() -> None:
+    """On a busy machine the end may be read in the same turn of the loop in which the connection is made."""
+    server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+
+    async def dial() -> H2Protocol:
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            lambda: LinkProtocol(Handler(), _CONFIGURATION, _h2_configuration()), "127.0.0.1", port
+        )
+        await protocol.gone.wait()
+        return protocol
+
+    node = Node("127.0.0.1", port, dial=dial)
+    with pytest.raises(ServiceUnavailable):
+        await node.connect(Deadline(None))
+    assert not node.connections
+    await node.close()
+    server.close()
+    await server.wait_closed()
