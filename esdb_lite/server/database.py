@@ -31,6 +31,8 @@ from esdb_lite.server.workers import Job, ReaderThreads, WriterThread, call_soon
 
 T = TypeVar("T")
 Work: TypeAlias = "Rule | Chore"
+Pending: TypeAlias = "Job[Work]"
+"""An append that has begun."""
 
 READERS = 3
 SLOW_READ = 0.02
@@ -99,18 +101,30 @@ class Database:
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
         return cast(Outcome, await self._command(rule, _cost(events)))
 
-    def begin_append(self, stream: str, expected: int, events: Sequence[ProposedEvent]) -> asyncio.Future[Outcome]:
-        """Do the same, begun at once; the future is the answer, and can be cancelled as `append` can."""
+    def begin_append(
+        self, stream: str, expected: int, events: Sequence[ProposedEvent], answer: Callable[[object], None]
+    ) -> Pending | None:
+        """Begin the same without waiting: `answer` is called with the outcome or the exception, and must not raise.
+
+        None where it cannot begin at once: then `append` is to be used. Can be given up by `abandon`.
+        """
         cost = _cost(events)
         if self._closed or not self._queue.enter_at_once(cost):
-            return asyncio.ensure_future(self.append(stream, expected, events))
-        job = self._gather(partial(appending.append, stream=stream, expected=expected, events=events), cost)
-        job.answer.add_done_callback(partial(self._left, job))
-        return cast("asyncio.Future[Outcome]", job.answer)
+            return None
+        return self._gather(partial(appending.append, stream=stream, expected=expected, events=events), cost, answer)
 
-    def _left(self, job: Job[Work], answer: asyncio.Future[object]) -> None:
-        if answer.cancelled():
-            self._abandon(job)
+    def abandon(self, job: Pending) -> None:
+        """Give up what has begun: it is not answered, and not written unless the writer has taken it already."""
+        if job.answer is None:
+            return
+        self._leave(job)
+        if self._writer is None:
+            job.abandoned = True
+        else:
+            self._writer.abandon(job)
+
+    def _leave(self, job: Job[Work]) -> None:
+        job.answer = None
         self._queue.leave(job.cost)
 
     async def delete(self, stream: str, expected: int) -> Outcome:
@@ -210,28 +224,21 @@ class Database:
         self._check_open()
         if not self._queue.enter_at_once(cost):
             await self._queue.enter(cost)
-        job = self._gather(work, cost)
+        answer: asyncio.Future[object] = self._loop.create_future()
+        job = self._gather(work, cost, partial(_settle, answer))
         try:
-            return await job.answer
+            return await answer
         except asyncio.CancelledError:
-            self._abandon(job)
+            self.abandon(job)
             raise
-        finally:
-            self._queue.leave(cost)
 
-    def _gather(self, work: Work, cost: int) -> Job[Work]:
+    def _gather(self, work: Work, cost: int, answer: Callable[[object], None]) -> Job[Work]:
         """All that is asked for in this turn of the loop goes to the writer together."""
-        job: Job[Work] = Job(work, cost, self._loop.create_future())
+        job = Job(work, cost, answer)
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
         self._gathered.append(job)
         return job
-
-    def _abandon(self, job: Job[Work]) -> None:
-        if self._writer is None:
-            job.abandoned = True
-        else:
-            self._writer.abandon(job)
 
     def _hand_over(self) -> None:
         jobs, self._gathered = self._gathered, []
@@ -259,16 +266,23 @@ class Database:
             self._feed.publish(batch.records)
         self.log_end = batch.log_end
         for job, result in zip(jobs, results, strict=True):
-            if isinstance(result, Exception):
-                settle(job.answer, None, result)
-            else:
-                settle(job.answer, result)
+            answer = job.answer
+            if answer is not None:
+                self._leave(job)
+                answer(result)
 
     def _finish(self) -> None:
         """In the writer's thread, after its last commit; in memory, on the loop."""
         self._readers.close()
         self._files.close()
         call_soon(self._loop, settle, self._finished, None)
+
+
+def _settle(answer: asyncio.Future[object], result: object) -> None:
+    if isinstance(result, Exception):
+        settle(answer, None, result)
+    else:
+        settle(answer, result)
 
 
 def _cost(events: Sequence[ProposedEvent]) -> int:

@@ -25,10 +25,12 @@ class Job(Generic[T]):
 
     __slots__ = ("abandoned", "answer", "cost", "work")
 
-    def __init__(self, work: T, cost: int, answer: asyncio.Future[object]) -> None:
+    def __init__(self, work: T, cost: int, answer: Callable[[object], None] | None) -> None:
+        """`answer` is called on the loop with the result, or with the exception; it must not raise."""
         self.work = work
         self.cost = cost
         self.answer = answer
+        """None: it has been answered, or nobody waits for that any more."""
         self.abandoned = False
 
 

@@ -27,8 +27,9 @@ from esdb_lite._wire.batch_appending import (
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.server.calls import Call
+from esdb_lite.server.database import Pending
 from esdb_lite.server.engine.access import Action
-from esdb_lite.server.engine.model import Outcome, StreamDeleted, WrongVersion
+from esdb_lite.server.engine.model import Appended, Outcome, StreamDeleted, WrongVersion
 from esdb_lite.server.services.common import decoded
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.proposals import (
@@ -107,7 +108,7 @@ class _Conversation:
         self._context = context
         self._call = call
         self._open: dict[bytes, _Batch] = {}
-        self._writes: set[asyncio.Future[Outcome]] = set()
+        self._writes: dict[_Batch, Pending] = {}
         self._answers: list[bytes] = []
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
@@ -123,12 +124,12 @@ class _Conversation:
         finally:
             for batch in self._open.values():
                 batch.close()
-            for write in self._writes:
-                write.cancel()
+            for job in self._writes.values():
+                self._context.database.abandon(job)
             for task in (sending, receiving):
                 task.cancel()
-            results = await asyncio.gather(sending, receiving, *self._writes, return_exceptions=True)
-        for result in results[:2]:
+            results = await asyncio.gather(sending, receiving, return_exceptions=True)
+        for result in results:
             if isinstance(result, Exception):
                 raise result
 
@@ -156,8 +157,6 @@ class _Conversation:
     def _make_room(self) -> None:
         if len(self._writes) + len(self._answers) < _MAX_UNANSWERED:
             self._room.set()
-        else:
-            self._room.clear()
 
     # --- requests ---
 
@@ -166,9 +165,12 @@ class _Conversation:
             for message in messages:
                 request = decoded(decode_batch_request, message)
                 if self._call.principal.trusted or not await self._denied(request):
-                    self._chunk(request)
-                self._make_room()
-                await self._room.wait()
+                    batch = self._chunk(request)
+                    if batch is not None and not self._publish(batch):
+                        await self._publish_in_turn(batch)
+                if len(self._writes) + len(self._answers) >= _MAX_UNANSWERED:
+                    self._room.clear()
+                    await self._room.wait()
         for key in list(self._open):
             self._expire(key)  # the rest of it cannot come any more
         self._ending = True
@@ -191,27 +193,30 @@ class _Conversation:
         except Refused:
             return False
 
-    def _chunk(self, request: BatchRequest) -> None:
+    def _chunk(self, request: BatchRequest) -> _Batch | None:
+        """Take a chunk; return the batch that it completes."""
         stream = None if request.options is None else request.options.stream
         try:
             key = _key(request.correlation_id)
             if key not in self._open:
                 if request.options is None:
-                    return
+                    return None
                 self._begin(key, request)
         except Refused as refused:
             self._refuse(request.correlation_id, stream, refused)
-            return
+            return None
         batch = self._open[key]
         try:
             self._take(batch, request.events)
         except Refused as refused:
             self._end(key)
             self._refuse(request.correlation_id, batch.stream, refused)
-            return
-        if request.is_final:
-            self._end(key)
-            self._publish(batch, request.correlation_id or "")
+            return None
+        if not request.is_final:
+            return None
+        self._end(key)
+        batch.id = request.correlation_id or ""
+        return batch
 
     def _begin(self, key: bytes, request: BatchRequest) -> None:
         options = request.options
@@ -274,23 +279,31 @@ class _Conversation:
 
     # --- writes ---
 
-    def _publish(self, batch: _Batch, id: WireUuid) -> None:
-        write = self._context.database.begin_append(batch.stream, batch.expected, batch.intake.events)
-        self._writes.add(write)
-        write.add_done_callback(partial(self._written, batch, id))
+    def _publish(self, batch: _Batch) -> bool:
+        """Have the batch written; False where the writer has no room for it now."""
+        job = self._context.database.begin_append(
+            batch.stream, batch.expected, batch.intake.events, partial(self._written, batch)
+        )
+        if job is None:
+            return False
+        self._writes[batch] = job
+        return True
 
-    def _written(self, batch: _Batch, id: WireUuid, write: asyncio.Future[Outcome]) -> None:
-        self._writes.discard(write)
-        if write.cancelled():
-            return
+    async def _publish_in_turn(self, batch: _Batch) -> None:
+        """Have the batch written when there is room, and receive nothing until then."""
+        result: Outcome | StorageError
         try:
-            self._answer(_success(batch, id, write.result()))
-        except Refused as refused:
-            self._refuse(id, batch.stream, refused)
-        except StorageClosed:
-            self._refuse(id, batch.stream, Refused(StatusCode.OK, answers.not_ready().message, "Empty"))
+            result = await self._context.database.append(batch.stream, batch.expected, batch.intake.events)
         except StorageError as error:
-            self._refuse(id, batch.stream, Refused(StatusCode.UNKNOWN, f"Unknown: {error}", "Unknown"))
+            result = error
+        self._written(batch, result)
+
+    def _written(self, batch: _Batch, result: object) -> None:
+        self._writes.pop(batch, None)
+        try:
+            self._answer(_success(batch, result))
+        except Refused as refused:
+            self._refuse(batch.id, batch.stream, refused)
 
 
 def _key(id: WireUuid | None) -> bytes:
@@ -302,12 +315,17 @@ def _key(id: WireUuid | None) -> bytes:
         raise _bad_request(BAD_UUID) from error
 
 
-def _success(batch: _Batch, id: WireUuid, outcome: Outcome) -> bytes:
-    if isinstance(outcome, StreamDeleted):
-        name, value = "StreamDeleted", encode_stream_deleted(outcome.stream)
+def _success(batch: _Batch, result: object) -> bytes:
+    if isinstance(result, Appended):
+        revision = None if result.revision < 0 else result.revision
+        return encode_batch_success(batch.id, batch.stream, revision, result.position)
+    if isinstance(result, StreamDeleted):
+        name, value = "StreamDeleted", encode_stream_deleted(result.stream)
         raise Refused(StatusCode.NOT_FOUND, name, name, value)
-    if isinstance(outcome, WrongVersion):
-        current = None if outcome.current < 0 else outcome.current
+    if isinstance(result, WrongVersion):
+        current = None if result.current < 0 else result.current
         name, value = "WrongExpectedVersion", encode_wrong_expected_version(current, batch.sent)
         raise Refused(StatusCode.ALREADY_EXISTS, name, name, value)
-    return encode_batch_success(id, batch.stream, None if outcome.revision < 0 else outcome.revision, outcome.position)
+    if isinstance(result, StorageClosed):
+        raise Refused(StatusCode.OK, answers.not_ready().message, "Empty")
+    raise Refused(StatusCode.UNKNOWN, f"Unknown: {result}", "Unknown")
