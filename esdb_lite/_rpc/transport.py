@@ -12,6 +12,7 @@ from h2.config import H2Configuration
 from h2.exceptions import StreamClosedError
 
 from esdb_lite._rpc.fast import FastProtocol as FastProtocol
+from esdb_lite._rpc.fast import write_data
 
 STREAM_WINDOW = 4 * 2**20
 """Bytes that a stream may have received and not read: what a receiver that stands still costs at most."""
@@ -65,17 +66,30 @@ async def send_data(stream: Stream, data: bytes, *, end: bool = False) -> None:
     view = memoryview(data)
     while True:
         stop = min(size, at + min(await _room(stream, size > 0), _AT_A_TIME))
-        frame = h2.max_outbound_frame_size
-        sent = stop - at
-        while True:
-            cut = min(stop, at + frame)
-            h2.send_data(stream_id, view[at:cut], end_stream=end and cut == size)
-            at = cut
-            if at == stop:
-                break
-        _written(stream, sent)
+        if (end and stop == size) or not write_data(stream.connection, stream_id, view[at:stop]):
+            frame = h2.max_outbound_frame_size
+            for start in range(at, max(stop, at + 1), frame):
+                cut = min(stop, start + frame)
+                h2.send_data(stream_id, view[start:cut], end_stream=end and cut == size)
+        _written(stream, stop - at)
+        at = stop
         if at == size:
             return
+
+
+def send_data_at_once(stream: Stream, data: bytes) -> bool:
+    """Send bytes if window and socket take all of them now; False, and nothing is sent, where they do not."""
+    connection = stream.connection
+    if not connection.write_ready.is_set() or connection.is_closing():
+        return False
+    stream_id = _id(stream)
+    inner = stream._h2_connection.streams.get(stream_id)
+    if inner is None or inner.closed or stream._h2_connection.local_flow_control_window(stream_id) < len(data):
+        return False
+    if not write_data(connection, stream_id, data):
+        return False
+    _written(stream, len(data))
+    return True
 
 
 async def _room(stream: Stream, needed: bool) -> int:

@@ -39,6 +39,11 @@ SLOW_READ = 0.02
 """Seconds: when a read on the loop takes longer, the next READS_ELSEWHERE of them go to threads. Not too little:
 a read that had to share the interpreter with the writer for some milliseconds does not mean a slow disk."""
 READS_ELSEWHERE = 20
+SLOW_COMMIT = 0.002
+"""Seconds: when a commit on the loop takes longer, the next COMMITS_ELSEWHERE of them go to the writer's thread."""
+COMMITS_ELSEWHERE = 100
+COMMIT_HERE_BYTES = 256 * 1024
+"""Commits of more go there in any case."""
 QUEUED_BYTES = 32 * 1024 * 1024
 """Appends that have not been taken by the writer wait, beyond this, before they are queued."""
 QUEUED_COMMANDS = 8192
@@ -66,7 +71,8 @@ class Database:
         self._closed = False
         self._scavenge: tuple[Scavenge, asyncio.Task[None]] | None = None
         self._gathered: list[Job[Work]] = []
-        self._pace = _Pace(always=files.in_memory)
+        self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
+        self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
         self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
         self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
         self._readers = ReaderThreads(files.reader, SqliteReader.close, count=READERS)
@@ -99,7 +105,7 @@ class Database:
         Raises: StorageError.
         """
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
-        return cast(Outcome, await self._command(rule, _cost(events)))
+        return cast(Outcome, await self._command(rule, _cost(events), anywhere=True))
 
     def begin_append(
         self, stream: str, expected: int, events: Sequence[ProposedEvent], answer: Callable[[object], None]
@@ -111,7 +117,13 @@ class Database:
         cost = _cost(events)
         if self._closed or not self._queue.enter_at_once(cost):
             return None
-        return self._gather(partial(appending.append, stream=stream, expected=expected, events=events), cost, answer)
+        rule = partial(appending.append, stream=stream, expected=expected, events=events)
+        return self._gather(Job(rule, cost, answer, anywhere=True))
+
+    def hurry(self) -> None:
+        """Commit now what has begun in this turn of the loop, where waiting for others to share a commit saves nothing."""
+        if self._writer is None and self._gathered:
+            self._hand_over()
 
     def abandon(self, job: Pending) -> None:
         """Give up what has begun: it is not answered, and not written unless the writer has taken it already."""
@@ -220,21 +232,20 @@ class Database:
             with suppress(StorageError):
                 await asyncio.shield(self._scavenge[1])
 
-    async def _command(self, work: Work, cost: int = _COMMAND_BYTES) -> object:
+    async def _command(self, work: Work, cost: int = _COMMAND_BYTES, *, anywhere: bool = False) -> object:
         self._check_open()
         if not self._queue.enter_at_once(cost):
             await self._queue.enter(cost)
         answer: asyncio.Future[object] = self._loop.create_future()
-        job = self._gather(work, cost, partial(_settle, answer))
+        job = self._gather(Job(work, cost, partial(_settle, answer), anywhere=anywhere))
         try:
             return await answer
         except asyncio.CancelledError:
             self.abandon(job)
             raise
 
-    def _gather(self, work: Work, cost: int, answer: Callable[[object], None]) -> Job[Work]:
-        """All that is asked for in this turn of the loop goes to the writer together."""
-        job = Job(work, cost, answer)
+    def _gather(self, job: Job[Work]) -> Job[Work]:
+        """All that is asked for in this turn of the loop is committed together."""
         if not self._gathered:
             self._loop.call_soon(self._hand_over)
         self._gathered.append(job)
@@ -242,13 +253,22 @@ class Database:
 
     def _hand_over(self) -> None:
         jobs, self._gathered = self._gathered, []
-        if self._writer is not None:
+        if self._writer is not None and not self._commits_here(jobs, self._writer):
             if jobs:
+                self._commit_pace.count()
                 self._writer.put(jobs)
             return
         waiting = [job for job in jobs if not job.abandoned]
         if waiting:
-            self._publish(waiting, *self._perform(waiting))
+            with self._commit_pace:
+                performed = self._perform(waiting)
+            self._publish(waiting, *performed)
+
+    def _commits_here(self, jobs: Sequence[Job[Work]], writer: WriterThread[Work]) -> bool:
+        """Whether to commit on the loop: where the disk is quick, handing over to a thread and back takes longer."""
+        if not self._commit_pace.quick or not all(job.anywhere for job in jobs):
+            return False
+        return sum([job.cost for job in jobs]) <= COMMIT_HERE_BYTES and writer.idle
 
     def _run(self, jobs: Sequence[Job[Work]]) -> None:
         """In the writer's thread."""
@@ -308,10 +328,12 @@ class Chore:
 
 
 class _Pace:
-    """Whether reading on the loop is quick enough, or the disk makes it wait: then threads read for a while."""
+    """Whether to do something on the loop, which is quick unless it has to wait for the disk: then threads do it."""
 
-    def __init__(self, *, always: bool) -> None:
+    def __init__(self, limits: Callable[[], tuple[float, int]], *, always: bool) -> None:
+        """`limits`: the seconds from which on one is slow, and how many then go elsewhere."""
         self.quick = True
+        self._limits = limits
         self._always = always
         self._elsewhere = 0
         self._began = 0.0
@@ -320,9 +342,12 @@ class _Pace:
         self._began = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        if not self._always and time.perf_counter() - self._began > SLOW_READ:
+        if self._always:
+            return
+        slow, elsewhere = self._limits()
+        if time.perf_counter() - self._began > slow:
             self.quick = False
-            self._elsewhere = READS_ELSEWHERE
+            self._elsewhere = elsewhere
 
     def count(self) -> None:
         """One more has gone to a thread."""

@@ -14,11 +14,12 @@ from urllib.parse import quote
 
 from grpclib.protocol import Stream
 
-from esdb_lite._rpc.transport import receive_data, send_data
+from esdb_lite._rpc.transport import receive_data, send_data, send_data_at_once
 from esdb_lite._status import RpcError, StatusCode, answers
 from esdb_lite._version import __version__
 from esdb_lite._wire.framing import CompressedMessage, MessageSplitter, MessageTooLong, frame
 from esdb_lite._wire.primitives import WireError
+from esdb_lite.server.app.gathering import GatheringTransport
 from esdb_lite.server.engine.access import SYSTEM
 
 Headers = Sequence[tuple[str, str]]
@@ -72,6 +73,15 @@ class GrpcCall:
             self._answered = True
             await self._stream.send_headers(response_headers())
         await send_data(self._stream, frame(messages))
+
+    def send_at_once(self, messages: list[bytes]) -> bool:
+        """Send messages if window and socket take them now, and do not wait for others to be sent with them."""
+        if not self._answered or not send_data_at_once(self._stream, frame(messages)):
+            return False
+        transport = self._stream.connection._transport
+        if isinstance(transport, GatheringTransport):
+            transport.flush()
+        return True
 
     async def finish(self, error: RpcError | None) -> None:
         """End the call: with OK, or with the status of an error."""

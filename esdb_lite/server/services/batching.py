@@ -113,6 +113,7 @@ class _Conversation:
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
+        self._sending = False
         self._ending = False
 
     async def run(self) -> None:
@@ -140,12 +141,19 @@ class _Conversation:
             await self._changed.wait()
             self._changed.clear()
             messages, self._answers = self._answers, []
+            self._sending = True
             await self._call.send(messages)
+            self._sending = False
             self._make_room()
 
     def _answer(self, message: bytes) -> None:
+        """Send an answer at once where no other is to be expected; else it goes with others soon."""
         self._answers.append(message)
-        self._changed.set()
+        if self._writes or self._sending or self._ending or not self._call.send_at_once(self._answers):
+            self._changed.set()
+        else:
+            self._answers = []
+            self._make_room()
 
     def _refuse(self, id: WireUuid | None, stream: str | None, refused: Refused) -> None:
         self._answer(
@@ -171,6 +179,7 @@ class _Conversation:
                 if len(self._writes) + len(self._answers) >= _MAX_UNANSWERED:
                     self._room.clear()
                     await self._room.wait()
+            self._context.database.hurry()
         for key in list(self._open):
             self._expire(key)  # the rest of it cannot come any more
         self._ending = True
