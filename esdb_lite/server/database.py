@@ -71,6 +71,7 @@ class Database:
         self._closed = False
         self._scavenge: tuple[Scavenge, asyncio.Task[None]] | None = None
         self._gathered: list[Job[Work]] = []
+        self._handing_over = False
         self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
         self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
         self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
@@ -112,18 +113,25 @@ class Database:
     ) -> Pending | None:
         """Begin the same without waiting: `answer` is called with the outcome or the exception, and must not raise.
 
-        None where it cannot begin at once: then `append` is to be used. Can be given up by `abandon`.
+        `commit` has to be called after one or many of these. None where it cannot begin at once: then `append` is to
+        be used. Can be given up by `abandon`.
         """
         cost = _cost(events)
         if self._closed or not self._queue.enter_at_once(cost):
             return None
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
-        return self._gather(Job(rule, cost, answer, anywhere=True))
+        job: Pending = Job(rule, cost, answer, anywhere=True)
+        self._gathered.append(job)
+        return job
 
-    def hurry(self) -> None:
-        """Commit now what has begun in this turn of the loop, where waiting for others to share a commit saves nothing."""
-        if self._writer is None and self._gathered:
+    def commit(self) -> None:
+        """Commit what was begun by `begin_append`: now, or with all else that is asked for in this turn of the loop
+        where that saves waiting for the disk.
+        """
+        if self._writer is None:
             self._hand_over()
+        else:
+            self._hand_over_soon()
 
     def abandon(self, job: Pending) -> None:
         """Give up what has begun: it is not answered, and not written unless the writer has taken it already."""
@@ -237,21 +245,23 @@ class Database:
         if not self._queue.enter_at_once(cost):
             await self._queue.enter(cost)
         answer: asyncio.Future[object] = self._loop.create_future()
-        job = self._gather(Job(work, cost, partial(_settle, answer), anywhere=anywhere))
+        job = Job(work, cost, partial(_settle, answer), anywhere=anywhere)
+        self._gathered.append(job)
+        self._hand_over_soon()
         try:
             return await answer
         except asyncio.CancelledError:
             self.abandon(job)
             raise
 
-    def _gather(self, job: Job[Work]) -> Job[Work]:
+    def _hand_over_soon(self) -> None:
         """All that is asked for in this turn of the loop is committed together."""
-        if not self._gathered:
+        if not self._handing_over:
+            self._handing_over = True
             self._loop.call_soon(self._hand_over)
-        self._gathered.append(job)
-        return job
 
     def _hand_over(self) -> None:
+        self._handing_over = False
         jobs, self._gathered = self._gathered, []
         if self._writer is not None and not self._commits_here(jobs, self._writer):
             if jobs:

@@ -112,7 +112,6 @@ class _Conversation:
         self._answers: list[bytes] = []
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
-        self._room.set()
         self._sending = False
         self._ending = False
 
@@ -166,20 +165,30 @@ class _Conversation:
         if len(self._writes) + len(self._answers) < _MAX_UNANSWERED:
             self._room.set()
 
+    async def _wait_for_room(self) -> None:
+        while len(self._writes) + len(self._answers) >= _MAX_UNANSWERED:
+            self._room.clear()
+            await self._room.wait()
+
     # --- requests ---
 
     async def _receive(self) -> None:
+        database, trusted = self._context.database, self._call.principal.trusted
         while messages := await self._call.receive():
-            for message in messages:
-                request = decoded(decode_batch_request, message)
-                if self._call.principal.trusted or not await self._denied(request):
+            try:
+                for message in messages:
+                    request = decoded(decode_batch_request, message)
+                    if not trusted and await self._denied(request):
+                        continue
                     batch = self._chunk(request)
                     if batch is not None and not self._publish(batch):
+                        database.commit()
                         await self._publish_in_turn(batch)
-                if len(self._writes) + len(self._answers) >= _MAX_UNANSWERED:
-                    self._room.clear()
-                    await self._room.wait()
-            self._context.database.hurry()
+                    if len(self._writes) + len(self._answers) >= _MAX_UNANSWERED:
+                        database.commit()
+                        await self._wait_for_room()
+            finally:
+                database.commit()
         for key in list(self._open):
             self._expire(key)  # the rest of it cannot come any more
         self._ending = True
