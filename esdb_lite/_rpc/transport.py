@@ -6,6 +6,8 @@ the windows. Must not know: gRPC methods, protobuf, events. Used by the client's
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, H2Protocol, Stream
 from h2.config import H2Configuration
@@ -20,6 +22,9 @@ STREAM_WINDOW = 4 * 2**20
 CONNECTION_WINDOW = 2**31 - 1
 """The same for all streams of a connection: no limit, so that a receiver that stands still, such as a subscription
 whose events nobody takes, does not hold up the others."""
+
+_OWED = 64 * 1024
+"""Bytes that may wait to be acknowledged where little arrives at a time."""
 
 _AT_A_TIME = 4 * 16_384
 """Bytes that are written before the socket is asked again whether it takes more."""
@@ -51,6 +56,25 @@ async def receive_data(stream: Stream) -> bytes:
         if data:
             return data
     return b""
+
+
+def deliver(stream: Stream, take: Callable[[bytes], None]) -> None:
+    """Give what arrives on the stream to a function from now on, at once; `receive_data` then tells of the end only.
+
+    Nothing that has arrived may wait to be received. `take` must not raise. For calls that stay open: what has not
+    been acknowledged when the stream ends never is.
+    """
+    owed = 0
+
+    def add(data: bytes, size: int) -> None:
+        nonlocal owed
+        owed += size
+        if owed >= _OWED and not stream.connection.is_closing():
+            stream.connection.ack(_id(stream), owed)
+            owed = 0
+        take(data)
+
+    setattr(stream.buffer, "add", add)  # noqa: B010 - an assignment to a method, which mypy refuses
 
 
 async def send_data(stream: Stream, data: bytes, *, end: bool = False) -> None:

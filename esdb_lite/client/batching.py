@@ -50,27 +50,26 @@ _REFUSALS = (AccessDenied, Unauthenticated, NotLeader, NotSupported)
 class _Append:
     """One append on its way."""
 
-    __slots__ = ("answer", "message", "request", "sent")
+    __slots__ = ("answer", "key", "message", "request", "sent", "timer")
 
-    def __init__(self, request: AppendRequest, message: bytes, answer: asyncio.Future[Appended]) -> None:
+    def __init__(self, request: AppendRequest, key: str, message: bytes, answer: asyncio.Future[Appended]) -> None:
         self.request = request
+        self.key = key
         self.message = message
         self.answer = answer
         self.sent = False
+        self.timer: asyncio.TimerHandle | None = None
 
     def settle(self, response: BatchResponse) -> None:
         """Take the server's answer."""
         result = response.result
         if isinstance(result, Appended):
-            self.resolve(result)
+            if not self.answer.done():
+                self.answer.set_result(result)
         elif result is None:
             self.fail(ProtocolError("the answer to an append has no result"))
         else:
             self.fail(error_for_batch(result, self.request.stream_name, self.request.expected))
-
-    def resolve(self, appended: Appended) -> None:
-        if not self.answer.done():
-            self.answer.set_result(appended)
 
     def fail(self, error: EsdbClientException) -> None:
         if not self.answer.done():
@@ -87,35 +86,39 @@ class _Conversation:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._loop = asyncio.get_running_loop()
         self._under_way: dict[str, _Append] = {}
         self._queue: deque[_Append] = deque()
         self._stream: BidiStream | None = None
         self._prefix = format_uuid(os.urandom(16))[:24]
         self._count = 0
+        self._answered = 0  # at a time, the last time
+        self._flushing: asyncio.Handle | None = None
         self._sending: asyncio.Task[None] | None = None
         self.ended = False
         self._task = asyncio.ensure_future(self._run())
 
-    async def append(self, request: AppendRequest, deadline: Deadline) -> Appended:
-        """Send an append and wait for its answer."""
+    def begin(self, request: AppendRequest, deadline: Deadline) -> _Append:
+        """Send an append soon; its `answer` is to be awaited, and the append then to be forgotten."""
         self._count += 1
         key = f"{self._prefix}{self._count:012x}"
         message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
-        loop = asyncio.get_running_loop()
-        append = _Append(request, message, loop.create_future())
-        remaining, timer = deadline.remaining(), None
-        if remaining is not None:
-            timer = loop.call_later(remaining, append.expire, deadline.timeout or 0.0)
+        append = _Append(request, key, message, self._loop.create_future())
+        if deadline.timeout is not None:
+            append.timer = self._loop.call_later(deadline.remaining() or 0.0, append.expire, deadline.timeout)
         self._under_way[key] = append
         self._queue.append(append)
-        self._send_soon()
-        try:
-            return await append.answer
-        finally:
-            # an answer that comes later finds nobody
-            self._under_way.pop(key, None)
-            if timer is not None:
-                timer.cancel()
+        if self._answered <= 1 and len(self._under_way) == 1:
+            self._flush()  # one after another: nothing else is going to come in this turn of the loop
+        elif self._flushing is None:
+            self._flushing = self._loop.call_soon(self._flush)
+        return append
+
+    def forget(self, append: _Append) -> None:
+        """Nobody waits for the append any more: an answer that comes later finds nobody."""
+        self._under_way.pop(append.key, None)
+        if append.timer is not None:
+            append.timer.cancel()
 
     async def close(self) -> None:
         """Cut the call off; what is under way fails."""
@@ -128,8 +131,6 @@ class _Conversation:
             error = await self._converse()
         except EsdbClientException as reason:
             error = reason
-        except WireError as reason:
-            error = ProtocolError(str(reason))
         finally:
             self._end(error)
 
@@ -138,31 +139,49 @@ class _Conversation:
         metadata = await self._session.metadata(node, None, Deadline(None))
         async with BidiStream(node, BATCH_APPEND, deadline=Deadline(None), metadata=metadata) as stream:
             self._stream = stream
-            self._send_soon()
+            self._flush()
             while messages := await stream.receive():
-                for message in messages:
-                    self._settle(decode_batch_response(message))
+                self._receive(messages)
+                stream.deliver(self._receive)
             return node.failure("the server has ended the call")
 
-    def _settle(self, response: BatchResponse) -> None:
-        id = response.correlation_id
-        if id is None:
-            return
+    def _receive(self, messages: list[bytes]) -> None:
+        """Give each append its answer. Raises ProtocolError."""
+        self._answered = len(messages)
+        for message in messages:
+            try:
+                response = decode_batch_response(message)
+                append = self._asked(response.correlation_id)
+            except WireError as reason:
+                raise ProtocolError(str(reason)) from reason
+            if append is not None:
+                append.settle(response)
+
+    def _asked(self, id: WireUuid | None) -> _Append | None:
+        """Return the append with that id, if anybody still waits for its answer."""
         append = self._under_way.pop(id, None) if isinstance(id, str) else None
-        if append is None:
+        if append is None and id is not None:
             append = self._under_way.pop(_usual(id), None)
-        if append is not None:
-            append.settle(response)
+        return append
 
-    def _send_soon(self) -> None:
-        """Have sent what is asked for up to the next turn of the loop."""
-        if self._stream is not None and self._sending is None and self._queue:
-            self._sending = asyncio.ensure_future(self._send(self._stream))
+    def _flush(self) -> None:
+        """Send what is asked for up to now."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        stream = self._stream
+        if stream is None or self._sending is not None:
+            return
+        while messages := self._take():
+            if not stream.send_at_once(messages):
+                self._sending = asyncio.ensure_future(self._send(stream, messages))
+                return
 
-    async def _send(self, stream: BidiStream) -> None:
+    async def _send(self, stream: BidiStream, messages: list[bytes]) -> None:
         try:
-            while messages := self._take():
+            while messages:
                 await stream.send(messages)
+                messages = self._take()
         except EsdbClientException:
             pass  # receiving meets it, too, and knows what to do
         finally:
@@ -182,6 +201,9 @@ class _Conversation:
 
     def _end(self, error: EsdbClientException) -> None:
         self.ended = True
+        self._stream = None
+        if self._flushing is not None:
+            self._flushing.cancel()
         if self._sending is not None:
             self._sending.cancel()
         for append in [*self._under_way.values()]:
@@ -200,10 +222,15 @@ class BatchAppender:
 
     async def append(self, request: AppendRequest, size: int, deadline: Deadline) -> Appended:
         """Append events; waits while too much is under way."""
-        if not await self._room.enter(size, deadline):
+        if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline):
             raise DeadlineExceeded(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
         try:
-            return await self._current().append(request, deadline)
+            conversation = self._current()
+            append = conversation.begin(request, deadline)
+            try:
+                return await append.answer
+            finally:
+                conversation.forget(append)
         finally:
             self._room.leave(size)
 
@@ -213,7 +240,7 @@ class BatchAppender:
             await self._conversation.close()
 
     def _current(self) -> _Conversation:
-        self._session.check()
+        self._session.check_open()
         conversation = self._conversation
         if conversation is None or conversation.ended:
             if conversation is not None:
@@ -230,12 +257,19 @@ class Room:
         self._size = self._most = size
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def enter(self, size: int, deadline: Deadline) -> bool:
-        """Wait for room; False when there is none before the deadline. What is larger than all room gets all of it."""
+    def enter_at_once(self, size: int) -> bool:
+        """Take room if there is some and nobody waits for it. What is larger than all room gets all of it."""
         size = min(size, self._most)
-        if not self._waiting and self._fits(size):
-            self._take(size)
+        if self._waiting or not self._fits(size):
+            return False
+        self._take(size)
+        return True
+
+    async def enter(self, size: int, deadline: Deadline) -> bool:
+        """Wait for room; False when there is none before the deadline."""
+        if self.enter_at_once(size):
             return True
+        size = min(size, self._most)
         entry = size, asyncio.get_running_loop().create_future()
         self._waiting.append(entry)
         try:
