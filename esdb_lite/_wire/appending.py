@@ -108,6 +108,7 @@ def _describe(type: str, content_type: str) -> bytes:
 
 _described = lru_cache(1024)(_describe)
 _length = lru_cache(4096)(varint)
+_new = tuple.__new__  # where it matters: half of what the constructor of a NamedTuple takes
 
 
 def encode_append_proposed(proposed: bytes) -> bytes:
@@ -156,7 +157,7 @@ def _usual_proposed(data: bytes) -> Proposed | None:
         body, at = read_block(data, at + 1) if at < end and data[at] == 0x22 else (b"", at)
     except (IndexError, WireError):
         return None  # whatever it is, it is said when the message is read by the rules
-    return Proposed(id, metadata.copy(), custom_metadata, body) if at == end else None
+    return _new(Proposed, (id, metadata.copy(), custom_metadata, body)) if at == end else None
 
 
 @lru_cache(1024)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from esdb_lite._wire.appending import (
     ANY,
@@ -47,6 +47,7 @@ _PACKAGE = "event_store.client."
 _NANOS = 1_000_000_000
 _SHORT = 256  # bytes of what is worth to be remembered, and no burden
 _TEXT_ID = b"\n&\x12$"  # field 1, 38 bytes: a UUID as a text of 36 bytes
+_SMALL = [bytes((value,)) for value in range(64)]
 _length = lru_cache(4096)(varint)
 
 
@@ -114,8 +115,12 @@ def encode_batch_request(
     return b"".join(parts)
 
 
+def _is_usual(id: WireUuid | None) -> TypeGuard[str]:
+    return id.__class__ is str and len(id) == 36 and id.isascii()
+
+
 def _uuid(id: WireUuid) -> bytes:
-    if id.__class__ is str and len(id) == 36 and id.isascii():
+    if _is_usual(id):
         return _TEXT_ID + id.encode()
     return encode_uuid(0x0A, id)
 
@@ -194,6 +199,28 @@ def encode_batch_success(
     correlation_id: WireUuid | None, stream: str | None, revision: int | None, position: int | None
 ) -> bytes:
     """Encode the answer to a batch that was appended."""
+    if revision is not None and position and stream and _is_usual(correlation_id):
+        # what `_response` comes to, in one go
+        number_of, place = varint(revision), varint(position)
+        size, places = 2 * len(place) + 2, len(number_of) + 3
+        return b"".join(
+            (
+                _TEXT_ID,
+                correlation_id.encode(),
+                b"\x1a",
+                _SMALL[size + places],
+                b"\x08",
+                number_of,
+                b"\x1a",
+                _SMALL[size],
+                b"\x08",
+                place,
+                b"\x10",
+                place,
+                b'"',
+                _identifier(stream),
+            )
+        )
     return _response(correlation_id, block(0x1A, encode_success(revision, position)), stream)
 
 

@@ -216,27 +216,28 @@ class _Conversation:
         stream = None if request.options is None else request.options.stream
         try:
             key = _key(request.correlation_id)
-            if key not in self._open:
+            batch = self._open.pop(key, None)
+            if batch is None:
                 if request.options is None:
                     return None
-                self._begin(key, request)
+                batch = self._begin(key, request)
         except Refused as refused:
             self._refuse(request.correlation_id, stream, refused)
             return None
-        batch = self._open[key]
         try:
             self._take(batch, request.events)
         except Refused as refused:
-            self._end(key)
+            batch.close()
             self._refuse(request.correlation_id, batch.stream, refused)
             return None
         if not request.is_final:
+            self._open[key] = batch
             return None
-        self._end(key)
+        batch.close()
         batch.id = request.correlation_id or ""
         return batch
 
-    def _begin(self, key: bytes, request: BatchRequest) -> None:
+    def _begin(self, key: bytes, request: BatchRequest) -> _Batch:
         options = request.options
         if options is None or options.stream is None:
             raise _bad_request("Object reference not set to an instance of an object.")
@@ -256,7 +257,7 @@ class _Conversation:
         batch = _Batch(request.correlation_id or "", options.stream, options.expected, expected, intake)
         if not request.is_final:
             batch.timer = asyncio.get_running_loop().call_later(timeout, self._expire, key)
-        self._open[key] = batch
+        return batch
 
     def _timeout(self, options: BatchOptions) -> float:
         if options.deadline_in is not None:
@@ -266,10 +267,11 @@ class _Conversation:
         return WRITE_TIMEOUT
 
     def _take(self, batch: _Batch, events: Sequence[Proposed]) -> None:
+        measure, take = batch.intake.measure, batch.intake.take
         for proposed in events:
             try:
-                batch.intake.measure(proposed)
-                batch.intake.take(proposed)
+                measure(proposed)
+                take(proposed)
             except MissingMetadata as error:
                 raise _bad_request("The given key was not present in the dictionary.") from error
             except InvalidEvent as error:
@@ -286,13 +288,10 @@ class _Conversation:
         value = encode_maximum_event_size(id_as_text(error.id), error.size, self._context.max_append_event_size)
         return Refused(StatusCode.INVALID_ARGUMENT, name, name, value)
 
-    def _end(self, key: bytes) -> None:
-        self._open.pop(key).close()
-
     def _expire(self, key: bytes) -> None:
         """The last chunk did not come in time: discard the batch."""
-        batch = self._open[key]
-        self._end(key)
+        batch = self._open.pop(key)
+        batch.close()
         self._refuse(key, batch.stream, _timeout())
 
     # --- writes ---
