@@ -13,9 +13,8 @@ grpclib or h2 have changed so that this cannot be told, every frame goes to h2.
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from asyncio import BaseTransport, BufferedProtocol
+from asyncio import BaseTransport
 from struct import Struct
 
 from grpclib.config import Configuration
@@ -27,7 +26,7 @@ from h2.stream import H2Stream, StreamState
 
 log = logging.getLogger("esdb_lite.http2")
 
-_READ_SIZE = 256 * 1024
+_READ_SIZE = 112 * 1024  # less than what malloc does not take from its heap
 _HEADER = Struct(">IBI")  # three bytes of length and one of type, flags, stream
 _RESERVED = 0x80000000
 _PREAMBLE = 24  # bytes with which a client begins
@@ -75,20 +74,14 @@ def write_data(connection: Connection, stream_id: int, data: bytes | memoryview)
     return True
 
 
-class _Room(threading.local):
-    """Where the sockets of a thread put what they read: one place for all, which nobody keeps beyond a callback.
-
-    Otherwise every read, however little there is, takes 256 KB from the system and gives them back.
-    """
-
-    def __init__(self) -> None:
-        self.view = memoryview(bytearray(_READ_SIZE))
+def read_moderately(transport: BaseTransport) -> None:
+    """Have a socket read less at a time than the 256 KB of asyncio, for which memory is taken from the system and given
+    back with every read, however little there is."""
+    if hasattr(transport, "max_size"):
+        transport.max_size = _READ_SIZE
 
 
-_room = _Room()
-
-
-class FastProtocol(BufferedProtocol, H2Protocol):
+class FastProtocol(H2Protocol):
     """A connection, of a client or a server."""
 
     def __init__(self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration) -> None:
@@ -101,18 +94,13 @@ class FastProtocol(BufferedProtocol, H2Protocol):
 
     def connection_made(self, transport: BaseTransport) -> None:
         super().connection_made(transport)
+        read_moderately(transport)
         self._h2 = self.connection._connection
         self._fast = knows(self._h2)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
         self.connection.write_ready.set()  # those who wait for it would wait for ever
-
-    def get_buffer(self, sizehint: int) -> memoryview:
-        return _room.view
-
-    def buffer_updated(self, nbytes: int) -> None:
-        self.data_received(bytes(_room.view[:nbytes]))
 
     def data_received(self, data: bytes) -> None:
         if self.connection.is_closing():

@@ -14,6 +14,7 @@ from h2.config import H2Configuration
 from h2.exceptions import StreamClosedError
 
 from esdb_lite._rpc.fast import FastProtocol as FastProtocol
+from esdb_lite._rpc.fast import read_moderately as read_moderately
 from esdb_lite._rpc.fast import write_data
 
 STREAM_WINDOW = 4 * 2**20
