@@ -77,7 +77,7 @@ class AppendRequest:
         """The events as messages."""
         for event in self.events:
             yield encode_proposed(
-                id=str(event.id),  # as a text: it is quicker to take apart than the other form
+                id=str(event._id),  # as a text: it is quicker to take apart than the other form
                 type=event.type,
                 content_type=event.content_type,
                 metadata=event.metadata,
