@@ -13,18 +13,30 @@ import pytest
 import esdb_lite
 
 ROOT = Path(esdb_lite.__file__).parent
-PUBLIC = ("errors", "events", "filters", "positions", "metadata", "groups", "settings", "users", "_version")
+PUBLIC = (
+    "errors",
+    "events",
+    "filters",
+    "positions",
+    "metadata",
+    "groups",
+    "settings",
+    "users",
+    "consumers",
+    "_version",
+)
 CODEC = ("_wire", "_convert", "_convert_groups", "_convert_users", "_status")
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "__init__": ("client", "sync", "server", *PUBLIC),
+    "__init__": ("client", "sync", "server", "checkpoints", *PUBLIC),
     "__main__": ("cli",),
     "cli": ("demo", "server", "_version"),
     "demo": ("__init__",),
     "pytest_plugin": ("__init__",),
     "embedded": ("server", "settings"),
     "sync": ("client", *PUBLIC),
-    "client": ("_rpc", *CODEC, *PUBLIC),
+    "client": ("_rpc", "checkpoints", *CODEC, *PUBLIC),
+    "checkpoints": PUBLIC,
     "_rpc": ("_wire", "_convert", "_status", *PUBLIC),
     "_convert": ("_wire", *PUBLIC),
     "_convert_groups": ("_convert", "_wire", *PUBLIC),
@@ -68,12 +80,13 @@ ONLY_THERE = {
     "betterproto": ("_rpc", "_wire", "_convert", "_convert_groups", "_convert_users", "_status", "server.services"),
     "grpclib": ("_rpc", "server.app"),
     "h2": ("_rpc", "server.app"),
-    "sqlite3": ("server.storage",),
+    "sqlite3": ("server.storage", "checkpoints.sqlite"),
 }
 """Who may import what is of nobody else's business."""
 
 NOWHERE_IN = {
     "client": ("threading", "concurrent", "sqlite3"),
+    "checkpoints": ("asyncio", "threading"),
     "server.engine": ("asyncio", "threading", "sqlite3", "time", "socket"),
     "_wire": ("asyncio", "threading"),
     "_status": ("asyncio", "threading"),

@@ -17,6 +17,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.appending import Appender, AppendRequest
 from esdb_lite.client.arguments import (
     ResumeFrom,
+    checked_end,
     checked_events,
     checked_flag,
     checked_limit,
@@ -25,12 +26,13 @@ from esdb_lite.client.arguments import (
     checked_stream,
     checked_timeout,
 )
+from esdb_lite.client.consuming import ConsumeCalls
 from esdb_lite.client.persistent import PersistentCalls
 from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription, Reading, SubscriptionItem, subscribe
 from esdb_lite.client.security import Pem, checked_credentials, with_security
 from esdb_lite.client.session import Session
 from esdb_lite.client.users import UserCalls
-from esdb_lite.errors import InvalidArgument, StreamNotFound, WrongArgumentType
+from esdb_lite.errors import StreamNotFound, WrongArgumentType
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.metadata import METADATA_TYPE, StreamMetadata, decode_metadata, encode_metadata
@@ -38,7 +40,7 @@ from esdb_lite.positions import ExpectedPosition, expectation
 from esdb_lite.settings import CredentialsLike, parse_uri
 
 
-class AsyncEsdbClient(PersistentCalls, UserCalls):
+class AsyncEsdbClient(ConsumeCalls, PersistentCalls, UserCalls):
     """A client of EventStoreDB and KurrentDB for asyncio.
 
     Connects when it is used first. Belongs to the event loop on which that happens. To be closed, by `close()` or by
@@ -282,7 +284,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         request = ReadRequest(
             None,
             start,
-            from_end=_checked_end(from_end, start),
+            from_end=checked_end(from_end, start),
             limit=None,
             resolve_links=checked_flag("resolve_links", resolve_links),
             filter=make_filter(filter_exclude, filter_include, filter),
@@ -349,7 +351,7 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         request = ReadRequest(
             checked_stream(stream_name),
             start,
-            from_end=_checked_end(from_end, start),
+            from_end=checked_end(from_end, start),
             limit=None,
             resolve_links=checked_flag("resolve_links", resolve_links),
         )
@@ -462,9 +464,3 @@ class AsyncEsdbClient(PersistentCalls, UserCalls):
         deadline = self._session.deadline(timeout)
         message = encode_delete(checked_stream(stream_name), expectation(expected_position))
         return decode_delete(await self._session.call(method, message, deadline=deadline, credentials=credentials))
-
-
-def _checked_end(from_end: bool, start: object) -> bool:
-    if checked_flag("from_end", from_end) and start is not None:
-        raise InvalidArgument("position", start, "cannot be combined with from_end")
-    return from_end
