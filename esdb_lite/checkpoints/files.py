@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from contextlib import suppress
+from uuid import uuid4
 
 from esdb_lite.checkpoints.positions import to_text
 from esdb_lite.checkpoints.store import BoundStore
@@ -17,6 +19,7 @@ from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 _FORMAT = 1
 _LARGEST_FILE = 100_000
+_LEFTOVER = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 
 class FileCheckpoint(BoundStore):
@@ -35,6 +38,7 @@ class FileCheckpoint(BoundStore):
             raise WrongArgumentType("path", path, "must be a path")
         self._path = os.path.abspath(os.fspath(path))
         super().__init__(f"the checkpoint file {self._path!r}", self._path)
+        self._writer = uuid4().hex
         self._content: bytes | None = None
         self._loaded = False
 
@@ -62,7 +66,12 @@ class FileCheckpoint(BoundStore):
             self.load()
         if self._read() != self._content:
             raise self._conflict("the file has changed")
-        record = {"format": _FORMAT, "source": self._source, "position": to_text(position)}
+        record = {
+            "format": _FORMAT,
+            "source": self._source,
+            "position": to_text(position),
+            "writer": self._writer,  # tells two consumers apart that are at the same position
+        }
         content = json.dumps(record).encode() + b"\n"
         self._replace(content)
         self._content = content
@@ -87,13 +96,15 @@ class FileCheckpoint(BoundStore):
         return self._position(source, text)
 
     def _replace(self, content: bytes) -> None:
-        temporary = f"{self._path}.{os.getpid()}.tmp"
+        temporary = f"{self._path}.{self._writer}.tmp"
         try:
             with open(temporary, "wb") as file:
                 file.write(content)
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(temporary, self._path)
+        except FileNotFoundError as error:
+            raise self._conflict("its new content was removed") from error
         except BaseException:
             with suppress(OSError):
                 os.unlink(temporary)
@@ -104,8 +115,7 @@ class FileCheckpoint(BoundStore):
         """Remove what processes have left that were killed while they wrote."""
         folder, name = os.path.split(self._path)
         for found in os.listdir(folder):
-            number = found.removeprefix(f"{name}.").removesuffix(".tmp")
-            if number.isdecimal() and found == f"{name}.{number}.tmp":
+            if _LEFTOVER.fullmatch(found.removeprefix(name)):
                 with suppress(OSError):
                     os.unlink(os.path.join(folder, found))
 

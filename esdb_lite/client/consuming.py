@@ -87,10 +87,12 @@ class Feed:
         """End the subscription."""
         fetching, self._fetching = self._fetching, None
         subscription, self._subscription = self._subscription, None
-        if fetching is not None:
-            await _end(fetching)
-        if subscription is not None:
-            await subscription.close()
+        try:
+            if fetching is not None:
+                await _end(fetching)
+        finally:
+            if subscription is not None:
+                await subscription.close()
 
     def _wake(self) -> None:
         if self._stopped is not None and not self._stopped.done():

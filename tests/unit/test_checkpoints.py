@@ -185,6 +185,16 @@ def test_another_consumer_in_the_same_place_is_noticed(make: Made) -> None:
         first.save(6)
 
 
+def test_two_consumers_in_step_are_noticed(make: Made) -> None:
+    """Both have seen the same position, and store the same: the second has not been told by its position."""
+    first, second = bound(make), bound(make)
+    first.load()
+    second.load()
+    first.save(1)
+    with pytest.raises(CheckpointConflict):
+        second.save(1)
+
+
 def test_one_store_is_for_one_consumer_at_a_time(make: Made) -> None:
     store = bound(make)
     with pytest.raises(CheckpointConflict):
@@ -237,10 +247,12 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path) -> None:
 
 
 def test_what_killed_processes_have_left_is_removed(tmp_path: Path) -> None:
-    for name in ("position.json.123.tmp", "position.json.tmp", "position.json.x.tmp", "other.json.123.tmp"):
+    writer = "0123456789abcdef" * 2
+    kept = [f"other.json.{writer}.tmp", f"position.json.{writer}", "position.json.tmp", "position.json.x.tmp"]
+    for name in (*kept, f"position.json.{writer}.tmp"):
         (tmp_path / name).touch()
     FileCheckpoint(tmp_path / "position.json").load()
-    assert sorted(os.listdir(tmp_path)) == ["other.json.123.tmp", "position.json.tmp", "position.json.x.tmp"]
+    assert sorted(os.listdir(tmp_path)) == kept
 
 
 def test_a_file_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
