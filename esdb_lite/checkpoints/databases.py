@@ -216,7 +216,8 @@ def _checked_name(name: str) -> str:
 def _refuse_autocommit(connection: object) -> None:
     """Refuse a connection that commits every statement by itself, as far as that can be seen."""
     plain_sqlite = hasattr(connection, "in_transaction") and getattr(connection, "isolation_level", "") is None
-    if plain_sqlite or getattr(connection, "autocommit", False) is True:
+    ask = getattr(connection, "get_autocommit", None)  # of drivers for MySQL
+    if plain_sqlite or getattr(connection, "autocommit", False) is True or (ask is not None and ask()):
         raise InvalidArgument("connection", connection, "must not be in autocommit mode")
 
 

@@ -73,8 +73,8 @@ def checked_settings(
     credentials: CredentialsLike,
 ) -> ConsumerSettings:
     """What the arguments of `consume` say."""
-    if on_error is not None and not callable(on_error):
-        raise WrongArgumentType("on_error", on_error, "must be a function")
+    if on_error is not None and (not callable(on_error) or inspect.iscoroutinefunction(on_error)):
+        raise WrongArgumentType("on_error", on_error, "must be a function, and no coroutine function")
     if checkpoint_every is not None:
         checked_number("checkpoint_every", checkpoint_every, 1)
     options = ConsumptionOptions(
@@ -107,9 +107,9 @@ def checked_store(value: object, options: ConsumptionOptions, *, blocking: bool 
     functions = value if isinstance(value, tuple) else (getattr(value, "load", None), getattr(value, "save", None))
     if len(functions) != 2 or not all(map(callable, functions)):
         raise WrongArgumentType("checkpoint", value, "must have load and save, or be a pair of such functions")
-    if blocking and any(map(inspect.iscoroutinefunction, functions)):
-        raise WrongArgumentType("checkpoint", value, "must not have coroutine functions in the client without asyncio")
     store = Store(*functions, value)
+    if blocking and any(map(inspect.iscoroutinefunction, vars(store).values())):
+        raise WrongArgumentType("checkpoint", value, "must not have coroutine functions in the client without asyncio")
     if store.transactional:
         for name in ("checkpoint_every", "checkpoint_interval"):
             if getattr(options, name) is not None:

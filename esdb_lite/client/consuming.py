@@ -19,7 +19,7 @@ from typing_extensions import Self
 
 from esdb_lite.client.arguments import ResumeFrom, checked_filter, checked_source
 from esdb_lite.client.consumer_settings import AsyncCheckpointLike, ConsumerSettings, checked_settings, checked_store
-from esdb_lite.client.consumption import Consumption, Steps, Store
+from esdb_lite.client.consumption import Consumption, Step, Steps, Store
 from esdb_lite.client.tracking import Item
 from esdb_lite.consumers import AsyncEventHandler, ConsumerPosition, ConsumerProgress, HandlerError
 from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, WrongArgumentType
@@ -199,8 +199,11 @@ class AsyncConsumer:
             try:
                 await self._feed.close()
             finally:
-                self._consumption.end()
-                self._ended.set_result(None)
+                try:
+                    for step in self._consumption.end():
+                        await _made(step)
+                finally:
+                    self._ended.set_result(None)
         if self._consumption.failure is not None:
             raise self._consumption.failure
 
@@ -234,13 +237,16 @@ async def _drive(steps: Steps) -> None:
         step = next(steps)
         while True:
             try:
-                result = step()
-                if inspect.isawaitable(result):
-                    result = await result
+                result = await _made(step)
             except BaseException as error:
                 step = steps.throw(error)
             else:
                 step = steps.send(result)
+
+
+async def _made(step: Step) -> object:
+    result = step()
+    return await result if inspect.isawaitable(result) else result
 
 
 class ConsumeCalls:

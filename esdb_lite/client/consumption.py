@@ -98,6 +98,7 @@ class Consumption:
         self._clock = clock
         self._bound = False
         self._saving = False
+        self._attempting = False
         self.failure: BaseException | None = None
         """What the consumer has failed with; to be raised as it is when the steps have ended."""
         self.tracker = Tracker(
@@ -121,12 +122,17 @@ class Consumption:
                 yield from self._save()
             except Exception as error:
                 self.failure = self.failure or error
+        _log.info("consumer of %s has ended after %s", self._options.source, self.tracker.position)
 
-    def end(self) -> None:
-        """Let go of the store. Called when the steps have ended, in whatever way."""
+    def end(self) -> list[Step]:
+        """Return what is to be called when the steps have ended, in whatever way, so that the store is let go of."""
+        last: list[Step] = []
+        if self._attempting and self._store.rollback is not None:
+            last.append(self._store.rollback)
         if self._bound and self._store.release is not None:
-            self._store.release()
-        self._bound = False
+            last.append(self._store.release)
+        self._attempting = self._bound = False
+        return last
 
     # --- inside ---
 
@@ -181,16 +187,19 @@ class Consumption:
 
     def _attempt(self, part: Part) -> Steps:
         """Call the handler, and commit where it takes part in a transaction: that may fail like itself."""
+        self._attempting = True  # until it is known what has become of it: Ctrl-C may come in between
         if self._store.begin is not None:
             yield self._store.begin
         yield partial(self._handler, self._handed(part))
         if self._store.transactional and part.position is not None:
             yield partial(self._store.save, part.position)
             self.tracker.saved(part.position, self._clock())
+        self._attempting = False
 
     def _undo(self, error: BaseException) -> Steps:
         """Roll back; where that fails, too, nothing is safe but to end with the first error."""
         if self._store.rollback is not None:
+            self._attempting = False
             try:
                 yield self._store.rollback
             except Exception as second:

@@ -105,8 +105,11 @@ class Consumer:
             try:
                 self._feed.close()
             finally:
-                self._consumption.end()
-                self._ended.set()
+                try:
+                    for step in self._consumption.end():
+                        step()
+                finally:
+                    self._ended.set()
         if self._consumption.failure is not None:
             raise self._consumption.failure
 

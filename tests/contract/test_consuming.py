@@ -560,6 +560,7 @@ async def test_progress_on_all_events(client: Any, stream: str) -> None:
         ({"checkpoint": SqliteCheckpoint("x", "y"), "checkpoint_every": 5}, "checkpoint_every"),
         ({"checkpoint": SqliteCheckpoint("x", "y"), "checkpoint_interval": 5.0}, "checkpoint_interval"),
         ({"on_error": ErrorAction.SKIP}, "on_error"),
+        ({"on_error": asyncio.sleep}, "on_error"),
         ({"retry_pause": -1}, "retry_pause"),
         ({"timeout": "1"}, "timeout"),
         ({"credentials": 7}, "credentials"),

@@ -519,7 +519,16 @@ def test_wrong_arguments(tmp_path: Path) -> None:
     with pytest.raises(WrongArgumentType, match="database"):
         SqliteCheckpoint(7, "totals")  # type: ignore[arg-type]
     connection.close()
-    commits_by_itself = sqlite3.connect(":memory:", isolation_level=None)
+
+
+@pytest.mark.parametrize("says", ["isolation_level", "autocommit", "get_autocommit"])
+def test_a_connection_that_commits_by_itself_is_refused(tmp_path: Path, says: str) -> None:
+    """Each driver says it in its own way."""
+    connection: Any = sqlite3.connect(":memory:", isolation_level=None)
+    if says != "isolation_level":
+        connection.close()
+        connection = StyledConnection(tmp_path / "positions.sqlite")
+        setattr(connection, says, True if says == "autocommit" else lambda: True)
     with pytest.raises(InvalidArgument, match="autocommit"):
-        DbApiCheckpoint(commits_by_itself, "totals")
-    commits_by_itself.close()
+        DbApiCheckpoint(connection, "totals")
+    getattr(connection, "inner", connection).close()

@@ -96,7 +96,8 @@ def consume(world: World, handler: Callable[[Any], object] | None = None, **opti
         try:
             step = steps.send(result) if error is None else steps.throw(error)
         except StopIteration:
-            consumption.end()
+            for last in consumption.end():
+                last()
             return consumption
         result, error = None, None
         try:
@@ -289,6 +290,20 @@ def test_when_the_subscription_ends_what_was_done_is_stored() -> None:
     world = World([event(0)], error)
     assert consume(world, checkpoint_every=9).failure is error
     assert world.log[-1] == ("save", 0)
+
+
+def test_interrupted_between_two_steps() -> None:
+    """Ctrl-C can come when no step is being made: what a handler has done is rolled back all the same."""
+    world = Transactions([event(0), event(1)])
+    settings = ConsumptionOptions("stream s", True, 1, None, None, None, 1.0)
+    consumption = Consumption(settings, Store(world.load, world.save, world), world.handle, world)
+    steps, result = consumption.steps(), None
+    while world.log[-1:] != [("handle", 1)]:
+        result = steps.send(result)()
+    del steps
+    for last in consumption.end():
+        last()
+    assert world.log[3:] == ["begin", ("handle", 0), ("save", 0), "begin", ("handle", 1), "rollback", "release"]
 
 
 def test_what_cannot_be_bound_is_not_released() -> None:
