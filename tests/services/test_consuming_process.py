@@ -19,8 +19,10 @@ from tests.support import PATIENCE, environment
 
 from .consuming_process import DATABASE, EFFECTS, POSITION
 
-EVENTS = 1_500
 KILLS = 24
+EACH = 60
+"""Events that are appended before each kill, so that there is always something to do."""
+EVENTS = KILLS * EACH
 LAST = EVENTS - 1
 
 
@@ -38,8 +40,10 @@ def append(uri: str, count: int) -> None:
 class Consumer:
     """A process that consumes."""
 
-    def __init__(self, uri: str, kind: str, face: str, folder: Path, last: int = LAST) -> None:
-        command = [sys.executable, "-m", "tests.services.consuming_process", uri, kind, face, str(folder), str(last)]
+    def __init__(self, uri: str, kind: str, face: str, folder: Path) -> None:
+        """It ends when it has handled the event after LAST."""
+        command = [sys.executable, "-m", "tests.services.consuming_process", uri, kind, face, str(folder)]
+        command.append(str(LAST + 1))
         self.process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment())
 
     def read(self, lines: int) -> list[int]:
@@ -60,22 +64,22 @@ class Consumer:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_every_effect_is_there_exactly_once(uri: str, tmp_path: Path) -> None:
-    append(uri, EVENTS)
     with closing(sqlite3.connect(tmp_path / DATABASE)) as database:
         database.execute("CREATE TABLE effects (number INTEGER)")
     moments, ends = random.Random(1), []
     for kill in range(KILLS):
+        append(uri, EACH)
         consumer = Consumer(uri, "sqlite", ("async", "sync")[kill % 2], tmp_path)
-        consumer.read(moments.randrange(1, 40))
+        consumer.read(moments.randrange(1, EACH - 10))
         assert consumer.kill() == -signal.SIGKILL
         effects, position = stored_effects(tmp_path)
         assert effects == list(range(len(effects)))
         assert position == (str(len(effects) - 1) if effects else "-")
         ends.append(len(effects))
     assert len(set(ends)) > KILLS / 2  # it did go on
-    assert ends[-1] < EVENTS
+    append(uri, 1)
     assert Consumer(uri, "sqlite", "sync", tmp_path).wait() == 0
-    assert stored_effects(tmp_path) == (list(range(EVENTS)), str(LAST))
+    assert stored_effects(tmp_path) == (list(range(EVENTS + 1)), str(LAST + 1))
 
 
 def stored_effects(folder: Path) -> tuple[list[int], str]:
@@ -88,12 +92,12 @@ def stored_effects(folder: Path) -> tuple[list[int], str]:
 
 @pytest.mark.slow
 def test_killed_at_any_moment_every_effect_is_there_at_least_once_and_in_order(uri: str, tmp_path: Path) -> None:
-    append(uri, EVENTS)
     moments = random.Random(2)
     position, before = -1, 0
     for kill in range(KILLS):
+        append(uri, EACH)
         consumer = Consumer(uri, "file", ("sync", "async")[kill % 2], tmp_path)
-        consumer.read(moments.randrange(1, 40))
+        consumer.read(moments.randrange(1, EACH - 10))
         assert consumer.kill() == -signal.SIGKILL
         effects = written_effects(tmp_path)
         fresh, before = effects[before:], len(effects)
@@ -101,10 +105,10 @@ def test_killed_at_any_moment_every_effect_is_there_at_least_once_and_in_order(u
         assert fresh == list(range(position + 1, position + 1 + len(fresh)))
         position = stored_position(tmp_path)
         assert fresh[-1] - position in (0, 1)
-    assert position < LAST
+    append(uri, 1)
     assert Consumer(uri, "file", "async", tmp_path).wait() == 0
-    assert written_effects(tmp_path)[before:] == list(range(position + 1, EVENTS))
-    assert stored_position(tmp_path) == LAST
+    assert written_effects(tmp_path)[before:] == list(range(position + 1, EVENTS + 1))
+    assert stored_position(tmp_path) == LAST + 1
     assert sorted(path.name for path in tmp_path.iterdir()) == [EFFECTS, POSITION]
 
 

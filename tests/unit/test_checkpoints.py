@@ -202,6 +202,7 @@ def test_one_store_is_for_one_consumer_at_a_time(make: Made) -> None:
     store.release()
     store.bind("stream s")
     store.load()
+    store.release()
 
 
 # --- files ---
