@@ -16,8 +16,8 @@ from esdb_lite.errors import CheckpointConflict, CheckpointCorrupt, CheckpointMi
 class CheckpointStore(Protocol):
     """Keeps the position of a consumer. Any object with these two methods is one.
 
-    With the client for asyncio they may be coroutine functions; if they are not, they run on the thread of the event
-    loop. A store may have more methods, which are called if they are there:
+    With the client for asyncio all that a store has may be coroutine functions; what is not runs on the thread of the
+    event loop, which waits for it. A store may have more methods, which are called if they are there:
     `rollback()` when a handler has failed or was cancelled: the store then stands for a transaction that the handler
     takes part in, and `save()` is called after every batch, to commit it;
     `begin()` before a handler is called;

@@ -140,8 +140,12 @@ async def test_from_the_end(client: Any, stream: str) -> None:
         await client.append_events(stream, 4, new(1))
         await notes.reach(1)
     assert notes.positions == [5]
-    # what is appended while it is away comes when it is back: where it began is stored, too
+    # where it began is stored, too, so that what is appended while it is away comes when it is back
     assert store.saved == [4, 5]
+    await client.append_events(stream, 5, new(2))
+    again = Notes(2)
+    await Consuming(client, again, checkpoint=store, stream_name=stream, from_end=True).run()
+    assert again.positions == [6, 7]
 
 
 async def test_through_links_it_is_their_place_that_counts(client: Any, stream: str) -> None:

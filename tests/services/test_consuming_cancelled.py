@@ -31,7 +31,9 @@ async def client() -> AsyncIterator[AsyncEsdbClient]:
 
 
 def tasks() -> set[Any]:
-    return {task for task in asyncio.all_tasks() if "esdb_lite/client" in str(task.get_coro())}
+    """The tasks of consumers and clients; the server, which is on the same loop, has others."""
+    running = {task: getattr(task.get_coro(), "cr_code", None) for task in asyncio.all_tasks()}
+    return {task for task, code in running.items() if code is not None and "esdb_lite/client" in code.co_filename}
 
 
 class Slow:
@@ -128,3 +130,38 @@ async def test_cancelled_in_a_known_place(client: AsyncEsdbClient, tmp_path: Pat
     assert connection.execute("SELECT count(*) FROM effects").fetchone() == (done,)
     assert SqliteCheckpoint(connection, "effects").load() == done - 1
     connection.close()
+
+
+@pytest.mark.parametrize("end", ["stopped", "failed", "cancelled"])
+async def test_the_subscription_ends_with_the_consumer(
+    client: AsyncEsdbClient, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    made: list[Any] = []
+    subscribe = client.subscribe_stream_events
+
+    async def kept(*arguments: Any, **options: Any) -> Any:
+        made.append(await subscribe(*arguments, **options))
+        return made[-1]
+
+    async def handle(event: RecordedEvent) -> None:
+        if end == "failed":
+            raise LookupError
+        if end == "stopped":
+            consumer.stop()
+        if event.stream_position == EVENTS - 1:
+            handled.set()
+
+    monkeypatch.setattr(client, "subscribe_stream_events", kept)
+    handled = asyncio.Event()
+    consumer = client.consumer(handle, checkpoint=Slow(), stream_name="s")
+    running = asyncio.ensure_future(consumer.run())
+    if end == "cancelled":
+        await asyncio.wait_for(handled.wait(), 20)
+        running.cancel()
+    await asyncio.wait({running})
+    assert (running.cancelled(), isinstance(None if running.cancelled() else running.exception(), LookupError)) == (
+        end == "cancelled",
+        end == "failed",
+    )
+    (subscription,) = made
+    assert not await asyncio.wait_for(subscription.next_batch(), 20)
