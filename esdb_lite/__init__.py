@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
     from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
+    from esdb_lite.client.checkpointed import AsyncConsumer
     from esdb_lite.client.consumer import AsyncPersistentSubscription
-    from esdb_lite.client.consuming import AsyncConsumer
     from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription
     from esdb_lite.consumers import ConsumerProgress, ErrorAction
     from esdb_lite.errors import (
@@ -86,7 +86,7 @@ if TYPE_CHECKING:
     from esdb_lite.server import EmbeddedServer
     from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
-    from esdb_lite.sync.consuming import Consumer
+    from esdb_lite.sync.checkpointed import Consumer
     from esdb_lite.sync.persistent import PersistentSubscription
     from esdb_lite.sync.reading import ReadResponse, Subscription
     from esdb_lite.users import User
@@ -181,8 +181,8 @@ _HOMES = {
     "esdb_lite.checkpoints.sqlite": ("SqliteCheckpoint",),
     "esdb_lite.checkpoints.store": ("CheckpointStore",),
     "esdb_lite.client._client": ("AsyncEsdbClient",),
+    "esdb_lite.client.checkpointed": ("AsyncConsumer",),
     "esdb_lite.client.consumer": ("AsyncPersistentSubscription",),
-    "esdb_lite.client.consuming": ("AsyncConsumer",),
     "esdb_lite.client.reading": (
         "AsyncReadResponse",
         "AsyncSubscription",
@@ -264,7 +264,7 @@ _HOMES = {
         "Credentials",
     ),
     "esdb_lite.sync._client": ("EsdbClient",),
-    "esdb_lite.sync.consuming": ("Consumer",),
+    "esdb_lite.sync.checkpointed": ("Consumer",),
     "esdb_lite.sync.persistent": ("PersistentSubscription",),
     "esdb_lite.sync.reading": (
         "ReadResponse",

@@ -215,11 +215,30 @@ def test_functions_are_small() -> None:
         ("from esdb_lite import NewEvent, StreamState", ("grpclib", "sqlite3", "esdb_lite.client")),
         (
             "from esdb_lite import AsyncEsdbClient; AsyncEsdbClient('localhost:2113')",
-            ("sqlite3", "betterproto", "esdb_lite_protos", "esdb_lite.server", "esdb_lite.sync", "grpclib.server"),
+            (
+                "sqlite3",
+                "betterproto",
+                "esdb_lite_protos",
+                "esdb_lite.server",
+                "esdb_lite.sync",
+                "esdb_lite.checkpoints",
+                "grpclib.server",
+            ),
+        ),
+        (
+            "from esdb_lite import DbApiCheckpoint, FileCheckpoint, SqliteCheckpoint; SqliteCheckpoint('a', 'b')",
+            ("sqlite3", "asyncio", "grpclib", "esdb_lite.client", "esdb_lite.server"),
         ),
         (
             "from esdb_lite import EsdbClient; EsdbClient('localhost:2113')",
-            ("sqlite3", "betterproto", "esdb_lite_protos", "esdb_lite.server", "grpclib.server"),
+            (
+                "sqlite3",
+                "betterproto",
+                "esdb_lite_protos",
+                "esdb_lite.server",
+                "esdb_lite.checkpoints",
+                "grpclib.server",
+            ),
         ),
     ],
 )

@@ -10,10 +10,10 @@ import pytest
 from typing_extensions import get_overloads
 
 from esdb_lite import AsyncEsdbClient, EsdbClient
+from esdb_lite.client.checkpointed import AsyncConsumer
 from esdb_lite.client.consumer import AsyncPersistentSubscription
-from esdb_lite.client.consuming import AsyncConsumer
 from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription
-from esdb_lite.sync.consuming import Consumer
+from esdb_lite.sync.checkpointed import Consumer
 from esdb_lite.sync.persistent import PersistentSubscription
 from esdb_lite.sync.reading import ReadResponse, Subscription
 

@@ -1,147 +1,25 @@
-"""Consumers that remember where they are, for code without asyncio.
+"""The calls about consumers that remember where they are, for code without asyncio.
 
-Owns: `Consumer`, which calls handler and store on the thread that runs it, and `ConsumeCalls`, the part of the client
-that makes consumers. Must not know: in which order things are done (`client.consumption`), how events come.
+Owns: `ConsumeCalls`, the part of the client for threads that makes consumers. Must not know: what they do.
+What they consist of is imported when one is made: few programs need it.
 """
 
 from __future__ import annotations
 
 import inspect
-import threading
-import time
 from collections.abc import Iterable
-from contextlib import suppress
-from datetime import datetime, timezone
-from types import TracebackType
 from typing import TYPE_CHECKING
 
-from typing_extensions import Self
-
 from esdb_lite.client.arguments import ResumeFrom, checked_filter, checked_source
-from esdb_lite.client.consumer_settings import CheckpointLike, ConsumerSettings, checked_settings, checked_store
-from esdb_lite.client.consuming import Feed
-from esdb_lite.client.consumption import Consumption, Steps, Store
-from esdb_lite.consumers import ConsumerPosition, ConsumerProgress, EventHandler, HandlerError
-from esdb_lite.errors import ClientClosed, WrongArgumentType
+from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
+    from esdb_lite.client.consumer_settings import CheckpointLike
+    from esdb_lite.consumers import EventHandler, HandlerError
     from esdb_lite.sync._client import _Live
-    from esdb_lite.sync.portal import Portal
-
-
-class _BlockingFeed:
-    """A feed for the thread of a consumer."""
-
-    def __init__(self, portal: Portal, feed: Feed) -> None:
-        self._portal = portal
-        self._feed = feed
-        self.stop = feed.stop
-
-    @property
-    def stopping(self) -> bool:
-        """True when the consumer is to end."""
-        return self._feed.stopping
-
-    def open(self, position: ConsumerPosition | None) -> object:
-        """Subscribe after a position."""
-        return self._portal.run(self._feed.open(position))
-
-    def next(self, timeout: float | None) -> object:
-        """Return what has arrived; [] after so many seconds, and when the consumer is to end."""
-        return self._portal.run(self._feed.next(timeout))
-
-    def known_end(self) -> object:
-        """Return the last position of the stream, as far as it is known."""
-        return self._portal.run(self._feed.known_end())
-
-    def pause(self, seconds: float) -> object:
-        """Wait, unless the consumer is to end."""
-        return self._portal.run(self._feed.pause(seconds))
-
-    def close(self) -> None:
-        """End the subscription."""
-        with suppress(ClientClosed):
-            self._portal.run(self._feed.close())
-
-
-class Consumer:
-    """A handler at work on all events, or those of a stream, from where the checkpoint says.
-
-    Made by `client.consumer()`. It runs once, by `run()`, and ends with `stop()`, with Ctrl-C, or with an error.
-    Leaving `with` stops it, too, and waits until it has ended.
-    """
-
-    def __init__(
-        self, owner: object, feed: _BlockingFeed, settings: ConsumerSettings, store: Store, handler: EventHandler
-    ) -> None:
-        self._owner = owner  # the client must not be dropped, which would close it, while it is used
-        self._feed = feed
-        self._consumption = Consumption(settings.options, store, handler, feed)
-        self._lock = threading.Lock()
-        self._thread: threading.Thread | None = None
-        self._ended = threading.Event()
-
-    @property
-    def progress(self) -> ConsumerProgress:
-        """How far it has come: positions, rate, lag."""
-        return self._consumption.tracker.progress(time.monotonic(), datetime.now(timezone.utc))
-
-    def run(self) -> None:
-        """Handle events until `stop()`; raises what the handler has raised, as it is.
-
-        Handler and store are called on the thread that calls this. Ctrl-C ends it at once, as a crash would: only what
-        is stored already counts. Raises CheckpointError where the position cannot be loaded or stored, and what a
-        subscription raises.
-        """
-        with self._lock:
-            if self._thread is not None:
-                raise ClientClosed("a consumer runs once; make another one")
-            self._thread = threading.current_thread()
-        try:
-            _drive(self._consumption.steps())
-        finally:
-            try:
-                self._feed.close()
-            finally:
-                try:
-                    for step in self._consumption.end():
-                        step()
-                finally:
-                    self._ended.set()
-        if self._consumption.failure is not None:
-            raise self._consumption.failure
-
-    def stop(self) -> None:
-        """End gracefully: the handler that runs comes to its end, the position is stored, and `run()` returns.
-
-        May be called from the handler, from other threads, and in the handler of a signal.
-        """
-        self._feed.stop()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-        if self._thread not in (None, threading.current_thread()):
-            self._ended.wait()
-
-
-def _drive(steps: Steps) -> None:
-    """Make the calls that a consumption consists of."""
-    with suppress(StopIteration):
-        step = next(steps)
-        while True:
-            try:
-                result = step()
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(result)
+    from esdb_lite.sync.checkpointed import Consumer
 
 
 class ConsumeCalls:
@@ -174,6 +52,10 @@ class ConsumeCalls:
 
         The arguments are those of `consume`. Nothing happens before `run()`.
         """
+        from esdb_lite.client.checkpointed import Feed
+        from esdb_lite.client.consumer_settings import checked_settings, checked_store
+        from esdb_lite.sync.checkpointed import BlockingFeed, Consumer
+
         live = self._live()
         settings = checked_settings(
             stream_name=stream_name,
@@ -192,7 +74,7 @@ class ConsumeCalls:
         store = checked_store(checkpoint, settings.options, blocking=True)
         if not callable(handler) or inspect.iscoroutinefunction(handler):
             raise WrongArgumentType("handler", handler, "must be a function, and no coroutine function")
-        return Consumer(self, _BlockingFeed(live.portal, Feed(live.client, settings)), settings, store, handler)
+        return Consumer(self, BlockingFeed(live.portal, Feed(live.client, settings)), settings, store, handler)
 
     def consume(
         self,
