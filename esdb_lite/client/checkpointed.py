@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, cast
 from typing_extensions import Self
 
 from esdb_lite.client.consumer_settings import ConsumerSettings
-from esdb_lite.client.consumption import Consumption, Step, Steps, Store
+from esdb_lite.client.consumption import Consumption, Step, Steps, Store, not_let_go
 from esdb_lite.client.tracking import Item
 from esdb_lite.consumers import AsyncEventHandler, ConsumerPosition, ConsumerProgress
 from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, WrongArgumentType
@@ -197,12 +197,18 @@ class AsyncConsumer:
                 await self._feed.close()
             finally:
                 try:
-                    for step in self._consumption.end():
-                        await _made(step)
+                    await self._let_go()
                 finally:
                     self._ended.set_result(None)
         if self._consumption.failure is not None:
             raise self._consumption.failure
+
+    async def _let_go(self) -> None:
+        for step in self._consumption.end():
+            try:
+                await _made(step)
+            except Exception as error:
+                not_let_go(error)
 
     def _handle(self, events: object) -> Awaitable[object]:
         handling = self._handler(events)

@@ -24,6 +24,9 @@ _log = logging.getLogger("esdb_lite.client")
 LONGEST_PAUSE = 60.0
 """Seconds between attempts; the pause is doubled up to this."""
 
+_MOST_DOUBLINGS = 100
+"""More than it takes to get from any pause to the longest one; numbers must not grow for ever."""
+
 Step = Callable[[], object]
 Steps = Generator[Step, Any, None]
 
@@ -121,17 +124,20 @@ class Consumption:
             try:
                 yield from self._save()
             except Exception as error:
-                self.failure = self.failure or error
+                self.failure = error if self.failure is None else self.failure
         _log.info("consumer of %s has ended after %s", self._options.source, self.tracker.position)
 
     def end(self) -> list[Step]:
-        """Return what is to be called when the steps have ended, in whatever way, so that the store is let go of."""
+        """Return what is to be called when the steps have ended, in whatever way, so that the store is let go of.
+
+        What these calls raise is to be told by `not_let_go`: the consumer has its reason to end already.
+        """
         last: list[Step] = []
-        if self._attempting and self._store.rollback is not None:
+        if (self._attempting or self._saving) and self._store.rollback is not None:
             last.append(self._store.rollback)
         if self._bound and self._store.release is not None:
             last.append(self._store.release)
-        self._attempting = self._bound = False
+        self._attempting = self._saving = self._bound = False
         return last
 
     # --- inside ---
@@ -181,7 +187,7 @@ class Consumption:
                 return True
             if action is ErrorAction.SKIP:
                 return True
-            yield partial(self._source.pause, min(self._options.retry_pause * 2 ** (attempts - 1), LONGEST_PAUSE))
+            yield partial(self._source.pause, pause_before(attempts, self._options.retry_pause))
             if self._source.stopping:
                 return False
 
@@ -238,6 +244,16 @@ class Consumption:
         yield partial(self._store.save, position)
         self._saving = False
         self.tracker.saved(position, self._clock())
+
+
+def pause_before(attempts: int, first: float) -> float:
+    """Return the seconds between the last of so many attempts and the next one."""
+    return min(first * 2.0 ** min(attempts - 1, _MOST_DOUBLINGS), LONGEST_PAUSE)
+
+
+def not_let_go(error: Exception) -> None:
+    """Say that a store has failed at the very end."""
+    _log.warning("letting go of a checkpoint store has failed: %s", type(error).__name__)
 
 
 def checked_position(value: object, *, of_stream: bool) -> ConsumerPosition | None:

@@ -17,7 +17,7 @@ from typing_extensions import Self
 
 from esdb_lite.client.checkpointed import Feed
 from esdb_lite.client.consumer_settings import ConsumerSettings
-from esdb_lite.client.consumption import Consumption, Steps, Store
+from esdb_lite.client.consumption import Consumption, Steps, Store, not_let_go
 from esdb_lite.consumers import ConsumerPosition, ConsumerProgress, EventHandler
 from esdb_lite.errors import ClientClosed
 
@@ -100,12 +100,18 @@ class Consumer:
                 self._feed.close()
             finally:
                 try:
-                    for step in self._consumption.end():
-                        step()
+                    self._let_go()
                 finally:
                     self._ended.set()
         if self._consumption.failure is not None:
             raise self._consumption.failure
+
+    def _let_go(self) -> None:
+        for step in self._consumption.end():
+            try:
+                step()
+            except Exception as error:
+                not_let_go(error)
 
     def stop(self) -> None:
         """End gracefully: the handler that runs comes to its end, the position is stored, and `run()` returns.

@@ -247,6 +247,26 @@ async def test_every_effect_is_there_exactly_once(client: Any, stream: str, tmp_
     assert effects == list(range(60))
 
 
+async def test_the_first_failure_is_the_one_that_is_raised(client: Any, stream: str) -> None:
+    """Also where the store fails at everything after it."""
+    await client.append_events(stream, None, new(1))
+
+    class Broken(Memory):
+        def rollback(self) -> None:
+            raise OSError("the connection is gone")
+
+        def release(self) -> None:
+            raise OSError("the connection is gone")
+
+    def handle(event: RecordedEvent) -> None:
+        raise failure
+
+    failure = LookupError()
+    with pytest.raises(LookupError) as caught:
+        await Consuming(client, handle, checkpoint=Broken(), stream_name=stream).run()
+    assert caught.value is failure
+
+
 async def test_skipping_and_trying_again(client: Any, stream: str) -> None:
     await client.append_events(stream, None, new(5))
     notes, store = Notes(5), Memory()

@@ -9,7 +9,14 @@ from typing import Any
 
 import pytest
 
-from esdb_lite.client.consumption import LONGEST_PAUSE, Consumption, ConsumptionOptions, Store, checked_position
+from esdb_lite.client.consumption import (
+    LONGEST_PAUSE,
+    Consumption,
+    ConsumptionOptions,
+    Store,
+    checked_position,
+    pause_before,
+)
 from esdb_lite.consumers import ConsumerPosition, ErrorAction
 from esdb_lite.errors import CheckpointConflict, CheckpointMismatch, ServiceUnavailable, WrongArgumentType
 from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
@@ -206,6 +213,14 @@ def test_retrying_takes_longer_and_longer_pauses() -> None:
     assert world.log[-2:] == [("handle", 0), ("save", 0)]
 
 
+@pytest.mark.parametrize("first", [0.0, 1e-6, 1.0, 1e9])
+def test_pauses_do_not_grow_for_ever(first: float) -> None:
+    pauses = [pause_before(attempts, first) for attempts in range(1, 3000)]
+    assert pauses[0] == min(first, LONGEST_PAUSE)
+    assert pauses[-1] == (LONGEST_PAUSE if first else 0.0)
+    assert pauses == sorted(pauses)
+
+
 def test_attempts_are_counted_for_each_batch() -> None:
     world = World([event(0), event(1)])
     attempts: list[tuple[int, int]] = []
@@ -283,6 +298,13 @@ def test_a_store_that_cannot_save_is_not_asked_again() -> None:
     world.failing["save"] = error = OSError("full")
     assert consume(world).failure is error
     assert world.log.count(("save", 0)) == 1
+
+
+def test_a_commit_that_fails_without_a_handler_is_rolled_back() -> None:
+    world = Transactions([Checkpoint(1, 1), CaughtUp(None, 3)])
+    world.failing["save"] = error = OSError("gone")
+    assert consume(world).failure is error
+    assert world.log[3:] == [("save", 3), "rollback", "release"]
 
 
 def test_when_the_subscription_ends_what_was_done_is_stored() -> None:
