@@ -51,6 +51,7 @@ def _server(options: argparse.Namespace) -> EmbeddedServer:
             certificate_private_key_file=options.certificate_private_key_file,
             trusted_root_certificates_path=options.trusted_root_certificates_path,
             dev_certificate=options.dev_certificate,
+            run_projections=options.run_projections,
         )
     except ValueError as error:
         # The options have the names of the arguments.
