@@ -22,6 +22,7 @@ DEFAULT_PORT = 2113
 _log = logging.getLogger("esdb_lite.settings")
 _SCHEMES = ("esdb", "kurrentdb", "kdb", "kurrent")
 _URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9.-]*)(?P<kind>\+[A-Za-z]+)?:(?P<rest>.*)", re.DOTALL)
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9.+-]*://")
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9A-Fa-f:.%a-z]+)\]|(?P<name>[^\s:/?#@\[\],]+))(?::(?P<port>[^:]*))?")
 
 
@@ -115,14 +116,16 @@ def parse_uri(uri: str) -> Settings:
     `kurrentdb:`, `kdb:` and `kurrent:`; with `+discover`), `esdb+embedded:` (in memory) and `esdb+embedded:///path`.
     """
     if not isinstance(uri, str):
-        raise WrongArgumentType("uri", uri, "must be a str")
+        raise WrongArgumentType("uri", type(uri), "must be a str")
     text = uri.strip()
     if "://" not in text and "+" not in text.partition(":")[0]:
         return Settings(nodes=(_node(text, text),), tls=False)
     match = _URI.fullmatch(text)
     scheme = match["scheme"].lower() if match else text.partition(":")[0]
     if match is None or scheme not in _SCHEMES:
-        raise InvalidUri(hide_password(text), f"unknown scheme {scheme!r}, use esdb:// or one of {', '.join(_SCHEMES)}")
+        raise InvalidUri(
+            hide_password(text), f"unknown scheme {_shown(scheme, uri)}, use esdb:// or one of {', '.join(_SCHEMES)}"
+        )
     kind = (match["kind"] or "").lower()
     if kind == "+embedded":
         return Settings(embedded=Embedded(_embedded_path(match["rest"], text)), tls=False)
@@ -136,8 +139,14 @@ def hide_password(uri: str) -> str:
     head, at, tail = uri.rpartition("@")
     if not at:
         return uri
-    prefix, slashes, user = head.rpartition("//")
-    return f"{prefix}{slashes}{user.partition(':')[0]}:***@{tail}"
+    scheme = _SCHEME.match(head)
+    start = scheme.end() if scheme else 0
+    return f"{head[:start]}{head[start:].partition(':')[0]}:***@{tail}"
+
+
+def _shown(text: str, uri: str) -> str:
+    """Return a part of a connection string as it may be shown: not where it can be a piece of a password."""
+    return repr(text) if text in uri.rpartition("@")[2] else "'***'"
 
 
 def _parse_network(rest: str, *, discover: bool, uri: str) -> Settings:
@@ -169,29 +178,29 @@ def _credentials(user: str, uri: str) -> Credentials:
 def _node(text: str, uri: str) -> Node:
     match = _HOST.fullmatch(text)
     if match is None:
-        raise InvalidUri(hide_password(uri), f"cannot find host and port in {hide_password(text)!r}")
+        raise InvalidUri(hide_password(uri), f"cannot find host and port in {_shown(text, uri)}")
     port = match["port"]
     if port is None:
         return Node(match["v6"] or match["name"])
     if not (port.isascii() and port.isdigit() and 1 <= int(port) <= 65535):
-        raise InvalidUri(hide_password(uri), f"the port must be between 1 and 65535, not {port!r}")
+        raise InvalidUri(hide_password(uri), f"the port must be between 1 and 65535, not {_shown(port, uri)}")
     return Node(match["v6"] or match["name"], int(port))
 
 
 def _embedded_path(rest: str, uri: str) -> str | None:
     path, _, query = rest.partition("?")
     if query:
-        raise InvalidUri(uri, f"an embedded server has no option {query.partition('=')[0]!r}")
+        raise InvalidUri(hide_password(uri), f"an embedded server has no option {query.partition('=')[0]!r}")
     if path.startswith("//"):
         host, slash, path = path[2:].partition("/")
         if host:
-            raise InvalidUri(uri, "a path needs three slashes: esdb+embedded:///path/to/file")
+            raise InvalidUri(hide_password(uri), "a path needs three slashes: esdb+embedded:///path/to/file")
         path = slash + path
     path = unquote(path)
     if re.match(r"/[A-Za-z]:[\\/]", path):
         path = path[1:]
     if path.endswith("/") and path != "/":
-        raise InvalidUri(uri, "the path must be that of a file")
+        raise InvalidUri(hide_password(uri), "the path must be that of a file")
     return path if path not in ("", "/") else None
 
 
@@ -256,8 +265,8 @@ def _parse_options(query: str, uri: str) -> dict[str, object]:
             attribute, expected, parse = _OPTIONS[name.lower()]
             try:
                 values[attribute] = parse(text)
-            except (ValueError, KeyError) as error:
-                raise InvalidUri(hide_password(uri), f"{name} must be {expected}, not {text!r}") from error
+            except (ValueError, KeyError):
+                raise InvalidUri(hide_password(uri), f"{name} must be {expected}, not {_shown(text, uri)}") from None
         elif name.lower() not in _IGNORED:
             _warn_unknown(name)
     return values
