@@ -76,14 +76,16 @@ class Link:
 
     def __init__(self, protocol: H2Protocol) -> None:
         self._protocol = protocol
-        self._transport = protocol.connection._transport
-        self._lost = False
+        # grpclib takes a connection to pieces when it is lost, perhaps before anybody holds the link.
+        self._transport: asyncio.Transport | None = getattr(protocol.connection, "_transport", None)
+        self._lost = self._transport is None
         self.retired = False
         """No new calls; those that are open go on."""
         self.short_calls = 0
         self.long_calls = 0
         self.on_lost: Callable[[], None] | None = None
-        self._hook()
+        if not self._lost:
+            self._hook()
 
     @property
     def usable(self) -> bool:
@@ -157,7 +159,7 @@ class Link:
             await asyncio.wait({waiting}, timeout=patience)
         finally:
             waiting.cancel()
-            if not self._protocol.gone.is_set():
+            if not self._protocol.gone.is_set() and self._transport is not None:
                 self._transport.abort()
 
     def _hook(self) -> None:
