@@ -82,6 +82,8 @@ def _reload_on_signal(server: EmbeddedServer) -> None:
             server.reload_certificate()
         except ServerStartError as error:
             log.error("the certificate stays as it was: %s", error)
+        else:
+            log.info("the certificate has been read anew")
 
     if server.secure and hasattr(signal, "SIGHUP"):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)

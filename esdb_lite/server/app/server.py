@@ -6,6 +6,7 @@ Owns: the socket, the set of connections, and the order in which everything ends
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 from collections.abc import Mapping
 from contextlib import suppress
@@ -15,6 +16,9 @@ from esdb_lite.server.app.connection import ServerConnection
 
 _HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client gets for the TLS handshake."""
+
+_TRIES = 20
+"""How often a free port is looked for that all addresses of a host have in common."""
 
 _PATIENCE = 1.0
 """Seconds that calls, and then connections, get to end before they are cut off: only who does not read needs them."""
@@ -33,8 +37,26 @@ class RpcServer:
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(
+        wanted = port
+        for _ in range(_TRIES):
+            try:
+                self._server = await self._listen(host, wanted, tls)
+            except OSError:
+                if wanted == port:
+                    raise
+                wanted = port  # somebody else has taken it meanwhile
+                continue
+            bound: list[int] = [socket.getsockname()[1] for socket in self._server.sockets]
+            if len(set(bound)) == 1:
+                return bound[0]
+            # A host with several addresses got a free port for each: they are to have the same.
+            self._server.close()
+            await self._server.wait_closed()
+            wanted = bound[0]
+        raise OSError(errno.EADDRINUSE, f"no port is free on all addresses of {host}")
+
+    async def _listen(self, host: str, port: int, tls: ssl.SSLContext | None) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
             self._accept,
             host,
             port,
@@ -42,8 +64,6 @@ class RpcServer:
             ssl_handshake_timeout=None if tls is None else _HANDSHAKE_TIMEOUT,
             backlog=1024,
         )
-        bound: int = self._server.sockets[0].getsockname()[1]
-        return bound
 
     def _accept(self) -> ServerConnection:
         return ServerConnection(Calls(self._routes, self._services), self._made, self._lost)
