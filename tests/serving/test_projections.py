@@ -11,11 +11,12 @@ from betterproto.lib.google.protobuf import Struct, Value
 from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client import projections as messages
 
-from esdb_lite import AsyncEsdbClient, EmbeddedServer, GrpcError
+from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient, GrpcError
 from esdb_lite._rpc.call import Call
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.node import Node
 from esdb_lite._wire.framing import MessageSplitter, frame
+from tests.support import ServeProcess
 
 SYSTEM = ["$streams", "$stream_by_category", "$by_category", "$by_event_type", "$by_correlation_id"]
 NO_ENGINE = ("UNIMPLEMENTED", "This server has no engine for projections.")
@@ -141,3 +142,10 @@ async def test_without_them_there_is_no_such_service() -> None:
 def test_the_argument() -> None:
     with pytest.raises(ValueError, match="run_projections"):
         EmbeddedServer(run_projections="all")
+
+
+def test_the_option(serve: Callable[..., ServeProcess]) -> None:
+    for arguments, expected in ((("--run-projections", "system"), 6), ((), 0)):
+        with EsdbClient(serve(*arguments).uri) as client:
+            position = client.get_stream_position("$projections-$all")
+        assert (0 if position is None else position + 1) == expected
