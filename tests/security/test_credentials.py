@@ -31,6 +31,7 @@ from esdb_lite import (
     Unauthenticated,
     WrongArgumentType,
 )
+from esdb_lite._wire.answers import encode_confirmation
 from esdb_lite._wire.batch_appending import BatchRequest
 from esdb_lite.server.tls import DevCertificate
 from tests.contract.faces import drain
@@ -86,11 +87,14 @@ class Tokens:
         """Serve a call of somebody whose token is good."""
         if not self.is_good(call):
             self.refused.append(call.method)
-            await call.read()
             call.fail(UNAUTHENTICATED, "Unauthenticated")
         elif call.method == "Details":
             await call.read()
             call.answer()
+        elif call.headers[":path"].startswith("/event_store.client.persistent_subscriptions."):
+            call.begin()
+            call.send(encode_confirmation("s::g"))
+            await asyncio.shield(call.reset_by_client)
         elif call.method == "Read" and self.service.events == 0:
             await subscription(call)
         else:
@@ -155,6 +159,15 @@ async def test_a_subscription_asks_again(tokens: tuple[Tokens, Any]) -> None:
     provider.newest = 2
     async with await client.subscribe_stream_events("s"):
         pass
+    assert (provider.asked, provider.refused) == (2, ["Read"])
+
+
+async def test_a_consumer_of_a_group_asks_again(tokens: tuple[Tokens, Any]) -> None:
+    provider, client = tokens
+    for newest in (1, 2):
+        provider.newest = newest
+        consumer = await client.read_subscription("g", "s")
+        await consumer.close()
     assert (provider.asked, provider.refused) == (2, ["Read"])
 
 
