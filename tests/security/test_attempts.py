@@ -413,6 +413,30 @@ async def test_many_bad_logins(node: Node, admin: AsyncEsdbClient, user: AsyncEs
     assert await status(node, basic("ops", "changeit")[0][1]) == "OK"
 
 
+async def test_who_guesses_over_one_connection_leaves_room_for_others(
+    server: EmbeddedServer, node: Node, certificate: DevCertificate
+) -> None:
+    turned_away = asyncio.Event()
+
+    async def guess(number: int) -> None:
+        while True:
+            if await status(node, basic(f"user{number}", f"guess {uuid4()}")[0][1]) == "UNAVAILABLE":
+                turned_away.set()
+
+    guesses = [asyncio.ensure_future(guess(number)) for number in range(80)]
+    try:
+        await asyncio.wait_for(turned_away.wait(), 20)
+        context = ssl.create_default_context(cafile=certificate.authority)
+        context.set_alpn_protocols(["h2"])
+        other = Node(server.host, server.port, tls=context)
+        assert await status(other, basic("ops", "changeit")[0][1]) == "OK"  # a first login, at the first try
+        await other.close()
+    finally:
+        for task in guesses:
+            task.cancel()
+        await asyncio.gather(*guesses, return_exceptions=True)
+
+
 @pytest.mark.slow
 async def test_who_is_no_user_takes_as_long_as_a_wrong_password() -> None:
     """Nobody learns which users there are from how long a refusal takes: it is the same work."""

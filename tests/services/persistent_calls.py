@@ -29,6 +29,7 @@ class ScriptedCall:
     def __init__(self, metadata: Mapping[str, str] | None = None) -> None:
         self.metadata: Mapping[str, str] = metadata or {}
         self.principal = SYSTEM
+        self.peer = "a peer"
         self.requests: asyncio.Queue[list[bytes]] = asyncio.Queue()
         self.answers: asyncio.Queue[bytes] = asyncio.Queue()
 

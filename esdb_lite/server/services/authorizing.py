@@ -128,7 +128,7 @@ def authenticated(path: str, handler: Handler, authenticator: Authenticator) -> 
 
 async def _identify(call: Call, authenticator: Authenticator) -> Principal:
     try:
-        return await authenticator.identify(call.metadata.get("authorization"))
+        return await authenticator.identify(call.metadata.get("authorization"), call.peer)
     except LoginRefused:
         raise answers.unauthenticated() from None
     except TooManyLogins:
