@@ -142,7 +142,7 @@ def parse_uri(uri: str) -> Settings:
     User, password, values and the path may be percent-encoded. Options that nobody knows are logged as a warning.
     """
     if not isinstance(uri, str):
-        raise WrongArgumentType("uri", uri, "must be a str")
+        raise WrongArgumentType("uri", type(uri), "must be a str")
     text = uri.strip()
     if "://" not in text and "+" not in text.partition(":")[0]:
         return Settings(nodes=(_short_form(text),), tls=False)

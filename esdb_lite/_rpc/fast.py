@@ -24,6 +24,8 @@ from h2.connection import ConnectionState, H2Connection
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.stream import H2Stream, StreamState
 
+from esdb_lite._rpc import header_logs
+
 log = logging.getLogger("esdb_lite.http2")
 
 _READ_SIZE = 112 * 1024  # less than what malloc does not take from its heap
@@ -86,6 +88,7 @@ class FastProtocol(H2Protocol):
 
     def __init__(self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration) -> None:
         super().__init__(handler, config, h2_config)
+        header_logs.keep_secrets()
         self._fast = True
         self._preamble = 0 if h2_config.client_side else _PREAMBLE
         self._rest = b""  # the beginning of a frame

@@ -121,15 +121,15 @@ class Link:
 
     def __init__(self, protocol: H2Protocol) -> None:
         self._protocol = protocol
-        # grpclib takes these away once the connection is lost, which may be before anybody has it
-        self._transport = getattr(protocol.connection, "_transport", None)
-        self._lost = False
+        # grpclib takes a connection to pieces when it is lost, perhaps before anybody holds the link.
+        self._transport: asyncio.Transport | None = getattr(protocol.connection, "_transport", None)
+        self._lost = self._transport is None
         self.retired = False
         """No new calls; those that are open go on."""
         self.short_calls = 0
         self.long_calls = 0
         self.on_lost: Callable[[], None] | None = None
-        if hasattr(protocol.processor, "processors"):
+        if not self._lost:
             self._hook()
 
     @property

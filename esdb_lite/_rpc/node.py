@@ -145,11 +145,15 @@ class Node:
     def turned_away(self) -> ServiceUnavailable | ClientClosed:
         """Return the exception for a server that has closed a connection without having said anything.
 
-        Without TLS that is what a server does which expects it.
+        Without TLS that is what a server does which expects it; with TLS 1.3, one that is not content with what the
+        client has shown of itself.
         """
         reason = "the server has closed the connection at once"
-        if self._closed or self.secure or self.met:
+        if self._closed or self.met:
             return self.failure(reason)
+        if self.secure:
+            asked = "asks for a certificate of the client (userCertFile, userKeyFile), or does not accept it"
+            return self._tls_error(f"{reason}, as one does that {asked}")
         return self._tls_error(f"{reason}, as one does that expects TLS (tls=false asks for a connection without)")
 
     def too_late(self, deadline: Deadline, what: str) -> ServiceUnavailable | ClientClosed | DeadlineExceeded:
@@ -244,6 +248,8 @@ class Node:
             return self._tls_error(f"the TLS handshake failed: {reason}")
         if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
             return self.failure(f"no connection within {CONNECT_TIMEOUT:g} seconds")
+        if self.secure and isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
+            return self._tls_error("the TLS handshake failed: the server has broken it off without a reason")
         return self.failure(f"cannot connect: {error}")
 
     def _tls_error(self, reason: str) -> TlsError:

@@ -88,6 +88,11 @@ def explain(error: ssl.SSLError) -> str:
         return "the server does not speak TLS on this port (a connection without TLS is asked for with tls=false)"
     if reason == "UNSUPPORTED_PROTOCOL" or "PROTOCOL_VERSION" in reason:
         return "the server does not speak TLS 1.2 or later"
+    if reason.endswith("ALERT_HANDSHAKE_FAILURE"):
+        return (
+            "the server has refused it: it asks for a certificate of the client (userCertFile, userKeyFile), "
+            "or has no cipher in common with the client"
+        )
     if "CERTIFICATE_REQUIRED" in reason:
         return "the server asks for a certificate of the client (userCertFile, userKeyFile)"
     if reason.endswith("ALERT_UNKNOWN_CA") or "ALERT_BAD_CERTIFICATE" in reason:

@@ -100,6 +100,13 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="full: an acknowledged append survives a power cut; relaxed: it survives the end of the process, "
         "but a power cut may take the last of them (default: %(default)s)",
     )
+    parser.add_argument(
+        "--run-projections",
+        choices=("none", "system"),
+        default="none",
+        help="system: have the five system projections, stopped, as a new node has them; there is no engine to run "
+        "them or others (default: %(default)s)",
+    )
     _add_tls(parser.add_argument_group("TLS and users", "With a certificate callers have to say who they are."))
     parser.add_argument(
         "--log-level",

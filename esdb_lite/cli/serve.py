@@ -51,6 +51,7 @@ def _server(options: argparse.Namespace) -> EmbeddedServer:
             certificate_private_key_file=options.certificate_private_key_file,
             trusted_root_certificates_path=options.trusted_root_certificates_path,
             dev_certificate=options.dev_certificate,
+            run_projections=options.run_projections,
         )
     except ValueError as error:
         # The options have the names of the arguments.
@@ -81,6 +82,8 @@ def _reload_on_signal(server: EmbeddedServer) -> None:
             server.reload_certificate()
         except ServerStartError as error:
             log.error("the certificate stays as it was: %s", error)
+        else:
+            log.info("the certificate has been read anew")
 
     if server.secure and hasattr(signal, "SIGHUP"):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)

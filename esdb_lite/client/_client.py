@@ -103,6 +103,10 @@ class AsyncEsdbClient(ManagingCalls, ConsumeCalls, PersistentCalls, UserCalls):
         await self._session.close()
         await self._appender.close()
 
+    def __reduce__(self) -> str:
+        """Refuse: a pickle would take the connection nowhere, and the password anywhere."""
+        raise TypeError(f"{type(self).__name__} cannot be pickled or copied: make one where it is needed")
+
     async def __aenter__(self) -> Self:
         return self
 

@@ -47,6 +47,9 @@ class EmbeddedServer:
     `admin_password` and `ops_password` (default: `ESDB_ADMIN_PASSWORD` and `ESDB_OPS_PASSWORD` of the environment,
     else `changeit`).
 
+    `run_projections` "system": it has the five system projections, stopped, like a new node with projections; nothing
+    here can run them or others. "none": it has no projections.
+
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` are the same without `with`. It can be
     started again after it was stopped. Starting raises `esdb_lite.server.errors.ServerStartError`.
@@ -67,15 +70,19 @@ class EmbeddedServer:
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
+        run_projections: str = "none",
     ) -> None:
         if not isinstance(port, int) or not 0 <= port <= 65535:
             raise ValueError(f"port must be a number between 0 and 65535, not {port!r}")
         if durability not in ("full", "relaxed"):
             raise ValueError(f"durability must be 'full' or 'relaxed', not {durability!r}")
+        if run_projections not in ("none", "system"):
+            raise ValueError(f"run_projections must be 'none' or 'system', not {run_projections!r}")
         self._path = path_of(path)
         self._host = host
         self._port = port
         self._durability = durability
+        self._run_projections = run_projections
         self._certificates = Certificates(
             *map(
                 path_of,
@@ -149,7 +156,14 @@ class EmbeddedServer:
         from esdb_lite.server.database import Durability
         from esdb_lite.server.stack import Settings
 
-        return Settings(self._path, self._host, port, Durability(self._durability), security=self._security())
+        return Settings(
+            self._path,
+            self._host,
+            port,
+            Durability(self._durability),
+            security=self._security(),
+            lists_projections=self._run_projections == "system",
+        )
 
     def _security(self) -> Security | None:
         if not self._certificates.secure:

@@ -12,7 +12,8 @@ import binascii
 import hashlib
 import hmac
 import os
-from collections.abc import Callable, Coroutine, Iterator
+from collections import Counter
+from collections.abc import Callable, Coroutine, Hashable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -33,6 +34,7 @@ _MAX_HEADER = 8192
 _CHECKS_AT_ONCE = 2
 _WAITING = 64
 _WAITING_OF_LOGIN = 4
+_WAITING_OF_PEER = _WAITING // 2
 _ACCOUNTS_KEPT = 1000
 
 
@@ -41,7 +43,7 @@ class LoginRefused(Exception):
 
 
 class TooManyLogins(Exception):
-    """More passwords wait to be checked than are taken at a time: come back later."""
+    """More passwords wait to be checked than are taken at a time, or from one peer: come back later."""
 
 
 class Login(NamedTuple):
@@ -128,6 +130,7 @@ class Authenticator:
         self._key = os.urandom(32)
         self._accounts: dict[str, _Account] = {}
         self._checks: dict[_Check, asyncio.Task[None]] = {}
+        self._waiting: Counter[Hashable] = Counter()
         self._reviews: set[asyncio.Task[None]] = set()
         self._threads = ThreadPoolExecutor(_CHECKS_AT_ONCE, thread_name_prefix="esdb-lite passwords")
 
@@ -144,8 +147,11 @@ class Authenticator:
 
     # --- callers ---
 
-    async def identify(self, header: str | None) -> Principal:
-        """Return who is calling; when it returns, that is so at this moment. Raises LoginRefused, TooManyLogins."""
+    async def identify(self, header: str | None, peer: Hashable = None) -> Principal:
+        """Return who is calling; when it returns, that is so at this moment. Raises LoginRefused, TooManyLogins.
+
+        `peer`: where the call comes from. Those who guess leave room for the others.
+        """
         login = read_header(header)
         if login is None:
             return ANONYMOUS
@@ -154,7 +160,7 @@ class Authenticator:
             account = self._accounts.get(login.name)
             if account is not None and account.digest is not None and hmac.compare_digest(account.digest, digest):
                 return account.principal
-            await self._shared(_Check(login.name, digest), partial(self._check, login, digest))
+            await self._shared(_Check(login.name, digest), partial(self._check, login, digest), peer)
 
     async def verify(self, login: str, password: str) -> None:
         """Check a password, as slowly as at a login, and for disabled users as well.
@@ -191,19 +197,28 @@ class Authenticator:
 
     # --- checking ---
 
-    async def _shared(self, check: _Check, checking: Callable[[], Coroutine[object, object, None]]) -> None:
+    async def _shared(
+        self, check: _Check, checking: Callable[[], Coroutine[object, object, None]], peer: Hashable = None
+    ) -> None:
         """Check a password; callers who ask the same at the same time wait for the same answer."""
         task = self._checks.get(check)
         if task is None:
-            same = sum(1 for waiting in self._checks if waiting.login == check.login)
-            if len(self._checks) >= _WAITING or same >= _WAITING_OF_LOGIN:
+            if self._is_full(check.login, peer):
                 raise TooManyLogins
+            self._waiting[peer] += 1
             task = self._checks[check] = asyncio.get_running_loop().create_task(checking())
-            task.add_done_callback(lambda task: self._checked(check, task))
+            task.add_done_callback(lambda task: self._checked(check, peer, task))
         await asyncio.shield(task)
 
-    def _checked(self, check: _Check, task: asyncio.Task[None]) -> None:
+    def _is_full(self, login: str, peer: Hashable) -> bool:
+        same = sum(1 for waiting in self._checks if waiting.login == login)
+        return len(self._checks) >= _WAITING or same >= _WAITING_OF_LOGIN or self._waiting[peer] >= _WAITING_OF_PEER
+
+    def _checked(self, check: _Check, peer: Hashable, task: asyncio.Task[None]) -> None:
         self._checks.pop(check, None)
+        self._waiting[peer] -= 1
+        if not self._waiting[peer]:
+            del self._waiting[peer]
         if not task.cancelled():
             task.exception()  # whoever asked may have gone
 

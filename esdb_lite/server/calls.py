@@ -7,7 +7,7 @@ callers are recognised.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import Protocol
 
 from esdb_lite.server.engine.access import Principal
@@ -36,6 +36,11 @@ class Call(Protocol):
     @property
     def metadata(self) -> Mapping[str, str]:
         """The request headers, names in lower case (`authorization`, `requires-leader`, `connection-name`)."""
+        ...
+
+    @property
+    def peer(self) -> Hashable:
+        """The connection that it comes over, to tell one from another."""
         ...
 
     async def receive(self) -> list[bytes]:

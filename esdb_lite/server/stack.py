@@ -12,6 +12,7 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from esdb_lite.server import projection_store
 from esdb_lite.server.app import Route, RpcServer
 from esdb_lite.server.authentication import Authenticator
 from esdb_lite.server.calls import Handler
@@ -29,7 +30,7 @@ from esdb_lite.server.errors import (
 from esdb_lite.server.faults import Faults
 from esdb_lite.server.membership import Member, Membership
 from esdb_lite.server.persistent_groups import PersistentGroups
-from esdb_lite.server.services import redaction, streams, users
+from esdb_lite.server.services import projections, redaction, streams, users
 from esdb_lite.server.services.authorizing import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.common import guarded
@@ -65,6 +66,8 @@ class Settings:
     """100-ns ticks since 1970."""
     security: Security | None = None
     """None: no TLS, and everybody may do everything."""
+    lists_projections: bool = False
+    """Whether there are the system projections, stopped, and the service for them."""
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,8 @@ class Stack:
             raise
         try:
             await stack._begin_users()
+            if settings.lists_projections:
+                await projection_store.begin(database)
             if stack._leads:
                 await stack._groups.start()
             context = None if stack._tls is None else stack._tls.context
@@ -272,6 +277,7 @@ class Stack:
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
+            projections.handlers() if settings.lists_projections else {},
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),

@@ -112,6 +112,10 @@ class EsdbClient(ConsumeCalls, PersistentCalls, UserCalls):
         if state is not None:
             state.portal.close()
 
+    def __reduce__(self) -> str:
+        """Refuse: a pickle would take the connection nowhere, and the password anywhere."""
+        raise TypeError(f"{type(self).__name__} cannot be pickled or copied: make one where it is needed")
+
     def __enter__(self) -> Self:
         return self
 

@@ -1,6 +1,6 @@
 """Messages between proto3 JSON (as the recordings have them) and bytes, by reading `proto/`: no generated code is used.
 
-Only what these files use: scalars, enums, messages, maps, oneofs, `optional`, and three of the well-known types.
+Only what these files use: scalars, enums, messages, maps, oneofs, `optional`, and some of the well-known types.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ _DEFAULTS: dict[str, Json] = {"string": "", "bytes": "", "bool": False}
 _WELL_KNOWN = """
 package google.protobuf;
 message Empty {} message Any { string type_url = 1; bytes value = 2; }
+message Value {}
 message Timestamp { int64 seconds = 1; int32 nanos = 2; } message Duration { int64 seconds = 1; int32 nanos = 2; }
 """
 
@@ -142,6 +143,8 @@ class Schema:
             entry = {number: self._value(kind, Field("", number, f.map_of[number - 1]), v) for number, v in _parts(raw)}
             return {"key": entry.get(1, ""), "value": entry.get(2, "")}
         of = self.resolve(f.type, kind)
+        if of == "google.protobuf.Value":
+            return _json_value(raw)
         if of in self.messages:
             return self.decode(of, raw)
         if of in self.enums:
@@ -266,8 +269,20 @@ def _parts(data: bytes) -> Iterator[tuple[int, Any]]:
             at += size
             yield tag >> 3, data[at - size : at]
         else:
-            yield tag >> 3, struct.unpack("<d", data[at : at + 8])[0]
-            at += 8
+            size, form = (4, "<f") if tag & 7 == 5 else (8, "<d")
+            yield tag >> 3, struct.unpack(form, data[at : at + size])[0]
+            at += size
+
+
+def _json_value(data: bytes) -> Json:
+    """Decode a google.protobuf.Value."""
+    ((number, raw),) = _parts(data)
+    if number == 5:
+        entries = [dict(_parts(entry)) for _, entry in _parts(raw)]
+        return {entry[1].decode(): _json_value(entry[2]) for entry in entries}
+    if number == 6:
+        return [_json_value(value) for _, value in _parts(raw)]
+    return {1: None, 3: bytes(raw).decode() if number == 3 else "", 4: bool(raw)}.get(number, raw)
 
 
 def _duration(text: str) -> dict[str, Json]:

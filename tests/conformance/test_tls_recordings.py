@@ -1,15 +1,20 @@
-"""The recordings of a real server with TLS and authentication, replayed against this one."""
+"""The recordings of a real server with TLS and authentication, replayed against this one.
+
+The recorded server had projections. A server that runs with the system projections answers as it did, but for what
+takes an engine for projections; one without differs in exactly those steps in which projections can be seen.
+"""
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from esdb_lite.server.stack import Security, Settings, Stack
 from esdb_lite.server.tls import dev_certificate
-from tests.conformance.replaying import Clock, recorded_order, replay_folder
+from tests.conformance.replaying import Clock, Skip, calls_projections, recorded_order, replay_folder
 from tests.conformance.schema import Schema
 
 pytest.importorskip("trustme", reason="trustme is not installed")
@@ -19,20 +24,43 @@ SCHEMA = Schema(ROOT / "proto")
 RECORDINGS = sorted((ROOT / "tests" / "goldens" / "tls").glob("*.json"), key=recorded_order)
 assert len(RECORDINGS) == 7
 
-# The recorded server had projections: their events, and their methods among those that it lists.
-PROJECTIONS = ("fresh_database, step 1 Streams/Read", "ServerFeatures/GetSupportedMethods")
+
+def takes_an_engine(step: Any) -> bool:
+    """Whether a step works on a projection that only a server with an engine can have."""
+    if not calls_projections(step) or step["status"] in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+        return False
+    asked = str(step["requests"])
+    return "proj-ops" in asked or "proj-admin" in asked or len(step["responses"]) > 5
 
 
-async def test_answers_are_the_same(tmp_path: Path) -> None:
-    certificate = dev_certificate(str(tmp_path))
+async def replay(folder: Path, skip: Skip, *, lists_projections: bool) -> list[str]:
+    """What differs when the recordings are replayed against a fresh server."""
+    certificate = dev_certificate(str(folder))
     context = ssl.create_default_context(cafile=certificate.authority)
     context.set_alpn_protocols(["h2"])
     clock = Clock()
-    stack = await Stack.start(Settings(now=clock, security=Security(certificate.files)), lambda: None)
+    settings = Settings(now=clock, security=Security(certificate.files), lists_projections=lists_projections)
+    stack = await Stack.start(settings, lambda: None)
     try:
-        differences = await replay_folder(SCHEMA, RECORDINGS, ("127.0.0.1", stack.port), clock, context)
+        return await replay_folder(SCHEMA, RECORDINGS, ("127.0.0.1", stack.port), clock, context, skip)
     finally:
         await stack.stop()
-    others = [line for line in differences if not any(known in line for known in PROJECTIONS)]
-    assert not others, "\n".join(others)
-    assert len(differences) == 10
+
+
+async def test_answers_are_the_same(tmp_path: Path) -> None:
+    differences = await replay(tmp_path, takes_an_engine, lists_projections=True)
+    # A refusal that the real server words as if it had failed is answered as a refusal.
+    refused = [line for line in differences if line.startswith("unprivileged, step 61 Projections/Create:")]
+    assert len(refused) == 1
+    assert ": Differs PERMISSION_DENIED Access Denied, recorded UNKNOWN" in refused[0]
+    assert differences == refused, "\n".join(differences)
+
+
+async def test_without_projections_only_what_shows_them_differs(tmp_path: Path) -> None:
+    differences = await replay(tmp_path, calls_projections, lists_projections=False)
+    # Their events in the log, and their ten methods in the list of all.
+    shown = [line for line in differences if "Streams/Read: Differs 7 messages, recorded 18" in line]
+    listed = [line for line in differences if "ServerFeatures/GetSupportedMethods" in line]
+    assert len(shown) == 1, "\n".join(differences)
+    assert all(".methods: 33 messages, recorded 43" in line for line in listed), "\n".join(listed)
+    assert (len(listed), len(differences)) == (9, 10), "\n".join(differences)

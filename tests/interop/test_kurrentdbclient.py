@@ -8,6 +8,8 @@ from uuid import uuid4
 
 import pytest
 
+from esdb_lite import EsdbClient, StreamAcl, StreamMetadata
+from esdb_lite import NewEvent as EsdbNewEvent
 from tests.support import ServeProcess
 
 kurrentdbclient = pytest.importorskip("kurrentdbclient", reason="kurrentdbclient is not installed")
@@ -71,6 +73,50 @@ def test_tls_and_users(serve: Callable[..., ServeProcess], tmp_path: Path) -> No
         pytest.raises(exceptions.KurrentDBClientError),
     ):
         client.get_stream("order-1")
+
+
+def test_access_lists(serve: Callable[..., ServeProcess], tmp_path: Path) -> None:
+    server = serve("--dev-certificate", tmp_path)
+    place = f"localhost:{server.address.rpartition(':')[2]}"
+    with EsdbClient(server.uri, credentials=("admin", "changeit")) as admin:
+        admin.create_user("anna", "a-secret", groups=["sales"])
+        admin.set_stream_metadata("order-1", StreamMetadata(acl=StreamAcl(read=("sales",), write=())))
+        admin.append_events("order-1", None, EsdbNewEvent.json("Placed", {}))
+    options = {"root_certificates": (tmp_path / "ca.pem").read_text("ascii")}
+    with kurrentdbclient.KurrentDBClient(f"kurrentdb://anna:a-secret@{place}", **options) as anna:
+        assert types(anna.get_stream("order-1")) == ["Placed"]
+        for call in (
+            lambda: anna.append_to_stream("order-1", current_version=0, events=new("Paid")),
+            lambda: anna.append_events("order-1", current_version=0, events=new("Paid")),
+            lambda: anna.get_stream("$users"),
+            lambda: list(anna.read_all()),
+        ):
+            with pytest.raises(exceptions.AccessDeniedError):
+                call()
+
+
+def test_projections_that_are_stopped(serve: Callable[..., ServeProcess]) -> None:
+    uri = f"kurrentdb://{serve('--run-projections', 'system').address}?Tls=false"
+    with kurrentdbclient.KurrentDBClient(uri) as client:
+        found = client.list_all_projection_statistics()
+        assert [one.name for one in found] == [
+            "$streams",
+            "$stream_by_category",
+            "$by_category",
+            "$by_event_type",
+            "$by_correlation_id",
+        ]
+        assert {one.status for one in found} == {"Stopped"}
+        assert client.get_projection_statistics("$by_category").status == "Stopped"
+        client.disable_projection("$by_category")
+        for call in (
+            lambda: client.enable_projection("$by_category"),
+            lambda: client.create_projection(name="mine", query="fromAll()"),
+        ):
+            with pytest.raises(exceptions.KurrentDBClientError, match="no engine"):
+                call()
+        with pytest.raises(exceptions.NotFoundError):
+            client.get_projection_statistics("mine")
 
 
 def test_batch_append_and_idempotency(client: kurrentdbclient.KurrentDBClient) -> None:

@@ -53,31 +53,34 @@ def talk(folder: Path, package: str, uri: str) -> dict[str, object]:
     return seen
 
 
+SEEN = {
+    "firstRevision": "1",
+    "conflict": "WrongExpectedVersionError",
+    "nextRevision": "2",
+    "forwards": [
+        'order-1[0] Placed {"number":1}',
+        'order-1[1] Paid {"number":2}',
+        'order-1[2] Shipped {"number":4}',
+    ],
+    "backwards": ['order-1[2] Shipped {"number":4}'],
+    "all": ['order-2[99] Counted {"number":99}', 'order-2[98] Counted {"number":98}'],
+    "filtered": ["order-1[1] Paid", "order-1[2] Shipped"],
+    "missing": "StreamNotFoundError",
+    "streamSubscription": ["order-1[0] Placed", "order-1[1] Paid", "order-1[2] Shipped"],
+    "allSubscription": ["order-2[99] Counted"],
+    "metadata": {"maxCount": 2},
+    "truncated": ['order-2[98] Counted {"number":98}', 'order-2[99] Counted {"number":99}'],
+    "deleted": "StreamNotFoundError",
+    "tombstoned": "StreamDeletedError",
+}
+
+
 @pytest.mark.parametrize(
     ("package", "scheme"), [("@kurrent/kurrentdb-client", "kurrentdb"), ("@eventstore/db-client", "esdb")]
 )
 def test_conversation(node_packages: Path, serve: Callable[..., ServeProcess], package: str, scheme: str) -> None:
     seen = talk(node_packages, package, f"{scheme}://{serve().address}?tls=false")
-    assert seen == {
-        "firstRevision": "1",
-        "conflict": "WrongExpectedVersionError",
-        "nextRevision": "2",
-        "forwards": [
-            'order-1[0] Placed {"number":1}',
-            'order-1[1] Paid {"number":2}',
-            'order-1[2] Shipped {"number":4}',
-        ],
-        "backwards": ['order-1[2] Shipped {"number":4}'],
-        "all": ['order-2[99] Counted {"number":99}', 'order-2[98] Counted {"number":98}'],
-        "filtered": ["order-1[1] Paid", "order-1[2] Shipped"],
-        "missing": "StreamNotFoundError",
-        "streamSubscription": ["order-1[0] Placed", "order-1[1] Paid", "order-1[2] Shipped"],
-        "allSubscription": ["order-2[99] Counted"],
-        "metadata": {"maxCount": 2},
-        "truncated": ['order-2[98] Counted {"number":98}', 'order-2[99] Counted {"number":99}'],
-        "deleted": "StreamNotFoundError",
-        "tombstoned": "StreamDeletedError",
-    }
+    assert seen == SEEN
 
 
 @pytest.mark.parametrize(
@@ -88,4 +91,5 @@ def test_conversation_with_tls(
 ) -> None:
     server = serve("--dev-certificate", tmp_path)
     place = f"admin:changeit@localhost:{server.address.rpartition(':')[2]}"
-    assert talk(node_packages, package, f"{scheme}://{place}?tls=true&tlsCaFile={tmp_path / 'ca.pem'}")
+    seen = talk(node_packages, package, f"{scheme}://{place}?tls=true&tlsCaFile={tmp_path / 'ca.pem'}")
+    assert seen == SEEN

@@ -28,9 +28,16 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> DevCertificate:
 
 
 @pytest.fixture
-async def server(certificate: DevCertificate) -> AsyncIterator[EmbeddedServer]:
+def run_projections() -> str:
+    """Which projections the server has."""
+    return "none"
+
+
+@pytest.fixture
+async def server(certificate: DevCertificate, run_projections: str) -> AsyncIterator[EmbeddedServer]:
     """A fresh server that asks who is calling."""
-    async with EmbeddedServer(dev_certificate=Path(certificate.authority).parent) as running:
+    folder = Path(certificate.authority).parent
+    async with EmbeddedServer(dev_certificate=folder, run_projections=run_projections) as running:
         yield running
 
 

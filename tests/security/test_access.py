@@ -62,6 +62,46 @@ def test_what_nobody_may() -> None:
         assert may(SYSTEM, stream, action)
 
 
+FIELDS = {
+    "$r": ("order", Action.READ),
+    "$w": ("order", Action.WRITE),
+    "$d": ("order", Action.DELETE),
+    "$mr": ("$$order", Action.READ),
+    "$mw": ("$$order", Action.WRITE),
+}
+
+
+@pytest.mark.parametrize("closed", FIELDS)
+@pytest.mark.parametrize("asked", FIELDS)
+def test_each_list_falls_back_by_itself(closed: str, asked: str) -> None:
+    """An access list for one action says nothing about the others, wherever it is written."""
+    acl = b'{"%s":[]}' % closed.encode()
+    for reader in (
+        Streams({"order": b'{"$acl":' + acl + b"}"}),
+        Streams(settings=b'{"$userStreamAcl":' + acl + b"}"),
+        Streams({"order": b'{"$acl":' + acl + b"}"}, b'{"$userStreamAcl":{"%s":"$all"}}' % closed.encode()),
+    ):
+        assert may(USER, *FIELDS[asked], reader) == (asked != closed)
+        assert may(ADMIN, *FIELDS[asked], reader)
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_settings_for_the_servers_own_streams(field: str) -> None:
+    stream, action = FIELDS[field]
+    system = stream.replace("order", "$sys")
+    reader = Streams(settings=b'{"$systemStreamAcl":{"%s":"team"}}' % field.encode())
+    assert [may(who, system, action, reader) for who in EVERYBODY] == [False, True, False, True]
+    others = [FIELDS[other] for other in FIELDS if other != field]
+    assert not any(may(USER, name.replace("order", "$sys"), other, reader) for name, other in others)
+    assert may(OPS, stream, action, reader)  # nothing is said of ordinary streams
+
+
+def test_settings_govern_the_log_where_its_metadata_says_nothing() -> None:
+    settings = b'{"$systemStreamAcl":{"$r":"team"}}'
+    assert may(USER, "$all", Action.READ, Streams(settings=settings))
+    assert not may(USER, "$all", Action.READ, Streams({"$all": b'{"$acl":{"$r":[]}}'}, settings))
+
+
 def test_the_log_is_governed_by_its_metadata() -> None:
     assert [may(who, "$all", Action.READ) for who in EVERYBODY] == [False, False, False, True]
     opened = Streams({"$all": b'{"$acl":{"$r":"team"}}'})
@@ -134,5 +174,8 @@ def test_only_the_first_character_makes_a_stream_the_servers_own(name: str) -> N
 def test_a_name_is_no_group_of_administrators() -> None:
     impostor = Principal("$admins", frozenset())
     assert not impostor.is_admin
+    assert not may(impostor, "$sys", Action.READ)
+    assert not may(Principal("$ops"), "order", Action.READ, Streams({"order": b'{"$acl":{"$r":"$ops"}}'}))
+    assert not may(Principal("$ops", frozenset({"team"})), "$scavenges", Action.READ)
     assert not Principal("admin", frozenset()).is_admin
     assert not Principal("", frozenset({"$admins"}), known=False).is_admin

@@ -6,17 +6,20 @@ caller gets past the door. `yes` stands for anything but PERMISSION_DENIED and U
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
+import betterproto.lib.google.protobuf as betterproto_lib
 import pytest
-from esdb_lite_protos.event_store.client import Empty, StreamIdentifier, streams, users
+from esdb_lite_protos.event_store.client import Empty, StreamIdentifier, Uuid, monitoring, projections, streams, users
 from esdb_lite_protos.event_store.client import persistent_subscriptions as groups
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer, GrpcError, NewEvent, StreamAcl, StreamMetadata
 from esdb_lite._rpc.call import Call
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.node import Node
-from esdb_lite._wire.framing import frame
+from esdb_lite._status import StatusCode
+from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite.server.services.authorizing import NEEDS, Need
 from tests.security.conftest import basic
 
@@ -44,6 +47,12 @@ def read(stream: str) -> bytes:
     return bytes(streams.ReadReq(options=options))
 
 
+def subscribe(stream: str) -> bytes:
+    request = streams.ReadReq().parse(read(stream))
+    request.options.subscription = streams.ReadReqOptionsSubscriptionOptions()
+    return bytes(request)
+
+
 def append(stream: str) -> bytes:
     options = streams.AppendReqOptions(stream_identifier=identifier(stream), any=Empty())
     return bytes(streams.AppendReq(options=options))
@@ -51,6 +60,27 @@ def append(stream: str) -> bytes:
 
 def delete(stream: str) -> bytes:
     return bytes(streams.DeleteReq(options=streams.DeleteReqOptions(stream_identifier=identifier(stream), any=Empty())))
+
+
+def batch(stream: str) -> bytes:
+    options = streams.BatchAppendReqOptions(stream_identifier=identifier(stream), any=betterproto_lib.Empty())
+    return bytes(streams.BatchAppendReq(correlation_id=Uuid(string=ID), options=options, is_final=True))
+
+
+def create(mode: str) -> bytes:
+    options = projections.CreateReqOptions(query="fromAll()")
+    if mode == "transient":
+        options.transient = projections.CreateReqOptionsTransient(name="p")
+    else:
+        options.continuous = projections.CreateReqOptionsContinuous(name="p")
+    return bytes(projections.CreateReq(options=options))
+
+
+def projection(kind: str, name: str = "$by_category") -> bytes:
+    options = getattr(projections, f"{kind}ReqOptions")(name=name)
+    if kind == "Update":
+        options.no_emit_options = Empty()
+    return bytes(getattr(projections, f"{kind}Req")(options=options))
 
 
 def consume(stream: str) -> bytes:
@@ -68,16 +98,19 @@ CHANGE = bytes(
         options=users.ChangePasswordReqOptions(login_name="ops", current_password="changeit", new_password="changeit")
     )
 )
-S, G, U, OPS = (
+STATS = bytes(monitoring.StatsReq(refresh_time_period_in_ms=60_000))
+ID = "0c5e4c5e-2b1f-4a53-9c7f-5d2f8f6f0001"
+S, G, U, OPS, PR = (
     "streams.Streams/",
     "persistent_subscriptions.PersistentSubscriptions/",
     "users.Users/",
     "operations.Operations/",
+    "projections.Projections/",
 )
 TABLE = [
     ("gossip.Gossip/Read", b"", "yes yes yes yes"),
     ("server_features.ServerFeatures/GetSupportedMethods", b"", "yes yes yes yes"),
-    ("monitoring.Monitoring/Stats", b"", "yes yes yes yes"),
+    ("monitoring.Monitoring/Stats", STATS, "yes yes yes yes"),
     (S + "Read", read("order"), "no yes yes yes"),
     (S + "Read", read("$$order"), "no yes yes yes"),
     (S + "Read", read("$sys"), "no no no yes"),
@@ -87,13 +120,21 @@ TABLE = [
     (S + "Read", read("$all"), "no no no yes"),
     (S + "Read", read("closed"), "no no no yes"),
     (S + "Read", read("of-team"), "no yes no yes"),
+    (S + "Read", subscribe("order"), "no yes yes yes"),
+    (S + "Read", subscribe("$all"), "no no no yes"),
+    (S + "Read", subscribe("closed"), "no no no yes"),
     (S + "Append", append("order"), "no yes yes yes"),
     (S + "Append", append("$$order"), "no yes yes yes"),
     (S + "Append", append("$sys"), "no no no yes"),
     (S + "Append", append("$all"), "no no no no"),
     (S + "Append", append(""), "no no no no"),
     (S + "Append", append("closed"), "no no no yes"),
-    (S + "BatchAppend", b"", "yes yes yes yes"),  # it refuses inside its answers, see test_attempts
+    (S + "BatchAppend", batch("order"), "no yes yes yes"),  # it refuses inside its answers
+    (S + "BatchAppend", batch("$$order"), "no yes yes yes"),
+    (S + "BatchAppend", batch("$sys"), "no no no yes"),
+    (S + "BatchAppend", batch("$all"), "no no no no"),
+    (S + "BatchAppend", batch(""), "no no no no"),
+    (S + "BatchAppend", batch("closed"), "no no no yes"),
     (S + "Delete", delete("order"), "no yes yes yes"),
     (S + "Delete", delete("$sys"), "no no no yes"),
     (S + "Delete", delete("$$order"), "no no no no"),
@@ -125,25 +166,48 @@ TABLE = [
             "RestartPersistentSubscriptions",
         )
     ),
+    (PR + "Statistics", b"", "no yes yes yes"),
+    (PR + "State", projection("State"), "no yes yes yes"),
+    (PR + "Result", projection("Result"), "no yes yes yes"),
+    (PR + "Create", create("transient"), "no yes yes yes"),
+    (PR + "Create", create("continuous"), "no no yes yes"),
+    *((PR + kind, projection(kind), "no no yes yes") for kind in ("Update", "Enable", "Disable", "Reset", "Delete")),
+    (PR + "Disable", projection("Disable", "mine"), "no yes yes yes"),  # it is not found
+    (PR + "RestartSubsystem", b"", "no no yes yes"),
     ("redaction.Redaction/GetEventPositions", b"", "no no no yes"),
     ("redaction.Redaction/SwitchChunks", b"", "no no no yes"),
     (OPS + "Shutdown", b"", "no no yes yes"),
 ]  # fmt: skip
 
 
-async def gets_in(node: Node, method: str, request: bytes, who: str) -> str:
-    """`yes` or `no`: what one caller is told."""
+async def answer(node: Node, method: str, request: bytes, who: str) -> str:
+    """The status that one caller gets for one call, wherever it is; what is no proper refusal is told in full."""
     async with Call(node, P + method, deadline=Deadline(20), metadata=LOGINS[who]) as call:
         try:
             await call.send(frame((request,)), end=True)
-            await call.receive()
+            data = await call.receive()
         except GrpcError as error:
-            refusal = error.code.name, dict(error.trailers).get("exception")
-        else:
-            return "yes"
-    if refusal[0] not in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
-        return "yes"
-    return "no" if refusal == ("PERMISSION_DENIED", "access-denied") else str(refusal)
+            trailers = dict(error.trailers)
+            proper = error.code.name != "PERMISSION_DENIED" or trailers.get("exception") == "access-denied"
+            return error.code.name if proper else f"{error!r}, {trailers}"
+    if method.endswith("BatchAppend"):
+        (message,) = MessageSplitter().feed(data)
+        response = streams.BatchAppendResp().parse(bytes(message))
+        return StatusCode(int(response.error.code)).name if response.is_set("error") else "OK"
+    return "OK"
+
+
+def gets_in(status: str) -> str:
+    """`yes` or `no`: whether somebody got past the door."""
+    if status in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
+        return "no"
+    return "yes" if status in StatusCode.__members__ else status
+
+
+@pytest.fixture
+def run_projections() -> str:
+    """With as many methods as there can be."""
+    return "system"
 
 
 @pytest.fixture
@@ -154,15 +218,23 @@ async def prepared(user: AsyncEsdbClient, admin: AsyncEsdbClient) -> None:
 
 
 @pytest.mark.usefixtures("prepared")
-async def test_table(node: Node, server: EmbeddedServer) -> None:
+async def test_table(node: Node) -> None:
     wrong = []
     for method, request, expected in TABLE:
-        # Who gets in to Shutdown ends the server: only the others try.
+        # Who gets in to Shutdown ends the server: only the others try. The others: below.
         callers = ["nobody", "user"] if method.endswith("/Shutdown") else [*LOGINS]
-        got = [await gets_in(node, method, request, who) for who in callers]
+        statuses = [await answer(node, method, request, who) for who in callers]
+        print(method, request, statuses)
+        got = [*map(gets_in, statuses)]
         if got != expected.split()[: len(got)]:
-            wrong.append(f"{method} {request!r}: {got}, expected {expected}")
+            wrong.append(f"{method} {request!r}: {statuses}, expected {expected}")
     assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("who", ["ops", "admin"])
+async def test_who_may_end_the_server(server: EmbeddedServer, node: Node, who: str) -> None:
+    assert await answer(node, OPS + "Shutdown", b"", who) == "OK"
+    await asyncio.wait_for(server.wait_stopped(), 20)
 
 
 async def test_every_method_is_in_the_tables(server: EmbeddedServer) -> None:
@@ -171,6 +243,7 @@ async def test_every_method_is_in_the_tables(server: EmbeddedServer) -> None:
     assert served == set(NEEDS)
     assert served == {P + method for method, _, _ in TABLE}
     assert set(NEEDS.values()) == set(Need)
+    assert len(served) == 43
 
 
 async def answered(call: Call) -> None:

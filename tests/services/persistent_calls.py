@@ -31,6 +31,7 @@ class ScriptedCall:
         self.metadata: Mapping[str, str] = metadata or {}
         self.principal = SYSTEM
         self.tap: Watcher | None = None
+        self.peer = "a peer"
         self.requests: asyncio.Queue[list[bytes]] = asyncio.Queue()
         self.answers: asyncio.Queue[bytes] = asyncio.Queue()
 

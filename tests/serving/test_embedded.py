@@ -165,3 +165,18 @@ async def test_where_clients_find_it() -> None:
         assert server.host == "0.0.0.0"
         assert server.address == f"127.0.0.1:{server.port}"
     assert EmbeddedServer(host="::1", port=5).uri == "esdb://[::1]:5?tls=false"
+
+
+@pytest.mark.parametrize("host", ["", "localhost"])
+async def test_all_addresses_of_a_host_have_the_same_port(host: str) -> None:
+    """With a free port for each, clients would be told the port of another address."""
+    async with EmbeddedServer(host=host) as server:
+        assert server._stack is not None
+        listening = server._stack._server._server
+        assert listening is not None
+        assert {socket.getsockname()[1] for socket in listening.sockets} == {server.port}
+        for address in {socket.getsockname()[0] for socket in listening.sockets}:
+            place = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
+            _, writer = await asyncio.open_connection(place, server.port)
+            writer.close()
+            await writer.wait_closed()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from email.utils import formatdate
 from functools import lru_cache
 from time import time
@@ -44,6 +44,11 @@ class GrpcCall:
         self._splitter = MessageSplitter(limit)
         self._answered = False
         self._half_closed = False
+
+    @property
+    def peer(self) -> Hashable:
+        """The connection that it comes over, to tell one from another."""
+        return self._stream.connection
 
     async def receive(self) -> list[bytes]:
         """Return all messages that have arrived, waiting for at least one; the empty list after the half-close."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import errno
 import socket
 import ssl
 from collections.abc import Callable
@@ -17,6 +18,8 @@ _HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client gets for the TLS handshake."""
 _PATIENCE = 1.0
 _BACKLOG = 1024
+_TRIES = 20
+"""How often a free port is looked for that all addresses of a host have in common."""
 
 
 class DoorState(enum.Enum):
@@ -50,12 +53,29 @@ class Door:
 
     async def open(self, host: str, port: int) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
-        server = await asyncio.get_running_loop().create_server(
+        wanted = port
+        for _ in range(_TRIES):
+            try:
+                server = await self._listen(host, wanted)
+            except OSError:
+                if wanted == port:
+                    raise
+                wanted = port  # somebody else has taken it meanwhile
+                continue
+            bound: list[int] = [listening.getsockname()[1] for listening in server.sockets]
+            if len(set(bound)) == 1:
+                self._servers = [server]
+                return bound[0]
+            # A host with several addresses got a free port for each: they are to have the same.
+            server.close()
+            await server.wait_closed()
+            wanted = bound[0]
+        raise OSError(errno.EADDRINUSE, f"no port is free on all addresses of {host}")
+
+    async def _listen(self, host: str, port: int) -> asyncio.Server:
+        return await asyncio.get_running_loop().create_server(
             self._accept, host, port, ssl=self._tls, ssl_handshake_timeout=self._handshake, backlog=_BACKLOG
         )
-        self._servers = [server]
-        bound: int = server.sockets[0].getsockname()[1]
-        return bound
 
     @property
     def _handshake(self) -> float | None:

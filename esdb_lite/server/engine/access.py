@@ -46,8 +46,10 @@ class Principal(NamedTuple):
         return self.is_admin or (self.known and OPS in self.groups)
 
     def has_role(self, role: str) -> bool:
-        """Whether an entry of an access list means them."""
-        return self.known and (role == EVERYBODY or role == self.name or role in self.groups)
+        """Whether an entry of an access list means them. A login that reads like one of the server's groups is none."""
+        if not self.known:
+            return False
+        return role == EVERYBODY or role in self.groups or (role == self.name and role not in (ADMINS, OPS))
 
 
 SYSTEM = Principal("system", trusted=True)

@@ -49,8 +49,7 @@ class Appending:
         options = decoded(decode_append_request, messages[0]) if messages else None
         if not isinstance(options, AppendOptions):
             raise answers.invalid_argument("options is missing: it must be the first message.")
-        stream, sent, expected = _target(options, "AppendReq")
-        await self._context.require(call.principal, stream, Action.WRITE)
+        stream, sent, expected = await self._target(call, options, "AppendReq", Action.WRITE)
         intake = Intake(self._context.max_append_event_size)
         pending = messages[1:]
         while pending or (pending := await call.receive()):
@@ -59,6 +58,8 @@ class Appending:
             pending = []
         if not writable(stream):
             raise _unwritable(stream)
+        # The call may have been open for long.
+        await self._context.require(call.principal, stream, Action.WRITE)
         write = partial(self._context.database.append, stream, expected, intake.events)
         await call.send([_append_answer(await self._write(call, write), sent)])
 
@@ -94,24 +95,23 @@ class Appending:
         options = decoded(_decode_delete, await only_request(call))
         if options is None:
             raise answers.invalid_argument("options is missing.")
-        stream, _, expected = _target(options, name)
-        await self._context.require(call.principal, stream, Action.DELETE)
+        stream, _, expected = await self._target(call, options, name, Action.DELETE)
         if not writable(stream):
             raise _unwritable(stream)
         outcome = await self._write(call, partial(delete, stream, expected))
         await call.send([_delete_answer(stream, expected, outcome)])
 
-
-def _target(options: AppendOptions, request: str) -> tuple[str, int, int]:
-    """Return the stream, and the expected version as sent and as meant. Raises RpcError."""
-    if options.expected is None:
-        raise answers.not_a_valid("None", f"Streams.{request}+Types+Options+ExpectedStreamRevisionOneofCase")
-    if options.stream is None:
-        raise answers.invalid_argument("options.stream_identifier is missing.")
-    try:
-        return options.stream, options.expected, expected_version(options.expected)
-    except InvalidExpectation as error:
-        raise answers.invalid_argument(f"options.revision: {error}") from error
+    async def _target(self, call: Call, options: AppendOptions, request: str, action: Action) -> tuple[str, int, int]:
+        """Return the stream, and the expected version as sent and as meant; in the order of a real server's checks."""
+        if options.expected is None:
+            raise answers.not_a_valid("None", f"Streams.{request}+Types+Options+ExpectedStreamRevisionOneofCase")
+        await self._context.require(call.principal, options.stream or "", action)
+        if options.stream is None:
+            raise answers.invalid_argument("options.stream_identifier is missing.")
+        try:
+            return options.stream, options.expected, expected_version(options.expected)
+        except InvalidExpectation as error:
+            raise answers.invalid_argument(f"options.revision: {error}") from error
 
 
 def _unwritable(stream: str) -> RpcError:

@@ -49,6 +49,15 @@ NEEDS: Mapping[str, Need] = {
             "persistent_subscriptions.PersistentSubscriptions/List",
             "users.Users/Details",
             "users.Users/ChangePassword",
+            "projections.Projections/Statistics",
+            "projections.Projections/State",
+            "projections.Projections/Result",
+            # These ask what kind of projection it is about.
+            "projections.Projections/Create",
+            "projections.Projections/Update",
+            "projections.Projections/Enable",
+            "projections.Projections/Disable",
+            "projections.Projections/Reset",
         ),
         Need.OPERATOR: (
             "persistent_subscriptions.PersistentSubscriptions/Create",
@@ -56,6 +65,8 @@ NEEDS: Mapping[str, Need] = {
             "persistent_subscriptions.PersistentSubscriptions/Delete",
             "persistent_subscriptions.PersistentSubscriptions/ReplayParked",
             "persistent_subscriptions.PersistentSubscriptions/RestartSubsystem",
+            "projections.Projections/Delete",
+            "projections.Projections/RestartSubsystem",
             "operations.Operations/StartScavenge",
             "operations.Operations/StopScavenge",
             "operations.Operations/Shutdown",
@@ -117,7 +128,7 @@ def authenticated(path: str, handler: Handler, authenticator: Authenticator) -> 
 
 async def _identify(call: Call, authenticator: Authenticator) -> Principal:
     try:
-        return await authenticator.identify(call.metadata.get("authorization"))
+        return await authenticator.identify(call.metadata.get("authorization"), call.peer)
     except LoginRefused:
         raise answers.unauthenticated() from None
     except TooManyLogins:

@@ -211,9 +211,12 @@ class _Conversation:
     async def _denied(self, request: BatchRequest) -> bool:
         """Refuse a batch that the caller may not write. Further chunks of it will be of no batch that is known."""
         options = request.options
-        if options is None or options.stream is None or self._is_open(request.correlation_id):
+        if options is None or self._is_open(request.correlation_id):
             return False
-        if await self._context.permits(self._call.principal, options.stream, Action.WRITE):
+        if options.stream is None:
+            if self._call.principal.known:
+                return False  # what is wrong with the batch is said to those who may know
+        elif await self._context.permits(self._call.principal, options.stream, Action.WRITE):
             return False
         denied = Refused(StatusCode.PERMISSION_DENIED, "AccessDenied", "AccessDenied")
         self._refuse(request.correlation_id, options.stream, denied)

@@ -22,6 +22,7 @@ PROTOCOL_VERSION = "24.10.0"
 _FEATURES = {
     "event_store.client.streams.Streams/Read": ["position", "events"],
     "event_store.client.streams.Streams/BatchAppend": ["deadline_duration"],
+    "event_store.client.projections.Projections/Create": ["track_emitted_streams"],
 }
 _GROUP_FEATURES = ["stream", "all"]
 

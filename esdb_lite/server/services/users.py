@@ -6,7 +6,7 @@ does), how users are kept.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Mapping
 
 from esdb_lite_protos.event_store.client.users import (
     ChangePasswordReq,
@@ -52,17 +52,18 @@ class Users:
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
-        methods: dict[str, Callable[[bytes], Awaitable[bytes]]] = {
-            "Create": self._create,
-            "Update": self._update,
-            "Delete": self._delete,
-            "Disable": self._disable,
-            "Enable": self._enable,
-            "ChangePassword": self._change_password,
-            "ResetPassword": self._reset_password,
+        # In the order in which a real server lists them.
+        methods: dict[str, Handler] = {
+            "Create": unary(self._create),
+            "Update": unary(self._update),
+            "Delete": unary(self._delete),
+            "Disable": unary(self._disable),
+            "Enable": unary(self._enable),
+            "Details": self._details,
+            "ChangePassword": unary(self._change_password),
+            "ResetPassword": unary(self._reset_password),
         }
-        handlers = {f"/{SERVICE}/{name}": unary(method) for name, method in methods.items()}
-        return {**handlers, f"/{SERVICE}/Details": self._details}
+        return {f"/{SERVICE}/{name}": method for name, method in methods.items()}
 
     async def _create(self, data: bytes) -> bytes:
         asked = required(parse(CreateReq, data).options, "options")

@@ -1,0 +1,151 @@
+"""The system projections, stopped: what a server says of them, and that it never pretends to run one."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import betterproto
+import pytest
+from betterproto.lib.google.protobuf import Struct, Value
+from esdb_lite_protos.event_store.client import Empty
+from esdb_lite_protos.event_store.client import projections as messages
+
+from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient, GrpcError
+from esdb_lite._rpc.call import Call
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.node import Node
+from esdb_lite._wire.framing import MessageSplitter, frame
+from tests.support import ServeProcess
+
+SYSTEM = ["$streams", "$stream_by_category", "$by_category", "$by_event_type", "$by_correlation_id"]
+NO_ENGINE = ("UNIMPLEMENTED", "This server has no engine for projections.")
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[Node]:
+    """A server that has them."""
+    async with EmbeddedServer(run_projections="system") as server:
+        made = Node(server.host, server.port)
+        yield made
+        await made.close()
+
+
+async def ask(node: Node, method: str, request: betterproto.Message) -> list[bytes] | tuple[str, str]:
+    """The answers of a call, or how it failed."""
+    splitter, answers = MessageSplitter(), list[bytes]()
+    path = f"/event_store.client.projections.Projections/{method}"
+    async with Call(node, path, deadline=Deadline(20)) as call:
+        try:
+            await call.send(frame((bytes(request),)), end=True)
+            while data := await call.receive():
+                answers += map(bytes, splitter.feed(data))
+        except GrpcError as error:
+            return error.code.name, error.details
+    return answers
+
+
+def statistics(**mode: object) -> messages.StatisticsReq:
+    return messages.StatisticsReq(options=messages.StatisticsReqOptions(**mode))  # type: ignore[arg-type]
+
+
+async def names(node: Node, **mode: object) -> list[str]:
+    found = await ask(node, "Statistics", statistics(**mode))
+    details = [messages.StatisticsResp().parse(answer).details for answer in found if isinstance(answer, bytes)]
+    assert {(one.status, one.mode, one.position, one.progress) for one in details} <= {
+        ("Stopped", "Continuous", "C:0/P:-1", -1.0)
+    }
+    return [one.name for one in details]
+
+
+async def test_statistics(node: Node) -> None:
+    assert await names(node, all=Empty()) == SYSTEM
+    assert await names(node, continuous=Empty()) == SYSTEM
+    assert await names(node, name="") == SYSTEM
+    assert await names(node, name="$by_category") == ["$by_category"]
+    assert await names(node, transient=Empty()) == []
+    assert await names(node, one_time=Empty()) == []
+
+
+OPTIONS: dict[str, Callable[[str], betterproto.Message]] = {
+    "Update": lambda name: messages.UpdateReq(messages.UpdateReqOptions(name=name, no_emit_options=Empty())),
+    "Delete": lambda name: messages.DeleteReq(messages.DeleteReqOptions(name=name)),
+    "Enable": lambda name: messages.EnableReq(messages.EnableReqOptions(name=name)),
+    "Disable": lambda name: messages.DisableReq(messages.DisableReqOptions(name=name)),
+    "Reset": lambda name: messages.ResetReq(messages.ResetReqOptions(name=name)),
+    "State": lambda name: messages.StateReq(messages.StateReqOptions(name=name)),
+    "Result": lambda name: messages.ResultReq(messages.ResultReqOptions(name=name)),
+    "Statistics": lambda name: statistics(name=name),
+}
+NOTHING = Value(struct_value=Struct())
+
+
+@pytest.mark.parametrize(
+    ("method", "expected"),
+    [
+        ("Update", NO_ENGINE),
+        ("Enable", NO_ENGINE),
+        ("Reset", NO_ENGINE),
+        ("Delete", ("UNKNOWN", "Envelope callback expected Updated, received OperationFailed instead")),
+        ("Disable", [b""]),
+        ("State", [bytes(messages.StateResp(NOTHING))]),
+        ("Result", [bytes(messages.ResultResp(NOTHING))]),
+    ],
+)
+async def test_one_of_them(node: Node, method: str, expected: object) -> None:
+    assert await ask(node, method, OPTIONS[method]("$by_category")) == expected
+
+
+@pytest.mark.parametrize("method", OPTIONS)
+async def test_others_are_not_found(node: Node, method: str) -> None:
+    assert await ask(node, method, OPTIONS[method]("mine")) == ("NOT_FOUND", "Projection 'mine' not found")
+
+
+async def test_none_can_be_created(node: Node) -> None:
+    for mode in (
+        messages.CreateReqOptions(one_time=Empty(), query="fromAll()"),
+        messages.CreateReqOptions(transient=messages.CreateReqOptionsTransient("t"), query="fromAll()"),
+        messages.CreateReqOptions(continuous=messages.CreateReqOptionsContinuous("c"), query="fromAll()"),
+    ):
+        assert await ask(node, "Create", messages.CreateReq(mode)) == NO_ENGINE
+    assert await names(node, all=Empty()) == SYSTEM
+    assert await ask(node, "RestartSubsystem", Empty()) == [b""]
+
+
+async def test_requests_that_say_nothing(node: Node) -> None:
+    for method, request in (
+        ("Create", messages.CreateReq()),
+        ("Create", messages.CreateReq(messages.CreateReqOptions(query="fromAll()"))),
+        ("Update", messages.UpdateReq(messages.UpdateReqOptions(name="$by_category"))),
+        *((method, messages.EnableReq()) for method in OPTIONS if method != "Statistics"),
+    ):
+        code, text = await ask(node, method, request)
+        assert (code, "options" in str(text)) == ("INVALID_ARGUMENT", True), method
+
+
+async def test_a_database_gets_them_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    for run_projections, expected in (("none", 0), ("system", 11), ("system", 11), ("none", 11)):
+        server = EmbeddedServer(path, run_projections=run_projections)
+        async with server, AsyncEsdbClient(server.uri) as client:
+            streams = [event.stream_name async for event in client.read_all_events(filter_exclude=())]
+        assert sum(name.startswith("$projections-") for name in streams) == expected
+
+
+async def test_without_them_there_is_no_such_service() -> None:
+    async with EmbeddedServer() as server:
+        node = Node(server.host, server.port)
+        assert await ask(node, "Statistics", statistics(all=Empty())) == ("UNIMPLEMENTED", "Service is unimplemented.")
+        await node.close()
+
+
+def test_the_argument() -> None:
+    with pytest.raises(ValueError, match="run_projections"):
+        EmbeddedServer(run_projections="all")
+
+
+def test_the_option(serve: Callable[..., ServeProcess]) -> None:
+    for arguments, expected in ((("--run-projections", "system"), 6), ((), 0)):
+        with EsdbClient(serve(*arguments).uri) as client:
+            position = client.get_stream_position("$projections-$all")
+        assert (0 if position is None else position + 1) == expected
