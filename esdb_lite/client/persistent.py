@@ -32,7 +32,8 @@ from esdb_lite._convert_groups import (
 )
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import checked_flag, checked_position, checked_stream, checked_timeout
-from esdb_lite.client.consumer import AsyncPersistentSubscription, ConsumerOptions
+from esdb_lite.client.consumer import AsyncPersistentSubscription
+from esdb_lite.client.consumer_options import ConsumerOptions
 from esdb_lite.errors import InvalidArgument, ProtocolError, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.groups import (

@@ -247,6 +247,33 @@ async def test_a_consumer_that_is_closed_while_it_comes_back_leaves_no_call() ->
         assert await asyncio.wait_for(asyncio.shield(calls[1].reset_by_client), 2) == 8
 
 
+async def test_a_consumer_on_a_frozen_leader_moves() -> None:
+    """Nothing tells it but another node: the keep-alive would take twenty seconds."""
+    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri + "&gossipTimeout=1", retry=QUICK) as client:
+        await client.create_subscription("g", "s")
+        consumer = await client.read_subscription("g", "s")
+        waiting = asyncio.ensure_future(consumer.__anext__())
+        await cluster.freeze_async(0)
+        await cluster.elect_async(1)
+        async with AsyncEsdbClient(cluster.nodes[1].uri) as other:
+            await other.append_events("s", StreamState.ANY, events(0))
+        assert (await asyncio.wait_for(waiting, 8)).stream_position == 0
+        assert "leads the cluster now" in str(consumer.last_drop)
+        await consumer.close()
+        await cluster.thaw_async(0)
+
+
+async def test_a_consumer_that_is_dropped_leaves_no_watcher() -> None:
+    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+        await client.create_subscription("g", "s")
+        consumer = await client.read_subscription("g", "s")
+        watchers = client._session._topology._watchers  # type: ignore[union-attr]
+        assert len(watchers) == 1
+        del consumer
+        gc.collect()
+        await until(lambda: not watchers)
+
+
 # --- moving to another leader while nobody waits ----------------------------------------------------------------------
 
 
@@ -274,3 +301,19 @@ async def test_a_subscription_moves_while_its_events_are_handled() -> None:
         assert len(notes) == 1
         assert notes[0].to.endswith(f":{cluster.nodes[1].port}")
         await subscribed.close()
+
+
+async def test_a_consumer_moves_while_its_events_are_handled() -> None:
+    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+        await client.create_subscription("g", "s")
+        await client.append_events("s", None, events(0))
+        consumer = await client.read_subscription("g", "s")
+        assert (await consumer.__anext__()).stream_position == 0
+        await moved(client, cluster)
+        await client.append_events("s", 0, events(1))
+        seen = set()
+        while 1 not in seen:
+            event = await asyncio.wait_for(consumer.__anext__(), 5)
+            seen.add(event.stream_position)
+            await consumer.ack(event)
+        await consumer.close()
