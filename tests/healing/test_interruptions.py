@@ -208,6 +208,22 @@ async def test_a_consumer_that_is_cancelled_while_it_comes_back_goes_on() -> Non
             await consumer.close()
 
 
+async def test_a_consumer_says_once_that_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    """However long that takes."""
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri, retry=QUICK) as client:
+            await client.create_subscription("g", "s")
+            consumer = await client.read_subscription("g", "s")
+            waiting = asyncio.ensure_future(consumer.__anext__())
+            with server.faults.refuse_connections():
+                server.faults.drop_connections()
+                await until(lambda: consumer._struggle.failures > 5)
+            await client.append_events("s", StreamState.ANY, events(0))
+            await asyncio.wait_for(waiting, 5)
+            assert len([line for line in caplog.messages if "coming back" in line]) == 1
+            await consumer.close()
+
+
 async def test_a_consumer_that_is_cancelled_while_its_call_is_opened_goes_on() -> None:
     with EmbeddedServer() as server:
         async with AsyncEsdbClient(server.uri, retry=QUICK) as client:
