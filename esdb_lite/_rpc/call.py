@@ -236,8 +236,10 @@ class Call:
         return headers
 
     def _opened(self) -> tuple[Stream, Link]:
-        if self._stream is None or self._link is None or self._closed:
+        if self._stream is None or self._link is None:
             raise RuntimeError("the call is not open")
+        if self._closed:  # by somebody else, as when another node leads: whoever uses it next finds out
+            raise self._failure or CallCancelled("the call was closed here")
         return self._stream, self._link
 
     def _release(self, link: Link) -> None:

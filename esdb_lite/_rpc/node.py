@@ -44,6 +44,10 @@ _CONFIGURATION = Configuration(
 ).__for_client__()
 
 
+class _HungUp(OSError):
+    """The server has closed a connection as soon as it was there."""
+
+
 class Node:
     """One server, at `host:port`."""
 
@@ -178,7 +182,10 @@ class Node:
 
     async def _make_link(self) -> Link:
         """Make a connection and share it; also those who no longer wait for it may have use for it later."""
-        link = Link(await asyncio.wait_for(self._dial(), CONNECT_TIMEOUT))
+        protocol = await asyncio.wait_for(self._dial(), CONNECT_TIMEOUT)
+        if protocol.connection.is_closing():  # it has gone before anybody could make a link of it
+            raise _HungUp
+        link = Link(protocol)
         link.on_lost = lambda: self._drop(link)
         link.on_greeting = self._greeted
         if self._closed:
@@ -246,6 +253,8 @@ class Node:
         if isinstance(error, ssl.SSLError):
             reason = import_module("esdb_lite._rpc.tls").explain(error)
             return self._tls_error(f"the TLS handshake failed: {reason}")
+        if isinstance(error, _HungUp):
+            return self.turned_away()
         if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
             return self.failure(f"no connection within {CONNECT_TIMEOUT:g} seconds")
         if self.secure and isinstance(error, (ConnectionResetError, ConnectionAbortedError)):

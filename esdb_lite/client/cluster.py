@@ -135,7 +135,11 @@ class Cluster:
 
     async def _round(self, preference: NodePreference) -> tuple[Node | None, list[str]]:
         """Ask everybody once; return a node, and what those said who could not name one."""
-        asked = {asyncio.ensure_future(self._ask(node)): node for node in await self._to_be_asked()}
+        try:
+            nodes = await self._to_be_asked()
+        except DiscoveryFailed as error:
+            return None, [str(error)]
+        asked = {asyncio.ensure_future(self._ask(node)): node for node in nodes}
         doubted = self._doubted_now()
         reasons: list[str] = []
         fallback: Node | None = None
@@ -204,7 +208,7 @@ class Cluster:
         loop = asyncio.get_running_loop()
         try:
             found = await loop.getaddrinfo(name.host, name.port, type=socket.SOCK_STREAM)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             if self._members:
                 return
             raise self._failure(f"cannot find the address of {name.host}: {error}") from error

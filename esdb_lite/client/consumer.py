@@ -16,14 +16,13 @@ import random
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from typing_extensions import Self
 
-from esdb_lite._convert_groups import ALL, GET_INFO, READ, decode_info, encode_get_info
+from esdb_lite._convert_groups import GET_INFO, READ, decode_info, encode_get_info
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.streams import BidiStream
 from esdb_lite._wire.controls import SubscriptionConfirmed
@@ -39,6 +38,7 @@ from esdb_lite.client.answering import (
     retry_then_park,
 )
 from esdb_lite.client.choosing import Need
+from esdb_lite.client.consumer_options import ConsumerOptions
 from esdb_lite.client.deciding import Safety, Struggle
 from esdb_lite.client.handling import Handler, OnError, handle_each, handle_several
 from esdb_lite.errors import (
@@ -82,24 +82,6 @@ COMES_BACK = (
 )
 
 
-@dataclass(frozen=True)
-class ConsumerOptions:
-    """How a consumer behaves."""
-
-    group_name: str
-    stream_name: str | None
-    buffer_size: int
-    ack_batch_size: int
-    ack_delay: float
-    """Seconds."""
-    reconnect: bool
-
-    @property
-    def subscription_id(self) -> str:
-        """What the server confirms."""
-        return f"{ALL if self.stream_name is None else self.stream_name}::{self.group_name}"
-
-
 class AsyncPersistentSubscription:
     """The events of a group for one of its consumers: an async iterator, and an async context manager.
 
@@ -123,6 +105,8 @@ class AsyncPersistentSubscription:
         self._credentials = credentials
         self._name = f"{session.settings.connection_name or 'esdb-lite'}-{uuid4()}"
         self._call: BidiStream | None = None
+        self._unwatch: Callable[[], None] | None = None
+        self._moved: list[str] = []
         self._node: Node | None = None
         self._receiving: asyncio.Future[bytes] | None = None
         self._decoder = ReadDecoder(persistent=True)
@@ -206,10 +190,11 @@ class AsyncPersistentSubscription:
                 raise CallCancelled("the server has ended the call")
             self._events.extend(self._decode(data))
         except COMES_BACK as error:
-            if not self._options.reconnect or self._deadline.passed:
+            reason = self._node.failure(self._moved[0]) if self._moved and self._node is not None else error
+            if not self._options.reconnect or self._deadline.passed or not isinstance(reason, GrpcError):
                 self._end()
                 raise
-            self._lose(error)
+            self._lose(reason)
         except EsdbClientException:
             self._end()
             raise
@@ -266,7 +251,18 @@ class AsyncPersistentSubscription:
             call.close()
             raise
         self._call = call
+        self._watch(node, call)
         self._sent = 0
+
+    def _watch(self, node: Node, call: BidiStream) -> None:
+        """Have the call ended when another node leads: a leader that is frozen does not say so."""
+        moved: list[str] = []
+
+        def leave(reason: str) -> None:  # without `self`, which would never be dropped
+            moved.append(reason)
+            call.close()
+
+        self._moved, self._unwatch = moved, self._session.watch(node, leave)
 
     async def _confirmed(self, call: BidiStream) -> list[RecordedEvent]:
         """Wait for the confirmation; return the events that came with it."""
@@ -295,7 +291,8 @@ class AsyncPersistentSubscription:
             self._end()
             raise error
         self._again_at = now + pause
-        _log.warning("consumer of %s: %s; coming back", self._options.subscription_id, error)
+        level = logging.WARNING if self._struggle.failures == 1 else logging.DEBUG
+        _log.log(level, "consumer of %s: %s; coming back", self._options.subscription_id, error)
 
     async def _come_back(self) -> None:
         """Try to become a consumer again. What was not answered is delivered again by the server.
@@ -334,6 +331,9 @@ class AsyncPersistentSubscription:
         """End the call without another word; answers that were not sent are of no use any more."""
         call, self._call = self._call, None
         receiving, self._receiving = self._receiving, None
+        unwatch, self._unwatch = self._unwatch, None
+        if unwatch is not None:
+            unwatch()
         self._events.clear()
         self._answers.clear()
         if call is not None:
@@ -487,8 +487,11 @@ class AsyncPersistentSubscription:
 
     def __del__(self) -> None:
         call, receiving = getattr(self, "_call", None), getattr(self, "_receiving", None)
+        unwatch = getattr(self, "_unwatch", None)
         with suppress(RuntimeError):  # the loop is closed, and the connection with it
             # the collector may run in any thread
+            if unwatch is not None:
+                self._loop.call_soon_threadsafe(unwatch)
             if call is not None:
                 self._loop.call_soon_threadsafe(call.close)
             if receiving is not None:

@@ -38,7 +38,8 @@ from esdb_lite.client.arguments import (
     checked_stream,
     checked_timeout,
 )
-from esdb_lite.client.consumer import AsyncPersistentSubscription, ConsumerOptions
+from esdb_lite.client.consumer import AsyncPersistentSubscription
+from esdb_lite.client.consumer_options import ConsumerOptions
 from esdb_lite.errors import InvalidArgument, ProtocolError, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.groups import (

@@ -9,9 +9,20 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from esdb_lite import AsyncEsdbClient, BearerToken, ClientClosed, EmbeddedServer, NewEvent, RetryPolicy, StreamState
+from esdb_lite import (
+    AsyncEsdbClient,
+    BearerToken,
+    ClientClosed,
+    EmbeddedServer,
+    NewEvent,
+    Reconnected,
+    RecordedEvent,
+    RetryPolicy,
+    StreamState,
+)
 from esdb_lite._wire.answers import encode_confirmation
 from esdb_lite.server.simulated import SimulatedCluster
+from esdb_lite.settings import NodePreference
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
 from tests.rpc.streams_service import event_message, subscription
@@ -116,6 +127,7 @@ async def test_closing_a_subscription_that_heals_ends_the_iteration() -> None:
             await subscribed.close()
             with pytest.raises(StopAsyncIteration):
                 await asyncio.wait_for(waiting, 5)
+            await client.get_commit_position()
             assert all(not link.long_calls for link in client._session._topology._node._links)  # type: ignore[union-attr]
 
 
@@ -170,6 +182,9 @@ async def test_closing_a_read_while_its_token_is_renewed() -> None:
                 await asyncio.wait_for(waiting, 2)
 
 
+# --- consumers of groups ----------------------------------------------------------------------------------------------
+
+
 async def test_a_consumer_that_is_cancelled_while_it_comes_back_goes_on() -> None:
     """`wait_for` around the next event is the usual way to have a look at something else now and then."""
     with EmbeddedServer() as server:
@@ -190,6 +205,22 @@ async def test_a_consumer_that_is_cancelled_while_it_comes_back_goes_on() -> Non
                 event = await asyncio.wait_for(consumer.__anext__(), 5)
                 seen.add(event.stream_position)
                 await consumer.ack(event)
+            await consumer.close()
+
+
+async def test_a_consumer_says_once_that_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+    """However long that takes."""
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri, retry=QUICK) as client:
+            await client.create_subscription("g", "s")
+            consumer = await client.read_subscription("g", "s")
+            waiting = asyncio.ensure_future(consumer.__anext__())
+            with server.faults.refuse_connections():
+                server.faults.drop_connections()
+                await until(lambda: consumer._struggle.failures > 5)
+            await client.append_events("s", StreamState.ANY, events(0))
+            await asyncio.wait_for(waiting, 5)
+            assert len([line for line in caplog.messages if "coming back" in line]) == 1
             await consumer.close()
 
 
@@ -230,3 +261,75 @@ async def test_a_consumer_that_is_closed_while_it_comes_back_leaves_no_call() ->
             await asyncio.wait_for(waiting, 2)
         hold.set()
         assert await asyncio.wait_for(asyncio.shield(calls[1].reset_by_client), 2) == 8
+
+
+async def test_a_consumer_on_a_frozen_leader_moves() -> None:
+    """Nothing tells it but another node: the keep-alive would take twenty seconds."""
+    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri + "&gossipTimeout=1", retry=QUICK) as client:
+        await client.create_subscription("g", "s")
+        consumer = await client.read_subscription("g", "s")
+        waiting = asyncio.ensure_future(consumer.__anext__())
+        await cluster.freeze_async(0)
+        await cluster.elect_async(1)
+        async with AsyncEsdbClient(cluster.nodes[1].uri) as other:
+            await other.append_events("s", StreamState.ANY, events(0))
+        assert (await asyncio.wait_for(waiting, 8)).stream_position == 0
+        assert "leads the cluster now" in str(consumer.last_drop)
+        await consumer.close()
+        await cluster.thaw_async(0)
+
+
+async def test_a_consumer_that_is_dropped_leaves_no_watcher() -> None:
+    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+        await client.create_subscription("g", "s")
+        consumer = await client.read_subscription("g", "s")
+        watchers = client._session._topology._watchers  # type: ignore[union-attr]
+        assert len(watchers) == 1
+        del consumer
+        gc.collect()
+        await until(lambda: not watchers)
+
+
+# --- moving to another leader while nobody waits ----------------------------------------------------------------------
+
+
+async def moved(client: AsyncEsdbClient, cluster: SimulatedCluster) -> None:
+    """Let another node lead, and wait until the client knows."""
+    new = cluster.nodes[1]
+    await cluster.elect_async(1)
+    topology = client._session._topology
+    await until(lambda: topology._chosen[NodePreference.LEADER].port == new.port)  # type: ignore[union-attr]
+
+
+async def test_a_subscription_moves_while_its_events_are_handled() -> None:
+    """Nobody waits for an event at that moment."""
+    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+        await client.append_events("s", None, events(0))
+        subscribed = await client.subscribe_stream_events("s", include_control=True)
+        assert isinstance(await subscribed.__anext__(), RecordedEvent)
+        await moved(client, cluster)
+        await client.append_events("s", 0, events(1))
+        seen = []
+        while not seen or not isinstance(seen[-1], RecordedEvent):
+            seen.append(await asyncio.wait_for(subscribed.__anext__(), 5))
+        assert seen[-1].stream_position == 1
+        notes = [item for item in seen if isinstance(item, Reconnected)]
+        assert len(notes) == 1
+        assert notes[0].to.endswith(f":{cluster.nodes[1].port}")
+        await subscribed.close()
+
+
+async def test_a_consumer_moves_while_its_events_are_handled() -> None:
+    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+        await client.create_subscription("g", "s")
+        await client.append_events("s", None, events(0))
+        consumer = await client.read_subscription("g", "s")
+        assert (await consumer.__anext__()).stream_position == 0
+        await moved(client, cluster)
+        await client.append_events("s", 0, events(1))
+        seen = set()
+        while 1 not in seen:
+            event = await asyncio.wait_for(consumer.__anext__(), 5)
+            seen.add(event.stream_position)
+            await consumer.ack(event)
+        await consumer.close()

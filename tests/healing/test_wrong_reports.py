@@ -382,3 +382,16 @@ async def test_a_server_that_closes_without_a_word_may_want_tls() -> None:
     async with server, AsyncEsdbClient(f"127.0.0.1:{port}", retry=ONCE) as client:
         with pytest.raises(TlsError, match="expects TLS"):
             await client.get_commit_position()
+
+
+async def test_a_server_that_closes_every_connection_at_once_is_out_of_reach() -> None:
+    """So quickly, now and then, that the connection is gone before anybody holds it."""
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri, retry=ONCE) as client:
+            await client.append_events("s", None, E)
+            with server.faults.refuse_connections():
+                server.faults.drop_connections()
+                for _ in range(100):
+                    with pytest.raises(ServiceUnavailable):
+                        await client.get_commit_position()
+            assert await client.get_commit_position() > 0
