@@ -150,7 +150,8 @@ class Faults:
     def not_leader(self, host: str, port: int, *, times: int | None = None) -> Fault:
         """Send calls that need a leader to `host` and `port`: NOT_FOUND, with the endpoint in the trailers.
 
-        These are all writes, all calls of persistent subscriptions, and reads with `requires-leader: true`.
+        These are all writes, all calls of persistent subscriptions, and reads with `requires-leader: true`. As on a
+        real follower, subscriptions are confirmed before that, and only those end that have something to catch up.
         """
         if not isinstance(host, str) or not host:
             raise InvalidArgument("host", host, "must be the name or address of a host")
