@@ -48,6 +48,8 @@ DEFAULT_PASSWORD = "changeit"
 """What a real server gives its first users."""
 FIRST_LOGINS = tuple(login for login, _, _ in FIRST_USERS)
 
+_DROPPED_WITHIN = 1.0
+"""Seconds that consumers get to be told that they were dropped: only who does not read needs them."""
 _MAX_MESSAGE = 4 * 1024 * 1024
 _MAX_STREAMS_MESSAGE = 16 * 1024 * 1024 - 10_000
 
@@ -198,7 +200,8 @@ class Stack:
 
     def end_subscriptions(self) -> None:
         """End all subscriptions."""
-        self._gate.open_calls.end_all()
+        self._gate.subscriptions.end_all()
+        self._gate.consumers.end_all()
 
     # --- roles ---
 
@@ -221,7 +224,8 @@ class Stack:
     async def leave(self) -> None:
         """Shut down as a real node does: drop consumers, tell clients to go, and answer nothing any more."""
         await self._groups.stop()
-        self._server.leave()
+        await self._gate.consumers.wait_ended(_DROPPED_WITHIN)
+        await self._server.leave()
 
     async def _restart_groups(self) -> None:
         if self._leads:

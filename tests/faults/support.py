@@ -7,6 +7,14 @@ import os
 from collections.abc import Sequence
 from contextlib import suppress
 
+from esdb_lite_protos.event_store.client import StreamIdentifier
+from esdb_lite_protos.event_store.client.persistent_subscriptions import (
+    CreateReq,
+    CreateReqOptions,
+    CreateReqSettings,
+    CreateReqStreamOptions,
+)
+
 from esdb_lite._wire.appending import ANY, encode_append_options, encode_append_proposed, encode_proposed
 from esdb_lite._wire.batch_appending import BatchResponse, decode_batch_response, encode_batch_request
 from esdb_lite._wire.controls import SubscriptionConfirmed
@@ -75,6 +83,27 @@ def consume(client: RawClient, group: str = "g", stream: str = "s", *, more: Hea
     call = client.open(f"{GROUPS}/Read", more=more)
     client.send(call, frame([encode_consumer_options(stream=stream, group=group, buffer_size=10)]))
     return call
+
+
+async def create_group(client: RawClient) -> None:
+    """Create the group g on the stream s, from its start."""
+    stream = StreamIdentifier(stream_name=b"s")
+    settings = CreateReqSettings(
+        live_buffer_size=500,
+        history_buffer_size=500,
+        read_batch_size=20,
+        message_timeout_ms=30_000,
+        checkpoint_after_ms=2000,
+        min_checkpoint_count=10,
+        max_checkpoint_count=1000,
+    )
+    options = CreateReqOptions(
+        stream=CreateReqStreamOptions(stream_identifier=stream, revision=0),
+        stream_identifier=stream,
+        group_name="g",
+        settings=settings,
+    )
+    assert (await client.call(f"{GROUPS}/Create", bytes(CreateReq(options=options)))).status == OK
 
 
 def events_in(answer: Answer) -> int:

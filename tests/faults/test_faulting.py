@@ -29,7 +29,10 @@ def test_nothing_is_the_matter(plan: Plan) -> None:
     assert plan.fate_of_append() is None
     assert plan.misdirection() is None
     assert plan.delays("Append") == []
-    assert not (plan.frozen or plan.unanswering or plan.refuses_connections or plan.delays_or_stalls)
+    assert not (plan.frozen)
+    assert not (plan.unanswering)
+    assert not (plan.refuses_connections)
+    assert not (plan.delays_or_stalls)
 
 
 def test_the_first_comes_first_until_it_is_used_up(plan: Plan) -> None:

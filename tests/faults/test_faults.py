@@ -25,6 +25,7 @@ from tests.faults.support import (
     append,
     confirmed,
     consume,
+    create_group,
     events_in,
     read,
     read_request,
@@ -265,7 +266,7 @@ async def test_a_stall(server: EmbeddedServer, client: RawClient) -> None:
 async def test_nothing_is_sent_during_a_stall(server: EmbeddedServer, client: RawClient) -> None:
     call = subscribe(client)
     await confirmed(client, call)
-    while not (len(client.answers[call].messages) == 2):
+    while len(client.answers[call].messages) != 2:
         await client.more()
     with server.faults.stall():
         stack = server._stack
@@ -324,7 +325,7 @@ async def until_events_raw(client: RawClient, call: int, count: int) -> None:
 
 
 async def test_consumers_that_are_too_slow(server: EmbeddedServer, client: RawClient) -> None:
-    await client.call(f"{GROUPS}/Create", _group())
+    await create_group(client)
     calls = [subscribe(client), subscribe(client, from_end=True)]
     consumer = consume(client)
     for call in (*calls, consumer):
@@ -461,30 +462,3 @@ def test_wrong_arguments(wrong: Callable[[Faults], Fault], argument: str) -> Non
 
 def _framed(message: bytes) -> bytes:
     return len(message).to_bytes(5, "big") + message
-
-
-def _group() -> bytes:
-    from esdb_lite_protos.event_store.client import StreamIdentifier
-    from esdb_lite_protos.event_store.client.persistent_subscriptions import (
-        CreateReq,
-        CreateReqOptions,
-        CreateReqSettings,
-        CreateReqStreamOptions,
-    )
-
-    stream = StreamIdentifier(stream_name=b"s")
-    options = CreateReqOptions(
-        stream=CreateReqStreamOptions(stream_identifier=stream, revision=0),
-        stream_identifier=stream,
-        group_name="g",
-        settings=CreateReqSettings(
-            live_buffer_size=500,
-            history_buffer_size=500,
-            read_batch_size=20,
-            message_timeout_ms=30_000,
-            checkpoint_after_ms=2000,
-            min_checkpoint_count=10,
-            max_checkpoint_count=1000,
-        ),
-    )
-    return bytes(CreateReq(options=options))
