@@ -7,6 +7,7 @@ for it (`simulated` does), what nodes answer (`membership` does). Everything is 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 
@@ -44,8 +45,26 @@ class Node:
         self.faults = faults
         self.stack: Stack | None = None
         self.frozen: Fault | None = None
+        self._kept: socket.socket | None = None
         self.member = Member(host, 0, read_only=read_only)
         self.member.state = self.following
+
+    def keep_port(self, host: str) -> None:
+        """While it is dead, let nobody else have its port, neither as a server nor by chance as a client."""
+        kept = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            kept.bind((host, self.member.port))
+        except OSError:
+            kept.close()  # then it has to be hoped for
+        else:
+            self._kept = kept
+
+    def give_port_back(self) -> None:
+        """Its server listens again, or never will. Idempotent."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     @property
     def following(self) -> NodeState:
@@ -136,6 +155,7 @@ class ClusterNodes:
                 if stack is not None:
                     await stack.stop()
                 self._thawed(node)
+                node.give_port_back()
             if self._database is not None:
                 await self._database.close()
 
@@ -247,6 +267,7 @@ class ClusterNodes:
             self._roles_changed()
             await stack.kill()
             self._thawed(node)
+            node.keep_port(self._settings.server.host)
         if was_leading:
             self._elect_by_itself()
 
@@ -262,6 +283,7 @@ class ClusterNodes:
             led = self.leader is not None
             member.state = node.following if led or member.read_only else NodeState.UNKNOWN
             await self._start(node)
+            node.give_port_back()
             member.alive = True
             self._roles_changed()
         if not led and (self._election is None or self._election.done):

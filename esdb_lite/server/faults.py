@@ -242,8 +242,15 @@ class Faults:
             else:
                 done.set_result(None)
 
-        loop.call_soon_threadsafe(run)
-        done.result(_PATIENCE)
+        try:
+            loop.call_soon_threadsafe(run)
+        except RuntimeError:  # it has been closed just now
+            action()
+            return
+        try:
+            done.result(_PATIENCE)
+        except concurrent.futures.TimeoutError:
+            raise RuntimeError(f"the server's event loop is stuck: it did nothing for {_PATIENCE:g} seconds") from None
 
 
 def check_seconds(name: str, value: float) -> None:

@@ -425,6 +425,8 @@ async def test_a_loop_is_not_waited_for_by_itself() -> None:
     async with EmbeddedServer() as server:
         with pytest.raises(RuntimeError, match="restart_async"):
             server.restart()
+        with pytest.raises(RuntimeError, match="kill_async"):
+            server.kill()
         await asyncio.get_running_loop().run_in_executor(None, server.faults.refuse_appends)
         async with connected(server.port) as client:
             assert (await append(client)).status == NOT_READY

@@ -203,8 +203,8 @@ class ServerConnection(FastProtocol):
 
     def go_away(self, code: int) -> None:
         """Tell the client to leave; calls go on, new ones are not answered."""
-        self.calls.deaf = True
         if self._greeting is None and not self._transport.is_closing():
+            self.calls.deaf = True
             self.connection.flush()
             self._transport.write(_GO_AWAY.pack(8, 7, 0, 0, _ALL_STREAMS, code))
 
