@@ -18,7 +18,7 @@ from esdb_lite.server.membership import Member, Membership, NodeState
 from esdb_lite.server.stack import Place, Settings, Stack, open_database, reachable
 
 _ANSWERED = 0.05
-"""Seconds between the answer to Operations.Shutdown and what it asks for."""
+"""Seconds between the answer to Operations.Shutdown or ResignNode and what it asks for."""
 
 RESET_AFTER = 5.0
 """Seconds after which a node that shuts down resets its connections, on a real server."""
@@ -163,12 +163,20 @@ class ClusterNodes:
         if self._database is None:
             raise RuntimeError("the cluster has not been started")
         settings = replace(self._settings.server, port=node.member.port)
-        place = Place(self._database, self.membership, node.member, self._settings.forwarding_timeout)
+        timeout = self._settings.forwarding_timeout
+        place = Place(self._database, self.membership, node.member, timeout, lambda: self._resign_soon(node))
         node.stack = await Stack.start(settings, lambda: self._shut_down_soon(node), node.faults, place)
 
     def _shut_down_soon(self, node: Node) -> None:
         """A client has asked for it."""
         self._do_later(_ANSWERED, lambda: self.shut_down(node, reset_after=RESET_AFTER))
+
+    def _resign_soon(self, node: Node) -> None:
+        """A client has asked for it; only leaders can."""
+        others = [other for other in self.nodes if other.runs and not other.member.read_only and other is not node]
+        if node.member.leads and others:
+            after = self._settings.election_after or 0.0
+            self._do_later(_ANSWERED, lambda: self.elect(others[0], after=after))
 
     # --- roles ---
 
@@ -282,8 +290,8 @@ class ClusterNodes:
                 self.membership.leader = None
             led = self.leader is not None
             member.state = node.following if led or member.read_only else NodeState.UNKNOWN
-            await self._start(node)
             node.give_port_back()
+            await self._start(node)
             member.alive = True
             self._roles_changed()
         if not led and (self._election is None or self._election.done):

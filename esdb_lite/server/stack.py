@@ -87,6 +87,8 @@ class Place:
     member: Member
     forwarding_timeout: float = FORWARDING_TIMEOUT
     """Seconds that a write takes to fail which is forwarded to a leader that is not there."""
+    resign: Callable[[], None] = lambda: None
+    """Called when a client asks the node to stop leading."""
 
 
 class Stack:
@@ -119,7 +121,12 @@ class Stack:
         self._authenticator = None if settings.security is None else Authenticator(database)
         self._context = Context(database, settings.now, gate=self._gate)
         self._groups = PersistentGroups(database, ticks=settings.now)
-        self._operations = Operations(database, shut_down=shut_down, restart_groups=self._restart_groups)
+        self._operations = Operations(
+            database,
+            shut_down=shut_down,
+            restart_groups=self._restart_groups,
+            resign=None if place is None else place.resign,
+        )
         self._server = RpcServer(self._routes(), self._gate)
 
     @classmethod

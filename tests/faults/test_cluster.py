@@ -383,6 +383,13 @@ async def test_a_client_shuts_a_node_down(cluster: Cluster) -> None:
     await cluster.simulated.kill_async(2)
 
 
+async def test_a_client_lets_a_leader_resign(cluster: Cluster) -> None:
+    for node in (1, 0):  # a follower cannot
+        assert (await cluster.clients[node].call(f"{OPERATIONS}/ResignNode", b"")).status == OK
+    await until(lambda: cluster.simulated.leader is cluster.simulated.nodes[1])
+    assert (await append(cluster.clients[1], more=REQUIRED)).status == OK
+
+
 async def test_a_reset_hits_only_the_node_that_left(cluster: Cluster) -> None:
     simulated = cluster.simulated
     await simulated.shut_down_async(1, reset_after=0.1)
