@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from esdb_lite._status import RpcError
 
@@ -56,8 +56,11 @@ class OpenCalls:
 
     async def wait_ended(self, timeout: float) -> None:
         """Wait until there are none, but not longer than `timeout` seconds."""
-        with suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._empty.wait(), timeout)
+        waiter = asyncio.ensure_future(self._empty.wait())
+        try:
+            await asyncio.wait({waiter}, timeout=timeout)
+        finally:
+            waiter.cancel()
 
     def end_all(self) -> None:
         """End all that are open now."""
