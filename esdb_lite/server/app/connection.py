@@ -234,6 +234,8 @@ class ServerConnection(FastProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed."""
         self._timer.cancel()
+        # Python 3.10 warns of a TLS transport that was closed by its peer alone.
+        self._transport.abort()
         if self._greeting is None:
             super().connection_lost(exc)
         self._lost(self)
