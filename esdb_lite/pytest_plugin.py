@@ -1,6 +1,7 @@
 """Fixtures for tests of code that uses EventStoreDB or KurrentDB; pytest finds them by itself.
 
-    esdb_server           a server with a fresh database in memory, for this test alone
+    esdb_server           a server with a fresh database in memory, for this test alone; `.faults` make things go wrong
+    esdb_cluster          a simulated cluster of three nodes in memory, for this test alone
     esdb_shared_server    one server for the whole session, where tests keep apart by using streams of their own
     esdb_client           an EsdbClient connected to esdb_server
     async_esdb_client     an AsyncEsdbClient connected to esdb_server, for tests run by pytest-asyncio or anyio
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient
+    from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient, SimulatedCluster
 
 _PYTEST_ASYNCIO = ("asyncio", "pytest_asyncio", "pytest_asyncio.plugin")
 _ANYIO = ("anyio", "anyio.pytest_plugin")
@@ -28,11 +29,29 @@ _NO_RUNNER = "async_esdb_client needs pytest-asyncio (or, for tests marked with 
 
 @pytest.fixture
 def esdb_server() -> Iterator[EmbeddedServer]:
-    """A server with a fresh database in memory; `.uri` and `.address` say where it is."""
+    """A server with a fresh database in memory; `.uri` and `.address` say where it is.
+
+    It is stopped after the test in good order, whatever was done to it; faults (`.faults`) are cleared.
+    """
     from esdb_lite import EmbeddedServer
 
     with EmbeddedServer() as server:
         yield server
+    server.faults.clear()
+
+
+@pytest.fixture
+def esdb_cluster() -> Iterator[SimulatedCluster]:
+    """A simulated cluster of three nodes in memory; `.uri` is its connection string, and the first node leads.
+
+    It is stopped after the test, whatever was done to its nodes; faults are cleared.
+    """
+    from esdb_lite import SimulatedCluster
+
+    with SimulatedCluster() as cluster:
+        yield cluster
+    for node in cluster.nodes:
+        node.faults.clear()
 
 
 @pytest.fixture(scope="session")

@@ -32,6 +32,31 @@ def esdb_server(esdb_shared_server):
 def test_what_is_written_stays(esdb_client, number):
     assert esdb_client.append_events("stream", number - 1 if number else None, NewEvent("Type", b""))
 """
+FAULTS = """
+import socket
+import pytest
+
+@pytest.mark.parametrize("how", ["stall", "refuse_connections", "refuse_appends"])
+def test_a_fault_is_left_behind(esdb_server, how):
+    connection = socket.create_connection((esdb_server.host, esdb_server.port))
+    getattr(esdb_server.faults, how)()
+    connection.close()
+
+def test_a_server_is_killed(esdb_server):
+    esdb_server.kill()
+"""
+CLUSTER = """
+import pytest
+
+@pytest.mark.parametrize("how", ["kill", "freeze", "shut_down"])
+def test_a_node_is_left_as_it_is(esdb_cluster, how):
+    assert esdb_cluster.leader is esdb_cluster.nodes[0]
+    getattr(esdb_cluster, how)(0)
+    assert esdb_cluster.leader is None
+
+def test_a_fault_is_left_behind(esdb_cluster):
+    esdb_cluster.nodes[1].faults.stall()
+"""
 ASYNC = """
 import asyncio
 import pytest
@@ -68,6 +93,12 @@ def plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, pytestcon
 def test_sync(pytester: pytest.Pytester, plugin: list[str], test: str) -> None:
     pytester.makepyfile(test)
     pytester.runpytest_subprocess(*plugin).assert_outcomes(passed=3)
+
+
+@pytest.mark.parametrize("test", [FAULTS, CLUSTER], ids=["faults", "cluster"])
+def test_what_a_test_has_broken(pytester: pytest.Pytester, plugin: list[str], test: str) -> None:
+    pytester.makepyfile(test)
+    pytester.runpytest_subprocess(*plugin, "-W", "error").assert_outcomes(passed=4)
 
 
 @pytest.mark.parametrize(

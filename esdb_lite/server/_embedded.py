@@ -254,6 +254,7 @@ class EmbeddedServer:
 
         As far as that can be done within a process: appends that wait for their turn are lost, the file is closed.
         """
+        self._check_not_on_a_loop("kill_async")
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop_and_wait(self._kill_soon)
@@ -263,10 +264,13 @@ class EmbeddedServer:
 
         In memory everything is lost, as with `stop` and `start`.
         """
-        if self._stack is not None and self._thread is None:
-            raise RuntimeError("the server runs on an event loop: restart_async() restarts it")
+        self._check_not_on_a_loop("restart_async")
         self.stop()
         self._start_thread(self._last_port)
+
+    def _check_not_on_a_loop(self, instead: str) -> None:
+        if self._stack is not None and self._thread is None:
+            raise RuntimeError(f"the server runs on an event loop of yours: call {instead}() there")
 
     def __enter__(self) -> EmbeddedServer:
         self.start()

@@ -7,6 +7,7 @@ for it (`simulated` does), what nodes answer (`membership` does). Everything is 
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,7 @@ from esdb_lite.server.membership import Member, Membership, NodeState
 from esdb_lite.server.stack import Place, Settings, Stack, open_database, reachable
 
 _ANSWERED = 0.05
-"""Seconds between the answer to Operations.Shutdown and what it asks for."""
+"""Seconds between the answer to Operations.Shutdown or ResignNode and what it asks for."""
 
 RESET_AFTER = 5.0
 """Seconds after which a node that shuts down resets its connections, on a real server."""
@@ -44,8 +45,26 @@ class Node:
         self.faults = faults
         self.stack: Stack | None = None
         self.frozen: Fault | None = None
+        self._kept: socket.socket | None = None
         self.member = Member(host, 0, read_only=read_only)
         self.member.state = self.following
+
+    def keep_port(self, host: str) -> None:
+        """While it is dead, let nobody else have its port, neither as a server nor by chance as a client."""
+        kept = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+        kept.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            kept.bind((host, self.member.port))
+        except OSError:
+            kept.close()  # then it has to be hoped for
+        else:
+            self._kept = kept
+
+    def give_port_back(self) -> None:
+        """Its server listens again, or never will. Idempotent."""
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            kept.close()
 
     @property
     def following(self) -> NodeState:
@@ -136,6 +155,7 @@ class ClusterNodes:
                 if stack is not None:
                     await stack.stop()
                 self._thawed(node)
+                node.give_port_back()
             if self._database is not None:
                 await self._database.close()
 
@@ -143,12 +163,20 @@ class ClusterNodes:
         if self._database is None:
             raise RuntimeError("the cluster has not been started")
         settings = replace(self._settings.server, port=node.member.port)
-        place = Place(self._database, self.membership, node.member, self._settings.forwarding_timeout)
+        timeout = self._settings.forwarding_timeout
+        place = Place(self._database, self.membership, node.member, timeout, lambda: self._resign_soon(node))
         node.stack = await Stack.start(settings, lambda: self._shut_down_soon(node), node.faults, place)
 
     def _shut_down_soon(self, node: Node) -> None:
         """A client has asked for it."""
         self._do_later(_ANSWERED, lambda: self.shut_down(node, reset_after=RESET_AFTER))
+
+    def _resign_soon(self, node: Node) -> None:
+        """A client has asked for it; only leaders can."""
+        others = [other for other in self.nodes if other.runs and not other.member.read_only and other is not node]
+        if node.member.leads and others:
+            after = self._settings.election_after or 0.0
+            self._do_later(_ANSWERED, lambda: self.elect(others[0], after=after))
 
     # --- roles ---
 
@@ -247,6 +275,7 @@ class ClusterNodes:
             self._roles_changed()
             await stack.kill()
             self._thawed(node)
+            node.keep_port(self._settings.server.host)
         if was_leading:
             self._elect_by_itself()
 
@@ -261,6 +290,7 @@ class ClusterNodes:
                 self.membership.leader = None
             led = self.leader is not None
             member.state = node.following if led or member.read_only else NodeState.UNKNOWN
+            node.give_port_back()
             await self._start(node)
             member.alive = True
             self._roles_changed()

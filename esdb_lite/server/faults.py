@@ -150,7 +150,8 @@ class Faults:
     def not_leader(self, host: str, port: int, *, times: int | None = None) -> Fault:
         """Send calls that need a leader to `host` and `port`: NOT_FOUND, with the endpoint in the trailers.
 
-        These are all writes, all calls of persistent subscriptions, and reads with `requires-leader: true`.
+        These are all writes, all calls of persistent subscriptions, and reads with `requires-leader: true`. As on a
+        real follower, subscriptions are confirmed before that, and only those end that have something to catch up.
         """
         if not isinstance(host, str) or not host:
             raise InvalidArgument("host", host, "must be the name or address of a host")
@@ -241,8 +242,15 @@ class Faults:
             else:
                 done.set_result(None)
 
-        loop.call_soon_threadsafe(run)
-        done.result(_PATIENCE)
+        try:
+            loop.call_soon_threadsafe(run)
+        except RuntimeError:  # it has been closed just now
+            action()
+            return
+        try:
+            done.result(_PATIENCE)
+        except concurrent.futures.TimeoutError:
+            raise RuntimeError(f"the server's event loop is stuck: it did nothing for {_PATIENCE:g} seconds") from None
 
 
 def check_seconds(name: str, value: float) -> None:

@@ -119,8 +119,8 @@ class Membership:
         sent_away = Verdict.NOT_READY if self.leader is None else Verdict.NOT_LEADER
         if asks is Asks.GROUP or required or (asks is Asks.WRITE and node.read_only and self._authenticated):
             return sent_away
-        if asks is Asks.WRITE and not (self.leader is not None and self.leader.works_as_leader):
-            return Verdict.LOST
+        if asks is Asks.WRITE and (self.leader is None or not self.leader.works_as_leader):
+            return Verdict.NOT_READY if self.leader is None else Verdict.LOST
         return Verdict.SERVED
 
 

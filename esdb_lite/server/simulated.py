@@ -34,7 +34,10 @@ class SimulatedNode:
         self.number = number
         """Its place in `cluster.nodes`."""
         self.faults = Faults()
-        """What can be made to go wrong with this node, from any thread."""
+        """What can be made to go wrong with this node, from any thread: with what it is asked itself.
+
+        What others forward does not come this way.
+        """
         self._cluster = cluster
 
     @property

@@ -49,6 +49,8 @@ DEFAULT_PASSWORD = "changeit"
 """What a real server gives its first users."""
 FIRST_LOGINS = tuple(login for login, _, _ in FIRST_USERS)
 
+_DROPPED_WITHIN = 1.0
+"""Seconds that consumers get to be told that they were dropped: only who does not read needs them."""
 _MAX_MESSAGE = 4 * 1024 * 1024
 _MAX_STREAMS_MESSAGE = 16 * 1024 * 1024 - 10_000
 
@@ -88,6 +90,8 @@ class Place:
     member: Member
     forwarding_timeout: float = FORWARDING_TIMEOUT
     """Seconds that a write takes to fail which is forwarded to a leader that is not there."""
+    resign: Callable[[], None] = lambda: None
+    """Called when a client asks the node to stop leading."""
 
 
 class Stack:
@@ -120,7 +124,12 @@ class Stack:
         self._authenticator = None if settings.security is None else Authenticator(database)
         self._context = Context(database, settings.now, gate=self._gate)
         self._groups = PersistentGroups(database, ticks=settings.now)
-        self._operations = Operations(database, shut_down=shut_down, restart_groups=self._restart_groups)
+        self._operations = Operations(
+            database,
+            shut_down=shut_down,
+            restart_groups=self._restart_groups,
+            resign=None if place is None else place.resign,
+        )
         self._server = RpcServer(self._routes(), self._gate)
 
     @classmethod
@@ -203,7 +212,8 @@ class Stack:
 
     def end_subscriptions(self) -> None:
         """End all subscriptions."""
-        self._gate.open_calls.end_all()
+        self._gate.subscriptions.end_all()
+        self._gate.consumers.end_all()
 
     # --- roles ---
 
@@ -226,7 +236,8 @@ class Stack:
     async def leave(self) -> None:
         """Shut down as a real node does: drop consumers, tell clients to go, and answer nothing any more."""
         await self._groups.stop()
-        self._server.leave()
+        await self._gate.consumers.wait_ended(_DROPPED_WITHIN)
+        await self._server.leave()
 
     async def _restart_groups(self) -> None:
         if self._leads:

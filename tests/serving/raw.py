@@ -52,7 +52,10 @@ class RawClient:
         self.answers: dict[int, Answer] = {}
         self.acknowledge = True
         self.goodbye = False
+        self.goodbye_code: int | None = None
         self.pings = 0
+        self.pongs = 0
+        self.raw = b""
         self.flush()
 
     def flush(self) -> None:
@@ -96,6 +99,9 @@ class RawClient:
         data = await asyncio.wait_for(self._reader.read(65536), PATIENCE)
         if not data:
             raise EOFError
+        if self.goodbye:
+            self.raw += data  # h2 takes nothing more
+            return
         for event in self.h2.receive_data(data):
             self._take(event)
         self.flush()
@@ -115,8 +121,11 @@ class RawClient:
             self.answers[event.stream_id].reset = int(event.error_code)
         elif isinstance(event, h2.events.PingReceived):
             self.pings += 1
+        elif isinstance(event, h2.events.PingAckReceived):
+            self.pongs += 1
         elif isinstance(event, h2.events.ConnectionTerminated):
             self.goodbye = True
+            self.goodbye_code = int(event.error_code or 0)
 
     async def until_closed(self) -> None:
         """Wait until the server closes the connection."""

@@ -204,8 +204,8 @@ class ServerConnection(FastProtocol):
 
     def go_away(self, code: int) -> None:
         """Tell the client to leave; calls go on, new ones are not answered."""
-        self.calls.deaf = True
         if self._greeting is None and not self._transport.is_closing():
+            self.calls.deaf = True
             self.connection.flush()
             self._transport.write(_GO_AWAY.pack(8, 7, 0, 0, _ALL_STREAMS, code))
 
@@ -235,6 +235,8 @@ class ServerConnection(FastProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed."""
         self._timer.cancel()
+        # Python 3.10 warns of a TLS transport that was closed by its peer alone.
+        self._transport.abort()
         if self._greeting is None:
             super().connection_lost(exc)
         self._lost(self)

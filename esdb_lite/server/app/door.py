@@ -20,6 +20,8 @@ _PATIENCE = 1.0
 _BACKLOG = 1024
 _TRIES = 20
 """How often a free port is looked for that all addresses of a host have in common."""
+_TURNS = 3
+"""Turns that the event loop takes from accepting a socket to its connection."""
 
 
 class DoorState(enum.Enum):
@@ -99,8 +101,7 @@ class Door:
         if not self._kept:
             self._kept = [listening.dup() for server in self._servers for listening in server.sockets]
         servers, self._servers = self._servers, []
-        for server in servers:
-            server.close()
+        await _close(servers)
         if state is DoorState.WAITING:
             return
         accept, tls = (self._accept, self._tls) if state is DoorState.OPEN else (_TurnedAway, None)
@@ -110,20 +111,31 @@ class Door:
             )
             self._servers.append(server)
 
-    def close(self) -> None:
-        """Stop listening."""
+    async def close(self) -> None:
+        """Stop listening; who has been accepted becomes a connection. Idempotent."""
         self._closed = True
-        for server in self._servers:
-            server.close()
+        if self._changing is not None:
+            await asyncio.wait({self._changing})
+        await _close(self._servers)
         for kept in self._kept:
             kept.close()
 
     async def wait_closed(self) -> None:
         """Wait until everything about it has ended. Connections must have ended before."""
-        if self._changing is not None:
-            await asyncio.wait({self._changing})
-            self.close()
         for server in self._servers:
             # Where a client has not got beyond the handshake there is nothing to wait for.
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(server.wait_closed(), _PATIENCE)
+
+
+async def _close(servers: list[asyncio.Server]) -> None:
+    """Stop accepting, and close. asyncio forgets sockets that were accepted just before their server was closed."""
+    loop = asyncio.get_running_loop()
+    for server in servers:
+        for listening in server.sockets:
+            with suppress(NotImplementedError):  # not all loops have readers
+                loop.remove_reader(listening)
+    for _ in range(_TURNS):
+        await asyncio.sleep(0)
+    for server in servers:
+        server.close()

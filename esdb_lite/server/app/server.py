@@ -78,10 +78,10 @@ class RpcServer:
         for connection in list(self._connections):
             connection.go_away(code)
 
-    def leave(self) -> None:
+    async def leave(self) -> None:
         """Tell all clients to leave, answer nothing any more, and take no new connections."""
         if self._door is not None:
-            self._door.close()
+            await self._door.close()
         self.go_away(0)
         for connection in list(self._connections):
             connection.calls.forsake()
@@ -90,7 +90,7 @@ class RpcServer:
         """Stop listening and end everything at once, as the end of the process would."""
         if self._door is None:
             return
-        self._door.close()
+        await self._door.close()
         tasks = [task for connection in self._connections for task in connection.calls.tasks]
         self.break_connections()
         await self._ended(tasks)
@@ -101,8 +101,9 @@ class RpcServer:
         """Stop listening, end open calls with UNAVAILABLE, say goodbye, close. Takes a few seconds at most."""
         if self._door is None:
             return
-        self.set_faults(frozen=False, turning_away=False)
-        self._door.close()
+        await self._door.close()
+        for connection in list(self._connections):
+            connection.thaw()
         connections = list(self._connections)
         for connection in connections:
             connection.calls.stop()

@@ -80,7 +80,8 @@ class Gate:
         """`member`: the server's place in its cluster; None: it is alone, and leads."""
         self.calm = True
         """Whether calls may pass without asking."""
-        self.open_calls = OpenCalls()
+        self.subscriptions = OpenCalls()
+        self.consumers = OpenCalls()
         self._plan = Plan() if plan is None else plan
         self._membership = membership
         self._member = member

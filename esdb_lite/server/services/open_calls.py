@@ -28,6 +28,8 @@ class OpenCalls:
 
     def __init__(self) -> None:
         self._open: set[_Open] = set()
+        self._empty = asyncio.Event()
+        self._empty.set()
 
     def __len__(self) -> int:
         return len(self._open)
@@ -40,6 +42,7 @@ class OpenCalls:
             raise RuntimeError("a call is served by a task")
         call = _Open(task, ending)
         self._open.add(call)
+        self._empty.clear()
         try:
             yield
         except asyncio.CancelledError:
@@ -48,6 +51,16 @@ class OpenCalls:
             raise call.ending from None
         finally:
             self._open.discard(call)
+            if not self._open:
+                self._empty.set()
+
+    async def wait_ended(self, timeout: float) -> None:
+        """Wait until there are none, but not longer than `timeout` seconds."""
+        waiter = asyncio.ensure_future(self._empty.wait())
+        try:
+            await asyncio.wait({waiter}, timeout=timeout)
+        finally:
+            waiter.cancel()
 
     def end_all(self) -> None:
         """End all that are open now."""

@@ -47,11 +47,16 @@ class Operations:
         *,
         shut_down: Callable[[], None],
         restart_groups: Callable[[], Awaitable[None]],
+        resign: Callable[[], None] | None = None,
     ) -> None:
-        """`shut_down` makes the server stop soon; `restart_groups` restarts the persistent subscriptions."""
+        """`shut_down` makes the server stop soon, `resign` makes another node lead soon (None: there is none).
+
+        `restart_groups` restarts the persistent subscriptions.
+        """
         self._database = database
         self._shut_down = shut_down
         self._restart_groups = restart_groups
+        self._resign = resign
         self._running: tuple[Scavenge, asyncio.Task[None]] | None = None
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -61,7 +66,7 @@ class Operations:
             "StopScavenge": self._stop_scavenge,
             "Shutdown": self._shutdown,
             "MergeIndexes": self._nothing,
-            "ResignNode": self._nothing,
+            "ResignNode": self._resign_node,
             "SetNodePriority": self._set_priority,
             "RestartPersistentSubscriptions": self._restart,
         }
@@ -123,6 +128,11 @@ class Operations:
 
     async def _shutdown(self, _: bytes) -> bytes:
         self._shut_down()
+        return b""
+
+    async def _resign_node(self, _: bytes) -> bytes:
+        if self._resign is not None:
+            self._resign()
         return b""
 
     async def _nothing(self, _: bytes) -> bytes:

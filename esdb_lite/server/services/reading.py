@@ -64,7 +64,7 @@ class Reading:
         structured = request is not None and request.structured is True
         try:
             if isinstance(plan, SubscriptionPlan):
-                with self._context.gate.open_calls.until_ended(answers.timed_out(TOO_SLOW)):
+                with self._context.gate.subscriptions.until_ended(answers.timed_out(TOO_SLOW)):
                     await _Subscribed(self._context, call, plan, guard, structured=structured).run()
             else:
                 await self._read(call, plan, guard, structured=structured)
