@@ -17,7 +17,7 @@ from esdb_lite.server.storage.errors import StorageError
 def backup(options: argparse.Namespace) -> int:
     """Copy a database."""
     with _refusals():
-        maintenance.backup(options.path, options.target)
+        maintenance.backup(options.path, options.target, salvage=options.salvage)
     print(f"{options.target} is a copy of {options.path}")
     return OK
 

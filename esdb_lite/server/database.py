@@ -81,7 +81,7 @@ class Database:
         """Open a file, making it if there is none (None: in memory). Raises: StorageError."""
         files = Files(None if path is None else os.fspath(path), durability)
         try:
-            committer = Committer(files.writer, now)
+            committer = Committer(files.writer, now, files.confirm)
             if committer.log_end == 0:
                 committer.begin(fresh.contents(now(), new_id))
             last_position = files.loop_reader(lambda reader: reader.last_position())

@@ -69,6 +69,8 @@ class Durability(str, enum.Enum):
     """A crash of the process. A crash of the machine may lose the last commits, never damage the file."""
 
 
+_PATIENCE = 5
+"""Seconds to wait for somebody else's transaction."""
 _SYNCHRONOUS = {Durability.FULL: "FULL", Durability.RELAXED: "NORMAL"}
 _HEAD = struct.Struct(">qqq?").pack
 
@@ -94,11 +96,34 @@ def open_writer(path: str | None, durability: Durability = Durability.FULL) -> s
 
 def open_reader(path: str) -> sqlite3.Connection:
     """Open an existing file of a known version for reading. Raises: StorageError."""
-    with _opening(path, Path(path).absolute().as_uri() + "?mode=ro", uri=True) as connection:
-        connection.execute("PRAGMA query_only=ON")
+    connection = connect_reader(path)
+    try:
         if not recognise(connection, path):
             raise StorageNotADatabase(f"{path} is empty")
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise translated(error, path) from error
+        raise
     return connection
+
+
+def connect_reader(path: str) -> sqlite3.Connection:
+    """Open any existing file for reading. Raises: StorageError."""
+    with _opening(path, Path(path).absolute().as_uri() + "?mode=ro", uri=True) as connection:
+        connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def empty_log(connection: sqlite3.Connection) -> bool:
+    """Move everything from the write-ahead log into the file, to the disk; False: something is in the way."""
+    try:
+        connection.execute("PRAGMA busy_timeout=0")
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        connection.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000}")
+    except sqlite3.Error:
+        return False
+    return bool(busy == 0)
 
 
 @contextmanager
@@ -106,8 +131,10 @@ def _opening(path: str, address: str, *, uri: bool) -> Iterator[sqlite3.Connecti
     """A connection that is closed if anything goes wrong with it at first."""
     connection = None
     try:
-        connection = sqlite3.connect(address, uri=uri, isolation_level=None, check_same_thread=False, timeout=5.0)
+        connection = sqlite3.connect(address, uri=uri, isolation_level=None, check_same_thread=False, timeout=_PATIENCE)
         connection.execute("PRAGMA cache_size=-8192")
+        # Looks closer at pages that come from the disk, for what a damaged one would hide.
+        connection.execute("PRAGMA cell_size_check=ON")
         yield connection
     except BaseException as error:
         if connection is not None:
@@ -183,6 +210,8 @@ __all__ = [
     "StorageError",
     "check_path",
     "checksum",
+    "connect_reader",
+    "empty_log",
     "open_reader",
     "open_writer",
     "recognise",
