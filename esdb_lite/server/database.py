@@ -178,6 +178,11 @@ class Database:
 
         await scavenge.run(execute)
 
+    @property
+    def waiting(self) -> int:
+        """How many commands have not been answered yet."""
+        return self._queue.taken
+
     def listen(self, wake: Callable[[], None], *, stream: str | None, limit: int) -> Listener:
         """Register a listener at once: every event committed from now on, of the stream (None: of all), is put into
         its queue of at most `limit`, in log order. `wake` is called on the loop when the queue is no longer empty,
@@ -323,6 +328,11 @@ class _Room:
         self._commands = commands
         self._size = size
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def taken(self) -> int:
+        """How many have come in and not left."""
+        return QUEUED_COMMANDS - self._commands + len(self._waiting)
 
     def enter_at_once(self, cost: int) -> bool:
         if self._waiting or not self._fits(cost):

@@ -83,7 +83,8 @@ class Stack:
         self._database = database
         self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
         self._authenticator = None if settings.security is None else Authenticator(database)
-        self._context = Context(database, settings.now)
+        self._gossip = Gossip(self._endpoint, settings.now)
+        self._context = Context(database, settings.now, node_event=self._gossip.node_event)
         self._groups = PersistentGroups(database, ticks=settings.now)
         self._operations = Operations(database, shut_down=shut_down, restart_groups=self._groups.restart)
         self._server = RpcServer(self._routes())
@@ -171,8 +172,8 @@ class Stack:
             self._users(),
             streams.handlers(self._context),
             self._operations.handlers(),
-            Gossip(self._endpoint, settings.now).handlers(),
-            Monitoring(lambda: database.log_end, settings.path).handlers(),
+            self._gossip.handlers(),
+            Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path).handlers(),
             ServerFeatures(lambda: handlers).handlers(),
             redaction.refusing(),
         ):

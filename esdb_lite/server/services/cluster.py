@@ -1,11 +1,13 @@
 """What a node says of itself: its methods (ServerFeatures) and who is in its cluster (Gossip).
 
-Owns: the list of methods with their features, and the one member there is (section 23 of the protocol notes).
+Owns: the list of methods with their features, the one member there is (section 23 of the protocol notes), and what is
+in the streams of the node's memory (section 4).
 Must not know: the database.
 """
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 
@@ -15,6 +17,7 @@ from esdb_lite_protos.event_store.client.server_features import SupportedMethod,
 
 from esdb_lite.server.calls import Handler
 from esdb_lite.server.services.common import unary
+from esdb_lite.server.storage import Record
 
 PROTOCOL_VERSION = "24.10.0"
 """The version of EventStoreDB whose protocol is spoken."""
@@ -56,10 +59,36 @@ class Gossip:
         self._endpoint = endpoint
         self._now = now
         self._instance = uuid.uuid4().bytes
+        self._id = str(uuid.UUID(bytes=self._instance))
+        self._started = now()
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
         return {"/event_store.client.gossip.Gossip/Read": unary(self._read)}
+
+    def node_event(self, stream: str) -> Record | None:
+        """The newest event of the node's own streams; None for any other."""
+        if stream == "$mem-node-state":
+            return self._event(stream, 1, "$NodeStateChanged", {"State": "Leader"})
+        if stream == "$mem-gossip":
+            return self._event(stream, 2, "$GossipUpdated", {"NodeId": self._id, "Members": [self._as_json()]})
+        return None
+
+    def _as_json(self) -> dict[str, object]:
+        host, port = self._endpoint()
+        return {
+            "InstanceId": self._id,
+            "State": "Leader",
+            "IsAlive": True,
+            "HttpEndPointIp": host,
+            "HttpEndPointPort": port,
+        }
+
+    def _event(self, stream: str, position: int, type: str, content: Mapping[str, object]) -> Record:
+        # The same event, however often it is asked for.
+        id = uuid.uuid5(uuid.UUID(bytes=self._instance), stream).bytes
+        data = json.dumps(content, separators=(",", ":")).encode()
+        return Record(position, stream, 0, id, type, True, self._started, data, b"")
 
     async def _read(self, _: bytes) -> bytes:
         host, port = self._endpoint()

@@ -16,6 +16,7 @@ from esdb_lite._wire.answers import encode_confirmation
 from esdb_lite._wire.read_requests import ReadRequest, StreamRange, decode_read_request
 from esdb_lite.server.calls import Call
 from esdb_lite.server.engine.access import ALL_STREAM, Action
+from esdb_lite.server.engine.node_streams import in_memory
 from esdb_lite.server.engine.reading import InvalidPosition, Page, Read
 from esdb_lite.server.engine.subscriptions import Message, Subscription
 from esdb_lite.server.engine.visibility import StreamTombstoned
@@ -29,6 +30,8 @@ from esdb_lite.server.storage import Reader, Record
 
 LIVE_BUFFER = 1024
 """Live events that wait for a subscriber before it is sent back to reading from storage."""
+
+_NO_STREAM = ""
 
 
 class Reading:
@@ -65,7 +68,7 @@ class Reading:
         while not done:
             try:
                 now = self._context.now()
-                page = await self._context.database.read(partial(_page, read, now))
+                page = await self._context.read(partial(_page, read, now))
             except InvalidPosition as error:
                 raise answers.invalid_argument(
                     f"options.all.position: no event begins at position {error.position} of the log."
@@ -90,7 +93,7 @@ class _Subscribed:
     """One subscription call: history, then live events, and back when the subscriber is too slow."""
 
     def __init__(self, context: Context, call: Call, plan: SubscriptionPlan, guard: Guard, *, structured: bool) -> None:
-        self._database = context.database
+        self._context = context
         self._now = context.now
         self._call = call
         self._subscription: Subscription = plan.subscription
@@ -102,7 +105,9 @@ class _Subscribed:
         self._listener = self._listen()
 
     def _listen(self) -> Listener:
-        return self._database.listen(self._awake.set, stream=self._stream, limit=LIVE_BUFFER)
+        # What is appended by the name of one of the node's own streams is not read by it.
+        stream = _NO_STREAM if self._stream is not None and in_memory(self._stream) else self._stream
+        return self._context.database.listen(self._awake.set, stream=stream, limit=LIVE_BUFFER)
 
     def _listen_again(self) -> None:
         self._listener.close()
@@ -112,7 +117,7 @@ class _Subscribed:
         """Send what the subscription consists of, until the call is cancelled or the stream tombstoned."""
         subscription = self._subscription
         try:
-            await self._database.read(lambda reader: subscription.start(reader, self._now()))
+            await self._context.read(lambda reader: subscription.start(reader, self._now()))
             await self._call.send([encode_confirmation(str(uuid4()))])
             while True:
                 await self._history()
@@ -129,7 +134,7 @@ class _Subscribed:
         subscription = self._subscription
         end = not subscription.behind
         while not end:
-            part = await self._database.read(lambda reader: subscription.page(reader, self._now()))
+            part = await self._context.read(lambda reader: subscription.page(reader, self._now()))
             await self._guard.check()
             await self._send(part.messages)
             end = part.end
@@ -154,7 +159,7 @@ class _Subscribed:
     async def _live_messages(self, records: Sequence[Record]) -> Sequence[Message]:
         subscription, now = self._subscription, self._now()
         if subscription.needs_reader(records):
-            return await self._database.read(lambda reader: subscription.live(records, reader, now))
+            return await self._context.read(lambda reader: subscription.live(records, reader, now))
         return subscription.live(records, None, now)
 
     async def _send(self, messages: Sequence[Message]) -> None:
