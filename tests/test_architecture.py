@@ -49,6 +49,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
         "database",
         "feed",
         "scavenging",
+        "turns",
         "persistent_groups",
         "persistent_runtime",
     ),

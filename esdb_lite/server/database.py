@@ -27,6 +27,7 @@ from esdb_lite.server.storage.files import Files
 from esdb_lite.server.storage.schema import Durability
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
+from esdb_lite.server.turns import PAGE, Turns
 from esdb_lite.server.workers import Job, ReaderThreads, WriterThread, call_soon, settle
 
 T = TypeVar("T")
@@ -56,6 +57,8 @@ class Database:
         """The position of the last event that has been published; 0 when there is none."""
         self.log_end = committer.log_end
         """The position that follows everything published."""
+        self.turns = Turns()
+        """Of those who read and send."""
         self._loop = asyncio.get_running_loop()
         self._files = files
         self._committer = committer
@@ -137,6 +140,7 @@ class Database:
             # Rather than in a thread: SQLite gives up the interpreter lock with every row, and a thread that has to
             # win it back from a busy loop 32 times takes some hundred milliseconds for a page, this one some 0.2.
             await asyncio.sleep(0)
+            await self.turns.enter(PAGE)
             self._check_open()
             with self._pace:
                 return self._files.loop_reader(query)

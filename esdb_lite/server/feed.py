@@ -30,11 +30,23 @@ class Listener:
         self._records: list[Record] = []
         self._bytes = 0
 
-    def take(self) -> list[Record]:
-        """All that has come since the last call, in log order."""
-        records, self._records = self._records, []
-        self._bytes = 0
-        return records
+    def take(self, most: int | None = None) -> list[Record]:
+        """What has come since the last call, in log order: all of it, or about so many bytes.
+
+        Who holds what was taken while nobody reads it holds it for himself; what stays here is dropped in the end.
+        """
+        records = self._records
+        if most is None or self._bytes <= most:
+            self._records, self._bytes = [], 0
+            return records
+        taken = 0
+        while most > 0 and taken < len(records):
+            size = len(records[taken].data) + len(records[taken].metadata)
+            most -= size
+            self._bytes -= size
+            taken += 1
+        self._records = records[taken:]
+        return records[:taken]
 
     def close(self) -> None:
         """Stop listening. Idempotent."""
@@ -42,7 +54,7 @@ class Listener:
         self._feed.remove(self)
 
     def put(self, record: Record) -> None:
-        """Take an event; wakes whoever waits when it is the first since the last `take`."""
+        """Take an event; wakes whoever waits when none was here."""
         self._bytes += len(record.data) + len(record.metadata)
         if len(self._records) >= self._limit or (self._records and self._bytes > LISTENER_BYTES):
             self.overflowed = True

@@ -24,9 +24,10 @@ from esdb_lite.server.feed import Listener
 from esdb_lite.server.services.common import decoded, only_request
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.guarding import Guard
-from esdb_lite.server.services.read_messages import send
+from esdb_lite.server.services.read_messages import AT_ONCE, send
 from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
 from esdb_lite.server.storage import Reader, Record
+from esdb_lite.server.turns import BATCH
 
 LIVE_BUFFER = 1024
 """Live events that wait for a subscriber before it is sent back to reading from storage."""
@@ -147,8 +148,9 @@ class _Subscribed:
         """Send live events until more of them come than can be kept for this subscriber."""
         while not self._listener.overflowed:
             await self._guard.check()
-            records = self._listener.take()
+            records = self._listener.take(AT_ONCE)
             if records:
+                await self._context.database.turns.enter(BATCH)
                 await self._send(await self._live_messages(records))
                 if self._subscription.ended is not None:
                     raise answers.stream_deleted(self._subscription.ended)
