@@ -45,6 +45,8 @@ def _copy(source: sqlite3.Connection, partial: str) -> None:
         with closing(sqlite3.connect(partial)) as target:
             # All pages in one go: in steps, every commit meanwhile would make it begin again.
             source.backup(target, pages=-1)
+            # One file that nothing has to lie beside, until a server uses it.
+            target.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
         raise translated(error, partial) from error
 

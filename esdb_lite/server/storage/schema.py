@@ -110,7 +110,12 @@ def open_reader(path: str) -> sqlite3.Connection:
 
 def connect_reader(path: str) -> sqlite3.Connection:
     """Open any existing file for reading. Raises: StorageError."""
-    with _opening(path, Path(path).absolute().as_uri() + "?mode=ro", uri=True) as connection:
+    if not os.path.exists(path):
+        raise StorageUnavailable(f"{path} does not exist")
+    # Who may not write cannot remove the files that SQLite puts beside. Where there is a log already, they stay: a
+    # connection that may write would move what is in the log, and nobody could say any more what has been lost of it.
+    mode = "ro" if os.path.exists(os.path.realpath(path) + "-wal") else "rw"
+    with _opening(path, f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True) as connection:
         connection.execute("PRAGMA query_only=ON")
     return connection
 
@@ -195,6 +200,8 @@ def _create(connection: sqlite3.Connection) -> None:
 
 def check_path(path: str) -> None:
     """Refuse what cannot be a database file before anything is made beside it. Raises: StorageError."""
+    if not path:
+        raise StorageUnavailable("the name of the database file is empty ('')")
     if os.path.isdir(path):
         raise StorageUnavailable(f"{path} is a folder")
     folder = os.path.dirname(os.path.abspath(path))
