@@ -268,6 +268,18 @@ class TestNotes:
             assert max(end for _, end in confirmed.read(path).notes) == database.log_end
         assert not os.path.exists(path + "-lock")
 
+    async def test_they_stay_as_long_as_there_is_a_log(self, path: str) -> None:
+        async with opened(path) as database:
+            await written(database, "s", events(1))
+            end = database.log_end
+            reading = connect_reader(path)
+            reading.execute("BEGIN")
+            reading.execute("SELECT count(*) FROM events").fetchone()
+        assert max(noted for _, noted in confirmed.read(path).notes) == end
+        reading.close()
+        os.unlink(path + "-wal")
+        assert "appends up to position" in await refusal(path)
+
     async def test_who_need_not_be_on_the_disk_is_not_noted(self, path: str) -> None:
         async with opened(path, durability=Durability.RELAXED) as database:
             await written(database, "s", events(1))

@@ -94,8 +94,8 @@ class Files:
         if self._on_loop is not None:
             self._on_loop.close()
         self.writer.close()
-        # Where a reader has kept the write-ahead log from being emptied, it matters how it was written.
-        self._give_up(keep=self._relaxed and os.path.exists(os.path.realpath(self.path) + "-wal"))
+        # Where a reader or a full disk keeps the write-ahead log from being emptied, the notes are still needed.
+        self._give_up(keep=os.path.exists(os.path.realpath(self.path) + "-wal"))
 
     def _give_up(self, *, keep: bool) -> None:
         if self._ownership is not None:
