@@ -41,7 +41,7 @@ class Listener:
             return records
         taken = 0
         while most > 0 and taken < len(records):
-            size = len(records[taken].data) + len(records[taken].metadata)
+            size = _size(records[taken])
             most -= size
             self._bytes -= size
             taken += 1
@@ -53,16 +53,18 @@ class Listener:
         self._records = []
         self._feed.remove(self)
 
-    def put(self, record: Record) -> None:
-        """Take an event; wakes whoever waits when none was here."""
-        self._bytes += len(record.data) + len(record.metadata)
-        if len(self._records) >= self._limit or (self._records and self._bytes > LISTENER_BYTES):
+    def put(self, records: Sequence[Record], size: int) -> None:
+        """Take events that have so many bytes of data and metadata; wakes whoever waits when none was here."""
+        held = len(self._records)
+        self._bytes += size
+        # A single event is taken, however large it is.
+        if held + len(records) > self._limit or (held + len(records) > 1 and self._bytes > LISTENER_BYTES):
             self.overflowed = True
             self.close()
             self._wake()
             return
-        self._records.append(record)
-        if len(self._records) == 1:
+        self._records.extend(records)
+        if not held:
             self._wake()
 
 
@@ -94,12 +96,15 @@ class Feed:
 
     def publish(self, records: Sequence[Record]) -> None:
         """Hand committed events to those who listen."""
-        if not self._of_all and not self._of_stream:
-            return
-        for record in records:
+        if self._of_all:
+            size = sum([_size(record) for record in records])
             for listener in list(self._of_all):
-                listener.put(record)
-            of_stream = self._of_stream.get(record.stream)
-            if of_stream is not None:
-                for listener in list(of_stream):
-                    listener.put(record)
+                listener.put(records, size)
+        if self._of_stream:
+            for record in records:
+                for listener in list(self._of_stream.get(record.stream, ())):
+                    listener.put((record,), _size(record))
+
+
+def _size(record: Record) -> int:
+    return len(record.data) + len(record.metadata)

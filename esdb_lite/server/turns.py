@@ -10,7 +10,7 @@ from collections import deque
 
 ROOM = 64
 """Units that fit into one turn."""
-PAGE = 8
+PAGE = 16
 """Units of a page that is read from storage and sent: some milliseconds."""
 BATCH = 1
 """Units of a few live events that are sent to one subscriber."""

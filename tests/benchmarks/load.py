@@ -95,7 +95,7 @@ async def live(folder: Path) -> None:
         memory = Memory(server)
         memory.begin()
         async with client_of(server) as client, AsyncExitStack() as stack:
-            with measured("1,000 subscriptions made", server):
+            with measured("1,000 subscriptions made", server, SUBSCRIBERS):
                 subscriptions = [
                     await stack.enter_async_context(await client.subscribe_all_events(from_end=True))
                     for _ in range(SUBSCRIBERS)
