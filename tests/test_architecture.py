@@ -68,6 +68,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
         "feed",
         "membership",
         "scavenging",
+        "turns",
         "persistent_groups",
         "persistent_runtime",
     ),

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import socket
 import sqlite3
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 import esdb_lite
-from esdb_lite import EsdbClient, NewEvent, ServiceUnavailable
-from tests.support import Finished, ServeProcess, run_command
+from esdb_lite import EsdbClient, NewEvent, ServiceUnavailable, StreamState
+from tests.support import Finished, ServeProcess, environment, run_command
+from tests.support import command as support_command
 
 Serve = Callable[..., ServeProcess]
 
@@ -222,3 +225,52 @@ def test_scavenge_beside_a_server(database: Path) -> None:
     assert match, done.out
     assert int(match[1]) > 400_000
     assert run_command("verify", database).status == 0
+
+
+@pytest.mark.parametrize("command", [["serve", "--port", "0", "--db"], ["verify"], ["scavenge"]])
+def test_an_empty_name_is_no_file(command: list[str]) -> None:
+    assert "is empty ('')" in refused(run_command(*command, ""))
+
+
+def test_a_database_that_has_lost_appends(serve: Serve, tmp_path: Path) -> None:
+    path, copy = tmp_path / "events.db", tmp_path / "copy.db"
+    server = serve("--db", path)
+    with EsdbClient(server.uri) as client:
+        client.append_events("stream", None, NewEvent("Type", b""))
+        server.process.kill()
+        server.process.wait()
+    (tmp_path / "events.db-wal").unlink()
+    for command in (["serve", "--port", "0", "--db", path], ["scavenge", path], ["backup", path, copy]):
+        line = refused(run_command(*command))
+        assert "appends up to position" in line
+        assert "backup --salvage" in line
+    found = run_command("verify", path)
+    assert (found.status, found.out.count("were confirmed, and it ends at")) == (1, 1)
+    assert run_command("backup", "--salvage", path, copy).status == 0
+    assert run_command("verify", copy) == Finished(0, f"{copy}: no faults\n", "")
+
+
+def test_commands_leave_nothing_beside_a_file(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    serve("--db", path).stop()
+    assert run_command("verify", path).status == 0
+    assert run_command("backup", path, tmp_path / "copy.db").status == 0
+    assert run_command("verify", tmp_path / "copy.db").status == 0
+    assert run_command("scavenge", tmp_path / "copy.db").status == 0
+    assert {file.name for file in tmp_path.iterdir() if ".db" in file.name} == {"events.db", "copy.db"}
+
+
+def test_progress_is_shown_on_a_terminal(serve: Serve, tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    with EsdbClient(serve("--db", path).uri) as client:
+        for _ in range(6):
+            client.append_events("stream", StreamState.ANY, [NewEvent("Type", b"")] * 2000)
+    assert run_command("verify", path).err == ""
+    shown, terminal = os.openpty()
+    done = subprocess.run(
+        support_command("verify", path), stdout=subprocess.PIPE, stderr=terminal, env=environment(), check=True
+    )
+    os.close(terminal)
+    assert done.stdout.decode() == f"{path}: no faults\n"
+    assert b"events checked: 10,000" in os.read(shown, 1000)
+    os.close(shown)

@@ -77,8 +77,10 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_serve(commands.add_parser("serve", help="run a server", epilog=_SERVE_EXAMPLES, formatter_class=raw))
     commands.add_parser("demo", help="see it work: writers, readers, a subscription, a restart (a few seconds)")
-    _add_file(commands, "backup", "copy a database, also while a server uses it").add_argument(
-        "target", metavar="TO", help="the copy; must not exist yet"
+    backup = _add_file(commands, "backup", "copy a database, also while a server uses it")
+    backup.add_argument("target", metavar="TO", help="the copy; must not exist yet")
+    backup.add_argument(
+        "--salvage", action="store_true", help="copy what is left of a database that has lost its last appends"
     )
     _add_file(commands, "scavenge", "give back the space of deleted and expired events")
     _add_file(commands, "verify", "check a database; exit with 1 and say what is wrong if it has faults")

@@ -48,9 +48,13 @@ def new_id() -> bytes:
 class Committer:
     """Decides commands against what is written, and writes what they decide. It is the rules' `State`."""
 
-    def __init__(self, writer: SqliteWriter, now: Callable[[], int]) -> None:
+    def __init__(
+        self, writer: SqliteWriter, now: Callable[[], int], confirm: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """`confirm` is called with the end of the log after each commit, before anybody is told of it."""
         self._writer = writer
         self._now = now
+        self._confirm = confirm
         self._lasts: dict[str, Last] = {}
         self._metadata: dict[str, StreamMetadata] = {}
         self._recent = _RecentIds()
@@ -63,6 +67,7 @@ class Committer:
             for record in contents:
                 self._writer.add(record)
         self.log_end = self._start = self._writer.log_end()
+        self._confirm(self.log_end)
 
     def commit(self, commands: Sequence[Rule]) -> Batch:
         """Run the commands; each that can be answered is, whatever happens to the others."""
@@ -98,6 +103,7 @@ class Committer:
             if end > written_end:
                 self._writer.set_floor(end)
         self.log_end = end
+        self._confirm(end)
         self._trim()
         return Batch(results, records, end)
 

@@ -27,6 +27,7 @@ from esdb_lite.server.storage.files import Files
 from esdb_lite.server.storage.schema import Durability
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
+from esdb_lite.server.turns import PAGE, Turns
 from esdb_lite.server.workers import Job, ReaderThreads, WriterThread, call_soon, settle
 
 T = TypeVar("T")
@@ -63,6 +64,8 @@ class Database:
         """The position of the last event that has been published; 0 when there is none."""
         self.log_end = committer.log_end
         """The position that follows everything published."""
+        self.turns = Turns()
+        """Of those who read and send."""
         self._loop = asyncio.get_running_loop()
         self._files = files
         self._committer = committer
@@ -90,7 +93,7 @@ class Database:
         """Open a file, making it if there is none (None: in memory). Raises: StorageError."""
         files = Files(None if path is None else os.fspath(path), durability)
         try:
-            committer = Committer(files.writer, now)
+            committer = Committer(files.writer, now, files.confirm)
             if committer.log_end == 0:
                 committer.begin(fresh.contents(now(), new_id))
             last_position = files.loop_reader(lambda reader: reader.last_position())
@@ -171,6 +174,7 @@ class Database:
             # Rather than in a thread: SQLite gives up the interpreter lock with every row, and a thread that has to
             # win it back from a busy loop 32 times takes some hundred milliseconds for a page, this one some 0.2.
             await asyncio.sleep(0)
+            await self.turns.enter(PAGE)
             self._check_open()
             with self._pace:
                 return self._files.loop_reader(query)
@@ -211,6 +215,11 @@ class Database:
             return cast(bool, await self._command(Chore(step)))
 
         await scavenge.run(execute)
+
+    @property
+    def waiting(self) -> int:
+        """How many commands have not been answered yet."""
+        return self._queue.taken
 
     def listen(self, wake: Callable[[], None], *, stream: str | None, limit: int) -> Listener:
         """Register a listener at once: every event committed from now on, of the stream (None: of all), is put into
@@ -372,6 +381,11 @@ class _Room:
         self._commands = commands
         self._size = size
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def taken(self) -> int:
+        """How many have come in and not left."""
+        return QUEUED_COMMANDS - self._commands + len(self._waiting)
 
     def enter_at_once(self, cost: int) -> bool:
         if self._waiting or not self._fits(cost):

@@ -30,27 +30,41 @@ class Listener:
         self._records: list[Record] = []
         self._bytes = 0
 
-    def take(self) -> list[Record]:
-        """All that has come since the last call, in log order."""
-        records, self._records = self._records, []
-        self._bytes = 0
-        return records
+    def take(self, most: int | None = None) -> list[Record]:
+        """What has come since the last call, in log order: all of it, or about so many bytes.
+
+        Who holds what was taken while nobody reads it holds it for himself; what stays here is dropped in the end.
+        """
+        records = self._records
+        if most is None or self._bytes <= most:
+            self._records, self._bytes = [], 0
+            return records
+        taken = 0
+        while most > 0 and taken < len(records):
+            size = _size(records[taken])
+            most -= size
+            self._bytes -= size
+            taken += 1
+        self._records = records[taken:]
+        return records[:taken]
 
     def close(self) -> None:
         """Stop listening. Idempotent."""
         self._records = []
         self._feed.remove(self)
 
-    def put(self, record: Record) -> None:
-        """Take an event; wakes whoever waits when it is the first since the last `take`."""
-        self._bytes += len(record.data) + len(record.metadata)
-        if len(self._records) >= self._limit or (self._records and self._bytes > LISTENER_BYTES):
+    def put(self, records: Sequence[Record], size: int) -> None:
+        """Take events that have so many bytes of data and metadata; wakes whoever waits when none was here."""
+        held = len(self._records)
+        self._bytes += size
+        # A single event is taken, however large it is.
+        if held + len(records) > self._limit or (held + len(records) > 1 and self._bytes > LISTENER_BYTES):
             self.overflowed = True
             self.close()
             self._wake()
             return
-        self._records.append(record)
-        if len(self._records) == 1:
+        self._records.extend(records)
+        if not held:
             self._wake()
 
 
@@ -82,12 +96,15 @@ class Feed:
 
     def publish(self, records: Sequence[Record]) -> None:
         """Hand committed events to those who listen."""
-        if not self._of_all and not self._of_stream:
-            return
-        for record in records:
+        if self._of_all:
+            size = sum([_size(record) for record in records])
             for listener in list(self._of_all):
-                listener.put(record)
-            of_stream = self._of_stream.get(record.stream)
-            if of_stream is not None:
-                for listener in list(of_stream):
-                    listener.put(record)
+                listener.put(records, size)
+        if self._of_stream:
+            for record in records:
+                for listener in list(self._of_stream.get(record.stream, ())):
+                    listener.put((record,), _size(record))
+
+
+def _size(record: Record) -> int:
+    return len(record.data) + len(record.metadata)

@@ -122,7 +122,8 @@ class Stack:
             self._gate = Gate(self._plan, self._membership, self._member, forwarding_timeout=timeout)
         self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
         self._authenticator = None if settings.security is None else Authenticator(database)
-        self._context = Context(database, settings.now, gate=self._gate)
+        self._gossip = Gossip(self._membership, self._member, settings.now)
+        self._context = Context(database, settings.now, gate=self._gate, node_event=self._gossip.node_event)
         self._groups = PersistentGroups(database, ticks=settings.now)
         self._operations = Operations(
             database,
@@ -293,8 +294,8 @@ class Stack:
             self._users(),
             streams.handlers(self._context),
             self._operations.handlers(),
-            Gossip(self._membership, settings.now).handlers(),
-            Monitoring(lambda: database.log_end, settings.path).handlers(),
+            self._gossip.handlers(),
+            Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path).handlers(),
             ServerFeatures(lambda: handlers).handlers(),
             redaction.refusing(),
         ):

@@ -17,7 +17,7 @@ import pytest
 from esdb_lite import SimulatedCluster
 from esdb_lite._rpc.node import Node
 from tests.conformance.comparing import Differs
-from tests.conformance.replaying import Clock, Replay, recorded_order
+from tests.conformance.replaying import Clock, Replay, calls_projections, recorded_order
 from tests.conformance.schema import Schema
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -40,7 +40,7 @@ class ClusterReplay(Replay):
     def __init__(self, nodes: dict[str, Node], path: Path, clock: Clock) -> None:
         recording = json.loads(path.read_text("utf-8"))
         here = {recording["nodes"][role]: node for role, node in nodes.items() if role in recording["nodes"]}
-        super().__init__(SCHEMA, nodes["leader"], path, clock)
+        super().__init__(SCHEMA, nodes["leader"], path, clock, calls_projections)
         self._nodes = nodes
         if self._user:
             self._steps = [_with_user(step, self._user) for step in self._steps]

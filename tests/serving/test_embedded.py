@@ -172,8 +172,9 @@ async def test_all_addresses_of_a_host_have_the_same_port(host: str) -> None:
     """With a free port for each, clients would be told the port of another address."""
     async with EmbeddedServer(host=host) as server:
         assert server._stack is not None
-        listening = server._stack._server._server
-        assert listening is not None
+        door = server._stack._server._door
+        assert door is not None
+        (listening,) = door._servers
         assert {socket.getsockname()[1] for socket in listening.sockets} == {server.port}
         for address in {socket.getsockname()[0] for socket in listening.sockets}:
             place = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)

@@ -315,3 +315,17 @@ class TestListening:
 async def test_rules_of_others_run_in_the_same_transaction(db: Database) -> None:
     rule = partial(appending.append, stream="s", expected=NO_STREAM, events=events(1))
     assert isinstance(await db.execute(rule), Appended)
+
+
+async def test_a_listener_is_emptied_a_part_at_a_time(db: Database) -> None:
+    listener = db.listen(lambda: None, stream="s", limit=100)
+    await written(db, "s", events(10, bytes(1000)))
+    parts = []
+    while part := listener.take(2500):
+        parts.append([record.revision for record in part])
+    assert parts == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [9]]
+    await written(db, "s", events(1))
+    assert [record.revision for record in listener.take(2500)] == [10]
+    await written(db, "s", events(2, bytes(1000)))
+    assert len(listener.take()) == 2
+    listener.close()

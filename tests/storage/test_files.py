@@ -233,6 +233,17 @@ def flip(path: str, offset: int) -> None:
         file.write(bytes([byte ^ 0x01]))
 
 
+def index_bytes(path: str) -> list[int]:
+    """The places in the file that belong to the index of the streams."""
+    with closing(sqlite3.connect(path)) as connection:
+        (root,) = connection.execute("SELECT rootpage FROM sqlite_master WHERE name='events_of_stream'").fetchone()
+    content = Path(path).read_bytes()
+    pages = [number for number in range(len(content) // 4096) if content[number * 4096] in (0x02, 0x0A)]
+    others = {number for number in pages if b"stream-1" in content[number * 4096 : (number + 1) * 4096]}
+    assert root - 1 in pages
+    return [number * 4096 + offset for number in pages if number not in others for offset in range(4096)]
+
+
 class TestDamage:
     async def _make(self, path: str) -> None:
         async with opened(path) as database:
@@ -282,6 +293,40 @@ class TestDamage:
             for leftover in ("", "-wal", "-shm"):
                 Path(damaged + leftover).unlink(missing_ok=True)
         assert reported > 5
+
+    async def test_no_stream_is_served_with_a_hole(self, path: str, tmp_path: Path) -> None:
+        """Nothing covers the index but that the numbers of a stream's events follow one another."""
+        async with opened(path) as database:
+            for number in range(300):
+                await written(database, f"stream-{number % 3}", [event(b"%d" % number)])
+            truth = {f"stream-{number}": await of_stream(database, f"stream-{number}") for number in range(3)}
+        content = Path(path).read_bytes()
+        reported = 0
+        for offset in index_bytes(path)[::23]:
+            damaged = str(tmp_path / "damaged.db")
+            Path(damaged).write_bytes(content)
+            flip(damaged, offset)
+            async with opened(damaged) as database:
+                for stream, expected in truth.items():
+                    try:
+                        served = await of_stream(database, stream)
+                    except errors.StorageError:
+                        reported += 1
+                    else:
+                        # Only the end is not known from anywhere else, unless somebody looks at everything.
+                        assert served == expected or (served == expected[: len(served)] and verify(damaged)), offset
+            Path(damaged).unlink()
+        assert reported > 5
+
+    async def test_holes_of_a_scavenged_stream_are_none(self, path: str) -> None:
+        async with opened(path) as database:
+            await written(database, "s", events(20))
+            await written(database, "$$s", [event(b'{"$maxCount":3}')])
+            await database.start_scavenge()
+            await database.scavenge_ended()
+            assert [record.revision for record in await of_stream(database, "s")] == [17, 18, 19]
+            assert await database.read(lambda reader: reader.stream_backward("s", 5, 10)) == []
+            assert await database.read(lambda reader: reader.at("s", [3])) == {}
 
     async def test_a_truncated_file_is_reported(self, path: str) -> None:
         await self._make(path)

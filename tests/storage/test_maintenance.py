@@ -60,7 +60,7 @@ def test_what_is_no_database_is_refused(action: object, tmp_path: Path) -> None:
     (tmp_path / "text").write_text("text" * 100)
     with pytest.raises(StorageNotADatabase):
         action(str(tmp_path / "text"))  # type: ignore[operator]
-    with pytest.raises(StorageUnavailable):
+    with pytest.raises(StorageUnavailable, match="none does not exist"):
         action(str(tmp_path / "none"))  # type: ignore[operator]
     assert os.listdir(tmp_path) == ["text"]
 

@@ -1,11 +1,13 @@
 """What a node says of itself: its methods (ServerFeatures) and who is in its cluster (Gossip).
 
-Owns: the list of methods with their features, and how members are told of (section 23 of the protocol notes).
-Must not know: the database, who is in which state.
+Owns: the list of methods with their features, how members are told of (section 23 of the notes), and what is in
+the streams of the node's memory (section 4). Must not know: the database, who is in which state.
 """
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections.abc import Callable, Iterable, Mapping
 
 from esdb_lite_protos.event_store.client import Uuid, UuidStructured
@@ -15,6 +17,7 @@ from esdb_lite_protos.event_store.client.server_features import SupportedMethod,
 from esdb_lite.server.calls import Handler
 from esdb_lite.server.membership import Member, Membership
 from esdb_lite.server.services.common import unary
+from esdb_lite.server.storage import Record
 
 PROTOCOL_VERSION = "24.10.0"
 """The version of EventStoreDB whose protocol is spoken."""
@@ -52,18 +55,49 @@ def _supported(path: str) -> SupportedMethod:
 class Gossip:
     """Who is in the cluster."""
 
-    def __init__(self, membership: Membership, now: Callable[[], int]) -> None:
-        """`now`: 100-ns ticks since 1970."""
+    def __init__(self, membership: Membership, member: Member, now: Callable[[], int]) -> None:
+        """`member`: this node. `now`: 100-ns ticks since 1970."""
         self._membership = membership
         self._now = now
+        self._member = member
+        self._started = now()
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
         return {"/event_store.client.gossip.Gossip/Read": unary(self._read)}
 
+    def node_event(self, stream: str) -> Record | None:
+        """The newest event of the node's own streams; None for any other."""
+        if stream == "$mem-node-state":
+            return self._event(stream, 1, "$NodeStateChanged", {"State": self._member.state.value})
+        if stream == "$mem-gossip":
+            members = [_as_json(member) for member in self._membership.in_order()]
+            return self._event(stream, 2, "$GossipUpdated", {"NodeId": _text(self._member), "Members": members})
+        return None
+
+    def _event(self, stream: str, position: int, type: str, content: Mapping[str, object]) -> Record:
+        data = json.dumps(content, separators=(",", ":")).encode()
+        # The same event, however often it is asked for, as long as it says the same.
+        id = uuid.uuid5(uuid.UUID(bytes=self._member.instance), f"{stream} {data.decode()}").bytes
+        return Record(position, stream, 0, id, type, True, self._started, data, b"")
+
     async def _read(self, _: bytes) -> bytes:
         now = self._now()
         return bytes(ClusterInfo(members=[_info(member, now) for member in self._membership.in_order()]))
+
+
+def _as_json(member: Member) -> dict[str, object]:
+    return {
+        "InstanceId": _text(member),
+        "State": member.state.value,
+        "IsAlive": member.alive,
+        "HttpEndPointIp": member.host,
+        "HttpEndPointPort": member.port,
+    }
+
+
+def _text(member: Member) -> str:
+    return str(uuid.UUID(bytes=member.instance))
 
 
 def _info(member: Member, now: int) -> MemberInfo:

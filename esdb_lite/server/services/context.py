@@ -7,11 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from esdb_lite._status import answers
 from esdb_lite.server.database import Database, ticks_now
 from esdb_lite.server.engine.access import Action, Principal, allowed, decide_early
+from esdb_lite.server.engine.node_streams import Newest, WithNodeStreams, nothing
 from esdb_lite.server.services.gate import Gate
+from esdb_lite.server.storage import Reader
+
+T = TypeVar("T")
 
 MAX_APPEND_SIZE = 1024 * 1024
 MAX_APPEND_EVENT_SIZE = 2**31 - 1
@@ -29,6 +34,12 @@ class Context:
     max_append_event_size: int = MAX_APPEND_EVENT_SIZE
     gate: Gate = field(default_factory=Gate)
     """Is asked about calls, unless it is calm."""
+    node_event: Newest = nothing
+    """What the node says of itself, by stream."""
+
+    async def read(self, query: Callable[[Reader], T]) -> T:
+        """Run a function on one consistent state, with the node's own streams in it. Raises StorageError."""
+        return await self.database.read(lambda reader: query(WithNodeStreams(reader, self.node_event)))
 
     async def permits(self, principal: Principal, stream: str, action: Action) -> bool:
         """Whether somebody may do this with a stream now. Raises StorageError."""

@@ -29,9 +29,11 @@ _UNKNOWN = "-1"
 class Monitoring:
     """Statistics, once at the start of a call and then regularly until it is cancelled."""
 
-    def __init__(self, log_end: Callable[[], int], path: str | None) -> None:
-        """`log_end`: the position behind the last record. `path`: the database file, None in memory."""
+    def __init__(self, log_end: Callable[[], int], waiting: Callable[[], int], path: str | None) -> None:
+        """`log_end`: the position behind the last record. `waiting`: commands that the writer has not done yet.
+        `path`: the database file, None in memory."""
         self._log_end = log_end
+        self._waiting = waiting
         self._folder = os.path.dirname(os.path.abspath(path)) if path else os.getcwd()
         self._started = datetime.now(timezone.utc)
         self._measured = (time.monotonic(), time.process_time())
@@ -60,6 +62,9 @@ class Monitoring:
             "proc-thrownExceptionsRate": _UNKNOWN,
             "es-checksum": log_end,
             "es-checksumNonFlushed": log_end,
+            "es-queue-StorageWriterQueue-queueName": "StorageWriterQueue",
+            "es-queue-StorageWriterQueue-length": str(self._waiting()),
+            **_disk(),
             **_system(),
             **_drive(self._folder),
         }
@@ -80,6 +85,18 @@ def _memory() -> int:
         return -1
 
 
+def _disk() -> dict[str, str]:
+    """What this process has read and written, where the system says so."""
+    found: dict[str, str] = {}
+    try:
+        with open("/proc/self/io", encoding="ascii") as file:
+            found = dict(line.split(": ") for line in file.read().splitlines())
+    except (OSError, ValueError):
+        pass
+    names = {"readBytes": "read_bytes", "readOps": "syscr", "writeOps": "syscw", "writtenBytes": "write_bytes"}
+    return {f"proc-diskIo-{name}": found.get(key, _UNKNOWN) for name, key in names.items()}
+
+
 def _system() -> dict[str, str]:
     figures = {"sys-cpu": _UNKNOWN}
     if hasattr(os, "getloadavg"):
@@ -95,10 +112,18 @@ def _system() -> dict[str, str]:
 
 def _drive(folder: str) -> dict[str, str]:
     usage = shutil.disk_usage(folder)
-    name = f"sys-drive-{folder}-"
+    name = f"sys-drive-{_mount(folder)}-"
     return {
         f"{name}totalBytes": str(usage.total),
         f"{name}availableBytes": str(usage.free),
         f"{name}usedBytes": str(usage.used),
         f"{name}usage": str(100 * usage.used // usage.total if usage.total else 0),
     }
+
+
+def _mount(folder: str) -> str:
+    """The place at which the drive of a folder is mounted."""
+    folder = os.path.realpath(folder)
+    while not os.path.ismount(folder):
+        folder = os.path.dirname(folder)
+    return folder

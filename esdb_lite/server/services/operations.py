@@ -23,7 +23,7 @@ from esdb_lite_protos.event_store.client.operations import (
 from esdb_lite._status import answers
 from esdb_lite.server.calls import Handler
 from esdb_lite.server.database import Database
-from esdb_lite.server.engine.fresh import SCAVENGES_METADATA
+from esdb_lite.server.engine.fresh import SCAVENGES_METADATA, elect
 from esdb_lite.server.engine.model import ANY, METADATA_TYPE, ProposedEvent, metastream_of
 from esdb_lite.server.scavenging import Scavenge
 from esdb_lite.server.services.common import unary
@@ -106,6 +106,7 @@ class Operations:
     async def _note(self, scavenge: Scavenge, type_: str, more: Mapping[str, object]) -> None:
         stream = f"$scavenges-{scavenge.id}"
         if type_ == "$scavengeStarted":
+            await self._append("$scavengePoints", "$scavengePoint", b'{"threshold":0}')
             await self._append(metastream_of(stream), METADATA_TYPE, SCAVENGES_METADATA)
         data = json.dumps({"scavengeId": scavenge.id, "nodeEndpoint": "", **more}, indent=2).encode()
         await self._append(stream, type_, data)
@@ -133,6 +134,8 @@ class Operations:
     async def _resign_node(self, _: bytes) -> bytes:
         if self._resign is not None:
             self._resign()
+        else:  # there is no other node: this one is elected again
+            await self._database.execute(elect)
         return b""
 
     async def _nothing(self, _: bytes) -> bytes:

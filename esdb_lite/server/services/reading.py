@@ -16,6 +16,7 @@ from esdb_lite._wire.answers import encode_confirmation
 from esdb_lite._wire.read_requests import ReadRequest, StreamRange, decode_read_request
 from esdb_lite.server.calls import Call
 from esdb_lite.server.engine.access import ALL_STREAM, Action
+from esdb_lite.server.engine.node_streams import in_memory
 from esdb_lite.server.engine.reading import InvalidPosition, Page, Read
 from esdb_lite.server.engine.subscriptions import Message, Part, Subscription
 from esdb_lite.server.engine.visibility import StreamTombstoned
@@ -24,14 +25,16 @@ from esdb_lite.server.membership import Asks
 from esdb_lite.server.services.common import decoded, only_request
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.guarding import Guard
-from esdb_lite.server.services.read_messages import send
+from esdb_lite.server.services.read_messages import AT_ONCE, send
 from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
 from esdb_lite.server.storage import Reader, Record
+from esdb_lite.server.turns import BATCH
 
 LIVE_BUFFER = 1024
 """Live events that wait for a subscriber before it is sent back to reading from storage."""
 
 TOO_SLOW = "Consumer too slow to handle event while live. Client resubscription required."
+_NO_STREAM = ""
 
 
 class Reading:
@@ -76,7 +79,7 @@ class Reading:
         while not done:
             try:
                 now = self._context.now()
-                page = await self._context.database.read(partial(_page, read, now))
+                page = await self._context.read(partial(_page, read, now))
             except InvalidPosition as error:
                 raise answers.invalid_argument(
                     f"options.all.position: no event begins at position {error.position} of the log."
@@ -101,7 +104,7 @@ class _Subscribed:
     """One subscription call: history, then live events, and back when the subscriber is too slow."""
 
     def __init__(self, context: Context, call: Call, plan: SubscriptionPlan, guard: Guard, *, structured: bool) -> None:
-        self._database = context.database
+        self._context = context
         self._now = context.now
         self._call = call
         self._gate = context.gate
@@ -115,7 +118,9 @@ class _Subscribed:
         self._listener = self._listen()
 
     def _listen(self) -> Listener:
-        return self._database.listen(self._awake.set, stream=self._stream, limit=LIVE_BUFFER)
+        # What is appended by the name of one of the node's own streams is not read by it.
+        stream = _NO_STREAM if self._stream is not None and in_memory(self._stream) else self._stream
+        return self._context.database.listen(self._awake.set, stream=stream, limit=LIVE_BUFFER)
 
     def _listen_again(self) -> None:
         self._listener.close()
@@ -125,7 +130,7 @@ class _Subscribed:
         """Send what the subscription consists of, until the call is cancelled or the stream tombstoned."""
         subscription = self._subscription
         try:
-            await self._database.read(lambda reader: subscription.start(reader, self._now()))
+            await self._context.read(lambda reader: subscription.start(reader, self._now()))
             await self._call.send([encode_confirmation(str(uuid4()))])
             while True:
                 await self._history()
@@ -143,7 +148,7 @@ class _Subscribed:
         subscription = self._subscription
         end = not subscription.behind
         while not end:
-            part = await self._database.read(lambda reader: subscription.page(reader, self._now()))
+            part = await self._context.read(lambda reader: subscription.page(reader, self._now()))
             await self._guard.check()
             if not self._gate.calm:
                 self._admit(part)
@@ -166,8 +171,9 @@ class _Subscribed:
         """Send live events until more of them come than can be kept for this subscriber."""
         while not self._listener.overflowed:
             await self._guard.check()
-            records = self._listener.take()
+            records = self._listener.take(AT_ONCE)
             if records:
+                await self._context.database.turns.enter(BATCH)
                 await self._send(await self._live_messages(records))
                 if self._subscription.ended is not None:
                     raise answers.stream_deleted(self._subscription.ended)
@@ -178,7 +184,7 @@ class _Subscribed:
     async def _live_messages(self, records: Sequence[Record]) -> Sequence[Message]:
         subscription, now = self._subscription, self._now()
         if subscription.needs_reader(records):
-            return await self._database.read(lambda reader: subscription.live(records, reader, now))
+            return await self._context.read(lambda reader: subscription.live(records, reader, now))
         return subscription.live(records, None, now)
 
     async def _send(self, messages: Sequence[Message]) -> None:

@@ -9,19 +9,25 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 
+from esdb_lite.server.storage import confirmed
 from esdb_lite.server.storage.errors import StorageUnavailable, translated
 from esdb_lite.server.storage.schema import check_path, open_reader
+from esdb_lite.server.storage.soundness import refuse_losses
 
 
-def backup(path: str, to: str) -> None:
+def backup(path: str, to: str, *, salvage: bool = False) -> None:
     """Copy a database file as it is at this moment, also while a server is writing it (which is not held up).
 
-    `to` must not exist; it appears when the copy is complete and on the disk. Raises: StorageError.
+    `to` must not exist; it appears when the copy is complete and on the disk. A file that has lost appends of which
+    it is known that they were confirmed is refused, unless `salvage` says that the rest is wanted.
+    Raises: StorageError.
     """
     check_path(path)
     check_path(to)
     if os.path.lexists(to):
         raise StorageUnavailable(f"{to} exists already")
+    if not salvage:
+        refuse_losses(path, confirmed.read(path))
     partial = f"{to}.partial-{os.getpid()}"
     try:
         with closing(open_reader(path)) as source:
@@ -39,6 +45,8 @@ def _copy(source: sqlite3.Connection, partial: str) -> None:
         with closing(sqlite3.connect(partial)) as target:
             # All pages in one go: in steps, every commit meanwhile would make it begin again.
             source.backup(target, pages=-1)
+            # One file that nothing has to lie beside, until a server uses it.
+            target.execute("PRAGMA journal_mode=DELETE")
     except sqlite3.Error as error:
         raise translated(error, partial) from error
 

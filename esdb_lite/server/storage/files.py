@@ -6,12 +6,16 @@ Owns: opening in the right order, and closing. Must not know: the rules, threads
 from __future__ import annotations
 
 import os
+import sqlite3
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TypeVar
 
 from esdb_lite.server.storage import Reader
+from esdb_lite.server.storage.confirmed import Left
 from esdb_lite.server.storage.ownership import Ownership
-from esdb_lite.server.storage.schema import Durability, check_path, open_reader, open_writer
+from esdb_lite.server.storage.schema import Durability, check_path, empty_log, open_reader, open_writer
+from esdb_lite.server.storage.soundness import identity, is_new, refuse_losses
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
 
@@ -30,18 +34,47 @@ class Files:
     def __init__(self, path: str | None, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
         self.in_memory = path is None
         self.path = path or "memory"
+        self._relaxed = durability is Durability.RELAXED
+        self._identity: bytes | None = None
         self._ownership: Ownership | None = None
         if path is not None:
             check_path(path)
             # Shared: beside a server, and with nothing kept in mind from one transaction to the next.
             self._ownership = None if shared else Ownership(path)
-        try:
-            connection = open_writer(path, durability)
-        except BaseException:
-            self._give_up()
-            raise
+        connection = self._open(path, durability)
         self.writer = SqliteWriter(connection, self.path)
         self._on_loop: SqliteReader | None = None
+
+    def _open(self, path: str | None, durability: Durability) -> sqlite3.Connection:
+        try:
+            if path is not None and self._ownership is not None:
+                self._take_over(path, self._ownership)
+            connection = open_writer(path, durability)
+        except BaseException:
+            # What the last holder has noted says what is missing: it must be there the next time, too.
+            self._give_up(keep=self._ownership is not None and self._ownership.notes.left != Left())
+            raise
+        if self._ownership is not None:
+            emptied = empty_log(connection)
+            notes = self._ownership.notes
+            notes.set_durability(relaxed=self._relaxed or (notes.left.relaxed and not emptied))
+        return connection
+
+    def _take_over(self, path: str, ownership: Ownership) -> None:
+        if is_new(path):
+            ownership.notes.forget()
+        refuse_losses(path, ownership.notes.left)
+
+    def confirm(self, end: int) -> None:
+        """Note that what lies before `end` is on the disk, before anybody is told."""
+        if self._ownership is None or self._relaxed:
+            return
+        if self._identity is None:
+            # The commit has been made, whatever becomes of this.
+            with suppress(sqlite3.Error):
+                self._identity = identity(self.writer.connection)
+        if self._identity is not None:
+            self._ownership.notes.confirm(self._identity, end)
 
     def loop_reader(self, query: Callable[[Reader], T]) -> T:
         """Run a query on the thread of the event loop: in memory by the one connection there is, which is never in
@@ -61,9 +94,10 @@ class Files:
         if self._on_loop is not None:
             self._on_loop.close()
         self.writer.close()
-        self._give_up()
+        # Where a reader or a full disk keeps the write-ahead log from being emptied, the notes are still needed.
+        self._give_up(keep=os.path.exists(os.path.realpath(self.path) + "-wal"))
 
-    def _give_up(self) -> None:
+    def _give_up(self, *, keep: bool) -> None:
         if self._ownership is not None:
-            self._ownership.release()
+            self._ownership.release(keep=keep)
             self._ownership = None

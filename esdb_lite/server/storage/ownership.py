@@ -6,11 +6,13 @@ Reading (backup, verification) needs no lock. Must not know: SQLite.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from contextlib import suppress
 
-from esdb_lite.server.storage.errors import StorageLocked, StorageReadOnly
+from esdb_lite.server.storage.confirmed import Notes
+from esdb_lite.server.storage.errors import StorageFailed, StorageFull, StorageLocked, StorageReadOnly
 
 if sys.platform == "win32":
     import msvcrt
@@ -39,17 +41,26 @@ _LOCKED_BYTE = 1 << 20
 
 
 class Ownership:
-    """Holds a database file until `release`. Raises: StorageLocked, StorageReadOnly."""
+    """Holds a database file until `release`. Raises: StorageError."""
 
     def __init__(self, path: str) -> None:
         self._path = os.path.realpath(path) + "-lock"
         self._descriptor = _acquire(self._path, path)
+        try:
+            self.notes = Notes(self._descriptor)
+        except OSError as error:
+            os.close(self._descriptor)
+            kind = StorageFull if error.errno == errno.ENOSPC else StorageFailed
+            raise kind(f"{self._path} cannot be written ({os.strerror(error.errno or 0)})") from error
 
-    def release(self) -> None:
-        """Give the file up, and remove the lock. Idempotent."""
+    def release(self, *, keep: bool = False) -> None:
+        """Give the file up, and remove the lock, unless what it says is still needed (`keep`). Idempotent."""
         if self._descriptor >= 0:
+            if not keep:
+                self.notes.forget()
+            self.notes.close()
             # While it is still locked: whoever waits for it finds that it is no longer the one beside the file.
-            if sys.platform != "win32":
+            if sys.platform != "win32" and not keep:
                 with suppress(OSError):
                     os.unlink(self._path)
             os.close(self._descriptor)
@@ -67,8 +78,6 @@ def _acquire(lock: str, path: str) -> int:
             os.close(descriptor)
             raise StorageLocked(f"{path} is in use by another server{holder}")
         if _is_current(descriptor, lock):
-            os.truncate(descriptor, 0)
-            os.pwrite(descriptor, b"%d\n" % os.getpid(), 0) if hasattr(os, "pwrite") else None
             return descriptor
         os.close(descriptor)
 

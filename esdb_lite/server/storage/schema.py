@@ -69,6 +69,8 @@ class Durability(str, enum.Enum):
     """A crash of the process. A crash of the machine may lose the last commits, never damage the file."""
 
 
+_PATIENCE = 5
+"""Seconds to wait for somebody else's transaction."""
 _SYNCHRONOUS = {Durability.FULL: "FULL", Durability.RELAXED: "NORMAL"}
 _HEAD = struct.Struct(">qqq?").pack
 
@@ -94,11 +96,39 @@ def open_writer(path: str | None, durability: Durability = Durability.FULL) -> s
 
 def open_reader(path: str) -> sqlite3.Connection:
     """Open an existing file of a known version for reading. Raises: StorageError."""
-    with _opening(path, Path(path).absolute().as_uri() + "?mode=ro", uri=True) as connection:
-        connection.execute("PRAGMA query_only=ON")
+    connection = connect_reader(path)
+    try:
         if not recognise(connection, path):
             raise StorageNotADatabase(f"{path} is empty")
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, sqlite3.Error):
+            raise translated(error, path) from error
+        raise
     return connection
+
+
+def connect_reader(path: str) -> sqlite3.Connection:
+    """Open any existing file for reading. Raises: StorageError."""
+    if not os.path.exists(path):
+        raise StorageUnavailable(f"{path} does not exist")
+    # Who may not write cannot remove the files that SQLite puts beside. Where there is a log already, they stay: a
+    # connection that may write would move what is in the log, and nobody could say any more what has been lost of it.
+    mode = "ro" if os.path.exists(os.path.realpath(path) + "-wal") else "rw"
+    with _opening(path, f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True) as connection:
+        connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def empty_log(connection: sqlite3.Connection) -> bool:
+    """Move everything from the write-ahead log into the file, to the disk; False: something is in the way."""
+    try:
+        connection.execute("PRAGMA busy_timeout=0")
+        busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
+        connection.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000}")
+    except sqlite3.Error:
+        return False
+    return bool(busy == 0)
 
 
 @contextmanager
@@ -106,8 +136,10 @@ def _opening(path: str, address: str, *, uri: bool) -> Iterator[sqlite3.Connecti
     """A connection that is closed if anything goes wrong with it at first."""
     connection = None
     try:
-        connection = sqlite3.connect(address, uri=uri, isolation_level=None, check_same_thread=False, timeout=5.0)
+        connection = sqlite3.connect(address, uri=uri, isolation_level=None, check_same_thread=False, timeout=_PATIENCE)
         connection.execute("PRAGMA cache_size=-8192")
+        # Looks closer at pages that come from the disk, for what a damaged one would hide.
+        connection.execute("PRAGMA cell_size_check=ON")
         yield connection
     except BaseException as error:
         if connection is not None:
@@ -168,6 +200,8 @@ def _create(connection: sqlite3.Connection) -> None:
 
 def check_path(path: str) -> None:
     """Refuse what cannot be a database file before anything is made beside it. Raises: StorageError."""
+    if not path:
+        raise StorageUnavailable("the name of the database file is empty ('')")
     if os.path.isdir(path):
         raise StorageUnavailable(f"{path} is a folder")
     folder = os.path.dirname(os.path.abspath(path))
@@ -183,6 +217,8 @@ __all__ = [
     "StorageError",
     "check_path",
     "checksum",
+    "connect_reader",
+    "empty_log",
     "open_reader",
     "open_writer",
     "recognise",

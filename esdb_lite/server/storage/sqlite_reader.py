@@ -11,7 +11,7 @@ from contextlib import suppress
 from struct import error as StructError
 from typing import TypeVar
 
-from esdb_lite.server.storage import Reader, Record, StreamHead
+from esdb_lite.server.storage import TOMBSTONE, Reader, Record, StreamHead
 from esdb_lite.server.storage.errors import StorageCorrupted, translated
 from esdb_lite.server.storage.log import record_length
 from esdb_lite.server.storage.schema import checksum
@@ -31,6 +31,7 @@ _LOG_FORWARD = _EVENTS + "WHERE position>=? ORDER BY position LIMIT ?"
 _LOG_BACKWARD = _EVENTS + "WHERE position<? ORDER BY position DESC LIMIT ?"
 _AT = _EVENTS + "WHERE stream=? AND revision=?"
 _LAST_REVISION = "SELECT revision FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
+_MAY_HAVE_GAPS = "SELECT scavenged FROM streams WHERE number=?"
 _LAST_EVENT = """
 SELECT e.position, s.name, t.name, length(e.data), length(e.metadata) FROM events e
 JOIN streams s ON s.number = e.stream JOIN types t ON t.number = e.type
@@ -89,11 +90,20 @@ class SqliteReader:
     def stream_forward(self, stream: str, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
         # Clamped, the number behind a tombstone would find the tombstone again.
-        return [] if first > _INT64_MAX else self._of_stream(_FORWARD, stream, first, limit)
+        page = [] if first > _INT64_MAX else self._of_stream(_FORWARD, stream, first, limit)
+        if not page and first <= self._last_revision(stream):
+            raise self._lacks_events(stream)
+        if page and not _unbroken(page, max(first, 0)):
+            self._check_gap(stream)
+        return page
 
     def stream_backward(self, stream: str, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
-        return self._of_stream(_BACKWARD, stream, first, limit)
+        page = self._of_stream(_BACKWARD, stream, first, limit)
+        broken = not _unbroken(page[::-1], page[-1].revision) if page else first >= 0
+        if broken and 0 <= self._last_revision(stream) < TOMBSTONE:
+            self._check_gap(stream)
+        return page
 
     def log_forward(self, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
@@ -119,7 +129,19 @@ class SqliteReader:
             for revision in revisions:
                 page = self._page(_AT, (number, revision)) if 0 <= revision <= _INT64_MAX else []
                 found.update((record.revision, record) for record in page)
+            missing = [revision for revision in revisions if revision >= 0 and revision not in found]
+            if missing and min(missing) < self._last_revision(stream) < TOMBSTONE:
+                self._check_gap(stream)
         return found
+
+    def _check_gap(self, stream: str) -> None:
+        """Refuse a stream that lacks events which no scavenge has removed. Raises StorageCorrupted."""
+        scavenged = self._connection.execute(_MAY_HAVE_GAPS, (self._streams.number(stream),)).fetchone()
+        if scavenged is None or not scavenged[0]:
+            raise self._lacks_events(stream)
+
+    def _lacks_events(self, stream: str) -> StorageCorrupted:
+        return StorageCorrupted(f"{self._path} is damaged: events of the stream {stream!r} cannot be found")
 
     def _of_stream(self, statement: str, stream: str, first: int, limit: int) -> list[Record]:
         number = self._streams.number(stream)
@@ -147,6 +169,14 @@ class SqliteReader:
             if room <= 0:
                 cursor.close()
                 return
+
+
+def _unbroken(page: Sequence[Record], first: int) -> bool:
+    """Whether a page, in ascending order, has every revision from `first` on; a tombstone comes after any other."""
+    last = len(page) - 1
+    if page[last].revision == TOMBSTONE:
+        last -= 1
+    return last < 0 or (page[0].revision == first and page[last].revision == first + last)
 
 
 def log_end(connection: sqlite3.Connection) -> int:

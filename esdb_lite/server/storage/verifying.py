@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from struct import error as StructError
 
-from esdb_lite.server.storage import TOMBSTONE
+from esdb_lite.server.storage import TOMBSTONE, confirmed
 from esdb_lite.server.storage.errors import StorageCorrupted, StorageNotADatabase, translated
 from esdb_lite.server.storage.log import record_length
 from esdb_lite.server.storage.schema import check_path, checksum, open_reader
+from esdb_lite.server.storage.soundness import losses
 
 MAX_FINDINGS = 100
 """After this many, a check stops."""
@@ -32,17 +33,19 @@ _Progress = Callable[[int], None]
 def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[str]:
     """Check a file, which may be in use, and return what is wrong with it: nothing when the list is empty.
 
-    SQLite's own integrity; checksum, position and names of every event; gaps in the revisions of streams that have
-    never been scavenged. `progress` is called with the number of events checked so far, now and then.
+    Confirmed appends that are missing, SQLite's own integrity, checksum, position and names of every event, gaps in the
+    revisions of streams that have never been scavenged. `progress` is called with the number of events checked so far,
+    now and then.
     Raises: StorageError, when the file cannot be read as a database of ours at all.
     """
     check_path(path)
+    left = confirmed.read(path)
     try:
         connection = open_reader(path)
     except StorageCorrupted as error:
         return [str(error)]
     with closing(connection):
-        findings: list[str] = []
+        findings = losses(connection, path, left)
         for check in (_check_sqlite, _check_events, _check_revisions):
             try:
                 with suppress(StopIteration):

@@ -1,0 +1,55 @@
+"""What fits into one turn of the loop, and who comes next."""
+
+from __future__ import annotations
+
+import asyncio
+
+from esdb_lite.server.turns import PAGE, ROOM, Turns
+
+
+async def test_whoever_fits_does_not_wait() -> None:
+    turns = Turns()
+    for _ in range(ROOM // PAGE):
+        entering = turns.enter(PAGE)
+        try:
+            entering.send(None)
+        except StopIteration:
+            continue
+        raise AssertionError("it has waited")
+
+
+async def test_the_others_come_in_order_and_let_the_rest_of_the_loop_in_between() -> None:
+    turns = Turns()
+    entered: list[int] = []
+
+    async def enter(number: int) -> None:
+        await turns.enter(PAGE)
+        entered.append(number)
+
+    tasks = [asyncio.ensure_future(enter(number)) for number in range(30)]
+    sizes: list[int] = []
+    while len(entered) < 30:
+        before = len(entered)
+        await asyncio.sleep(0)
+        sizes.append(len(entered) - before)
+    await asyncio.gather(*tasks)
+    assert entered == list(range(30))
+    assert max(sizes) == ROOM // PAGE
+
+
+async def test_who_gives_up_takes_no_room() -> None:
+    turns = Turns()
+    tasks = [asyncio.ensure_future(turns.enter(ROOM)) for _ in range(4)]
+    await asyncio.sleep(0)
+    assert [task.done() for task in tasks] == [True, False, False, False]
+    tasks[1].cancel()
+    await asyncio.wait(tasks)
+    assert [task.cancelled() for task in tasks] == [False, True, False, False]
+
+
+async def test_it_rests_when_nobody_comes() -> None:
+    turns = Turns()
+    await turns.enter(PAGE)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not turns._counting
