@@ -75,6 +75,7 @@ class Database:
         self._scavenge: tuple[Scavenge, asyncio.Task[None]] | None = None
         self._gathered: list[Job[Work]] = []
         self._handing_over = False
+        self._last_at_writer: Job[Work] | None = None
         self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
         self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
         self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
@@ -272,9 +273,10 @@ class Database:
     def _hand_over(self) -> None:
         self._handing_over = False
         jobs, self._gathered = self._gathered, []
-        if self._writer is not None and not self._commits_here(jobs, self._writer):
+        if self._writer is not None and not self._commits_here(jobs):
             if jobs:
                 self._commit_pace.count()
+                self._last_at_writer = jobs[-1]
                 self._writer.put(jobs)
             return
         waiting = [job for job in jobs if not job.abandoned]
@@ -283,15 +285,21 @@ class Database:
                 performed = self._perform(waiting)
             self._publish(waiting, *performed)
 
-    def _commits_here(self, jobs: Sequence[Job[Work]], writer: WriterThread[Work]) -> bool:
+    def _commits_here(self, jobs: Sequence[Job[Work]]) -> bool:
         """Whether to commit on the loop: where the disk is quick, handing over to a thread and back takes longer."""
-        if not self._commit_pace.quick or not all(job.anywhere for job in jobs):
+        # Not while something is with the writer's thread, or has come back from there and not been published.
+        if self._last_at_writer is not None or not self._commit_pace.quick:
             return False
-        return sum([job.cost for job in jobs]) <= COMMIT_HERE_BYTES and writer.idle
+        return all(job.anywhere for job in jobs) and sum([job.cost for job in jobs]) <= COMMIT_HERE_BYTES
 
     def _run(self, jobs: Sequence[Job[Work]]) -> None:
         """In the writer's thread."""
-        call_soon(self._loop, self._publish, jobs, *self._perform(jobs))
+        call_soon(self._loop, self._publish_from_thread, jobs, *self._perform(jobs))
+
+    def _publish_from_thread(self, jobs: Sequence[Job[Work]], batch: Batch, results: Sequence[object]) -> None:
+        if jobs[-1] is self._last_at_writer:
+            self._last_at_writer = None
+        self._publish(jobs, batch, results)
 
     def _perform(self, jobs: Sequence[Job[Work]]) -> tuple[Batch, Sequence[object]]:
         """Commit all rules together, then do the chores one by one; the results are in the order of the jobs."""

@@ -48,7 +48,6 @@ class WriterThread(Generic[T]):
         self._jobs: deque[Job[T]] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._running = False
         self._thread = threading.Thread(target=self._loop, name="esdb-lite writer", daemon=True)
         self._thread.start()
 
@@ -57,12 +56,6 @@ class WriterThread(Generic[T]):
         with self._changed:
             self._jobs.extend(jobs)
             self._changed.notify()
-
-    @property
-    def idle(self) -> bool:
-        """True while it has nothing to do: until the next `put`, whoever puts may do its work instead."""
-        with self._changed:
-            return not self._jobs and not self._running
 
     def abandon(self, job: Job[T]) -> None:
         """Do not run the job, if it has not been taken yet."""
@@ -90,7 +83,6 @@ class WriterThread(Generic[T]):
         taken: list[Job[T]] = []
         room = _MAX_BATCH_BYTES
         with self._changed:
-            self._running = False
             while not taken:
                 while not self._jobs:
                     if self._closing:
@@ -101,7 +93,6 @@ class WriterThread(Generic[T]):
                     if not job.abandoned:
                         taken.append(job)
                         room -= job.cost
-            self._running = True
         return taken
 
 

@@ -12,13 +12,14 @@ from grpclib.config import Configuration
 from grpclib.protocol import H2Protocol
 from h2.config import H2Configuration
 from h2.connection import H2Connection
+from h2.events import DataReceived
 from h2.settings import SettingCodes
 from h2.stream import StreamState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esdb_lite._rpc import fast
-from esdb_lite._rpc.fast import FastProtocol, knows
+from esdb_lite._rpc.fast import FastProtocol, knows, write_data
 from esdb_lite._rpc.transport import new_protocol, receive_data
 from tests.rpc.pair import TRAILERS, Pair, noise
 
@@ -173,3 +174,48 @@ async def test_the_shortcut_is_taken(monkeypatch: pytest.MonkeyPatch):
     for at in range(0, len(data), 700):
         pair.protocol.data_received(data[at : at + 700])
     assert await receive_data(stream) == b"".join(noise(1000, at) for at in range(30))
+
+
+# --- writing --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("size", [1, 300, 16_384, 16_385, 50_000])
+async def test_data_is_written_as_h2_writes_it(size: int):
+    seen = []
+    for quick in (True, False):
+        pair = Pair()
+        stream = await pair.open()
+        h2, data = pair.protocol.connection._connection, noise(size)
+        h2.ping(b"whatever")  # h2 has something to say, which comes first
+        if quick:
+            assert write_data(pair.protocol.connection, stream.id, data)
+        else:
+            for at in range(0, size, 16_384):
+                h2.send_data(stream.id, data[at : at + 16_384])
+            pair.protocol.connection.flush()
+        written = bytes(pair.wire.written)
+        windows = h2.outbound_flow_control_window, h2.local_flow_control_window(stream.id)
+        got = b"".join(event.data for event in pair.exchange() if isinstance(event, DataReceived))
+        assert got == data
+        seen.append((written, windows))
+    assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("ended_by", ["us", "reset", "goaway", "nobody"])
+async def test_what_h2_would_refuse_is_left_to_h2(ended_by: str):
+    pair = Pair()
+    stream = await pair.open()
+    h2, id = pair.protocol.connection._connection, stream.id
+    if ended_by == "us":
+        h2.end_stream(id)
+    elif ended_by == "reset":
+        pair.peer.reset_stream(id)
+        pair.exchange()
+    elif ended_by == "goaway":
+        h2.close_connection()
+    else:
+        id = 77  # there is no such stream
+    pair.protocol.connection.flush()
+    before = bytes(pair.wire.written)
+    assert not write_data(pair.protocol.connection, id, b"data")
+    assert bytes(pair.wire.written) == before

@@ -20,7 +20,15 @@ from h2.config import H2Configuration
 from h2.exceptions import StreamClosedError
 
 from esdb_lite._rpc.fast import FastProtocol
-from esdb_lite._rpc.transport import CONNECTION_WINDOW, STREAM_WINDOW, new_protocol, receive_data, send_data
+from esdb_lite._rpc.transport import (
+    CONNECTION_WINDOW,
+    STREAM_WINDOW,
+    deliver,
+    new_protocol,
+    receive_data,
+    send_data,
+    send_data_at_once,
+)
 from esdb_lite._wire.framing import MessageSplitter
 from esdb_lite._wire.framing import frame as frame_messages
 from tests.rpc.pair import ANSWER, HEADERS, TRAILERS, Pair, noise
@@ -380,3 +388,32 @@ async def test_a_reader_who_stands_still_costs_no_more_than_his_window():
             total += len(await receive_data(stream))
         stream.reset_nowait()
         release()
+
+
+async def test_data_is_sent_at_once_or_not_at_all():
+    pair = Pair()
+    stream = await pair.open()
+    room = pair.protocol.connection._connection.local_flow_control_window(stream.id or 0)
+    pair.wire.take()
+    assert not send_data_at_once(stream, noise(room + 1))
+    stream.connection.pause_writing()
+    assert not send_data_at_once(stream, b"x")
+    stream.connection.resume_writing()
+    assert pair.wire.take() == b""
+    assert send_data_at_once(stream, noise(room))
+    assert len(pair.wire.written) > room
+    assert not send_data_at_once(stream, b"x")
+
+
+async def test_what_arrives_is_delivered_at_once_and_acknowledged():
+    pair = Pair(window=100_000)
+    stream = await pair.open()
+    got: list[bytes] = []
+    deliver(stream, got.append)
+    for at in range(50):
+        pair.send(stream, noise(10_000, at))
+        assert got[-1] == noise(10_000, at)
+    pair.peer.end_stream(stream.id or 0)
+    pair.exchange()
+    assert await receive_data(stream) == b""
+    assert b"".join(got) == b"".join(noise(10_000, at) for at in range(50))

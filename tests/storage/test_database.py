@@ -229,6 +229,66 @@ async def test_slow_reads_go_to_threads(file_db: Database, monkeypatch: pytest.M
     assert [thread is here for thread in threads] == [True, False, False, False] * 2
 
 
+async def test_slow_commits_go_to_the_thread(file_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "SLOW_COMMIT", -1.0)
+    monkeypatch.setattr(module, "COMMITS_ELSEWHERE", 3)
+    threads = []
+    perform = file_db._perform
+    monkeypatch.setattr(
+        file_db, "_perform", lambda jobs: (threads.append(threading.current_thread()), perform(jobs))[1]
+    )
+    for _ in range(8):
+        await written(file_db, "s", events(1))
+    here = threading.current_thread()
+    assert [thread is here for thread in threads] == [True, False, False, False] * 2
+    assert len(await of_stream(file_db, "s")) == 8
+
+
+async def test_large_commits_and_rules_go_to_the_thread(file_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    threads = []
+    perform = file_db._perform
+    monkeypatch.setattr(
+        file_db, "_perform", lambda jobs: (threads.append(threading.current_thread()), perform(jobs))[1]
+    )
+    await written(file_db, "s", events(1, bytes(module.COMMIT_HERE_BYTES)))
+    await file_db.execute(appending.close_chunk)
+    assert threading.current_thread() not in threads
+    assert len(threads) == 2
+
+
+async def test_nothing_is_committed_on_the_loop_while_the_thread_is_at_work(file_db: Database) -> None:
+    gate = Gate(file_db)
+    await gate.reached()
+    append = asyncio.ensure_future(file_db.append("s", ANY, events(1)))
+    assert await of_stream(file_db, "s") == []
+    assert not append.done()
+    await gate.open()
+    assert isinstance(await append, Appended)
+
+
+async def test_appends_that_are_begun_are_answered_when_they_are_committed(db: Database) -> None:
+    answers: list[object] = []
+    committed = asyncio.Event()
+
+    def answer(result: object) -> None:
+        answers.append(result)
+        committed.set()
+
+    first = db.begin_append("s", ANY, events(2), answer)
+    second = db.begin_append("s", ANY, events(1), answer)
+    assert (first is None, second is None, answers) == (False, False, [])
+    assert second is not None
+    db.abandon(second)
+    db.abandon(second)
+    db.commit()
+    await committed.wait()
+    assert [answer.revision for answer in answers if isinstance(answer, Appended)] == [1]
+    assert len(await of_stream(db, "s")) == 2
+    assert db._queue._commands == module.QUEUED_COMMANDS
+    await db.close()
+    assert db.begin_append("s", ANY, events(1), answer) is None
+
+
 async def test_reads_in_threads_see_what_was_answered(file_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SLOW_READ", -1.0)
     for count in range(1, 20):

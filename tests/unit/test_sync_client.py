@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import os
 import signal
@@ -247,7 +248,12 @@ def test_the_portal_passes_exceptions_on() -> None:
     async def fail() -> None:
         raise LookupError("inside")
 
+    async def cancelled() -> None:
+        raise asyncio.CancelledError
+
     portal = Portal("esdb-lite-test", last)
+    with pytest.raises(ClientClosed):
+        portal.run(cancelled())
     with pytest.raises(LookupError, match="inside"):
         portal.run(fail())
     portal.close()
