@@ -28,7 +28,7 @@ LARGE = 0.003
 """How many of the appends are of half a megabyte."""
 PATIENCE = 60.0
 """Seconds in which an append has to be known to be done: the retries of a client, twice."""
-SLACK = 1.5
+SLACK = 3.0
 """Seconds by which a timeout may be late on a busy machine."""
 
 
