@@ -1,4 +1,4 @@
-"""A short form of the soak: everybody at work on both faces, some of everything going wrong, nothing missing at the end.
+"""A short form of the soak: everybody at work on both faces, things going wrong, and nothing missing at the end.
 
 The long form is `python -m tests.benchmarks.soak`.
 """
