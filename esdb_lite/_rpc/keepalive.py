@@ -37,6 +37,7 @@ class Pulse:
     def __init__(self, keep_alive: KeepAlive, now: float) -> None:
         self._keep_alive = keep_alive
         self._asked: float | None = None
+        self._excused = False
         self.heard = now
         """When something came last."""
         self.due = now + keep_alive.interval
@@ -45,15 +46,16 @@ class Pulse:
     def check(self, now: float) -> Act:
         """Decide what to do, and when to look again."""
         interval, timeout = self._keep_alive.interval, self._keep_alive.timeout
-        late, act = now - self.due > LATE, Act.NOTHING
+        # once only: between this look and the next one, what has come is read
+        late, act = now - self.due > LATE and not self._excused, Act.NOTHING
         if self._asked is not None and self.heard >= self._asked:
             self._asked = None
         if self._asked is None and now >= self.heard + interval:
-            self._asked, act = now, Act.ASK
-        elif self._asked is not None and now >= self._asked + timeout and not late:
-            act = Act.GIVE_UP
+            self._asked, self._excused, act = now, False, Act.ASK
+        elif self._asked is not None and now >= self._asked + timeout:
+            self._excused, act = True, Act.NOTHING if late else Act.GIVE_UP
         if self._asked is None:
             self.due = self.heard + interval
         else:  # soon again where the timer was late, so that what has come meanwhile is read first
-            self.due = max(min(self._asked + timeout, now + interval), now + LATE / 100)
+            self.due = max(min(self._asked + timeout, now + interval), now + LATE / 10)
         return act

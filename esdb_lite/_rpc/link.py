@@ -67,9 +67,9 @@ class LinkProtocol(FastProtocol):
         self.gone = asyncio.Event()
         self.greeted = False
         """The server has said that it speaks HTTP/2: it begins with SETTINGS, perhaps before anybody holds the link."""
+        self.turned_away = False
+        """The server has closed the connection before it has said anything."""
         self.on_greeting: Callable[[], None] | None = None
-        self.given_up = False
-        """The connection was closed here, because nothing came from the server any more."""
         self.heard: float = 0.0
         """When something has come last, on the clock of the loop."""
         self._loop = asyncio.get_running_loop()
@@ -95,6 +95,7 @@ class LinkProtocol(FastProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self.turned_away = not self.greeted and hasattr(self.connection, "_transport")  # which closing here removes
         super().connection_lost(exc)
         self.gone.set()
 
@@ -106,7 +107,6 @@ class LinkProtocol(FastProtocol):
         if act is Act.GIVE_UP:
             silence = self._loop.time() - self.heard
             transport = self.connection._transport
-            self.given_up = True
             self.processor.close(f"the server has given no sign of life for {silence:.0f} seconds")
             transport.abort()
             return
@@ -144,8 +144,8 @@ class Link:
 
     @property
     def turned_away(self) -> bool:
-        """True when the server has closed the connection without having said anything."""
-        return self.lost and not self.greeted and not cast(LinkProtocol, self._protocol).given_up
+        """True when it was the server that has closed the connection, before it has said anything."""
+        return isinstance(self._protocol, LinkProtocol) and self._protocol.turned_away
 
     @property
     def on_greeting(self) -> Callable[[], None] | None:

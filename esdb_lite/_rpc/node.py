@@ -205,7 +205,9 @@ class Node:
             raise
         if not place.done():
             self._give_up(place)
-            raise DeadlineExceeded(f"{self.authority}: no free stream within {deadline.timeout:g} seconds")
+            error = DeadlineExceeded(f"{self.authority}: no free stream within {deadline.timeout:g} seconds")
+            error.sent = False
+            raise error
         return place.result()
 
     def _give_up(self, place: asyncio.Future[Link | None]) -> None:

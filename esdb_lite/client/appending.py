@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from esdb_lite._convert import APPEND, BATCH_APPEND
@@ -67,7 +68,7 @@ class AppendRequest:
     """As on the wire."""
     events: Sequence[NewEvent]
 
-    @property
+    @cached_property
     def size(self) -> int:
         """About how many bytes the request has."""
         return sum(len(event.data) + len(event.metadata) + 4 * len(event.type) + _OVERHEAD for event in self.events)
@@ -118,34 +119,42 @@ class Appender:
         self, request: AppendRequest, attempts: _Attempts, deadline: Deadline, credentials: CredentialsLike
     ) -> AppendResult:
         while True:
+            begun = False
             try:
+                shared = await self._may_share(request, deadline, credentials)
                 look = await attempts.look() if attempts.must_look else None
                 if look is not None and look.found is not None:
                     return _result(look.found)
-                return _result(await self._append(request, deadline, credentials, look))
-            except Unauthenticated:
+                begun = True
+                return _result(await self._append(request, deadline, credentials, shared, look))
+            except Unauthenticated as error:
                 if not attempts.renew():
-                    raise
+                    await attempts.after(error, begun)
             except EsdbClientException as error:
-                await attempts.after(error)
+                found = await attempts.after(error, begun)
+                if found is not None:
+                    return _result(found)
 
     async def close(self) -> None:
         """End the shared call."""
         await self._batches.close()
 
-    async def _append(
-        self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike, look: Look | None
-    ) -> Appended:
-        size = request.size
-        if credentials is None and size <= SHARED_SIZE:
-            features = await self._session.features(deadline)
-            if features.has(BATCH_APPEND):
-                return await self._batches.append(request, size, deadline, look)
-        return await self._append_alone(request, deadline, credentials, look)
+    async def _may_share(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> bool:
+        """Return whether the events go through the shared call, for which the server may have to be asked."""
+        if credentials is not None or request.size > SHARED_SIZE:
+            return False
+        return (await self._session.features(deadline)).has(BATCH_APPEND)
 
-    async def _append_alone(
-        self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike, look: Look | None
+    async def _append(
+        self,
+        request: AppendRequest,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        shared: bool,
+        look: Look | None,
     ) -> Appended:
+        if shared:
+            return await self._batches.append(request, request.size, deadline, look)
         node = await self._session.node(deadline, Need.LEADER)
         try:
             answer = await self._call(node, request, deadline, credentials, look)
@@ -188,20 +197,17 @@ class _Attempts:
         self._deadline = deadline
         self._credentials = credentials
         self._struggle = Struggle(session.settings.retry, Safety.SAME_IDS)
-        self._renewed = False
-        self._refusal: EsdbClientException | None = None
         self.since = since or datetime.now(timezone.utc)
         """When the first attempt was made."""
+        self._renewed = False
         self._doubt: EsdbClientException | None = (
             None if since is None else WriteInterrupted("an earlier append of the events was not answered")
         )
 
     @property
     def must_look(self) -> bool:
-        """True when the events may be there and the server may not recognise them, or has not."""
-        return self._refusal is not None or (
-            self._doubt is not None and self._request.expected < -1 and bool(self._request.events)
-        )
+        """True when the events may be there and the server may not recognise them."""
+        return self._doubt is not None and self._request.expected < -1
 
     def renew(self) -> bool:
         """After a refusal of who is calling: True where that is worth another attempt, which it is once."""
@@ -209,31 +215,32 @@ class _Attempts:
         return not renewed and self._session.renew(self._credentials)
 
     async def look(self) -> Look:
-        """Look whether an earlier attempt has written the events.
-
-        Raises OutcomeUnknown where that cannot be seen, and the server's refusal where it has not.
-        """
+        """Look whether an earlier attempt has written the events. Raises OutcomeUnknown where that cannot be seen."""
         try:
-            look = await find_written(self._session, self._request, self.since, self._deadline, self._credentials)
-        except (CannotTell, AccessDenied) as error:
+            return await find_written(self._session, self._request, self.since, self._deadline, self._credentials)
+        except (CannotTell, AccessDenied, StreamDeleted) as error:
             raise self._unknown(self._doubt or error) from error
-        if self._refusal is not None and look.found is None:
-            raise self._refusal
-        return look
 
-    async def after(self, error: EsdbClientException) -> None:
-        """Wait until there may be another attempt, or a look; raises where there is no hope."""
-        if isinstance(error, (ExpectedPositionError, StreamDeleted)):
-            if self._doubt is None or self._refusal is not None or not self._request.events:
-                raise error
-            self._refusal = error
-            return
+    async def after(self, error: EsdbClientException, begun: bool) -> Appended | None:
+        """Wait until the events may be sent again, or return where they are; raises where there is no hope.
+
+        `begun`: it was the append that has failed, and not what comes before it.
+        """
+        if self._doubt is not None and isinstance(error, (ExpectedPositionError, StreamDeleted)):
+            try:
+                found = (await self.look()).found
+            except EsdbClientException as reason:  # the append is sent again, and meets the same answer
+                error = reason
+            else:
+                if found is None:
+                    raise error
+                return found
         if isinstance(error, OutcomeUnknown) and error.events:
             raise error
-        if in_doubt(error):
+        if begun and in_doubt(error) and self._request.events:
             self._doubt = error
         if await self._session.try_again(self._struggle, None, error, self._deadline, "append"):
-            return
+            return None
         if self._doubt is None:
             raise error
         raise self._unknown(error) from error

@@ -96,8 +96,8 @@ class _Append:
 
     def expire(self, timeout: float) -> None:
         """The append's time is over."""
-        kind = WriteDeadlineExceeded if self.sent else DeadlineExceeded
-        self.fail(kind(f"BatchAppend: no answer within {timeout:g} seconds"))
+        text = f"BatchAppend: no answer within {timeout:g} seconds"
+        self.fail(WriteDeadlineExceeded(text) if self.sent else _not_sent(text))
 
 
 class _Conversation:
@@ -112,6 +112,7 @@ class _Conversation:
         self._leaving = False
         self._prefix = format_uuid(os.urandom(16))[:24]
         self._count = 0
+        self._unanswered = 0  # those count, too, for whose answers nobody waits any more
         self._sending: asyncio.Task[None] | None = None
         self.ended = False
         self._task = asyncio.ensure_future(self._run())
@@ -195,6 +196,7 @@ class _Conversation:
         id = response.correlation_id
         if id is None:
             return
+        self._unanswered -= 1
         append = self._under_way.pop(id, None) if isinstance(id, str) else None
         if append is None:
             append = self._under_way.pop(_usual(id), None)
@@ -227,6 +229,7 @@ class _Conversation:
             append = self._queue.popleft()
             if append.may_be_sent(self._node):
                 append.sent = True
+                self._unanswered += 1
                 messages.append(append.message)
                 size += len(append.message)
         return messages
@@ -237,7 +240,7 @@ class _Conversation:
             self._sending.cancel()
         appends = [*self._under_way.values()]
         # a server that leads no more ends the call at the next append; others may have been written before
-        refused = isinstance(error, _REFUSALS) or (isinstance(error, NotLeader) and len(appends) == 1)
+        refused = isinstance(error, _REFUSALS) or (isinstance(error, NotLeader) and self._unanswered == 1)
         for append in appends:
             append.fail(_failure(error, append.sent and not refused))
         self._under_way.clear()
@@ -256,7 +259,7 @@ class BatchAppender:
     async def append(self, request: AppendRequest, size: int, deadline: Deadline, look: Look | None = None) -> Appended:
         """Append events; waits while too much is under way. `look`: what has to hold still when they are sent."""
         if not await self._room.enter(size, deadline):
-            raise DeadlineExceeded(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
+            raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
         try:
             return await self._current().append(request, deadline, look)
         finally:
@@ -336,10 +339,17 @@ def _usual(id: WireUuid) -> str:
     return format_uuid(parse_uuid(id))
 
 
+def _not_sent(text: str) -> DeadlineExceeded:
+    """Return the exception for an append whose time is over before it was sent."""
+    error = DeadlineExceeded(text)
+    error.sent = False
+    return error
+
+
 def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:
     """Return what one append fails with when the call has ended with `error`: an exception of its own."""
     if not isinstance(error, GrpcError):
-        return type(error)(str(error))
+        return type(error)(f"{error} (perhaps it is done)" if in_doubt else str(error))
     kind: type[GrpcError] = WriteInterrupted if in_doubt else type(error)
     failure = kind(str(error), code=error.code, details=error.details, trailers=error.trailers)
     failure.__dict__.update(error.__dict__)

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from typing_extensions import Self
@@ -136,6 +136,8 @@ class AsyncPersistentSubscription:
         self._stopped: asyncio.Future[bytes] = self._loop.create_future()
         self._closed = False
         self._last_drop: GrpcError | None = None
+        self._struggle = self._new_struggle()
+        self._again_at = 0.0
 
     @property
     def group_name(self) -> str:
@@ -183,18 +185,21 @@ class AsyncPersistentSubscription:
     async def _more(self) -> bool:
         """Wait for events; False when there will be none."""
         while not self._events:
-            if self._closed or self._stopped.done() or self._call is None:
+            if self._closed or self._stopped.done():
                 return False
+            if self._call is None:
+                await self._come_back()
+                continue
             if self._receiving is None:
                 self._receiving = asyncio.ensure_future(self._call.receive_data())
             receiving = self._receiving
             await asyncio.wait({receiving, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
             if receiving.done() and receiving is self._receiving:
                 self._receiving = None
-                await self._received(receiving)
+                self._received(receiving)
         return True
 
-    async def _received(self, receiving: asyncio.Future[bytes]) -> None:
+    def _received(self, receiving: asyncio.Future[bytes]) -> None:
         try:
             data = receiving.result()
             if not data:
@@ -204,7 +209,7 @@ class AsyncPersistentSubscription:
             if not self._options.reconnect or self._deadline.passed:
                 self._end()
                 raise
-            await self._come_back(error)
+            self._lose(error)
         except EsdbClientException:
             self._end()
             raise
@@ -278,34 +283,52 @@ class AsyncPersistentSubscription:
             raise ProtocolError("the server has not confirmed the subscription")
         return [item for item in items if isinstance(item, RecordedEvent)]
 
-    async def _come_back(self, error: GrpcError) -> None:
-        """Become a consumer again. What was not answered is delivered again by the server."""
-        struggle = Struggle(self._session.settings.retry, Safety.REPEATABLE, endless=True)
-        while not self._closed and not self._stopped.done():
-            self._forget_call()
-            self._last_drop = error
-            pause = self._pause(struggle, error)
-            if pause is None:
-                self._end()
-                raise error
-            _log.warning("consumer of %s: %s; coming back", self._options.subscription_id, error)
-            await asyncio.wait({self._stopped}, timeout=pause)
-            try:
-                await self._open()
-            except (*COMES_BACK, TooManySubscribers) as another:
-                error = another
-            except BaseException:
-                self._end()
-                raise
-            else:
-                return
-
-    def _pause(self, struggle: Struggle, error: GrpcError) -> float | None:
-        """Return how long to wait before coming back; None when there is no coming back."""
+    def _lose(self, error: GrpcError) -> None:
+        """The call has ended: whoever waits for events next comes back. Raises the error where there is no hope."""
+        self._forget_call()
+        self._last_drop = error
         if self._node is not None:
             self._session.failed(self._node, error)
         now, left = self._loop.time(), self._deadline.remaining()
-        return struggle.pause(error, known=True, now=now, left=left, chance=random.random())
+        pause = self._struggle.pause(error, known=True, now=now, left=left, chance=random.random())
+        if pause is None:
+            self._end()
+            raise error
+        self._again_at = now + pause
+        _log.warning("consumer of %s: %s; coming back", self._options.subscription_id, error)
+
+    async def _come_back(self) -> None:
+        """Try to become a consumer again. What was not answered is delivered again by the server.
+
+        Whoever is cancelled here tries again with the next call.
+        """
+        await asyncio.wait({self._stopped}, timeout=max(0.0, self._again_at - self._loop.time()))
+        try:
+            await self._open_unless_stopped()
+        except (*COMES_BACK, TooManySubscribers) as error:
+            if not self._stopped.done():
+                self._lose(error)
+        except EsdbClientException:
+            self._end()
+            raise
+
+    async def _open_unless_stopped(self) -> None:
+        opening = asyncio.ensure_future(self._open())
+        ends: set[asyncio.Future[Any]] = {opening, self._stopped}
+        try:
+            await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            opening.cancel()
+            await asyncio.wait({opening})
+            if self._closed:
+                self._forget_call()
+            failure = None if opening.cancelled() else opening.exception()
+        if failure is not None:
+            raise failure
+        self._struggle = self._new_struggle()
+
+    def _new_struggle(self) -> Struggle:
+        return Struggle(self._session.settings.retry, Safety.REPEATABLE, endless=True)
 
     def _forget_call(self) -> None:
         """End the call without another word; answers that were not sent are of no use any more."""

@@ -36,7 +36,7 @@ _NOT_BEGUN = (NotLeader, ServerNotReady)
 """The server has not begun what it was asked for."""
 _PASSING = (ServiceUnavailable, OperationTimedOut, CallCancelled, ConsumerTooSlow, SubscriptionDropped)
 """Another attempt may succeed, where it is safe to make one."""
-_IN_DOUBT = (OutcomeUnknown, ServiceUnavailable, OperationTimedOut, CallCancelled)
+_IN_DOUBT = (OutcomeUnknown, ServiceUnavailable, OperationTimedOut, CallCancelled, ProtocolError)
 
 
 class Safety(enum.Enum):
@@ -68,11 +68,13 @@ class Struggle:
         self.failures += 1
         if self._since is None:
             self._since = now
-        if not self._may_repeat(error, known) or not self._policy_allows(now):
+        if not self._may_repeat(error, known):
             return None
         pause = self._policy.pause(self.failures, chance)
         if isinstance(error, NotLeader) and error.host and self.failures == 1:
             pause = 0.0
+        if not self._policy_allows(now + pause - self._since):
+            return None
         if left is None:
             return pause
         return min(pause, left / 2) if left > 0 else None
@@ -82,13 +84,14 @@ class Struggle:
         self.failures = self._unexplained = 0
         self._since = None
 
-    def _policy_allows(self, now: float) -> bool:
+    def _policy_allows(self, after: float) -> bool:
+        """True when a call may be begun anew so many seconds after its first failure."""
         policy = self._policy
         if self._endless:
             return not policy.gives_up_at_once
         if policy.attempts is not None and self.failures >= policy.attempts:
             return False
-        return now - (self._since or 0.0) <= policy.budget
+        return after <= policy.budget
 
     def _may_repeat(self, error: Exception, known: bool) -> bool:
         if isinstance(error, (TlsError, DeadlineExceeded)):

@@ -67,17 +67,19 @@ class HealingReading:
 
     async def batch(self) -> Sequence[Item]:
         """Return the next items; none at the end. Raises StreamNotFound. Being cancelled loses nothing."""
-        while True:
+        while self._reading is not None or self._progress.rest() is not None:
             try:
                 reading = await self._next()
                 taken = self._take(await reading.batch(), reading)
             except EsdbClientException as error:
-                await self._heal(error)
-                if self._progress.rest() is None:
-                    return ()
+                if self._progress.rest() is None:  # all that is missing is the word that this was all
+                    self._drop()
+                else:
+                    await self._heal(error)
                 continue
             if taken is not None:
                 return taken
+        return ()
 
     def close(self) -> None:
         """End the call."""

@@ -21,7 +21,7 @@ from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.reading import ReadDecoder
 from esdb_lite._wire.responses import ReadItem
 from esdb_lite.client.choosing import Need
-from esdb_lite.errors import ProtocolError, StreamNotFound, Unauthenticated
+from esdb_lite.errors import ClientClosed, ProtocolError, StreamNotFound, Unauthenticated
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, RecordedEvent
 
 if TYPE_CHECKING:
@@ -58,6 +58,7 @@ class Reading:
         self._decoder = ReadDecoder()
         self._stream: ServerStream | None = None
         self._begun = False
+        self._closed = False
         self.last_stream_position: int | None = None
         """Number of the last event of the stream, when the server has told it."""
 
@@ -119,10 +120,14 @@ class Reading:
                 raise
         self._stream.close()
         await self.open()
+        if self._closed:
+            self._stream.close()
+            raise ClientClosed("it was closed")
         return await self._stream.receive_data()
 
     def close(self) -> None:
         """End the call."""
+        self._closed = True
         if self._stream is not None:
             self._stream.close()
 

@@ -23,6 +23,7 @@ class Progress:
         self._count = 0
         self._place: _Place | None = None
         self._only_new = False
+        self._asked_for_more = False
 
     def saw(self, items: Sequence[ReadItem], *, only_events: bool = False) -> None:
         """Take note of items that are handed out; `only_events`: there is nothing else among them."""
@@ -51,6 +52,7 @@ class Progress:
                 if start < 0:
                     return None
         elif left is not None and not request.backwards and request.limit != UNLIMITED:
+            self._asked_for_more = True
             left += 1  # a position is included where it is read from, and that event has been handed out
         if request.limit == UNLIMITED:
             left = UNLIMITED
@@ -58,11 +60,19 @@ class Progress:
 
     def without_known(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
         """Leave out events that have been handed out before the request was made anew."""
+        if self._asked_for_more:
+            items = self._within_limit(items)
         if not self._only_new:
             return items
         kept = [item for item in items if not (isinstance(item, RecordedEvent) and self._is_known(item))]
         self._only_new = not any(isinstance(item, RecordedEvent) for item in kept)
         return kept
+
+    def _within_limit(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
+        """Leave out what is beyond the limit: where the event that was asked for once more is there no more."""
+        left = (self._request.limit or 0) - self._count
+        new = [item for item in items if isinstance(item, RecordedEvent) and not self._is_known(item)]
+        return items if len(new) <= left else new[:left]
 
     def _is_known(self, event: RecordedEvent) -> bool:
         place = place_of(event, self._request.stream_name)

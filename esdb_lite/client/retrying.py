@@ -78,9 +78,9 @@ def unknown_outcome(error: EsdbClientException) -> EsdbClientException:
     """Return an error as one that leaves open whether something was done."""
     if isinstance(error, DeadlineExceeded):
         return _like(WriteDeadlineExceeded, error)
-    if isinstance(error, ServiceUnavailable):
-        return _like(WriteInterrupted, error)
-    return _like(WriteTimedOut, error) if isinstance(error, OperationTimedOut) else error
+    if isinstance(error, OperationTimedOut):
+        return _like(WriteTimedOut, error)
+    return _like(WriteInterrupted, error) if isinstance(error, GrpcError) else error
 
 
 def _like(kind: type[_E], error: GrpcError) -> _E:

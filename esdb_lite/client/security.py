@@ -117,7 +117,9 @@ class _Token:
         try:
             return await asyncio.wait_for(self._get(), deadline.remaining())
         except asyncio.TimeoutError:
-            raise DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds") from None
+            late = DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds")
+            late.sent = False
+            raise late from None
 
     async def _get(self) -> str:
         async with self._asking:

@@ -16,6 +16,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.node import Node
 from esdb_lite._rpc.shared import Shared
 from esdb_lite._rpc.streams import unary, unary_for_many
+from esdb_lite._wire.primitives import WireError
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.choosing import Need
 from esdb_lite.client.deciding import Safety, Struggle
@@ -27,6 +28,7 @@ from esdb_lite.errors import (
     DeadlineExceeded,
     EsdbClientException,
     NotSupported,
+    ProtocolError,
     Unauthenticated,
     WrongContext,
 )
@@ -89,7 +91,9 @@ class Session:
             await self._starting.get(deadline)
             self.check()
         if self._topology is None:
-            raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
+            late = DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
+            late.sent = False
+            raise late
         node = await self._topology.node(need, deadline)
         self.check_open()
         return node
@@ -214,7 +218,7 @@ class Session:
         return await wait_for_another_try(struggle, error, deadline, what, self._complaints, known=self.known)
 
     async def features(self, deadline: Deadline) -> ServerFeatures:
-        """Return what the server can do; asked once."""
+        """Return what the server can do; asked once, and not tried again."""
         if self._features is None:
             found = await self._asking.get(deadline)
             if found is None:
@@ -257,11 +261,19 @@ class Session:
             self._topology = Single(self._nodes, settings.nodes[0])
 
     async def _ask_features(self) -> ServerFeatures:
+        """Ask once: whoever wants to know has attempts of its own."""
+        deadline = Deadline(None)
+        node = await self.node(deadline, Need.LEADER)
         try:
-            answer = await self.call(SERVER_FEATURES, b"", deadline=Deadline(None), repeatable=True)
-            return decode_features(answer)
+            metadata = await self.metadata(node, None, deadline, Need.LEADER)
+            return decode_features(await unary(node, SERVER_FEATURES, b"", deadline, metadata))
         except NotSupported:
             return ServerFeatures()
+        except WireError as error:
+            raise ProtocolError(f"what the server can do cannot be understood: {error}") from error
+        except EsdbClientException as error:
+            self.failed(node, error)
+            raise
 
     def _warn_insecure(self) -> None:
         if not self._warned:

@@ -99,6 +99,10 @@ async def find_written(
                     return Look(None, reading)
     except StreamNotFound:
         return Look(None, reading)
+    except EsdbClientException as error:
+        if reading.node is not None:
+            session.failed(reading.node, error)
+        raise
     finally:
         reading.close()
     if (reading.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):

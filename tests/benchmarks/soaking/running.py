@@ -76,7 +76,9 @@ class Soak:
         for face, (main, _) in accesses.items():
             for kind in writing.KINDS:
                 self.writers.append(Writer(world, main, f"{face}-{kind}", kind, pace))
-            self.writers += [Writer(world, main, f"{face}-side-{number}", writing.NEW, pace * 4) for number in range(4)]
+            self.writers += [
+                Writer(world, main, f"{face}-side-{number}", writing.EXACT, pace * 4) for number in range(4)
+            ]
         streams = [book.stream for book in world.ledger.books.values() if book.stream is not None]
         for face, (main, other) in accesses.items():
             self.readers += [

@@ -1,0 +1,180 @@
+"""Which node of a cluster is chosen: every rule, and that nothing but the rules decides."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esdb_lite._convert_gossip import Member, State
+from esdb_lite.client.choosing import Need, choose, leaders, wanted
+from esdb_lite.settings import Node, NodePreference
+
+A, B, C, D = (Node("10.0.0.1", port) for port in (1, 2, 3, 4))
+LEADER, FOLLOWER = NodePreference.LEADER, NodePreference.FOLLOWER
+RANDOM, REPLICA = NodePreference.RANDOM, NodePreference.READ_ONLY_REPLICA
+
+SERVES = {State.LEADER, State.FOLLOWER, State.READ_ONLY_REPLICA, State.READ_ONLY_LEADERLESS}
+
+
+def member(place: Node, state: State, alive: bool = True) -> Member:
+    return Member(place, state, alive)
+
+
+CLUSTER = (member(C, State.FOLLOWER), member(B, State.LEADER), member(A, State.FOLLOWER))
+"""As gossip lists a settled one: by address, not the leader first."""
+
+NAMED = {"A": A, "B": B, "C": C, "D": D}
+
+MEMBERS = st.lists(
+    st.builds(Member, st.sampled_from([A, B, C, D]), st.sampled_from(State), st.booleans()),
+    max_size=6,
+    unique_by=lambda member: member.place,
+)
+CHANCE = st.floats(0, 1, exclude_max=True)
+DOUBTED = st.sets(st.sampled_from([A, B, C, D]))
+
+
+# --- states and life --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("preference", NodePreference)
+def test_a_single_living_member(state: State, preference: NodePreference) -> None:
+    usable = state is State.LEADER if preference is LEADER else state in SERVES
+    assert choose([member(A, state)], preference) == (A if usable else None)
+
+
+@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("preference", NodePreference)
+def test_the_dead_are_never_chosen_whatever_they_were(state: State, preference: NodePreference) -> None:
+    assert choose([member(A, state, alive=False)], preference) is None
+    assert choose([member(A, state, alive=False)], preference, doubted=[A], chance=0.99) is None
+
+
+@pytest.mark.parametrize("preference", NodePreference)
+def test_nobody_is_there(preference: NodePreference) -> None:
+    assert choose([], preference) is None
+
+
+def test_a_lone_follower_that_lists_its_dead_leader() -> None:
+    """As a node says without end that has survived both others."""
+    seen = [member(C, State.FOLLOWER, False), member(B, State.LEADER, False), member(A, State.PRE_REPLICA)]
+    for preference in NodePreference:
+        assert choose(seen, preference) is None
+
+
+def test_an_election_has_no_leader() -> None:
+    seen = [member(A, State.PRE_LEADER), member(B, State.RESIGNING_LEADER), member(C, State.FOLLOWER)]
+    assert choose(seen, LEADER) is None
+    assert choose(seen, RANDOM) == choose(seen, FOLLOWER) == choose(seen, REPLICA) == C
+
+
+# --- two leaders ------------------------------------------------------------------------------------------------------
+
+TWO = [member(A, State.LEADER), member(B, State.LEADER), member(C, State.FOLLOWER)]
+
+
+@pytest.mark.parametrize(
+    ("doubted", "chance", "expected"),
+    [((), 0.0, A), ((), 0.5, B), ((), 0.99, B), ((A,), 0.0, B), ((B,), 0.99, A), ((A, B), 0.0, A), ((A, B), 0.7, B)],
+)
+def test_of_two_leaders_the_one_that_is_not_doubted(doubted: tuple[Node, ...], chance: float, expected: Node) -> None:
+    assert choose(TWO, LEADER, doubted=doubted, chance=chance) == expected
+    assert leaders(TWO) == [A, B]
+
+
+def test_leaders_are_those_that_live_and_lead() -> None:
+    assert leaders(CLUSTER) == [B]
+    assert leaders([member(A, State.LEADER, False), member(B, State.PRE_LEADER), member(C, State.FOLLOWER)]) == []
+
+
+# --- doubt ------------------------------------------------------------------------------------------------------------
+
+
+def test_a_doubted_leader_is_better_than_none() -> None:
+    assert choose(CLUSTER, LEADER, doubted=[B]) == B
+
+
+def test_a_follower_is_no_leader_however_doubted_that_is() -> None:
+    assert choose([member(A, State.FOLLOWER), member(B, State.LEADER, False)], LEADER, doubted=[B]) is None
+
+
+def test_doubt_counts_more_than_kind() -> None:
+    assert choose(CLUSTER, FOLLOWER, doubted=[A, C]) == B
+    assert choose(CLUSTER, REPLICA, doubted=[A, B]) == C
+
+
+# --- preferences and what they fall back to ---------------------------------------------------------------------------
+
+MIXED = [
+    member(A, State.LEADER),
+    member(B, State.FOLLOWER),
+    member(C, State.READ_ONLY_REPLICA),
+    member(D, State.READ_ONLY_LEADERLESS),
+]
+
+
+@pytest.mark.parametrize(
+    ("preference", "gone", "expected"),
+    [
+        (LEADER, "", {A}),
+        (LEADER, "A", set()),
+        (FOLLOWER, "", {B}),
+        (FOLLOWER, "B", {A, C, D}),
+        (FOLLOWER, "ACD", {B}),
+        (REPLICA, "", {C}),
+        (REPLICA, "C", {D}),
+        (REPLICA, "CD", {A, B}),
+        (RANDOM, "", {A, B, C, D}),
+        (RANDOM, "A", {B, C, D}),
+        (RANDOM, "ABCD", set()),
+    ],
+)
+def test_preferences(preference: NodePreference, gone: str, expected: set[Node]) -> None:
+    dead = {NAMED[name] for name in gone}
+    members = [member(each.place, each.state, each.place not in dead) for each in MIXED]
+    found = {choose(members, preference, chance=number / 100) for number in range(100)}
+    assert found == (expected or {None})
+
+
+@pytest.mark.parametrize("preference", NodePreference)
+def test_what_changes_something_goes_to_the_leader(preference: NodePreference) -> None:
+    assert wanted(Need.LEADER, preference) is LEADER
+    assert wanted(Need.PREFERRED, preference) is preference
+
+
+# --- chance -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("chance", "expected"), [(0.0, C), (0.333, C), (0.334, B), (0.666, B), (0.667, A), (0.9999, A)]
+)
+def test_chance_divides_equals_evenly(chance: float, expected: Node) -> None:
+    assert choose(CLUSTER, RANDOM, chance=chance) == expected
+
+
+@given(MEMBERS, st.sampled_from(NodePreference), DOUBTED, CHANCE)
+def test_against_the_rules_in_words(
+    members: list[Member], preference: NodePreference, doubted: set[Node], chance: float
+) -> None:
+    found = choose(members, preference, doubted=doubted, chance=chance)
+    kinds = {LEADER: [{State.LEADER}], FOLLOWER: [{State.FOLLOWER}, SERVES], RANDOM: [SERVES]}
+    kinds[REPLICA] = [{State.READ_ONLY_REPLICA}, {State.READ_ONLY_LEADERLESS}, SERVES]
+    living = [each for each in members if each.alive]
+    for trusted in (True, False):
+        for states in kinds[preference]:
+            good = [each.place for each in living if each.state in states and (each.place not in doubted) is trusted]
+            if good:
+                assert found in good
+                return
+    assert found is None
+
+
+@given(MEMBERS, st.sampled_from(NodePreference), DOUBTED)
+def test_everybody_who_is_as_good_can_be_chosen(
+    members: list[Member], preference: NodePreference, doubted: set[Node]
+) -> None:
+    found = {choose(members, preference, doubted=doubted, chance=number / 60) for number in range(60)}
+    reverse = {choose(members[::-1], preference, doubted=doubted, chance=number / 60) for number in range(60)}
+    assert found == reverse  # the order of the members decides nothing

@@ -1,0 +1,342 @@
+"""Which calls are made again after which failures, how often and when; and what the failures say of what was done."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esdb_lite.client.deciding import (
+    HANDLER_FAILURES,
+    PROTOCOL_FAILURES,
+    Safety,
+    Struggle,
+    in_doubt,
+    suspicious,
+    was_sent,
+)
+from esdb_lite.errors import (
+    AccessDenied,
+    AppendTooLarge,
+    CallCancelled,
+    ClientClosed,
+    ConsumerTooSlow,
+    CredentialsUnavailable,
+    DeadlineExceeded,
+    DiscoveryFailed,
+    EsdbClientException,
+    ExpectedPositionError,
+    GrpcError,
+    HandlerFailed,
+    InvalidArgument,
+    InvalidRequest,
+    LinkError,
+    NotLeader,
+    NotSupported,
+    OperationTimedOut,
+    ProtocolError,
+    ResourceExhausted,
+    ServerNotReady,
+    ServiceUnavailable,
+    StreamDeleted,
+    StreamNotFound,
+    SubscriptionDropped,
+    SubscriptionNotFound,
+    TlsError,
+    TooManySubscribers,
+    Unauthenticated,
+    WriteDeadlineExceeded,
+    WriteInterrupted,
+    WriteTimedOut,
+    WrongContext,
+)
+from esdb_lite.retries import RetryPolicy
+
+ONCE, SAME_IDS, REPEATABLE = Safety.ONCE, Safety.SAME_IDS, Safety.REPEATABLE
+POLICY = RetryPolicy()
+
+
+def unsent(error: LinkError) -> LinkError:
+    error.sent = False
+    return error
+
+
+def asked(
+    error: Exception,
+    safety: Safety = REPEATABLE,
+    *,
+    known: bool = True,
+    endless: bool = False,
+    policy: RetryPolicy = POLICY,
+    left: float | None = None,
+) -> float | None:
+    return Struggle(policy, safety, endless=endless).pause(error, known=known, now=100.0, left=left, chance=0.5)
+
+
+# --- the whole table --------------------------------------------------------------------------------------------------
+
+# error; safe to repeat: once, with the same ids, always; also when never connected; in doubt; suspicious
+TABLE: list[tuple[EsdbClientException, str, bool, bool, bool]] = [
+    # the server has not begun: everything is made again
+    (NotLeader("n"), "once ids always", True, False, True),
+    (ServerNotReady("n"), "once ids always", True, False, True),
+    (unsent(ServerNotReady("n")), "once ids always", True, False, True),
+    # lost on the way: what is safe to repeat is
+    (ServiceUnavailable("s"), "ids always", True, True, True),
+    (OperationTimedOut("s"), "ids always", True, True, True),
+    (CallCancelled("s"), "ids always", True, True, False),
+    (ConsumerTooSlow("s"), "ids always", True, False, False),
+    (SubscriptionDropped("s"), "ids always", True, False, True),
+    (HandlerFailed("s"), "ids always", True, False, True),
+    (WriteInterrupted("s"), "ids always", True, True, True),
+    (WriteTimedOut("s"), "ids always", True, True, True),
+    # never sent: everything, once the client has been connected
+    (unsent(ServiceUnavailable("u")), "once ids always", False, False, True),
+    (unsent(DiscoveryFailed("u")), "once ids always", False, False, True),
+    (DiscoveryFailed("u"), "once ids always", False, True, True),
+    # nothing helps
+    (TlsError("t"), "", True, True, True),
+    (unsent(TlsError("t")), "", True, False, True),
+    (DeadlineExceeded("d"), "", True, True, False),
+    (unsent(DeadlineExceeded("d")), "", True, False, False),
+    (WriteDeadlineExceeded("d"), "", True, True, False),
+    (ProtocolError("p"), "", True, True, True),
+    # the server has answered, or the caller is mistaken
+    (AccessDenied("a"), "", True, False, False),
+    (Unauthenticated("a"), "", True, False, False),
+    (ExpectedPositionError("a"), "", True, False, False),
+    (StreamNotFound("a"), "", True, False, False),
+    (StreamDeleted("a"), "", True, False, False),
+    (InvalidRequest("a"), "", True, False, False),
+    (AppendTooLarge("a"), "", True, False, False),
+    (ResourceExhausted("a"), "", True, False, False),
+    (NotSupported("a"), "", True, False, False),
+    (SubscriptionNotFound("a"), "", True, False, False),
+    (TooManySubscribers("a"), "", True, False, False),
+    (GrpcError("a"), "", True, False, False),
+    (ClientClosed("c"), "", True, False, False),
+    (WrongContext("c"), "", True, False, False),
+    (InvalidArgument("x", 1, "c"), "", True, False, False),
+    (CredentialsUnavailable("c"), "", True, False, False),
+]
+NAMES = [f"{type(row[0]).__name__}{'' if was_sent(row[0]) else ' unsent'}" for row in TABLE]
+
+
+@pytest.mark.parametrize(("error", "safe", "unknown_too", "_", "__"), TABLE, ids=NAMES)
+@pytest.mark.parametrize("safety", Safety)
+@pytest.mark.parametrize("known", [True, False])
+def test_what_is_made_again(
+    error: EsdbClientException, safe: str, unknown_too: bool, _: bool, __: bool, safety: Safety, known: bool
+) -> None:
+    name = {ONCE: "once", SAME_IDS: "ids", REPEATABLE: "always"}[safety]
+    expected = name in safe.split() and (known or unknown_too)
+    assert (asked(error, safety, known=known) is not None) is expected
+
+
+@pytest.mark.parametrize(("error", "_", "__", "doubt", "suspect"), TABLE, ids=NAMES)
+def test_what_failures_say(error: EsdbClientException, _: str, __: bool, doubt: bool, suspect: bool) -> None:
+    assert in_doubt(error) is doubt
+    assert suspicious(error) is suspect
+
+
+@pytest.mark.parametrize(("error", "safe", "unknown_too", "_", "__"), TABLE, ids=NAMES)
+def test_endless_struggles_take_the_same_for_passing_and_two_more(
+    error: EsdbClientException, safe: str, unknown_too: bool, _: bool, __: bool
+) -> None:
+    more = isinstance(error, (ProtocolError, TooManySubscribers))
+    for known in (True, False):
+        expected = more or ("always" in safe and (known or unknown_too))
+        assert (asked(error, known=known, endless=True) is not None) is expected
+
+
+def test_what_was_not_sent() -> None:
+    assert was_sent(ServiceUnavailable("x"))
+    assert not was_sent(unsent(ServiceUnavailable("x")))
+    assert was_sent(CallCancelled("x"))
+    assert was_sent(ValueError("x"))
+
+
+def test_errors_of_others_are_never_made_again() -> None:
+    for error in (ValueError("x"), OSError("x"), KeyError("x")):
+        assert asked(error) is None
+        assert asked(error, endless=True) is None
+        assert not in_doubt(error)
+
+
+# --- how often --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("attempts", [1, 2, 3, 7])
+def test_attempts(attempts: int) -> None:
+    struggle = Struggle(RetryPolicy(attempts=attempts), REPEATABLE)
+    made = 1
+    while struggle.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None:
+        made += 1
+    assert made == attempts
+
+
+def test_attempts_are_counted_anew_after_a_success() -> None:
+    struggle = Struggle(RetryPolicy(attempts=2), REPEATABLE)
+    for _ in range(5):
+        assert struggle.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None
+        struggle.succeed()
+    assert struggle.failures == 0
+
+
+def test_the_budget_begins_with_the_first_failure() -> None:
+    struggle = Struggle(RetryPolicy(budget=10), REPEATABLE)
+    times = [1000.0, 1005.0, 1009.4, 1009.9, 1010.1]
+    allowed = [
+        struggle.pause(ServiceUnavailable("x"), known=True, now=now, left=None, chance=0.0) is not None for now in times
+    ]
+    assert allowed == [True, True, True, False, False]
+    struggle.succeed()
+    assert struggle.pause(ServiceUnavailable("x"), known=True, now=2000.0, left=None, chance=0.0) is not None
+
+
+def test_the_budget_counts_from_zero_as_well() -> None:
+    struggle = Struggle(RetryPolicy(budget=1), REPEATABLE)
+    assert struggle.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None
+    assert struggle.pause(ServiceUnavailable("x"), known=True, now=1.5, left=None, chance=0.0) is None
+
+
+def test_no_budget_is_no_second_attempt() -> None:
+    assert asked(ServiceUnavailable("x"), policy=RetryPolicy(budget=0)) is None
+
+
+@given(
+    st.floats(0, 5),
+    st.floats(0, 5),
+    st.floats(0, 20),
+    st.lists(st.tuples(st.floats(0, 3), st.floats(0, 1)), max_size=40),
+)
+def test_nothing_begins_later_than_the_budget(
+    first: float, longest: float, budget: float, steps: list[tuple[float, float]]
+) -> None:
+    struggle = Struggle(RetryPolicy(first_pause=first, longest_pause=longest, budget=budget), REPEATABLE)
+    now = begin = 50.0
+    for took, chance in steps:
+        pause = struggle.pause(ServiceUnavailable("x"), known=True, now=now, left=None, chance=chance)
+        if pause is None:
+            return
+        assert now + pause <= begin + budget + 1e-9
+        now += pause + took
+
+
+def test_endless_struggles_count_neither_attempts_nor_budget() -> None:
+    struggle = Struggle(RetryPolicy(attempts=2, budget=0.5), REPEATABLE, endless=True)
+    for now in range(0, 100_000, 1000):
+        pause = struggle.pause(ServiceUnavailable("x"), known=True, now=float(now), left=None, chance=0.0)
+        assert pause is not None
+        assert pause <= 0.5
+
+
+def test_endless_struggles_end_where_nothing_is_ever_tried_again() -> None:
+    for error in (ServiceUnavailable("x"), NotLeader("x"), SubscriptionDropped("x"), ServerNotReady("x")):
+        assert asked(error, endless=True, policy=RetryPolicy(attempts=1)) is None
+        assert asked(error, policy=RetryPolicy(attempts=1)) is None
+
+
+@pytest.mark.parametrize(
+    ("error", "endless", "limit"),
+    [
+        (HandlerFailed("x"), False, HANDLER_FAILURES),
+        (HandlerFailed("x"), True, HANDLER_FAILURES),
+        (ProtocolError("x"), True, PROTOCOL_FAILURES),
+    ],
+)
+def test_what_is_not_explained_is_tried_again_a_few_times(error: Exception, endless: bool, limit: int) -> None:
+    struggle = Struggle(RetryPolicy(), REPEATABLE, endless=endless)
+    for _ in range(2):
+        for _ in range(limit):
+            assert struggle.pause(error, known=True, now=0.0, left=None, chance=0.0) is not None
+        assert struggle.pause(error, known=True, now=0.0, left=None, chance=0.0) is None
+        struggle.succeed()
+
+
+# --- when -------------------------------------------------------------------------------------------------------------
+
+
+def named() -> NotLeader:
+    error = NotLeader("x")
+    error.host, error.port = "10.0.0.1", 2113
+    return error
+
+
+def test_a_leader_that_is_named_is_gone_to_at_once_but_only_the_first_time() -> None:
+    struggle = Struggle(RetryPolicy(), REPEATABLE)
+    pauses = [struggle.pause(named(), known=True, now=0.0, left=None, chance=0.0) for _ in range(3)]
+    assert pauses == [0.0, 0.1, 0.2]
+    assert asked(NotLeader("nobody is named")) != 0.0
+    later = Struggle(RetryPolicy(), REPEATABLE)
+    later.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0)
+    assert later.pause(named(), known=True, now=0.0, left=None, chance=0.0) == 0.1
+
+
+def test_the_deadline_shortens_pauses_and_ends_attempts() -> None:
+    policy = RetryPolicy(first_pause=10, longest_pause=10, budget=100)
+    assert asked(ServiceUnavailable("x"), policy=policy, left=4.0) == 2.0
+    assert asked(ServiceUnavailable("x"), policy=policy, left=100.0) == 7.5
+    assert asked(ServiceUnavailable("x"), policy=policy, left=0.0) is None
+    assert asked(named(), left=0.0) is None
+    assert asked(named(), left=0.1) == 0.0
+
+
+@given(
+    st.floats(0, 1e6),
+    st.floats(0, 1e6),
+    st.integers(1, 10_000),
+    st.floats(0, 1),
+)
+def test_pauses_are_within_their_bounds(first: float, longest: float, failures: int, chance: float) -> None:
+    policy = RetryPolicy(first_pause=first, longest_pause=longest)
+    pause, most = policy.pause(failures, chance), policy.pause(failures, 0.0)
+    assert 0 <= most / 2 <= pause <= most <= longest
+    assert math.isfinite(pause)
+    assert policy.pause(failures + 1, chance) >= pause
+
+
+def test_pauses_double_up_to_the_longest() -> None:
+    policy = RetryPolicy(first_pause=0.1, longest_pause=1.0)
+    assert [policy.pause(n, 0.0) for n in range(1, 7)] == pytest.approx([0.1, 0.2, 0.4, 0.8, 1.0, 1.0])
+    assert [policy.pause(n, 1.0) for n in range(1, 7)] == pytest.approx([0.05, 0.1, 0.2, 0.4, 0.5, 0.5])
+
+
+# --- the policy -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argument", "value", "kind"),
+    [
+        ("attempts", 0, InvalidArgument),
+        ("attempts", -1, InvalidArgument),
+        ("attempts", 1.5, TypeError),
+        ("attempts", True, TypeError),
+        ("attempts", "3", TypeError),
+        ("first_pause", -0.1, InvalidArgument),
+        ("first_pause", math.inf, InvalidArgument),
+        ("first_pause", math.nan, InvalidArgument),
+        ("first_pause", None, TypeError),
+        ("longest_pause", -1, InvalidArgument),
+        ("longest_pause", math.inf, InvalidArgument),
+        ("longest_pause", "1", TypeError),
+        ("budget", -1, InvalidArgument),
+        ("budget", math.nan, InvalidArgument),
+        ("budget", False, TypeError),
+    ],
+)
+def test_wrong_arguments(argument: str, value: object, kind: type[Exception]) -> None:
+    with pytest.raises(kind, match=argument) as caught:
+        RetryPolicy(**{argument: value})  # type: ignore[arg-type]
+    assert isinstance(caught.value, InvalidArgument)
+    assert caught.value.argument == argument
+
+
+def test_right_arguments() -> None:
+    policy = RetryPolicy(attempts=None, first_pause=0, longest_pause=0, budget=math.inf)
+    assert policy.pause(5, 0.5) == 0
+    assert not policy.gives_up_at_once
+    assert RetryPolicy(attempts=1).gives_up_at_once
+    assert asked(ServiceUnavailable("x"), policy=policy) == 0

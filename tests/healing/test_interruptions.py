@@ -1,0 +1,232 @@
+"""Being cancelled, closed or dropped in the middle of healing: nothing is lost, and nothing stays behind."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import pytest
+
+from esdb_lite import AsyncEsdbClient, BearerToken, ClientClosed, EmbeddedServer, NewEvent, RetryPolicy, StreamState
+from esdb_lite._wire.answers import encode_confirmation
+from esdb_lite.server.simulated import SimulatedCluster
+from tests.healing.waiting import until
+from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
+from tests.rpc.streams_service import event_message, subscription
+
+SLOW = RetryPolicy(first_pause=0.3, longest_pause=0.3)
+QUICK = RetryPolicy(first_pause=0.01, longest_pause=0.01)
+
+
+def events(*numbers: int) -> list[NewEvent]:
+    return [NewEvent("T", str(number).encode()) for number in numbers]
+
+
+@asynccontextmanager
+async def served(handler: Handler, retry: RetryPolicy = SLOW) -> AsyncIterator[tuple[FakeServer, AsyncEsdbClient]]:
+    async with fake_server(handler) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}", retry=retry) as client:
+        yield server, client
+
+
+async def test_a_read_that_has_everything_ends_also_when_it_was_cancelled() -> None:
+    """All events have come, their end has not; whoever waits for it is cancelled while the call is to be made anew."""
+
+    async def cut_off(call: FakeCall) -> None:
+        await call.read()
+        call.begin()
+        call.send(event_message(0))
+        call.send(event_message(1))
+        call.peer.transport.close()
+
+    async with served(cut_off) as (_, client):
+        response = client.read_stream_events("s", limit=2)
+        assert [(await response.__anext__()).stream_position for _ in range(2)] == [0, 1]
+        with pytest.raises((asyncio.TimeoutError, StopAsyncIteration)):
+            await asyncio.wait_for(response.__anext__(), 0.05)
+        assert [event async for event in response] == []
+
+
+async def test_a_read_that_has_everything_needs_no_other_attempt() -> None:
+    async def cut_off(call: FakeCall) -> None:
+        await call.read()
+        call.begin()
+        call.send(event_message(0))
+        call.peer.transport.close()
+
+    async with served(cut_off, RetryPolicy(attempts=1)) as (server, client):
+        assert [event.stream_position async for event in client.read_stream_events("s", limit=1)] == [0]
+        assert len(server.calls) == 1
+
+
+async def test_a_subscription_that_is_cancelled_in_a_pause_goes_on() -> None:
+    started: list[FakeCall] = []
+
+    async def serve(call: FakeCall) -> None:
+        started.append(call)
+        if len(started) == 1:
+            await subscription(call, 0)
+        else:
+            await subscription(call, 1, 2)
+
+    async with served(serve) as (server, client):
+        subscribed = await client.subscribe_stream_events("s")
+        assert (await subscribed.__anext__()).stream_position == 0
+        server.peer.drop()
+        with pytest.raises(asyncio.TimeoutError):
+            await asyncio.wait_for(subscribed.__anext__(), 0.05)
+        assert [(await subscribed.__anext__()).stream_position for _ in range(2)] == [1, 2]
+        await subscribed.close()
+
+
+async def test_a_subscription_that_is_dropped_while_nobody_heals_it_leaves_nothing() -> None:
+    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+        await client.append_events("s", None, events(0))
+        watchers = client._session._topology._watchers  # type: ignore[union-attr]
+        before = len(watchers)
+        subscribed = await client.subscribe_stream_events("s")
+        assert (await subscribed.__anext__()).stream_position == 0
+        assert len(watchers) == before + 1
+        del subscribed
+        gc.collect()
+        await until(lambda: len(watchers) == before)
+
+
+async def test_closing_the_client_ends_a_subscription_that_heals() -> None:
+    with EmbeddedServer() as server:
+        client = AsyncEsdbClient(server.uri, retry=SLOW)
+        subscribed = await client.subscribe_stream_events("s")
+        waiting = asyncio.ensure_future(subscribed.__anext__())
+        with server.faults.refuse_connections():
+            server.faults.drop_connections()
+            await asyncio.sleep(0.05)
+            await client.close()
+            with pytest.raises(ClientClosed):
+                await asyncio.wait_for(waiting, 5)
+
+
+async def test_closing_a_subscription_that_heals_ends_the_iteration() -> None:
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri, retry=SLOW) as client:
+            subscribed = await client.subscribe_stream_events("s")
+            waiting = asyncio.ensure_future(subscribed.__anext__())
+            server.faults.drop_connections()
+            await asyncio.sleep(0.05)
+            await subscribed.close()
+            with pytest.raises(StopAsyncIteration):
+                await asyncio.wait_for(waiting, 5)
+            assert all(not link.long_calls for link in client._session._topology._node._links)  # type: ignore[union-attr]
+
+
+async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_once() -> None:
+    """Its server accepts no bytes: whoever closes it does not wait until that has been noticed."""
+    loop = asyncio.get_running_loop()
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri, retry=QUICK) as client:
+            subscribed = await client.subscribe_stream_events("s", from_end=True)
+            waiting = asyncio.ensure_future(subscribed.__anext__())
+            with server.faults.stall():
+                await asyncio.sleep(0)
+                client._session._topology._node.close_links("cut")  # type: ignore[union-attr]
+                await asyncio.sleep(0.1)
+                before = loop.time()
+                await subscribed.close()
+                with pytest.raises(StopAsyncIteration):
+                    await asyncio.wait_for(waiting, 5)
+                assert loop.time() - before < 1
+
+
+async def test_closing_a_read_while_its_token_is_renewed() -> None:
+    """The server has refused the token; the call made with the new one must not outlive the iteration."""
+    asked, hold = asyncio.Event(), asyncio.Event()
+    tokens: list[str] = []
+
+    async def token() -> str:
+        tokens.append("t")
+        if len(tokens) == 2:
+            asked.set()
+            await hold.wait()
+        return f"t{len(tokens)}"
+
+    async def serve(call: FakeCall) -> None:
+        if call.headers["authorization"] == "Bearer t1":
+            call.fail(16, "no")
+        else:
+            call.begin()
+            await asyncio.shield(call.reset_by_client)
+
+    async with fake_server(serve) as server:
+        client = AsyncEsdbClient(
+            f"127.0.0.1:{server.port}", credentials=BearerToken(token), send_credentials_insecurely=True
+        )
+        async with client:
+            response = client.read_all_events()
+            waiting = asyncio.ensure_future(response.__anext__())
+            await asked.wait()
+            await response.close()
+            hold.set()
+            with pytest.raises(StopAsyncIteration):
+                await asyncio.wait_for(waiting, 2)
+
+
+async def test_a_consumer_that_is_cancelled_while_it_comes_back_goes_on() -> None:
+    """`wait_for` around the next event is the usual way to have a look at something else now and then."""
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri, retry=SLOW) as client:
+            await client.create_subscription("g", "s")
+            await client.append_events("s", StreamState.ANY, events(0))
+            consumer = await client.read_subscription("g", "s")
+            await consumer.ack(await consumer.__anext__())
+            await consumer.flush()
+            server.faults.drop_connections()
+            for _ in range(2):
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(consumer.__anext__(), 0.05)
+            assert not consumer.closed
+            await client.append_events("s", StreamState.ANY, events(1))
+            seen = set()
+            while 1 not in seen:
+                event = await asyncio.wait_for(consumer.__anext__(), 5)
+                seen.add(event.stream_position)
+                await consumer.ack(event)
+            await consumer.close()
+
+
+async def test_a_consumer_that_is_cancelled_while_its_call_is_opened_goes_on() -> None:
+    with EmbeddedServer() as server:
+        async with AsyncEsdbClient(server.uri, retry=QUICK) as client:
+            await client.create_subscription("g", "s")
+            consumer = await client.read_subscription("g", "s")
+            with server.faults.stall(connections=False):
+                server.faults.drop_connections()
+                with pytest.raises(asyncio.TimeoutError):
+                    await asyncio.wait_for(consumer.__anext__(), 0.2)
+                assert not consumer.closed
+            await client.append_events("s", StreamState.ANY, events(0))
+            assert (await asyncio.wait_for(consumer.__anext__(), 5)).stream_position == 0
+            await consumer.close()
+
+
+async def test_a_consumer_that_is_closed_while_it_comes_back_leaves_no_call() -> None:
+    calls: list[FakeCall] = []
+    hold = asyncio.Event()
+
+    async def serve(call: FakeCall) -> None:
+        calls.append(call)
+        if len(calls) > 1:
+            await hold.wait()
+        call.begin()
+        call.send(encode_confirmation("s::g"))
+        await asyncio.shield(call.reset_by_client)
+
+    async with served(serve, QUICK) as (server, client):
+        consumer = await client.read_subscription("g", "s")
+        waiting = asyncio.ensure_future(consumer.__anext__())
+        server.peer.drop()
+        await until(lambda: len(calls) == 2)
+        await consumer.close()
+        with pytest.raises(StopAsyncIteration):
+            await asyncio.wait_for(waiting, 2)
+        hold.set()
+        assert await asyncio.wait_for(asyncio.shield(calls[1].reset_by_client), 2) == 8

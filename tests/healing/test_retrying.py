@@ -1,0 +1,162 @@
+"""What is said on the log about attempts, and what a call fails with that may have been done."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite.client.deciding import Safety, Struggle
+from esdb_lite.client.retrying import QUIET, Complaints, outcome_of, unknown_outcome, wait_for_another_try
+from esdb_lite.errors import (
+    AccessDenied,
+    CallCancelled,
+    ClientClosed,
+    DeadlineExceeded,
+    DiscoveryFailed,
+    EsdbClientException,
+    NotLeader,
+    OperationTimedOut,
+    OutcomeUnknown,
+    ProtocolError,
+    ServiceUnavailable,
+    StatusCode,
+    WriteDeadlineExceeded,
+    WriteInterrupted,
+    WriteTimedOut,
+)
+from esdb_lite.retries import RetryPolicy
+
+LOG = "esdb_lite.client"
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.DEBUG, LOG)
+    return caplog
+
+
+def levels(log: pytest.LogCaptureFixture) -> str:
+    return "".join(record.levelname[0] for record in log.records if record.name == LOG)
+
+
+def lost(text: str = "lost") -> ServiceUnavailable:
+    return ServiceUnavailable(text)
+
+
+# --- complaints -------------------------------------------------------------------------------------------------------
+
+
+def test_the_first_failure_is_a_warning_and_the_others_are_not(log: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints()
+    for number in range(4):
+        complaints.about("Read", lost(), first=number == 0, now=100.0 + number)
+    assert levels(log) == "WDDD"
+    assert log.records[0].getMessage() == "Read: lost; trying again"
+
+
+def test_many_calls_on_one_connection_are_worth_one_warning(log: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints()
+    for number in range(100):
+        complaints.about("append", lost(), first=True, now=100.0 + number * QUIET / 1000)
+    assert levels(log) == "W" + "D" * 99
+
+
+def test_the_same_later_is_worth_another(log: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints()
+    for now in (100.0, 100.0 + QUIET / 2, 100.0 + QUIET, 100.1 + QUIET):
+        complaints.about("append", lost(), first=True, now=now)
+    assert levels(log) == "WDWD"
+
+
+def test_another_failure_is_worth_another(log: pytest.LogCaptureFixture) -> None:
+    complaints = Complaints()
+    for text in ("a", "b", "b", "a"):
+        complaints.about("append", lost(text), first=True, now=100.0)
+    assert levels(log) == "WWDW"
+
+
+def test_at_the_very_beginning_of_the_clock(log: pytest.LogCaptureFixture) -> None:
+    Complaints().about("append", lost(""), first=True, now=0.0)
+    assert levels(log) == "W"
+
+
+# --- waiting ----------------------------------------------------------------------------------------------------------
+
+
+async def test_waiting_says_what_is_made_again_and_for_how_long(log: pytest.LogCaptureFixture) -> None:
+    struggle = Struggle(RetryPolicy(attempts=2, first_pause=0.01), Safety.REPEATABLE)
+    complaints, loop = Complaints(), asyncio.get_running_loop()
+    before = loop.time()
+    assert await wait_for_another_try(struggle, lost(), Deadline(None), "/a.b/Read", complaints, known=True)
+    assert loop.time() - before >= 0.004
+    assert log.records[0].getMessage() == "Read: lost; trying again"
+    assert not await wait_for_another_try(struggle, lost(), Deadline(None), "/a.b/Read", complaints, known=True)
+    assert len(log.records) == 1  # where nothing is tried again, nothing is said: the caller gets the error
+
+
+async def test_nothing_is_waited_for_after_the_deadline() -> None:
+    struggle = Struggle(RetryPolicy(), Safety.REPEATABLE)
+    assert not await wait_for_another_try(struggle, lost(), Deadline(0), "x", Complaints(), known=True)
+
+
+async def test_being_cancelled_while_waiting() -> None:
+    struggle = Struggle(RetryPolicy(first_pause=60, longest_pause=60, budget=600), Safety.REPEATABLE)
+    waiting = wait_for_another_try(struggle, lost(), Deadline(None), "x", Complaints(), known=True)
+    with pytest.raises(asyncio.TimeoutError):
+        await asyncio.wait_for(waiting, 0.01)
+
+
+# --- perhaps done -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (DeadlineExceeded("x"), WriteDeadlineExceeded),
+        (ServiceUnavailable("x"), WriteInterrupted),
+        (DiscoveryFailed("x"), WriteInterrupted),
+        (OperationTimedOut("x"), WriteTimedOut),
+        (CallCancelled("x"), WriteInterrupted),
+        (ProtocolError("x"), WriteInterrupted),
+    ],
+)
+def test_unknown_outcomes_keep_what_is_known(error: ServiceUnavailable, kind: type[Exception]) -> None:
+    error.details, error.trailers, error.code = "why", (("a", "b"),), StatusCode.ABORTED
+    unknown = unknown_outcome(error)
+    assert type(unknown) is kind
+    assert isinstance(unknown, OutcomeUnknown)
+    assert "x" in str(unknown)
+    assert "perhaps" in str(unknown)
+    assert unknown.__cause__ is error
+    kept = vars(unknown)
+    assert (kept["details"], kept["trailers"], kept["code"]) == ("why", (("a", "b"),), StatusCode.ABORTED)
+
+
+def test_the_place_is_kept() -> None:
+    unknown = unknown_outcome(ServiceUnavailable("x").at("10.0.0.1", 2113))
+    assert isinstance(unknown, WriteInterrupted)
+    assert (unknown.host, unknown.port) == ("10.0.0.1", 2113)
+
+
+def unsent(text: str) -> ServiceUnavailable:
+    error = ServiceUnavailable(text)
+    error.sent = False
+    return error
+
+
+@pytest.mark.parametrize(
+    "error", [AccessDenied("x"), NotLeader("x"), ClientClosed("x"), unsent("x"), WriteInterrupted("x")], ids=repr
+)
+@pytest.mark.parametrize("safety", Safety)
+def test_what_is_certain_stays_as_it_is(error: EsdbClientException, safety: Safety) -> None:
+    assert outcome_of(error, safety) is error
+
+
+def test_what_changes_nothing_is_never_in_doubt() -> None:
+    error = lost()
+    assert outcome_of(error, Safety.REPEATABLE) is error
+    for safety in (Safety.ONCE, Safety.SAME_IDS):
+        assert isinstance(outcome_of(error, safety), WriteInterrupted)
