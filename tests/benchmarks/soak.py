@@ -103,21 +103,38 @@ async def killed(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
 MODES: dict[str, Run] = {"embedded": embedded, "cluster": cluster, "killed": killed}
 
 
+class _Complaints(logging.Handler):
+    """Keeps what asyncio has to complain of: exceptions that nobody has looked at, callbacks that have failed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        self.messages.append(f"asyncio: {record.getMessage()}{cause}")
+
+
 def soak(mode: str, seed: int, seconds: float, *, pace: float = PACE, folder: Path | None = None) -> Soak:
     """Run one mode with a loop and threads of its own; violations are in the ledger of its world."""
-    before = Holding.now()
+    before, complaints = Holding.now(), _Complaints()
+    logging.getLogger("asyncio").addHandler(complaints)
 
     async def run(place: Path) -> Soak:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         return await MODES[mode](place, seed, seconds, pace)
 
-    if folder is None:
-        with tempfile.TemporaryDirectory() as name:
-            result = asyncio.run(run(Path(name)))
-    else:
-        result = asyncio.run(run(folder))
-    for left in Holding.now().left(before):
-        result.world.ledger.violations.add(f"is left: {left}")
+    try:
+        if folder is None:
+            with tempfile.TemporaryDirectory() as name:
+                result = asyncio.run(run(Path(name)))
+        else:
+            result = asyncio.run(run(folder))
+        left = Holding.now().left(before)
+    finally:
+        logging.getLogger("asyncio").removeHandler(complaints)
+    for each in (*(f"is left: {what}" for what in left), *complaints.messages):
+        result.world.ledger.violations.add(each)
     if seconds >= LONG:
         _check_growth(result)
     return result

@@ -1,0 +1,45 @@
+"""Asking the nodes of a cluster who is there."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+
+import pytest
+
+from esdb_lite._convert_gossip import Member, State
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.node import Node
+from esdb_lite.client.choosing import Need
+from esdb_lite.client.cluster import Cluster
+from esdb_lite.client.nodes import Nodes
+from esdb_lite.errors import ServiceUnavailable
+from esdb_lite.settings import Node as Place
+from esdb_lite.settings import parse_uri
+
+
+async def nobody(*_: object) -> tuple[()]:
+    """Say who is asking: nobody in particular."""
+    return ()
+
+
+async def test_answers_that_come_together_with_the_first_good_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody looks at them any more, failures among them; asyncio must not have to complain of that."""
+    others = ",".join(f"c{number}:3" for number in range(9))
+    settings = parse_uri(f"esdb://a:1,b:2,{others}?tls=false")
+    nodes = Nodes(settings, None)
+    cluster = Cluster(nodes, settings, nobody)
+    answers = asyncio.Event()
+
+    async def ask(node: Node, *_: object) -> tuple[Member, ...]:
+        await answers.wait()
+        if node.host == "b":
+            return (Member(Place("b", 2), State.LEADER, True), Member(Place("c", 3), State.FOLLOWER, True))
+        raise ServiceUnavailable(f"{node.host} is not there")
+
+    monkeypatch.setattr(cluster, "_ask", ask)
+    asyncio.get_running_loop().call_soon(answers.set)
+    assert (await cluster.node(Need.LEADER, Deadline(None))).host == "b"
+    await cluster.close()
+    await nodes.close()
+    gc.collect()  # what nobody has looked at is told when it goes
