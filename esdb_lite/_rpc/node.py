@@ -56,14 +56,19 @@ class Node:
         server_name: str | None = None,
         keep_alive: KeepAlive | None = None,
         dial: Dial | None = None,
+        others_met: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`server_name` is the name in the server's certificate, where it is another than `host`."""
+        """`server_name` is the name in the server's certificate, where it is another than `host`.
+
+        `others_met`: whether another server of the same cluster has spoken HTTP/2, so that it is not TLS that is wrong.
+        """
         self.host = host
         self.port = port
         self.secure = tls is not None
         self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.met = False
         """There has been a connection on which the server spoke HTTP/2."""
+        self._others_met = others_met
         self._tls = tls
         self._server_name = server_name
         self._keep_alive = keep_alive
@@ -148,7 +153,7 @@ class Node:
         Without TLS that is what a server does which expects it.
         """
         reason = "the server has closed the connection at once"
-        if self._closed or self.secure or self.met:
+        if self._closed or self.secure or self.met or self._others_met():
             return self.failure(reason)
         return self._tls_error(f"{reason}, as one does that expects TLS (tls=false asks for a connection without)")
 

@@ -7,6 +7,7 @@ import gc
 
 import pytest
 
+from esdb_lite import NewEvent, SimulatedCluster
 from esdb_lite._convert_gossip import Member, State
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.node import Node
@@ -16,6 +17,7 @@ from esdb_lite.client.nodes import Nodes
 from esdb_lite.errors import ServiceUnavailable
 from esdb_lite.settings import Node as Place
 from esdb_lite.settings import parse_uri
+from tests.healing.conftest import Connect
 
 
 async def nobody(*_: object) -> tuple[()]:
@@ -43,3 +45,18 @@ async def test_answers_that_come_together_with_the_first_good_one(monkeypatch: p
     await cluster.close()
     await nodes.close()
     gc.collect()  # what nobody has looked at is told when it goes
+
+
+async def test_a_leader_that_was_never_met_is_not_taken_for_one_that_wants_tls(
+    connect: Connect, cluster: SimulatedCluster
+) -> None:
+    """It resets the first connections to it; that others of the cluster do without TLS is known."""
+    client = await connect(f"{cluster.nodes[0].uri}&dnsDiscover=true")
+    await client.append_events("s", None, NewEvent("T", b""))
+    with cluster.nodes[2].faults.refuse_connections():
+        await cluster.kill_async(0)
+        await cluster.elect_async(2)
+        append = asyncio.ensure_future(client.append_events("s", 0, NewEvent("T", b"")))
+        done, _ = await asyncio.wait({append}, timeout=0.5)
+        assert not done
+    assert (await append).stream_position == 1
