@@ -295,7 +295,8 @@ class AsyncPersistentSubscription:
             self._end()
             raise error
         self._again_at = now + pause
-        _log.warning("consumer of %s: %s; coming back", self._options.subscription_id, error)
+        level = logging.WARNING if self._struggle.failures == 1 else logging.DEBUG
+        _log.log(level, "consumer of %s: %s; coming back", self._options.subscription_id, error)
 
     async def _come_back(self) -> None:
         """Try to become a consumer again. What was not answered is delivered again by the server.

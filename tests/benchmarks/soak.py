@@ -5,7 +5,8 @@
     python -m tests.benchmarks.soak --seed 7                 the same faults in the same order as another time
 
 embedded: a server in this process, on a file, with all that `server.faults` has. cluster: a simulated cluster, whose
-nodes die, freeze, leave and elect. killed: `python -m esdb_lite serve`, which is killed, paused and started again.
+nodes die, freeze, leave and elect. killed: `python -m esdb_lite serve`, which is killed, paused and started again, and
+a process that writes and consumes, which is killed, too, and goes on where it was.
 
 Writers, readers, subscribers and consumers of both faces are at work. At the end every acknowledged event must be
 there once, every subscriber must have seen every event once and in order, every group must have processed every event;
@@ -29,6 +30,7 @@ from tests.benchmarks.soaking import report, trouble
 from tests.benchmarks.soaking.processes import KillableServer
 from tests.benchmarks.soaking.resources import Holding
 from tests.benchmarks.soaking.running import Soak
+from tests.benchmarks.soaking.victims import Victim
 from tests.benchmarks.soaking.world import World
 
 SHARES = {"embedded": 0.4, "cluster": 0.3, "killed": 0.3}
@@ -90,8 +92,9 @@ async def killed(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
 
     try:
         world = World(seed, server.uri)
-        deck = trouble.Deck(trouble.of_process(server), world.random("faults"))
-        soak = Soak("killed", world, deck, clear, pace)
+        victim = Victim(world)
+        faults = {**trouble.of_process(server), "SIGKILL a client": victim.kill}
+        soak = Soak("killed", world, trouble.Deck(faults, world.random("faults")), clear, pace, victim)
         await soak.run(seconds)
     finally:
         await asyncio.to_thread(server.kill)
