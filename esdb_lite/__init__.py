@@ -11,13 +11,23 @@ from typing import TYPE_CHECKING
 from esdb_lite._version import __version__
 
 if TYPE_CHECKING:
+    from esdb_lite.checkpoints.databases import DbApiCheckpoint
+    from esdb_lite.checkpoints.files import FileCheckpoint
+    from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
+    from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
+    from esdb_lite.client.checkpointed import AsyncConsumer
     from esdb_lite.client.consumer import AsyncPersistentSubscription
     from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription
+    from esdb_lite.consumers import ConsumerProgress, ErrorAction
     from esdb_lite.errors import (
         AccessDenied,
         AppendTooLarge,
         CallCancelled,
+        CheckpointConflict,
+        CheckpointCorrupt,
+        CheckpointError,
+        CheckpointMismatch,
         ClientClosed,
         ConsumerTooSlow,
         CredentialsUnavailable,
@@ -77,6 +87,7 @@ if TYPE_CHECKING:
     from esdb_lite.server import EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
     from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
+    from esdb_lite.sync.checkpointed import Consumer
     from esdb_lite.sync.persistent import PersistentSubscription
     from esdb_lite.sync.reading import ReadResponse, Subscription
     from esdb_lite.users import User
@@ -86,6 +97,7 @@ __all__ = [
     "AccessDenied",
     "AppendResult",
     "AppendTooLarge",
+    "AsyncConsumer",
     "AsyncEsdbClient",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
@@ -94,15 +106,24 @@ __all__ = [
     "CallCancelled",
     "CaughtUp",
     "Checkpoint",
+    "CheckpointConflict",
+    "CheckpointCorrupt",
+    "CheckpointError",
+    "CheckpointMismatch",
+    "CheckpointStore",
     "ClientClosed",
+    "Consumer",
     "ConsumerInfo",
+    "ConsumerProgress",
     "ConsumerStrategy",
     "ConsumerTooSlow",
     "Credentials",
     "CredentialsUnavailable",
+    "DbApiCheckpoint",
     "DeadlineExceeded",
     "DiscoveryFailed",
     "EmbeddedServer",
+    "ErrorAction",
     "EsdbClient",
     "EsdbClientException",
     "EventTooLarge",
@@ -110,6 +131,7 @@ __all__ = [
     "Fault",
     "Faults",
     "FellBehind",
+    "FileCheckpoint",
     "Filter",
     "FilterBy",
     "GrpcError",
@@ -135,6 +157,7 @@ __all__ = [
     "ServiceUnavailable",
     "SimulatedCluster",
     "SimulatedNode",
+    "SqliteCheckpoint",
     "StatusCode",
     "StreamAcl",
     "StreamDeleted",
@@ -160,16 +183,26 @@ __all__ = [
 ]
 
 _HOMES = {
+    "esdb_lite.checkpoints.databases": ("DbApiCheckpoint",),
+    "esdb_lite.checkpoints.files": ("FileCheckpoint",),
+    "esdb_lite.checkpoints.sqlite": ("SqliteCheckpoint",),
+    "esdb_lite.checkpoints.store": ("CheckpointStore",),
     "esdb_lite.client._client": ("AsyncEsdbClient",),
+    "esdb_lite.client.checkpointed": ("AsyncConsumer",),
     "esdb_lite.client.consumer": ("AsyncPersistentSubscription",),
     "esdb_lite.client.reading": (
         "AsyncReadResponse",
         "AsyncSubscription",
     ),
+    "esdb_lite.consumers": ("ConsumerProgress", "ErrorAction"),
     "esdb_lite.errors": (
         "AccessDenied",
         "AppendTooLarge",
         "CallCancelled",
+        "CheckpointConflict",
+        "CheckpointCorrupt",
+        "CheckpointError",
+        "CheckpointMismatch",
         "ClientClosed",
         "ConsumerTooSlow",
         "CredentialsUnavailable",
@@ -246,6 +279,7 @@ _HOMES = {
         "Credentials",
     ),
     "esdb_lite.sync._client": ("EsdbClient",),
+    "esdb_lite.sync.checkpointed": ("Consumer",),
     "esdb_lite.sync.persistent": ("PersistentSubscription",),
     "esdb_lite.sync.reading": (
         "ReadResponse",

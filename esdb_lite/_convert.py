@@ -7,6 +7,7 @@ Written by hand because the messages are small and their generated classes are s
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 from esdb_lite._wire.appending import encode_append_options
 from esdb_lite._wire.primitives import (
@@ -108,7 +109,12 @@ class ServerFeatures:
 
     def has(self, method: str) -> bool:
         """True when the server has the call with this path."""
-        return method.lower().lstrip("/") in self.methods
+        return _normal(method) in self.methods
+
+
+@lru_cache(64)
+def _normal(method: str) -> str:
+    return method.lower().lstrip("/")
 
 
 def decode_features(data: bytes) -> ServerFeatures:

@@ -10,6 +10,8 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
     │   ├── ClientClosed                 (RuntimeError)
     │   └── WrongContext                 (RuntimeError)    another event loop, thread or process
     ├── CredentialsUnavailable           the function that was to return a token has failed
+    ├── CheckpointError                  what a consumer has remembered cannot be used  .checkpoint
+    │   └── CheckpointCorrupt, CheckpointMismatch, CheckpointConflict
     ├── OutcomeUnknown                   perhaps done      .stream_name .expected_position .events
     │   └── WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut     (each also the class that says why)
     └── GrpcError                        .code .details .trailers
@@ -51,6 +53,8 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from esdb_lite.events import NewEvent
 
 
@@ -377,6 +381,33 @@ class HandlerFailed(ServerAnswer):
 
 class CredentialsUnavailable(EsdbClientException):
     """The function that was to return a bearer token has failed: its own exception is the cause. Nothing was sent."""
+
+
+# --- what consumers remember ------------------------------------------------------------------------------------------
+
+
+class CheckpointError(EsdbClientException):
+    """The position of a consumer cannot be loaded or stored."""
+
+    checkpoint: str = ""
+    """Which one: the path of a file, the name in a database."""
+
+    def of(self, checkpoint: str) -> Self:
+        """Say which checkpoint it was. Returns the exception itself."""
+        self.checkpoint = checkpoint
+        return self
+
+
+class CheckpointCorrupt(CheckpointError):
+    """What is stored is no position."""
+
+
+class CheckpointMismatch(CheckpointError):
+    """What is stored belongs to a consumer of another stream, or with another filter."""
+
+
+class CheckpointConflict(CheckpointError):
+    """Another consumer uses the same checkpoint: the stored position is not the one that was stored last."""
 
 
 # --- perhaps done ---------------------------------------------------------------------------------------------------

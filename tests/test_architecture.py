@@ -13,18 +13,31 @@ import pytest
 import esdb_lite
 
 ROOT = Path(esdb_lite.__file__).parent
-PUBLIC = ("errors", "events", "filters", "positions", "metadata", "groups", "settings", "users", "retries", "_version")
+PUBLIC = (
+    "errors",
+    "events",
+    "filters",
+    "positions",
+    "metadata",
+    "groups",
+    "settings",
+    "users",
+    "consumers",
+    "retries",
+    "_version",
+)
 CODEC = ("_wire", "_convert", "_convert_gossip", "_convert_groups", "_convert_users", "_status")
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "__init__": ("client", "sync", "server", *PUBLIC),
+    "__init__": ("client", "sync", "server", "checkpoints", *PUBLIC),
     "__main__": ("cli",),
     "cli": ("demo", "server", "_version"),
     "demo": ("__init__",),
     "pytest_plugin": ("__init__",),
     "embedded": ("server", "settings"),
     "sync": ("client", *PUBLIC),
-    "client": ("_rpc", *CODEC, *PUBLIC),
+    "client": ("_rpc", "checkpoints", *CODEC, *PUBLIC),
+    "checkpoints": PUBLIC,
     "_rpc": ("_wire", "_convert", "_status", *PUBLIC),
     "_convert": ("_wire", *PUBLIC),
     "_convert_gossip": ("_wire", *PUBLIC),
@@ -74,12 +87,13 @@ ONLY_THERE = {
     "betterproto": ("_rpc", "_wire", "_convert", "_convert_groups", "_convert_users", "_status", "server.services"),
     "grpclib": ("_rpc", "server.app"),
     "h2": ("_rpc", "server.app"),
-    "sqlite3": ("server.storage",),
+    "sqlite3": ("server.storage", "checkpoints.sqlite"),
 }
 """Who may import what is of nobody else's business."""
 
 NOWHERE_IN = {
     "client": ("threading", "concurrent", "sqlite3"),
+    "checkpoints": ("asyncio", "threading"),
     "server.engine": ("asyncio", "threading", "sqlite3", "time", "socket"),
     "server.faulting": ("asyncio", "threading", "time", "socket"),
     "server.membership": ("asyncio", "threading", "time", "socket"),
@@ -210,11 +224,30 @@ def test_functions_are_small() -> None:
         ("from esdb_lite import NewEvent, StreamState", ("grpclib", "sqlite3", "esdb_lite.client")),
         (
             "from esdb_lite import AsyncEsdbClient; AsyncEsdbClient('localhost:2113')",
-            ("sqlite3", "betterproto", "esdb_lite_protos", "esdb_lite.server", "esdb_lite.sync", "grpclib.server"),
+            (
+                "sqlite3",
+                "betterproto",
+                "esdb_lite_protos",
+                "esdb_lite.server",
+                "esdb_lite.sync",
+                "esdb_lite.checkpoints",
+                "grpclib.server",
+            ),
+        ),
+        (
+            "from esdb_lite import DbApiCheckpoint, FileCheckpoint, SqliteCheckpoint; SqliteCheckpoint('a', 'b')",
+            ("sqlite3", "asyncio", "grpclib", "esdb_lite.client", "esdb_lite.server"),
         ),
         (
             "from esdb_lite import EsdbClient; EsdbClient('localhost:2113')",
-            ("sqlite3", "betterproto", "esdb_lite_protos", "esdb_lite.server", "grpclib.server"),
+            (
+                "sqlite3",
+                "betterproto",
+                "esdb_lite_protos",
+                "esdb_lite.server",
+                "esdb_lite.checkpoints",
+                "grpclib.server",
+            ),
         ),
     ],
 )

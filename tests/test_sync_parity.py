@@ -10,8 +10,10 @@ import pytest
 from typing_extensions import get_overloads
 
 from esdb_lite import AsyncEsdbClient, EsdbClient
+from esdb_lite.client.checkpointed import AsyncConsumer
 from esdb_lite.client.consumer import AsyncPersistentSubscription
 from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription
+from esdb_lite.sync.checkpointed import Consumer
 from esdb_lite.sync.persistent import PersistentSubscription
 from esdb_lite.sync.reading import ReadResponse, Subscription
 
@@ -19,6 +21,7 @@ PAIRS = [
     (AsyncEsdbClient, EsdbClient),
     (AsyncReadResponse, ReadResponse),
     (AsyncSubscription, Subscription),
+    (AsyncConsumer, Consumer),
     (AsyncPersistentSubscription, PersistentSubscription),
 ]
 
@@ -26,6 +29,7 @@ ONLY_ASYNC = {
     AsyncEsdbClient: {"embedded"},
     AsyncReadResponse: {"aclose"},
     AsyncSubscription: {"aclose"},
+    AsyncConsumer: set(),
     AsyncPersistentSubscription: {"answer", "open"},
 }
 """What the client for threads has no use for: other names for the same, and what it uses itself."""
@@ -69,7 +73,7 @@ def test_the_same_names(pair: tuple[type, type]) -> None:
         assert hasattr(pair[0], name) == hasattr(pair[1], twin), name
 
 
-@pytest.mark.parametrize("pair", PAIRS[:3], ids=lambda pair: pair[1].__name__)
+@pytest.mark.parametrize("pair", PAIRS[:4], ids=lambda pair: pair[1].__name__)
 def test_the_same_parameters(pair: tuple[type, type]) -> None:
     for name, first, second in both(pair):
         if callable(first):
@@ -77,7 +81,7 @@ def test_the_same_parameters(pair: tuple[type, type]) -> None:
             assert len(get_overloads(first)) == len(get_overloads(second)), name
 
 
-@pytest.mark.parametrize("pair", PAIRS[:3], ids=lambda pair: pair[1].__name__)
+@pytest.mark.parametrize("pair", PAIRS[:4], ids=lambda pair: pair[1].__name__)
 def test_the_same_results(pair: tuple[type, type]) -> None:
     for name, first, second in both(pair):
         if callable(first):
@@ -96,8 +100,8 @@ def test_documentation_begins_alike(pair: tuple[type, type]) -> None:
 
 
 def test_what_is_a_coroutine() -> None:
-    """Everything but the reads, which return an iterator at once."""
-    at_once = {"read_stream_events", "read_all_events"}
+    """Everything but the reads, which return an iterator at once, and `consumer`, which only makes one."""
+    at_once = {"read_stream_events", "read_all_events", "consumer"}
     for name, method in methods(AsyncEsdbClient).items():
         if callable(method):
             assert inspect.iscoroutinefunction(method) == (name not in at_once), name

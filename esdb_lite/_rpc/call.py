@@ -20,7 +20,7 @@ from h2.exceptions import H2Error
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
 from esdb_lite._rpc.link import Headers, Link
 from esdb_lite._rpc.node import Node
-from esdb_lite._rpc.transport import receive_data, send_data
+from esdb_lite._rpc.transport import deliver, receive_data, send_data, send_data_at_once
 from esdb_lite._status.exceptions import error_for, http_error, reset_error
 from esdb_lite._version import __version__
 from esdb_lite.errors import (
@@ -139,6 +139,23 @@ class Call:
             at = stop
             if at == size:
                 return
+
+    def send_at_once(self, data: bytes) -> bool:
+        """Send bytes if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
+        if self._stream is None or self._closed or self._ended or self._failure is not None:
+            return False
+        return send_data_at_once(self._stream, data)
+
+    def deliver(self, take: Callable[[bytes], None]) -> None:
+        """Give what arrives to a function from now on, at once; `receive` then waits for the end.
+
+        To be called in the same turn of the loop in which `receive` has returned. `take` must not raise.
+        """
+        deliver(self._opened()[0], take)
+
+    def fail(self, error: EsdbClientException) -> None:
+        """Have the call fail: who waits for it gets this error."""
+        self._fail(error)
 
     async def receive(self) -> bytes:
         """Return all data that has arrived, waiting for some; b"" when the server has ended the call with OK.

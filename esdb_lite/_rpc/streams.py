@@ -6,7 +6,7 @@ All are used as `async with`; leaving it ends the call, whatever its state.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Iterable
+from collections.abc import AsyncIterable, Callable, Iterable
 from types import TracebackType
 
 from typing_extensions import Self
@@ -109,6 +109,26 @@ class BidiStream(_Shape):
     async def send(self, messages: Iterable[bytes], *, end: bool = False) -> None:
         """Send requests."""
         await self._call.send(frame(messages), end=end)
+
+    def send_at_once(self, messages: Iterable[bytes]) -> bool:
+        """Send requests if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
+        return self._call.send_at_once(frame(messages))
+
+    def deliver(self, take: Callable[[list[bytes]], None]) -> None:
+        """Give messages to a function from now on as soon as they arrive; `receive` then waits for the end.
+
+        To be called in the same turn of the loop in which `receive` has returned. What `take` may raise is
+        ProtocolError, with which the call then fails.
+        """
+
+        def arrived(data: bytes) -> None:
+            try:
+                if messages := split(self._splitter, data):
+                    take(messages)
+            except ProtocolError as error:
+                self._call.fail(error)
+
+        self._call.deliver(arrived)
 
     async def receive_data(self) -> bytes:
         """Return what has arrived, in pieces as it came; b"" at the end of a call that ended with OK.

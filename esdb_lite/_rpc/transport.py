@@ -6,12 +6,16 @@ the windows. Must not know: gRPC methods, protobuf, events. Used by the client's
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, H2Protocol, Stream
 from h2.config import H2Configuration
 from h2.exceptions import StreamClosedError
 
 from esdb_lite._rpc.fast import FastProtocol as FastProtocol
+from esdb_lite._rpc.fast import read_moderately as read_moderately
+from esdb_lite._rpc.fast import write_data
 
 STREAM_WINDOW = 4 * 2**20
 """Bytes that a stream may have received and not read: what a receiver that stands still costs at most."""
@@ -19,6 +23,9 @@ STREAM_WINDOW = 4 * 2**20
 CONNECTION_WINDOW = 2**31 - 1
 """The same for all streams of a connection: no limit, so that a receiver that stands still, such as a subscription
 whose events nobody takes, does not hold up the others."""
+
+_OWED = 64 * 1024
+"""Bytes that may wait to be acknowledged where little arrives at a time."""
 
 _AT_A_TIME = 4 * 16_384
 """Bytes that are written before the socket is asked again whether it takes more."""
@@ -52,6 +59,25 @@ async def receive_data(stream: Stream) -> bytes:
     return b""
 
 
+def deliver(stream: Stream, take: Callable[[bytes], None]) -> None:
+    """Give what arrives on the stream to a function from now on, at once; `receive_data` then tells of the end only.
+
+    Nothing that has arrived may wait to be received. `take` must not raise. For calls that stay open: what has not
+    been acknowledged when the stream ends never is.
+    """
+    owed = 0
+
+    def add(data: bytes, size: int) -> None:
+        nonlocal owed
+        owed += size
+        if owed >= _OWED and not stream.connection.is_closing():
+            stream.connection.ack(_id(stream), owed)
+            owed = 0
+        take(data)
+
+    setattr(stream.buffer, "add", add)  # noqa: B010 - an assignment to a method, which mypy refuses
+
+
 async def send_data(stream: Stream, data: bytes, *, end: bool = False) -> None:
     """Send bytes, in frames as large as the peer takes them; returns when window and socket have taken all of them.
 
@@ -65,17 +91,30 @@ async def send_data(stream: Stream, data: bytes, *, end: bool = False) -> None:
     view = memoryview(data)
     while True:
         stop = min(size, at + min(await _room(stream, size > 0), _AT_A_TIME))
-        frame = h2.max_outbound_frame_size
-        sent = stop - at
-        while True:
-            cut = min(stop, at + frame)
-            h2.send_data(stream_id, view[at:cut], end_stream=end and cut == size)
-            at = cut
-            if at == stop:
-                break
-        _written(stream, sent)
+        if (end and stop == size) or not write_data(stream.connection, stream_id, view[at:stop]):
+            frame = h2.max_outbound_frame_size
+            for start in range(at, max(stop, at + 1), frame):
+                cut = min(stop, start + frame)
+                h2.send_data(stream_id, view[start:cut], end_stream=end and cut == size)
+        _written(stream, stop - at)
+        at = stop
         if at == size:
             return
+
+
+def send_data_at_once(stream: Stream, data: bytes) -> bool:
+    """Send bytes if window and socket take all of them now; False, and nothing is sent, where they do not."""
+    connection = stream.connection
+    if not connection.write_ready.is_set() or connection.is_closing():
+        return False
+    stream_id = _id(stream)
+    inner = stream._h2_connection.streams.get(stream_id)
+    if inner is None or inner.closed or stream._h2_connection.local_flow_control_window(stream_id) < len(data):
+        return False
+    if not write_data(connection, stream_id, data):
+        return False
+    _written(stream, len(data))
+    return True
 
 
 async def _room(stream: Stream, needed: bool) -> int:

@@ -20,10 +20,11 @@ from esdb_lite._wire.primitives import (
     fields,
     number,
     pair,
+    position_at,
     read_block,
-    read_varint,
     stream_identifier,
     text,
+    varint,
 )
 from esdb_lite._wire.responses import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
@@ -88,12 +89,15 @@ _EXPECTED_TAGS = {0x10: None, 0x1A: NO_STREAM, 0x22: ANY, 0x2A: EXISTS}
 def encode_proposed(*, id: WireUuid, type: str, content_type: str, metadata: bytes, data: bytes) -> bytes:
     """Encode an event to be appended: the part that Append and BatchAppend have in common."""
     described = _described if len(type) + len(content_type) <= _SHORT else _describe
+    uuid = _TEXT_ID + id.encode() if id.__class__ is str and len(id) == 36 and id.isascii() else encode_uuid(0x0A, id)
     return b"".join(
         (
-            encode_uuid(0x0A, id),
+            uuid,
             described(type, content_type),
-            block(0x1A, metadata) if metadata else b"",
-            block(0x22, data) if data else b"",
+            b"\x1a" + _length(len(metadata)) if metadata else b"",
+            metadata,
+            b'"' + _length(len(data)) if data else b"",
+            data,
         )
     )
 
@@ -103,6 +107,8 @@ def _describe(type: str, content_type: str) -> bytes:
 
 
 _described = lru_cache(1024)(_describe)
+_length = lru_cache(4096)(varint)
+_new = tuple.__new__  # where it matters: half of what the constructor of a NamedTuple takes
 
 
 def encode_append_proposed(proposed: bytes) -> bytes:
@@ -151,7 +157,7 @@ def _usual_proposed(data: bytes) -> Proposed | None:
         body, at = read_block(data, at + 1) if at < end and data[at] == 0x22 else (b"", at)
     except (IndexError, WireError):
         return None  # whatever it is, it is said when the message is read by the rules
-    return Proposed(id, metadata.copy(), custom_metadata, body) if at == end else None
+    return _new(Proposed, (id, metadata.copy(), custom_metadata, body)) if at == end else None
 
 
 @lru_cache(1024)
@@ -185,6 +191,11 @@ def encode_appended(revision: int | None, position: int | None) -> bytes:
 
 def encode_success(revision: int | None, position: int | None) -> bytes:
     """Encode the Success of AppendResp and of BatchAppendResp."""
+    if revision is not None and position:
+        place = varint(position)
+        return b"".join(
+            (b"\x08", varint(revision), b"\x1a", varint(2 + 2 * len(place)), b"\x08", place, b"\x10", place)
+        )
     place = b'"\0' if position is None else block(0x1A, encode_pair(position, position))
     return (b"\x12\0" if revision is None else number(0x08, revision)) + place
 
@@ -199,16 +210,16 @@ def _usual_success(data: bytes) -> Appended | None:
     try:
         if data[0] != 0x08:
             return None
-        revision, at = read_varint(data, 1)
-        if data[at] != 0x1A or data[at + 1] != len(data) - at - 2 or data[at + 1] > 127 or data[at + 2] != 0x08:
+        revision, start = position_at(data, 1)
+        if data[start] != 0x1A or data[start + 1] != len(data) - start - 2 or data[start + 2] != 0x08:
             return None
-        position, at = read_varint(data, at + 3)
-        if data[at] != 0x10:
+        position, at = position_at(data, start + 3)
+        # both positions are the same: commit and prepare
+        if data[at] != 0x10 or data[at + 1 :] != data[start + 3 : at]:
             return None
-        _, at = read_varint(data, at + 1)
     except (IndexError, WireError):
         return None
-    return Appended(revision, position) if at == len(data) else None
+    return Appended(revision, position)
 
 
 def _any_success(data: bytes) -> Appended:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, TypeGuard
 
 from esdb_lite._wire.appending import (
     ANY,
@@ -32,9 +32,12 @@ from esdb_lite._wire.primitives import (
     last_field,
     number,
     pair,
+    read_block,
+    remembered_identifier,
     signed,
     stream_identifier,
     text,
+    varint,
 )
 from esdb_lite._wire.responses import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
@@ -42,6 +45,10 @@ from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
 _TYPE_URL = "type.googleapis.com/"
 _PACKAGE = "event_store.client."
 _NANOS = 1_000_000_000
+_SHORT = 256  # bytes of what is worth to be remembered, and no burden
+_TEXT_ID = b"\n&\x12$"  # field 1, 38 bytes: a UUID as a text of 36 bytes
+_SMALL = [bytes((value,)) for value in range(64)]
+_length = lru_cache(4096)(varint)
 
 
 class BatchOptions(NamedTuple):
@@ -97,14 +104,30 @@ def encode_batch_request(
 
     `events` are made by `encode_proposed`.
     """
-    parts = [encode_uuid(0x0A, correlation_id)]
+    parts = [_uuid(correlation_id)]
     if stream is not None:
-        options = encode_stream_identifier(0x0A, stream) + encode_expected(expected)
+        options = b"\n" + _identifier(stream) + encode_expected(expected)
         parts.append(block(0x12, options if deadline is None else options + _duration(deadline)))
-    parts.extend(block(0x1A, event) for event in events)
+    for event in events:
+        parts += (b"\x1a", _length(len(event)), event)
     if is_final:
         parts.append(b" \x01")
     return b"".join(parts)
+
+
+def _is_usual(id: WireUuid | None) -> TypeGuard[str]:
+    return id.__class__ is str and len(id) == 36 and id.isascii()
+
+
+def _uuid(id: WireUuid) -> bytes:
+    if _is_usual(id):
+        return _TEXT_ID + id.encode()
+    return encode_uuid(0x0A, id)
+
+
+def _identifier(name: str) -> bytes:
+    """Encode a StreamIdentifier as the field after its tag."""
+    return remembered_identifier(name) if len(name) <= _SHORT else encode_stream_identifier(0x0A, name)[1:]
 
 
 def _duration(seconds: float) -> bytes:
@@ -116,6 +139,28 @@ def _duration(seconds: float) -> bytes:
 
 def decode_batch_request(data: bytes) -> BatchRequest:
     """Decode a BatchAppendReq."""
+    return _usual_request(data) or _any_request(data)
+
+
+def _usual_request(data: bytes) -> BatchRequest | None:
+    """Decode a whole batch in the layout in which clients write it: an id as text, short options, events; else None."""
+    try:
+        if not data.startswith(_TEXT_ID) or data[40] != 0x12 or data[41] > 127:
+            return None
+        at = 42 + data[41]
+        options = data[42:at]
+        events = []
+        while data[at] == 0x1A:
+            event, at = read_block(data, at + 1)
+            events.append(decode_proposed(event))
+        if data[at:] != b" \x01":
+            return None
+        return BatchRequest(data[4:40].decode(), _remembered_options(options), events, True)
+    except (IndexError, ValueError):
+        return None  # whatever it is, it is said when the message is read by the rules
+
+
+def _any_request(data: bytes) -> BatchRequest:
     correlation_id: bytes | None = None
     options: bytes | None = None
     events = []
@@ -147,7 +192,6 @@ def _decode_options(data: bytes) -> BatchOptions:
     return BatchOptions(*decode_options(data), at, within)
 
 
-_SHORT = 256  # bytes of what is worth to be remembered, and no burden
 _remembered_options = lru_cache(1024)(_decode_options)
 
 
@@ -155,6 +199,28 @@ def encode_batch_success(
     correlation_id: WireUuid | None, stream: str | None, revision: int | None, position: int | None
 ) -> bytes:
     """Encode the answer to a batch that was appended."""
+    if revision is not None and position and stream and _is_usual(correlation_id):
+        # what `_response` comes to, in one go
+        number_of, place = varint(revision), varint(position)
+        size, places = 2 * len(place) + 2, len(number_of) + 3
+        return b"".join(
+            (
+                _TEXT_ID,
+                correlation_id.encode(),
+                b"\x1a",
+                _SMALL[size + places],
+                b"\x08",
+                number_of,
+                b"\x1a",
+                _SMALL[size],
+                b"\x08",
+                place,
+                b"\x10",
+                place,
+                b'"',
+                _identifier(stream),
+            )
+        )
     return _response(correlation_id, block(0x1A, encode_success(revision, position)), stream)
 
 
@@ -182,15 +248,33 @@ def encode_batch_error(
 def _response(correlation_id: WireUuid | None, result: bytes, stream: str | None) -> bytes:
     return b"".join(
         (
-            encode_uuid(0x0A, correlation_id) if correlation_id is not None else b"",
+            _uuid(correlation_id) if correlation_id is not None else b"",
             result,
-            encode_stream_identifier(0x22, stream) if stream is not None else b"",
+            b'"' + _identifier(stream) if stream is not None else b"",
         )
     )
 
 
 def decode_batch_response(data: bytes) -> BatchResponse:
     """Decode a BatchAppendResp."""
+    return _usual_response(data) or _any_response(data)
+
+
+def _usual_response(data: bytes) -> BatchResponse | None:
+    """Decode a success in the layout in which servers write it: an id as text, positions, a short name; else None."""
+    try:
+        if not data.startswith(_TEXT_ID) or data[40] != 0x1A or data[41] > 127:
+            return None
+        at = 42 + data[41]
+        if data[at] != 0x22 or data[at + 1] != len(data) - at - 2:
+            return None
+        result = decode_success(data[42:at])
+        return BatchResponse(data[4:40].decode(), result, _remembered_name(data[at + 2 :]))
+    except (IndexError, ValueError):
+        return None  # whatever it is, it is said when the message is read by the rules
+
+
+def _any_response(data: bytes) -> BatchResponse:
     parts: dict[int, bytes] = {}
     result = 0
     for tag, _, raw in fields(data):
@@ -205,6 +289,9 @@ def decode_batch_response(data: bytes) -> BatchResponse:
         _decode_result(result, parts.get(result, b"")),
         None if stream is None else stream_identifier(stream),
     )
+
+
+_remembered_name = lru_cache(1024)(stream_identifier)
 
 
 def _decode_result(tag: int, raw: bytes) -> Appended | BatchError | None:

@@ -77,6 +77,26 @@ def read_varint(data: bytes, at: int) -> tuple[int, int]:
     return (value | byte << shift) & MAX_UINT64, at + 1
 
 
+def position_at(data: bytes, at: int) -> tuple[int, int]:
+    """Do what `read_varint` does, unrolled for what positions below 2**35 take. Raises IndexError at the end."""
+    a = data[at]
+    if a < 128:
+        return a, at + 1
+    b = data[at + 1]
+    if b < 128:
+        return a + (b << 7) - 0x80, at + 2
+    c = data[at + 2]
+    if c < 128:
+        return a + (b << 7) + (c << 14) - 0x4080, at + 3
+    d = data[at + 3]
+    if d < 128:
+        return a + (b << 7) + (c << 14) + (d << 21) - 0x204080, at + 4
+    e = data[at + 4]
+    if e < 128:
+        return a + (b << 7) + (c << 14) + (d << 21) + (e << 28) - 0x10204080, at + 5
+    return read_varint(data, at)
+
+
 def read_block(data: bytes, at: int) -> tuple[bytes, int]:
     """Return the bytes whose length is at `at`, and where the next thing begins: beyond the end where they are cut off.
 
@@ -226,6 +246,12 @@ def encode_stream_identifier(tag: int, name: str) -> bytes:
     """Encode a StreamIdentifier, with its tag in the message that it is part of."""
     encoded = name.encode()
     return block(tag, block(0x1A, encoded) if encoded else b"")
+
+
+@lru_cache(_CACHED)
+def remembered_identifier(name: str) -> bytes:
+    """Encode a StreamIdentifier as the field after its tag; for names that are no burden."""
+    return encode_stream_identifier(0, name)[1:]
 
 
 def last_field(data: bytes, wanted: int) -> bytes:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import NamedTuple, TypeVar
 
 from esdb_lite._wire.framing import MAX_MESSAGE, Pieces, checked_length
-from esdb_lite._wire.primitives import WireError, int32, read_block, read_varint, text
+from esdb_lite._wire.primitives import WireError, int32, position_at, read_block, read_varint, text
 from esdb_lite._wire.responses import ReadItem, decode_persistent_response, decode_response
 from esdb_lite.events import RecordedEvent
 
@@ -146,7 +146,7 @@ class ReadDecoder:
     def _followed(self, event: RecordedEvent, data: bytes, at: int, end: int) -> RecordedEvent | None:
         """Decode what follows the record in the event, if it is what usually does: a link, the position, retries."""
         if data[at] == 0x12:
-            size, at = _varint(data, at + 1)
+            size, at = position_at(data, at + 1)
             if not data.startswith(_ID, at):
                 return None
             event.link = self._record(data, at + 4, at + size)
@@ -155,9 +155,9 @@ class ReadDecoder:
             at += size
         if data[at] != 0x18:
             return None
-        _, at = _varint(data, at + 1)
+        _, at = position_at(data, at + 1)
         if at < end and self._persistent and data[at] == 0x28:
-            value, at = _varint(data, at + 1)
+            value, at = position_at(data, at + 1)
             event.retry_count = value if value < 128 else int32(value)
         return event if at == end else None
 
@@ -173,13 +173,13 @@ class ReadDecoder:
             start, at = at, at + 2 + data[at + 1]
             event.stream_name = self._stream_name(data[start:at])
         if data[at] == 0x18:
-            event.stream_position, at = _varint(data, at + 1)
+            event.stream_position, at = position_at(data, at + 1)
         else:
             event.stream_position = 0
         start = at + 1
         if data[at] != 0x20:
             return None
-        event.commit_position, at = _varint(data, start)
+        event.commit_position, at = position_at(data, start)
         event.prepare_position = event.commit_position
         self._position = raw = data[start:at]
         if data[at] != 0x28 or not data.startswith(raw, at + 1) or len(raw) > 9:
@@ -235,23 +235,3 @@ def _entry(raw: bytes, key: bytes) -> str:
     if raw[:1] != b"2" or raw[1] != len(raw) - 2 or raw[1] > 127 or raw[2:at] != key or raw[at] != len(raw) - at - 1:
         raise WireError("not the usual field")
     return text(raw[at + 1 :])
-
-
-def _varint(data: bytes, at: int) -> tuple[int, int]:
-    """`read_varint`, unrolled for what positions below 2**35 take."""
-    a = data[at]
-    if a < 128:
-        return a, at + 1
-    b = data[at + 1]
-    if b < 128:
-        return a + (b << 7) - 0x80, at + 2
-    c = data[at + 2]
-    if c < 128:
-        return a + (b << 7) + (c << 14) - 0x4080, at + 3
-    d = data[at + 3]
-    if d < 128:
-        return a + (b << 7) + (c << 14) + (d << 21) - 0x204080, at + 4
-    e = data[at + 4]
-    if e < 128:
-        return a + (b << 7) + (c << 14) + (d << 21) + (e << 28) - 0x10204080, at + 5
-    return read_varint(data, at)

@@ -55,6 +55,13 @@ def parse_uuid(value: WireUuid) -> bytes:
         if len(value) != 16:
             raise WireError("a UUID has neither form set")
         return value
+    if value[8:9] == value[13:14] == value[18:19] == value[23:24] == "-" and len(value) == 36:
+        try:
+            usual = bytes.fromhex(value.replace("-", ""))
+        except ValueError:
+            usual = b""
+        if len(usual) == 16:  # there were neither more hyphens nor blanks
+            return usual
     stripped = value.strip()
     bare = stripped
     if len(stripped) > 2 and _BRACKETS.get(stripped[0]) == stripped[-1]:

@@ -17,6 +17,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.appending import Appender, AppendRequest
 from esdb_lite.client.arguments import (
     ResumeFrom,
+    checked_end,
     checked_events,
     checked_flag,
     checked_limit,
@@ -25,6 +26,7 @@ from esdb_lite.client.arguments import (
     checked_stream,
     checked_timeout,
 )
+from esdb_lite.client.consuming import ConsumeCalls
 from esdb_lite.client.healing import HealingReading, HealingSubscription, last_event
 from esdb_lite.client.managing import ManagingCalls
 from esdb_lite.client.persistent import PersistentCalls
@@ -32,7 +34,7 @@ from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription, Subsc
 from esdb_lite.client.security import Pem, checked_credentials, with_arguments
 from esdb_lite.client.session import Session
 from esdb_lite.client.users import UserCalls
-from esdb_lite.errors import InvalidArgument, StreamNotFound
+from esdb_lite.errors import StreamNotFound
 from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, expectation
@@ -40,7 +42,7 @@ from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 
 
-class AsyncEsdbClient(ManagingCalls, PersistentCalls, UserCalls):
+class AsyncEsdbClient(ManagingCalls, ConsumeCalls, PersistentCalls, UserCalls):
     """A client of EventStoreDB and KurrentDB for asyncio.
 
     Connects when it is used first. Belongs to the event loop on which that happens. To be closed, by `close()` or by
@@ -293,7 +295,7 @@ class AsyncEsdbClient(ManagingCalls, PersistentCalls, UserCalls):
         request = ReadRequest(
             None,
             start,
-            from_end=_checked_end(from_end, start),
+            from_end=checked_end(from_end, start),
             limit=None,
             resolve_links=checked_flag("resolve_links", resolve_links),
             filter=make_filter(filter_exclude, filter_include, filter),
@@ -364,7 +366,7 @@ class AsyncEsdbClient(ManagingCalls, PersistentCalls, UserCalls):
         request = ReadRequest(
             checked_stream(stream_name),
             start,
-            from_end=_checked_end(from_end, start),
+            from_end=checked_end(from_end, start),
             limit=None,
             resolve_links=checked_flag("resolve_links", resolve_links),
         )
@@ -396,9 +398,3 @@ class AsyncEsdbClient(ManagingCalls, PersistentCalls, UserCalls):
             reconnect=checked_flag("reconnect", reconnect),
         )
         return await subscribe(reading, control=checked_flag("include_control", control))
-
-
-def _checked_end(from_end: bool, start: object) -> bool:
-    if checked_flag("from_end", from_end) and start is not None:
-        raise InvalidArgument("position", start, "cannot be combined with from_end")
-    return from_end

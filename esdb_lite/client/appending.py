@@ -77,7 +77,7 @@ class AppendRequest:
         """The events as messages."""
         for event in self.events:
             yield encode_proposed(
-                id=str(event.id),  # as a text: it is quicker to take apart than the other form
+                id=str(event._id),  # as a text: it is quicker to take apart than the other form
                 type=event.type,
                 content_type=event.content_type,
                 metadata=event.metadata,
@@ -121,19 +121,17 @@ class Appender:
         while True:
             begun = False
             try:
-                shared = await self._may_share(request, deadline, credentials)
                 look = await attempts.look() if attempts.must_look else None
                 if look is not None and look.found is not None:
                     return _result(look.found)
+                shared = await self._may_share(request, deadline, credentials)
                 begun = True
-                return _result(await self._append(request, deadline, credentials, shared, look))
+                return _result(await self._append(request, deadline, credentials, look, shared))
             except Unauthenticated as error:
                 if not attempts.renew():
                     await attempts.after(error, begun)
             except EsdbClientException as error:
-                found = await attempts.after(error, begun)
-                if found is not None:
-                    return _result(found)
+                await attempts.after(error, begun)
 
     async def close(self) -> None:
         """End the shared call."""
@@ -150,8 +148,8 @@ class Appender:
         request: AppendRequest,
         deadline: Deadline,
         credentials: CredentialsLike,
-        shared: bool,
         look: Look | None,
+        shared: bool,
     ) -> Appended:
         if shared:
             return await self._batches.append(request, request.size, deadline, look)
@@ -197,17 +195,20 @@ class _Attempts:
         self._deadline = deadline
         self._credentials = credentials
         self._struggle = Struggle(session.settings.retry, Safety.SAME_IDS)
+        self._renewed = False
+        self._refusal: EsdbClientException | None = None
         self.since = since or datetime.now(timezone.utc)
         """When the first attempt was made."""
-        self._renewed = False
         self._doubt: EsdbClientException | None = (
             None if since is None else WriteInterrupted("an earlier append of the events was not answered")
         )
 
     @property
     def must_look(self) -> bool:
-        """True when the events may be there and the server may not recognise them."""
-        return self._doubt is not None and self._request.expected < -1
+        """True when the events may be there and the server may not recognise them, or has not."""
+        return self._refusal is not None or (
+            self._doubt is not None and self._request.expected < -1 and bool(self._request.events)
+        )
 
     def renew(self) -> bool:
         """After a refusal of who is calling: True where that is worth another attempt, which it is once."""
@@ -215,32 +216,34 @@ class _Attempts:
         return not renewed and self._session.renew(self._credentials)
 
     async def look(self) -> Look:
-        """Look whether an earlier attempt has written the events. Raises OutcomeUnknown where that cannot be seen."""
+        """Look whether an earlier attempt has written the events.
+
+        Raises OutcomeUnknown where that cannot be seen, and the server's refusal where it has not.
+        """
         try:
-            return await find_written(self._session, self._request, self.since, self._deadline, self._credentials)
+            look = await find_written(self._session, self._request, self.since, self._deadline, self._credentials)
         except (CannotTell, AccessDenied, StreamDeleted) as error:
             raise self._unknown(self._doubt or error) from error
+        if self._refusal is not None and look.found is None:
+            raise self._refusal
+        return look
 
-    async def after(self, error: EsdbClientException, begun: bool) -> Appended | None:
-        """Wait until the events may be sent again, or return where they are; raises where there is no hope.
+    async def after(self, error: EsdbClientException, begun: bool) -> None:
+        """Wait until there may be another attempt, or a look; raises where there is no hope.
 
         `begun`: it was the append that has failed, and not what comes before it.
         """
-        if self._doubt is not None and isinstance(error, (ExpectedPositionError, StreamDeleted)):
-            try:
-                found = (await self.look()).found
-            except EsdbClientException as reason:  # the append is sent again, and meets the same answer
-                error = reason
-            else:
-                if found is None:
-                    raise error
-                return found
+        if isinstance(error, (ExpectedPositionError, StreamDeleted)):
+            if self._doubt is None or self._refusal is not None or not self._request.events:
+                raise error
+            self._refusal = error
+            return
         if isinstance(error, OutcomeUnknown) and error.events:
             raise error
-        if begun and in_doubt(error) and self._request.events:
+        if begun and in_doubt(error):
             self._doubt = error
         if await self._session.try_again(self._struggle, None, error, self._deadline, "append"):
-            return None
+            return
         if self._doubt is None:
             raise error
         raise self._unknown(error) from error

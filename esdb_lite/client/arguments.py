@@ -12,6 +12,7 @@ from typing import Union
 from esdb_lite._convert import UNLIMITED
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import CaughtUp, Checkpoint, NewEvent
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import LARGEST
 
 ResumeFrom = Union[int, Checkpoint, CaughtUp, None]  # noqa: UP007
@@ -92,6 +93,34 @@ def checked_events(value: NewEvent | Iterable[NewEvent]) -> list[NewEvent]:
         if not isinstance(event, NewEvent):
             raise WrongArgumentType("events", event, "must contain only NewEvent")
     return events
+
+
+def checked_source(value: str | None) -> str | None:
+    """A name of a stream; None: all events."""
+    if value is None:
+        return None
+    if checked_stream(value) == "$all":
+        raise InvalidArgument("stream_name", value, "must be left out where all events are meant")
+    return value
+
+
+def checked_filter(
+    stream_name: str | None, exclude: Iterable[str], include: Iterable[str], given: Filter | None
+) -> Filter | None:
+    """Which events are meant; those of a stream cannot be filtered."""
+    chosen = make_filter(exclude, include, given)
+    if stream_name is None:
+        return chosen
+    if given is not None or tuple(include) or tuple(exclude) != tuple(DEFAULT_EXCLUDE):
+        raise InvalidArgument("filter", given, "is for all events only, not for those of a stream")
+    return None
+
+
+def checked_end(from_end: bool, start: object) -> bool:
+    """True when only what is appended from now on is wanted; then there can be no position."""
+    if checked_flag("from_end", from_end) and start is not None:
+        raise InvalidArgument("position", start, "cannot be combined with from_end")
+    return from_end
 
 
 def _integer(argument: str, value: int) -> int:

@@ -56,16 +56,23 @@ _REFUSALS = (AccessDenied, Unauthenticated, NotSupported)
 class _Append:
     """One append on its way."""
 
-    __slots__ = ("answer", "look", "message", "request", "sent")
+    __slots__ = ("answer", "key", "look", "message", "request", "sent", "timer")
 
     def __init__(
-        self, request: AppendRequest, message: bytes, answer: asyncio.Future[Appended], look: Look | None
+        self,
+        request: AppendRequest,
+        key: str,
+        message: bytes,
+        answer: asyncio.Future[Appended],
+        look: Look | None,
     ) -> None:
         self.request = request
+        self.key = key
         self.message = message
         self.answer = answer
         self.look = look
         self.sent = False
+        self.timer: asyncio.TimerHandle | None = None
 
     def may_be_sent(self, node: Node | None) -> bool:
         """False when nobody waits for it any more; nor after it has failed here."""
@@ -80,15 +87,12 @@ class _Append:
         """Take the server's answer."""
         result = response.result
         if isinstance(result, Appended):
-            self.resolve(result)
+            if not self.answer.done():
+                self.answer.set_result(result)
         elif result is None:
             self.fail(ProtocolError("the answer to an append has no result"))
         else:
             self.fail(error_for_batch(result, self.request.stream_name, self.request.expected))
-
-    def resolve(self, appended: Appended) -> None:
-        if not self.answer.done():
-            self.answer.set_result(appended)
 
     def fail(self, error: EsdbClientException) -> None:
         if not self.answer.done():
@@ -105,6 +109,7 @@ class _Conversation:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self._loop = asyncio.get_running_loop()
         self._under_way: dict[str, _Append] = {}
         self._queue: deque[_Append] = deque()
         self._stream: BidiStream | None = None
@@ -113,32 +118,35 @@ class _Conversation:
         self._prefix = format_uuid(os.urandom(16))[:24]
         self._count = 0
         self._unanswered = 0  # those count, too, for whose answers nobody waits any more
+        self._answered = 0  # at a time, the last time
+        self._flushing: asyncio.Handle | None = None
         self._sending: asyncio.Task[None] | None = None
         self.ended = False
         self._task = asyncio.ensure_future(self._run())
 
-    async def append(self, request: AppendRequest, deadline: Deadline, look: Look | None) -> Appended:
-        """Send an append and wait for its answer."""
+    def begin(self, request: AppendRequest, deadline: Deadline, look: Look | None) -> _Append:
+        """Send an append soon; its `answer` is to be awaited, and the append then to be forgotten."""
         self._count += 1
         key = f"{self._prefix}{self._count:012x}"
         message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
-        loop = asyncio.get_running_loop()
-        append = _Append(request, message, loop.create_future(), look)
-        remaining, timer = deadline.remaining(), None
-        if remaining is not None:
-            timer = loop.call_later(remaining, append.expire, deadline.timeout or 0.0)
+        append = _Append(request, key, message, self._loop.create_future(), look)
+        if deadline.timeout is not None:
+            append.timer = self._loop.call_later(deadline.remaining() or 0.0, append.expire, deadline.timeout)
         self._under_way[key] = append
         self._queue.append(append)
-        self._send_soon()
-        try:
-            return await append.answer
-        finally:
-            # an answer that comes later finds nobody
-            self._under_way.pop(key, None)
-            if timer is not None:
-                timer.cancel()
-            if self._leaving and not self._under_way:
-                self._task.cancel()
+        if self._answered <= 1 and len(self._under_way) == 1:
+            self._flush()  # one after another: nothing else is going to come in this turn of the loop
+        elif self._flushing is None:
+            self._flushing = self._loop.call_soon(self._flush)
+        return append
+
+    def forget(self, append: _Append) -> None:
+        """Nobody waits for the append any more: an answer that comes later finds nobody."""
+        self._under_way.pop(append.key, None)
+        if append.timer is not None:
+            append.timer.cancel()
+        if self._leaving and not self._under_way:
+            self._task.cancel()
 
     @property
     def usable(self) -> bool:
@@ -162,8 +170,6 @@ class _Conversation:
             error = await self._converse()
         except EsdbClientException as reason:
             error = reason
-        except WireError as reason:
-            error = ProtocolError(str(reason))
         finally:
             if not self.ended:
                 if self._node is not None:
@@ -177,10 +183,10 @@ class _Conversation:
             unwatch = self._session.watch(node, lambda reason: self._move(stream, reason))
             try:
                 self._stream = stream
-                self._send_soon()
+                self._flush()
                 while messages := await stream.receive():
-                    for message in messages:
-                        self._settle(decode_batch_response(message))
+                    self._receive(messages)
+                    stream.deliver(self._receive)
             finally:
                 unwatch()
             return node.failure("the server has ended the call", sent=True)
@@ -192,30 +198,52 @@ class _Conversation:
             self._end(self._node.failure(reason, sent=True))
             stream.close()
 
-    def _settle(self, response: BatchResponse) -> None:
-        id = response.correlation_id
+    def _receive(self, messages: list[bytes]) -> None:
+        """Give each append its answer. Raises ProtocolError."""
+        self._answered = len(messages)
+        for message in messages:
+            try:
+                response = decode_batch_response(message)
+                append = self._asked(response.correlation_id)
+            except WireError as reason:
+                raise ProtocolError(str(reason)) from reason
+            if append is not None:
+                append.settle(response)
+                self._look_at(append)
+
+    def _look_at(self, append: _Append) -> None:
+        """Tell where an answer means that the server cannot do it now: another one may."""
+        if self._node is not None and append.answer.done() and not append.answer.cancelled():
+            error = append.answer.exception()
+            if isinstance(error, (ServerNotReady, OperationTimedOut)):
+                self._session.failed(self._node, error)
+
+    def _asked(self, id: WireUuid | None) -> _Append | None:
+        """Return the append with that id, if anybody still waits for its answer."""
         if id is None:
-            return
+            return None
         self._unanswered -= 1
         append = self._under_way.pop(id, None) if isinstance(id, str) else None
-        if append is None:
-            append = self._under_way.pop(_usual(id), None)
-        if append is None:
+        return self._under_way.pop(_usual(id), None) if append is None else append
+
+    def _flush(self) -> None:
+        """Send what is asked for up to now."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        stream = self._stream
+        if stream is None or self._sending is not None:
             return
-        append.settle(response)
-        error = append.answer.exception() if append.answer.done() and not append.answer.cancelled() else None
-        if isinstance(error, (ServerNotReady, OperationTimedOut)) and self._node is not None:
-            self._session.failed(self._node, error)
+        while messages := self._take():
+            if not stream.send_at_once(messages):
+                self._sending = asyncio.ensure_future(self._send(stream, messages))
+                return
 
-    def _send_soon(self) -> None:
-        """Have sent what is asked for up to the next turn of the loop."""
-        if self._stream is not None and self._sending is None and self._queue:
-            self._sending = asyncio.ensure_future(self._send(self._stream))
-
-    async def _send(self, stream: BidiStream) -> None:
+    async def _send(self, stream: BidiStream, messages: list[bytes]) -> None:
         try:
-            while messages := self._take():
+            while messages:
                 await stream.send(messages)
+                messages = self._take()
         except EsdbClientException:
             pass  # receiving meets it, too, and knows what to do
         finally:
@@ -236,12 +264,14 @@ class _Conversation:
 
     def _end(self, error: EsdbClientException) -> None:
         self.ended = True
+        self._stream = None
+        if self._flushing is not None:
+            self._flushing.cancel()
         if self._sending is not None:
             self._sending.cancel()
-        appends = [*self._under_way.values()]
         # a server that leads no more ends the call at the next append; others may have been written before
         refused = isinstance(error, _REFUSALS) or (isinstance(error, NotLeader) and self._unanswered == 1)
-        for append in appends:
+        for append in [*self._under_way.values()]:
             append.fail(_failure(error, append.sent and not refused))
         self._under_way.clear()
         self._queue.clear()
@@ -258,10 +288,15 @@ class BatchAppender:
 
     async def append(self, request: AppendRequest, size: int, deadline: Deadline, look: Look | None = None) -> Appended:
         """Append events; waits while too much is under way. `look`: what has to hold still when they are sent."""
-        if not await self._room.enter(size, deadline):
+        if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline):
             raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
         try:
-            return await self._current().append(request, deadline, look)
+            conversation = self._current()
+            append = conversation.begin(request, deadline, look)
+            try:
+                return await append.answer
+            finally:
+                conversation.forget(append)
         finally:
             self._room.leave(size)
 
@@ -271,7 +306,7 @@ class BatchAppender:
             await conversation.close()
 
     def _current(self) -> _Conversation:
-        self._session.check()
+        self._session.check_open()
         conversation = self._conversation
         if conversation is None or not conversation.usable:
             if conversation is not None:
@@ -291,12 +326,19 @@ class Room:
         self._size = self._most = size
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
 
-    async def enter(self, size: int, deadline: Deadline) -> bool:
-        """Wait for room; False when there is none before the deadline. What is larger than all room gets all of it."""
+    def enter_at_once(self, size: int) -> bool:
+        """Take room if there is some and nobody waits for it. What is larger than all room gets all of it."""
         size = min(size, self._most)
-        if not self._waiting and self._fits(size):
-            self._take(size)
+        if self._waiting or not self._fits(size):
+            return False
+        self._take(size)
+        return True
+
+    async def enter(self, size: int, deadline: Deadline) -> bool:
+        """Wait for room; False when there is none before the deadline."""
+        if self.enter_at_once(size):
             return True
+        size = min(size, self._most)
         entry = size, asyncio.get_running_loop().create_future()
         self._waiting.append(entry)
         try:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from typing_extensions import Unpack
 
 from esdb_lite._convert_groups import (
-    ALL,
     CREATE,
     DELETE,
     GET_INFO,
@@ -31,10 +30,17 @@ from esdb_lite._convert_groups import (
     encode_replay_parked,
 )
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite.client.arguments import checked_flag, checked_position, checked_stream, checked_timeout
+from esdb_lite.client.arguments import (
+    checked_filter,
+    checked_flag,
+    checked_position,
+    checked_source,
+    checked_stream,
+    checked_timeout,
+)
 from esdb_lite.client.consumer import AsyncPersistentSubscription, ConsumerOptions
 from esdb_lite.errors import InvalidArgument, ProtocolError, SubscriptionNotFound, WrongArgumentType
-from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.groups import (
     LARGEST_INT32,
     ConsumerStrategy,
@@ -80,10 +86,10 @@ class PersistentCalls:
         deadline = self._session.deadline(timeout)
         request = GroupRequest(
             _checked_group(group_name),
-            _checked_source(stream_name),
+            checked_source(stream_name),
             _checked_settings(settings),
             _checked_start(position, from_end),
-            _checked_filter(stream_name, filter_exclude, filter_include, filter),
+            checked_filter(stream_name, filter_exclude, filter_include, filter),
         )
         await self._session.call(CREATE, request.encode_create(), deadline=deadline, credentials=credentials)
 
@@ -106,7 +112,7 @@ class PersistentCalls:
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
         deadline = self._session.deadline(timeout)
-        group, stream = _checked_group(group_name), _checked_source(stream_name)
+        group, stream = _checked_group(group_name), checked_source(stream_name)
         begin = None if position is None and from_end is None else (_checked_start(position, bool(from_end)),)
         known = await self.get_subscription_info(group, stream, timeout=deadline.remaining(), credentials=credentials)
         settings = known.settings.changed(changes)
@@ -127,7 +133,7 @@ class PersistentCalls:
     ) -> None:
         """Delete a group with its checkpoints and parked events; its consumers end. Raises SubscriptionNotFound."""
         deadline = self._session.deadline(timeout)
-        request = encode_delete(_checked_group(group_name), _checked_source(stream_name))
+        request = encode_delete(_checked_group(group_name), checked_source(stream_name))
         await self._session.call(DELETE, request, deadline=deadline, credentials=credentials)
 
     async def get_subscription_info(
@@ -140,7 +146,7 @@ class PersistentCalls:
     ) -> SubscriptionInfo:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
         deadline = self._session.deadline(timeout)
-        request = encode_get_info(_checked_group(group_name), _checked_source(stream_name))
+        request = encode_get_info(_checked_group(group_name), checked_source(stream_name))
         answer = await self._session.call(
             GET_INFO, request, deadline=deadline, credentials=credentials, repeatable=True
         )
@@ -184,7 +190,7 @@ class PersistentCalls:
         deadline = self._session.deadline(timeout)
         if stop_at is not None:
             _check_range("stop_at", stop_at, 1, LARGEST)
-        request = encode_replay_parked(_checked_group(group_name), _checked_source(stream_name), stop_at)
+        request = encode_replay_parked(_checked_group(group_name), checked_source(stream_name), stop_at)
         await self._session.call(REPLAY_PARKED, request, deadline=deadline, credentials=credentials)
 
     async def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
@@ -220,7 +226,7 @@ class PersistentCalls:
         _check_range("ack_batch_size", ack_batch_size, 1, LARGEST_INT32)
         options = ConsumerOptions(
             group_name=_checked_group(group_name),
-            stream_name=_checked_source(stream_name),
+            stream_name=checked_source(stream_name),
             buffer_size=buffer_size,
             ack_batch_size=ack_batch_size,
             ack_delay=_checked_delay(ack_delay),
@@ -234,14 +240,6 @@ class PersistentCalls:
 
 def _checked_group(value: str) -> str:
     return checked_stream(value, "group_name")
-
-
-def _checked_source(value: str | None) -> str | None:
-    if value is None:
-        return None
-    if checked_stream(value) == ALL:
-        raise InvalidArgument("stream_name", value, "must be left out for a group on all events")
-    return value
 
 
 def _checked_settings(value: SubscriptionSettings | None) -> SubscriptionSettings:
@@ -258,17 +256,6 @@ def _checked_start(position: int | None, from_end: bool) -> int | None:
         return checked_position(position) or 0
     if position is not None:
         raise InvalidArgument("position", position, "cannot be combined with from_end")
-    return None
-
-
-def _checked_filter(
-    stream_name: str | None, exclude: Iterable[str], include: Iterable[str], given: Filter | None
-) -> Filter | None:
-    chosen = make_filter(exclude, include, given)
-    if stream_name is None:
-        return chosen
-    if given is not None or tuple(include) or tuple(exclude) != tuple(DEFAULT_EXCLUDE):
-        raise InvalidArgument("filter", given, "is for groups on all events only")
     return None
 
 

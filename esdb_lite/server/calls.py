@@ -50,6 +50,10 @@ class Call(Protocol):
         """Close the connection after what has been sent, without a word. The call will be cancelled."""
         ...
 
+    def send_at_once(self, messages: list[bytes]) -> bool:
+        """Send messages if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
+        ...
+
 
 Handler = Callable[[Call], Awaitable[None]]
 """Serves one call: returning ends it with OK, raising `RpcError` with that status; it is cancelled when the

@@ -103,10 +103,11 @@ class Committer:
 
     def _add(self, records: Sequence[Record]) -> None:
         for record in records:
-            stream = record.stream
             self._writer.add(record)
-            self._lasts[stream] = Last(record.revision, record.position)
-            self._recent.add(record)
+        self._recent.add(records)
+        lasts = {record.stream: record for record in records}
+        for stream, last in lasts.items():
+            self._lasts[stream] = Last(last.revision, last.position)
             if is_metastream(stream):
                 self._metadata.pop(original_of(stream), None)
 
@@ -188,12 +189,14 @@ class _RecentIds:
         self._uncommitted = 0
         self._bytes = 0
 
-    def add(self, record: Record) -> None:
-        if record.id not in self.known:
-            self.known[record.id] = (record.stream, record.revision)
-            self._order.append(record.id)
-            self._uncommitted += 1
-            self._bytes += _cost(record.stream)
+    def add(self, records: Sequence[Record]) -> None:
+        known = self.known
+        for _, stream, revision, id, *_ in records:
+            if id not in known:
+                known[id] = (stream, revision)
+                self._order.append(id)
+                self._uncommitted += 1
+                self._bytes += _cost(stream)
 
     def undo(self) -> None:
         for _ in range(self._uncommitted):

@@ -31,12 +31,19 @@ from esdb_lite.server.workers import Job, ReaderThreads, WriterThread, call_soon
 
 T = TypeVar("T")
 Work: TypeAlias = "Rule | Chore"
+Pending: TypeAlias = "Job[Work]"
+"""An append that has begun."""
 
 READERS = 3
 SLOW_READ = 0.02
 """Seconds: when a read on the loop takes longer, the next READS_ELSEWHERE of them go to threads. Not too little:
 a read that had to share the interpreter with the writer for some milliseconds does not mean a slow disk."""
 READS_ELSEWHERE = 20
+SLOW_COMMIT = 0.002
+"""Seconds: when a commit on the loop takes longer, the next COMMITS_ELSEWHERE of them go to the writer's thread."""
+COMMITS_ELSEWHERE = 100
+COMMIT_HERE_BYTES = 256 * 1024
+"""Commits of more go there in any case."""
 QUEUED_BYTES = 32 * 1024 * 1024
 """Appends that have not been taken by the writer wait, beyond this, before they are queued."""
 QUEUED_COMMANDS = 8192
@@ -64,7 +71,9 @@ class Database:
         self._closed = False
         self._scavenge: tuple[Scavenge, asyncio.Task[None]] | None = None
         self._gathered: list[Job[Work]] = []
-        self._pace = _Pace(always=files.in_memory)
+        self._handing_over = False
+        self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
+        self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
         self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
         self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
         self._readers = ReaderThreads(files.reader, SqliteReader.close, count=READERS)
@@ -97,20 +106,45 @@ class Database:
         Raises: StorageError.
         """
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
-        return cast(Outcome, await self._command(rule, _cost(events)))
+        return cast(Outcome, await self._command(rule, _cost(events), anywhere=True))
 
-    def begin_append(self, stream: str, expected: int, events: Sequence[ProposedEvent]) -> asyncio.Future[Outcome]:
-        """Do the same, begun at once; the future is the answer, and can be cancelled as `append` can."""
+    def begin_append(
+        self, stream: str, expected: int, events: Sequence[ProposedEvent], answer: Callable[[object], None]
+    ) -> Pending | None:
+        """Begin the same without waiting: `answer` is called with the outcome or the exception, and must not raise.
+
+        `commit` has to be called after one or many of these. None where it cannot begin at once: then `append` is to
+        be used. Can be given up by `abandon`.
+        """
         cost = _cost(events)
         if self._closed or not self._queue.enter_at_once(cost):
-            return asyncio.ensure_future(self.append(stream, expected, events))
-        job = self._gather(partial(appending.append, stream=stream, expected=expected, events=events), cost)
-        job.answer.add_done_callback(partial(self._left, job))
-        return cast("asyncio.Future[Outcome]", job.answer)
+            return None
+        rule = partial(appending.append, stream=stream, expected=expected, events=events)
+        job: Pending = Job(rule, cost, answer, anywhere=True)
+        self._gathered.append(job)
+        return job
 
-    def _left(self, job: Job[Work], answer: asyncio.Future[object]) -> None:
-        if answer.cancelled():
-            self._abandon(job)
+    def commit(self) -> None:
+        """Commit what was begun by `begin_append`: now, or with all else that is asked for in this turn of the loop
+        where that saves waiting for the disk.
+        """
+        if self._writer is None:
+            self._hand_over()
+        else:
+            self._hand_over_soon()
+
+    def abandon(self, job: Pending) -> None:
+        """Give up what has begun: it is not answered, and not written unless the writer has taken it already."""
+        if job.answer is None:
+            return
+        self._leave(job)
+        if self._writer is None:
+            job.abandoned = True
+        else:
+            self._writer.abandon(job)
+
+    def _leave(self, job: Job[Work]) -> None:
+        job.answer = None
         self._queue.leave(job.cost)
 
     async def delete(self, stream: str, expected: int) -> Outcome:
@@ -206,42 +240,45 @@ class Database:
             with suppress(StorageError):
                 await asyncio.shield(self._scavenge[1])
 
-    async def _command(self, work: Work, cost: int = _COMMAND_BYTES) -> object:
+    async def _command(self, work: Work, cost: int = _COMMAND_BYTES, *, anywhere: bool = False) -> object:
         self._check_open()
         if not self._queue.enter_at_once(cost):
             await self._queue.enter(cost)
-        job = self._gather(work, cost)
-        try:
-            return await job.answer
-        except asyncio.CancelledError:
-            self._abandon(job)
-            raise
-        finally:
-            self._queue.leave(cost)
-
-    def _gather(self, work: Work, cost: int) -> Job[Work]:
-        """All that is asked for in this turn of the loop goes to the writer together."""
-        job: Job[Work] = Job(work, cost, self._loop.create_future())
-        if not self._gathered:
-            self._loop.call_soon(self._hand_over)
+        answer: asyncio.Future[object] = self._loop.create_future()
+        job = Job(work, cost, partial(_settle, answer), anywhere=anywhere)
         self._gathered.append(job)
-        return job
+        self._hand_over_soon()
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.abandon(job)
+            raise
 
-    def _abandon(self, job: Job[Work]) -> None:
-        if self._writer is None:
-            job.abandoned = True
-        else:
-            self._writer.abandon(job)
+    def _hand_over_soon(self) -> None:
+        """All that is asked for in this turn of the loop is committed together."""
+        if not self._handing_over:
+            self._handing_over = True
+            self._loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
+        self._handing_over = False
         jobs, self._gathered = self._gathered, []
-        if self._writer is not None:
+        if self._writer is not None and not self._commits_here(jobs, self._writer):
             if jobs:
+                self._commit_pace.count()
                 self._writer.put(jobs)
             return
         waiting = [job for job in jobs if not job.abandoned]
         if waiting:
-            self._publish(waiting, *self._perform(waiting))
+            with self._commit_pace:
+                performed = self._perform(waiting)
+            self._publish(waiting, *performed)
+
+    def _commits_here(self, jobs: Sequence[Job[Work]], writer: WriterThread[Work]) -> bool:
+        """Whether to commit on the loop: where the disk is quick, handing over to a thread and back takes longer."""
+        if not self._commit_pace.quick or not all(job.anywhere for job in jobs):
+            return False
+        return sum([job.cost for job in jobs]) <= COMMIT_HERE_BYTES and writer.idle
 
     def _run(self, jobs: Sequence[Job[Work]]) -> None:
         """In the writer's thread."""
@@ -259,16 +296,23 @@ class Database:
             self._feed.publish(batch.records)
         self.log_end = batch.log_end
         for job, result in zip(jobs, results, strict=True):
-            if isinstance(result, Exception):
-                settle(job.answer, None, result)
-            else:
-                settle(job.answer, result)
+            answer = job.answer
+            if answer is not None:
+                self._leave(job)
+                answer(result)
 
     def _finish(self) -> None:
         """In the writer's thread, after its last commit; in memory, on the loop."""
         self._readers.close()
         self._files.close()
         call_soon(self._loop, settle, self._finished, None)
+
+
+def _settle(answer: asyncio.Future[object], result: object) -> None:
+    if isinstance(result, Exception):
+        settle(answer, None, result)
+    else:
+        settle(answer, result)
 
 
 def _cost(events: Sequence[ProposedEvent]) -> int:
@@ -294,10 +338,12 @@ class Chore:
 
 
 class _Pace:
-    """Whether reading on the loop is quick enough, or the disk makes it wait: then threads read for a while."""
+    """Whether to do something on the loop, which is quick unless it has to wait for the disk: then threads do it."""
 
-    def __init__(self, *, always: bool) -> None:
+    def __init__(self, limits: Callable[[], tuple[float, int]], *, always: bool) -> None:
+        """`limits`: the seconds from which on one is slow, and how many then go elsewhere."""
         self.quick = True
+        self._limits = limits
         self._always = always
         self._elsewhere = 0
         self._began = 0.0
@@ -306,9 +352,12 @@ class _Pace:
         self._began = time.perf_counter()
 
     def __exit__(self, *_: object) -> None:
-        if not self._always and time.perf_counter() - self._began > SLOW_READ:
+        if self._always:
+            return
+        slow, elsewhere = self._limits()
+        if time.perf_counter() - self._began > slow:
             self.quick = False
-            self._elsewhere = READS_ELSEWHERE
+            self._elsewhere = elsewhere
 
     def count(self) -> None:
         """One more has gone to a thread."""

@@ -23,12 +23,16 @@ _MAX_BATCH_BYTES = 8 * 1024 * 1024
 class Job(Generic[T]):
     """One command on its way to the writer and back. Made and answered on the loop."""
 
-    __slots__ = ("abandoned", "answer", "cost", "work")
+    __slots__ = ("abandoned", "answer", "anywhere", "cost", "work")
 
-    def __init__(self, work: T, cost: int, answer: asyncio.Future[object]) -> None:
+    def __init__(self, work: T, cost: int, answer: Callable[[object], None] | None, *, anywhere: bool = False) -> None:
+        """`answer` is called on the loop with the result, or with the exception; it must not raise."""
         self.work = work
+        self.anywhere = anywhere
+        """It may be done on the loop: it is quick, but for the disk."""
         self.cost = cost
         self.answer = answer
+        """None: it has been answered, or nobody waits for that any more."""
         self.abandoned = False
 
 
@@ -44,6 +48,7 @@ class WriterThread(Generic[T]):
         self._jobs: deque[Job[T]] = deque()
         self._changed = threading.Condition()
         self._closing = False
+        self._running = False
         self._thread = threading.Thread(target=self._loop, name="esdb-lite writer", daemon=True)
         self._thread.start()
 
@@ -52,6 +57,12 @@ class WriterThread(Generic[T]):
         with self._changed:
             self._jobs.extend(jobs)
             self._changed.notify()
+
+    @property
+    def idle(self) -> bool:
+        """True while it has nothing to do: until the next `put`, whoever puts may do its work instead."""
+        with self._changed:
+            return not self._jobs and not self._running
 
     def abandon(self, job: Job[T]) -> None:
         """Do not run the job, if it has not been taken yet."""
@@ -79,6 +90,7 @@ class WriterThread(Generic[T]):
         taken: list[Job[T]] = []
         room = _MAX_BATCH_BYTES
         with self._changed:
+            self._running = False
             while not taken:
                 while not self._jobs:
                     if self._closing:
@@ -89,6 +101,7 @@ class WriterThread(Generic[T]):
                     if not job.abandoned:
                         taken.append(job)
                         room -= job.cost
+            self._running = True
         return taken
 
 

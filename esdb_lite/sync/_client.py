@@ -29,6 +29,7 @@ from esdb_lite.metadata import StreamMetadata
 from esdb_lite.positions import ExpectedPosition
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike
+from esdb_lite.sync.consuming import ConsumeCalls
 from esdb_lite.sync.persistent import PersistentCalls
 from esdb_lite.sync.portal import Portal
 from esdb_lite.sync.reading import ReadResponse, Subscription
@@ -49,7 +50,7 @@ _inherited: list[_Live] = []
 """What a forked process has got from its parent: it must not be used, nor closed by the garbage collector."""
 
 
-class EsdbClient(PersistentCalls, UserCalls):
+class EsdbClient(ConsumeCalls, PersistentCalls, UserCalls):
     """A client of EventStoreDB and KurrentDB.
 
     Connects when it is used first. May be shared by threads. To be closed, by `close()` or by leaving `with`; it also

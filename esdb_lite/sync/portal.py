@@ -29,19 +29,38 @@ _WAIT_SECONDS = 0.1 if sys.platform == "win32" else -1
 class _Job(Generic[T]):
     """One coroutine, from the thread that wants it to the loop and back."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], running: set[_Job[Any]]) -> None:
+        """It is in `running` from its beginning on the loop to its end."""
         self._coroutine = coroutine
-        self._task: asyncio.Task[T] | None = None
+        self._running = running
+        self._task: asyncio.Task[None] | None = None
         self._finished = threading.Lock()
         self._finished.acquire()
         self._cancelled = False
+        self._result: list[T] = []
+        self._error: BaseException | None = None
 
     def start(self) -> None:
         """Begin, on the loop."""
-        self._task = asyncio.ensure_future(self._coroutine)
-        self._task.add_done_callback(self._done)
+        self._running.add(self)
+        self._task = asyncio.ensure_future(self._run())
         if self._cancelled:
             self._task.cancel()
+
+    async def _run(self) -> None:
+        # It says itself that it is done: what a task calls when it is done comes a turn of the loop later.
+        try:
+            self._result.append(await self._coroutine)
+        except Exception as error:
+            self._error = error  # whoever waits raises it; after Ctrl-C nobody waits
+        finally:
+            self._running.discard(self)
+            self._finished.release()
+
+    def abandon(self) -> None:
+        """Let the thread that wants it go on, although it has never run: it was cancelled before it could."""
+        self._coroutine.close()
+        self._finished.release()
 
     def cancel(self) -> None:
         """Give it up, on the loop."""
@@ -56,14 +75,15 @@ class _Job(Generic[T]):
 
     def result(self) -> T:
         """Return what has come of it."""
-        if self._task is None or self._task.cancelled():
+        if self._result:
+            return self._result[0]
+        error, self._error = self._error, None
+        if error is None:
             raise ClientClosed("the client was closed")
-        return self._task.result()
-
-    def _done(self, task: asyncio.Task[T]) -> None:
-        if not task.cancelled():
-            task.exception()  # whoever waits raises it; after Ctrl-C nobody waits
-        self._finished.release()
+        try:
+            raise error
+        finally:
+            del error  # it knows this frame
 
 
 class Portal:
@@ -74,6 +94,7 @@ class Portal:
         self.pid = os.getpid()
         self._last = last
         self._ended = False
+        self._running: set[_Job[Any]] = set()
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         # A daemon, so that a program that has forgotten to close its client can end; `close` is called at its exit.
@@ -82,7 +103,7 @@ class Portal:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Have a coroutine run on the loop, and return its result. Ctrl-C cancels it."""
-        job = _Job(coroutine)
+        job = _Job(coroutine, self._running)
         try:
             self._submit(job)
         except BaseException:
@@ -150,6 +171,8 @@ class Portal:
             task.cancel()
         if tasks:
             loop.run_until_complete(asyncio.wait(tasks, timeout=_JOIN_SECONDS))
+        for job in [*self._running]:
+            job.abandon()
         loop.run_until_complete(loop.shutdown_asyncgens())
         asyncio.set_event_loop(None)
         loop.close()

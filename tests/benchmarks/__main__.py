@@ -23,7 +23,7 @@ from statistics import median
 
 from tests.benchmarks import serving
 from tests.benchmarks.contenders import BATCH, CONTENDERS, IN_FLIGHT, STREAM
-from tests.benchmarks.processes import Results, Serving, contend, replay_server, serve, table
+from tests.benchmarks.processes import Results, Row, Serving, contend, replay_server, serve, summary, table
 from tests.support import environment
 
 SIZE = 240
@@ -47,78 +47,108 @@ def rounds(task: str, port: int, number: int, times: int, server: Serving | None
     return results
 
 
-def read(arguments: argparse.Namespace) -> None:
+def read(arguments: argparse.Namespace) -> list[Row]:
     """Reading from the replay server."""
     number, times = arguments.events, arguments.rounds
     with replay_server(number, SIZE) as port:
-        table(f"read a stream of {number:,} events (replayed)", rounds("stream", port, number, times))
-        table(f"read all with a filter, {number:,} events (replayed)", rounds("all", port, number, times))
-        table(f"catch-up subscription over {number:,} events (replayed)", rounds("catchup", port, number, times))
+        return [
+            table(f"read a stream of {number:,} events (replayed)", rounds("stream", port, number, times), 5),
+            table(f"read all with a filter, {number:,} events (replayed)", rounds("all", port, number, times), 5),
+            table(f"catch-up subscription, {number:,} events (replayed)", rounds("catchup", port, number, times), 5),
+        ]
 
 
-def catchup(arguments: argparse.Namespace) -> None:
+def catchup(arguments: argparse.Namespace) -> list[Row]:
     """Reading from `serve`."""
     number, times = arguments.events, arguments.rounds
     with tempfile.TemporaryDirectory() as name, serve(Path(name), "read.db") as server:
         serving.fill(server.port, STREAM, number)
-        table(f"read a stream of {number:,} events (serve)", rounds("stream", server.port, number, times, server))
-        results = rounds("catchup", server.port, number, times, server)
-        table(f"catch-up subscription over {number:,} stored events (serve)", results)
+        stream = rounds("stream", server.port, number, times, server)
+        stored = rounds("catchup", server.port, number, times, server)
+        return [
+            table(f"read a stream of {number:,} events (serve)", stream),
+            table(f"catch-up subscription, {number:,} stored events (serve)", stored),
+        ]
 
 
-def append(arguments: argparse.Namespace) -> None:
+_APPENDS = {
+    "one": ("one after another", 0.5, 2),
+    "flight": (f"{IN_FLIGHT} in flight", 2, 3),
+    "batches": (f"{BATCH} at a time", 10, None),
+}
+"""By task: what it is called, how many events for each of `--appends`, and the goal."""
+
+
+def append(arguments: argparse.Namespace) -> list[Row]:
     """Appending to `serve`."""
-    number, times = arguments.appends, arguments.rounds
-    tasks = {"one": "one after another", "flight": f"{IN_FLIGHT} in flight", "batches": f"{BATCH} at a time"}
+    rows = []
     for database in (None, "events.db"):
         where = "in memory" if database is None else "on a file"
         with tempfile.TemporaryDirectory() as name, serve(Path(name), database) as server:
-            for (task, title), count in zip(tasks.items(), (number // 2, number * 2, number * 10), strict=True):
-                results = rounds(task, server.port, count, times, server)
-                table(f"append {count:,} events, {title} ({where})", results)
+            for task, (title, share, goal) in _APPENDS.items():
+                count = int(arguments.appends * share)
+                results = rounds(task, server.port, count, arguments.rounds, server)
+                rows.append(table(f"append {count:,} events, {title} ({where})", results, goal))
+    return rows
 
 
-def start(arguments: argparse.Namespace) -> None:
+def start(arguments: argparse.Namespace) -> list[Row]:
     """What a program pays before it begins, and for a long read."""
-    taken: dict[str, list[float]] = {}
-    for _ in range(arguments.rounds * 3):
-        for name, statement in _IMPORTS.items():
-            if (seconds := _import_time(statement)) is not None:
-                taken.setdefault(name, []).append(seconds)
-    print("\nimport (milliseconds)")
-    for name, times in taken.items():
-        print(f"{name:24}{median(times) * 1000:8.0f}")
+    _imports(arguments.rounds * 3)
     number = 1_000_000 // arguments.part
     with replay_server(number, SIZE) as port:
         results = rounds("stream", port, number, 1, maker="esdb_lite")
-    print(f"\nmemory while reading {number:,} events: growth (peak), MB")
+    print(f"\nmemory while reading {number:,} events: MB above the start (goal 40), and the peak with the interpreter")
     for name, (figures,) in results.items():
         print(f"{name:24}{figures['grown_mb']:8.1f}{figures['peak_mb']:8.0f}")
+    return []
 
 
-def _import_time(statement: str) -> float | None:
-    program = f"import time; t = time.perf_counter(); {statement}; print(time.perf_counter() - t)"
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        env={**environment(), "PYTHONWARNINGS": "ignore"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    return float(done.stdout) if done.returncode == 0 else None
+def _imports(times: int) -> None:
+    """Print what importing takes where the bytecode is there, as it is once a package is installed."""
+    taken: dict[str, list[tuple[float, float]]] = {}
+    with tempfile.TemporaryDirectory() as bytecode:
+        for number in range(times + 1):
+            for name, statement in _IMPORTS.items():
+                seconds = _import_time(statement, bytecode)
+                if seconds is not None and number:  # the first time there is no bytecode
+                    taken.setdefault(name, []).append(seconds)
+    print(f"\n{'import (milliseconds)':24}{'wall':>8}{'CPU':>8}")
+    for name, found in taken.items():
+        wall, cpu = (median(each[index] for each in found) * 1000 for index in (0, 1))
+        print(f"{name:24}{wall:8.0f}{cpu:8.0f}", flush=True)
 
 
-def server(arguments: argparse.Namespace) -> None:
+def _import_time(statement: str, bytecode: str) -> tuple[float, float] | None:
+    """Seconds and seconds of CPU; None for what is not installed."""
+    clocks = "time.perf_counter(), time.process_time()"
+    program = f"import time; a, b = {clocks}; {statement}; c, d = {clocks}; print(c - a, d - b)"
+    variables = {**environment(), "PYTHONWARNINGS": "ignore", "PYTHONPYCACHEPREFIX": bytecode}
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    done = subprocess.run([sys.executable, "-c", program], env=variables, capture_output=True, text=True, check=False)
+    if done.returncode:
+        return None
+    wall, cpu = done.stdout.split()
+    return float(wall), float(cpu)
+
+
+def server(arguments: argparse.Namespace) -> list[Row]:
     """What `serve` costs."""
     serving.ratios(arguments)
     serving.commits(arguments)
     serving.many(arguments)
+    return []
 
 
-def everything(arguments: argparse.Namespace) -> None:
+def level(arguments: argparse.Namespace) -> list[Row]:
+    """What it costs where there is much."""
+    serving.level(arguments)
+    return []
+
+
+def everything(arguments: argparse.Namespace) -> list[Row]:
     """All that takes minutes only."""
-    for part in (start, read, catchup, append, server):
-        part(arguments)
+    return [row for part in (start, read, catchup, append, server) for row in part(arguments)]
 
 
 def main() -> None:
@@ -127,7 +157,7 @@ def main() -> None:
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parts = {"read": read, "append": append, "catchup": catchup, "start": start, "server": server}
-    parts |= {"level": serving.level, "everything": everything}
+    parts |= {"level": level, "everything": everything}
     parser.add_argument("part", nargs="?", default="everything", choices=[*parts], help="default: everything")
     parser.add_argument("--events", type=int, help="how many are read (default: 50000; level: 5000000)")
     parser.add_argument("--appends", type=int, default=2_000, help="one after another half as many are made")
@@ -135,9 +165,10 @@ def main() -> None:
     parser.add_argument("--quick", dest="part_of", action="store_true", help="a tenth of what takes longest")
     arguments = parser.parse_args()
     run = parts[arguments.part]
-    arguments.events = arguments.events or (5_000_000 if run is serving.level else 50_000)
+    arguments.events = arguments.events or (5_000_000 if run is level else 50_000)
     arguments.part = 10 if arguments.part_of else 1
-    run(arguments)
+    if rows := run(arguments):
+        summary(rows)
 
 
 if __name__ == "__main__":

@@ -15,11 +15,12 @@ from urllib.parse import quote
 
 from grpclib.protocol import Stream
 
-from esdb_lite._rpc.transport import receive_data, send_data
+from esdb_lite._rpc.transport import receive_data, send_data, send_data_at_once
 from esdb_lite._status import RpcError, StatusCode, answers
 from esdb_lite._version import __version__
 from esdb_lite._wire.framing import CompressedMessage, MessageSplitter, MessageTooLong, frame
 from esdb_lite._wire.primitives import WireError
+from esdb_lite.server.app.gathering import GatheringTransport
 from esdb_lite.server.calls import Watcher
 from esdb_lite.server.engine.access import SYSTEM
 
@@ -86,6 +87,15 @@ class GrpcCall:
     def cut(self) -> None:
         """Close the connection after what has been sent, without a word."""
         self._cut()
+
+    def send_at_once(self, messages: list[bytes]) -> bool:
+        """Send messages if window and socket take them now, and do not wait for others to be sent with them."""
+        if not self._answered or not send_data_at_once(self._stream, frame(messages)):
+            return False
+        transport = self._stream.connection._transport
+        if isinstance(transport, GatheringTransport):
+            transport.flush()
+        return True
 
     async def finish(self, error: RpcError | None) -> None:
         """End the call: with OK, or with the status of an error."""

@@ -18,7 +18,7 @@ from h2.config import H2Configuration
 from h2.events import Event
 from h2.settings import SettingCodes
 
-from esdb_lite._rpc.transport import STREAM_WINDOW, FastProtocol
+from esdb_lite._rpc.transport import STREAM_WINDOW, FastProtocol, read_moderately
 from esdb_lite.server.app.call import plain_headers
 from esdb_lite.server.app.calls import Calls, plain_status
 from esdb_lite.server.app.gathering import GatheringTransport
@@ -95,6 +95,7 @@ class ServerConnection(FastProtocol):
         """Wait for the client's first bytes: they say which protocol it speaks."""
         if not isinstance(transport, asyncio.Transport):
             raise TypeError("the server needs a stream transport")
+        read_moderately(transport)
         self._transport = GatheringTransport(transport)
         self._made(self)
         self._heard = self._loop.time()

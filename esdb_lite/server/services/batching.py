@@ -27,8 +27,9 @@ from esdb_lite._wire.batch_appending import (
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.server.calls import Call
+from esdb_lite.server.database import Pending
 from esdb_lite.server.engine.access import Action
-from esdb_lite.server.engine.model import Outcome, StreamDeleted, WrongVersion
+from esdb_lite.server.engine.model import Appended, Outcome, StreamDeleted, WrongVersion
 from esdb_lite.server.faulting import BATCH_APPEND, Refusal
 from esdb_lite.server.services.common import decoded
 from esdb_lite.server.services.context import Context
@@ -109,16 +110,16 @@ class _Conversation:
         self._context = context
         self._call = call
         self._open: dict[bytes, _Batch] = {}
-        self._writes: set[asyncio.Future[Outcome]] = set()
+        self._writes: dict[_Batch, Pending] = {}
+        self._held: set[asyncio.Task[None]] = set()
+        self._turn = asyncio.Lock()
+        """Appends that are held up are written in the order in which they came."""
+        self._failed: RpcError | None = None
         self._answers: list[bytes] = []
         self._changed = asyncio.Event()
         self._room = asyncio.Event()
-        self._room.set()
+        self._sending = False
         self._ending = False
-        self._failed: RpcError | None = None
-        self._held = 0
-        self._turn = asyncio.Lock()
-        """Appends that are held up are written in the order in which they came."""
 
     async def run(self) -> None:
         """Receive and answer side by side."""
@@ -129,11 +130,12 @@ class _Conversation:
         finally:
             for batch in self._open.values():
                 batch.close()
-            for write in self._writes:
-                write.cancel()
-            for task in (sending, receiving):
+            for job in self._writes.values():
+                self._context.database.abandon(job)
+            tasks = sending, receiving, *self._held
+            for task in tasks:
                 task.cancel()
-            results = await asyncio.gather(sending, receiving, *self._writes, return_exceptions=True)
+            results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results[:2]:
             if isinstance(result, Exception):
                 raise result
@@ -141,18 +143,26 @@ class _Conversation:
     # --- answers ---
 
     async def _send(self) -> None:
-        while not (self._ending and not self._writes and not self._answers):
+        while not (self._ending and not self._unanswered):
             await self._changed.wait()
             self._changed.clear()
             messages, self._answers = self._answers, []
+            self._sending = True
             await self._call.send(messages)
+            self._sending = False
             self._make_room()
             if self._failed is not None:
                 raise self._failed
 
     def _answer(self, message: bytes) -> None:
+        """Send an answer at once where no other is to be expected; else it goes with others soon."""
         self._answers.append(message)
-        self._changed.set()
+        more = self._writes or self._held or self._sending or self._ending
+        if more or not self._call.send_at_once(self._answers):
+            self._changed.set()
+        else:
+            self._answers = []
+            self._make_room()
 
     def _refuse(self, id: WireUuid | None, stream: str | None, refused: Refused) -> None:
         self._answer(
@@ -161,22 +171,38 @@ class _Conversation:
             )
         )
 
+    @property
+    def _unanswered(self) -> int:
+        return len(self._writes) + len(self._held) + len(self._answers)
+
     def _make_room(self) -> None:
-        if len(self._writes) + len(self._answers) < _MAX_UNANSWERED:
+        if self._unanswered < _MAX_UNANSWERED:
             self._room.set()
-        else:
+
+    async def _wait_for_room(self) -> None:
+        while self._unanswered >= _MAX_UNANSWERED:
             self._room.clear()
+            await self._room.wait()
 
     # --- requests ---
 
     async def _receive(self) -> None:
+        database, trusted = self._context.database, self._call.principal.trusted
         while messages := await self._call.receive():
-            for message in messages:
-                request = decoded(decode_batch_request, message)
-                if self._call.principal.trusted or not await self._denied(request):
-                    self._chunk(request)
-                self._make_room()
-                await self._room.wait()
+            try:
+                for message in messages:
+                    request = decoded(decode_batch_request, message)
+                    if not trusted and await self._denied(request):
+                        continue
+                    batch = self._chunk(request)
+                    if batch is not None and not self._publish(batch):
+                        database.commit()
+                        await self._publish_in_turn(batch)
+                    if self._unanswered >= _MAX_UNANSWERED:
+                        database.commit()
+                        await self._wait_for_room()
+            finally:
+                database.commit()
         for key in list(self._open):
             self._expire(key)  # the rest of it cannot come any more
         self._ending = True
@@ -199,29 +225,33 @@ class _Conversation:
         except Refused:
             return False
 
-    def _chunk(self, request: BatchRequest) -> None:
+    def _chunk(self, request: BatchRequest) -> _Batch | None:
+        """Take a chunk; return the batch that it completes."""
         stream = None if request.options is None else request.options.stream
         try:
             key = _key(request.correlation_id)
-            if key not in self._open:
+            batch = self._open.pop(key, None)
+            if batch is None:
                 if request.options is None:
-                    return
-                self._begin(key, request)
+                    return None
+                batch = self._begin(key, request)
         except Refused as refused:
             self._refuse(request.correlation_id, stream, refused)
-            return
-        batch = self._open[key]
+            return None
         try:
             self._take(batch, request.events)
         except Refused as refused:
-            self._end(key)
+            batch.close()
             self._refuse(request.correlation_id, batch.stream, refused)
-            return
-        if request.is_final:
-            self._end(key)
-            self._publish(batch, request.correlation_id or "")
+            return None
+        if not request.is_final:
+            self._open[key] = batch
+            return None
+        batch.close()
+        batch.id = request.correlation_id or ""
+        return batch
 
-    def _begin(self, key: bytes, request: BatchRequest) -> None:
+    def _begin(self, key: bytes, request: BatchRequest) -> _Batch:
         options = request.options
         if options is None or options.stream is None:
             raise _bad_request("Object reference not set to an instance of an object.")
@@ -241,7 +271,7 @@ class _Conversation:
         batch = _Batch(request.correlation_id or "", options.stream, options.expected, expected, intake)
         if not request.is_final:
             batch.timer = asyncio.get_running_loop().call_later(timeout, self._expire, key)
-        self._open[key] = batch
+        return batch
 
     def _timeout(self, options: BatchOptions) -> float:
         if options.deadline_in is not None:
@@ -251,10 +281,11 @@ class _Conversation:
         return WRITE_TIMEOUT
 
     def _take(self, batch: _Batch, events: Sequence[Proposed]) -> None:
+        measure, take = batch.intake.measure, batch.intake.take
         for proposed in events:
             try:
-                batch.intake.measure(proposed)
-                batch.intake.take(proposed)
+                measure(proposed)
+                take(proposed)
             except MissingMetadata as error:
                 raise _bad_request("The given key was not present in the dictionary.") from error
             except InvalidEvent as error:
@@ -271,78 +302,69 @@ class _Conversation:
         value = encode_maximum_event_size(id_as_text(error.id), error.size, self._context.max_append_event_size)
         return Refused(StatusCode.INVALID_ARGUMENT, name, name, value)
 
-    def _end(self, key: bytes) -> None:
-        self._open.pop(key).close()
-
     def _expire(self, key: bytes) -> None:
         """The last chunk did not come in time: discard the batch."""
-        batch = self._open[key]
-        self._end(key)
+        batch = self._open.pop(key)
+        batch.close()
         self._refuse(key, batch.stream, _timeout())
 
     # --- writes ---
 
-    def _publish(self, batch: _Batch, id: WireUuid) -> None:
-        begin = self._context.database.begin_append
-        if self._context.gate.calm and not self._held:
-            write = begin(batch.stream, batch.expected, batch.intake.events)
-        else:
-            held_up = self._held_up(partial(begin, batch.stream, batch.expected, batch.intake.events))
-            write = asyncio.ensure_future(held_up)
-        self._writes.add(write)
-        write.add_done_callback(partial(self._written, batch, id))
+    def _publish(self, batch: _Batch) -> bool:
+        """Have the batch written; False where the writer has no room for it now."""
+        if self._held or not self._context.gate.calm:
+            held = asyncio.ensure_future(self._publish_when_let(batch))
+            self._held.add(held)
+            held.add_done_callback(self._let)
+            return True
+        job = self._context.database.begin_append(
+            batch.stream, batch.expected, batch.intake.events, partial(self._written, batch)
+        )
+        if job is None:
+            return False
+        self._writes[batch] = job
+        return True
 
-    async def _held_up(self, begin: Callable[[], asyncio.Future[Outcome]]) -> Outcome:
-        gate = self._context.gate
-        self._held += 1
+    async def _publish_in_turn(self, batch: _Batch) -> None:
+        """Have the batch written when there is room, and receive nothing until then."""
+        result: Outcome | StorageError
+        try:
+            result = await self._context.database.append(batch.stream, batch.expected, batch.intake.events)
+        except StorageError as error:
+            result = error
+        self._written(batch, result)
+
+    async def _publish_when_let(self, batch: _Batch) -> None:
+        """Have the batch written, refused or left unanswered as faults and the role of the node have it."""
+        gate, database = self._context.gate, self._context.database
+        result: object
         try:
             async with self._turn:
                 await gate.enter(BATCH_APPEND)
                 fate = gate.fate(self._call)
-                write = begin() if fate.writes else None
-        finally:
-            self._held -= 1
-        if write is None:
-            await gate.settle(self._call, fate)
-        outcome = await write
-        if fate.refused is not None or not fate.answered:
-            await gate.settle(self._call, fate)
-        return outcome
+                if not fate.writes:
+                    await gate.settle(self._call, fate)
+                result = await database.append(batch.stream, batch.expected, batch.intake.events)
+            if fate.refused is not None or not fate.answered:
+                await gate.settle(self._call, fate)
+        except (StorageError, WriteRefused) as error:
+            result = error
+        self._written(batch, result)
 
-    def _end_call(self, error: RpcError) -> None:
-        self._failed = error
+    def _let(self, held: asyncio.Task[None]) -> None:
+        self._held.discard(held)
         self._changed.set()
 
-    def _written(self, batch: _Batch, id: WireUuid, write: asyncio.Future[Outcome]) -> None:
-        self._writes.discard(write)
-        if write.cancelled():
+    def _written(self, batch: _Batch, result: object) -> None:
+        self._writes.pop(batch, None)
+        if isinstance(result, WriteRefused) and result.reason not in _REFUSALS:
+            self._failed = result
+            self._changed.set()
             return
         try:
-            self._answer(_success(batch, id, write.result()))
+            self._answer(_success(batch, result))
         except Refused as refused:
-            self._refuse(id, batch.stream, refused)
-        except WriteRefused as error:
-            refusal = _REFUSALS.get(error.reason)
-            if refusal is None:
-                self._end_call(error)
-            else:
-                self._refuse(id, batch.stream, refusal())
-        except StorageClosed:
-            self._refuse(id, batch.stream, _not_ready())
-        except StorageError as error:
-            self._refuse(id, batch.stream, Refused(StatusCode.UNKNOWN, f"Unknown: {error}", "Unknown"))
-
-
-def _not_ready() -> Refused:
-    return Refused(StatusCode.OK, answers.not_ready().message, "Empty")
-
-
-_REFUSALS: Mapping[Refusal | None, Callable[[], Refused]] = {
-    Refusal.NOT_READY: _not_ready,
-    Refusal.TOO_BUSY: lambda: Refused(StatusCode.OK, "Server Is Busy", "Empty"),
-    Refusal.TIMED_OUT: _timeout,
-}
-"""What refuses one append. Any other refusal ends the call."""
+            self._refuse(batch.id, batch.stream, refused)
 
 
 def _key(id: WireUuid | None) -> bytes:
@@ -354,12 +376,31 @@ def _key(id: WireUuid | None) -> bytes:
         raise _bad_request(BAD_UUID) from error
 
 
-def _success(batch: _Batch, id: WireUuid, outcome: Outcome) -> bytes:
-    if isinstance(outcome, StreamDeleted):
-        name, value = "StreamDeleted", encode_stream_deleted(outcome.stream)
+def _success(batch: _Batch, result: object) -> bytes:
+    if isinstance(result, Appended):
+        revision = None if result.revision < 0 else result.revision
+        return encode_batch_success(batch.id, batch.stream, revision, result.position)
+    if isinstance(result, StreamDeleted):
+        name, value = "StreamDeleted", encode_stream_deleted(result.stream)
         raise Refused(StatusCode.NOT_FOUND, name, name, value)
-    if isinstance(outcome, WrongVersion):
-        current = None if outcome.current < 0 else outcome.current
+    if isinstance(result, WrongVersion):
+        current = None if result.current < 0 else result.current
         name, value = "WrongExpectedVersion", encode_wrong_expected_version(current, batch.sent)
         raise Refused(StatusCode.ALREADY_EXISTS, name, name, value)
-    return encode_batch_success(id, batch.stream, None if outcome.revision < 0 else outcome.revision, outcome.position)
+    if isinstance(result, StorageClosed):
+        raise _not_ready()
+    if isinstance(result, WriteRefused):
+        raise _REFUSALS[result.reason]()
+    raise Refused(StatusCode.UNKNOWN, f"Unknown: {result}", "Unknown")
+
+
+def _not_ready() -> Refused:
+    return Refused(StatusCode.OK, answers.not_ready().message, "Empty")
+
+
+_REFUSALS: Mapping[Refusal | None, Callable[[], Refused]] = {
+    Refusal.NOT_READY: _not_ready,
+    Refusal.TOO_BUSY: lambda: Refused(StatusCode.OK, "Server Is Busy", "Empty"),
+    Refusal.TIMED_OUT: lambda: _timeout(),
+}
+"""What refuses one append. Any other refusal ends the call."""

@@ -61,31 +61,25 @@ class Intake:
 
     def measure(self, proposed: Proposed) -> None:
         """Count an event. Raises MissingMetadata, EventTooLarge."""
-        metadata = proposed.metadata
+        id, metadata, custom_metadata, data = proposed
         if "type" not in metadata:
             raise MissingMetadata("type")
         if "content-type" not in metadata:
             raise MissingMetadata("content-type")
-        size = event_size(metadata["type"], len(proposed.data) + len(proposed.custom_metadata))
+        size = event_size(metadata["type"], len(data) + len(custom_metadata))
         if size > self._max_event_size:
-            raise EventTooLarge(proposed.id, size)
+            raise EventTooLarge(id, size)
         self.size += size
 
     def take(self, proposed: Proposed) -> None:
         """Add an event that has been measured. Raises InvalidEvent."""
-        id = _event_id(proposed.id)
-        if not proposed.metadata["type"]:
+        sent, metadata, custom_metadata, data = proposed
+        id, type = _event_id(sent), metadata["type"]
+        if not type:
             raise InvalidEvent(
                 "proposed_message.metadata: the type is empty.", "Empty eventType provided. (Parameter 'eventType')"
             )
-        self.events.append(_event(proposed, id))
-
-
-def _event(proposed: Proposed, id: bytes) -> ProposedEvent:
-    metadata = proposed.metadata
-    return ProposedEvent(
-        id, metadata["type"], metadata["content-type"] == JSON, proposed.data, proposed.custom_metadata
-    )
+        self.events.append(ProposedEvent(id, type, metadata["content-type"] == JSON, data, custom_metadata))
 
 
 def _event_id(id: WireUuid | None) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import chain
 from typing import NamedTuple
 
 from esdb_lite.server.storage import Record
@@ -117,7 +118,7 @@ class SqliteWriter:
         rows = self._rows
         for start in range(0, len(rows), _MOST):
             chunk = rows[start : start + _MOST]
-            self.connection.execute(_INSERT[len(chunk)], [value for row in chunk for value in row])
+            self.connection.execute(_INSERT[len(chunk)], list(chain.from_iterable(chunk)))
         rows.clear()
         self._unwritten.clear()
         self._bytes = 0

@@ -1,0 +1,114 @@
+"""A position in a SQLite database.
+
+Owns: what is special about sqlite3: that a path is enough, and its ways to begin and to end transactions.
+Must not know: consumers. sqlite3 is imported when a store is used: nobody else needs it.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Union
+
+from esdb_lite.checkpoints.databases import TABLE, DbApiCheckpoint
+from esdb_lite.consumers import ConsumerPosition
+from esdb_lite.errors import CheckpointError, WrongArgumentType
+
+if TYPE_CHECKING:
+    import sqlite3
+
+Database = Union[str, "os.PathLike[str]", "sqlite3.Connection"]
+
+
+class SqliteCheckpoint(DbApiCheckpoint):
+    """Keeps the position of a consumer in a SQLite database, in the transaction of a handler that writes there, too.
+
+    What the handler writes with `connection` and the position are committed together, once a batch; when the handler
+    fails, everything is rolled back. So every event has its effect exactly once, whatever happens. A handler that
+    commits by itself (`with connection:` does) is told so by a CheckpointError. All else is as with
+    `DbApiCheckpoint`, but the connection may be in autocommit mode.
+    """
+
+    def __init__(self, database: Database, name: str, *, table: str = TABLE) -> None:
+        """Make a store for the consumer of this name in a database: a path, or a connection of sqlite3.
+
+        With a path the store has a connection of its own, made on first use in the thread that it is used in, and
+        closed when the consumer ends.
+        """
+        path = isinstance(database, (str, os.PathLike))
+        if not path and not hasattr(database, "in_transaction"):
+            raise WrongArgumentType("database", database, "must be a path or a connection of sqlite3")
+        self._path = os.fspath(database) if isinstance(database, (str, os.PathLike)) else None
+        self._connection = None if isinstance(database, (str, os.PathLike)) else database
+        self._begun = False
+        self._prepare(name, table, "qmark")
+
+    @property
+    def connection(self) -> sqlite3.Connection:
+        """The connection to write with."""
+        if self._connection is None:
+            import sqlite3
+
+            assert self._path is not None
+            self._connection = sqlite3.connect(self._path)
+        connection: sqlite3.Connection = self._connection  # type: ignore[assignment]
+        return connection
+
+    def release(self) -> None:
+        """Say that the consumer has ended. A connection of the store's own is closed."""
+        super().release()
+        self._stored = None
+        if self._path is not None and self._connection is not None:
+            connection, self._connection = self.connection, None
+            connection.close()
+
+    def begin(self) -> None:
+        """Begin a transaction, and note its beginning, so that it can be told when a handler has ended it."""
+        self._begin()
+        self.connection.execute("SAVEPOINT esdb_lite_handler")
+        self._begun = True
+
+    def save(self, position: ConsumerPosition) -> None:
+        """Store the position and commit. Raises CheckpointConflict where it is not the one that was stored last."""
+        if self._begun:
+            self._check_transaction()
+        self._begin()
+        super().save(position)
+
+    def rollback(self) -> None:
+        """Undo what the handler has written since the last commit."""
+        self._begun = False
+        if self.connection.in_transaction and self._autocommit:
+            self.connection.execute("ROLLBACK")
+        else:
+            self.connection.rollback()
+
+    def _check_transaction(self) -> None:
+        import sqlite3
+
+        self._begun = False
+        try:
+            self.connection.execute("RELEASE esdb_lite_handler")
+        except sqlite3.OperationalError as error:
+            self.rollback()
+            raise CheckpointError(
+                f"the handler has ended the transaction by itself, so that what it has written and {self._label} "
+                "cannot be committed together; leave committing to the store"
+            ).of(self._checkpoint) from error
+
+    @property
+    def _autocommit(self) -> bool:
+        """True for a mode (since Python 3.12) in which `commit()` and `rollback()` do nothing."""
+        return getattr(self.connection, "autocommit", None) is True
+
+    def _open(self) -> sqlite3.Connection:
+        return self.connection
+
+    def _begin(self) -> None:
+        if not self.connection.in_transaction:
+            self.connection.execute("BEGIN")
+
+    def _commit(self) -> None:
+        if self.connection.in_transaction and self._autocommit:
+            self.connection.execute("COMMIT")
+        else:
+            self.connection.commit()
