@@ -72,6 +72,8 @@ class Database:
         self._scavenge: tuple[Scavenge, asyncio.Task[None]] | None = None
         self._gathered: list[Job[Work]] = []
         self._handing_over = False
+        self._written = self._published = 0
+        """How often the writer has committed (counted by its thread), and that has been published (by the loop)."""
         self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
         self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
         self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
@@ -278,11 +280,19 @@ class Database:
         """Whether to commit on the loop: where the disk is quick, handing over to a thread and back takes longer."""
         if not self._commit_pace.quick or not all(job.anywhere for job in jobs):
             return False
-        return sum([job.cost for job in jobs]) <= COMMIT_HERE_BYTES and writer.idle
+        if sum([job.cost for job in jobs]) > COMMIT_HERE_BYTES or not writer.idle:
+            return False
+        # What the writer has committed may wait for its turn on the loop: it comes first in the log.
+        return self._written == self._published
 
     def _run(self, jobs: Sequence[Job[Work]]) -> None:
         """In the writer's thread."""
-        call_soon(self._loop, self._publish, jobs, *self._perform(jobs))
+        self._written += 1
+        call_soon(self._loop, self._publish_written, jobs, *self._perform(jobs))
+
+    def _publish_written(self, jobs: Sequence[Job[Work]], batch: Batch, results: Sequence[object]) -> None:
+        self._published += 1
+        self._publish(jobs, batch, results)
 
     def _perform(self, jobs: Sequence[Job[Work]]) -> tuple[Batch, Sequence[object]]:
         """Commit all rules together, then do the chores one by one; the results are in the order of the jobs."""
