@@ -60,14 +60,19 @@ class Node:
         server_name: str | None = None,
         keep_alive: KeepAlive | None = None,
         dial: Dial | None = None,
+        others_met: Callable[[], bool] = lambda: False,
     ) -> None:
-        """`server_name` is the name in the server's certificate, where it is another than `host`."""
+        """`server_name` is the name in the server's certificate, where it is another than `host`.
+
+        `others_met`: whether another server of the same cluster has spoken HTTP/2, so that it is not TLS that is wrong.
+        """
         self.host = host
         self.port = port
         self.secure = tls is not None
         self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.met = False
         """There has been a connection on which the server spoke HTTP/2."""
+        self._others_met = others_met
         self._tls = tls
         self._server_name = server_name
         self._keep_alive = keep_alive
@@ -153,7 +158,7 @@ class Node:
         client has shown of itself.
         """
         reason = "the server has closed the connection at once"
-        if self._closed or self.met:
+        if self._closed or self.met or self._others_met():
             return self.failure(reason)
         if self.secure:
             asked = "asks for a certificate of the client (userCertFile, userKeyFile), or does not accept it"

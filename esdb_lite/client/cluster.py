@@ -159,9 +159,10 @@ class Cluster:
                     else:
                         fallback = fallback or found
         finally:
-            for task in waiting:
+            for task in asked:
                 task.cancel()
-            await asyncio.gather(*waiting, return_exceptions=True)
+            # all of them: asyncio complains of failures that nobody has looked at
+            await asyncio.gather(*asked, return_exceptions=True)
         return fallback, reasons
 
     def _judge(

@@ -64,7 +64,12 @@ class Nodes:
         node = self._nodes.get(place)
         if node is None:
             node = self._nodes[place] = Node(
-                place.host, place.port, tls=self._tls, server_name=server_name, keep_alive=self._keep_alive
+                place.host,
+                place.port,
+                tls=self._tls,
+                server_name=server_name,
+                keep_alive=self._keep_alive,
+                others_met=lambda: self.met,
             )
         return node
 

@@ -5,7 +5,8 @@
     python -m tests.benchmarks.soak --seed 7                 the same faults in the same order as another time
 
 embedded: a server in this process, on a file, with all that `server.faults` has. cluster: a simulated cluster, whose
-nodes die, freeze, leave and elect. killed: `python -m esdb_lite serve`, which is killed, paused and started again.
+nodes die, freeze, leave and elect. killed: `python -m esdb_lite serve`, which is killed, paused and started again, and
+a process that writes and consumes, which is killed, too, and goes on where it was.
 
 Writers, readers, subscribers and consumers of both faces are at work. At the end every acknowledged event must be
 there once, every subscriber must have seen every event once and in order, every group must have processed every event;
@@ -29,14 +30,20 @@ from tests.benchmarks.soaking import report, trouble
 from tests.benchmarks.soaking.processes import KillableServer
 from tests.benchmarks.soaking.resources import Holding
 from tests.benchmarks.soaking.running import Soak
+from tests.benchmarks.soaking.victims import Victim
 from tests.benchmarks.soaking.world import World
 
 SHARES = {"embedded": 0.4, "cluster": 0.3, "killed": 0.3}
 """The modes, and how much of the time each of them gets."""
 PACE = 0.02
 """Seconds that a writer waits between two appends, on average."""
-GROWTH = 24.0
-"""MB by which memory may have grown since the warm-up: caches of SQLite, fragmentation."""
+GROWTH = {"embedded": 64.0, "cluster": 64.0, "killed": 24.0}
+"""MB by which memory may have grown since the warm-up: fragmentation, and where the server is in this process, the
+caches of SQLite for each of its connections, which fill as the file grows."""
+PILE = 2_000
+"""By so many may the objects of one type have become more since the warm-up."""
+LONG = 60.0
+"""Seconds below which a soak is too short to tell growth from warming up."""
 _THREADS = 64
 
 Run = Callable[[Path, int, float, float], Awaitable[Soak]]
@@ -85,8 +92,9 @@ async def killed(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
 
     try:
         world = World(seed, server.uri)
-        deck = trouble.Deck(trouble.of_process(server), world.random("faults"))
-        soak = Soak("killed", world, deck, clear, pace)
+        victim = Victim(world)
+        faults = {**trouble.of_process(server), "SIGKILL a client": victim.kill}
+        soak = Soak("killed", world, trouble.Deck(faults, world.random("faults")), clear, pace, victim)
         await soak.run(seconds)
     finally:
         await asyncio.to_thread(server.kill)
@@ -98,25 +106,50 @@ async def killed(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
 MODES: dict[str, Run] = {"embedded": embedded, "cluster": cluster, "killed": killed}
 
 
+class _Complaints(logging.Handler):
+    """Keeps what asyncio has to complain of: exceptions that nobody has looked at, callbacks that have failed."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.ERROR)
+        self.messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
+        self.messages.append(f"asyncio: {record.getMessage()}{cause}")
+
+
 def soak(mode: str, seed: int, seconds: float, *, pace: float = PACE, folder: Path | None = None) -> Soak:
     """Run one mode with a loop and threads of its own; violations are in the ledger of its world."""
-    before = Holding.now()
+    before, complaints = Holding.now(), _Complaints()
+    logging.getLogger("asyncio").addHandler(complaints)
 
     async def run(place: Path) -> Soak:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         return await MODES[mode](place, seed, seconds, pace)
 
-    if folder is None:
-        with tempfile.TemporaryDirectory() as name:
-            result = asyncio.run(run(Path(name)))
-    else:
-        result = asyncio.run(run(folder))
-    for left in Holding.now().left(before):
-        result.world.ledger.violations.add(f"is left: {left}")
-    gauge = result.gauge
-    if gauge.last > gauge.warm + GROWTH:
-        result.world.ledger.violations.add(f"memory has grown from {gauge.warm:.0f} to {gauge.last:.0f} MB")
+    try:
+        if folder is None:
+            with tempfile.TemporaryDirectory() as name:
+                result = asyncio.run(run(Path(name)))
+        else:
+            result = asyncio.run(run(folder))
+        left = Holding.now().left(before)
+    finally:
+        logging.getLogger("asyncio").removeHandler(complaints)
+    for each in (*(f"is left: {what}" for what in left), *complaints.messages):
+        result.world.ledger.violations.add(each)
+    if seconds >= LONG:
+        _check_growth(result)
     return result
+
+
+def _check_growth(result: Soak) -> None:
+    gauge, violations = result.gauge, result.world.ledger.violations
+    if gauge.last > gauge.warm + GROWTH[result.outcome.mode]:
+        violations.add(f"memory has grown from {gauge.warm:.0f} to {gauge.last:.0f} MB")
+    for name, (warm, end) in gauge.grown.items():
+        if end > warm + PILE:
+            violations.add(f"objects of type {name} pile up: {warm} after the warm-up, {end} at the end")
 
 
 def main() -> None:

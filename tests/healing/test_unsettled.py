@@ -135,6 +135,13 @@ async def test_a_refusal_is_told_even_when_the_look_is_disturbed(tmp_path: Path)
             await task
 
 
+async def test_no_events_are_nothing_to_look_for(connect: Connect, server: EmbeddedServer) -> None:
+    client = await connect(server.uri)
+    server.faults.refuse_appends(reason="timed-out", times=1)
+    with pytest.raises(ExpectedPositionError):
+        await client.append_events("s", 5, [])
+
+
 def slow_to_send_again(client: AsyncEsdbClient) -> tuple[asyncio.Event, asyncio.Event]:
     """Let time pass before the second attempt, after the look: asking what the server can do may take some.
 

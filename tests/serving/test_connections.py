@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import socket
 
 import pytest
 
 from esdb_lite.server.app import connection as connections
+from esdb_lite.server.app.server import RpcServer
 from esdb_lite.server.calls import Call
 from tests.serving.raw import PATIENCE, serving
 
@@ -132,3 +134,17 @@ async def test_who_does_not_even_greet_is_dropped(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(connections, "_GREETING_TIMEOUT", 0.05)
     async with serving(echo) as (_, _, port):
         assert await http1(port, b"PRI * HT") == b""
+
+
+@pytest.mark.parametrize("end", ["stop", "kill"])
+async def test_a_connection_that_is_made_when_the_server_has_ended_is_closed(end: str) -> None:
+    """It was accepted before; the loop gets round to it afterwards, when nobody looks after connections any more."""
+    server = RpcServer({})
+    await server.start("127.0.0.1", 0)
+    accepted = server._accept()
+    await getattr(server, end)()
+    ours, theirs = socket.socketpair()
+    with ours:
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: accepted, theirs)
+        ours.settimeout(5)
+        assert await asyncio.to_thread(ours.recv, 1) == b""

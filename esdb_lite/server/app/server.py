@@ -30,11 +30,13 @@ class RpcServer:
         self._connections: set[ServerConnection] = set()
         self._door: Door | None = None
         self._frozen = False
+        self._ending = False
         self._empty = asyncio.Event()
         self._empty.set()
 
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
+        self._ending = False
         self._door = Door(self._accept, tls)
         return await self._door.open(host, port)
 
@@ -44,7 +46,9 @@ class RpcServer:
     def _made(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
         self._empty.clear()
-        if self._frozen:
+        if self._ending:  # it was accepted before the door was closed, and nobody will look after it
+            connection.abort()
+        elif self._frozen:
             connection.freeze()
 
     def _lost(self, connection: ServerConnection) -> None:
@@ -90,6 +94,7 @@ class RpcServer:
         """Stop listening and end everything at once, as the end of the process would."""
         if self._door is None:
             return
+        self._ending = True
         await self._door.close()
         tasks = [task for connection in self._connections for task in connection.calls.tasks]
         self.break_connections()
@@ -110,6 +115,7 @@ class RpcServer:
         tasks = [task for connection in connections for task in connection.calls.tasks]
         if tasks:
             await asyncio.wait(tasks, timeout=_PATIENCE)
+        self._ending = True
         for connection in list(self._connections):
             connection.say_goodbye()
         await self._wait_until_empty()

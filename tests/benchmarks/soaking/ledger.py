@@ -13,6 +13,7 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from uuid import NAMESPACE_URL, uuid5
 
 from esdb_lite import NewEvent, RecordedEvent
 
@@ -28,9 +29,11 @@ def type_of(number: int) -> str:
     return OFTEN if number % EVERY else SELDOM
 
 
-def make(writer: str, number: int, *, large: bool = False) -> NewEvent:
-    """Make an event that says who has written it, and its number."""
-    return NewEvent.json(type_of(number), {"w": writer, "n": number, "x": _PADDING * (5_000 if large else 1)})
+def make(writer: str, number: int, *, large: bool = False, fixed: bool = False) -> NewEvent:
+    """Make an event that says who has written it, and its number. With `fixed` its id depends on these alone."""
+    id = uuid5(NAMESPACE_URL, f"{writer} {number}") if fixed else None
+    values = {"w": writer, "n": number, "x": _PADDING * (5_000 if large else 1)}
+    return NewEvent.json(type_of(number), values, id=id)
 
 
 def read(event: RecordedEvent) -> tuple[str, int]:
@@ -220,7 +223,10 @@ class Tally:
 
     def saw(self, event: RecordedEvent) -> None:
         """Take note that an event has been processed."""
-        who, number = self._key(event)
+        self.saw_number(*self._key(event))
+
+    def saw_number(self, who: str, number: int) -> None:
+        """The same for an event of which only this is known."""
         done = self._done.setdefault(who, bytearray())
         if len(done) <= number:
             done.extend(bytes(number - len(done) + 1000))

@@ -77,10 +77,10 @@ def _middle(times: list[float]) -> str:
 
 def _resources(soak: Soak) -> list[str]:
     gauge = soak.gauge
-    objects = ", ".join(
-        f"{name} {gauge.objects_warm[name]} -> {count}" for name, count in sorted(gauge.objects_end.items())
-    )
+    grown = ", ".join(f"{name} {warm} -> {end}" for name, (warm, end) in gauge.grown.items())
+    step = max(1, len(gauge.seen) // 12)
     return [
-        f"  resident memory, MB: {gauge.warm:.0f} after warm-up, {gauge.peak:.0f} at most, {gauge.last:.0f} at the end",
-        f"  objects after warm-up -> at the end: {objects}",
+        f"  resident memory, MB: {gauge.warm:.0f} after warm-up, {gauge.peak:.0f} at most, {gauge.last:.0f} at the end "
+        f"(in between: {' '.join(f'{each:.0f}' for each in gauge.seen[::step])})",
+        f"  objects that there are more of than after the warm-up: {grown or 'none'}",
     ]

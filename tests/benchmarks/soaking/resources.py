@@ -6,15 +6,18 @@ Owns: counting. Must not know: what uses it.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import gc
 import os
 import threading
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _PAGE = os.sysconf("SC_PAGE_SIZE") / 2**20
-_COUNTED = ("Task", "Call", "Link", "Stream", "LinkProtocol", "RecordedEvent", "NewEvent", "Conversation", "Future")
+_NOTABLE = 200
+"""Objects of a type by which their number has to grow to be worth telling."""
 
 
 def memory(pid: int | None = None) -> float:
@@ -23,6 +26,13 @@ def memory(pid: int | None = None) -> float:
         return int(Path(f"/proc/{pid or 'self'}/statm").read_text().split()[1]) * _PAGE
     except (FileNotFoundError, ProcessLookupError):
         return 0.0
+
+
+def give_back() -> None:
+    """Have the allocator return what is free to the system, where it can: what is left is in use."""
+    gc.collect()
+    with suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def descriptors() -> list[str]:
@@ -42,9 +52,9 @@ def kind_of(descriptor: str) -> str:
 
 
 def census() -> Counter[str]:
-    """How many objects of the kinds that would pile up there are."""
+    """How many objects of each type there are, as far as the collector knows of them."""
     gc.collect()
-    return Counter(name for each in gc.get_objects() if (name := type(each).__name__.lstrip("_")) in _COUNTED)
+    return Counter(type(each).__name__ for each in gc.get_objects())
 
 
 @dataclass
@@ -77,6 +87,8 @@ class Gauge:
     last: float = 0.0
     objects_warm: Counter[str] = field(default_factory=Counter)
     objects_end: Counter[str] = field(default_factory=Counter)
+    seen: list[float] = field(default_factory=list)
+    """All that was seen, once a second."""
 
     async def watch(self, warm_up: float) -> None:
         """Look every second, until cancelled."""
@@ -85,16 +97,28 @@ class Gauge:
         while True:
             self.look()
             if not self.warm and loop.time() - begun >= warm_up:
-                self.warm = self.last
                 self.objects_warm = census()
+                give_back()
+                self.look()
+                self.warm = self.last
             await asyncio.sleep(1.0)
 
     def look(self) -> None:
         """Look once."""
         self.last = memory(self.pid)
         self.peak = max(self.peak, self.last)
+        self.seen.append(self.last)
 
     def end(self) -> None:
         """Look for the last time, while everything is still open."""
         self.objects_end = census()
+        give_back()
         self.look()
+
+    @property
+    def grown(self) -> dict[str, tuple[int, int]]:
+        """Types of which there are many more objects than after the warm-up: how many then, and at the end."""
+        warm = self.objects_warm
+        return {
+            name: (warm[name], count) for name, count in self.objects_end.most_common() if count > warm[name] + _NOTABLE
+        }

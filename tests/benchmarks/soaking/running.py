@@ -21,6 +21,7 @@ from tests.benchmarks.soaking.reading import Reader
 from tests.benchmarks.soaking.resources import Gauge
 from tests.benchmarks.soaking.subscribing import Consumer, Group, Subscriber
 from tests.benchmarks.soaking.trouble import Deck
+from tests.benchmarks.soaking.victims import Victim
 from tests.benchmarks.soaking.visiting import Visitor
 from tests.benchmarks.soaking.world import FACES, World
 from tests.benchmarks.soaking.writing import Writer
@@ -50,7 +51,15 @@ class Outcome:
 class Soak:
     """A soak of one kind of server."""
 
-    def __init__(self, mode: str, world: World, deck: Deck, clear: Callable[[], Awaitable[None]], pace: float) -> None:
+    def __init__(
+        self,
+        mode: str,
+        world: World,
+        deck: Deck,
+        clear: Callable[[], Awaitable[None]],
+        pace: float,
+        victim: Victim | None = None,
+    ) -> None:
         """`clear` ends all faults; `pace`: seconds that writers wait between appends, on average; readers wait more."""
         self.world = world
         self.outcome = Outcome(mode)
@@ -64,6 +73,7 @@ class Soak:
         self._deck = deck
         self._clear = clear
         self._pace = pace
+        self._victim = victim
         self._hire()
         self.healing = Healing(world.ledger, self.subscribers, self.groups)
 
@@ -76,8 +86,10 @@ class Soak:
         for face, (main, _) in accesses.items():
             for kind in writing.KINDS:
                 self.writers.append(Writer(world, main, f"{face}-{kind}", kind, pace))
-            self.writers += [Writer(world, main, f"{face}-side-{number}", writing.NEW, pace * 4) for number in range(4)]
-        streams = [book.stream for book in world.ledger.books.values() if book.stream is not None]
+            self.writers += [
+                Writer(world, main, f"{face}-side-{number}", writing.EXACT, pace * 4) for number in range(4)
+            ]
+        streams = [writer.book.stream for writer in self.writers if writer.book.stream is not None]
         for face, (main, other) in accesses.items():
             self.readers += [
                 Reader(world, main, face, pace * 10),
@@ -133,6 +145,9 @@ class Soak:
             self.world.run(f"writer {writer.book.name}", writer.run())
         for number, reader in enumerate(self.readers):
             self.world.run(f"reader {number}", reader.run())
+        if self._victim is not None:
+            self._victim.group = self.groups[0]
+            self.world.run("victim", self._victim.run())
         for number, visitor in enumerate(self.visitors):
             self.world.run(f"visitor {number}", visitor.run())
         await self.healing.wait("(the beginning)")
@@ -165,7 +180,7 @@ class Soak:
         world, ledger = self.world, self.world.ledger
         await self._clear()
         world.writing = False
-        await world.ended(SETTLING, "writer", "reader", "visitor")
+        await world.ended(SETTLING, "writer", "reader", "visitor", "victim")
         begun = monotonic()
         while (lacking := await self._lacking()) and monotonic() - begun < SETTLING:  # noqa: ASYNC110
             await asyncio.sleep(0.2)

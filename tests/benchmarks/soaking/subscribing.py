@@ -162,6 +162,11 @@ class Group:
         with self._lock:
             self.tally.saw(event)
 
+    def saw_number(self, who: str, number: int) -> None:
+        """Another process has processed an event."""
+        with self._lock:
+            self.tally.saw_number(who, number)
+
     def marks(self) -> dict[str, int]:
         """What has to be passed to have processed something that is not yet begun."""
         if self.stream is None:
