@@ -9,18 +9,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from esdb_lite.server.database import Database
 from esdb_lite.server.engine import appending
 from tests.storage.support import ANY, events
 
 
-async def test_what_the_writer_has_committed_comes_before_what_the_loop_commits(tmp_path: Path) -> None:
+async def test_what_the_writer_has_committed_comes_before_what_the_loop_commits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The writer is done, and the loop has not been told yet, when it commits something itself."""
     database = await Database.open(tmp_path / "events.db")
-    writer = database._writer
-    assert writer is not None
     listener = database.listen(lambda: None, stream=None, limit=100)
-    begun, go_on = threading.Event(), threading.Event()
+    begun, go_on, done = threading.Event(), threading.Event(), threading.Event()
     append = partial(appending.append, stream="s", expected=ANY, events=events(1))
 
     def slowly(*arguments: Any) -> Any:
@@ -28,6 +30,8 @@ async def test_what_the_writer_has_committed_comes_before_what_the_loop_commits(
         go_on.wait()
         return append(*arguments)
 
+    perform = database._perform
+    monkeypatch.setattr(database, "_perform", lambda jobs: (perform(jobs), done.set())[0])
     by_writer = asyncio.ensure_future(database.execute(slowly))
     while not begun.is_set():  # noqa: ASYNC110
         await asyncio.sleep(0)
@@ -35,8 +39,8 @@ async def test_what_the_writer_has_committed_comes_before_what_the_loop_commits(
     database.begin_append("s", ANY, events(1), answered.set_result)
     database.commit()  # in the next turn of the loop
     go_on.set()
-    while not writer.idle:
-        time.sleep(0.001)  # noqa: ASYNC251 - the loop is not to have its turn before
+    done.wait()
+    time.sleep(0.02)  # noqa: ASYNC251 - the writer tells the loop, which is not to have its turn before
     await asyncio.wait({by_writer, answered})
     positions = [record.position for record in listener.take()]
     assert len(positions) == 2
