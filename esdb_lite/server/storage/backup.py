@@ -10,6 +10,7 @@ import sqlite3
 from contextlib import closing, suppress
 
 from esdb_lite.server.storage import confirmed
+from esdb_lite.server.storage.disk import sync_file, sync_name
 from esdb_lite.server.storage.errors import StorageUnavailable, translated
 from esdb_lite.server.storage.schema import check_path, open_reader
 from esdb_lite.server.storage.soundness import refuse_losses
@@ -32,7 +33,7 @@ def backup(path: str, to: str, *, salvage: bool = False) -> None:
     try:
         with closing(open_reader(path)) as source:
             _copy(source, partial)
-        _sync(partial)
+        sync_file(partial)
         _publish(partial, to)
     finally:
         for leftover in (partial, partial + "-wal", partial + "-shm", partial + "-journal"):
@@ -51,14 +52,6 @@ def _copy(source: sqlite3.Connection, partial: str) -> None:
         raise translated(error, partial) from error
 
 
-def _sync(path: str) -> None:
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _publish(partial: str, to: str) -> None:
     """Give the copy its name, unless that has been taken meanwhile."""
     try:
@@ -68,14 +61,4 @@ def _publish(partial: str, to: str) -> None:
     except OSError:
         # A file system without hard links.
         os.rename(partial, to)
-    if os.name == "posix":
-        _sync_folder(os.path.dirname(os.path.abspath(to)))
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_name(to)

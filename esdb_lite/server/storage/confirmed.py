@@ -59,7 +59,8 @@ class Notes:
     """The lock file's content, for its holder. Changes are seen by others at once, and survive the process."""
 
     def __init__(self, descriptor: int) -> None:
-        content = os.read(descriptor, SIZE) if os.lseek(descriptor, 0, os.SEEK_SET) == 0 else b""
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        content = os.read(descriptor, SIZE)
         self.left = parse(content)
         """What the last holder has left."""
         # Written, not just made longer: a mapped page for which there is no room would end the process.
@@ -75,7 +76,7 @@ class Notes:
         self.left = Left()
 
     def set_durability(self, *, relaxed: bool) -> None:
-        """Note whether commits are on the disk before they are confirmed; that they are not, is on the disk itself."""
+        """Note whether commits are on the disk before they are confirmed; that they are not, is then on the disk."""
         self._map[_DURABILITY] = (_RELAXED if relaxed else b"full").ljust(32)
         if relaxed:
             self._map.flush()

@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.confirmed import Left
+from esdb_lite.server.storage.disk import sync_name
 from esdb_lite.server.storage.ownership import Ownership
 from esdb_lite.server.storage.schema import Durability, check_path, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.soundness import identity, is_new, refuse_losses
@@ -56,9 +57,15 @@ class Files:
             raise
         if self._ownership is not None:
             emptied = empty_log(connection)
-            notes = self._ownership.notes
-            notes.set_durability(relaxed=self._relaxed or (notes.left.relaxed and not emptied))
+            self._note_durability(self._ownership, emptied)
         return connection
+
+    def _note_durability(self, ownership: Ownership, emptied: bool) -> None:
+        """What is in the log of the last holder, if it is still there, was written as he wrote it."""
+        relaxed = self._relaxed or (ownership.notes.left.relaxed and not emptied)
+        ownership.notes.set_durability(relaxed=relaxed)
+        if relaxed:
+            sync_name(ownership.path)
 
     def _take_over(self, path: str, ownership: Ownership) -> None:
         if is_new(path):

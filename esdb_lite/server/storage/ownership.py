@@ -44,14 +44,15 @@ class Ownership:
     """Holds a database file until `release`. Raises: StorageError."""
 
     def __init__(self, path: str) -> None:
-        self._path = os.path.realpath(path) + "-lock"
-        self._descriptor = _acquire(self._path, path)
+        self.path = os.path.realpath(path) + "-lock"
+        """Of the lock."""
+        self._descriptor = _acquire(self.path, path)
         try:
             self.notes = Notes(self._descriptor)
         except OSError as error:
             os.close(self._descriptor)
             kind = StorageFull if error.errno == errno.ENOSPC else StorageFailed
-            raise kind(f"{self._path} cannot be written ({os.strerror(error.errno or 0)})") from error
+            raise kind(f"{self.path} cannot be written ({os.strerror(error.errno or 0)})") from error
 
     def release(self, *, keep: bool = False) -> None:
         """Give the file up, and remove the lock, unless what it says is still needed (`keep`). Idempotent."""
@@ -62,7 +63,7 @@ class Ownership:
             # While it is still locked: whoever waits for it finds that it is no longer the one beside the file.
             if sys.platform != "win32" and not keep:
                 with suppress(OSError):
-                    os.unlink(self._path)
+                    os.unlink(self.path)
             os.close(self._descriptor)
             self._descriptor = -1
 

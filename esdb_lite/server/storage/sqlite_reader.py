@@ -90,7 +90,10 @@ class SqliteReader:
     def stream_forward(self, stream: str, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
         # Clamped, the number behind a tombstone would find the tombstone again.
-        page = [] if first > _INT64_MAX else self._of_stream(_FORWARD, stream, first, limit)
+        number = self._streams.number(stream)
+        if number is None or first > _INT64_MAX:
+            return []
+        page = self._page(_FORWARD, (number, _clamp(first), _clamp(limit)))
         if not page and first <= self._last_revision(stream):
             raise self._lacks_events(stream)
         if page and not _unbroken(page, max(first, 0)):
@@ -99,7 +102,10 @@ class SqliteReader:
 
     def stream_backward(self, stream: str, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
-        page = self._of_stream(_BACKWARD, stream, first, limit)
+        number = self._streams.number(stream)
+        if number is None:
+            return []
+        page = self._page(_BACKWARD, (number, _clamp(first), _clamp(limit)))
         broken = not _unbroken(page[::-1], page[-1].revision) if page else first >= 0
         if broken and 0 <= self._last_revision(stream) < TOMBSTONE:
             self._check_gap(stream)
@@ -142,10 +148,6 @@ class SqliteReader:
 
     def _lacks_events(self, stream: str) -> StorageCorrupted:
         return StorageCorrupted(f"{self._path} is damaged: events of the stream {stream!r} cannot be found")
-
-    def _of_stream(self, statement: str, stream: str, first: int, limit: int) -> list[Record]:
-        number = self._streams.number(stream)
-        return [] if number is None else self._page(statement, (number, _clamp(first), _clamp(limit)))
 
     def _page(self, statement: str, arguments: tuple[int, ...]) -> list[Record]:
         records: list[Record] = []
