@@ -40,9 +40,9 @@ SLOW_READ = 0.02
 """Seconds: when a read on the loop takes longer, the next READS_ELSEWHERE of them go to threads. Not too little:
 a read that had to share the interpreter with the writer for some milliseconds does not mean a slow disk."""
 READS_ELSEWHERE = 20
-SLOW_COMMIT = 0.002
+SLOW_COMMIT = 0.0015
 """Seconds: when a commit on the loop takes longer, the next COMMITS_ELSEWHERE of them go to the writer's thread."""
-COMMITS_ELSEWHERE = 100
+COMMITS_ELSEWHERE = 50
 COMMIT_HERE_BYTES = 256 * 1024
 """Commits of more go there in any case."""
 QUEUED_BYTES = 32 * 1024 * 1024

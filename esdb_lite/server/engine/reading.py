@@ -77,7 +77,7 @@ class PageSize:
     def learn(self, records: Sequence[Record]) -> None:
         """Look at the records of a page, to choose the size of the next."""
         if records:
-            size = sum(len(record.data) + len(record.metadata) + 200 for record in records)
+            size = 200 * len(records) + sum([len(record.data) + len(record.metadata) for record in records])
             self.limit = max(1, min(_LARGEST_PAGE, self.limit * 4, _PAGE_BYTES * len(records) // size))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 from esdb_lite._wire.answers import (
     encode_caught_up,
@@ -45,7 +45,7 @@ def encode(items: Iterable[Item], now: int, *, structured: bool) -> list[bytes]:
     encoded: list[bytes] = []
     for kind, group in groupby(items, type):
         if kind is Record:
-            encoded += encode_events([item for item in group if isinstance(item, Record)], structured=structured)
+            encoded += encode_events(cast("Iterable[Record]", group), structured=structured)
         else:
             encoded += [_encode_one(item, now, structured=structured) for item in group]
     return encoded
