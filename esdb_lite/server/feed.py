@@ -97,13 +97,20 @@ class Feed:
     def publish(self, records: Sequence[Record]) -> None:
         """Hand committed events to those who listen."""
         if self._of_all:
-            size = sum([_size(record) for record in records])
-            for listener in list(self._of_all):
-                listener.put(records, size)
+            _put(records, list(self._of_all))
         if self._of_stream:
-            for record in records:
-                for listener in list(self._of_stream.get(record.stream, ())):
-                    listener.put((record,), _size(record))
+            for stream, listeners in self._listened_to(records):
+                _put([record for record in records if record.stream == stream], listeners)
+
+    def _listened_to(self, records: Sequence[Record]) -> list[tuple[str, list[Listener]]]:
+        streams = {record.stream for record in records} & self._of_stream.keys()
+        return [(stream, list(self._of_stream[stream])) for stream in streams]
+
+
+def _put(records: Sequence[Record], listeners: Sequence[Listener]) -> None:
+    size = sum([_size(record) for record in records])
+    for listener in listeners:
+        listener.put(records, size)
 
 
 def _size(record: Record) -> int:
