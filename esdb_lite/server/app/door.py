@@ -17,6 +17,8 @@ _HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client gets for the TLS handshake."""
 _PATIENCE = 1.0
 _BACKLOG = 1024
+_TURNS = 3
+"""Turns of the loop from accepting a connection to its first call."""
 
 
 class DoorState(enum.Enum):
@@ -89,6 +91,19 @@ class Door:
                 accept, sock=kept.dup(), ssl=tls, ssl_handshake_timeout=None if tls is None else _HANDSHAKE_TIMEOUT
             )
             self._servers.append(server)
+
+    async def settle(self) -> None:
+        """Take nobody in any more, and let those become connections who have been.
+
+        Before Python 3.12 a server that is closed in between loses their sockets (CPython issue 109564).
+        """
+        loop = asyncio.get_running_loop()
+        for server in self._servers:
+            for listening in server.sockets:
+                with suppress(NotImplementedError):  # loops of Windows do without readers
+                    loop.remove_reader(listening.fileno())
+        for _ in range(_TURNS):
+            await asyncio.sleep(0)
 
     def close(self) -> None:
         """Stop listening."""

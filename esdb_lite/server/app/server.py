@@ -92,10 +92,12 @@ class RpcServer:
 
     async def kill(self) -> None:
         """Stop listening and end everything at once, as the end of the process would."""
-        if self._door is None:
+        door = self._door
+        if door is None:
             return
         self._ending = True
-        self._door.close()
+        await door.settle()
+        door.close()
         tasks = [task for connection in self._connections for task in connection.calls.tasks]
         self.break_connections()
         await self._ended(tasks)
@@ -104,10 +106,12 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Stop listening, end open calls with UNAVAILABLE, say goodbye, close. Takes a few seconds at most."""
-        if self._door is None:
+        door = self._door
+        if door is None:
             return
         self.set_faults(frozen=False, turning_away=False)
-        self._door.close()
+        await door.settle()
+        door.close()
         connections = list(self._connections)
         for connection in connections:
             connection.calls.stop()
