@@ -147,14 +147,15 @@ class Node:
         error.sent = sent
         return error
 
-    def turned_away(self) -> ServiceUnavailable | ClientClosed:
+    def turned_away(self, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
         """Return the exception for a server that has closed a connection without having said anything.
 
-        Without TLS that is what a server does which expects it.
+        Without TLS that is what a server does which expects it. Any other may have read what was `sent`: a reset takes
+        away what it has said.
         """
         reason = "the server has closed the connection at once"
         if self._closed or self.secure or self.met or self._others_met():
-            return self.failure(reason)
+            return self.failure(reason, sent=sent)
         return self._tls_error(f"{reason}, as one does that expects TLS (tls=false asks for a connection without)")
 
     def too_late(self, deadline: Deadline, what: str) -> ServiceUnavailable | ClientClosed | DeadlineExceeded:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from esdb_lite.client.session import Session
     from esdb_lite.settings import CredentialsLike
 
-LOOK_BACK = 10_000
+LOOK_BACK = 200_000
 """Events at the end of the stream that are looked at."""
 CLOCKS = timedelta(minutes=5)
 """By how much the server's clock may be behind the client's."""

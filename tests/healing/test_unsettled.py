@@ -159,3 +159,25 @@ def slow_to_send_again(client: AsyncEsdbClient) -> tuple[asyncio.Event, asyncio.
 
     appender._append = slowly  # type: ignore[method-assign]
     return looked, go_on
+
+
+async def test_what_was_sent_to_a_server_that_resets_the_connection_is_in_doubt(
+    connect: Connect, server: EmbeddedServer
+) -> None:
+    """It may have read everything: a reset takes away what it has said, its greeting included."""
+    client = await connect(server.uri, retry=ONCE)
+    assert await client.get_stream_position("s") is None
+    port = server.port
+    await server.stop_async()
+
+    async def read_and_reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"EventStore")
+        writer.transport.abort()
+
+    other = await asyncio.start_server(read_and_reset, "127.0.0.1", port)
+    try:
+        with pytest.raises(OutcomeUnknown):
+            await client.append_events("s", None, [NewEvent("EventStore", b"")], credentials=("u", "p"))
+    finally:
+        other.close()
+        await other.wait_closed()
