@@ -208,7 +208,7 @@ class Call:
     def lost(self, reason: str) -> None:
         """The connection is gone."""
         turned_away = self._link is not None and self._link.turned_away
-        self._fail(self._node.turned_away() if turned_away else self._node.failure(reason, sent=True))
+        self._fail(self._node.turned_away(sent=True) if turned_away else self._node.failure(reason, sent=True))
 
     def _expire(self) -> None:
         self._fail(self._too_late("while waiting for the answer"))

@@ -151,15 +151,15 @@ class Node:
         error.sent = sent
         return error
 
-    def turned_away(self) -> ServiceUnavailable | ClientClosed:
+    def turned_away(self, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
         """Return the exception for a server that has closed a connection without having said anything.
 
         Without TLS that is what a server does which expects it; with TLS 1.3, one that is not content with what the
-        client has shown of itself.
+        client has shown of itself. Any other may have read what was `sent`: a reset takes away what it has said.
         """
         reason = "the server has closed the connection at once"
         if self._closed or self.met or self._others_met():
-            return self.failure(reason)
+            return self.failure(reason, sent=sent)
         if self.secure:
             asked = "asks for a certificate of the client (userCertFile, userKeyFile), or does not accept it"
             return self._tls_error(f"{reason}, as one does that {asked}")

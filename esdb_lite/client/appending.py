@@ -30,7 +30,7 @@ from esdb_lite.client.batching import BatchAppender
 from esdb_lite.client.choosing import Need
 from esdb_lite.client.deciding import Safety, Struggle, in_doubt
 from esdb_lite.client.retrying import unknown_outcome
-from esdb_lite.client.settling import CannotTell, Look, Unsettled, find_written
+from esdb_lite.client.settling import CannotTell, Look, Start, Unsettled, find_written
 from esdb_lite.errors import (
     AccessDenied,
     EsdbClientException,
@@ -99,6 +99,7 @@ class Appender:
         self._session = session
         self._batches = BatchAppender(session)
         self._unsettled = Unsettled()
+        self._appended = 0  # where the log has got to at least
 
     async def append(
         self, request: AppendRequest, *, deadline: Deadline, credentials: CredentialsLike = None
@@ -108,12 +109,16 @@ class Appender:
         Raises OutcomeUnknown when they were sent, and the answer has not come for as long as the policy allows.
         """
         request.check()
-        attempts = _Attempts(self._session, request, deadline, credentials, self._unsettled.take(request))
+        before = self._unsettled.take(request)
+        start = before or Start(datetime.now(timezone.utc), self._appended)
+        attempts = _Attempts(self._session, request, deadline, credentials, start, again=before is not None)
         try:
-            return await self._persist(request, attempts, deadline, credentials)
+            result = await self._persist(request, attempts, deadline, credentials)
         except (OutcomeUnknown, asyncio.CancelledError):
-            self._unsettled.add(request, attempts.since)
+            self._unsettled.add(request, start)
             raise
+        self._appended = max(self._appended, result)
+        return result
 
     async def _persist(
         self, request: AppendRequest, attempts: _Attempts, deadline: Deadline, credentials: CredentialsLike
@@ -187,9 +192,11 @@ class _Attempts:
         request: AppendRequest,
         deadline: Deadline,
         credentials: CredentialsLike,
-        since: datetime | None,
+        start: Start,
+        *,
+        again: bool,
     ) -> None:
-        """`since`: when the caller has made the same append first, where the outcome of that is unknown."""
+        """`again`: the caller has made the same append before, and the outcome of that is unknown."""
         self._session = session
         self._request = request
         self._deadline = deadline
@@ -197,10 +204,9 @@ class _Attempts:
         self._struggle = Struggle(session.settings.retry, Safety.SAME_IDS)
         self._renewed = False
         self._refusal: EsdbClientException | None = None
-        self.since = since or datetime.now(timezone.utc)
-        """When the first attempt was made."""
+        self._start = start
         self._doubt: EsdbClientException | None = (
-            None if since is None else WriteInterrupted("an earlier append of the events was not answered")
+            WriteInterrupted("an earlier append of the events was not answered") if again else None
         )
 
     @property
@@ -221,7 +227,7 @@ class _Attempts:
         Raises OutcomeUnknown where that cannot be seen, and the server's refusal where it has not.
         """
         try:
-            look = await find_written(self._session, self._request, self.since, self._deadline, self._credentials)
+            look = await find_written(self._session, self._request, self._start, self._deadline, self._credentials)
         except (CannotTell, AccessDenied, StreamDeleted) as error:
             raise self._unknown(self._doubt or error) from error
         if self._refusal is not None and look.found is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
 from esdb_lite._convert import ReadRequest
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from esdb_lite.client.session import Session
     from esdb_lite.settings import CredentialsLike
 
-LOOK_BACK = 10_000
+LOOK_BACK = 200_000
 """Events at the end of the stream that are looked at."""
 CLOCKS = timedelta(minutes=5)
 """By how much the server's clock may be behind the client's."""
@@ -39,22 +39,36 @@ REMEMBERED = 10_000
 """Appends whose outcome is unknown that a client remembers, for when they are made again."""
 
 
+class Start(NamedTuple):
+    """When an append was made first: what was stored before need not be looked at."""
+
+    time: datetime
+    position: int
+    """Where the log had got to, as far as the client knew: the commit position of an event that it had appended."""
+
+    def comes_after(self, event: RecordedEvent) -> bool:
+        """True when the event was certainly there before."""
+        if event.commit_position is not None and event.commit_position <= self.position:
+            return True
+        return event.recorded_at is not None and event.recorded_at < self.time - CLOCKS
+
+
 class Unsettled:
     """The appends of one client whose outcome nobody knows and any end of the stream would have done for."""
 
     def __init__(self) -> None:
-        self._since: OrderedDict[tuple[str, UUID], datetime] = OrderedDict()
+        self._starts: OrderedDict[tuple[str, UUID], Start] = OrderedDict()
 
-    def add(self, request: AppendRequest, since: datetime) -> None:
+    def add(self, request: AppendRequest, start: Start) -> None:
         """Remember an append, and when it was made first."""
         if request.expected < -1 and request.events:
-            self._since[_key(request)] = since
-            if len(self._since) > REMEMBERED:
-                self._since.popitem(last=False)
+            self._starts[_key(request)] = start
+            if len(self._starts) > REMEMBERED:
+                self._starts.popitem(last=False)
 
-    def take(self, request: AppendRequest) -> datetime | None:
+    def take(self, request: AppendRequest) -> Start | None:
         """Forget an append that is made again; return when it was made first, None where it was not."""
-        return self._since.pop(_key(request), None) if self._since and request.events else None
+        return self._starts.pop(_key(request), None) if self._starts and request.events else None
 
 
 def _key(request: AppendRequest) -> tuple[str, UUID]:
@@ -80,10 +94,10 @@ class CannotTell(EsdbClientException):
 
 
 async def find_written(
-    session: Session, request: AppendRequest, since: datetime, deadline: Deadline, credentials: CredentialsLike
+    session: Session, request: AppendRequest, start: Start, deadline: Deadline, credentials: CredentialsLike
 ) -> Look:
-    """Look for events that were perhaps written since a time. Raises CannotTell."""
-    wanted, oldest = request.events[-1].id, since - CLOCKS
+    """Look for events that were perhaps written since an append was made first. Raises CannotTell."""
+    wanted = request.events[-1].id
     read = ReadRequest(request.stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
     reading = Reading(session, read, deadline, checked_credentials(credentials), need=Need.LEADER)
     last: RecordedEvent | None = None
@@ -95,7 +109,7 @@ async def find_written(
                 if event.id == wanted:
                     return Look(Appended(event.stream_position, event.commit_position), reading)
                 last = event
-                if event.recorded_at is not None and event.recorded_at < oldest:
+                if start.comes_after(event):
                     return Look(None, reading)
     except StreamNotFound:
         return Look(None, reading)
@@ -107,4 +121,6 @@ async def find_written(
         reading.close()
     if (reading.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):
         return Look(None, reading)
-    raise CannotTell(f"stream {request.stream_name!r} does not show all that was appended since {since:%H:%M:%S} UTC")
+    raise CannotTell(
+        f"stream {request.stream_name!r} does not show all that was appended since {start.time:%H:%M:%S} UTC"
+    )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from esdb_lite import (
     ExpectedPositionError,
     NewEvent,
     OutcomeUnknown,
+    RecordedEvent,
     RetryPolicy,
     StreamState,
 )
@@ -89,7 +90,7 @@ async def test_an_append_that_was_cancelled_can_be_made_again(tmp_path: Path) ->
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settling, "REMEMBERED", 2)
-    unsettled, now = settling.Unsettled(), datetime.now(timezone.utc)
+    unsettled, now = settling.Unsettled(), settling.Start(datetime.now(timezone.utc), 0)
     requests = [AppendRequest("s", expectation(StreamState.ANY), [NewEvent("T", b"")]) for _ in range(3)]
     for request in requests:
         unsettled.add(request, now)
@@ -159,3 +160,54 @@ def slow_to_send_again(client: AsyncEsdbClient) -> tuple[asyncio.Event, asyncio.
 
     appender._append = slowly  # type: ignore[method-assign]
     return looked, go_on
+
+
+async def test_what_was_sent_to_a_server_that_resets_the_connection_is_in_doubt(
+    connect: Connect, server: EmbeddedServer
+) -> None:
+    """It may have read everything: a reset takes away what it has said, its greeting included."""
+    client = await connect(server.uri, retry=ONCE)
+    assert await client.get_stream_position("s") is None
+    port = server.port
+    await server.stop_async()
+
+    async def read_and_reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"EventStore")
+        writer.transport.abort()
+
+    other = await asyncio.start_server(read_and_reset, "127.0.0.1", port)
+    try:
+        with pytest.raises(OutcomeUnknown):
+            await client.append_events("s", None, [NewEvent("EventStore", b"")], credentials=("u", "p"))
+    finally:
+        other.close()
+        await other.wait_closed()
+
+
+def recorded(position: int | None, at: datetime | None) -> RecordedEvent:
+    return RecordedEvent("T", b"", b"", "s", 0, position, recorded_at=at)
+
+
+def test_what_was_stored_before_an_append_is_known_by_position_or_time() -> None:
+    now = datetime.now(timezone.utc)
+    start = settling.Start(now, 100)
+    assert start.comes_after(recorded(100, now))
+    assert not start.comes_after(recorded(101, now))
+    assert start.comes_after(recorded(101, now - settling.CLOCKS - timedelta(seconds=1)))
+    assert not start.comes_after(recorded(101, now - settling.CLOCKS))
+    assert not start.comes_after(recorded(None, None))
+
+
+async def test_a_stream_that_many_write_is_looked_at_as_far_as_the_client_has_seen(
+    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All of its events are of now; what the client has appended itself says where to stop."""
+    monkeypatch.setattr(settling, "LOOK_BACK", 50)
+    async with EmbeddedServer(tmp_path / "events.db") as server:
+        client = await connect(server.uri)
+        await client.append_events("s", None, [NewEvent("T", b"") for _ in range(200)])
+        server.faults.time_out_appends()
+        await client.append_events("s", StreamState.ANY, NewEvent("T", b"one"))
+        server.faults.refuse_appends(reason="timed-out", times=1)
+        await client.append_events("s", StreamState.ANY, NewEvent("T", b"two"))
+        assert len(await drain(client.read_stream_events("s"))) == 202

@@ -92,10 +92,11 @@ class RpcServer:
 
     async def kill(self) -> None:
         """Stop listening and end everything at once, as the end of the process would."""
-        if self._door is None:
+        door = self._door
+        if door is None:
             return
         self._ending = True
-        await self._door.close()
+        await door.close()
         tasks = [task for connection in self._connections for task in connection.calls.tasks]
         self.break_connections()
         await self._ended(tasks)
@@ -104,9 +105,10 @@ class RpcServer:
 
     async def stop(self) -> None:
         """Stop listening, end open calls with UNAVAILABLE, say goodbye, close. Takes a few seconds at most."""
-        if self._door is None:
+        door = self._door
+        if door is None:
             return
-        await self._door.close()
+        await door.close()
         for connection in list(self._connections):
             connection.thaw()
         connections = list(self._connections)
