@@ -80,7 +80,7 @@ def read_moderately(transport: BaseTransport) -> None:
     """Have a socket read less at a time than the 256 KB of asyncio, for which memory is taken from the system and given
     back with every read, however little there is."""
     if hasattr(transport, "max_size"):
-        transport.max_size = _READ_SIZE
+        setattr(transport, "max_size", _READ_SIZE)  # noqa: B010 - an attribute that only asyncio's own transports have
 
 
 class FastProtocol(H2Protocol):

@@ -89,7 +89,7 @@ _EXPECTED_TAGS = {0x10: None, 0x1A: NO_STREAM, 0x22: ANY, 0x2A: EXISTS}
 def encode_proposed(*, id: WireUuid, type: str, content_type: str, metadata: bytes, data: bytes) -> bytes:
     """Encode an event to be appended: the part that Append and BatchAppend have in common."""
     described = _described if len(type) + len(content_type) <= _SHORT else _describe
-    uuid = _TEXT_ID + id.encode() if id.__class__ is str and len(id) == 36 and id.isascii() else encode_uuid(0x0A, id)
+    uuid = _TEXT_ID + id.encode() if isinstance(id, str) and len(id) == 36 and id.isascii() else encode_uuid(0x0A, id)
     return b"".join(
         (
             uuid,

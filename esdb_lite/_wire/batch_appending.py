@@ -116,7 +116,7 @@ def encode_batch_request(
 
 
 def _is_usual(id: WireUuid | None) -> TypeGuard[str]:
-    return id.__class__ is str and len(id) == 36 and id.isascii()
+    return isinstance(id, str) and len(id) == 36 and id.isascii()
 
 
 def _uuid(id: WireUuid) -> bytes:

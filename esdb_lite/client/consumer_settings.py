@@ -10,7 +10,7 @@ import math
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from esdb_lite.checkpoints.positions import source_of
 from esdb_lite.checkpoints.store import CheckpointStore
@@ -104,7 +104,8 @@ def checked_store(value: object, options: ConsumptionOptions, *, blocking: bool 
     """A store, or two functions; `blocking` ones must not be coroutine functions."""
     if isinstance(value, (str, os.PathLike)):
         raise WrongArgumentType("checkpoint", value, "must be a store, such as FileCheckpoint(path)")
-    functions = value if isinstance(value, tuple) else (getattr(value, "load", None), getattr(value, "save", None))
+    named = getattr(value, "load", None), getattr(value, "save", None)
+    functions: tuple[Any, ...] = value if isinstance(value, tuple) else named
     if len(functions) != 2 or not all(map(callable, functions)):
         raise WrongArgumentType("checkpoint", value, "must have load and save, or be a pair of such functions")
     store = Store(*functions, value)

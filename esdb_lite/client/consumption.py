@@ -37,6 +37,7 @@ class Source(Protocol):
     @property
     def stopping(self) -> bool:
         """True when the consumer is to end."""
+        ...
 
     def open(self, position: ConsumerPosition | None) -> object:
         """Subscribe after a position."""

@@ -28,18 +28,22 @@ class Topology(Protocol):
 
     async def node(self, need: Need, deadline: Deadline) -> Node:
         """Return the node for a call. Raises ServiceUnavailable where there is none."""
+        ...
 
     def failed(self, node: Node, error: Exception) -> None:
         """Take note of how a call on a node has failed."""
 
     def requires_leader(self, need: Need) -> bool:
         """True when the node is to refuse the call unless it leads the cluster."""
+        ...
 
     def is_current(self, node: Node, need: Need) -> bool:
         """False when calls of this need go to another node by now."""
+        ...
 
     def watch(self, node: Node, moved: Moved) -> Callable[[], None]:
         """Have `moved` called when what is open on this node belongs elsewhere. Returns a function that ends it."""
+        ...
 
     async def close(self) -> None:
         """Stop whatever runs."""
