@@ -214,6 +214,8 @@ _BY_STATUS: Mapping[StatusCode, type[GrpcError]] = {
 }
 
 _BY_TEXT: tuple[tuple[StatusCode, str, type[GrpcError]], ...] = (
+    # what had begun may be done, other than where a server says that it is not ready
+    (StatusCode.UNAVAILABLE, "Server Is Shutting Down", ServiceUnavailable),
     (StatusCode.UNAVAILABLE, "Server Is", ServerNotReady),
     (StatusCode.ABORTED, "Consumer too slow", ConsumerTooSlow),
     (StatusCode.ABORTED, "Operation timed out", OperationTimedOut),

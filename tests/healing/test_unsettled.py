@@ -12,6 +12,7 @@ import pytest
 
 from esdb_lite import (
     AsyncEsdbClient,
+    DeadlineExceeded,
     EmbeddedServer,
     ExpectedPositionError,
     NewEvent,
@@ -211,3 +212,23 @@ async def test_a_stream_that_many_write_is_looked_at_as_far_as_the_client_has_se
         server.faults.refuse_appends(reason="timed-out", times=1)
         await client.append_events("s", StreamState.ANY, NewEvent("T", b"two"))
         assert len(await drain(client.read_stream_events("s"))) == 202
+
+
+@pytest.mark.parametrize("alone", [False, True])
+async def test_what_is_under_way_when_a_server_stops_is_in_doubt(
+    connect: Connect, server: EmbeddedServer, alone: bool
+) -> None:
+    """It ends what has begun, and may have written it."""
+    client = await connect(server.uri, retry=ONCE)
+    await client.append_events("t", None, NewEvent("T", b""))
+    who = ("admin", "changeit") if alone else None
+    server.faults.stall(connections=False)
+    appending = asyncio.ensure_future(
+        client.append_events("s", StreamState.ANY, NewEvent("T", b""), credentials=who, timeout=20)
+    )
+    async with AsyncEsdbClient(server.uri) as other:
+        with pytest.raises(DeadlineExceeded):  # the append has got there before this has
+            await other.get_stream_position("s", timeout=0.3)
+    await server.stop_async()
+    with pytest.raises(OutcomeUnknown):
+        await appending

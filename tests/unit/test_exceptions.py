@@ -43,6 +43,7 @@ def there_and_back(error: RpcError) -> GrpcError:
         (answers.no_leader(), errors.NotLeader, {"host": "", "port": 0}),
         (answers.not_ready(), errors.ServerNotReady, {}),
         (answers.too_busy(), errors.ServerNotReady, {}),
+        (answers.shutting_down(), errors.ServiceUnavailable, {"sent": True}),
         (answers.stream_deleted("größe"), errors.StreamDeleted, {"stream_name": "größe"}),
         (
             answers.wrong_expected_version_for_delete("s", -1, 3),
@@ -211,3 +212,7 @@ def test_what_else_they_are() -> None:
     assert issubclass(errors.WrongArgumentType, TypeError)
     assert issubclass(errors.ClientClosed, RuntimeError)
     assert len(str(errors.InvalidArgument("x", "y" * 1000, "is long"))) < 120
+
+
+def test_a_server_that_shuts_down_may_have_done_what_it_had_begun() -> None:
+    assert not isinstance(there_and_back(answers.shutting_down()), errors.ServerNotReady)
