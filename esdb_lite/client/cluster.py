@@ -191,9 +191,11 @@ class Cluster:
         """Ask a node who is in the cluster. Raises what the call does, or ServerNotReady for nonsense."""
         deadline = Deadline(self._settings.gossip_timeout)
         try:
-            return decode_gossip(await unary(node, READ_GOSSIP, b"", deadline))
+            answer = await unary(node, READ_GOSSIP, b"", deadline)
         except AccessDenied:  # as a rule everybody may ask
-            return decode_gossip(await unary(node, READ_GOSSIP, b"", deadline, await self._who(node, deadline)))
+            answer = await unary(node, READ_GOSSIP, b"", deadline, await self._who(node, deadline))
+        try:
+            return decode_gossip(answer)
         except WireError as error:
             raise ServerNotReady(f"{node.authority}: its gossip cannot be understood: {error}") from error
 
