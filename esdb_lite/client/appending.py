@@ -111,9 +111,8 @@ class Appender:
         request.check()
         before = self._unsettled.take(request)
         start = before or Start(datetime.now(timezone.utc), self._appended)
-        attempts = _Attempts(self._session, request, deadline, credentials, start, again=before is not None)
         try:
-            result = await self._persist(request, attempts, deadline, credentials)
+            result = await self._persist(request, deadline, credentials, start, again=before is not None)
         except (OutcomeUnknown, asyncio.CancelledError):
             self._unsettled.add(request, start)
             raise
@@ -121,22 +120,30 @@ class Appender:
         return result
 
     async def _persist(
-        self, request: AppendRequest, attempts: _Attempts, deadline: Deadline, credentials: CredentialsLike
+        self,
+        request: AppendRequest,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        start: Start,
+        *,
+        again: bool,
     ) -> AppendResult:
+        attempts: _Attempts | None = None  # most appends need no more than one
         while True:
-            begun = False
+            look, begun = None, False
             try:
-                look = await attempts.look() if attempts.must_look else None
-                if look is not None and look.found is not None:
-                    return _result(look.found)
+                if again or attempts is not None:
+                    attempts = attempts or _Attempts(self._session, request, deadline, credentials, start, again=again)
+                    look = await attempts.look() if attempts.must_look else None
+                    if look is not None and look.found is not None:
+                        return _result(look.found)
                 shared = await self._may_share(request, deadline, credentials)
                 begun = True
                 return _result(await self._append(request, deadline, credentials, look, shared))
-            except Unauthenticated as error:
-                if not attempts.renew():
-                    await attempts.after(error, begun)
             except EsdbClientException as error:
-                await attempts.after(error, begun)
+                attempts = attempts or _Attempts(self._session, request, deadline, credentials, start, again=again)
+                if not (isinstance(error, Unauthenticated) and attempts.renew()):
+                    await attempts.after(error, begun)
 
     async def close(self) -> None:
         """End the shared call."""

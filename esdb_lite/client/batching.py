@@ -49,6 +49,8 @@ MAX_BYTES = 8 * 2**20
 """Bytes of theirs that may be in memory, twice or so."""
 
 _AT_A_TIME = 2**18
+_AT_ONCE = 12
+"""Appends that are sent without waiting for others of this turn of the loop: the server begins with them meanwhile."""
 _REFUSALS = (AccessDenied, Unauthenticated, NotSupported)
 """Answers to the call as a whole after which nothing of it was written."""
 
@@ -136,6 +138,8 @@ class _Conversation:
         self._queue.append(append)
         if self._answered <= 1 and len(self._under_way) == 1:
             self._flush()  # one after another: nothing else is going to come in this turn of the loop
+        elif len(self._queue) >= _AT_ONCE:
+            self._flush()
         elif self._flushing is None:
             self._flushing = self._loop.call_soon(self._flush)
         return append

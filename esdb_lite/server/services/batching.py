@@ -51,6 +51,8 @@ from esdb_lite.server.storage.errors import StorageClosed, StorageError
 WRITE_TIMEOUT = 2.0
 """Seconds that a batch has at most, from its first chunk to its last."""
 
+_AT_ONCE = 12
+"""Answers that are sent without waiting for others of the same commit: the client goes on with them meanwhile."""
 _MAX_UNANSWERED = 4096
 """Batches of a call that are being written, and answers that wait for the client: beyond this nothing is received."""
 
@@ -155,14 +157,17 @@ class _Conversation:
                 raise self._failed
 
     def _answer(self, message: bytes) -> None:
-        """Send an answer at once where no other is to be expected; else it goes with others soon."""
+        """Send an answer at once where no other is to be expected, or there are some; else it goes with others soon."""
         self._answers.append(message)
-        more = self._writes or self._held or self._sending or self._ending
-        if more or not self._call.send_at_once(self._answers):
+        more = self._writes or self._held or self._ending
+        waits = self._sending or (more and len(self._answers) < _AT_ONCE)
+        if waits or not self._call.send_at_once(self._answers):
             self._changed.set()
         else:
             self._answers = []
             self._make_room()
+            if self._ending:
+                self._changed.set()  # it may have been the last one
 
     def _refuse(self, id: WireUuid | None, stream: str | None, refused: Refused) -> None:
         self._answer(
