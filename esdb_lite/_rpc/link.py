@@ -74,15 +74,14 @@ class LinkProtocol(FastProtocol):
         """When something has come last, on the clock of the loop."""
         self._loop = asyncio.get_running_loop()
         self._keep_alive = keep_alive
-        self._pulse: Pulse | None = None
         self._timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         self.heard = self._loop.time()
         if self._keep_alive is not None:
-            self._pulse = Pulse(self._keep_alive, self.heard)
-            self._timer = self._loop.call_at(self._pulse.due, self._check, self._pulse)
+            pulse = Pulse(self._keep_alive, self.heard)
+            self._timer = self._loop.call_at(pulse.due, self._check, pulse)
 
     def data_received(self, data: bytes) -> None:
         self.heard = self._loop.time()

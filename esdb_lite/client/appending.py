@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
 from esdb_lite._convert import APPEND, BATCH_APPEND
@@ -128,20 +128,19 @@ class Appender:
         *,
         again: bool,
     ) -> AppendResult:
-        attempts: _Attempts | None = None  # most appends need no more than one
+        new = partial(_Attempts, self._session, request, deadline, credentials, start, again=again)
+        attempts = new() if again else None  # most appends succeed at once, and need none of it
         while True:
-            look, begun = None, False
+            begun = False
             try:
-                if again or attempts is not None:
-                    attempts = attempts or _Attempts(self._session, request, deadline, credentials, start, again=again)
-                    look = await attempts.look() if attempts.must_look else None
-                    if look is not None and look.found is not None:
-                        return _result(look.found)
+                look = await attempts.look() if attempts is not None and attempts.must_look else None
+                if look is not None and look.found is not None:
+                    return _result(look.found)
                 shared = await self._may_share(request, deadline, credentials)
                 begun = True
                 return _result(await self._append(request, deadline, credentials, look, shared))
             except EsdbClientException as error:
-                attempts = attempts or _Attempts(self._session, request, deadline, credentials, start, again=again)
+                attempts = attempts or new()
                 if not (isinstance(error, Unauthenticated) and attempts.renew()):
                     await attempts.after(error, begun)
 

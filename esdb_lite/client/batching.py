@@ -85,16 +85,20 @@ class _Append:
                 self.fail(error)
         return not self.answer.done()
 
-    def settle(self, response: BatchResponse) -> None:
-        """Take the server's answer."""
+    def settle(self, response: BatchResponse) -> EsdbClientException | None:
+        """Take the server's answer; return the refusal if it is one."""
         result = response.result
         if isinstance(result, Appended):
             if not self.answer.done():
                 self.answer.set_result(result)
-        elif result is None:
-            self.fail(ProtocolError("the answer to an append has no result"))
-        else:
-            self.fail(error_for_batch(result, self.request.stream_name, self.request.expected))
+            return None
+        error: EsdbClientException = (
+            ProtocolError("the answer to an append has no result")
+            if result is None
+            else error_for_batch(result, self.request.stream_name, self.request.expected)
+        )
+        self.fail(error)
+        return error
 
     def fail(self, error: EsdbClientException) -> None:
         if not self.answer.done():
@@ -212,15 +216,9 @@ class _Conversation:
             except WireError as reason:
                 raise ProtocolError(str(reason)) from reason
             if append is not None:
-                append.settle(response)
-                self._look_at(append)
-
-    def _look_at(self, append: _Append) -> None:
-        """Tell where an answer means that the server cannot do it now: another one may."""
-        if self._node is not None and append.answer.done() and not append.answer.cancelled():
-            error = append.answer.exception()
-            if isinstance(error, (ServerNotReady, OperationTimedOut)):
-                self._session.failed(self._node, error)
+                error = append.settle(response)
+                if isinstance(error, (ServerNotReady, OperationTimedOut)) and self._node is not None:
+                    self._session.failed(self._node, error)  # another one may be able to do it now
 
     def _asked(self, id: WireUuid | None) -> _Append | None:
         """Return the append with that id, if anybody still waits for its answer."""

@@ -223,18 +223,14 @@ class HealingSubscription(HealingReading):
         stream = self._request.stream_name
         read = ReadRequest(stream, from_end=True, backwards=True, limit=1)
         reading = await self._reach(Reading(self._session, read, self._budget(), self._credentials))
-        last: RecordedEvent | None = None
         try:
-            while items := await reading.batch():
-                last = next((item for item in items if isinstance(item, RecordedEvent)), last)
+            last = await _only_event(reading)
         except StreamNotFound:
             return replace(self._request, from_end=False)
         except EsdbClientException as error:
             if reading.node is not None:
                 self._session.failed(reading.node, error)
             raise
-        finally:
-            reading.close()
         place = None if last is None else place_of(last, stream)
         if stream is None:
             return replace(self._request, start=place, from_end=False)
@@ -279,10 +275,15 @@ async def last_event(
 ) -> tuple[RecordedEvent | None, int | None]:
     """Return the one event that is asked for, and the last position of its stream, as far as they are known."""
     reading = HealingReading(session, request, deadline, checked_credentials(credentials))
-    last: RecordedEvent | None = None
+    return await _only_event(reading), reading.last_stream_position
+
+
+async def _only_event(reading: HealingReading | Reading) -> RecordedEvent | None:
+    """Read to the end, and return the event that there is."""
+    found: RecordedEvent | None = None
     try:
         while items := await reading.batch():
-            last = next((item for item in items if isinstance(item, RecordedEvent)), last)
+            found = next((item for item in items if isinstance(item, RecordedEvent)), found)
     finally:
         reading.close()
-    return last, reading.last_stream_position
+    return found
