@@ -1,0 +1,169 @@
+"""Records for atomic appends to several streams, the checks that go with them, and what comes of it (KurrentDB 25.1+).
+
+Owns: `NewRecord`, `StreamAppend`, `StreamCheck`, `StreamCheckState`, `SchemaFormat`, `Schema`, `RecordsResult` and
+`ConsistencyViolation`. Must not know: gRPC, protobuf, asyncio, which call of which server they go to.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Union
+from uuid import UUID, uuid4
+
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.events import JsonValue, NewEvent, StreamState, _checked_bytes, _checked_id, _checked_type
+
+SCHEMA_PREFIX = "$schema."
+"""How the names begin under which a server keeps what it knows of a record's schema, beside the properties."""
+_EXACT = 2**53
+
+
+class SchemaFormat(enum.IntEnum):
+    """What the data of a record is. Servers do not check it."""
+
+    JSON = 1
+    PROTOBUF = 2
+    AVRO = 3
+    BYTES = 4
+
+
+class StreamCheckState(enum.Enum):
+    """What a stream has to be for an atomic append, where that is not a position."""
+
+    NO_STREAM = "no_stream"
+    """It has no events: never written, deleted or tombstoned. The same as `None`."""
+    EXISTS = "exists"
+    """It has events or metadata, and is neither deleted nor tombstoned."""
+    DELETED = "deleted"
+    """It was deleted, and has not been written since."""
+    TOMBSTONED = "tombstoned"
+    """It was deleted for ever."""
+
+
+CheckedState = Union[int, None, StreamState, StreamCheckState]  # noqa: UP007
+"""A position, `None` (no stream), or a state by name; of `StreamState` only NO_STREAM and EXISTS."""
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a record says of its data, as far as the server has been told."""
+
+    name: str
+    """The type of the record."""
+    format: SchemaFormat
+    id: UUID | None = None
+    """The version of a registered schema."""
+
+
+@dataclass(frozen=True)
+class NewRecord:
+    """One record of an atomic append.
+
+    `type` becomes the name of its schema: letters, digits and `_ . $ : -` only. `properties` are JSON values by name;
+    numbers become doubles, and stay numbers. `id` makes appending idempotent: by default a random UUID.
+    Wrong values raise `InvalidArgument`, wrong types `WrongArgumentType`, both naming the argument.
+    """
+
+    stream_name: str
+    type: str
+    data: bytes = b""
+    properties: Mapping[str, JsonValue] = field(default_factory=dict)
+    format: SchemaFormat = SchemaFormat.JSON
+    schema_id: UUID | None = None
+    id: UUID = field(default_factory=uuid4)
+
+    def __post_init__(self) -> None:
+        checked_name("stream_name", self.stream_name)
+        _checked_type(self.type)
+        object.__setattr__(self, "data", _checked_bytes("data", self.data))
+        object.__setattr__(self, "properties", checked_properties("properties", self.properties))
+        if not isinstance(self.format, SchemaFormat):
+            raise WrongArgumentType("format", self.format, "must be a SchemaFormat")
+        _checked_id(self.id)
+        if self.schema_id is not None and not isinstance(self.schema_id, UUID):
+            raise WrongArgumentType("schema_id", self.schema_id, "must be a uuid.UUID")
+
+
+@dataclass(frozen=True)
+class StreamAppend:
+    """Events for one stream of an atomic append, and where the stream is expected to end."""
+
+    stream_name: str
+    expected_position: int | None | StreamState
+    events: Iterable[NewEvent]
+
+
+@dataclass(frozen=True)
+class StreamCheck:
+    """A condition of an atomic append: the stream, written or not, must be in this state."""
+
+    stream_name: str
+    state: CheckedState
+
+
+@dataclass(frozen=True)
+class RecordsResult:
+    """What an atomic append has led to."""
+
+    commit_position: int | None
+    """Position of the last record in the order of all events. None where the server knew the records already and
+    cannot tell their positions any more (they have been deleted or truncated meanwhile)."""
+    stream_positions: Mapping[str, int]
+    """Number of the last record in each stream that was written."""
+
+
+@dataclass(frozen=True)
+class ConsistencyViolation:
+    """One condition of an atomic append that did not hold."""
+
+    stream_name: str
+    expected: int | StreamState | StreamCheckState | None
+    """A position, a state, or None for no stream; `StreamState.ANY` where only a repeated append can fail."""
+    actual: int | StreamCheckState | None
+    """The position of the stream's last event, None for no stream, DELETED or TOMBSTONED."""
+    index: int
+    """Which one: the checks first, in their order, then the other streams that were to be written."""
+
+
+def checked_name(argument: str, value: str) -> str:
+    """Return the name of a stream. Raises InvalidArgument."""
+    if not isinstance(value, str):
+        raise WrongArgumentType(argument, value, "must be a str")
+    if value in ("", "$$"):
+        raise InvalidArgument(argument, value, "must be the name of a stream")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(argument, value, "must be encodable as UTF-8") from error
+    return value
+
+
+def checked_properties(argument: str, value: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """Return properties that every server keeps as they are. Raises InvalidArgument."""
+    if not isinstance(value, Mapping):
+        raise WrongArgumentType(argument, value, "must be a mapping from names to JSON values")
+    for name, item in value.items():
+        if isinstance(name, str) and (not name or name.startswith(SCHEMA_PREFIX)):
+            raise InvalidArgument(argument, name, f"no name may be empty or begin with {SCHEMA_PREFIX!r}")
+        _check_value(argument, name, item)
+    return dict(value)
+
+
+def _check_value(argument: str, name: object, value: object) -> None:
+    if not isinstance(name, str):
+        raise WrongArgumentType(argument, name, "names must be str")
+    if isinstance(value, float) and not math.isfinite(value):
+        raise InvalidArgument(argument, value, f"{name!r} must be a finite number")
+    if isinstance(value, int) and abs(value) > _EXACT and int(float(value)) != value:
+        raise InvalidArgument(argument, value, f"{name!r} must be a number that a double can hold exactly")
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_value(argument, key, item)
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _check_value(argument, name, item)
+    elif value is not None and not isinstance(value, (bool, int, float, str)):
+        raise WrongArgumentType(argument, value, f"{name!r} must be a JSON value")
