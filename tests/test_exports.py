@@ -48,7 +48,7 @@ def test_names_that_there_are_not() -> None:
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         esdb_lite.Nothing  # noqa: B018
     with pytest.raises(ImportError):
-        pass
+        from esdb_lite import Nothing  # noqa: F401
 
 
 def test_what_type_checkers_see_is_what_there_is() -> None:
