@@ -1,6 +1,6 @@
-"""PersistentSubscriptions/Read: its requests, in both directions (its answers are in `read_response_fast` and `read_response_encode`).
+"""PersistentSubscriptions/Read: its requests, in both directions.
 
-Owns: ReadReq with options, ack and nack. Must not know: what a consumer does.
+Owns: ReadReq with options, ack and nack. Must not know: what a consumer does, answers (`read_response_fast`).
 """
 
 from __future__ import annotations
