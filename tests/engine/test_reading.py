@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.engine.filtering import EventFilter, FilterOn, selector, shown
+from esdb_lite.server.engine.filters import EventFilter, FilterOn, selector, shown
 from esdb_lite.server.engine.links import Resolved
 from esdb_lite.server.engine.metadata import TICKS_PER_SECOND
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.reading import (
+from esdb_lite.server.engine.read import (
     AllBackwards,
     AllForwards,
     FirstPosition,
