@@ -78,8 +78,9 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
         "projections",
         "services",
         "storage",
-    )
-    + ("tls", "users"),
+        "tls",
+        "users",
+    ),
     "embedded": ("_certificates", "database", "errors", "faults", "node", "tls"),
     "simulation": ("database", "embedded", "errors", "faults", "node", "tls", "_certificates"),
     "__init__": ("embedded", "faults", "simulation"),
