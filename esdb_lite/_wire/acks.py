@@ -1,6 +1,6 @@
-"""PersistentSubscriptions/Read: its requests, in both directions.
+"""PersistentSubscriptions/Read: its requests, in both directions (for its answers, see the modules `read_response*`).
 
-Owns: ReadReq with options, ack and nack. Must not know: what a consumer does, answers (`read_response_fast`).
+Owns: ReadReq with options, ack and nack. Must not know: what a consumer does.
 """
 
 from __future__ import annotations

@@ -96,7 +96,7 @@ def summary(outcome: Outcome) -> object:
 
 
 def predicted(state: NaiveState, stream: str, expected: int, ids: list[bytes]) -> object:
-    """Section 7 of the notes, step by step, from the whole log."""
+    """Section 7 of the protocol notes, step by step, from the whole log."""
     current = state.last_revision(stream)
     if stream.startswith("$$") and state.last_revision(stream[2:]) == TOMBSTONE and current < 0:
         current = TOMBSTONE

@@ -52,7 +52,7 @@ def backwards(stream: str, start: int | None, count: int) -> StreamBackwards:
 
 
 def model_forwards(events: list[Record], m: int, oldest: int, start: int, count: int) -> list[object]:
-    """Section 11, page by page. Revisions have no gaps; `m` is the lowest readable one."""
+    """Section 11 of the protocol notes, page by page. Revisions have no gaps; `m` is the lowest readable one."""
     last, messages, emitted, at = events[-1].revision, [], 0, start
     while emitted < count:
         size = min(32, count)

@@ -215,7 +215,7 @@ def test_what_is_counted_beyond_an_interval_counts_towards_the_next() -> None:
 
 
 def model_history(log: Log, start: int, window: int, multiplier: int) -> list[Message]:
-    """Section 16, page by page, after the record at index `start`; the log goes on behind it."""
+    """Section 16 of the protocol notes, page by page, after the record at index `start`; the log goes on behind it."""
     records, interval = log.records, window * multiplier
     after = at(records[start])
     messages: list[Message] = []

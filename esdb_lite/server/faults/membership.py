@@ -1,6 +1,6 @@
 """Who is in a cluster, in which state, and what a node in some state answers to whom.
 
-Owns: the states of nodes, and section 3 of the notes about clusters: what followers and nodes between two roles serve,
+Owns: the states of nodes, and section 3 of the notes on clusters: what followers and nodes between two roles serve,
 refuse, or cannot do. Must not know: sockets, event loops, messages, when states change.
 """
 

@@ -1,7 +1,8 @@
 """What a node says of itself: its methods (ServerFeatures) and who is in its cluster (Gossip).
 
-Owns: the list of methods with their features, how members are told of (section 23 of the notes), and what is in
-the streams of the node's memory (section 4). Must not know: the database, who is in which state.
+Owns: the list of methods with their features, how members are told of (section 23 of the protocol notes),
+and what is in the streams of the node's memory (section 4 of the protocol notes). Must not know: the database, who is
+in which state.
 """
 
 from __future__ import annotations
