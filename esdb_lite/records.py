@@ -92,7 +92,7 @@ class StreamAppend:
     """Events for one stream of an atomic append, and where the stream is expected to end."""
 
     stream_name: str
-    expected_position: int | None | StreamState
+    expected_position: int | StreamState | None
     events: Iterable[NewEvent]
 
 

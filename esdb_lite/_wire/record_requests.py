@@ -5,7 +5,8 @@ Owns: their layout. Must not know: what a stream, a state or a property may be.
     AppendRecord          1 record_id   2 properties, repeated {1 name, 2 Value}   3 schema   4 data   5 stream
     SchemaInfo            1 format (varint)   2 name   3 id
     AppendRequest         1 stream   2 records, repeated   3 expected_revision (zigzag)
-    AppendRecordsRequest  1 records, repeated   2 checks, repeated {1 stream_state {1 stream, 2 expected_state (zigzag)}}
+    AppendRecordsRequest  1 records, repeated   2 checks, repeated {1 stream_state}
+    StreamStateCheck      1 stream   2 expected_state (zigzag)
 """
 
 from __future__ import annotations
@@ -92,7 +93,7 @@ def unzigzag(value: int) -> int:
 # --- the client's side ------------------------------------------------------------------------------------------------
 
 
-def encode_record(
+def encode_new_record(
     *,
     id: str,
     format: int,

@@ -52,6 +52,9 @@ def _server(options: argparse.Namespace) -> EmbeddedServer:
             trusted_root_certificates_path=options.trusted_root_certificates_path,
             dev_certificate=options.dev_certificate,
             run_projections=options.run_projections,
+            compatibility=options.compatibility,
+            max_append_size=options.max_append_size,
+            max_append_event_size=options.max_append_event_size,
         )
     except ValueError as error:
         # The options have the names of the arguments.

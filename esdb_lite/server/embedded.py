@@ -16,7 +16,7 @@ from urllib.parse import quote
 from esdb_lite._loop_thread import LoopThread
 from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.faults.api import Faults
-from esdb_lite.server.options import Durability, one_of
+from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, checked_size, one_of
 from esdb_lite.server.tls import Certificates
 
 if TYPE_CHECKING:
@@ -58,6 +58,10 @@ class EmbeddedServer:
     `run_projections` "system": it has the five system projections, stopped, like a new node with projections; nothing
     here can run them or others. "none": it has no projections.
 
+    `compatibility`: the server that it passes for, "24.10" (EventStoreDB), "25.1" or "26.1" (KurrentDB): its version,
+    its methods and its limits. `max_append_size` and `max_append_event_size`: bytes that the events of one append, and
+    one event, may have; by default 1 MiB and no limit for 24.10, 256 MiB and 16 MiB for the others.
+
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` are the same without `with`. It can be
     started again after it was stopped. Raises InvalidArgument; starting raises
@@ -80,6 +84,9 @@ class EmbeddedServer:
         admin_password: str | None = None,
         ops_password: str | None = None,
         run_projections: str = "none",
+        compatibility: Compatibility | Literal["24.10", "25.1", "26.1"] = DEFAULT_COMPATIBILITY,
+        max_append_size: int | None = None,
+        max_append_event_size: int | None = None,
     ) -> None:
         if not isinstance(port, int) or not 0 <= port <= 65535:
             raise InvalidArgument("port", port, "must be a number between 0 and 65535")
@@ -90,6 +97,9 @@ class EmbeddedServer:
         self._port = port
         self._durability = one_of("durability", durability, Durability)
         self._run_projections = run_projections
+        self._compatibility = one_of("compatibility", compatibility, Compatibility)
+        self._max_append_size = checked_size("max_append_size", max_append_size)
+        self._max_append_event_size = checked_size("max_append_event_size", max_append_event_size)
         self._certificates = Certificates(
             *map(
                 path_of,
@@ -169,6 +179,9 @@ class EmbeddedServer:
             self._durability,
             security=self._security(),
             lists_projections=self._run_projections == "system",
+            compatibility=self._compatibility,
+            max_append_size=self._max_append_size,
+            max_append_event_size=self._max_append_event_size,
         )
 
     def _security(self) -> Security | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import enum
 from typing import TypeVar
 
-from esdb_lite.errors import InvalidArgument
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 E = TypeVar("E", bound=enum.Enum)
 
@@ -20,6 +20,31 @@ class Durability(str, enum.Enum):
     """A crash of the process, and of the machine: every commit is on the disk before it is answered."""
     RELAXED = "relaxed"
     """A crash of the process. A crash of the machine may lose the last commits, never damage the file."""
+
+
+class Compatibility(str, enum.Enum):
+    """The server that this one passes for: its version, its methods, how much it takes, what differs in its answers."""
+
+    V24_10 = "24.10"
+    """EventStoreDB 24.10."""
+    V25_1 = "25.1"
+    """KurrentDB 25.1: appends to several streams."""
+    V26_1 = "26.1"
+    """KurrentDB 26.1: with checks of other streams, and indexes that users define."""
+
+
+DEFAULT_COMPATIBILITY = Compatibility.V24_10
+
+
+def checked_size(argument: str, value: int | None) -> int | None:
+    """Return a number of bytes, from 1 to 2^31 - 1, or None. Raises InvalidArgument."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongArgumentType(argument, value, "must be a number of bytes")
+    if not 0 < value < 2**31:
+        raise InvalidArgument(argument, value, "must be between 1 and 2147483647")
+    return value
 
 
 def one_of(argument: str, value: object, choices: type[E]) -> E:

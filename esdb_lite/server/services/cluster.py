@@ -20,9 +20,6 @@ from esdb_lite.server.handlers import Handler
 from esdb_lite.server.services.unary import unary
 from esdb_lite.server.storage import Record
 
-PROTOCOL_VERSION = "24.10.0"
-"""The version of EventStoreDB whose protocol is spoken."""
-
 _FEATURES = {
     "event_store.client.streams.Streams/Read": ["position", "events"],
     "event_store.client.streams.Streams/BatchAppend": ["deadline_duration"],
@@ -34,8 +31,9 @@ _GROUP_FEATURES = ["stream", "all"]
 class ServerFeatures:
     """Which methods there are."""
 
-    def __init__(self, paths: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, version: str, paths: Callable[[], Iterable[str]]) -> None:
         """`paths`: of all methods that are served, asked for when the first client wants to know."""
+        self._version = version
         self._paths = paths
 
     def handlers(self) -> Mapping[str, Handler]:
@@ -44,7 +42,7 @@ class ServerFeatures:
 
     async def _get(self, _: bytes) -> bytes:
         methods = [_supported(path.removeprefix("/")) for path in self._paths()]
-        return bytes(SupportedMethods(methods=methods, event_store_server_version=PROTOCOL_VERSION))
+        return bytes(SupportedMethods(methods=methods, event_store_server_version=self._version))
 
 
 def _supported(path: str) -> SupportedMethod:

@@ -1,6 +1,6 @@
 """What is checked of an atomic append before anybody looks at the streams, and in which order.
 
-Owns: the rules for names, ids, schemas, properties and sizes (section B.1 of the notes on KurrentDB 26), and turning
+Owns: the rules for names, ids, schemas, properties and sizes (section B.1 of the notes on KurrentDB), and turning
 records into events. Must not know: streams, who asks, how refusals are told.
 """
 
@@ -15,7 +15,7 @@ from esdb_lite._wire.record_requests import SentAppend, SentCheck, SentRecord, S
 from esdb_lite._wire.uuids import format_uuid, parse_uuid
 from esdb_lite._wire.values import NoKind, Value, size_of_entries
 from esdb_lite.records import SchemaFormat
-from esdb_lite.server.engine.model import ANY, EXISTS, NO_STREAM, ProposedEvent
+from esdb_lite.server.engine.model import ANY, EXISTS, NO_STREAM, SOFT_DELETED, TOMBSTONED, ProposedEvent
 from esdb_lite.server.engine.records.properties import FORMAT_NAMES, SCHEMA_FORMAT, SCHEMA_ID, shown
 from esdb_lite.server.engine.records.refusals import (
     FieldViolation,
@@ -27,14 +27,11 @@ from esdb_lite.server.engine.records.refusals import (
 )
 from esdb_lite.server.storage import SchemaNote
 
-DELETED, TOMBSTONED = -5, -6
-"""States that a stream may be expected to be in, beside those of the engine's model."""
-
 LOG_LIMIT = 16 * 1024 * 1024 - 10_000
 """Bytes that a record may have in the log of a real server."""
 
 _SESSION_STATES = (NO_STREAM, ANY, EXISTS)
-_CHECK_STATES = (NO_STREAM, EXISTS, DELETED, TOMBSTONED)
+_CHECK_STATES = (NO_STREAM, EXISTS, SOFT_DELETED, TOMBSTONED)
 _FORMATS = {int(format): format for format in SchemaFormat}
 _NAME_MARKS = "_.$:-"
 
@@ -73,7 +70,7 @@ def _upper(letter: str) -> str:
     return upper if len(upper) == 1 and (letter < "\x80" or upper > "\x7f") else letter
 
 
-class Intake:
+class RecordsIntake:
     """Takes the records of one append, one after the other; the first that is wrong ends it."""
 
     def __init__(self, limits: RecordLimits, new_id: Callable[[], bytes]) -> None:
@@ -109,14 +106,14 @@ class Intake:
             raise TransactionTooLarge(self._total, self._limits.total, self._count)
 
 
-class Session:
+class RecordsSession:
     """The requests of one AppendSession, as they arrive."""
 
     def __init__(self, limits: RecordLimits, new_id: Callable[[], bytes]) -> None:
         self.append = AtomicAppend({}, [])
         """What has been taken so far."""
         self._folded: set[str] = set()
-        self._intake = Intake(limits, new_id)
+        self._intake = RecordsIntake(limits, new_id)
 
     @staticmethod
     def check(request: SentAppend) -> None:
@@ -153,7 +150,7 @@ def records_append(request: SentRecords, limits: RecordLimits, new_id: Callable[
     """Turn a request of AppendRecords into what it asks for. Raises RecordsRefused."""
     if violations := list(_request_violations(request)):
         raise InvalidRecords("AppendRecordsRequest", violations)
-    intake = Intake(limits, new_id)
+    intake = RecordsIntake(limits, new_id)
     events = [intake.take(record.stream, record) for record in request.records]
     expected = {check.stream: check.expected for check in request.checks if check is not None}
     # Names that differ only in case are one stream: the one that is spelled first.
