@@ -26,6 +26,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── AccessDenied, Unauthenticated
             ├── StreamError              .stream_name
             │   ├── ExpectedPositionError                  .expected .current
+            │   │   └── ConsistencyError                   .violations
             │   ├── StreamNotFound
             │   └── StreamDeleted
             ├── InvalidRequest           (ValueError)
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.events import NewEvent
+    from esdb_lite.records import ConsistencyViolation, NewRecord
 
 
 class StatusCode(enum.IntEnum):
@@ -147,6 +149,8 @@ class GrpcError(EsdbClientException):
 
     code: StatusCode = StatusCode.UNKNOWN
     """The gRPC status."""
+    retry_after: float = 0.0
+    """Seconds after which the server asks to be tried again; 0: it has not said."""
 
     def __init__(
         self,
@@ -161,7 +165,7 @@ class GrpcError(EsdbClientException):
         self.details = details
         """The text that came with the status, as sent by the server."""
         self.trailers = tuple(trailers)
-        """The trailers of the answer, without those of gRPC itself."""
+        """The trailers of the answer, without those of gRPC itself (but with its details of the status)."""
 
 
 class LinkError(GrpcError):
@@ -238,6 +242,16 @@ class ExpectedPositionError(StreamError):
     """The position that was expected; None: no stream; negative: any, or (-4) that the stream exists."""
     current: int | None = None
     """The position of the last event; None when there is no stream."""
+
+
+class ConsistencyError(ExpectedPositionError):
+    """Streams of an atomic append are not in the states in which they were expected; nothing was written.
+
+    `stream_name`, `expected` and `current` are those of the first violation.
+    """
+
+    violations: Sequence[ConsistencyViolation] = ()
+    """All of them where the server has AppendRecords, else the first."""
 
 
 class StreamNotFound(StreamError):
@@ -425,6 +439,8 @@ class OutcomeUnknown(EsdbClientException):
     stream_name: str = ""
     expected_position: int | None = None
     events: Sequence[NewEvent] = ()
+    records: Sequence[NewRecord] = ()
+    """Of an atomic append, for which the same holds."""
 
 
 class WriteDeadlineExceeded(OutcomeUnknown, DeadlineExceeded):

@@ -30,7 +30,7 @@ _SHOWN_BYTES = 40
 
 
 class StreamState(enum.Enum):
-    """What a stream is expected to be when events are appended to it, where that is not a position."""
+    """What a stream is, or is expected to be, where that is not a position."""
 
     ANY = "any"
     """No expectation."""
@@ -38,6 +38,10 @@ class StreamState(enum.Enum):
     """It has no events; the same as `None`."""
     EXISTS = "exists"
     """It has events or metadata, and is not deleted."""
+    DELETED = "deleted"
+    """It was deleted, and has not been written since. Only for checks of `append_records`."""
+    TOMBSTONED = "tombstoned"
+    """It was deleted for ever. Only for checks of `append_records`."""
 
 
 class NewEvent:

@@ -1,7 +1,7 @@
 """Records for atomic appends to several streams, the checks that go with them, and what comes of it (KurrentDB 25.1+).
 
-Owns: `NewRecord`, `StreamAppend`, `StreamCheck`, `StreamCheckState`, `SchemaFormat`, `Schema`, `RecordsResult` and
-`ConsistencyViolation`. Must not know: gRPC, protobuf, asyncio, which call of which server they go to.
+Owns: `NewRecord`, `StreamAppend`, `StreamCheck`, `SchemaFormat`, `Schema`, `RecordsResult`, `ConsistencyViolation`.
+Must not know: gRPC, protobuf, asyncio, which call of which server they go to.
 """
 
 from __future__ import annotations
@@ -30,21 +30,8 @@ class SchemaFormat(enum.IntEnum):
     BYTES = 4
 
 
-class StreamCheckState(enum.Enum):
-    """What a stream has to be for an atomic append, where that is not a position."""
-
-    NO_STREAM = "no_stream"
-    """It has no events: never written, deleted or tombstoned. The same as `None`."""
-    EXISTS = "exists"
-    """It has events or metadata, and is neither deleted nor tombstoned."""
-    DELETED = "deleted"
-    """It was deleted, and has not been written since."""
-    TOMBSTONED = "tombstoned"
-    """It was deleted for ever."""
-
-
-CheckedState = Union[int, None, StreamState, StreamCheckState]  # noqa: UP007
-"""A position, `None` (no stream), or a state by name; of `StreamState` only NO_STREAM and EXISTS."""
+CheckedState = Union[int, StreamState, None]  # noqa: UP007 - read at run time by documentation tools on 3.10
+"""The position of a stream's last event, `None` for no stream, or a `StreamState` other than ANY."""
 
 
 @dataclass(frozen=True)
@@ -120,12 +107,12 @@ class ConsistencyViolation:
     """One condition of an atomic append that did not hold."""
 
     stream_name: str
-    expected: int | StreamState | StreamCheckState | None
-    """A position, a state, or None for no stream; `StreamState.ANY` where only a repeated append can fail."""
-    actual: int | StreamCheckState | None
+    expected: int | StreamState | None
+    """A position, a state, or None for no stream. ANY: the stream has some of the records already, others not."""
+    actual: int | StreamState | None
     """The position of the stream's last event, None for no stream, DELETED or TOMBSTONED."""
     index: int
-    """Which one: the checks first, in their order, then the other streams that were to be written."""
+    """Which one: the checks come first, in their order, then the other streams that are written."""
 
 
 def checked_name(argument: str, value: str) -> str:

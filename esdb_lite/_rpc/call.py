@@ -21,6 +21,7 @@ from esdb_lite._http2.streams import deliver, receive_data, send_data, send_data
 from esdb_lite._rpc.connection import ClientConnection, Headers
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
 from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._status.codes import DETAILS_TRAILER
 from esdb_lite._status.exceptions import error_for, http_error, reset_error
 from esdb_lite._version import __version__
 from esdb_lite.errors import (
@@ -319,7 +320,7 @@ class ClientCall:
         trailers = [
             (name, value)
             for name, value in status.items()
-            if not name.startswith((":", "grpc-")) and name not in _NOT_METADATA
+            if (not name.startswith((":", "grpc-")) and name not in _NOT_METADATA) or name == DETAILS_TRAILER
         ]
         error = error_for(int(code) if code.isdigit() else 2, unquote(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:

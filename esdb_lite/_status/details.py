@@ -23,7 +23,7 @@ from esdb_lite_protos.tags import (
     RPC_STATUS_MESSAGE,
 )
 
-from esdb_lite._status.codes import RpcError, StatusCode
+from esdb_lite._status.codes import DETAILS_TRAILER, RpcError, StatusCode
 from esdb_lite._wire.primitives import WireError, block, fields, last_field, number, text
 
 if TYPE_CHECKING:
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     M = TypeVar("M", bound=Message)
 
-TRAILER = "grpc-status-details-bin"
 _TYPE_URL = "type.googleapis.com/"
 _GENERATED = "esdb_lite_protos."
 _ERROR_INFO = "google.rpc.ErrorInfo"
@@ -61,7 +60,7 @@ def detailed(code: StatusCode, message: str, reason: str, domain: str, *details:
     packed = [_any(_ERROR_INFO, info), *(_any(_name(type(detail)), bytes(detail)) for detail in details)]
     status = number(RPC_STATUS_CODE, code) + block(RPC_STATUS_MESSAGE, message.encode("utf-8", "replace"))
     status += b"".join(block(RPC_STATUS_DETAILS, detail) for detail in packed)
-    return RpcError(code, message, [(TRAILER, base64.b64encode(status).rstrip(b"=").decode())])
+    return RpcError(code, message, [(DETAILS_TRAILER, base64.b64encode(status).rstrip(b"=").decode())])
 
 
 def read_details(trailer: str) -> Details:
