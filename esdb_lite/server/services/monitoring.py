@@ -17,8 +17,7 @@ from datetime import datetime, timezone
 from esdb_lite_protos.event_store.client.monitoring import StatsReq, StatsResp
 
 from esdb_lite.server.handlers import Handler, ServerCall
-from esdb_lite.server.services.group_requests import parse
-from esdb_lite.server.services.unary import only_request
+from esdb_lite.server.services.unary import only_request, parse
 
 SHORTEST_PERIOD = 0.1
 """Seconds between two messages, however short a period is asked for."""

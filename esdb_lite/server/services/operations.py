@@ -26,8 +26,7 @@ from esdb_lite.server.database.scavenging import Scavenge
 from esdb_lite.server.engine.fresh import SCAVENGES_METADATA, elect
 from esdb_lite.server.engine.model import ANY, METADATA_TYPE, ProposedEvent, metastream_of
 from esdb_lite.server.handlers import Handler
-from esdb_lite.server.services.group_requests import parse
-from esdb_lite.server.services.unary import unary
+from esdb_lite.server.services.unary import parse, unary
 from esdb_lite.server.storage.errors import StorageError
 
 log = logging.getLogger("esdb_lite.server")

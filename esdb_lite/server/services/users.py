@@ -25,8 +25,7 @@ from esdb_lite_protos.event_store.client.users import (
 from esdb_lite._status import refusals
 from esdb_lite.server.engine.users import StoredUser
 from esdb_lite.server.handlers import Handler, ServerCall
-from esdb_lite.server.services.group_requests import parse, required
-from esdb_lite.server.services.unary import only_request, unary
+from esdb_lite.server.services.unary import only_request, parse, required, unary
 from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins
 from esdb_lite.server.users.store import UserChanged, UserExists, UserMissing, UserStore
 
