@@ -10,7 +10,6 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
 
 from __future__ import annotations
 
-import enum
 import os
 import sqlite3
 import struct
@@ -19,6 +18,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage.errors import (
     StorageCorrupted,
     StorageError,
@@ -58,15 +58,6 @@ CREATE UNIQUE INDEX events_of_stream ON events (stream, revision);
 CREATE TABLE floor (position INTEGER NOT NULL);
 INSERT INTO floor VALUES (0);
 """
-
-
-class Durability(str, enum.Enum):
-    """What an acknowledged append survives."""
-
-    FULL = "full"
-    """A crash of the process, and of the machine: every commit is on the disk before it is answered."""
-    RELAXED = "relaxed"
-    """A crash of the process. A crash of the machine may lose the last commits, never damage the file."""
 
 
 _PATIENCE = 5
@@ -212,7 +203,6 @@ def check_path(path: str) -> None:
 __all__ = [
     "APPLICATION_ID",
     "SCHEMA_VERSION",
-    "Durability",
     "StorageCorrupted",
     "StorageError",
     "check_path",
