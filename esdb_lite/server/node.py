@@ -38,7 +38,7 @@ from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
-from esdb_lite.server.services.unary import pipeline, reporting_storage_errors
+from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
 from esdb_lite.server.tls import CertificateFiles, ServerTls
 from esdb_lite.server.users.authentication import Authenticator
@@ -290,7 +290,7 @@ class ServerNode:
         authenticator = self._authenticator
         if authenticator is None:
             return users.without_authentication()
-        return users.Users(UserStore(self._database, authenticator), authenticator).handlers()
+        return routes(users.Users(UserStore(self._database, authenticator), authenticator))
 
     def _handlers(self) -> Mapping[str, Handler]:
         settings, database = self._settings, self._database
@@ -301,10 +301,10 @@ class ServerNode:
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
-            self._operations.handlers(),
-            self._gossip.handlers(),
-            Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path).handlers(),
-            ServerFeatures(lambda: handlers).handlers(),
+            routes(self._operations),
+            routes(self._gossip),
+            routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
+            routes(ServerFeatures(lambda: handlers)),
             redaction.refusing(),
         ):
             handlers.update(part)
