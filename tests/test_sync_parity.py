@@ -10,12 +10,12 @@ import pytest
 from typing_extensions import get_overloads
 
 from esdb_lite import AsyncEsdbClient, EsdbClient
-from esdb_lite.client.checkpointed import AsyncConsumer
-from esdb_lite.client.consumer import AsyncPersistentSubscription
-from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription
-from esdb_lite.sync.checkpointed import Consumer
-from esdb_lite.sync.persistent import PersistentSubscription
-from esdb_lite.sync.reading import ReadResponse, Subscription
+from esdb_lite.client.consumers.consumer import AsyncConsumer
+from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
+from esdb_lite.sync.consumer import Consumer
+from esdb_lite.sync.groups import PersistentSubscription
+from esdb_lite.sync.read import ReadResponse, Subscription
 
 PAIRS = [
     (AsyncEsdbClient, EsdbClient),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import unquote
 from uuid import UUID
 
-from esdb_lite._wire.batch_appending import (
+from esdb_lite._wire.batch_append import (
     BatchError,
     decode_maximum_append_size,
     decode_maximum_event_size,

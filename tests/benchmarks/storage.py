@@ -22,7 +22,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 
-from esdb_lite.server.database import Database, Durability
+from esdb_lite.server.database.database import Database, Durability
 from esdb_lite.server.engine.model import ANY, ProposedEvent
 from esdb_lite.server.storage import Reader, Record
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from esdb_lite import EmbeddedServer, Fault, Faults, InvalidArgument, Refusal
-from esdb_lite._wire.appending import ANY, NO_STREAM
+from esdb_lite._wire.append import ANY, NO_STREAM
 from tests.faults.support import (
     COMMIT,
     GOSSIP,

@@ -18,9 +18,9 @@ from h2.stream import StreamState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._rpc import fast
-from esdb_lite._rpc.fast import FastProtocol, knows, write_data
-from esdb_lite._rpc.transport import new_protocol, receive_data
+from esdb_lite._http2 import protocol as fast
+from esdb_lite._http2.protocol import FastProtocol, knows, write_data
+from esdb_lite._http2.streams import new_protocol, receive_data
 from tests.rpc.pair import TRAILERS, Pair, noise
 
 # --- grpclib and h2 are as this module knows them -------------------------------------------------------------------

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from esdb_lite._wire.appending import (
+from esdb_lite._wire.append import (
     ANY,
     decode_append_response,
     encode_append_options,
     encode_append_proposed,
     encode_proposed,
 )
-from esdb_lite._wire.appending import Appended as AppendedOnWire
+from esdb_lite._wire.append import AppendAnswer as AppendedOnWire
 from esdb_lite.server import EmbeddedServer
 from esdb_lite.server.errors import (
     AddressUnavailable,

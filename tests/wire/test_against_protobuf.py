@@ -17,12 +17,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._wire.appending import ANY, EXISTS, NO_STREAM, Appended, decode_append_request, decode_append_response
-from esdb_lite._wire.batch_appending import BatchError, decode_batch_request, decode_batch_response
+from esdb_lite._wire.acks import Ack, GroupReadOptions, Nack, decode_consumer_request
+from esdb_lite._wire.append import ANY, EXISTS, NO_STREAM, AppendAnswer, decode_append_request, decode_append_response
+from esdb_lite._wire.batch_append import BatchError, decode_batch_request, decode_batch_response
 from esdb_lite._wire.controls import FirstStreamPosition, LastAllPosition, LastStreamPosition, StreamMissing
-from esdb_lite._wire.persistent import Ack, ConsumerOptions, Nack, decode_consumer_request
 from esdb_lite._wire.primitives import WireError
-from esdb_lite._wire.responses import decode_persistent_response, decode_response
+from esdb_lite._wire.read_response import decode_persistent_response, decode_response
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 from tests.wire import strategies as wire
 
@@ -220,7 +220,7 @@ def append_response(raw: Any) -> object:
 
 
 def our_append_response(item: Any) -> object:
-    return item and ("success" if isinstance(item, Appended) else "refused", *item)
+    return item and ("success" if isinstance(item, AppendAnswer) else "refused", *item)
 
 
 def batch_response(raw: Any) -> object:
@@ -252,7 +252,7 @@ def consumer_request(raw: Any) -> object:
 
 
 def our_consumer_request(item: object) -> object:
-    names = {ConsumerOptions: "options", Ack: "ack", Nack: "nack"}
+    names = {GroupReadOptions: "options", Ack: "ack", Nack: "nack"}
     return item and (names[type(item)], *item)  # type: ignore[index, misc]
 
 

@@ -11,9 +11,9 @@ import ssl
 from collections.abc import Iterator, Mapping
 
 from esdb_lite.server.app.call import GrpcCall
-from esdb_lite.server.app.calls import CALM, Calls, Route, Weather
+from esdb_lite.server.app.calls import CALM, ConnectionCalls, Route, Weather
 from esdb_lite.server.app.connection import ServerConnection
-from esdb_lite.server.app.door import Door, DoorState
+from esdb_lite.server.app.listening import Door, DoorState
 
 _PATIENCE = 1.0
 """Seconds that calls, and then connections, get to end before they are cut off: only who does not read needs them."""
@@ -41,7 +41,7 @@ class RpcServer:
         return await self._door.open(host, port)
 
     def _accept(self) -> ServerConnection:
-        return ServerConnection(Calls(self._routes, self._services, self._weather), self._made, self._lost)
+        return ServerConnection(ConnectionCalls(self._routes, self._services, self._weather), self._made, self._lost)
 
     def _made(self, connection: ServerConnection) -> None:
         self._connections.add(connection)

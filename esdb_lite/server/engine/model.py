@@ -19,9 +19,26 @@ EXISTS = -4
 """Expected version: the stream has events or metadata, and is not deleted."""
 
 __all__ = [
-    "ANY", "CHUNK_SIZE", "EXISTS", "METADATA_TYPE", "NO_STREAM", "TOMBSTONE_TYPE",
-    "Appended", "Decision", "Outcome", "ProposedEvent", "StreamDeleted", "WrongVersion",
-    "event_size", "is_metastream", "length_of", "metastream_of", "next_chunk", "original_of", "place", "record_length",
+    "ANY",
+    "CHUNK_SIZE",
+    "EXISTS",
+    "METADATA_TYPE",
+    "NO_STREAM",
+    "TOMBSTONE_TYPE",
+    "Appended",
+    "Decision",
+    "DeletedStream",
+    "Outcome",
+    "ProposedEvent",
+    "WrongVersion",
+    "event_size",
+    "is_metastream",
+    "length_of",
+    "metastream_of",
+    "next_chunk",
+    "original_of",
+    "place",
+    "record_length",
 ]  # fmt: skip
 
 METADATA_TYPE = "$metadata"
@@ -57,13 +74,13 @@ class WrongVersion(NamedTuple):
     """The stream's last number, -1 when it has none."""
 
 
-class StreamDeleted(NamedTuple):
+class DeletedStream(NamedTuple):
     """The stream is tombstoned; or soft-deleted and expected to exist."""
 
     stream: str
 
 
-Outcome: TypeAlias = Appended | WrongVersion | StreamDeleted
+Outcome: TypeAlias = Appended | WrongVersion | DeletedStream
 
 
 class Decision(NamedTuple):

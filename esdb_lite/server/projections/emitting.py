@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-from esdb_lite.server.engine.appending import Moment, State
+from esdb_lite.server.engine.append import LogState, Moment
 from esdb_lite.server.engine.metadata import min_readable, oldest_readable, with_truncate_before
 from esdb_lite.server.engine.model import (
     METADATA_TYPE,
@@ -75,7 +75,7 @@ class Emit:
         self._notes = notes
         self._numbers: Mapping[str, int] = {}
 
-    def __call__(self, state: State, moment: Moment) -> Decision:
+    def __call__(self, state: LogState, moment: Moment) -> Decision:
         """Decide. Raises EmitRefused."""
         writing = _Writing(self._owner, self._known, state, moment)
         writing.add(self._emissions)
@@ -91,7 +91,7 @@ class Emit:
 
 
 class _Writing:
-    def __init__(self, owner: Owner, known: Mapping[str, int], state: State, moment: Moment) -> None:
+    def __init__(self, owner: Owner, known: Mapping[str, int], state: LogState, moment: Moment) -> None:
         self.numbers: dict[str, int] = {}
         self.records: list[Record] = []
         self.end = moment.log_end

@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
-from esdb_lite.server.database import Database
+from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.links import LINK_TYPE, Resolved, parse_link, resolve
 from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
-from esdb_lite.server.feed import Listener
+from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.projections.seen import Seen, as_arrived, as_written, is_taken
 from esdb_lite.server.storage import Reader, Record
 from esdb_lite.server.storage.errors import StorageError

@@ -1,7 +1,8 @@
 """What a node says of itself: its methods (ServerFeatures) and who is in its cluster (Gossip).
 
-Owns: the list of methods with their features, how members are told of (section 23 of the notes), and what is in
-the streams of the node's memory (section 4). Must not know: the database, who is in which state.
+Owns: the list of methods with their features, how members are told of (section 23 of the protocol notes),
+and what is in the streams of the node's memory (section 4 of the protocol notes). Must not know: the database, who is
+in which state.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from esdb_lite_protos.event_store.client import Uuid, UuidStructured
 from esdb_lite_protos.event_store.client.gossip import ClusterInfo, EndPoint, MemberInfo, MemberInfoVNodeState
 from esdb_lite_protos.event_store.client.server_features import SupportedMethod, SupportedMethods
 
-from esdb_lite.server.calls import Handler
-from esdb_lite.server.membership import Member, Membership
-from esdb_lite.server.services.common import unary
+from esdb_lite.server.faults.membership import ClusterMember, Membership
+from esdb_lite.server.handlers import Handler
+from esdb_lite.server.services.unary import unary
 from esdb_lite.server.storage import Record
 
 PROTOCOL_VERSION = "24.10.0"
@@ -55,7 +56,7 @@ def _supported(path: str) -> SupportedMethod:
 class Gossip:
     """Who is in the cluster."""
 
-    def __init__(self, membership: Membership, member: Member, now: Callable[[], int]) -> None:
+    def __init__(self, membership: Membership, member: ClusterMember, now: Callable[[], int]) -> None:
         """`member`: this node. `now`: 100-ns ticks since 1970."""
         self._membership = membership
         self._now = now
@@ -86,7 +87,7 @@ class Gossip:
         return bytes(ClusterInfo(members=[_info(member, now) for member in self._membership.in_order()]))
 
 
-def _as_json(member: Member) -> dict[str, object]:
+def _as_json(member: ClusterMember) -> dict[str, object]:
     return {
         "InstanceId": _text(member),
         "State": member.state.value,
@@ -96,11 +97,11 @@ def _as_json(member: Member) -> dict[str, object]:
     }
 
 
-def _text(member: Member) -> str:
+def _text(member: ClusterMember) -> str:
     return str(uuid.UUID(bytes=member.instance))
 
 
-def _info(member: Member, now: int) -> MemberInfo:
+def _info(member: ClusterMember, now: int) -> MemberInfo:
     return MemberInfo(
         instance_id=_structured(member.instance),
         time_stamp=now,

@@ -16,9 +16,9 @@ from datetime import datetime, timezone
 
 from esdb_lite_protos.event_store.client.monitoring import StatsReq, StatsResp
 
-from esdb_lite.server.calls import Call, Handler
-from esdb_lite.server.services.common import only_request
-from esdb_lite.server.services.persistent_requests import parse
+from esdb_lite.server.handlers import Handler, ServerCall
+from esdb_lite.server.services.group_requests import parse
+from esdb_lite.server.services.unary import only_request
 
 SHORTEST_PERIOD = 0.1
 """Seconds between two messages, however short a period is asked for."""
@@ -42,7 +42,7 @@ class Monitoring:
         """The handlers by path."""
         return {"/event_store.client.monitoring.Monitoring/Stats": self._stats}
 
-    async def _stats(self, call: Call) -> None:
+    async def _stats(self, call: ServerCall) -> None:
         request = parse(StatsReq, await only_request(call))
         period = max(SHORTEST_PERIOD, request.refresh_time_period_in_ms / 1000)
         while True:

@@ -20,14 +20,14 @@ from esdb_lite_protos.event_store.client.operations import (
     StopScavengeReq,
 )
 
-from esdb_lite._status import answers
-from esdb_lite.server.calls import Handler
-from esdb_lite.server.database import Database
+from esdb_lite._status import refusals
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.database.scavenging import Scavenge
 from esdb_lite.server.engine.fresh import SCAVENGES_METADATA, elect
 from esdb_lite.server.engine.model import ANY, METADATA_TYPE, ProposedEvent, metastream_of
-from esdb_lite.server.scavenging import Scavenge
-from esdb_lite.server.services.common import unary
-from esdb_lite.server.services.persistent_requests import parse
+from esdb_lite.server.handlers import Handler
+from esdb_lite.server.services.group_requests import parse
+from esdb_lite.server.services.unary import unary
 from esdb_lite.server.storage.errors import StorageError
 
 log = logging.getLogger("esdb_lite.server")
@@ -82,7 +82,7 @@ class Operations:
 
     async def _start_scavenge(self, data: bytes) -> bytes:
         if not parse(StartScavengeReq, data).is_set("options"):
-            raise answers.invalid_argument("options: a scavenge needs them, empty ones will do.")
+            raise refusals.invalid_argument("options: a scavenge needs them, empty ones will do.")
         if self._running is not None:
             return _scavenge(self._running[0].id, ScavengeRespScavengeResult.InProgress)
         scavenge = await self._database.start_scavenge()
@@ -119,11 +119,11 @@ class Operations:
     async def _stop_scavenge(self, data: bytes) -> bytes:
         request = parse(StopScavengeReq, data)
         if not request.is_set("options"):
-            raise answers.invalid_argument("options: which scavenge is to be stopped?")
+            raise refusals.invalid_argument("options: which scavenge is to be stopped?")
         running = self._running
         asked = request.options.scavenge_id
         if running is None or asked not in (running[0].id, "current"):
-            raise answers.scavenge_not_found("" if running is None else running[0].id)
+            raise refusals.scavenge_not_found("" if running is None else running[0].id)
         running[0].stop()
         return _scavenge(running[0].id, ScavengeRespScavengeResult.Stopped)
 

@@ -27,12 +27,12 @@ from esdb_lite_protos.event_store.client.projections import (
     UpdateReq,
 )
 
-from esdb_lite._status import RpcError, StatusCode, answers
-from esdb_lite.server.calls import Call, Handler
+from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.engine.projections import NAMES, SYSTEM_PROJECTIONS
-from esdb_lite.server.services.common import only_request
-from esdb_lite.server.services.persistent_requests import parse, required
+from esdb_lite.server.handlers import Handler, ServerCall
+from esdb_lite.server.services.group_requests import parse, required
+from esdb_lite.server.services.unary import only_request
 
 SERVICE = "event_store.client.projections.Projections"
 
@@ -57,7 +57,7 @@ def handlers() -> Mapping[str, Handler]:
 
 
 def _unary(method: Callable[[bytes, Principal], bytes]) -> Handler:
-    async def handle(call: Call) -> None:
+    async def handle(call: ServerCall) -> None:
         await call.send([method(await only_request(call), call.principal)])
 
     return handle
@@ -65,7 +65,7 @@ def _unary(method: Callable[[bytes, Principal], bytes]) -> Handler:
 
 def _known(name: str) -> str:
     if name not in NAMES:
-        raise answers.projection_not_found(name)
+        raise refusals.projection_not_found(name)
     return name
 
 
@@ -77,7 +77,7 @@ def _changing(name: str, caller: Principal) -> None:
 
 def _operators_only(caller: Principal) -> None:
     if not caller.is_operator:
-        raise answers.access_denied()
+        raise refusals.access_denied()
 
 
 # --- what takes an engine ---
@@ -91,7 +91,7 @@ def _create(data: bytes, caller: Principal) -> bytes:
     asked = required(parse(CreateReq, data).options, "options")
     mode, _ = betterproto.which_one_of(asked, "mode")
     if not mode:
-        raise answers.invalid_argument("options.mode is not set.")
+        raise refusals.invalid_argument("options.mode is not set.")
     if mode != "transient":
         _operators_only(caller)
     raise _no_engine()
@@ -100,7 +100,7 @@ def _create(data: bytes, caller: Principal) -> bytes:
 def _update(data: bytes, caller: Principal) -> bytes:
     asked = required(parse(UpdateReq, data).options, "options")
     if not betterproto.which_one_of(asked, "emit_option")[0]:
-        raise answers.invalid_argument("options.emit_option is not set.")
+        raise refusals.invalid_argument("options.emit_option is not set.")
     _changing(asked.name, caller)
     raise _no_engine()
 
@@ -146,7 +146,7 @@ def _restart(data: bytes, _: Principal) -> bytes:
     return b""
 
 
-async def _statistics(call: Call) -> None:
+async def _statistics(call: ServerCall) -> None:
     asked = parse(StatisticsReq, await only_request(call)).options
     which, value = betterproto.which_one_of(asked, "mode")
     names = [projection.name for projection in SYSTEM_PROJECTIONS]

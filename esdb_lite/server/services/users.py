@@ -22,13 +22,13 @@ from esdb_lite_protos.event_store.client.users import (
     UpdateReq,
 )
 
-from esdb_lite._status import answers
-from esdb_lite.server.authentication import Authenticator, LoginRefused, TooManyLogins
-from esdb_lite.server.calls import Call, Handler
+from esdb_lite._status import refusals
 from esdb_lite.server.engine.users import StoredUser
-from esdb_lite.server.services.common import only_request, unary
-from esdb_lite.server.services.persistent_requests import parse, required
-from esdb_lite.server.user_store import UserChanged, UserExists, UserMissing, UserStore
+from esdb_lite.server.handlers import Handler, ServerCall
+from esdb_lite.server.services.group_requests import parse, required
+from esdb_lite.server.services.unary import only_request, unary
+from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins
+from esdb_lite.server.users.store import UserChanged, UserExists, UserMissing, UserStore
 
 SERVICE = "event_store.client.users.Users"
 METHODS = ("Create", "Update", "Delete", "Disable", "Enable", "Details", "ChangePassword", "ResetPassword")
@@ -39,8 +39,8 @@ def without_authentication() -> Mapping[str, Handler]:
     return {f"/{SERVICE}/{method}": _refuse for method in METHODS}
 
 
-async def _refuse(_: Call) -> None:
-    raise answers.users_need_authentication()
+async def _refuse(_: ServerCall) -> None:
+    raise refusals.users_need_authentication()
 
 
 class Users:
@@ -70,11 +70,11 @@ class Users:
         try:
             await self._store.create(asked.login_name, asked.password, asked.full_name, asked.groups)
         except UserExists:
-            raise answers.user_conflict(asked.login_name) from None
+            raise refusals.user_conflict(asked.login_name) from None
         except TooManyLogins:
-            raise answers.too_busy() from None
+            raise refusals.too_busy() from None
         except UserChanged:
-            raise answers.user_try_again(asked.login_name) from None
+            raise refusals.user_try_again(asked.login_name) from None
         return b""
 
     async def _update(self, data: bytes) -> bytes:
@@ -99,23 +99,23 @@ class Users:
             await self._store.find(asked.login_name)
             await self._authenticator.verify(asked.login_name, asked.current_password)
         except UserMissing:
-            raise answers.user_not_found(asked.login_name) from None
+            raise refusals.user_not_found(asked.login_name) from None
         except LoginRefused:
-            raise answers.access_denied() from None
+            raise refusals.access_denied() from None
         except TooManyLogins:
-            raise answers.too_busy() from None
+            raise refusals.too_busy() from None
         return await _changing(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
 
     async def _reset_password(self, data: bytes) -> bytes:
         asked = required(parse(ResetPasswordReq, data).options, "options")
         return await _changing(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
 
-    async def _details(self, call: Call) -> None:
+    async def _details(self, call: ServerCall) -> None:
         login = parse(DetailsReq, await only_request(call)).options.login_name
         try:
             found = [await self._store.find(login)] if login else await self._store.all()
         except UserMissing:
-            raise answers.user_not_found(login) from None
+            raise refusals.user_not_found(login) from None
         await call.send([bytes(DetailsResp(user_details=_details(stored))) for stored in found])
 
 
@@ -123,9 +123,9 @@ async def _changing(login: str, change: Awaitable[None]) -> bytes:
     try:
         await change
     except UserMissing:
-        raise answers.user_not_found(login) from None
+        raise refusals.user_not_found(login) from None
     except UserChanged:
-        raise answers.user_try_again(login) from None
+        raise refusals.user_try_again(login) from None
     return b""
 
 
