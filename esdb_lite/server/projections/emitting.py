@@ -51,7 +51,7 @@ class Emission(NamedTuple):
     data: bytes
     metadata: bytes = b""
     stream_metadata: bytes | None = None
-    """The document that the stream gets when it begins; None: the one that all get."""
+    """The document that the stream gets when it begins; None: the one that all get; empty: none."""
     stamped: bool = True
     """Whether the metadata begin with the owner's stamp, so that it can be seen whose the stream is."""
 
@@ -173,8 +173,9 @@ class _Writing:
         if document is None:
             document = _ACL_OF_SYSTEM if emission.stream.startswith("$") else _ACL_OF_USERS
         if last >= 0:
-            document = b'{"$tb":%d,' % (last + 1) + document[1:]
-        self._write_metadata(emission.stream, document)
+            document = b'{"$tb":%d' % (last + 1) + (b"," + document[1:] if document else b"}")
+        if document:
+            self._write_metadata(emission.stream, document)
 
     def _write_metadata(self, stream: str, document: bytes) -> None:
         metastream = metastream_of(stream)

@@ -12,9 +12,9 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from esdb_lite.server.database.database import Database
+from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.engine.links import LINK_TYPE, Resolved, parse_link, resolve
 from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
-from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.projections.seen import Seen, as_arrived, as_written, is_taken
 from esdb_lite.server.storage import Reader, Record
 from esdb_lite.server.storage.errors import StorageError
@@ -171,9 +171,7 @@ class LogPages:
 
 def _is_good(page: asyncio.Task[Page], position: int) -> bool:
     """Whether a page is worth being asked for again: it is to come, or it leads on."""
-    return not page.done() or (
-        not page.cancelled() and page.exception() is None and page.result().next > position
-    )
+    return not page.done() or (not page.cancelled() and page.exception() is None and page.result().next > position)
 
 
 def _resolve(reader: Reader, links: Sequence[Record], now: int) -> list[Seen]:

@@ -19,7 +19,7 @@ _quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def quoted(text: str) -> str:
-    """The text as JSON in the way of the real server: everything as it is, but for what JavaScript takes for a line's end."""
+    """The text as the real server writes JSON: what JavaScript takes for the end of a line is escaped, too."""
     written = _quoted(text)
     if written.isascii():
         return written
