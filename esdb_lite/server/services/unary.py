@@ -60,6 +60,13 @@ def unary_by_caller(method: Callable[[bytes, str], Awaitable[bytes]]) -> Handler
     return handle
 
 
+def pipeline(*layers: Callable[[Handler], Handler], handler: Handler) -> Handler:
+    """Wrap a handler in layers, named in the order in which a call meets them."""
+    for layer in reversed(layers):
+        handler = layer(handler)
+    return handler
+
+
 def reporting_storage_errors(handler: Handler) -> Handler:
     """Make a handler that answers with a status where the storage fails."""
 

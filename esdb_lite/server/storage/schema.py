@@ -13,7 +13,6 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
 
 from __future__ import annotations
 
-import enum
 import os
 import sqlite3
 import struct
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage.errors import (
     StorageCorrupted,
     StorageError,
@@ -78,15 +78,6 @@ CREATE TABLE IF NOT EXISTS projection_states (
 ) WITHOUT ROWID;
 """
 """Files of the same version may lack these tables; programs that do not know them do nothing wrong with the file."""
-
-
-class Durability(str, enum.Enum):
-    """What an acknowledged append survives."""
-
-    FULL = "full"
-    """A crash of the process, and of the machine: every commit is on the disk before it is answered."""
-    RELAXED = "relaxed"
-    """A crash of the process. A crash of the machine may lose the last commits, never damage the file."""
 
 
 _PATIENCE = 5
@@ -237,7 +228,6 @@ def check_path(path: str) -> None:
 __all__ = [
     "APPLICATION_ID",
     "SCHEMA_VERSION",
-    "Durability",
     "StorageCorrupted",
     "StorageError",
     "check_path",
