@@ -31,8 +31,7 @@ from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.engine.projections import NAMES, SYSTEM_PROJECTIONS
 from esdb_lite.server.handlers import Handler, ServerCall
-from esdb_lite.server.services.group_requests import parse, required
-from esdb_lite.server.services.unary import only_request
+from esdb_lite.server.services.unary import only_request, parse, required
 
 SERVICE = "event_store.client.projections.Projections"
 
