@@ -59,7 +59,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "database": ("engine", "options", "storage"),
     "groups": ("database", "engine", "storage"),
     "users": ("database", "engine", "storage", "handlers"),
-    "projections": ("database", "engine"),
+    "projections": ("database", "engine", "storage"),
     "faults.plan": (),
     "faults.membership": (),
     "faults.open_calls": ("handlers",),
