@@ -100,7 +100,7 @@ def checked_source(value: str | None) -> str | None:
     if value is None:
         return None
     if checked_stream(value) == "$all":
-        raise InvalidArgument("stream_name", value, "must be left out where all events are meant")
+        raise InvalidArgument("stream_name", value, "must be left out for all events")
     return value
 
 
@@ -112,7 +112,7 @@ def checked_filter(
     if stream_name is None:
         return chosen
     if given is not None or tuple(include) or tuple(exclude) != tuple(DEFAULT_EXCLUDE):
-        raise InvalidArgument("filter", given, "is for all events only, not for those of a stream")
+        raise InvalidArgument("filter", given, "works for all events only, not for a stream")
     return None
 
 

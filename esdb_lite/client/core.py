@@ -85,7 +85,7 @@ class ClientCore:
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise WrongContext("the client belongs to another event loop, on which it was used first")
+            raise WrongContext("the client belongs to another event loop, where it was first used")
 
     async def node(self, deadline: Deadline, need: Need = Need.PREFERRED) -> ConnectionPool:
         """Return the server to talk to, which is started here where it is an embedded one."""

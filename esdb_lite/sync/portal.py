@@ -145,7 +145,7 @@ class Portal:
             raise WrongContext("it belongs to the process from which this one was forked")
         if self.inside:
             raise WrongContext(
-                "the client cannot be used on the thread of its own event loop, which would wait for itself"
+                "the client cannot be used on the thread of its own event loop: that thread would wait for itself"
             )
         with self._lock:
             if self._ended:

@@ -207,14 +207,13 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncPersistentSubscription:
-        """Become a consumer of a group; returns when the server has confirmed it.
+        """Become a consumer of a group; returns once the server has confirmed it.
 
-        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent when there are
-        `ack_batch_size` of them (by default a third of the buffer, at most 100), or after `ack_delay` seconds.
-        With `reconnect` the consumer comes back when it is dropped (the group was updated, the server restarted, the
-        connection lost); `last_drop` says why, and a group that was deleted raises SubscriptionNotFound. Without it,
-        being dropped raises SubscriptionDropped or ServiceUnavailable. `timeout` limits the whole subscription.
-        Raises SubscriptionNotFound, TooManySubscribers.
+        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent `ack_batch_size`
+        at a time (default: a third of the buffer, at most 100), or after `ack_delay` seconds.
+        A consumer that is dropped (the group was updated, the server restarted, the connection lost) comes back, and
+        `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
+        `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
         self._session.check()
         _check_range("buffer_size", buffer_size, 1, LARGEST_INT32)
