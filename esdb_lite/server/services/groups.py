@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from esdb_lite._status import refusals
-from esdb_lite.server.engine.dotnet_regex import UnsupportedRegex
+from esdb_lite.server.engine.filters import UnusableFilter
 from esdb_lite.server.engine.groups.config import GroupConfig
 from esdb_lite.server.engine.groups.settings import (
     ALL_STREAM,
@@ -65,7 +65,7 @@ class PersistentSubscriptions:
             await self._groups.create(config, username=username)
         except GroupExists:
             raise refusals.subscription_exists(*asked.name) from None
-        except UnsupportedRegex as error:
+        except UnusableFilter as error:
             raise refusals.invalid_argument(f"options.all.filter: {error}") from error
         except (InvalidSettings, NotStored) as error:
             raise refusals.subscription_failed(*asked.name, str(error)) from error
