@@ -24,10 +24,10 @@ from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine import fresh
 from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.model import Outcome, ProposedEvent
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
 from esdb_lite.server.storage.files import Files
-from esdb_lite.server.storage.schema import Durability
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
 
@@ -446,4 +446,4 @@ class _Room:
             self._admit()
 
 
-__all__ = ["Database", "Durability", "ticks_now"]
+__all__ = ["Database", "ticks_now"]

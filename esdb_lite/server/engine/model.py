@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from esdb_lite.server.storage import Record
+from esdb_lite.server.storage import Note, Record
 from esdb_lite.server.storage.log import CHUNK_SIZE, length_of, next_chunk, place, record_length
 
 NO_STREAM = -1
@@ -90,6 +90,8 @@ class Decision(NamedTuple):
     records: Sequence[Record]
     log_end: int
     """Where the log ends afterwards; it may lie behind the last record (marker of an empty append)."""
+    notes: Sequence[Note] = ()
+    """What is remembered beside the log in the same transaction."""
 
 
 def is_metastream(stream: str) -> bool:

@@ -64,8 +64,8 @@ class Appending:
         await call.send([_append_answer(await self._write(call, write), sent)])
 
     def _write(self, call: ServerCall, write: Callable[[], Awaitable[Outcome]]) -> Awaitable[Outcome]:
-        gate = self._context.gate
-        return write() if gate.calm else gate.write(call, write)
+        admission = self._context.admission
+        return write() if admission.idle else admission.write(call, write)
 
     def _take(self, intake: Intake, message: AppendOptions | Proposed | None) -> None:
         if not isinstance(message, Proposed):

@@ -32,8 +32,8 @@ class Context:
     max_append_size: int = MAX_APPEND_SIZE
     """Bytes that the events of one append may have together."""
     max_append_event_size: int = MAX_APPEND_EVENT_SIZE
-    gate: Admission = field(default_factory=Admission)
-    """Is asked about calls, unless it is calm."""
+    admission: Admission = field(default_factory=Admission)
+    """Is asked about calls, unless it is idle."""
     node_event: Newest = nothing
     """What the node says of itself, by stream."""
 

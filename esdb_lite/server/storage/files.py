@@ -11,12 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.disk import sync_name
 from esdb_lite.server.storage.losses import identity, is_new, refuse_losses
 from esdb_lite.server.storage.ownership import Ownership
-from esdb_lite.server.storage.schema import Durability, check_path, empty_log, open_reader, open_writer
+from esdb_lite.server.storage.schema import check_path, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
 
