@@ -38,7 +38,7 @@ _SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
 
 def knows(h2: H2Connection) -> bool:
-    """True when h2 keeps its state where this module looks for it."""
+    """Whether h2 keeps its state where this module looks for it."""
     return (
         hasattr(h2, "max_inbound_frame_size")
         and hasattr(h2, "streams")
@@ -175,7 +175,7 @@ class FastProtocol(H2Protocol):
                 self.processor.process(event)
 
     def _takes(self, stream_id: int) -> bool:
-        """True when all that is to be done about a plain DATA frame of this stream is what `_deliver` does."""
+        """Whether all that is to be done about a plain DATA frame of this stream is what `_deliver` does."""
         inner: H2Stream | None = self._h2.streams.get(stream_id)
         if inner is None or stream_id not in self.processor.streams:
             return False

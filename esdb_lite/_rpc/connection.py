@@ -133,17 +133,17 @@ class ClientConnection:
 
     @property
     def usable(self) -> bool:
-        """True while new calls may be opened."""
+        """Whether new calls may be opened."""
         return not (self.retired or self.lost)
 
     @property
     def greeted(self) -> bool:
-        """True when the server has said that it speaks HTTP/2."""
+        """Whether the server has said that it speaks HTTP/2."""
         return not isinstance(self._protocol, ClientProtocol) or self._protocol.greeted
 
     @property
     def turned_away(self) -> bool:
-        """True when it was the server that has closed the connection, before it has said anything."""
+        """Whether it was the server that has closed the connection, before it has said anything."""
         return isinstance(self._protocol, ClientProtocol) and self._protocol.turned_away
 
     @property
@@ -165,12 +165,12 @@ class ClientConnection:
 
     @property
     def gone(self) -> bool:
-        """True when the socket is closed, too."""
+        """Whether the socket is closed, too."""
         return not isinstance(self._protocol, ClientProtocol) or self._protocol.gone.is_set()
 
     @property
     def lost(self) -> bool:
-        """True when the connection is gone."""
+        """Whether the connection is gone."""
         return self._lost or cast(Any, self._protocol.handler).connection_lost or self._protocol.connection.is_closing()
 
     @property

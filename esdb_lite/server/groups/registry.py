@@ -65,7 +65,7 @@ class PersistentGroups:
     # --- life -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the groups that are remembered. Raises: StorageError."""
+        """Start the groups that are remembered. Raises StorageError."""
         ticks = self._ticks()
         for config in await self._database.read(lambda reader: stored_groups(reader, ticks)):
             try:

@@ -6,7 +6,7 @@ A cold service derives from its generated base, overrides the methods that it se
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from typing import Any, Protocol, TypeVar, cast
@@ -55,6 +55,14 @@ def required(message: M, field: str) -> M:
     if not betterproto.serialized_on_wire(message):
         raise refusals.invalid_argument(f"{field} is missing.")
     return message
+
+
+def stream_text(name: bytes) -> str:
+    """Return a stream's name. Raises RpcError when it is not UTF-8."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise refusals.invalid_argument("stream_identifier.stream_name is not UTF-8.") from None
 
 
 def encoded(kind: type[M], data: bytes) -> M:
@@ -123,24 +131,6 @@ async def only_request(call: ServerCall) -> bytes:
     if not messages:
         raise refusals.internal("Incomplete message: the call has no request.")
     return messages[0]
-
-
-def unary(method: Callable[[bytes], Awaitable[bytes]]) -> Handler:
-    """Make a handler of a function from the request to the answer."""
-
-    async def handle(call: ServerCall) -> None:
-        await call.send([await method(await only_request(call))])
-
-    return handle
-
-
-def unary_by_caller(method: Callable[[bytes, str], Awaitable[bytes]]) -> Handler:
-    """Make a handler of a function from the request and the caller's name to the answer."""
-
-    async def handle(call: ServerCall) -> None:
-        await call.send([await method(await only_request(call), call.principal.name)])
-
-    return handle
 
 
 def pipeline(*layers: Callable[[Handler], Handler], handler: Handler) -> Handler:
