@@ -195,7 +195,7 @@ class ConnectionCalls(AbstractHandler):
         except Exception:
             if running.stream.connection.is_closing():
                 raise
-            log.exception("a handler failed: %s", call.metadata.get(":path"))
+            log.exception("a handler failed: %r", call.metadata.get(":path"))
             return refusals.internal("The server failed to handle the request; its log says why.")
         finally:
             if timer is not None:
