@@ -47,8 +47,7 @@ class PersistentSubscription:
     events, and delivers them again after the group's `message_timeout`, or when the consumer leaves. Leave `with`, or
     call `close()`, so that the last answers arrive. The server ignores answers to events that it has taken back.
     Iterating raises what ends the subscription: SubscriptionNotFound when the group was deleted, and with
-    `reconnect=False` SubscriptionDropped or ServiceUnavailable. The rules are in sections 18.4 and 19 of the protocol
-    notes.
+    `reconnect=False` SubscriptionDropped or ServiceUnavailable.
     """
 
     def __init__(self, owner: object, portal: Portal, source: AsyncPersistentSubscription) -> None:
@@ -114,18 +113,14 @@ class PersistentSubscription:
     # --- answers ---
 
     def ack(self, events: Answerable) -> None:
-        """Say that one event or several have been processed.
+        """Say that one event or several have been processed. Raises ClientClosed after `close()`.
 
-        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`. Raises ClientClosed after
-        `close()`.
+        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`.
         """
         self._answer(0, "", events)
 
     def nack(self, events: Answerable, action: NackAction = NackAction.RETRY, reason: str = "") -> None:
-        """Say that one event or several could not be processed, what the server should do with them, and why.
-
-        Raises ClientClosed after `close()`.
-        """
+        """Say that events could not be processed, what the server should do with them, and why."""
         self._answer(*checked_nack(action, reason), events)
 
     def flush(self) -> None:

@@ -190,7 +190,7 @@ def test_passwords_that_everybody_knows(monkeypatch: pytest.MonkeyPatch, tmp_pat
     everywhere = host in ("0.0.0.0", "")
     database = ("--db", tmp_path / "events.db", "--host", host)
     said = served(monkeypatch, tmp_path, *database, ops="its own").stop().err
-    assert ("user admin still has the password" in said) == everywhere
+    assert ("user admin still has the default password" in said) == everywhere
     assert "user ops" not in said
     assert len(said.splitlines()) == everywhere
     server = served(monkeypatch, tmp_path, *database)

@@ -89,8 +89,7 @@ class AsyncPersistentSubscription:
     delivers them again after the group's `message_timeout`, or when the consumer leaves. Leave `async with`, or call
     `close()`, so that the last answers arrive. The server ignores answers to events that it has taken back.
     Iterating raises what ends the subscription: SubscriptionNotFound when the group was deleted, and with
-    `reconnect=False` SubscriptionDropped or ServiceUnavailable. The rules are in sections 18.4 and 19 of the protocol
-    notes.
+    `reconnect=False` SubscriptionDropped or ServiceUnavailable.
     """
 
     def __init__(
@@ -351,18 +350,14 @@ class AsyncPersistentSubscription:
         return self._options.ack_batch_size
 
     async def ack(self, events: Answerable) -> None:
-        """Say that one event or several have been processed.
+        """Say that one event or several have been processed. Raises ClientClosed after `close()`.
 
-        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`. Raises ClientClosed after
-        `close()`.
+        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`.
         """
         await self._answer(0, "", events)
 
     async def nack(self, events: Answerable, action: NackAction = NackAction.RETRY, reason: str = "") -> None:
-        """Say that one event or several could not be processed, what the server should do with them, and why.
-
-        Raises ClientClosed after `close()`.
-        """
+        """Say that events could not be processed, what the server should do with them, and why."""
         await self._answer(*checked_nack(action, reason), events)
 
     async def flush(self) -> None:
@@ -446,9 +441,7 @@ class AsyncPersistentSubscription:
             await asyncio.wait_for(self._leave(), LEAVING_SECONDS)
         except (asyncio.TimeoutError, EsdbClientException) as error:
             _log.warning(
-                "consumer of %s left before the server had processed its answers: %s",
-                self._options.subscription_id,
-                error,
+                "consumer of %s left before the server had processed its acks: %s", self._options.subscription_id, error
             )
         finally:
             self._end()
