@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import importlib.metadata
 from collections.abc import Callable
 
 import pytest
-from grpclib.client import Handler
-from grpclib.config import Configuration
 from grpclib.protocol import H2Protocol
-from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived
 from h2.settings import SettingCodes
@@ -18,39 +14,22 @@ from h2.stream import StreamState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._http2 import protocol as fast
-from esdb_lite._http2.protocol import FastProtocol, knows, write_data
-from esdb_lite._http2.streams import new_protocol, receive_data
+from esdb_lite._http2 import protocol
+from esdb_lite._http2.protocol import FastProtocol, write_data
+from esdb_lite._http2.streams import receive_data
 from tests.rpc.pair import TRAILERS, Pair, noise
 
-# --- grpclib and h2 are as this module knows them -------------------------------------------------------------------
+# --- without what it has to know --------------------------------------------------------------------------------------
 
 
-def test_the_version_of_grpclib_is_one_whose_insides_are_known():
-    major, minor, patch = (int(part) for part in importlib.metadata.version("grpclib").split(".")[:3])
-    assert (major, minor) == (0, 4)
-    assert patch >= 9
-
-
-async def test_the_names_inside_are_there():
-    pair = Pair()
-    stream = await pair.open()
-    assert knows(pair.protocol.connection._connection)
-    assert pair.protocol._fast
-    assert pair.protocol._takes(stream.id)
-    for name in ("_unacked", "_eof", "add", "eof"):
-        assert hasattr(stream.buffer, name)
-    assert hasattr(stream, "_h2_connection")
-    assert isinstance(new_protocol(Handler(), Configuration(), H2Configuration()), FastProtocol)
-
-
-async def test_without_those_names_everything_goes_to_h2(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fast, "knows", lambda h2: False)
+async def test_without_the_names_that_it_needs_everything_goes_to_h2(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "short_way_is_known", lambda: False)
     monkeypatch.setattr(FastProtocol, "_receive", None)
     pair = Pair()
     stream = await pair.open()
     pair.send(stream, b"abc")
     assert await receive_data(stream) == b"abc"
+    assert not write_data(pair.protocol.connection, stream.id, b"abc")
 
 
 # --- what is not allowed --------------------------------------------------------------------------------------------
@@ -123,9 +102,9 @@ ACTIONS: list[Action] = [
 ]
 
 
-async def conversation(protocol: type[H2Protocol], script: list[tuple[int, int]], cuts: list[int]) -> list[object]:
+async def conversation(kind: type[H2Protocol], script: list[tuple[int, int]], cuts: list[int]) -> list[object]:
     """Play a script of (stream, action) to a connection, in pieces of these sizes; return all that can be seen."""
-    pair = Pair(protocol, window=2**20, connection=2**22)
+    pair = Pair(kind, window=2**20, connection=2**22)
     streams = [await pair.open() for _ in range(3)]
     ids = [stream.id or 0 for stream in streams]
     for which, action in script:
