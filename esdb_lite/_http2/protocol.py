@@ -21,12 +21,13 @@ from typing import cast
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol, Stream
 from h2.config import H2Configuration
-from h2.connection import ConnectionState, H2Connection
+from h2.connection import ConnectionState
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes
 from h2.stream import H2Stream, StreamState
 
 from esdb_lite._http2 import header_logs
+from esdb_lite._http2.engine import Http2Engine
 from esdb_lite._http2.internals import short_way_is_known
 
 log = logging.getLogger("esdb_lite.http2")
@@ -99,6 +100,8 @@ class FastProtocol(H2Protocol):
         self._rest = b""  # the beginning of a frame
         self._stream_id = 0  # the stream of the run of frames that is collected in
         self._run: list[bytes] = []
+        self._unread = 0  # bytes that nobody takes, and that the window of the connection has to get back
+        self._unread_of = 0  # one of the streams that they were for
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin to speak HTTP/2."""
@@ -120,8 +123,8 @@ class FastProtocol(H2Protocol):
         }
         return {**settings, SettingCodes.ENABLE_PUSH: 0} if self.h2_config.client_side else settings
 
-    def _begin_h2(self) -> H2Connection:
-        h2 = H2Connection(config=self.h2_config)
+    def _begin_h2(self) -> Http2Engine:
+        h2 = Http2Engine(config=self.h2_config)
         h2.local_settings.update(self._settings())
         h2.local_settings.acknowledge()  # valid at once: the peer is given more than it knows, never less
         h2.initiate_connection()
@@ -142,6 +145,7 @@ class FastProtocol(H2Protocol):
             return
         try:
             self._receive(data)
+            self._give_back()
         except ProtocolError as error:
             log.debug("protocol error", exc_info=True)
             self._fail(error)
@@ -169,19 +173,22 @@ class FastProtocol(H2Protocol):
                 raise FrameTooLargeError(f"a frame of {kind >> 8} bytes, where {largest} is the most")
             if stop > end:
                 break
-            if kind & 0xFF != _DATA or flags:  # for h2: it waits, so the run must not
+            if kind & 0xFF != _DATA:  # for h2: it waits, so the run must not
                 if self._run:
                     self._deliver()
-            elif self._run and stream_id == self._stream_id:  # one more of the run
+            elif self._run and stream_id == self._stream_id and not flags:  # one more of the run
                 self._run.append(data[at + _HEADER_SIZE : stop])
                 seen = stop
             else:  # what comes before is settled: then the state of the stream can be asked
                 if not self._settle(data[seen:at]):
                     return
                 seen, largest = at, self._h2.max_inbound_frame_size
-                if self._takes(stream_id & ~_RESERVED):
+                if not flags and self._takes(stream_id & ~_RESERVED):
                     self._stream_id = stream_id
                     self._run.append(data[at + _HEADER_SIZE : stop])
+                    seen = stop
+                elif self._forgets(stream_id & ~_RESERVED):
+                    self._forget(stream_id & ~_RESERVED, kind >> 8)
                     seen = stop
             at = stop
         self._settle(data[seen:at])
@@ -222,6 +229,28 @@ class FastProtocol(H2Protocol):
             and self._h2.state_machine.state in _CONNECTED
             and not self._h2.incoming_buffer._headers_buffer
         )
+
+    def _forgets(self, stream_id: int) -> bool:
+        """True when a DATA frame of this stream counts against the window of the connection, and for nothing else.
+
+        h2 would take its time over each, and old ones would not give the room back.
+        """
+        return (
+            self._h2.was_reset_here(stream_id)
+            and self._h2.state_machine.state in _CONNECTED
+            and not self._h2.incoming_buffer._headers_buffer
+        )
+
+    def _forget(self, stream_id: int, size: int) -> None:
+        self._h2._inbound_flow_control_window_manager.window_consumed(size)
+        self._unread += size
+        self._unread_of = stream_id
+
+    def _give_back(self) -> None:
+        """Open the window of the connection again by what was forgotten."""
+        size, self._unread = self._unread, 0
+        if size and not self.connection.is_closing():
+            self.connection.ack(self._unread_of, size)
 
     def _deliver(self) -> None:
         """Hand a run of frames to its stream, as one piece."""
