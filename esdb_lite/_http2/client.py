@@ -119,7 +119,7 @@ class _ClientEvents(EventsProcessor):
         super().process_connection_terminated(event)
 
     def close(self, reason: str = "Connection closed") -> None:
-        """The connection is gone, or closed here. May be repeated."""
+        """The connection is gone, or closed here. Idempotent."""
         super().close(reason)
         self._protocol.gone_for(reason)
 
@@ -134,7 +134,7 @@ class ClientProtocol(HeartbeatProtocol):
         self.closed = asyncio.Event()
         """Set when the socket is closed."""
         self.lost = False
-        """True when the connection is gone, whether the socket is closed already or not."""
+        """Whether the connection is gone, whether the socket is closed already or not."""
         self.greeted = False
         """The server has said that it speaks HTTP/2: it begins with SETTINGS, perhaps before anybody holds the link."""
         self.turned_away = False
@@ -178,7 +178,7 @@ class ClientProtocol(HeartbeatProtocol):
         return stream
 
     def forget(self, stream: Stream) -> None:
-        """Drop a stream, and give back the room of what nobody has taken. May be repeated."""
+        """Drop a stream, and give back the room of what nobody has taken. Idempotent."""
         number = stream.id or 0
         self.processor.watchers.pop(number, None)
         if self.processor.streams.pop(number, None) is not None and not self.connection.is_closing():
@@ -231,7 +231,7 @@ class ClientProtocol(HeartbeatProtocol):
         self.abort()
 
     def close(self, reason: str) -> None:
-        """Close the connection; streams that are open are told that it is lost, and why. May be repeated."""
+        """Close the connection; streams that are open are told that it is lost, and why. Idempotent."""
         self.processor.close(reason)
 
     def abort(self) -> None:

@@ -29,7 +29,7 @@ class HeartbeatProtocol(FastProtocol):
         self._check_again(loop, Pulse(keep_alive, self.heard))
 
     def stop_heartbeat(self) -> None:
-        """Ask no more. May be repeated."""
+        """Ask no more. Idempotent."""
         if self._heartbeat is not None:
             self._heartbeat.cancel()
             self._heartbeat = None

@@ -51,7 +51,7 @@ H2: Mapping[str, str] = {
 
 @cache
 def short_way_is_known() -> bool:
-    """True when h2 keeps its state where `protocol` looks for it. Decided once: a connection asks when it is made."""
+    """Whether h2 keeps its state where `protocol` looks for it. Decided once: a connection asks when it is made."""
     try:
         connection = H2Connection(H2Configuration(client_side=True))
         stream = H2Stream(1, connection.config, 1, 1)

@@ -217,7 +217,7 @@ class FastProtocol(H2Protocol):
                 self.processor.process(event)
 
     def _takes(self, stream_id: int) -> bool:
-        """True when all that is to be done about a plain DATA frame of this stream is what `_deliver` does."""
+        """Whether all that is to be done about a plain DATA frame of this stream is what `_deliver` does."""
         inner: H2Stream | None = self._h2.streams.get(stream_id)
         if inner is None or stream_id not in self.processor.streams:
             return False
@@ -231,7 +231,7 @@ class FastProtocol(H2Protocol):
         )
 
     def _forgets(self, stream_id: int) -> bool:
-        """True when a DATA frame of this stream counts against the window of the connection, and for nothing else.
+        """Whether a DATA frame of this stream counts against the window of the connection, and for nothing else.
 
         h2 would take its time over each, and old ones would not give the room back.
         """

@@ -118,7 +118,7 @@ def end_input(stream: Stream) -> None:
 
 
 def is_over(stream: Stream) -> bool:
-    """True when there is nothing left to reset: both sides have ended the stream, or the connection is gone."""
+    """Whether there is nothing left to reset: both sides have ended the stream, or the connection is gone."""
     return not stream.closable
 
 

@@ -97,7 +97,7 @@ class ClientCall:
 
     @property
     def connected(self) -> bool:
-        """True while the connection is there on which the call was opened, whether the call is open still or not."""
+        """Whether the connection is there on which the call was opened, whether the call is open still or not."""
         return self._link is not None and not self._link.lost
 
     async def open(self) -> None:
@@ -186,7 +186,7 @@ class ClientCall:
         return data
 
     def close(self) -> None:
-        """End the call here and now: reset the stream unless it has ended, and give its place back. May be repeated."""
+        """End the call here and now: reset the stream unless it has ended, and give its place back. Idempotent."""
         if self._state is CallState.CLOSED:
             return
         self._state = after(self._state, CallEvent.CLOSED)

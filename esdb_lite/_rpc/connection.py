@@ -42,12 +42,12 @@ class ClientConnection:
 
     @property
     def usable(self) -> bool:
-        """True while new calls may be opened."""
+        """Whether new calls may be opened."""
         return not (self.retired or self.lost)
 
     @property
     def turned_away(self) -> bool:
-        """True when it was the server that has closed the connection, before it has said anything."""
+        """Whether it was the server that has closed the connection, before it has said anything."""
         return self._protocol.turned_away
 
     @property
@@ -57,12 +57,12 @@ class ClientConnection:
 
     @property
     def closed(self) -> bool:
-        """True when the socket is closed, too."""
+        """Whether the socket is closed, too."""
         return self._protocol.closed.is_set()
 
     @property
     def lost(self) -> bool:
-        """True when the connection is gone."""
+        """Whether the connection is gone."""
         return self._protocol.lost or self._protocol.connection.is_closing()
 
     @property
@@ -89,7 +89,7 @@ class ClientConnection:
         return self._protocol.open_stream(watcher, headers)
 
     def forget(self, stream: Stream) -> None:
-        """Drop a stream. May be repeated."""
+        """Drop a stream. Idempotent."""
         self._protocol.forget(stream)
 
     def flush(self) -> None:
@@ -97,7 +97,7 @@ class ClientConnection:
         self._protocol.flush()
 
     def close(self, reason: str = "the client was closed") -> None:
-        """Close the connection; open calls are told that it is lost, and why. May be repeated."""
+        """Close the connection; open calls are told that it is lost, and why. Idempotent."""
         self._protocol.close(reason)
 
     async def wait_closed(self, patience: float) -> None:

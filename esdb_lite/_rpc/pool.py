@@ -76,7 +76,7 @@ class ConnectionPool:
 
     @property
     def connected(self) -> bool:
-        """True while there is a connection that takes calls."""
+        """Whether there is a connection that takes calls."""
         return any(link.usable for link in self._links)
 
     @property
@@ -86,7 +86,7 @@ class ConnectionPool:
 
     @property
     def idle(self) -> bool:
-        """True while no call is open or waits."""
+        """Whether no call is open or waits."""
         return not (self._waiting or self._dialing.running or any(link.calls for link in self._links))
 
     async def connect(self, deadline: Deadline) -> None:
@@ -126,7 +126,7 @@ class ConnectionPool:
         self._serve()
 
     async def close(self) -> None:
-        """Close all connections for good; open calls fail. May be repeated."""
+        """Close all connections for good; open calls fail. Idempotent."""
         self._closed = True
         self._dialing.cancel()
         self.close_links()

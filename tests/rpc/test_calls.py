@@ -523,32 +523,12 @@ async def test_a_reader_that_stands_still_does_not_hold_up_others(serve: _Serve)
 # --- the shapes -----------------------------------------------------------------------------------------------------
 
 
-async def test_a_request_iterator_that_fails_ends_the_call(serve: _Serve) -> None:
-    async def requests() -> AsyncIterator[bytes]:
-        yield b"first"
-        raise LookupError("no more")
-
-    served = await serve(echo)
-    with pytest.raises(LookupError, match="no more"):
-        async with ClientStream(served.node, METHOD, deadline=NEVER) as stream:
-            await stream.send_all(requests())
-    await served.server.called.wait()
-    assert await served.server.calls[0].reset_by_client == 8
-    await served.closed_calls()
-
-
 async def test_client_stream(serve: _Serve) -> None:
     async def count(call: FakeCall) -> None:
         messages = MessageSplitter().feed(await call.read())
         call.answer(b",".join(messages))
 
-    async def requests() -> AsyncIterator[bytes]:
-        for number in range(3):
-            yield b"%d" % number
-
     served = await serve(count)
-    async with ClientStream(served.node, METHOD, deadline=NEVER) as stream:
-        assert await stream.send_all(requests()) == b"0,1,2"
     async with ClientStream(served.node, METHOD, deadline=NEVER) as stream:
         await stream.send([b"a", b"b"], end=True)
         assert await stream.finish() == b"a,b"

@@ -29,20 +29,20 @@ class Route(NamedTuple):
 
     handler: Handler
     max_message: int
-    guarded: Handler | None = None
+    under_faults: Handler | None = None
 
 
-class Weather(Protocol):
+class CallAdmission(Protocol):
     """Whether all is well."""
 
-    calm: bool
+    idle: bool
 
 
-class _Calm:
-    calm = True
+class _AlwaysIdle:
+    idle = True
 
 
-CALM = _Calm()
+ALWAYS_IDLE = _AlwaysIdle()
 """Nothing is ever the matter."""
 
 
@@ -80,15 +80,17 @@ class _OpenCall:
 class ConnectionCalls(RequestHandler):
     """Starts calls for one connection and keeps track of them."""
 
-    def __init__(self, routes: Mapping[str, Route], services: frozenset[str], weather: Weather = CALM) -> None:
-        """Calls go to the guarded handlers of their routes unless the weather is calm."""
+    def __init__(
+        self, routes: Mapping[str, Route], services: frozenset[str], admission: CallAdmission = ALWAYS_IDLE
+    ) -> None:
+        """Calls go to the handlers that their routes have for faults unless the admission is idle."""
         self.deaf = False
         """New calls are left without an answer."""
         self.cut: Callable[[], None] = _nothing
         """Closes the connection; set by it."""
         self._routes = routes
         self._services = services
-        self._weather = weather
+        self._admission = admission
         self._running: dict[Stream, _OpenCall] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -166,7 +168,7 @@ class ConnectionCalls(RequestHandler):
         if route is None:
             error: RpcError | None = self._unknown(headers)
         else:
-            handler = route.handler if self._weather.calm or route.guarded is None else route.guarded
+            handler = route.handler if self._admission.idle or route.under_faults is None else route.under_faults
             error = await self._handle(running, call, handler)
         if running.why not in _UNHEARD:
             await call.finish(error)
@@ -192,7 +194,7 @@ class ConnectionCalls(RequestHandler):
         except Exception:
             if running.stream.connection.is_closing():
                 raise
-            log.exception("a handler failed: %s", call.metadata.get(":path"))
+            log.exception("a handler failed: %r", call.metadata.get(":path"))
             return refusals.internal("The server failed to handle the request; its log says why.")
         finally:
             if timer is not None:

@@ -11,14 +11,15 @@ import os
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from esdb_lite._loop_thread import LoopThread
 from esdb_lite.errors import InvalidArgument
-from esdb_lite.server._certificates import Certificates, path_of
-from esdb_lite.server.embedded import passwords
+from esdb_lite.server.embedded import passwords, path_of
 from esdb_lite.server.faults.api import Faults, check_seconds
+from esdb_lite.server.options import Durability, one_of
+from esdb_lite.server.tls import Certificates
 
 if TYPE_CHECKING:
     from esdb_lite.server.simulation.nodes import ClusterNodes, ClusterSettings, SimulatedServer
@@ -101,7 +102,7 @@ class SimulatedCluster:
         election_after: float | None = None,
         forwarding_timeout: float = 0.5,
         host: str = "127.0.0.1",
-        durability: str = "full",
+        durability: Durability | Literal["full", "relaxed"] = Durability.FULL,
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
@@ -111,11 +112,9 @@ class SimulatedCluster:
         check_seconds("forwarding_timeout", forwarding_timeout)
         if election_after is not None:
             check_seconds("election_after", election_after)
-        if durability not in ("full", "relaxed"):
-            raise InvalidArgument("durability", durability, "must be 'full' or 'relaxed'")
         self._path = path_of(path)
         self._host = host
-        self._durability = durability
+        self._durability = one_of("durability", durability, Durability)
         self._voters = nodes
         self._replicas = read_only_replicas
         self._election_after = election_after
@@ -189,14 +188,13 @@ class SimulatedCluster:
         self._stopped = asyncio.Event()
 
     def _settings(self) -> ClusterSettings:
-        from esdb_lite.server.database.database import Durability
         from esdb_lite.server.node import Security, ServerSettings
         from esdb_lite.server.simulation.nodes import ClusterSettings
 
         security = None
         if self._certificates.secure:
             security = Security(self._certificates.files(), passwords(self._passwords))
-        server = ServerSettings(self._path, self._host, 0, Durability(self._durability), security=security)
+        server = ServerSettings(self._path, self._host, 0, self._durability, security=security)
         return ClusterSettings(server, self._voters, self._replicas, self._election_after, self._forwarding_timeout)
 
     async def stop_async(self) -> None:
