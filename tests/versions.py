@@ -1,6 +1,6 @@
 """Says which versions of what is depended on are installed, and whether they are those that were to be tested.
 
-    python tests/versions.py lowest|newest
+python tests/versions.py lowest|newest
 """
 
 from __future__ import annotations
