@@ -58,4 +58,4 @@ class ConsumerProgress:
     """How many numbers the last handled event is before the last known one of the stream; None where the consumer
     handles all events, or where the end of the stream is not known."""
     caught_up: bool
-    """True when the server has said that nothing more is stored; what comes then is handled as it is appended."""
+    """Whether the server has said that nothing more is stored; what comes then is handled as it is appended."""

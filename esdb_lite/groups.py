@@ -211,5 +211,5 @@ class SubscriptionInfo:
 
     @property
     def is_live(self) -> bool:
-        """True when the group has read everything that was there, and follows what comes."""
+        """Whether the group has read everything that was there, and follows what comes."""
         return "Live" in self.status.split(", ")

@@ -43,7 +43,7 @@ class RetryPolicy:
 
     @property
     def gives_up_at_once(self) -> bool:
-        """True when nothing is ever tried again."""
+        """Whether nothing is ever tried again."""
         return self.attempts == 1
 
     def pause(self, failures: int, chance: float) -> float:

@@ -117,7 +117,7 @@ def checked_filter(
 
 
 def checked_end(from_end: bool, start: object) -> bool:
-    """True when only what is appended from now on is wanted; then there can be no position."""
+    """Whether only what is appended from now on is wanted; then there can be no position."""
     if checked_flag("from_end", from_end) and start is not None:
         raise InvalidArgument("position", start, "cannot be combined with from_end")
     return from_end

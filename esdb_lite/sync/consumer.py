@@ -35,7 +35,7 @@ class BlockingFeed:
 
     @property
     def stopping(self) -> bool:
-        """True when the consumer is to end."""
+        """Whether the consumer is to end."""
         return self._feed.stopping
 
     def open(self, position: ConsumerPosition | None) -> object:

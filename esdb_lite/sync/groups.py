@@ -194,7 +194,7 @@ class PersistentSubscription:
     # --- the end ---
 
     def close(self) -> None:
-        """Send the answers that wait, see that the server has them, and leave. May be repeated.
+        """Send the answers that wait, see that the server has them, and leave. Idempotent.
 
         Events that were not answered go to other consumers at once.
         """
@@ -245,7 +245,7 @@ def _raise_first(futures: Iterable[Future[None]]) -> None:
 
 
 class GroupApi:
-    """Groups of consumers that share the events of a stream, or all events."""
+    """Groups of consumers that share the events of a stream, or all events (persistent subscriptions)."""
 
     def _live(self) -> _Live:
         raise AssertionError("the client says where it lives")
@@ -266,10 +266,11 @@ class GroupApi:
     ) -> None:
         """Create a group on a stream, or (without `stream_name`) on all events.
 
-        It begins with the event at `position`, inclusive: a stream position, or a commit position where the group is
-        on all events; by default with the first event, with `from_end` with the next one that is appended. The stream
-        need not exist. Filters are for groups on all events, and cannot be changed later.
-        Raises SubscriptionExists, SubscriptionFailed.
+        It begins with the event at `position`, inclusive: a stream position, or a commit position for a group on all
+        events (default: the first event; with `from_end`, the next one appended). The stream need not exist. Filters
+        are for groups on all events, and cannot be changed later. `settings` default to `SubscriptionSettings()`.
+        Raises SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The
+        rules are in sections 18 and 19 of the protocol notes.
         """
         live = self._live()
         live.portal.run(
@@ -298,11 +299,11 @@ class GroupApi:
         credentials: CredentialsLike = None,
         **changes: Unpack[SettingsChanges],
     ) -> None:
-        """Change settings of a group; what is not given stays as it is.
+        """Change settings of a group; the others stay as they are.
 
-        `changes` are the names in `SubscriptionSettings`. Consumers are dropped, and come back unless they were told
-        not to. Where the group has no checkpoint yet, it begins anew at its start, which `position` and `from_end`
-        change. The strategy PINNED_BY_CORRELATION cannot be set, nor kept, by an update.
+        `changes` are the names in `SubscriptionSettings`. The server drops the group's consumers; they come back unless
+        they were made with `reconnect=False`. A group without a checkpoint starts again at its start, which `position`
+        and `from_end` change. An update can neither set nor keep the strategy PINNED_BY_CORRELATION.
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
         live = self._live()
@@ -326,7 +327,7 @@ class GroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Delete a group with its checkpoints and parked events; its consumers end. Raises SubscriptionNotFound."""
+        """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
         live = self._live()
         live.portal.run(
             live.client.delete_subscription(group_name, stream_name, timeout=timeout, credentials=credentials)
@@ -353,7 +354,7 @@ class GroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> list[SubscriptionInfo]:
-        """Return all groups; or those on one stream, or (`$all`) those on all events. Where there are none, []."""
+        """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
         live = self._live()
         return live.portal.run(live.client.list_subscriptions(stream_name, timeout=timeout, credentials=credentials))
 
@@ -366,10 +367,11 @@ class GroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Have the parked events of a group delivered again, with a retry count of 0.
+        """Deliver the parked events of a group again, with a retry count of 0.
 
-        `stop_at` is a number in the stream of parked events (`$persistentsubscription-STREAM::GROUP-parked`): only
-        those before it are replayed. Returns when the server has begun. Raises SubscriptionNotFound.
+        Returns once the server has begun. `stop_at` is a position in the stream of parked events,
+        `$persistentsubscription-STREAM::GROUP-parked`: only those before it are replayed (default: all).
+        Raises SubscriptionNotFound; OutcomeUnknown when the request was sent and no answer came.
         """
         live = self._live()
         live.portal.run(
@@ -379,7 +381,7 @@ class GroupApi:
         )
 
     def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
-        """Restart all groups of the server: consumers are dropped, and what was not checkpointed comes again."""
+        """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
         live = self._live()
         live.portal.run(live.client.restart_subscriptions(timeout=timeout, credentials=credentials))
 

@@ -125,7 +125,7 @@ class Portal:
                     self._loop.call_soon_threadsafe(callback)
 
     def close(self) -> None:
-        """Run what is last, end the loop, wait for its thread. May be repeated; does nothing in a forked process."""
+        """Run what is last, end the loop, wait for its thread. Idempotent; does nothing in a forked process."""
         if self.pid != os.getpid():
             return
         with self._lock:

@@ -49,7 +49,7 @@ class EventIterator(Generic[T_co]):
         return items
 
     def close(self) -> None:
-        """End the call; the iteration ends, too. May be repeated."""
+        """End the call; the iteration ends, too. Idempotent."""
         self._items = iter(())
         with suppress(ClientClosed):
             self._run(self._source.close())

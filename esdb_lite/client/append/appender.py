@@ -222,7 +222,7 @@ class _Attempts:
 
     @property
     def must_look(self) -> bool:
-        """True when the events may be there and the server may not recognise them, or has not."""
+        """Whether the events may be there and the server may not recognise them, or has not."""
         return self._refusal is not None or (
             self._doubt is not None and self._request.expected < -1 and bool(self._request.events)
         )

@@ -158,7 +158,7 @@ class BatchAppendCall:
 
     @property
     def usable(self) -> bool:
-        """True while it goes on, and to the server that appends go to."""
+        """Whether it still runs, and on the server that appends go to."""
         return not self.ended and (self._node is None or self._session.is_current(self._node, Need.LEADER))
 
     def leave(self) -> None:

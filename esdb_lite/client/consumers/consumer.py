@@ -40,7 +40,7 @@ class ConsumerFeed:
         self._subscription: AsyncSubscription[SubscriptionItem] | None = None
         self._fetching: asyncio.Task[Sequence[Item]] | None = None
         self.stopping = False
-        """True when the consumer is to end."""
+        """Whether the consumer is to end."""
 
     def stop(self) -> None:
         """Have the consumer end. From any thread, and in the handler of a signal."""

@@ -36,7 +36,7 @@ class ConsumerSource(Protocol):
 
     @property
     def stopping(self) -> bool:
-        """True when the consumer is to end."""
+        """Whether the consumer is to end."""
         ...
 
     def open(self, position: ConsumerPosition | None) -> object:
@@ -65,7 +65,7 @@ class Store:
 
     @property
     def transactional(self) -> bool:
-        """True when a handler takes part in the store's transactions."""
+        """Whether a handler takes part in the store's transactions."""
         return self.rollback is not None
 
 

@@ -429,7 +429,7 @@ class AsyncPersistentSubscription:
     # --- the end ----------------------------------------------------------------------------------------------
 
     async def close(self) -> None:
-        """Send the answers that wait, see that the server has them, and leave. May be repeated.
+        """Send the answers that wait, see that the server has them, and leave. Idempotent.
 
         Events that were not answered go to other consumers at once.
         """

@@ -82,12 +82,12 @@ class ReadCall:
 
     @property
     def connected(self) -> bool:
-        """True while the connection is there that it was made on, whether it has ended or not."""
+        """Whether the connection is there that it was made on, whether it has ended or not."""
         return self._stream is not None and self._stream.connected
 
     @property
     def only_events(self) -> bool:
-        """True when the last batch had nothing but events."""
+        """Whether the last batch had nothing but events."""
         return not self._decoder.controls
 
     async def batch(self) -> Sequence[ReadItem]:
@@ -172,7 +172,7 @@ class AsyncEventIterator(Generic[T_co]):
         return list(self._items) or await self._fetch()
 
     async def close(self) -> None:
-        """End the call; the iteration ends, too. May be repeated."""
+        """End the call; the iteration ends, too. Idempotent."""
         self._end()
 
     aclose = close

@@ -64,7 +64,7 @@ class Appended(NamedTuple):
     position: int | None
     """Position of that event; None when it was written before and is no longer readable in its stream."""
     idempotent: bool = False
-    """True when nothing was written because all of it was there already."""
+    """Whether nothing was written because all of it was there already."""
 
 
 class WrongVersion(NamedTuple):

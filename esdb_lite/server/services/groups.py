@@ -27,7 +27,7 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 )
 
 from esdb_lite._status import refusals
-from esdb_lite.server.engine.dotnet_regex import UnsupportedRegex
+from esdb_lite.server.engine.filters import UnusableFilter
 from esdb_lite.server.engine.groups.config import GroupConfig
 from esdb_lite.server.engine.groups.settings import (
     ALL_STREAM,
@@ -73,7 +73,7 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
             await self._groups.create(config, username=current_call().principal.name)
         except GroupExists:
             raise refusals.subscription_exists(*asked.name) from None
-        except UnsupportedRegex as error:
+        except UnusableFilter as error:
             raise refusals.invalid_argument(f"options.all.filter: {error}") from error
         except (InvalidSettings, NotStored) as error:
             raise refusals.subscription_failed(*asked.name, str(error)) from error

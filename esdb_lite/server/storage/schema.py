@@ -98,7 +98,7 @@ def checksum(
 def open_writer(path: str | None, durability: Durability = Durability.FULL) -> sqlite3.Connection:
     """Open the file (None: a database in memory) for writing, making its tables if it is new or empty.
 
-    Raises: StorageError, each kind with a text that fits one line.
+    Raises StorageError, each kind with a text that fits one line.
     """
     with _opening(path or "memory", path or ":memory:", uri=False) as connection:
         _prepare(connection, path, durability)
@@ -106,7 +106,7 @@ def open_writer(path: str | None, durability: Durability = Durability.FULL) -> s
 
 
 def open_reader(path: str) -> sqlite3.Connection:
-    """Open an existing file of a known version for reading. Raises: StorageError."""
+    """Open an existing file of a known version for reading. Raises StorageError."""
     connection = connect_reader(path)
     try:
         if not recognise(connection, path):
@@ -120,7 +120,7 @@ def open_reader(path: str) -> sqlite3.Connection:
 
 
 def connect_reader(path: str) -> sqlite3.Connection:
-    """Open any existing file for reading. Raises: StorageError."""
+    """Open any existing file for reading. Raises StorageError."""
     if not os.path.exists(path):
         raise StorageUnavailable(f"{path} does not exist")
     # Who may not write cannot remove the files that SQLite puts beside. Where there is a log already, they stay: a
@@ -215,7 +215,7 @@ def _execute(connection: sqlite3.Connection, script: str) -> None:
 
 
 def check_path(path: str) -> None:
-    """Refuse what cannot be a database file before anything is made beside it. Raises: StorageError."""
+    """Refuse what cannot be a database file before anything is made beside it. Raises StorageError."""
     if not path:
         raise StorageUnavailable("the name of the database file is empty ('')")
     if os.path.isdir(path):
