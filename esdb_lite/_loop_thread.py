@@ -48,7 +48,7 @@ class LoopThread:
     def call(self, function: Callable[[], Coroutine[object, object, T]]) -> T:
         """Run a coroutine function on the loop; return its result. Raises RuntimeError when the loop has ended."""
         if self._thread is threading.current_thread():
-            raise RuntimeError("this thread runs the event loop that would have to be waited for")
+            raise RuntimeError("this thread runs the event loop that it would wait for")
         if self._loop is None or not self._thread.is_alive():
             raise RuntimeError("it has been stopped")
         result: concurrent.futures.Future[T] = concurrent.futures.Future()

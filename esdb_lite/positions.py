@@ -14,6 +14,8 @@ from esdb_lite.events import StreamState
 NO_STREAM = -1
 ANY = -2
 EXISTS = -4
+DELETED = -5
+TOMBSTONED = -6
 
 LARGEST = 2**63 - 1
 """The largest number of an event, and the largest position, that servers understand."""
@@ -21,7 +23,17 @@ LARGEST = 2**63 - 1
 ExpectedPosition = Union[int, StreamState, None]  # noqa: UP007 - read at run time by documentation tools on 3.10
 """`None`: no stream. `n >= 0`: the last event has this number. Negative: anything. Or a `StreamState`."""
 
-_STATES = {StreamState.ANY: ANY, StreamState.NO_STREAM: NO_STREAM, StreamState.EXISTS: EXISTS}
+CheckedState = Union[int, StreamState, None]  # noqa: UP007
+"""Of a check: `None`, no stream; `n >= 0`, the last event has this number; or a `StreamState` other than ANY."""
+
+_STATES = {
+    StreamState.ANY: ANY,
+    StreamState.NO_STREAM: NO_STREAM,
+    StreamState.EXISTS: EXISTS,
+    StreamState.DELETED: DELETED,
+    StreamState.TOMBSTONED: TOMBSTONED,
+}
+_BY_NUMBER = {number: state for state, number in _STATES.items()}
 
 
 def expectation(value: ExpectedPosition) -> int:
@@ -29,9 +41,32 @@ def expectation(value: ExpectedPosition) -> int:
     if value is None:
         return NO_STREAM
     if isinstance(value, StreamState):
-        return _STATES[value]
+        number = _STATES[value]
+        if number < EXISTS:
+            raise InvalidArgument("expected_position", value, "must be ANY, NO_STREAM or EXISTS where it is a state")
+        return number
     if isinstance(value, bool) or not isinstance(value, int):
         raise WrongArgumentType("expected_position", value, "must be an int, None or a StreamState")
     if value > LARGEST:
         raise InvalidArgument("expected_position", value, f"must be at most {LARGEST}")
     return value if value >= 0 else ANY
+
+
+def checked_state(argument: str, value: CheckedState) -> int:
+    """Return the number that stands for the state of a check. Raises InvalidArgument."""
+    if value is None:
+        return NO_STREAM
+    if isinstance(value, StreamState):
+        if value is StreamState.ANY:
+            raise InvalidArgument(argument, value, "must be something that can fail")
+        return _STATES[value]
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise WrongArgumentType(argument, value, "must be an int, None or a StreamState")
+    if not 0 <= value <= LARGEST:
+        raise InvalidArgument(argument, value, f"must be between 0 and {LARGEST}")
+    return value
+
+
+def state_of(number: int) -> CheckedState:
+    """Return what a number stands for, as callers say it: no stream is None."""
+    return None if number == NO_STREAM else _BY_NUMBER.get(number, number)

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import enum
 import math
+import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Union
 from uuid import UUID, uuid4
 
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import JsonValue, NewEvent, StreamState, _checked_bytes, _checked_id, _checked_type
+from esdb_lite.positions import CheckedState, ExpectedPosition, checked_state, expectation
 
 SCHEMA_PREFIX = "$schema."
 """How the names begin under which a server keeps what it knows of a record's schema, beside the properties."""
 _EXACT = 2**53
+_MARKS = "_.$:-"
 
 
 class SchemaFormat(enum.IntEnum):
@@ -28,10 +30,6 @@ class SchemaFormat(enum.IntEnum):
     PROTOBUF = 2
     AVRO = 3
     BYTES = 4
-
-
-CheckedState = Union[int, StreamState, None]  # noqa: UP007 - read at run time by documentation tools on 3.10
-"""The position of a stream's last event, `None` for no stream, or a `StreamState` other than ANY."""
 
 
 @dataclass(frozen=True)
@@ -64,7 +62,7 @@ class NewRecord:
 
     def __post_init__(self) -> None:
         checked_name("stream_name", self.stream_name)
-        _checked_type(self.type)
+        checked_schema_name(_checked_type(self.type))
         object.__setattr__(self, "data", _checked_bytes("data", self.data))
         object.__setattr__(self, "properties", checked_properties("properties", self.properties))
         if not isinstance(self.format, SchemaFormat):
@@ -79,8 +77,18 @@ class StreamAppend:
     """Events for one stream of an atomic append, and where the stream is expected to end."""
 
     stream_name: str
-    expected_position: int | StreamState | None
+    expected_position: ExpectedPosition
+    """As for `append_events`."""
     events: Iterable[NewEvent]
+
+    def __post_init__(self) -> None:
+        checked_name("stream_name", self.stream_name)
+        expectation(self.expected_position)
+        events = (self.events,) if isinstance(self.events, NewEvent) else tuple(self.events)
+        for event in events:
+            if not isinstance(event, NewEvent):
+                raise WrongArgumentType("events", event, "must contain only NewEvent")
+        object.__setattr__(self, "events", events)
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,10 @@ class StreamCheck:
 
     stream_name: str
     state: CheckedState
+
+    def __post_init__(self) -> None:
+        checked_name("stream_name", self.stream_name)
+        checked_state("state", self.state)
 
 
 @dataclass(frozen=True)
@@ -125,6 +137,16 @@ def checked_name(argument: str, value: str) -> str:
         value.encode()
     except UnicodeEncodeError as error:
         raise InvalidArgument(argument, value, "must be encodable as UTF-8") from error
+    return value
+
+
+def checked_schema_name(value: str) -> str:
+    """Return the type of a record. Raises InvalidArgument."""
+    usual = all(
+        letter in _MARKS or (letter <= "\uffff" and unicodedata.category(letter)[0] in "LN") for letter in value
+    )
+    if not usual or not unicodedata.is_normalized("NFC", value):
+        raise InvalidArgument("type", value, f"must have only letters, digits and {' '.join(_MARKS)} (in form NFC)")
     return value
 
 

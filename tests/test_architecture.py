@@ -59,7 +59,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "database": ("engine", "options", "storage"),
     "groups": ("database", "engine", "storage"),
     "users": ("database", "engine", "storage", "handlers"),
-    "projections": ("database", "engine"),
+    "projections": ("database", "engine", "storage"),
     "faults.plan": (),
     "faults.membership": (),
     "faults.open_calls": ("handlers",),
@@ -79,8 +79,10 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
 ONLY_THERE = {
     "esdb_lite_protos": ("_convert", "server.services"),
     "betterproto": ("_convert", "server.services"),
-    "grpclib": ("_http2", "_rpc", "server.app"),
-    "h2": ("_http2", "_rpc", "server.app"),
+    "grpclib": ("_http2",),
+    "h2": ("_http2",),
+    "hpack": ("_http2",),
+    "hyperframe": ("_http2",),
     "sqlite3": ("server.storage", "checkpoints.sqlite"),
 }
 """Who may import what is of nobody else's business."""

@@ -5,7 +5,7 @@ Owns: that table. Must not know: how an answer arrives. Imported when the first 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 import betterproto
@@ -34,7 +34,7 @@ from esdb_lite.errors import (
     ServiceUnavailable,
     StreamDeleted,
 )
-from esdb_lite.events import StreamState
+from esdb_lite.positions import NO_STREAM, state_of
 from esdb_lite.records import ConsistencyViolation
 
 M = TypeVar("M", bound=betterproto.Message)
@@ -92,39 +92,30 @@ def _tombstoned(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
 
 def _conflict(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
     conflict = _read(details, StreamRevisionConflictErrorDetails)
-    return _inconsistent((_violation(0, conflict.stream, conflict.expected_revision, conflict.actual_revision),))
+    return _inconsistent([(0, conflict.stream, conflict.expected_revision, conflict.actual_revision)])
 
 
 def _violations(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
     found = _read(details, AppendConsistencyViolationErrorDetails).violations
     states = ((violation.check_index, violation.stream_state) for violation in found)
-    return _inconsistent(
-        tuple(_violation(index, state.stream, state.expected_state, state.actual_state) for index, state in states)
-    )
+    return _inconsistent([(index, state.stream, state.expected_state, state.actual_state) for index, state in states])
 
 
-def _inconsistent(violations: tuple[ConsistencyViolation, ...]) -> tuple[type[GrpcError], dict[str, object]]:
-    attributes: dict[str, object] = {"violations": violations}
-    if violations:
-        first = violations[0]
-        attributes["stream_name"] = first.stream_name
-        attributes["expected"] = first.expected if isinstance(first.expected, int) else _NUMBERS.get(first.expected)
-        attributes["current"] = first.actual if isinstance(first.actual, int) else None
-    return ConsistencyError, attributes
+def _inconsistent(found: Sequence[tuple[int, str, int, int]]) -> tuple[type[GrpcError], dict[str, object]]:
+    """`found`: index, stream, expected and actual state of each violation."""
+    if not found:
+        return ConsistencyError, {}
+    _, stream, expected, actual = found[0]
+    return ConsistencyError, {
+        "violations": tuple(
+            ConsistencyViolation(stream, state_of(expected), state_of(actual), index)
+            for index, stream, expected, actual in found
+        ),
+        "stream_name": stream,
+        "expected": None if expected == NO_STREAM else expected,
+        "current": actual if actual >= 0 else None,
+    }
 
-
-def _violation(index: int, stream: str, expected: int, actual: int) -> ConsistencyViolation:
-    return ConsistencyViolation(stream, _STATES.get(expected, expected), _STATES.get(actual, actual), index)
-
-
-_STATES: Mapping[int, StreamState | None] = {
-    -1: None,
-    -2: StreamState.ANY,
-    -4: StreamState.EXISTS,
-    -5: StreamState.DELETED,
-    -6: StreamState.TOMBSTONED,
-}
-_NUMBERS = {state: number for number, state in _STATES.items() if state is not None}
 
 _BY_REASON: Mapping[str, Callable[[Details], tuple[type[GrpcError], dict[str, object]]]] = {
     "ACCESS_DENIED": _plain(AccessDenied),

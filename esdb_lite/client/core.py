@@ -85,7 +85,7 @@ class ClientCore:
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise WrongContext("the client belongs to another event loop, on which it was used first")
+            raise WrongContext("the client belongs to another event loop, where it was first used")
 
     async def node(self, deadline: Deadline, need: Need = Need.PREFERRED) -> ConnectionPool:
         """Return the server to talk to, which is started here where it is an embedded one."""
@@ -117,7 +117,7 @@ class ClientCore:
 
     @property
     def known(self) -> bool:
-        """True when the client has been connected before."""
+        """Whether the client has been connected before."""
         return self._nodes is not None and self._nodes.met
 
     def failed(self, node: ConnectionPool, error: Exception) -> None:
@@ -262,7 +262,7 @@ class ClientCore:
         self._features = None
 
     async def close(self) -> None:
-        """Close all connections, and stop the embedded server if there is one. May be repeated."""
+        """Close all connections, and stop the embedded server if there is one. Idempotent."""
         self._closed = True
         self._starting.cancel()
         self._asking.cancel()

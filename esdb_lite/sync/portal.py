@@ -125,7 +125,7 @@ class Portal:
                     self._loop.call_soon_threadsafe(callback)
 
     def close(self) -> None:
-        """Run what is last, end the loop, wait for its thread. May be repeated; does nothing in a forked process."""
+        """Run what is last, end the loop, wait for its thread. Idempotent; does nothing in a forked process."""
         if self.pid != os.getpid():
             return
         with self._lock:
@@ -145,7 +145,7 @@ class Portal:
             raise WrongContext("it belongs to the process from which this one was forked")
         if self.inside:
             raise WrongContext(
-                "the client cannot be used on the thread of its own event loop, which would wait for itself"
+                "the client cannot be used on the thread of its own event loop: that thread would wait for itself"
             )
         with self._lock:
             if self._ended:

@@ -5,7 +5,7 @@ Owns: the server as its services see it, and asking whether somebody may do some
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -16,6 +16,7 @@ from esdb_lite.server.database.group_commit import new_id
 from esdb_lite.server.engine.access import Action, Principal, allowed, decide_early
 from esdb_lite.server.engine.node_streams import Newest, WithNodeStreams, nothing
 from esdb_lite.server.faults.admission import Admission
+from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY
 from esdb_lite.server.storage import Reader
 
@@ -56,3 +57,7 @@ class Context:
         """Refuse those who may not do this with a stream now. Raises RpcError, StorageError."""
         if not principal.trusted and not await self.permits(principal, stream, action):
             raise refusals.access_denied()
+
+    def write(self, call: ServerCall, begin: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        """Write as faults and the role of the node have it. Raises RpcError, StorageError."""
+        return begin() if self.admission.idle else self.admission.write(call, begin)

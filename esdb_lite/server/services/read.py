@@ -19,6 +19,7 @@ from esdb_lite.server.database.loop_share import BATCH
 from esdb_lite.server.engine.access import ALL_STREAM, Action
 from esdb_lite.server.engine.node_streams import in_memory
 from esdb_lite.server.engine.read import InvalidPosition, Page, Read
+from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.subscriptions import HistoryPart, Message, SubscriptionRules
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.faults.membership import Asks
@@ -73,6 +74,8 @@ class ReadService:
                 await self._read(call, plan, guard, structured=structured)
         except StreamTombstoned as error:
             raise refusals.stream_deleted(error.stream) from None
+        except RegexTooSlow as error:
+            raise refusals.invalid_argument(f"options.filter: {error}.") from None
 
     async def _read(self, call: ServerCall, read: Read, guard: AclWatch, *, structured: bool) -> None:
         done = False

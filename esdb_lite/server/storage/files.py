@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file of that name. Raises: StorageError, when there is something else."""
+    """Whether there is a file of that name. Raises StorageError when there is something else."""
     check_path(path)
     return os.path.exists(path)
 
 
 class Files:
-    """An open database. Raises: StorageError, each kind with a text that fits one line."""
+    """An open database. Raises StorageError; each kind has a text that fits one line."""
 
     def __init__(self, path: str | None, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
         self.in_memory = path is None
