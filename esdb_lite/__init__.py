@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         CheckpointError,
         CheckpointMismatch,
         ClientClosed,
+        ConsistencyError,
         ConsumerTooSlow,
         CredentialsUnavailable,
         DeadlineExceeded,
@@ -80,8 +81,26 @@ if TYPE_CHECKING:
     from esdb_lite.filters import ESDB_EVENTS_REGEX, Filter, FilterBy
     from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, NackAction, SubscriptionInfo, SubscriptionSettings
     from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.records import (
+        ConsistencyViolation,
+        NewRecord,
+        RecordSchema,
+        RecordsResult,
+        SchemaFormat,
+        StreamAppend,
+        StreamCheck,
+    )
     from esdb_lite.retries import RetryPolicy
-    from esdb_lite.server import Durability, EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
+    from esdb_lite.server import (
+        Compatibility,
+        Durability,
+        EmbeddedServer,
+        Fault,
+        Faults,
+        Refusal,
+        SimulatedCluster,
+        SimulatedNode,
+    )
     from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
@@ -109,6 +128,9 @@ __all__ = [
     "CheckpointMismatch",
     "CheckpointStore",
     "ClientClosed",
+    "Compatibility",
+    "ConsistencyError",
+    "ConsistencyViolation",
     "Consumer",
     "ConsumerInfo",
     "ConsumerProgress",
@@ -140,6 +162,7 @@ __all__ = [
     "LinkError",
     "NackAction",
     "NewEvent",
+    "NewRecord",
     "NotLeader",
     "NotSupported",
     "OperationTimedOut",
@@ -148,10 +171,13 @@ __all__ = [
     "ProtocolError",
     "ReadResponse",
     "Reconnected",
+    "RecordSchema",
     "RecordedEvent",
+    "RecordsResult",
     "Refusal",
     "ResourceExhausted",
     "RetryPolicy",
+    "SchemaFormat",
     "ServerAnswer",
     "ServerNotReady",
     "ServiceUnavailable",
@@ -160,6 +186,8 @@ __all__ = [
     "SqliteCheckpoint",
     "StatusCode",
     "StreamAcl",
+    "StreamAppend",
+    "StreamCheck",
     "StreamDeleted",
     "StreamMetadata",
     "StreamNotFound",
@@ -205,6 +233,7 @@ _HOMES = {
         "CheckpointError",
         "CheckpointMismatch",
         "ClientClosed",
+        "ConsistencyError",
         "ConsumerTooSlow",
         "CredentialsUnavailable",
         "DeadlineExceeded",
@@ -269,8 +298,18 @@ _HOMES = {
         "StreamAcl",
         "StreamMetadata",
     ),
+    "esdb_lite.records": (
+        "ConsistencyViolation",
+        "NewRecord",
+        "RecordSchema",
+        "RecordsResult",
+        "SchemaFormat",
+        "StreamAppend",
+        "StreamCheck",
+    ),
     "esdb_lite.retries": ("RetryPolicy",),
     "esdb_lite.server": (
+        "Compatibility",
         "Durability",
         "EmbeddedServer",
         "Fault",

@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from os import urandom
-from typing import Union
+from typing import TYPE_CHECKING, Union
 from uuid import UUID
 
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
+
+if TYPE_CHECKING:
+    from esdb_lite.records import RecordSchema
 
 JSON = "application/json"
 OCTET_STREAM = "application/octet-stream"
@@ -224,6 +227,29 @@ class RecordedEvent:
     def ack_id(self) -> UUID:
         """The id by which a persistent subscription knows this delivery: that of the original."""
         return self.original.id
+
+    @property
+    def properties(self) -> Mapping[str, JsonValue]:
+        """The metadata as JSON values by name; of a record (KurrentDB 25.1 and later), its properties.
+
+        Without what the server has added (`$schema.…`), which is in `schema`. Empty where the metadata are no JSON
+        object. Decoded each time.
+        """
+        return {name: value for name, value in self._metadata().items() if not name.startswith("$schema.")}
+
+    @property
+    def schema(self) -> RecordSchema | None:
+        """What a record says of its data; None for an event that was appended in the older way."""
+        from esdb_lite.records import read_schema
+
+        return read_schema(self._metadata()) if b'"$schema.' in self.metadata else None
+
+    def _metadata(self) -> Mapping[str, JsonValue]:
+        try:
+            found = json.loads(self.metadata) if self.metadata else None
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {}
 
     def json(self) -> JsonValue:
         """Return the data, decoded as JSON. Raises ValueError if it is not JSON."""

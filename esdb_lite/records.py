@@ -1,7 +1,7 @@
 """Records for atomic appends to several streams, the checks that go with them, and what comes of it (KurrentDB 25.1+).
 
-Owns: `NewRecord`, `StreamAppend`, `StreamCheck`, `SchemaFormat`, `Schema`, `RecordsResult`, `ConsistencyViolation`.
-Must not know: gRPC, protobuf, asyncio, which call of which server they go to.
+Owns: `NewRecord`, `StreamAppend`, `StreamCheck`, `SchemaFormat`, `RecordSchema`, `RecordsResult` and
+`ConsistencyViolation`. Must not know: gRPC, protobuf, asyncio, which call of which server they go to.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Union
 from uuid import UUID, uuid4
 
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
@@ -33,7 +34,7 @@ class SchemaFormat(enum.IntEnum):
 
 
 @dataclass(frozen=True)
-class Schema:
+class RecordSchema:
     """What a record says of its data, as far as the server has been told."""
 
     name: str
@@ -89,6 +90,15 @@ class StreamAppend:
             if not isinstance(event, NewEvent):
                 raise WrongArgumentType("events", event, "must contain only NewEvent")
         object.__setattr__(self, "events", events)
+
+
+RecordsLike = Union[  # noqa: UP007 - read at run time by documentation tools on 3.10
+    NewRecord,
+    StreamAppend,
+    Iterable[Union[NewRecord, StreamAppend]],  # noqa: UP007
+    Mapping[str, Iterable[NewEvent]],
+]
+"""Records, in their order; or events for one stream each, with where it is expected to end or without."""
 
 
 @dataclass(frozen=True)
@@ -176,3 +186,16 @@ def _check_value(argument: str, name: object, value: object) -> None:
             _check_value(argument, name, item)
     elif value is not None and not isinstance(value, (bool, int, float, str)):
         raise WrongArgumentType(argument, value, f"{name!r} must be a JSON value")
+
+
+def read_schema(metadata: Mapping[str, JsonValue]) -> RecordSchema | None:
+    """Return the schema that is named in metadata as servers show it; None where there is none."""
+    name, format = metadata.get(f"{SCHEMA_PREFIX}name"), metadata.get(f"{SCHEMA_PREFIX}format")
+    found = next((known for known in SchemaFormat if known.name.capitalize() == format), None)
+    if not isinstance(name, str) or found is None:
+        return None
+    try:
+        id = UUID(str(metadata.get(f"{SCHEMA_PREFIX}id")))
+    except ValueError:
+        id = None
+    return RecordSchema(name, found, id)

@@ -17,6 +17,9 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender, AppendRequest
+from esdb_lite.client.append.atomic import AtomicAppender
+from esdb_lite.client.append.calls import AsyncAtomicApi
+from esdb_lite.client.append.repeating import Repeater
 from esdb_lite.client.arguments import (
     ResumeFrom,
     checked_end,
@@ -42,7 +45,7 @@ from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 
 
-class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUserApi):
+class AsyncEsdbClient(AsyncAtomicApi, AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUserApi):
     """A client of EventStoreDB (21.10 and later) and KurrentDB for asyncio.
 
     It connects on first use, and belongs to the event loop on which that happens. Close it with `close()` or by
@@ -90,7 +93,9 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
             retry=retry,
         )
         self._session = ClientCore(settings)
-        self._appender = Appender(self._session)
+        repeater = Repeater(self._session)
+        self._appender = Appender(self._session, repeater)
+        self._atomic = AtomicAppender(self._session, repeater, self._appender)
 
     @property
     def embedded(self) -> bool:

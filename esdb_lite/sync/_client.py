@@ -33,6 +33,7 @@ from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.portal import Portal
 from esdb_lite.sync.read import ReadResponse, Subscription
+from esdb_lite.sync.records import AtomicApi
 from esdb_lite.sync.users import UserApi
 
 _numbers = itertools.count(1)
@@ -50,7 +51,7 @@ _inherited: list[_Live] = []
 """What a forked process has got from its parent: it must not be used, nor closed by the garbage collector."""
 
 
-class EsdbClient(ConsumerApi, GroupApi, UserApi):
+class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes

@@ -12,7 +12,7 @@ from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.model import ANY, EXISTS, NO_STREAM, SOFT_DELETED, TOMBSTONED, ProposedEvent
 from esdb_lite.server.engine.records.decision import append_records
 from esdb_lite.server.engine.records.requests import AtomicAppend
-from esdb_lite.server.storage import RecordSchema
+from esdb_lite.server.storage import StoredSchema
 
 STREAMS = ("s", "t", "$$s", "$$t", "$$$$s")
 _DOCUMENTS = (
@@ -29,7 +29,7 @@ versions = st.sampled_from([ANY, NO_STREAM, EXISTS]) | st.integers(0, 6)
 ids = st.integers(1, 8).map(lambda number: bytes([number]) * 16)
 documents = st.sampled_from(_DOCUMENTS)
 plain = st.builds(ProposedEvent, ids, st.just("T"), st.booleans(), documents, st.just(b"m"), st.none())
-notes = st.builds(RecordSchema, st.sampled_from(SchemaFormat), st.integers(0, 300))
+notes = st.builds(StoredSchema, st.sampled_from(SchemaFormat), st.integers(0, 300))
 events = plain | st.builds(lambda event, note: event._replace(is_json=note.format == 1, schema=note), plain, notes)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from esdb_lite.server.storage import Note, Record, RecordSchema
+from esdb_lite.server.storage import Note, Record, StoredSchema
 from esdb_lite.server.storage.log import CHUNK_SIZE, length_of, next_chunk, place, record_length
 
 NO_STREAM = -1
@@ -62,7 +62,7 @@ class ProposedEvent(NamedTuple):
     is_json: bool
     data: bytes
     metadata: bytes = b""
-    schema: RecordSchema | None = None
+    schema: StoredSchema | None = None
     """None: an event of the older protocol."""
 
 

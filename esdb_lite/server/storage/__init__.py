@@ -18,7 +18,7 @@ FIRST_POSITION = 548
 """The position of the first event of a fresh database (section 4.1 of the protocol notes)."""
 
 
-class RecordSchema(NamedTuple):
+class StoredSchema(NamedTuple):
     """What is kept of a record of the newer protocol beside what its readers see."""
 
     format: SchemaFormat
@@ -40,7 +40,7 @@ class Record(NamedTuple):
     """100-ns ticks since 1970-01-01 UTC."""
     data: bytes
     metadata: bytes
-    schema: RecordSchema | None = None
+    schema: StoredSchema | None = None
     """None: an event of the older protocol."""
 
 

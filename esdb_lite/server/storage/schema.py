@@ -24,7 +24,7 @@ from zlib import crc32
 
 from esdb_lite.records import SchemaFormat
 from esdb_lite.server.options import Durability
-from esdb_lite.server.storage import RecordSchema
+from esdb_lite.server.storage import StoredSchema
 from esdb_lite.server.storage.errors import (
     StorageCorrupted,
     StorageError,
@@ -92,15 +92,15 @@ _FORMAT_BITS = 4
 """Of a packed schema: the lowest is whether it is JSON, then comes the format; the size is in the bits above."""
 
 
-def pack_schema(schema: RecordSchema) -> int:
+def pack_schema(schema: StoredSchema) -> int:
     """The number that stands in `is_json` for a record of the newer protocol; greater than 1."""
     is_json = schema.format is SchemaFormat.JSON
     return schema.size << _FORMAT_BITS | schema.format << 1 | is_json
 
 
-def unpack_schema(packed: int) -> RecordSchema:
+def unpack_schema(packed: int) -> StoredSchema:
     """Undo `pack_schema`. Raises ValueError for what it does not make."""
-    return RecordSchema(SchemaFormat(packed >> 1 & 7), packed >> _FORMAT_BITS)
+    return StoredSchema(SchemaFormat(packed >> 1 & 7), packed >> _FORMAT_BITS)
 
 
 def stored_length(stream: str, type: str, data: int, metadata: int, is_json: int) -> int:

@@ -25,7 +25,7 @@ from esdb_lite.server.engine.records.refusals import (
     StreamTwice,
     TransactionTooLarge,
 )
-from esdb_lite.server.storage import RecordSchema
+from esdb_lite.server.storage import StoredSchema
 
 LOG_LIMIT = 16 * 1024 * 1024 - 10_000
 """Bytes that a record may have in the log of a real server."""
@@ -95,7 +95,7 @@ class RecordsIntake:
         format = SchemaFormat(schema.format)
         is_json = format is SchemaFormat.JSON
         metadata = shown(properties, schema.name, format)
-        return ProposedEvent(id, schema.name, is_json, record.data, metadata, RecordSchema(format, size))
+        return ProposedEvent(id, schema.name, is_json, record.data, metadata, StoredSchema(format, size))
 
     def _count_size(self, stream: str, sent_id: str | None, id: bytes, size: int) -> None:
         self._total += size
