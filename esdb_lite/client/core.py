@@ -1,6 +1,7 @@
 """What all calls of one client share: the connections, credentials, defaults, trying again, and being closed.
 
-Owns: the life of a client from its first use to `close()`. Must not know: what the calls say.
+Owns: the life of a client from its first use to `close()`. Must not know: what the calls say, but for one: which
+methods a server has.
 """
 
 from __future__ import annotations
