@@ -7,13 +7,13 @@ meets which call (`plan`), how it is carried out (`node`).
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
+from esdb_lite._loop_thread import LoopCalls, LoopEnded
+from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.faults import plan
 from esdb_lite.server.faults.plan import Plan, Refusal, Rule
 
@@ -92,8 +92,7 @@ class Faults:
         self._plan = Plan()
         self._plan.changed = self._changed
         self._site: Site | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
+        self._calls: LoopCalls | None = None
 
     # --- connections ---
 
@@ -106,8 +105,7 @@ class Faults:
 
         Applies to reads, subscriptions and persistent consumers, those under way included. The events arrive.
         """
-        _check_count("events", events)
-        return self._add(plan.DropAfter(_times(times), events))
+        return self._add(plan.DropAfter(_times(times), checked_int("events", events, 1)))
 
     def stall(self, *, connections: bool = True) -> Fault:
         """Never answer anything, until it is cleared; then everything that waits goes on.
@@ -116,9 +114,7 @@ class Faults:
         what is sent stays unread, pings are not answered, nothing is sent. With `connections=False` connections and
         pings are well, and only calls (appends of an open BatchAppend, too) are not handled.
         """
-        if not isinstance(connections, bool):
-            raise WrongArgumentType("connections", connections, "must be True or False")
-        return self._add(plan.Stall(connections=connections))
+        return self._add(plan.Stall(connections=checked_bool("connections", connections)))
 
     def refuse_connections(self) -> Fault:
         """Close new connections as soon as they are there; those that are open stay."""
@@ -129,23 +125,19 @@ class Faults:
 
         Calls that are open go on, new calls on these connections are never answered. New connections are well.
         """
-        if not isinstance(code, int) or isinstance(code, bool):
-            raise WrongArgumentType("code", code, "must be a number")
-        if not 0 <= code < 2**32:
-            raise InvalidArgument("code", code, "must be between 0 and 4294967295")
-        self._do(lambda site: site.go_away(code))
+        error = checked_int("code", code, 0, 2**32 - 1)
+        self._do(lambda site: site.go_away(error))
 
     # --- calls ---
 
-    def delay(self, seconds: float, *, method: str | None = None, times: int | None = None) -> Fault:
+    def delay(self, seconds: Seconds, *, method: str | None = None, times: int | None = None) -> Fault:
         """Let every call, or those of one method ("Append", "Read", "BatchAppend"), wait before it is handled.
 
         Inside an open BatchAppend each append is a call. `times`: how many calls wait.
         """
-        check_seconds("seconds", seconds)
         if method is not None and method not in _METHODS:
             raise InvalidArgument("method", method, "must be the name of a method, such as 'Append' or 'Read'")
-        return self._add(plan.Delay(_times(times), float(seconds), method))
+        return self._add(plan.Delay(_times(times), checked_seconds("seconds", seconds), method))
 
     def not_leader(self, host: str, port: int, *, times: int | None = None) -> Fault:
         """Send calls that need a leader to `host` and `port`: NOT_FOUND, with the endpoint in the trailers.
@@ -204,13 +196,13 @@ class Faults:
 
     def _attach(self, site: Site) -> Plan:
         """A server starts, on this thread."""
-        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        self._calls = LoopCalls(asyncio.get_running_loop()).here()
         self._site = site
         return self._plan
 
     def _detach(self) -> None:
         """It is about to stop."""
-        self._site = self._loop = None
+        self._site = self._calls = None
 
     def _changed(self) -> None:
         if self._site is not None:
@@ -228,47 +220,21 @@ class Faults:
 
     def _on_loop(self, action: Callable[[], None]) -> None:
         """Run on the server's loop, or here where it is not running; return when it is done."""
-        loop = self._loop
-        if loop is None or loop.is_closed() or threading.get_ident() == self._thread:
+        calls = self._calls
+        if calls is None or calls.inside:
             action()
             return
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
-        def run() -> None:
-            try:
-                action()
-            except BaseException as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-
-        try:
-            loop.call_soon_threadsafe(run)
-        except RuntimeError:  # it has been closed just now
+        async def act() -> None:
             action()
-            return
+
         try:
-            done.result(_PATIENCE)
-        except concurrent.futures.TimeoutError:
+            calls.run(act(), patience=_PATIENCE)
+        except LoopEnded:
+            action()
+        except TimeoutError:
             raise RuntimeError(f"the server's event loop is stuck: it did nothing for {_PATIENCE:g} seconds") from None
 
 
-def check_seconds(name: str, value: float) -> None:
-    """Refuse what is not a time. Raises InvalidArgument."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongArgumentType(name, value, "must be a number of seconds")
-    if not 0 <= value < float("inf"):
-        raise InvalidArgument(name, value, "must not be negative, nor infinite")
-
-
-def _check_count(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise WrongArgumentType(name, value, "must be a number")
-    if value < 1:
-        raise InvalidArgument(name, value, "must be at least 1")
-
-
 def _times(value: int | None) -> int | None:
-    if value is not None:
-        _check_count("times", value)
-    return value
+    return None if value is None else checked_int("times", value, 1)
