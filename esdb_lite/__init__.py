@@ -81,7 +81,7 @@ if TYPE_CHECKING:
     from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, NackAction, SubscriptionInfo, SubscriptionSettings
     from esdb_lite.metadata import StreamAcl, StreamMetadata
     from esdb_lite.retries import RetryPolicy
-    from esdb_lite.server import EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
+    from esdb_lite.server import Durability, EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
     from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
@@ -119,6 +119,7 @@ __all__ = [
     "DbApiCheckpoint",
     "DeadlineExceeded",
     "DiscoveryFailed",
+    "Durability",
     "EmbeddedServer",
     "ErrorAction",
     "EsdbClient",
@@ -270,6 +271,7 @@ _HOMES = {
     ),
     "esdb_lite.retries": ("RetryPolicy",),
     "esdb_lite.server": (
+        "Durability",
         "EmbeddedServer",
         "Fault",
         "Faults",

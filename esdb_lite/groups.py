@@ -22,53 +22,56 @@ _LONGEST = LARGEST_INT32 * _MILLISECOND
 
 
 class ConsumerStrategy(enum.Enum):
-    """How the events of a group are shared out among its consumers. The values are the servers' names."""
+    """How a group shares its events among its consumers. The values are the servers' names."""
 
     DISPATCH_TO_SINGLE = "DispatchToSingle"
-    """All to one consumer until it has as many as it takes, then to the next."""
+    """All to one consumer until its buffer is full, then to the next."""
     ROUND_ROBIN = "RoundRobin"
     """To each consumer in turn."""
     PINNED = "Pinned"
-    """Those of one stream to the same consumer, as long as it stays."""
+    """Events of one stream to the same consumer, as long as it stays."""
     PINNED_BY_CORRELATION = "PinnedByCorrelation"
-    """Those with the same `$correlationId` in their metadata to the same consumer. Cannot be kept by an update."""
+    """Events with the same `$correlationId` in their metadata to the same consumer. An update cannot keep it."""
 
 
 class NackAction(enum.Enum):
-    """What is to become of an event that could not be processed. The values are the numbers on the wire."""
+    """What the server does with an event that could not be processed. The values are the numbers on the wire."""
 
     PARK = 1
-    """Put it aside, to be replayed when somebody asks for that."""
+    """Put it aside, until `replay_parked_events`."""
     RETRY = 2
-    """Deliver it again; when that was done `max_retry_count` times, the server parks it."""
+    """Deliver it again; after `max_retry_count` retries the server parks it."""
     SKIP = 3
     """Forget it, as if it had been processed."""
     STOP = 4
-    """The same as SKIP on the servers of today; the subscription goes on."""
+    """The same as SKIP on all current servers; the subscription goes on."""
 
 
 @dataclass(frozen=True)
 class SubscriptionSettings:
     """The settings of a group.
 
-    The defaults are those of the other clients; servers have none of their own. Times may be given in seconds, too,
-    and are held as timedelta. Wrong values raise
-    `InvalidArgument`, wrong types `WrongArgumentType`, both naming the setting.
+    Servers have no defaults of their own; these are chosen by this client. Times may be given in seconds, too, and are
+    held as timedelta. Raises InvalidArgument for wrong values,
+    WrongArgumentType for wrong types. The rules are in section 19 of the protocol notes.
     """
 
     resolve_links: bool = False
     """Deliver the events that links point to."""
     extra_statistics: bool = False
-    """Measure how long consumers take (`ConsumerInfo.measurements`)."""
+    """Measure how long consumers take to answer (`ConsumerInfo.measurements`)."""
     message_timeout: Duration = Duration(timedelta(seconds=30))
-    """An event not answered for so long is delivered again (servers look once a second)."""
+    """An event that is not answered for so long is delivered again; servers look once a second."""
     max_retry_count: int = 10
-    """So often an event is delivered again before it is parked; 0: it is parked at once."""
+    """How often an event is retried before it is parked; 0: it is parked at once."""
     checkpoint_after: OptionalDuration = OptionalDuration(timedelta(seconds=2))
-    """So much time passes between checkpoints, if `min_checkpoint_count` events are done; None: any amount."""
+    """Time between two checkpoints, once `min_checkpoint_count` events are done; None: only `max_checkpoint_count`
+    counts."""
     min_checkpoint_count: int = 10
+    """No checkpoint is written for fewer events. With 10, a server that restarts forgets up to 9 acks, and delivers
+    these events again; with 1 it forgets none that are older than `checkpoint_after`."""
     max_checkpoint_count: int = 1000
-    """After so many events that are done, a checkpoint is written at once."""
+    """After so many done events, a checkpoint is written at once."""
     max_subscriber_count: int = 0
     """How many consumers there may be; 0: any number."""
     live_buffer_size: int = 500
@@ -78,6 +81,7 @@ class SubscriptionSettings:
     history_buffer_size: int = 500
     """How many events may wait on the server to be delivered."""
     strategy: ConsumerStrategy = ConsumerStrategy.ROUND_ROBIN
+    """How events are shared among consumers."""
 
     def __post_init__(self) -> None:
         for name in ("resolve_links", "extra_statistics"):
@@ -98,14 +102,14 @@ class SubscriptionSettings:
 
     @classmethod
     def from_server(cls, values: Mapping[str, object]) -> SubscriptionSettings:
-        """Make settings of what a server says, which may have been set by others, without checking them."""
+        """Make settings from what a server says, without checking them: others may have set them."""
         settings = cls()
         for name, value in values.items():
             object.__setattr__(settings, name, value)
         return settings
 
     def changed(self, changes: SettingsChanges) -> SubscriptionSettings:
-        """Return settings with some values replaced. Raises TypeError for names that are no setting."""
+        """Return settings with some values replaced. Raises TypeError for names that are not settings."""
         known = {field.name: getattr(self, field.name) for field in fields(self)}
         return SubscriptionSettings(**{**known, **changes})
 
@@ -144,15 +148,19 @@ class ConsumerInfo:
     """One consumer of a group, as the server sees it."""
 
     username: str
+    """Who it logged in as; `system` without authentication."""
     connection_name: str
+    """What it calls itself: `connectionName` of the connection string, with an id."""
     total_items: int
-    """Deliveries, those that were repeated included."""
+    """Deliveries, repeated ones included."""
     count_since_last_measurement: int
+    """Deliveries since these figures were last read."""
     average_items_per_second: int
-    """Since the figures were asked for before."""
+    """Deliveries a second since these figures were last read."""
     available_slots: int
     """How many more events it takes before it has to answer."""
     in_flight_messages: int
+    """Events that it has and has not answered."""
     measurements: Mapping[str, int]
     """Milliseconds that it took to answer (`Mean`, `95%`, ...); empty without `extra_statistics`."""
 
@@ -162,22 +170,25 @@ class SubscriptionInfo:
     """A group and its state, as the server sees it."""
 
     stream_name: str | None
-    """None: all events."""
+    """Name of the stream; None: all events."""
     group_name: str
+    """Name of the group."""
     settings: SubscriptionSettings
+    """Its settings, as the server has them."""
     start: int | None
-    """Where it began: number of an event or commit position, inclusive; None: at the end."""
+    """Where it began, inclusive: a stream position or commit position; None: at the end."""
     status: str
     """`Live`, `Behind`, `NotReady` and others, also several joined by commas."""
     last_checkpoint: int | None
-    """Everything up to here is done, and is not delivered again whatever happens; None: nothing yet."""
+    """Everything up to here is done and will not come again; None: nothing yet."""
     last_known: int | None
     """The last event that the group has seen."""
     total_items: int
-    """Deliveries, those that were repeated included."""
+    """Deliveries, repeated ones included."""
     count_since_last_measurement: int
+    """Deliveries since these figures were last read."""
     average_per_second: int
-    """Since the figures were asked for before."""
+    """Deliveries a second since these figures were last read."""
     waiting: int
     """Events that wait to be delivered for the first time."""
     retrying: int
@@ -185,12 +196,13 @@ class SubscriptionInfo:
     in_flight: int
     """Events that consumers have and have not answered."""
     parked: int
-    """Parked events that were not replayed."""
+    """Parked events that are not replayed yet."""
     live_buffer_count: int
-    """How many of the latest events the server has at hand; no backlog."""
+    """How many of the latest events the server has at hand; not a backlog."""
     consumers: tuple[ConsumerInfo, ...] = ()
+    """Who consumes it now."""
 
     @property
     def is_live(self) -> bool:
-        """True when the group has read everything that was there, and follows what comes."""
+        """Whether the group has read everything stored, and follows new events."""
         return "Live" in self.status.split(", ")

@@ -24,13 +24,22 @@ _SECONDS = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class StreamAcl:
-    """Who may do what with a stream: names of users and groups. None: the server's default; (): nobody but admins."""
+    """Who may do what with a stream: names of users and groups. None: the server's default; (): only `$admins`.
+
+    Set all five: an entry that is None keeps the default, and for ordinary streams that is every user who has logged
+    in. The rules are in section 2.3 of the protocol notes.
+    """
 
     read: tuple[str, ...] | None = None
+    """Who may read the stream and subscribe to it."""
     write: tuple[str, ...] | None = None
+    """Who may append to it."""
     delete: tuple[str, ...] | None = None
+    """Who may delete and tombstone it."""
     meta_read: tuple[str, ...] | None = None
+    """Who may read its metadata."""
     meta_write: tuple[str, ...] | None = None
+    """Who may replace its metadata, this list included."""
 
     def __post_init__(self) -> None:
         for name in _ACL_KEYS:
@@ -39,21 +48,25 @@ class StreamAcl:
 
 @dataclass(frozen=True)
 class StreamMetadata:
-    """What is known of a stream beside its events. Everything is None where it is not set."""
+    """A stream's metadata: retention, access list, and values of your own. What is not set is None.
+
+    Raises InvalidArgument for wrong values. The rules are in section 5 of the protocol notes.
+    """
 
     max_count: int | None = None
-    """Only this many of the last events can be read."""
+    """Only so many of the last events can be read."""
     max_age: OptionalDuration = OptionalDuration(None)
-    """Only events that are not older can be read; whole seconds."""
+    """Only events that are not older can be read. Whole seconds, from 1."""
     truncate_before: int | None = None
     """Only events from this position on can be read. 2**63 - 1 marks a deleted stream."""
     cache_control: OptionalDuration = OptionalDuration(None)
-    """How long the server's HTTP interface lets the stream be cached; whole seconds."""
+    """How long the server's HTTP interface lets the stream be cached. Whole seconds, from 1."""
     acl: StreamAcl | None = None
+    """Who may do what with the stream."""
     custom: Mapping[str, JsonValue] = field(default_factory=dict)
-    """All else that the metadata holds; kept as it is when it is set again."""
+    """Your own values, and everything else in the metadata."""
     position: int | None = field(default=None, compare=False)
-    """Number of the event that holds the metadata; None: there is none. What `set_stream_metadata` may expect."""
+    """Position of the event that holds the metadata; None: there is none. `set_stream_metadata` can expect it."""
 
     def __post_init__(self) -> None:
         for name, least in (("max_count", 1), ("truncate_before", 0)):

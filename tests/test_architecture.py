@@ -52,16 +52,16 @@ LAYERS: dict[str, tuple[str, ...]] = {
 """What each part may import at run time; `server` has layers of its own."""
 
 SERVER_LAYERS: dict[str, tuple[str, ...]] = {
-    "storage": (),
+    "options": (),
+    "storage": ("options",),
     "engine": ("storage",),
     "errors": (),
     "handlers": ("engine.access",),
     "tls": ("errors",),
-    "_certificates": ("errors", "tls"),
-    "database": ("engine", "storage"),
+    "database": ("engine", "options", "storage"),
     "groups": ("database", "engine", "storage"),
     "users": ("database", "engine", "storage", "handlers"),
-    "projections": ("database", "engine"),
+    "projections": ("database", "engine", "storage"),
     "faults.plan": (),
     "faults.membership": (),
     "faults.open_calls": ("handlers",),
@@ -70,28 +70,21 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "services": ("database", "engine", "faults", "groups", "handlers", "storage", "users"),
     "app": ("handlers", "engine.access"),
     "node": (
-        "app",
-        "database",
-        "engine",
-        "errors",
-        "faults",
-        "groups",
-        "handlers",
-        "projections",
-        "services",
-        "storage",
-    )
-    + ("tls", "users"),
-    "embedded": ("_certificates", "database", "errors", "faults", "node", "tls"),
-    "simulation": ("database", "embedded", "errors", "faults", "node", "tls", "_certificates"),
-    "__init__": ("embedded", "faults", "simulation"),
+        *("app", "database", "engine", "errors", "faults", "groups", "handlers"),
+        *("options", "projections", "services", "storage", "tls", "users"),
+    ),
+    "embedded": ("errors", "faults", "node", "options", "tls"),
+    "simulation": ("database", "embedded", "errors", "faults", "node", "options", "tls"),
+    "__init__": ("embedded", "faults", "options", "simulation"),
 }
 
 ONLY_THERE = {
     "esdb_lite_protos": ("_convert", "server.services"),
     "betterproto": ("_convert", "server.services"),
-    "grpclib": ("_http2", "_rpc", "server.app"),
-    "h2": ("_http2", "_rpc", "server.app"),
+    "grpclib": ("_http2",),
+    "h2": ("_http2",),
+    "hpack": ("_http2",),
+    "hyperframe": ("_http2",),
     "sqlite3": ("server.storage", "checkpoints.sqlite"),
 }
 """Who may import what is of nobody else's business."""

@@ -1,12 +1,13 @@
-"""The Users service on the wire: requests from arguments, users from answers.
+"""The Users service: its calls, requests from arguments, users from answers.
 
-Owns: the translation. Must not know: calls, who may ask for what.
+Owns: the translation. Must not know: connections, who may ask for what.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING
 
 from esdb_lite_protos.event_store.client.users import (
     ChangePasswordReq,
@@ -26,72 +27,64 @@ from esdb_lite_protos.event_store.client.users import (
     ResetPasswordReqOptions,
     UpdateReq,
     UpdateReqOptions,
+    UsersStub,
 )
 
-from esdb_lite.errors import ProtocolError
 from esdb_lite.users import User
 
-_SERVICE = "/event_store.client.users.Users"
-CREATE = f"{_SERVICE}/Create"
-UPDATE = f"{_SERVICE}/Update"
-DELETE = f"{_SERVICE}/Delete"
-ENABLE = f"{_SERVICE}/Enable"
-DISABLE = f"{_SERVICE}/Disable"
-DETAILS = f"{_SERVICE}/Details"
-CHANGE_PASSWORD = f"{_SERVICE}/ChangePassword"
-RESET_PASSWORD = f"{_SERVICE}/ResetPassword"
+if TYPE_CHECKING:
+    from grpclib.client import Channel
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 
 
-def encode_create(login: str, password: str, full_name: str, groups: Sequence[str]) -> bytes:
-    """Return a Create request."""
+async def create(channel: Channel, login: str, password: str, full_name: str, groups: Sequence[str]) -> None:
+    """Create a user."""
     options = CreateReqOptions(login_name=login, password=password, full_name=full_name, groups=list(groups))
-    return bytes(CreateReq(options=options))
+    await UsersStub(channel).create(CreateReq(options=options))
 
 
-def encode_update(login: str, full_name: str, groups: Sequence[str]) -> bytes:
-    """Return an Update request."""
-    return bytes(UpdateReq(options=UpdateReqOptions(login_name=login, full_name=full_name, groups=list(groups))))
+async def update(channel: Channel, login: str, full_name: str, groups: Sequence[str]) -> None:
+    """Replace the full name and the groups of a user."""
+    options = UpdateReqOptions(login_name=login, full_name=full_name, groups=list(groups))
+    await UsersStub(channel).update(UpdateReq(options=options))
 
 
-def encode_delete(login: str) -> bytes:
-    """Return a Delete request."""
-    return bytes(DeleteReq(options=DeleteReqOptions(login_name=login)))
+async def delete(channel: Channel, login: str) -> None:
+    """Delete a user."""
+    await UsersStub(channel).delete(DeleteReq(options=DeleteReqOptions(login_name=login)))
 
 
-def encode_enable(login: str) -> bytes:
-    """Return an Enable request."""
-    return bytes(EnableReq(options=EnableReqOptions(login_name=login)))
+async def enable(channel: Channel, login: str) -> None:
+    """Let a user in again."""
+    await UsersStub(channel).enable(EnableReq(options=EnableReqOptions(login_name=login)))
 
 
-def encode_disable(login: str) -> bytes:
-    """Return a Disable request."""
-    return bytes(DisableReq(options=DisableReqOptions(login_name=login)))
+async def disable(channel: Channel, login: str) -> None:
+    """Keep a user out."""
+    await UsersStub(channel).disable(DisableReq(options=DisableReqOptions(login_name=login)))
 
 
-def encode_details(login: str) -> bytes:
-    """Return a Details request; "" asks for all users."""
-    return bytes(DetailsReq(options=DetailsReqOptions(login_name=login)))
+async def details(channel: Channel, login: str) -> list[User]:
+    """Return the user; with "" all of them."""
+    request = DetailsReq(options=DetailsReqOptions(login_name=login))
+    return [_user(found) async for found in UsersStub(channel).details(request)]
 
 
-def encode_change_password(login: str, current: str, new: str) -> bytes:
-    """Return a ChangePassword request."""
+async def change_password(channel: Channel, login: str, current: str, new: str) -> None:
+    """Replace the password of a user who knows the present one."""
     options = ChangePasswordReqOptions(login_name=login, current_password=current, new_password=new)
-    return bytes(ChangePasswordReq(options=options))
+    await UsersStub(channel).change_password(ChangePasswordReq(options=options))
 
 
-def encode_reset_password(login: str, new: str) -> bytes:
-    """Return a ResetPassword request."""
-    return bytes(ResetPasswordReq(options=ResetPasswordReqOptions(login_name=login, new_password=new)))
+async def reset_password(channel: Channel, login: str, new: str) -> None:
+    """Replace the password of a user."""
+    options = ResetPasswordReqOptions(login_name=login, new_password=new)
+    await UsersStub(channel).reset_password(ResetPasswordReq(options=options))
 
 
-def decode_user(message: bytes) -> User:
-    """Read an answer to Details. Raises ProtocolError."""
-    try:
-        details = DetailsResp().parse(message).user_details
-    except Exception as error:
-        raise ProtocolError(f"a user cannot be decoded: {error}") from error
+def _user(answer: DetailsResp) -> User:
+    details = answer.user_details
     return User(
         login_name=details.login_name,
         full_name=details.full_name,

@@ -12,7 +12,7 @@ _LOGGERS = ("hpack.hpack", "hpack.table")
 
 
 def keep_secrets() -> None:
-    """Drop those lines. May be repeated."""
+    """Drop those lines. Idempotent."""
     for name in _LOGGERS:
         logging.getLogger(name).addFilter(_shows_no_secret)
 

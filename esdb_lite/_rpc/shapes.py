@@ -6,7 +6,7 @@ All are used as `async with`; leaving it ends the call, whatever its state.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, Callable, Iterable
+from collections.abc import Callable, Iterable
 from types import TracebackType
 
 from typing_extensions import Self
@@ -42,11 +42,11 @@ class _Shape:
 
     @property
     def connected(self) -> bool:
-        """True while the connection is there on which the call was opened, whether the call is open still or not."""
+        """Whether the connection is there on which the call was opened, whether the call is open still or not."""
         return self._call.connected
 
     def close(self) -> None:
-        """End the call whatever its state. May be repeated, and never waits."""
+        """End the call whatever its state. Idempotent, and never waits."""
         self._call.close()
 
     async def __aenter__(self) -> Self:
@@ -81,14 +81,7 @@ class ClientStream(_Shape):
 
     async def finish(self) -> bytes:
         """Return the answer, after the last request was sent with `end`."""
-        return await _only_message(self._call)
-
-    async def send_all(self, messages: AsyncIterable[bytes]) -> bytes:
-        """Send all requests and return the answer. Where the iteration fails, so does this, at once."""
-        async for message in messages:
-            await self._call.send(frame((message,)))
-        await self._call.send(b"", end=True)
-        return await _only_message(self._call)
+        return await only_message(self._call)
 
 
 class BidiStream(_Shape):
@@ -151,26 +144,19 @@ async def unary(
     """Send one message and return the one that comes back."""
     async with ClientCall(node, method, deadline=deadline, metadata=metadata) as call:
         await call.send(frame((message,)), end=True)
-        return await _only_message(call)
+        return await only_message(call)
 
 
-async def unary_for_many(
-    node: ConnectionPool, method: str, message: bytes, deadline: Deadline, metadata: Metadata = ()
-) -> list[bytes]:
-    """Send one message and return all that come back, which are few."""
-    async with ClientCall(node, method, deadline=deadline, metadata=metadata) as call:
-        await call.send(frame((message,)), end=True)
-        return await _all_messages(call)
-
-
-async def _only_message(call: ClientCall) -> bytes:
-    messages = await _all_messages(call)
+async def only_message(call: ClientCall) -> bytes:
+    """Return the one message that comes back."""
+    messages = await all_messages(call)
     if len(messages) != 1:
         raise ProtocolError(f"one message was expected, and there are {len(messages)}")
     return messages[0]
 
 
-async def _all_messages(call: ClientCall) -> list[bytes]:
+async def all_messages(call: ClientCall) -> list[bytes]:
+    """Return all messages that come back, which are few."""
     splitter = MessageSplitter(MAX_UNARY)
     messages: list[bytes] = []
     while data := await call.receive():

@@ -1,4 +1,4 @@
-"""PersistentSubscriptions/Read: its requests, in both directions (its answers are in `read_response_fast` and `read_response_encode`).
+"""PersistentSubscriptions/Read: its requests, in both directions (for its answers, see the modules `read_response*`).
 
 Owns: ReadReq with options, ack and nack. Must not know: what a consumer does.
 """

@@ -1,6 +1,7 @@
 """ReadResp of Streams and of PersistentSubscriptions, one message at a time, by the rules of protobuf.
 
-Owns: every field of these messages. Must not know: batches (`read_response_fast` has them, and a shortcut for the usual event).
+Owns: every field of these messages. Must not know: batches (`read_response_fast` has them, and a shortcut for the
+usual event).
 A field that comes again is merged or replaced as protobuf says; see `primitives`.
 """
 

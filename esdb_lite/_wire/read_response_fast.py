@@ -3,8 +3,8 @@
 Owns: finding the messages in the bytes, and a shortcut through the usual event. Must not know: how the bytes arrive.
 
 There are two ways through a message. Servers write an event in one layout: every field present, in order, lengths that
-fit. `_usual` takes that apart in place, and gives up wherever anything is not exactly so; then `read_response` reads the
-message by the rules of protobuf. What repeats from event to event (the names of stream and type, and the lengths at
+fit. `_usual` takes that apart in place, and gives up wherever anything is not exactly so; then `read_response` reads
+the message by the rules of protobuf. What repeats from event to event (the names of stream and type, and the lengths at
 the head) is checked once and from then on compared as bytes. Both ways agree on every message; the tests see to it.
 """
 
@@ -73,7 +73,7 @@ class ReadDecoder:
 
     @property
     def complete(self) -> bool:
-        """True when what has arrived ends with a whole message: where the stream ends otherwise, it was cut off."""
+        """Whether what has arrived ends with a whole message: where the stream ends otherwise, it was cut off."""
         return self._pieces.empty
 
     def feed(self, data: bytes) -> list[ReadItem]:

@@ -229,4 +229,4 @@ def _paramstyle_of(connection: object) -> str:
             with suppress(KeyError, AttributeError):
                 return str(sys.modules[module].paramstyle)
             module = module.rpartition(".")[0]
-    raise InvalidArgument("paramstyle", None, f"must be given: {type(connection)} does not tell it")
+    raise InvalidArgument("paramstyle", None, f"must be given: {type(connection)} does not say which")

@@ -91,8 +91,8 @@ class SqliteCheckpoint(DbApiCheckpoint):
         except sqlite3.OperationalError as error:
             self.rollback()
             raise CheckpointError(
-                f"the handler has ended the transaction by itself, so that what it has written and {self._label} "
-                "cannot be committed together; leave committing to the store"
+                f"the handler ended the transaction itself, so what it wrote and {self._label} cannot be committed "
+                "together; leave committing to the store"
             ).of(self._checkpoint) from error
 
     @property

@@ -66,7 +66,7 @@ class BoundStore:
         if source and self._source and source != self._source:
             raise CheckpointMismatch(
                 f"{self._label} belongs to a consumer of {source}, not of {self._source}; "
-                "use another one, or delete it to begin anew"
+                "use another one, or delete it to start over"
             ).of(self._checkpoint)
 
     def _corrupt(self, why: str) -> CheckpointCorrupt:

@@ -81,7 +81,7 @@ def checked_source(value: str | None) -> str | None:
     if value is None:
         return None
     if checked_stream(value) == "$all":
-        raise InvalidArgument("stream_name", value, "must be left out where all events are meant")
+        raise InvalidArgument("stream_name", value, "must be left out for all events")
     return value
 
 
@@ -93,12 +93,12 @@ def checked_filter(
     if stream_name is None:
         return chosen
     if given is not None or tuple(include) or tuple(exclude) != tuple(DEFAULT_EXCLUDE):
-        raise InvalidArgument("filter", given, "is for all events only, not for those of a stream")
+        raise InvalidArgument("filter", given, "works for all events only, not for a stream")
     return None
 
 
 def checked_end(from_end: bool, start: object) -> bool:
-    """True when only what is appended from now on is wanted; then there can be no position."""
+    """Whether only what is appended from now on is wanted; then there can be no position."""
     if checked_bool("from_end", from_end) and start is not None:
         raise InvalidArgument("position", start, "cannot be combined with from_end")
     return from_end

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
 from esdb_lite._convert.requests import SERVER_FEATURES, KnownFeatures, decode_features
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._rpc.shapes import unary, unary_for_many
+from esdb_lite._rpc.shapes import Metadata as Headers
+from esdb_lite._rpc.shapes import unary
 from esdb_lite._rpc.shared import Shared
+from esdb_lite._rpc.stubs import Attempt, Delivery, channel_by
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import Authorization, Metadata, checked_credentials
@@ -35,6 +37,8 @@ from esdb_lite.errors import (
 from esdb_lite.settings import Address, BearerToken, ConnectionSettings, Credentials, CredentialsLike
 
 if TYPE_CHECKING:
+    from grpclib.client import Channel
+
     from esdb_lite.embedded import RunningServer
 
 _log = logging.getLogger("esdb_lite.client")
@@ -81,7 +85,7 @@ class ClientCore:
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise WrongContext("the client belongs to another event loop, on which it was used first")
+            raise WrongContext("the client belongs to another event loop, where it was first used")
 
     async def node(self, deadline: Deadline, need: Need = Need.PREFERRED) -> ConnectionPool:
         """Return the server to talk to, which is started here where it is an embedded one."""
@@ -113,7 +117,7 @@ class ClientCore:
 
     @property
     def known(self) -> bool:
-        """True when the client has been connected before."""
+        """Whether the client has been connected before."""
         return self._nodes is not None and self._nodes.met
 
     def failed(self, node: ConnectionPool, error: Exception) -> None:
@@ -158,6 +162,27 @@ class ClientCore:
     def _chosen(self, credentials: CredentialsLike) -> Credentials | BearerToken | None:
         return checked_credentials(credentials) or self.settings.credentials
 
+    def channel(
+        self,
+        *,
+        deadline: Deadline,
+        credentials: CredentialsLike = None,
+        need: Need = Need.LEADER,
+        repeatable: bool = False,
+        delivery: Delivery = Delivery.TOGETHER,
+    ) -> Channel:
+        """Return a channel for a generated stub: `UsersStub(core.channel(deadline=deadline)).create(CreateReq(...))`.
+
+        Its calls are made again where that is safe; `repeatable` says that it always is. Where one may have been done
+        all the same, it raises OutcomeUnknown.
+        """
+        safety = Safety.REPEATABLE if repeatable else Safety.ONCE
+
+        async def attempts(method: str, attempt: Attempt[T], deadline: Deadline) -> T:
+            return await self._persist(attempt, method, deadline, credentials, need, safety)
+
+        return channel_by(attempts, deadline, delivery)
+
     async def call(
         self,
         method: str,
@@ -173,33 +198,30 @@ class ClientCore:
         It is made again where that is safe; `repeatable` says that it always is. Where it may have been done all the
         same, raises OutcomeUnknown.
         """
-        return await self._persist(unary, method, message, deadline, credentials, need, repeatable)
 
-    async def call_for_many(
-        self, method: str, message: bytes, *, deadline: Deadline, credentials: CredentialsLike = None
-    ) -> list[bytes]:
-        """Make a call with one request and a few answers, which changes nothing."""
-        return await self._persist(unary_for_many, method, message, deadline, credentials, Need.LEADER, True)
+        async def attempt(node: ConnectionPool, deadline: Deadline, metadata: Headers) -> bytes:
+            return await unary(node, method, message, deadline, metadata)
+
+        safety = Safety.REPEATABLE if repeatable else Safety.ONCE
+        return await self._persist(attempt, method, deadline, credentials, need, safety)
 
     async def _persist(
         self,
-        call: Callable[[ConnectionPool, str, bytes, Deadline, Metadata], Awaitable[T]],
+        attempt: Attempt[T],
         method: str,
-        message: bytes,
         deadline: Deadline,
         credentials: CredentialsLike,
         need: Need,
-        repeatable: bool,
+        safety: Safety,
     ) -> T:
         """Make a call until it succeeds or is not to be made again."""
-        safety = Safety.REPEATABLE if repeatable else Safety.ONCE
         struggle, renewed = RetryState(self.settings.retry, safety), False
         while True:
             node: ConnectionPool | None = None
             try:
                 node = await self.node(deadline, need)
                 metadata = await self.metadata(node, credentials, deadline, need)
-                return await call(node, method, message, deadline, metadata)
+                return await attempt(node, deadline, metadata)
             except Unauthenticated:
                 if renewed or not self.renew(credentials):
                     raise
@@ -240,7 +262,7 @@ class ClientCore:
         self._features = None
 
     async def close(self) -> None:
-        """Close all connections, and stop the embedded server if there is one. May be repeated."""
+        """Close all connections, and stop the embedded server if there is one. Idempotent."""
         self._closed = True
         self._starting.cancel()
         self._asking.cancel()

@@ -85,7 +85,7 @@ class RetryState:
         self._since = None
 
     def _policy_allows(self, after: float) -> bool:
-        """True when a call may be begun anew so many seconds after its first failure."""
+        """Whether a call may be begun anew so many seconds after its first failure."""
         policy = self._policy
         if self._endless:
             return not policy.gives_up_at_once
@@ -121,14 +121,14 @@ def was_sent(error: Exception) -> bool:
 
 
 def in_doubt(error: Exception) -> bool:
-    """True when nobody knows whether a call that changes something has done so before it failed with this."""
+    """Whether a call that changes something may have done so before it failed with this error."""
     if isinstance(error, DeadlineExceeded):
         return error.sent
     return isinstance(error, _IN_DOUBT) and not isinstance(error, _NOT_BEGUN) and was_sent(error)
 
 
 def suspicious(error: Exception) -> bool:
-    """True when the error is a reason to look for another node."""
+    """Whether the error is a reason to look for another node."""
     return isinstance(
         error,
         (NotLeader, ServiceUnavailable, HandlerFailed, SubscriptionDropped, OperationTimedOut, ProtocolError),

@@ -10,12 +10,14 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from esdb_lite._loop_thread import LoopThread
-from esdb_lite.server._certificates import Certificates, path_of
+from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.faults.api import Faults
+from esdb_lite.server.options import Durability, one_of
+from esdb_lite.server.tls import Certificates
 
 if TYPE_CHECKING:
     from esdb_lite.server.node import Security, ServerNode, ServerSettings
@@ -34,11 +36,17 @@ def passwords(given: Mapping[str, str | None]) -> dict[str, str]:
     return {**of_environment, **{login: password for login, password in given.items() if password is not None}}
 
 
+def path_of(path: str | os.PathLike[str] | None) -> str | None:
+    """Return a path as a text."""
+    return None if path is None else os.fspath(path)
+
+
 class EmbeddedServer:
     """A server that speaks EventStoreDB's protocol, in this process, on SQLite.
 
     `path` is the database file, made if missing; without it events are kept in memory. `port` 0 takes a free one.
-    `durability` "full": an acknowledged append survives a power cut; "relaxed": it survives the end of the process.
+    `durability` (or its value as text) says what an acknowledged append survives: a power cut, or the end of the
+    process.
 
     With a certificate it speaks TLS and asks who is calling; without, everybody may do everything. `certificate_file`
     and `certificate_private_key_file` are in PEM form; `trusted_root_certificates_path`: authorities whose
@@ -52,7 +60,8 @@ class EmbeddedServer:
 
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` are the same without `with`. It can be
-    started again after it was stopped. Starting raises `esdb_lite.server.errors.ServerStartError`.
+    started again after it was stopped. Raises InvalidArgument; starting raises
+    `esdb_lite.server.errors.ServerStartError`.
 
     For tests, `faults` makes things go wrong, `kill` ends it abruptly, and `restart` brings it back at the same port.
     """
@@ -63,7 +72,7 @@ class EmbeddedServer:
         *,
         host: str = "127.0.0.1",
         port: int = 0,
-        durability: str = "full",
+        durability: Durability | Literal["full", "relaxed"] = Durability.FULL,
         certificate_file: str | os.PathLike[str] | None = None,
         certificate_private_key_file: str | os.PathLike[str] | None = None,
         trusted_root_certificates_path: str | os.PathLike[str] | None = None,
@@ -73,15 +82,13 @@ class EmbeddedServer:
         run_projections: str = "none",
     ) -> None:
         if not isinstance(port, int) or not 0 <= port <= 65535:
-            raise ValueError(f"port must be a number between 0 and 65535, not {port!r}")
-        if durability not in ("full", "relaxed"):
-            raise ValueError(f"durability must be 'full' or 'relaxed', not {durability!r}")
+            raise InvalidArgument("port", port, "must be a number between 0 and 65535")
         if run_projections not in ("none", "system"):
-            raise ValueError(f"run_projections must be 'none' or 'system', not {run_projections!r}")
+            raise InvalidArgument("run_projections", run_projections, "must be 'none' or 'system'")
         self._path = path_of(path)
         self._host = host
         self._port = port
-        self._durability = durability
+        self._durability = one_of("durability", durability, Durability)
         self._run_projections = run_projections
         self._certificates = Certificates(
             *map(
@@ -90,7 +97,7 @@ class EmbeddedServer:
             )
         )
         self._passwords = {"admin": admin_password, "ops": ops_password}
-        self._stack: ServerNode | None = None
+        self._node: ServerNode | None = None
         self._stopped: asyncio.Event | None = None
         self._thread: LoopThread | None = None
         self._last_port = port
@@ -106,7 +113,7 @@ class EmbeddedServer:
     @property
     def port(self) -> int:
         """The port that it listens on; before it is started, the one that was asked for."""
-        return self._port if self._stack is None else self._stack.port
+        return self._port if self._node is None else self._node.port
 
     @property
     def address(self) -> str:
@@ -134,33 +141,32 @@ class EmbeddedServer:
 
     def __repr__(self) -> str:
         where = "in memory" if self._path is None else self._path
-        state = "stopped" if self._stack is None else self.address
+        state = "stopped" if self._node is None else self.address
         return f"<EmbeddedServer {where}, {state}>"
 
     # --- on the running loop ---
 
     async def start_async(self) -> None:
         """Start on the running event loop; ready for clients when it returns. Raises ServerStartError."""
-        if self._stack is not None or self._thread is not None:
+        if self._node is not None or self._thread is not None:
             raise RuntimeError("the server is running already")
-        await self._start_stack(self._port)
+        await self._start_node(self._port)
 
-    async def _start_stack(self, port: int) -> None:
+    async def _start_node(self, port: int) -> None:
         from esdb_lite.server.node import ServerNode
 
-        self._stack = await ServerNode.start(self._settings(port), self._shut_down, self._faults)
+        self._node = await ServerNode.start(self._settings(port), self._shut_down, self._faults)
         self._stopped = asyncio.Event()
-        self._last_port = self._stack.port
+        self._last_port = self._node.port
 
     def _settings(self, port: int) -> ServerSettings:
-        from esdb_lite.server.database.database import Durability
         from esdb_lite.server.node import ServerSettings
 
         return ServerSettings(
             self._path,
             self._host,
             port,
-            Durability(self._durability),
+            self._durability,
             security=self._security(),
             lists_projections=self._run_projections == "system",
         )
@@ -174,8 +180,8 @@ class EmbeddedServer:
 
     def reload_certificate(self) -> None:
         """Read the certificate's files anew, for connections to come. Raises CertificateUnusable; then all stays."""
-        if self._stack is not None:
-            self._stack.reload_certificate()
+        if self._node is not None:
+            self._node.reload_certificate()
 
     def _shut_down(self) -> None:
         """A client has asked for it: let it have its answer first."""
@@ -189,14 +195,14 @@ class EmbeddedServer:
 
     async def stop_async(self) -> None:
         """Stop: open calls end, what was acknowledged is kept. Idempotent."""
-        await self._end(lambda stack: stack.stop())
+        await self._end(lambda node: node.stop())
 
     async def kill_async(self) -> None:
         """End abruptly, as SIGKILL would: connections are reset, no call is ended, nothing is said. Idempotent.
 
         As far as that can be done within a process: appends that wait for their turn are lost, the file is closed.
         """
-        await self._end(lambda stack: stack.kill())
+        await self._end(lambda node: node.kill())
 
     async def restart_async(self) -> None:
         """Stop, if it is running, and start at the same port with the same file.
@@ -204,13 +210,13 @@ class EmbeddedServer:
         In memory everything is lost, as with `stop_async` and `start_async`.
         """
         await self.stop_async()
-        await self._start_stack(self._last_port)
+        await self._start_node(self._last_port)
 
     async def _end(self, end: Callable[[ServerNode], Awaitable[None]]) -> None:
-        stack, self._stack = self._stack, None
-        if stack is not None and self._stopped is not None:
+        node, self._node = self._node, None
+        if node is not None and self._stopped is not None:
             try:
-                await end(stack)
+                await end(node)
             finally:
                 self._stopped.set()
         elif self._stopped is not None:
@@ -234,17 +240,21 @@ class EmbeddedServer:
 
     def start(self) -> None:
         """Start on a thread of its own; ready for clients when it returns. Raises ServerStartError."""
-        if self._stack is not None or self._thread is not None:
+        if self._node is not None or self._thread is not None:
             raise RuntimeError("the server is running already")
         self._start_thread(self._port)
 
     def _start_thread(self, port: int) -> None:
-        thread = LoopThread("esdb-lite server", lambda: self._start_stack(port), self.wait_stopped)
+        thread = LoopThread("esdb-lite server", lambda: self._start_node(port), self.wait_stopped)
         thread.start_and_wait()
         self._thread = thread
 
     def stop(self) -> None:
-        """Stop what `start` has started: open calls end, what was acknowledged is kept. Idempotent."""
+        """Stop what `start` has started: open calls end, what was acknowledged is kept. Idempotent.
+
+        Raises RuntimeError where the server runs on an event loop: `stop_async` is for that.
+        """
+        self._check_not_on_a_loop("stop_async")
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.stop_and_wait(self._stop_soon)
@@ -269,7 +279,7 @@ class EmbeddedServer:
         self._start_thread(self._last_port)
 
     def _check_not_on_a_loop(self, instead: str) -> None:
-        if self._stack is not None and self._thread is None:
+        if self._node is not None and self._thread is None:
             raise RuntimeError(f"the server runs on an event loop of yours: call {instead}() there")
 
     def __enter__(self) -> EmbeddedServer:

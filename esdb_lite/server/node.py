@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from esdb_lite.server.app import Route, RpcServer
-from esdb_lite.server.database.database import Database, Durability, ticks_now
+from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.users import FIRST_USERS
 from esdb_lite.server.errors import (
     AddressUnavailable,
@@ -29,15 +29,17 @@ from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import Handler
+from esdb_lite.server.options import Durability
 from esdb_lite.server.projections import store
-from esdb_lite.server.services import projections, redaction, streams, users
+from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
-from esdb_lite.server.services.unary import reporting_storage_errors
+from esdb_lite.server.services.projections import Projections
+from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
 from esdb_lite.server.tls import CertificateFiles, ServerTls
 from esdb_lite.server.users.authentication import Authenticator
@@ -115,15 +117,15 @@ class ServerNode:
         if place is None:
             self._membership = Membership.alone(reachable(settings.host), settings.port)
             self._member = self._membership.members[0]
-            self._gate = Admission(self._plan)
+            self._admission = Admission(self._plan)
         else:
             self._membership, self._member = place.membership, place.member
             timeout = place.forwarding_timeout
-            self._gate = Admission(self._plan, self._membership, self._member, forwarding_timeout=timeout)
+            self._admission = Admission(self._plan, self._membership, self._member, forwarding_timeout=timeout)
         self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
         self._authenticator = None if settings.security is None else Authenticator(database)
         self._gossip = Gossip(self._membership, self._member, settings.now)
-        self._context = Context(database, settings.now, gate=self._gate, node_event=self._gossip.node_event)
+        self._context = Context(database, settings.now, admission=self._admission, node_event=self._gossip.node_event)
         self._groups = PersistentGroups(database, ticks=settings.now)
         self._operations = Operations(
             database,
@@ -131,7 +133,7 @@ class ServerNode:
             restart_groups=self._restart_groups,
             resign=None if place is None else place.resign,
         )
-        self._server = RpcServer(self._routes(), self._gate)
+        self._server = RpcServer(self._routes(), self._admission)
 
     @classmethod
     async def start(
@@ -147,28 +149,33 @@ class ServerNode:
         """
         database = place.database if place is not None else await open_database(settings)
         try:
-            stack = cls(settings, database, shut_down, faults, place)
+            node = cls(settings, database, shut_down, faults, place)
         except BaseException:
             if place is None:
                 await database.close()
             raise
         try:
-            await stack._begin_users()
-            if settings.lists_projections:
-                await store.begin(database)
-            if stack._leads:
-                await stack._groups.start()
-            context = None if stack._tls is None else stack._tls.context
-            stack.port = stack._member.port = await stack._server.start(settings.host, settings.port, context)
-            stack.faults_changed()
+            await node._begin()
         except BaseException as error:
-            await stack.stop()
+            await node.stop()
             if isinstance(error, OSError):
                 raise _address_error(error, settings.host, settings.port) from error
             if isinstance(error, StorageError):
                 raise _database_error(error) from error
             raise
-        return stack
+        return node
+
+    async def _begin(self) -> None:
+        """Begin with what the database needs to have; listen last."""
+        settings = self._settings
+        await self._begin_users()
+        if settings.lists_projections:
+            await store.begin(self._database)
+        if self._leads:
+            await self._groups.start()
+        context = None if self._tls is None else self._tls.context
+        self.port = self._member.port = await self._server.start(settings.host, settings.port, context)
+        self.faults_changed()
 
     async def stop(self) -> None:
         """End all calls, stop listening, commit what waits, close the file. Takes a few seconds at most."""
@@ -198,9 +205,9 @@ class ServerNode:
 
     def faults_changed(self) -> None:
         """Look at the plan again."""
-        self._gate.refresh()
+        self._admission.refresh()
         for call in self._server.open_calls():
-            self._gate.watch(call.metadata.get(":path", ""), call)
+            self._admission.watch(call.metadata.get(":path", ""), call)
         self._server.set_faults(frozen=self._plan.frozen, turning_away=self._plan.refuses_connections)
 
     def break_connections(self) -> None:
@@ -213,8 +220,8 @@ class ServerNode:
 
     def end_subscriptions(self) -> None:
         """End all subscriptions."""
-        self._gate.subscriptions.end_all()
-        self._gate.consumers.end_all()
+        self._admission.subscriptions.end_all()
+        self._admission.consumers.end_all()
 
     # --- roles ---
 
@@ -224,7 +231,7 @@ class ServerNode:
 
     def role_changed(self) -> None:
         """Its own state or the leader has changed: serve calls accordingly."""
-        self._gate.refresh()
+        self._admission.refresh()
 
     async def start_groups(self) -> None:
         """Begin to lead: serve persistent subscriptions."""
@@ -237,7 +244,7 @@ class ServerNode:
     async def leave(self) -> None:
         """Shut down as a real node does: drop consumers, tell clients to go, and answer nothing any more."""
         await self._groups.stop()
-        await self._gate.consumers.wait_ended(_DROPPED_WITHIN)
+        await self._admission.consumers.wait_ended(_DROPPED_WITHIN)
         await self._server.leave()
 
     async def _restart_groups(self) -> None:
@@ -259,44 +266,46 @@ class ServerNode:
             for login in FIRST_LOGINS:
                 if await authenticator.has_password(login, DEFAULT_PASSWORD):
                     log.warning(
-                        "user %s still has the password that everybody knows, and the server listens on %s: change it",
+                        "user %s still has the default password, and the server listens on %s: change it",
                         login,
                         self._settings.host or "all addresses",
                     )
 
     def _routes(self) -> Mapping[str, Route]:
-        handlers = self._handlers()
-        return {
-            path: Route(
-                reporting_storage_errors(self._authenticated(path, handler)),
-                _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE,
-                reporting_storage_errors(self._authenticated(path, self._gate.guarding(path, handler))),
-            )
-            for path, handler in handlers.items()
-        }
+        return {path: self._route(path, handler) for path, handler in self._handlers().items()}
 
-    def _authenticated(self, path: str, handler: Handler) -> Handler:
-        return handler if self._authenticator is None else authenticated(path, handler, self._authenticator)
+    def _route(self, path: str, handler: Handler) -> Route:
+        def authenticate(inner: Handler) -> Handler:
+            return inner if self._authenticator is None else authenticated(path, inner, self._authenticator)
+
+        def admit(inner: Handler) -> Handler:
+            return self._admission.admitting(path, inner)
+
+        return Route(
+            pipeline(reporting_storage_errors, authenticate, handler=handler),
+            _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE,
+            pipeline(reporting_storage_errors, authenticate, admit, handler=handler),
+        )
 
     def _users(self) -> Mapping[str, Handler]:
         authenticator = self._authenticator
         if authenticator is None:
             return users.without_authentication()
-        return users.Users(UserStore(self._database, authenticator), authenticator).handlers()
+        return routes(users.Users(UserStore(self._database, authenticator), authenticator))
 
     def _handlers(self) -> Mapping[str, Handler]:
         settings, database = self._settings, self._database
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
-            projections.handlers() if settings.lists_projections else {},
+            routes(Projections()) if settings.lists_projections else {},
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
-            self._operations.handlers(),
-            self._gossip.handlers(),
-            Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path).handlers(),
-            ServerFeatures(lambda: handlers).handlers(),
+            routes(self._operations),
+            routes(self._gossip),
+            routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
+            routes(ServerFeatures(lambda: handlers)),
             redaction.refusing(),
         ):
             handlers.update(part)

@@ -61,7 +61,7 @@ class Portal:
             self._calls.post(callback)
 
     def close(self) -> None:
-        """Run what is last, end the loop, wait for its thread. May be repeated; does nothing in a forked process."""
+        """Run what is last, end the loop, wait for its thread. Idempotent; does nothing in a forked process."""
         if self.pid != os.getpid():
             return
         self._ended = True
@@ -90,7 +90,7 @@ class Portal:
             raise WrongContext("it belongs to the process from which this one was forked")
         if self._thread is threading.current_thread():
             raise WrongContext(
-                "the client cannot be used on the thread of its own event loop, which would wait for itself"
+                "the client cannot be used on the thread of its own event loop: that thread would wait for itself"
             )
         if self._ended:
             raise self._closed()

@@ -50,6 +50,9 @@ class NaiveState:
         last = self.last("$$" + stream)
         return b"" if last is None else last.data
 
+    def last_event(self, stream: str) -> Record | None:
+        return self.last(stream)
+
     def recent(self, event_id: bytes) -> tuple[str, int] | None:
         return next(((record.stream, record.revision) for record in self.records if record.id == event_id), None)
 

@@ -29,7 +29,6 @@ from esdb_lite import (
     StreamNotFound,
     WrongContext,
 )
-from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.batch_append import BatchRequest, encode_batch_error
 from esdb_lite._wire.read_response_encode import encode_stream_missing
 from esdb_lite.client.append.batch_call import MAX_APPENDS

@@ -41,7 +41,7 @@ from esdb_lite import (
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._rpc.shapes import unary_for_many
+from esdb_lite._rpc.shapes import all_messages
 from esdb_lite._wire.framing import frame
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.tls import DevCertificate
@@ -77,7 +77,9 @@ async def status(node: ConnectionPool, header: str | None, method: str = LIST) -
     """What a call with this `authorization` ends with."""
     metadata = () if header is None else (("authorization", header),)
     try:
-        await unary_for_many(node, method, b"", Deadline(20), metadata)
+        async with ClientCall(node, method, deadline=Deadline(20), metadata=metadata) as call:
+            await call.send(frame((b"",)), end=True)
+            await all_messages(call)
     except GrpcError as error:
         return error.code.name
     return "OK"

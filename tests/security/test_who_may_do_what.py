@@ -238,8 +238,8 @@ async def test_who_may_end_the_server(server: EmbeddedServer, node: ConnectionPo
 
 
 async def test_every_method_is_in_the_tables(server: EmbeddedServer) -> None:
-    assert server._stack is not None
-    served = set(server._stack._handlers())
+    assert server._node is not None
+    served = set(server._node._handlers())
     assert served == set(NEEDS)
     assert served == {P + method for method, _, _ in TABLE}
     assert set(NEEDS.values()) == set(Permission)

@@ -12,10 +12,11 @@ import pytest
 
 from esdb_lite._limits import Oversized, Room
 from esdb_lite.server.database import database as module
-from esdb_lite.server.database.database import Database, Durability
+from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine.append import LogState, Moment
 from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended, Decision, DeletedStream, WrongVersion
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import TOMBSTONE
 from esdb_lite.server.storage.errors import StorageClosed
 from tests.storage.support import event, events, log, of_stream, opened, written

@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from esdb_lite.server.database.database import Database, Durability
+from esdb_lite.server.database.database import Database
 from esdb_lite.server.database.maintenance import backup, scavenge, verify
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import confirm_notes
 from esdb_lite.server.storage.errors import StorageCorrupted
 from esdb_lite.server.storage.schema import connect_reader

@@ -73,7 +73,6 @@ def there_and_back(error: RpcError) -> GrpcError:
         (refusals.user_not_found("ann"), errors.UserNotFound, {"login": "ann"}),
         (refusals.user_conflict("ann"), errors.UserConflict, {"login": "ann"}),
         (refusals.user_try_again("ann"), errors.UserConflict, {"login": "ann"}),
-        (refusals.scavenge_not_found("x"), errors.ScavengeNotFound, {}),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
@@ -150,7 +149,7 @@ def test_readable(value: str, expected: str) -> None:
 
 def test_conflicts_say_what_was_expected_and_found() -> None:
     error = wrong_expected_position("s", -1, 4)
-    assert str(error) == "stream 's' is at position 4, expected was no stream"
+    assert str(error) == "stream 's' is at position 4, expected no stream"
     assert (error.expected, error.current) == (None, 4)
     assert "does not exist" in str(wrong_expected_position("s", 3, None))
 

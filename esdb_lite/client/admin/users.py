@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.errors import InvalidArgument, ProtocolError, WrongArgumentType
 from esdb_lite.users import User
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AsyncUserApi:
-    """Users of a server with authentication. One without answers with NotSupported."""
+    """Users of a server with authentication; without it, every call raises NotSupported."""
 
     _session: ClientCore
 
@@ -32,20 +32,19 @@ class AsyncUserApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Create a user. Does nothing where there is one with this name and password.
+        """Create a user. Does nothing if there is one with this name and password.
 
-        `groups`: `$admins` may do everything, `$ops` may run the server; other names are for access lists.
-        Takes an administrator, as all calls about users do but `get_user`, `list_users` and `change_password`.
-        Raises UserConflict.
+        `groups`: members of `$admins` may do everything, of `$ops` run the server; other names are for access lists.
+        Only administrators may do this, and all other calls about users except `get_user`, `list_users` and
+        `change_password`. Raises UserConflict if there is a user of this name with another password. The rules are in
+        section 21 of the protocol notes.
         """
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
         _checked_login(login_name)
-        message = convert.encode_create(
-            login_name, _checked_password("password", password), *_checked(full_name, groups)
-        )
-        await self._session.call(convert.CREATE, message, deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.create(channel, login_name, _checked_password("password", password), *_checked(full_name, groups))
 
     async def update_user(
         self,
@@ -60,38 +59,38 @@ class AsyncUserApi:
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
-        message = convert.encode_update(_checked_login(login_name), *_checked(full_name, groups))
-        await self._session.call(convert.UPDATE, message, deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.update(channel, _checked_login(login_name), *_checked(full_name, groups))
 
     async def delete_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Delete a user, for whom everything ends at once. Raises UserNotFound."""
+        """Delete a user, whose open calls end at once. Raises UserNotFound, OutcomeUnknown."""
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
-        message = convert.encode_delete(_checked_login(login_name))
-        await self._session.call(convert.DELETE, message, deadline=deadline, credentials=credentials)
+        channel = self._session.channel(deadline=deadline, credentials=credentials)
+        await convert.delete(channel, _checked_login(login_name))
 
     async def enable_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Let a user in again. Raises UserNotFound."""
+        """Let a disabled user log in again. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
-        message = convert.encode_enable(_checked_login(login_name))
-        await self._session.call(convert.ENABLE, message, deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.enable(channel, _checked_login(login_name))
 
     async def disable_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Keep a user out until `enable_user`. Raises UserNotFound."""
+        """Lock a user out until `enable_user`; open calls end at once. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
-        message = convert.encode_disable(_checked_login(login_name))
-        await self._session.call(convert.DISABLE, message, deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.disable(channel, _checked_login(login_name))
 
     async def get_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
@@ -100,21 +99,19 @@ class AsyncUserApi:
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
-        message = convert.encode_details(_checked_login(login_name))
-        found = await self._session.call(
-            convert.DETAILS, message, deadline=deadline, credentials=credentials, repeatable=True
-        )
-        return convert.decode_user(found)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        found = await convert.details(channel, _checked_login(login_name))
+        if len(found) != 1:
+            raise ProtocolError(f"one user was asked for, and {len(found)} are answered")
+        return found[0]
 
     async def list_users(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> list[User]:
         """Return all users, sorted by name."""
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
-        found = await self._session.call_for_many(
-            convert.DETAILS, convert.encode_details(""), deadline=deadline, credentials=credentials
-        )
-        return [convert.decode_user(message) for message in found]
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        return await convert.details(channel, "")
 
     async def change_password(
         self,
@@ -125,29 +122,32 @@ class AsyncUserApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Give a user another password, with the knowledge of the present one. Raises UserNotFound, AccessDenied."""
+        """Replace the password of a user who knows the current one.
+
+        Raises UserNotFound; AccessDenied if `current_password` is wrong; OutcomeUnknown when the request was sent and
+        no answer came.
+        """
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
-        message = convert.encode_change_password(
+        channel = self._session.channel(deadline=deadline, credentials=credentials)
+        await convert.change_password(
+            channel,
             _checked_login(login_name),
             _checked_password("current_password", current_password),
             _checked_password("new_password", new_password),
         )
-        await self._session.call(convert.CHANGE_PASSWORD, message, deadline=deadline, credentials=credentials)
 
     async def reset_password(
         self, login_name: str, new_password: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Give a user another password without knowledge of the present one. Raises UserNotFound."""
+        """Replace the password of a user without the current one. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
-        message = convert.encode_reset_password(
-            _checked_login(login_name), _checked_password("new_password", new_password)
-        )
-        await self._session.call(
-            convert.RESET_PASSWORD, message, deadline=deadline, credentials=credentials, repeatable=True
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.reset_password(
+            channel, _checked_login(login_name), _checked_password("new_password", new_password)
         )
 
 

@@ -47,7 +47,7 @@ class LookStart(NamedTuple):
     """Where the log had got to, as far as the client knew: the commit position of an event that it had appended."""
 
     def comes_after(self, event: RecordedEvent) -> bool:
-        """True when the event was certainly there before."""
+        """Whether the event was certainly there before."""
         if event.commit_position is not None and event.commit_position <= self.position:
             return True
         return event.recorded_at is not None and event.recorded_at < self.time - CLOCKS

@@ -72,7 +72,7 @@ def checked_settings(
 ) -> ConsumerSettings:
     """What the arguments of `consume` say."""
     if on_error is not None and (not callable(on_error) or inspect.iscoroutinefunction(on_error)):
-        raise WrongArgumentType("on_error", on_error, "must be a function, and no coroutine function")
+        raise WrongArgumentType("on_error", on_error, "must be a function, not a coroutine function")
     if checkpoint_every is not None:
         checked_int("checkpoint_every", checkpoint_every, 1)
     options = ConsumptionOptions(
@@ -108,7 +108,7 @@ def checked_store(value: object, options: ConsumptionOptions, *, blocking: bool 
         raise WrongArgumentType("checkpoint", value, "must have load and save, or be a pair of such functions")
     store = Store(*functions, value)
     if blocking and any(map(inspect.iscoroutinefunction, vars(store).values())):
-        raise WrongArgumentType("checkpoint", value, "must not have coroutine functions in the client without asyncio")
+        raise WrongArgumentType("checkpoint", value, "must not have coroutine functions in EsdbClient")
     if store.transactional:
         for name in ("checkpoint_every", "checkpoint_interval"):
             if getattr(options, name) is not None:

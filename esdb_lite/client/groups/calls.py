@@ -53,7 +53,7 @@ MAX_ACK_BATCH = 100
 
 
 class AsyncGroupApi:
-    """Groups of consumers that share the events of a stream, or all events."""
+    """Groups of consumers that share the events of a stream, or all events (persistent subscriptions)."""
 
     _session: ClientCore
 
@@ -73,10 +73,11 @@ class AsyncGroupApi:
     ) -> None:
         """Create a group on a stream, or (without `stream_name`) on all events.
 
-        It begins with the event at `position`, inclusive: a stream position, or a commit position where the group is
-        on all events; by default with the first event, with `from_end` with the next one that is appended. The stream
-        need not exist. Filters are for groups on all events, and cannot be changed later.
-        Raises SubscriptionExists, SubscriptionFailed.
+        It begins with the event at `position`, inclusive: a stream position, or a commit position for a group on all
+        events (default: the first event; with `from_end`, the next one appended). The stream need not exist. Filters
+        are for groups on all events, and cannot be changed later. `settings` default to `SubscriptionSettings()`.
+        Raises SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The
+        rules are in sections 18 and 19 of the protocol notes.
         """
         deadline = self._session.deadline(timeout)
         request = GroupRequest(
@@ -99,11 +100,11 @@ class AsyncGroupApi:
         credentials: CredentialsLike = None,
         **changes: Unpack[SettingsChanges],
     ) -> None:
-        """Change settings of a group; what is not given stays as it is.
+        """Change settings of a group; the others stay as they are.
 
-        `changes` are the names in `SubscriptionSettings`. Consumers are dropped, and come back unless they were told
-        not to. Where the group has no checkpoint yet, it begins anew at its start, which `position` and `from_end`
-        change. The strategy PINNED_BY_CORRELATION cannot be set, nor kept, by an update.
+        `changes` are the names in `SubscriptionSettings`. The server drops the group's consumers; they come back unless
+        they were made with `reconnect=False`. A group without a checkpoint starts again at its start, which `position`
+        and `from_end` change. An update can neither set nor keep the strategy PINNED_BY_CORRELATION.
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
         deadline = self._session.deadline(timeout)
@@ -126,7 +127,7 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Delete a group with its checkpoints and parked events; its consumers end. Raises SubscriptionNotFound."""
+        """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
         deadline = self._session.deadline(timeout)
         request = encode_delete(_checked_group(group_name), checked_source(stream_name))
         await self._session.call(DELETE, request, deadline=deadline, credentials=credentials)
@@ -157,7 +158,7 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> list[SubscriptionInfo]:
-        """Return all groups; or those on one stream, or (`$all`) those on all events. Where there are none, []."""
+        """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
         deadline = self._session.deadline(timeout)
         request = encode_list(None if stream_name is None else checked_stream(stream_name))
         try:
@@ -177,10 +178,11 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Have the parked events of a group delivered again, with a retry count of 0.
+        """Deliver the parked events of a group again, with a retry count of 0.
 
-        `stop_at` is a number in the stream of parked events (`$persistentsubscription-STREAM::GROUP-parked`): only
-        those before it are replayed. Returns when the server has begun. Raises SubscriptionNotFound.
+        Returns once the server has begun. `stop_at` is a position in the stream of parked events,
+        `$persistentsubscription-STREAM::GROUP-parked`: only those before it are replayed (default: all).
+        Raises SubscriptionNotFound; OutcomeUnknown when the request was sent and no answer came.
         """
         deadline = self._session.deadline(timeout)
         if stop_at is not None:
@@ -189,7 +191,7 @@ class AsyncGroupApi:
         await self._session.call(REPLAY_PARKED, request, deadline=deadline, credentials=credentials)
 
     async def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
-        """Restart all groups of the server: consumers are dropped, and what was not checkpointed comes again."""
+        """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
         deadline = self._session.deadline(timeout)
         await self._session.call(RESTART, b"", deadline=deadline, credentials=credentials, repeatable=True)
 
@@ -205,14 +207,13 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncPersistentSubscription:
-        """Become a consumer of a group; returns when the server has confirmed it.
+        """Become a consumer of a group; returns once the server has confirmed it.
 
-        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent when there are
-        `ack_batch_size` of them (by default a third of the buffer, at most 100), or after `ack_delay` seconds.
-        With `reconnect` the consumer comes back when it is dropped (the group was updated, the server restarted, the
-        connection lost); `last_drop` says why, and a group that was deleted raises SubscriptionNotFound. Without it,
-        being dropped raises SubscriptionDropped or ServiceUnavailable. `timeout` limits the whole subscription.
-        Raises SubscriptionNotFound, TooManySubscribers.
+        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent `ack_batch_size`
+        at a time (default: a third of the buffer, at most 100), or after `ack_delay` seconds.
+        A consumer that is dropped (the group was updated, the server restarted, the connection lost) comes back, and
+        `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
+        `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
         self._session.check()
         _check_range("buffer_size", buffer_size, 1, LARGEST_INT32)

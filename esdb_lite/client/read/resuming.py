@@ -61,7 +61,7 @@ class HealingReading:
         self._opened = 0.0
         self._closed = False
         self.only_events = False
-        """True when the last batch had nothing but events."""
+        """Whether the last batch had nothing but events."""
         self.last_stream_position: int | None = None
         """Number of the last event of the stream, when the server has told it."""
 

@@ -88,7 +88,7 @@ class Cluster:
         return self._wanted(need) is NodePreference.LEADER
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
-        """True while calls of this need go to the node."""
+        """Whether calls of this need go to the node."""
         return self._chosen.get(self._wanted(need)) is node
 
     def failed(self, node: ConnectionPool, error: Exception) -> None:

@@ -33,7 +33,7 @@ class Topology(Protocol):
         """Take note of how a call on a node has failed."""
 
     def requires_leader(self, need: Need) -> bool:
-        """True when the node is to refuse the call unless it leads the cluster."""
+        """Whether the node is to refuse the call unless it leads the cluster."""
         ...
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
@@ -59,7 +59,7 @@ class Nodes:
 
     @property
     def met(self) -> bool:
-        """True when one of them has ever answered."""
+        """Whether one of them has ever answered."""
         return any(node.met for node in self._nodes.values())
 
     def get(self, place: Address, server_name: str | None = None) -> ConnectionPool:

@@ -12,11 +12,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-import h2.exceptions
-from grpclib.protocol import AbstractHandler, Stream
-
+from esdb_lite._http2.server import RequestHandler
+from esdb_lite._http2.streams import NO_ERROR, Headers, Stream, StreamOver, is_over, reset, send_headers
 from esdb_lite._status import RpcError, refusals
-from esdb_lite.server.app.call import GrpcCall, Headers, plain_headers, timeout_of
+from esdb_lite.server.app.call import GrpcCall, plain_headers, timeout_of
 from esdb_lite.server.handlers import Handler
 
 log = logging.getLogger("esdb_lite.server")
@@ -30,20 +29,20 @@ class Route(NamedTuple):
 
     handler: Handler
     max_message: int
-    guarded: Handler | None = None
+    under_faults: Handler | None = None
 
 
-class Weather(Protocol):
+class CallAdmission(Protocol):
     """Whether all is well."""
 
-    calm: bool
+    idle: bool
 
 
-class _Calm:
-    calm = True
+class _AlwaysIdle:
+    idle = True
 
 
-CALM = _Calm()
+ALWAYS_IDLE = _AlwaysIdle()
 """Nothing is ever the matter."""
 
 
@@ -78,18 +77,20 @@ class _OpenCall:
                 self.task.cancel()
 
 
-class ConnectionCalls(AbstractHandler):
+class ConnectionCalls(RequestHandler):
     """Starts calls for one connection and keeps track of them."""
 
-    def __init__(self, routes: Mapping[str, Route], services: frozenset[str], weather: Weather = CALM) -> None:
-        """Calls go to the guarded handlers of their routes unless the weather is calm."""
+    def __init__(
+        self, routes: Mapping[str, Route], services: frozenset[str], admission: CallAdmission = ALWAYS_IDLE
+    ) -> None:
+        """Calls go to the handlers that their routes have for faults unless the admission is idle."""
         self.deaf = False
         """New calls are left without an answer."""
         self.cut: Callable[[], None] = _nothing
         """Closes the connection; set by it."""
         self._routes = routes
         self._services = services
-        self._weather = weather
+        self._admission = admission
         self._running: dict[Stream, _OpenCall] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -139,7 +140,7 @@ class ConnectionCalls(AbstractHandler):
                 await self._serve(running, headers)
             else:
                 await _serve_plain(running.stream, headers)
-        except h2.exceptions.ProtocolError:
+        except StreamOver:
             log.debug("a call ended while it was being answered", exc_info=True)
         except asyncio.CancelledError:
             if running.why is None:
@@ -157,8 +158,8 @@ class ConnectionCalls(AbstractHandler):
         if running.why is _Why.FORSAKEN:
             return
         running.release()
-        if stream.closable:
-            self._loop.call_later(_LINGER, _reset, stream)
+        if not is_over(stream):
+            self._loop.call_later(_LINGER, reset, stream, NO_ERROR)
 
     async def _serve(self, running: _OpenCall, headers: Mapping[str, str]) -> None:
         route = self._routes.get(headers.get(":path", ""))
@@ -167,7 +168,7 @@ class ConnectionCalls(AbstractHandler):
         if route is None:
             error: RpcError | None = self._unknown(headers)
         else:
-            handler = route.handler if self._weather.calm or route.guarded is None else route.guarded
+            handler = route.handler if self._admission.idle or route.under_faults is None else route.under_faults
             error = await self._handle(running, call, handler)
         if running.why not in _UNHEARD:
             await call.finish(error)
@@ -188,12 +189,12 @@ class ConnectionCalls(AbstractHandler):
             return error
         except asyncio.CancelledError:
             return _ending(running.why)
-        except h2.exceptions.ProtocolError:
+        except StreamOver:
             raise
         except Exception:
             if running.stream.connection.is_closing():
                 raise
-            log.exception("a handler failed: %s", call.metadata.get(":path"))
+            log.exception("a handler failed: %r", call.metadata.get(":path"))
             return refusals.internal("The server failed to handle the request; its log says why.")
         finally:
             if timer is not None:
@@ -212,7 +213,7 @@ def _ending(why: _Why | None) -> RpcError:
 async def _serve_plain(stream: Stream, headers: Mapping[str, str]) -> None:
     """Answer a request that is not gRPC."""
     status = plain_status(headers.get(":method", ""), headers.get(":path", ""))
-    await stream.send_headers([(":status", str(status)), *plain_headers()], end_stream=True)
+    await send_headers(stream, [(":status", str(status)), *plain_headers()], end=True)
 
 
 def plain_status(method: str, path: str) -> int:
@@ -224,8 +225,3 @@ def plain_status(method: str, path: str) -> int:
 
 def _nothing() -> None:
     """There is no connection yet."""
-
-
-def _reset(stream: Stream) -> None:
-    if stream.closable:
-        stream.reset_nowait()

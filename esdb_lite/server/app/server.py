@@ -11,7 +11,7 @@ import ssl
 from collections.abc import Iterator, Mapping
 
 from esdb_lite.server.app.call import GrpcCall
-from esdb_lite.server.app.calls import CALM, ConnectionCalls, Route, Weather
+from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, ConnectionCalls, Route
 from esdb_lite.server.app.connection import ServerConnection
 from esdb_lite.server.app.listening import Door, DoorState
 
@@ -22,11 +22,11 @@ _PATIENCE = 1.0
 class RpcServer:
     """Serves routes (path -> `Route`) on one port."""
 
-    def __init__(self, routes: Mapping[str, Route], weather: Weather = CALM) -> None:
-        """While the weather is not calm, new calls go to the guarded handlers of their routes."""
+    def __init__(self, routes: Mapping[str, Route], admission: CallAdmission = ALWAYS_IDLE) -> None:
+        """While the admission is not idle, new calls go to the handlers that their routes have for faults."""
         self._routes = routes
         self._services = frozenset(path.rpartition("/")[0] for path in routes)
-        self._weather = weather
+        self._admission = admission
         self._connections: set[ServerConnection] = set()
         self._door: Door | None = None
         self._frozen = False
@@ -41,7 +41,7 @@ class RpcServer:
         return await self._door.open(host, port)
 
     def _accept(self) -> ServerConnection:
-        return ServerConnection(ConnectionCalls(self._routes, self._services, self._weather), self._made, self._lost)
+        return ServerConnection(ConnectionCalls(self._routes, self._services, self._admission), self._made, self._lost)
 
     def _made(self, connection: ServerConnection) -> None:
         self._connections.add(connection)
@@ -119,7 +119,7 @@ class RpcServer:
             await asyncio.wait(tasks, timeout=_PATIENCE)
         self._ending = True
         for connection in list(self._connections):
-            connection.say_goodbye()
+            connection.leave()
         await self._wait_until_empty()
         for connection in list(self._connections):
             connection.abort()

@@ -24,10 +24,10 @@ from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine import fresh
 from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.model import Outcome, ProposedEvent
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
 from esdb_lite.server.storage.files import Files
-from esdb_lite.server.storage.schema import Durability
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
 
@@ -92,7 +92,7 @@ class Database:
         durability: Durability = Durability.FULL,
         now: Callable[[], int] = ticks_now,
     ) -> Database:
-        """Open a file, making it if there is none (None: in memory). Raises: StorageError."""
+        """Open a file, making it if there is none (None: in memory). Raises StorageError."""
         files = Files(None if path is None else os.fspath(path), durability)
         try:
             committer = Committer(files.writer, now, files.confirm)
@@ -108,7 +108,7 @@ class Database:
         """Append events atomically; answers when they are committed and published to listeners.
 
         Cancelled while it waits for its turn, it is not written; later, it is written regardless.
-        Raises: StorageError.
+        Raises StorageError.
         """
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
         return cast(Outcome, await self._command(rule, _cost(events), anywhere=True))
@@ -153,22 +153,22 @@ class Database:
         self._queue.leave(job.cost)
 
     async def delete(self, stream: str, expected: int) -> Outcome:
-        """Soft-delete a stream. Raises: StorageError."""
+        """Soft-delete a stream. Raises StorageError."""
         return await self.execute(partial(appending.delete, stream=stream, expected=expected))
 
     async def tombstone(self, stream: str, expected: int) -> Outcome:
-        """Delete a stream for ever. Raises: StorageError."""
+        """Delete a stream for ever. Raises StorageError."""
         return await self.execute(partial(appending.tombstone, stream=stream, expected=expected))
 
     async def execute(self, rule: Rule, *, cost: int = 0) -> Outcome:
         """Run a rule in the transaction that writes what it decides; `cost` = bytes that it holds.
 
-        Raises: StorageError.
+        Raises StorageError.
         """
         return cast(Outcome, await self._command(rule, _COMMAND_BYTES + cost))
 
     async def read(self, query: Callable[[Reader], T]) -> T:
-        """Run a function on one consistent state; others get their turn before. Raises: StorageError.
+        """Run a function on one consistent state; others get their turn before. Raises StorageError.
 
         The function must not wait for anything, and should be done within a page or so.
         """
@@ -191,7 +191,7 @@ class Database:
     async def start_scavenge(self) -> Scavenge:
         """Start a scavenge, or return the one that is running. The log goes on at the next chunk.
 
-        Wait for its end with `scavenge_ended`; stop it with its `stop`. Raises: StorageError.
+        Wait for its end with `scavenge_ended`; stop it with its `stop`. Raises StorageError.
         """
         self._check_open()
         if self._scavenge is None or self._scavenge[1].done():
@@ -201,7 +201,7 @@ class Database:
         return self._scavenge[0]
 
     async def scavenge_ended(self) -> None:
-        """Wait until no scavenge is running. Raises: StorageError, when that is what it ended with."""
+        """Wait until no scavenge is running. Raises StorageError when that is what it ended with."""
         if self._scavenge is not None:
             await asyncio.shield(self._scavenge[1])
 
@@ -385,4 +385,4 @@ class _Pace:
         self.quick = self._elsewhere <= 0
 
 
-__all__ = ["Database", "Durability", "ticks_now"]
+__all__ = ["Database", "ticks_now"]

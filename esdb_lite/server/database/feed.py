@@ -48,6 +48,11 @@ class Listener:
         self._records = records[taken:]
         return records[:taken]
 
+    @property
+    def holds(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._records)
+
     def close(self) -> None:
         """Stop listening. Idempotent."""
         self._records = []

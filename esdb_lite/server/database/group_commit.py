@@ -93,12 +93,14 @@ class Committer:
                 except Exception as error:
                     results.append(error)
                     continue
-                outcome, new, end = decision
+                outcome, new, end, notes = decision
                 if new:
                     # With records, the log ends behind the last of them.
                     written_end = end
                     self._add(new)
                     records += new
+                if notes:
+                    self._writer.save(notes)
                 results.append(outcome)
             if end > written_end:
                 self._writer.set_floor(end)
@@ -165,6 +167,10 @@ class Committer:
         """See `State`."""
         record = self._writer.last_event(metastream_of(stream))
         return b"" if record is None else record.data
+
+    def last_event(self, stream: str) -> Record | None:
+        """See `LogState`."""
+        return self._writer.last_event(stream)
 
     def recent(self, event_id: bytes) -> tuple[str, int] | None:
         """See `State`."""

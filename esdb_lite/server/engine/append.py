@@ -65,6 +65,10 @@ class LogState(Protocol):
         """The data of the last event of `$$stream` (empty when there is none)."""
         ...
 
+    def last_event(self, stream: str) -> Record | None:
+        """The last event, readable or not (None when there is none)."""
+        ...
+
     def recent(self, event_id: bytes) -> tuple[str, int] | None:
         """Stream and number of the first event written with this id, while it is remembered."""
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from esdb_lite.server.storage import Record
+from esdb_lite.server.storage import Note, Record
 from esdb_lite.server.storage.log import CHUNK_SIZE, length_of, next_chunk, place, record_length
 
 NO_STREAM = -1
@@ -64,7 +64,7 @@ class Appended(NamedTuple):
     position: int | None
     """Position of that event; None when it was written before and is no longer readable in its stream."""
     idempotent: bool = False
-    """True when nothing was written because all of it was there already."""
+    """Whether nothing was written because all of it was there already."""
 
 
 class WrongVersion(NamedTuple):
@@ -90,6 +90,8 @@ class Decision(NamedTuple):
     records: Sequence[Record]
     log_end: int
     """Where the log ends afterwards; it may lie behind the last record (marker of an empty append)."""
+    notes: Sequence[Note] = ()
+    """What is remembered beside the log in the same transaction."""
 
 
 def is_metastream(stream: str) -> bool:

@@ -1,7 +1,7 @@
 """What stands between a call and its service: faults that were asked for, and the role of the node.
 
 Owns: carrying out what `plan` and `membership` decide about a call: waiting, refusing, losing the answer.
-Must not know: connections, what the services do. Where nothing is the matter (`calm`), nobody asks here at all.
+Must not know: connections, what the services do. Where nothing is the matter (`idle`), nobody asks here at all.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Admission:
         forwarding_timeout: float = FORWARDING_TIMEOUT,
     ) -> None:
         """`member`: the server's place in its cluster; None: it is alone, and leads."""
-        self.calm = True
+        self.idle = True
         """Whether calls may pass without asking."""
         self.subscriptions = LongCalls()
         self.consumers = LongCalls()
@@ -92,13 +92,13 @@ class Admission:
     def refresh(self) -> None:
         """Faults or roles have changed."""
         leads = self._member is None or self._verdict(Asks.WRITE, required=True) is Verdict.SERVED
-        self.calm = self._plan.empty and leads
+        self.idle = self._plan.empty and leads
         for waiter in self._waiting:
             if not waiter.done():
                 waiter.set_result(None)
 
-    def guarding(self, path: str, handler: Handler) -> Handler:
-        """Make a handler for times that are not calm."""
+    def admitting(self, path: str, handler: Handler) -> Handler:
+        """Make a handler for times when faults are on, or the node does not lead."""
         method = path.rpartition("/")[2]
         asks = _ASKS.get(path, Asks.OTHER)
 

@@ -15,7 +15,7 @@ from esdb_lite.server.engine.projections import SYSTEM_PROJECTIONS, definition, 
 async def begin(database: Database) -> None:
     """Give a database that has never had them the system projections, stopped. Raises StorageError.
 
-    May be repeated after an interruption: what is there is left alone.
+    Idempotent, also after an interruption: what is there is left alone.
     """
     created = [
         _event(projections.CREATED_TYPE, projection.name.encode(), is_json=False) for projection in SYSTEM_PROJECTIONS

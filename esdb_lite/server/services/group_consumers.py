@@ -43,7 +43,7 @@ async def serve_consumer(call: ServerCall, groups: PersistentGroups, context: Co
         username=call.principal.name,
     )
     try:
-        with context.gate.consumers.until_ended(refusals.subscription_dropped(stream, options.group)):
+        with context.admission.consumers.until_ended(refusals.subscription_dropped(stream, options.group)):
             await call.send([encode_confirmation(f"{stream}::{options.group}")])
             _handle(member, messages[1:])
             await _converse(call, member, structured=structured)

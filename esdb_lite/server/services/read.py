@@ -19,6 +19,7 @@ from esdb_lite.server.database.loop_share import BATCH
 from esdb_lite.server.engine.access import ALL_STREAM, Action
 from esdb_lite.server.engine.node_streams import in_memory
 from esdb_lite.server.engine.read import InvalidPosition, Page, Read
+from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.subscriptions import HistoryPart, Message, SubscriptionRules
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.faults.membership import Asks
@@ -51,7 +52,7 @@ class ReadService:
         try:
             if stream is not None:
                 await self._context.require(call.principal, stream, Action.READ)
-            if not self._context.gate.calm:
+            if not self._context.admission.idle:
                 self._admit(call, request)
             await self._serve(call, request, guard)
         finally:
@@ -60,19 +61,21 @@ class ReadService:
     def _admit(self, call: ServerCall, request: ReadRequest | None) -> None:
         """Refuse a read that this node does not serve; a subscription asks when it has something to catch up."""
         if request is None or not request.subscription:
-            self._context.gate.admit(call, Asks.READ)
+            self._context.admission.admit(call, Asks.READ)
 
     async def _serve(self, call: ServerCall, request: ReadRequest | None, guard: AclWatch) -> None:
         plan = plan_read(request)
         structured = request is not None and request.structured is True
         try:
             if isinstance(plan, SubscriptionPlan):
-                with self._context.gate.subscriptions.until_ended(refusals.timed_out(TOO_SLOW)):
+                with self._context.admission.subscriptions.until_ended(refusals.timed_out(TOO_SLOW)):
                     await _Subscribed(self._context, call, plan, guard, structured=structured).run()
             else:
                 await self._read(call, plan, guard, structured=structured)
         except StreamTombstoned as error:
             raise refusals.stream_deleted(error.stream) from None
+        except RegexTooSlow as error:
+            raise refusals.invalid_argument(f"options.filter: {error}.") from None
 
     async def _read(self, call: ServerCall, read: Read, guard: AclWatch, *, structured: bool) -> None:
         done = False
@@ -109,7 +112,7 @@ class _Subscribed:
         self._context = context
         self._now = context.now
         self._call = call
-        self._gate = context.gate
+        self._admission = context.admission
         self._admitted = False
         self._subscription: SubscriptionRules = plan.subscription
         self._stream = plan.stream
@@ -152,7 +155,7 @@ class _Subscribed:
         while not end:
             part = await self._context.read(lambda reader: subscription.page(reader, self._now()))
             await self._guard.check()
-            if not self._gate.calm:
+            if not self._admission.idle:
                 self._admit(part)
             await self._send(part.messages)
             end = part.end
@@ -167,7 +170,7 @@ class _Subscribed:
         Once it has caught up it stays, whatever the node becomes.
         """
         if not self._admitted and (part.messages or not part.end):
-            self._gate.admit(self._call, Asks.SUBSCRIPTION)
+            self._admission.admit(self._call, Asks.SUBSCRIPTION)
 
     async def _live(self) -> None:
         """Send live events until more of them come than can be kept for this subscriber."""

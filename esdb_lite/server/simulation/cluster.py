@@ -10,15 +10,16 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
 from esdb_lite._checks import Seconds, checked_int, checked_seconds
 from esdb_lite._loop_thread import LoopCalls, LoopThread
 from esdb_lite.errors import InvalidArgument
-from esdb_lite.server._certificates import Certificates, path_of
-from esdb_lite.server.embedded import passwords
+from esdb_lite.server.embedded import passwords, path_of
 from esdb_lite.server.faults.api import Faults
+from esdb_lite.server.options import Durability, one_of
+from esdb_lite.server.tls import Certificates
 
 if TYPE_CHECKING:
     from esdb_lite.server.simulation.nodes import ClusterNodes, ClusterSettings, SimulatedServer
@@ -101,16 +102,14 @@ class SimulatedCluster:
         election_after: Seconds | None = None,
         forwarding_timeout: Seconds = 0.5,
         host: str = "127.0.0.1",
-        durability: str = "full",
+        durability: Durability | Literal["full", "relaxed"] = Durability.FULL,
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
     ) -> None:
-        if durability not in ("full", "relaxed"):
-            raise InvalidArgument("durability", durability, "must be 'full' or 'relaxed'")
         self._path = path_of(path)
         self._host = host
-        self._durability = durability
+        self._durability = one_of("durability", durability, Durability)
         self._voters = checked_int("nodes", nodes, 1)
         self._replicas = checked_int("read_only_replicas", read_only_replicas, 0)
         self._election_after = None if election_after is None else checked_seconds("election_after", election_after)
@@ -183,14 +182,13 @@ class SimulatedCluster:
         self._stopped = asyncio.Event()
 
     def _settings(self) -> ClusterSettings:
-        from esdb_lite.server.database.database import Durability
         from esdb_lite.server.node import Security, ServerSettings
         from esdb_lite.server.simulation.nodes import ClusterSettings
 
         security = None
         if self._certificates.secure:
             security = Security(self._certificates.files(), passwords(self._passwords))
-        server = ServerSettings(self._path, self._host, 0, Durability(self._durability), security=security)
+        server = ServerSettings(self._path, self._host, 0, self._durability, security=security)
         return ClusterSettings(server, self._voters, self._replicas, self._election_after, self._forwarding_timeout)
 
     async def stop_async(self) -> None:

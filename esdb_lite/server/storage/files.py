@@ -11,12 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.disk import sync_name
 from esdb_lite.server.storage.losses import identity, is_new, refuse_losses
 from esdb_lite.server.storage.ownership import Ownership
-from esdb_lite.server.storage.schema import Durability, check_path, empty_log, open_reader, open_writer
+from esdb_lite.server.storage.schema import check_path, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
 
@@ -24,13 +25,13 @@ T = TypeVar("T")
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file of that name. Raises: StorageError, when there is something else."""
+    """Whether there is a file of that name. Raises StorageError when there is something else."""
     check_path(path)
     return os.path.exists(path)
 
 
 class Files:
-    """An open database. Raises: StorageError, each kind with a text that fits one line."""
+    """An open database. Raises StorageError; each kind has a text that fits one line."""
 
     def __init__(self, path: str | None, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
         self.in_memory = path is None

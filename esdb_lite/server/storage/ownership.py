@@ -41,7 +41,7 @@ _LOCKED_BYTE = 1 << 20
 
 
 class Ownership:
-    """Holds a database file until `release`. Raises: StorageError."""
+    """Holds a database file until `release`. Raises StorageError."""
 
     def __init__(self, path: str) -> None:
         self.path = os.path.realpath(path) + "-lock"

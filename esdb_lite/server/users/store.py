@@ -37,7 +37,7 @@ class UserStore:
     async def begin(self, initial_passwords: Mapping[str, str]) -> None:
         """Give a database that has never had them its first users; `initial_passwords` by login. Raises StorageError.
 
-        May be repeated after an interruption: what is there is left alone, deleted users stay deleted.
+        Idempotent, also after an interruption: what is there is left alone, deleted users stay deleted.
         """
         missing = [first for first in users.FIRST_USERS if await self._never_was(first[0])]
         for login, _, _ in missing:
