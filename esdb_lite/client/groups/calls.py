@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
 
+from esdb_lite._checks import checked_bool
 from esdb_lite._convert.groups import (
     CREATE,
     DELETE,
@@ -32,7 +33,6 @@ from esdb_lite._convert.groups import (
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import (
     checked_filter,
-    checked_flag,
     checked_position,
     checked_source,
     checked_stream,
@@ -226,7 +226,7 @@ class AsyncGroupApi:
             buffer_size=buffer_size,
             ack_batch_size=ack_batch_size,
             ack_delay=_checked_delay(ack_delay),
-            reconnect=checked_flag("reconnect", reconnect),
+            reconnect=checked_bool("reconnect", reconnect),
         )
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
@@ -248,7 +248,7 @@ def _checked_settings(value: SubscriptionSettings | None) -> SubscriptionSetting
 
 def _checked_start(position: int | None, from_end: bool) -> int | None:
     """Where a group begins; None: at the end."""
-    if not checked_flag("from_end", from_end):
+    if not checked_bool("from_end", from_end):
         return checked_position(position) or 0
     if position is not None:
         raise InvalidArgument("position", position, "cannot be combined with from_end")

@@ -7,13 +7,13 @@ meets which call (`plan`), how it is carried out (`node`).
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
+from esdb_lite._loop_thread import LoopCalls, LoopEnded
+from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.faults import plan
 from esdb_lite.server.faults.plan import Plan, Refusal, Rule
 
@@ -91,8 +91,7 @@ class Faults:
         self._plan = Plan()
         self._plan.changed = self._changed
         self._site: Site | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
+        self._calls: LoopCalls | None = None
 
     # --- connections ---
 
@@ -105,8 +104,7 @@ class Faults:
 
         Applies to reads, subscriptions and consumers of groups, running ones included. The events arrive.
         """
-        _check_count("events", events)
-        return self._add(plan.DropAfter(_times(times), events))
+        return self._add(plan.DropAfter(_times(times), checked_int("events", events, 1)))
 
     def stall(self, *, connections: bool = True) -> Fault:
         """Answer nothing until it is cleared; then everything that waits goes on.
@@ -115,9 +113,7 @@ class Faults:
         stay unread, pings are not answered. With `connections=False`, connections and pings work, and only calls hang,
         appends in an open BatchAppend included.
         """
-        if not isinstance(connections, bool):
-            raise WrongArgumentType("connections", connections, "must be True or False")
-        return self._add(plan.Stall(connections=connections))
+        return self._add(plan.Stall(connections=checked_bool("connections", connections)))
 
     def refuse_connections(self) -> Fault:
         """Close new connections at once; open ones stay."""
@@ -128,23 +124,19 @@ class Faults:
 
         Open calls go on, new calls on these connections hang, and new connections work.
         """
-        if not isinstance(code, int) or isinstance(code, bool):
-            raise WrongArgumentType("code", code, "must be a number")
-        if not 0 <= code < 2**32:
-            raise InvalidArgument("code", code, "must be between 0 and 4294967295")
-        self._do(lambda site: site.go_away(code))
+        error = checked_int("code", code, 0, 2**32 - 1)
+        self._do(lambda site: site.go_away(error))
 
     # --- calls ---
 
-    def delay(self, seconds: float, *, method: str | None = None, times: int | None = None) -> Fault:
+    def delay(self, seconds: Seconds, *, method: str | None = None, times: int | None = None) -> Fault:
         """Delay every call, or those of one method (such as "Append", "Read" or "BatchAppend").
 
         In an open BatchAppend, each append counts as a call. `times`: how many calls wait.
         """
-        check_seconds("seconds", seconds)
         if method is not None and method not in _METHODS:
             raise InvalidArgument("method", method, "must be the name of a method, such as 'Append' or 'Read'")
-        return self._add(plan.Delay(_times(times), float(seconds), method))
+        return self._add(plan.Delay(_times(times), checked_seconds("seconds", seconds), method))
 
     def not_leader(self, host: str, port: int, *, times: int | None = None) -> Fault:
         """Send calls that need a leader to `host` and `port`: NOT_FOUND, with the endpoint in the trailers.
@@ -203,13 +195,13 @@ class Faults:
 
     def _attach(self, site: Site) -> Plan:
         """A server starts, on this thread."""
-        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        self._calls = LoopCalls(asyncio.get_running_loop()).here()
         self._site = site
         return self._plan
 
     def _detach(self) -> None:
         """It is about to stop."""
-        self._site = self._loop = None
+        self._site = self._calls = None
 
     def _changed(self) -> None:
         if self._site is not None:
@@ -227,47 +219,21 @@ class Faults:
 
     def _on_loop(self, action: Callable[[], None]) -> None:
         """Run on the server's loop, or here where it is not running; return when it is done."""
-        loop = self._loop
-        if loop is None or loop.is_closed() or threading.get_ident() == self._thread:
+        calls = self._calls
+        if calls is None or calls.inside:
             action()
             return
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
-        def run() -> None:
-            try:
-                action()
-            except BaseException as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-
-        try:
-            loop.call_soon_threadsafe(run)
-        except RuntimeError:  # it has been closed just now
+        async def act() -> None:
             action()
-            return
+
         try:
-            done.result(_PATIENCE)
-        except concurrent.futures.TimeoutError:
+            calls.run(act(), patience=_PATIENCE)
+        except LoopEnded:
+            action()
+        except TimeoutError:
             raise RuntimeError(f"the server's event loop is stuck: it did nothing for {_PATIENCE:g} seconds") from None
 
 
-def check_seconds(name: str, value: float) -> None:
-    """Refuse what is not a time. Raises InvalidArgument."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongArgumentType(name, value, "must be a number of seconds")
-    if not 0 <= value < float("inf"):
-        raise InvalidArgument(name, value, "must not be negative, nor infinite")
-
-
-def _check_count(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise WrongArgumentType(name, value, "must be a number")
-    if value < 1:
-        raise InvalidArgument(name, value, "must be at least 1")
-
-
 def _times(value: int | None) -> int | None:
-    if value is not None:
-        _check_count("times", value)
-    return value
+    return None if value is None else checked_int("times", value, 1)

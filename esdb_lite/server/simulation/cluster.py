@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from esdb_lite._loop_thread import LoopThread
+from esdb_lite._checks import Seconds, checked_int, checked_seconds
+from esdb_lite._loop_thread import LoopCalls, LoopThread
 from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.embedded import passwords, path_of
-from esdb_lite.server.faults.api import Faults, check_seconds
+from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import Durability, one_of
 from esdb_lite.server.tls import Certificates
 
@@ -96,32 +96,26 @@ class SimulatedCluster:
         *,
         nodes: int = 3,
         read_only_replicas: int = 0,
-        election_after: float | None = None,
-        forwarding_timeout: float = 0.5,
+        election_after: Seconds | None = None,
+        forwarding_timeout: Seconds = 0.5,
         host: str = "127.0.0.1",
         durability: Durability | Literal["full", "relaxed"] = Durability.FULL,
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
     ) -> None:
-        _check_number("nodes", nodes, 1)
-        _check_number("read_only_replicas", read_only_replicas, 0)
-        check_seconds("forwarding_timeout", forwarding_timeout)
-        if election_after is not None:
-            check_seconds("election_after", election_after)
         self._path = path_of(path)
         self._host = host
         self._durability = one_of("durability", durability, Durability)
-        self._voters = nodes
-        self._replicas = read_only_replicas
-        self._election_after = election_after
-        self._forwarding_timeout = forwarding_timeout
+        self._voters = checked_int("nodes", nodes, 1)
+        self._replicas = checked_int("read_only_replicas", read_only_replicas, 0)
+        self._election_after = None if election_after is None else checked_seconds("election_after", election_after)
+        self._forwarding_timeout = checked_seconds("forwarding_timeout", forwarding_timeout)
         self._certificates = Certificates(None, None, None, path_of(dev_certificate))
         self._passwords = {"admin": admin_password, "ops": ops_password}
         self._all = tuple(SimulatedNode(self, number) for number in range(nodes + read_only_replicas))
         self._nodes: ClusterNodes | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread = 0
+        self._calls: LoopCalls | None = None
         self._stopped: asyncio.Event | None = None
         self._thread: LoopThread | None = None
 
@@ -181,7 +175,7 @@ class SimulatedCluster:
         nodes = ClusterNodes(self._settings(), [node.faults for node in self._all])
         await nodes.start()
         self._nodes = nodes
-        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
+        self._calls = LoopCalls(asyncio.get_running_loop()).here()
         self._stopped = asyncio.Event()
 
     def _settings(self) -> ClusterSettings:
@@ -202,6 +196,8 @@ class SimulatedCluster:
                 await nodes.stop()
             finally:
                 self._stopped.set()
+                if self._calls is not None:
+                    self._calls.end()
         elif self._stopped is not None:
             await self._stopped.wait()
 
@@ -254,17 +250,16 @@ class SimulatedCluster:
 
     # --- what happens to nodes ---
 
-    async def elect_async(self, n: int | SimulatedNode, *, after: float = 0.0) -> None:
+    async def elect_async(self, n: int | SimulatedNode, *, after: Seconds = 0.0) -> None:
         """Let node `n` lead from now on, or `after` some seconds in which nobody does.
 
         Returns at once. In between, the old and the new leader answer writes with "Server Is Not Ready", and gossip
         shows no leader. Consumers of persistent subscriptions are dropped at once; catch-up subscriptions stay where
         they are. Raises InvalidArgument if the node does not run or is a read-only replica.
         """
-        check_seconds("after", after)
-        await self._running().elect(self._find(n), after=after)
+        await self._running().elect(self._find(n), after=checked_seconds("after", after))
 
-    def elect(self, n: int | SimulatedNode, *, after: float = 0.0) -> None:
+    def elect(self, n: int | SimulatedNode, *, after: Seconds = 0.0) -> None:
         """Let node `n` lead from now on, or `after` some seconds in which nobody does.
 
         See `elect_async`.
@@ -300,32 +295,30 @@ class SimulatedCluster:
         """
         self._call(lambda: self.freeze_async(n))
 
-    async def thaw_async(self, n: int | SimulatedNode, *, after: float = 0.0) -> None:
+    async def thaw_async(self, n: int | SimulatedNode, *, after: Seconds = 0.0) -> None:
         """Thaw a frozen node: it answers all that waits. Idempotent.
 
         If it led and another node leads now, it follows after `after` seconds; until then gossip shows two living
         leaders, and this one refuses writes.
         """
-        check_seconds("after", after)
-        await self._running().thaw(self._find(n), after=after)
+        await self._running().thaw(self._find(n), after=checked_seconds("after", after))
 
-    def thaw(self, n: int | SimulatedNode, *, after: float = 0.0) -> None:
+    def thaw(self, n: int | SimulatedNode, *, after: Seconds = 0.0) -> None:
         """Thaw a frozen node: it answers all that waits. Idempotent.
 
         See `thaw_async`.
         """
         self._call(lambda: self.thaw_async(n, after=after))
 
-    async def shut_down_async(self, n: int | SimulatedNode, *, reset_after: float = 5.0) -> None:
+    async def shut_down_async(self, n: int | SimulatedNode, *, reset_after: Seconds = 5.0) -> None:
         """Shut a node down as a real one: GOAWAY now, a reset after some seconds, and no answers in between.
 
         Returns at once. Consumers of persistent subscriptions are dropped, other open calls hear nothing more, and new
         connections are refused. The others show the node as `ShuttingDown`, and after the reset as dead.
         """
-        check_seconds("reset_after", reset_after)
-        await self._running().shut_down(self._find(n), reset_after=reset_after)
+        await self._running().shut_down(self._find(n), reset_after=checked_seconds("reset_after", reset_after))
 
-    def shut_down(self, n: int | SimulatedNode, *, reset_after: float = 5.0) -> None:
+    def shut_down(self, n: int | SimulatedNode, *, reset_after: Seconds = 5.0) -> None:
         """Shut a node down as a real one: GOAWAY now, a reset after some seconds, and no answers in between.
 
         See `shut_down_async`.
@@ -341,14 +334,6 @@ class SimulatedCluster:
     def _call(self, function: Callable[[], Coroutine[object, object, None]]) -> None:
         """Run a coroutine function on the loop of the cluster, from another thread."""
         self._running()
-        if self._thread is not None:
-            self._thread.call(function)
-        elif self._loop is None or threading.get_ident() == self._loop_thread:
+        if self._calls is None or self._calls.inside:
             raise RuntimeError("the cluster runs on the event loop of this thread: use the method that ends in _async")
-        else:
-            asyncio.run_coroutine_threadsafe(function(), self._loop).result(_CALL_PATIENCE)
-
-
-def _check_number(name: str, value: int, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidArgument(name, value, f"must be a number, at least {least}")
+        self._calls.run(function(), patience=_CALL_PATIENCE)
