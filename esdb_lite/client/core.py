@@ -127,7 +127,7 @@ class ClientCore:
             self._topology.failed(node, error)
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
-        """False when calls of this need go to another node by now."""
+        """Whether calls of this need still go to this node."""
         return self._topology is not None and self._topology.is_current(node, need)
 
     def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:

@@ -116,7 +116,7 @@ class RetryState:
 
 
 def was_sent(error: Exception) -> bool:
-    """False if nothing of the call had been sent when it failed."""
+    """Whether anything of the call may have been sent when it failed."""
     return error.sent if isinstance(error, LinkError) else True
 
 

@@ -37,7 +37,7 @@ class Topology(Protocol):
         ...
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
-        """False when calls of this need go to another node by now."""
+        """Whether calls of this need still go to this node."""
         ...
 
     def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:
