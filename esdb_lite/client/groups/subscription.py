@@ -40,7 +40,7 @@ from esdb_lite.client.groups.acks import (
 from esdb_lite.client.groups.handlers import Handler, OnError, handle_each, handle_several
 from esdb_lite.client.groups.options import ConsumerOptions
 from esdb_lite.client.retry import RetryState, Safety
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     CallCancelled,
     ClientClosed,
