@@ -111,7 +111,7 @@ class ClientCall:
             except NoStreamLeft:
                 self._node.release(link, long=self._long)
                 if not link.retired:
-                    raise ResourceExhausted(f"{self._node.authority} takes no more calls at a time") from None
+                    raise ResourceExhausted(f"{self._node.authority} takes no more concurrent calls") from None
             except BaseException:
                 self._node.release(link, long=self._long)
                 raise

@@ -81,9 +81,9 @@ def _reload_on_signal(server: EmbeddedServer) -> None:
         try:
             server.reload_certificate()
         except ServerStartError as error:
-            log.error("the certificate stays as it was: %s", error)
+            log.error("the certificate was not changed: %s", error)
         else:
-            log.info("the certificate has been read anew")
+            log.info("the certificate was read again")
 
     if server.secure and hasattr(signal, "SIGHUP"):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)

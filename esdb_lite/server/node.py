@@ -266,7 +266,7 @@ class ServerNode:
             for login in FIRST_LOGINS:
                 if await authenticator.has_password(login, DEFAULT_PASSWORD):
                     log.warning(
-                        "user %s still has the password that everybody knows, and the server listens on %s: change it",
+                        "user %s still has the default password, and the server listens on %s: change it",
                         login,
                         self._settings.host or "all addresses",
                     )

@@ -269,7 +269,7 @@ class _Attempts:
         """Return what says that the events may be there, with the events."""
         unknown = error if isinstance(error, OutcomeUnknown) else unknown_outcome(error)
         if not isinstance(unknown, OutcomeUnknown):
-            unknown = WriteInterrupted(f"{error} (perhaps it is done)")
+            unknown = WriteInterrupted(f"{error} (it may have been done)")
         request = self._request
         unknown.stream_name, unknown.events = request.stream_name, tuple(request.events)
         unknown.expected_position = None if request.expected == -1 else request.expected

@@ -395,7 +395,7 @@ def _not_sent(text: str) -> DeadlineExceeded:
 def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:
     """Return what one append fails with when the call has ended with `error`: an exception of its own."""
     if not isinstance(error, GrpcError):
-        return type(error)(f"{error} (perhaps it is done)" if in_doubt else str(error))
+        return type(error)(f"{error} (it may have been done)" if in_doubt else str(error))
     kind: type[GrpcError] = WriteInterrupted if in_doubt else type(error)
     failure = kind(str(error), code=error.code, details=error.details, trailers=error.trailers)
     failure.__dict__.update(error.__dict__)

@@ -210,7 +210,7 @@ class Consumption:
             try:
                 yield self._store.rollback
             except Exception as second:
-                _log.warning("rolling back has failed: %s", type(second).__name__)
+                _log.warning("rollback failed: %s", type(second).__name__)
                 raise error from None
 
     def _decide(self, part: HandledPart, error: BaseException, attempts: int) -> ErrorAction:
@@ -223,7 +223,7 @@ class Consumption:
             raise WrongArgumentType("on_error", action, "must return an ErrorAction") from error
         if action is ErrorAction.STOP:
             raise error
-        _log.warning("handler has failed with %s, attempt %d: %s", type(error).__name__, attempts, action.value)
+        _log.warning("handler failed with %s, attempt %d: %s", type(error).__name__, attempts, action.value)
         return action
 
     def _handed(self, part: HandledPart) -> object:
@@ -254,7 +254,7 @@ def pause_before(attempts: int, first: float) -> float:
 
 def not_let_go(error: Exception) -> None:
     """Say that a store has failed at the very end."""
-    _log.warning("letting go of a checkpoint store has failed: %s", type(error).__name__)
+    _log.warning("releasing a checkpoint store failed: %s", type(error).__name__)
 
 
 def checked_position(value: object, *, of_stream: bool) -> ConsumerPosition | None:

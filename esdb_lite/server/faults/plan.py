@@ -22,11 +22,11 @@ class Refusal(enum.Enum):
     NOT_READY = "not-ready"
     """UNAVAILABLE, as from a node that is becoming or ceasing to be the leader."""
     TIMED_OUT = "timed-out"
-    """ABORTED, as a write that was not committed in time. (A client cannot know that nothing was written.)"""
+    """ABORTED, as for a write that was not committed in time. A client cannot know that nothing was written."""
     TOO_BUSY = "too-busy"
     """UNAVAILABLE, as from a node that has no room."""
     UNKNOWN = "unknown"
-    """UNKNOWN, as from a node that has failed inside."""
+    """UNKNOWN, as from a node that failed inside."""
 
 
 @dataclass(eq=False)
