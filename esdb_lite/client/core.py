@@ -128,7 +128,7 @@ class ClientCore:
             self._topology.failed(node, error)
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
-        """False when calls of this need go to another node by now."""
+        """Whether calls of this need still go to this node."""
         return self._topology is not None and self._topology.is_current(node, need)
 
     def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:
@@ -139,7 +139,7 @@ class ClientCore:
     async def metadata(
         self, node: ConnectionPool, credentials: CredentialsLike, deadline: Deadline, need: Need
     ) -> Metadata:
-        """Return the headers for a call: who is calling. Raises CredentialsUnavailable, DeadlineExceeded."""
+        """Return the headers for a call, credentials included. Raises CredentialsUnavailable, DeadlineExceeded."""
         leader = self._topology is not None and self._topology.requires_leader(need)
         role: Metadata = (("requires-leader", "true"),) if leader else ()
         chosen = self._chosen(credentials)
@@ -148,7 +148,7 @@ class ClientCore:
     async def _who(
         self, node: ConnectionPool, deadline: Deadline, chosen: Credentials | BearerToken | None = None
     ) -> Metadata:
-        """Return the header that says who is calling: by default, whom the settings name."""
+        """Return the header with the credentials: by default those of the settings."""
         chosen = chosen or self.settings.credentials
         if chosen is None:
             return ()
@@ -244,7 +244,7 @@ class ClientCore:
         deadline: Deadline,
         what: str,
     ) -> bool:
-        """Take note of a failure, and wait for the next attempt; False when there is to be none."""
+        """Note a failure, and wait for the next attempt; False if there is none."""
         if node is not None:
             self.failed(node, error)
         return await wait_for_another_try(struggle, error, deadline, what, self._complaints, known=self.known)
@@ -305,7 +305,7 @@ class ClientCore:
             self._topology = Single(self._nodes, settings.nodes[0])
 
     async def _ask_features(self) -> KnownFeatures:
-        """Ask once: whoever wants to know has attempts of its own."""
+        """Ask once: the caller has attempts of its own."""
         deadline = Deadline(None)
         node = await self.node(deadline, Need.LEADER)
         try:
