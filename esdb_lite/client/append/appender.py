@@ -30,7 +30,7 @@ from esdb_lite.client.append.batch_call import BatchAppender
 from esdb_lite.client.append.looking import CannotTell, LookStart, StreamLook, Unsettled, find_written
 from esdb_lite.client.retry import RetryState, Safety, in_doubt
 from esdb_lite.client.retry_log import unknown_outcome
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     AccessDenied,
     EsdbClientException,
