@@ -172,7 +172,7 @@ class LinkError(GrpcError):
 
     code = StatusCode.UNAVAILABLE
     sent: bool = True
-    """False if nothing of the call was sent: the server certainly has not done it."""
+    """Whether anything of the call may have been sent; if not, the server has certainly not done it."""
 
 
 class ServiceUnavailable(LinkError, ConnectionError):

@@ -77,11 +77,11 @@ class NewEvent:
     ) -> None:
         if content_type not in CONTENT_TYPES:
             raise _wrong("content_type", content_type, str, f"must be {JSON} or {OCTET_STREAM}")
-        self.type = _checked_type(type)
-        self.data = data if data.__class__ is bytes else _checked_bytes("data", data)
-        self.metadata = metadata if metadata.__class__ is bytes else _checked_bytes("metadata", metadata)
+        self.type = checked_type(type)
+        self.data = data if data.__class__ is bytes else checked_bytes("data", data)
+        self.metadata = metadata if metadata.__class__ is bytes else checked_bytes("metadata", metadata)
         self.content_type = content_type
-        self._id = _random_id() if id is None else _checked_id(id)
+        self._id = _random_id() if id is None else checked_id(id)
 
     @property
     def id(self) -> UUID:
@@ -90,7 +90,7 @@ class NewEvent:
 
     @id.setter
     def id(self, value: UUID) -> None:
-        self._id = _checked_id(value)
+        self._id = checked_id(value)
 
     @classmethod
     def json(cls, type: str, data: JsonValue, metadata: JsonValue | bytes = b"", *, id: UUID | None = None) -> NewEvent:
@@ -403,7 +403,8 @@ class Reconnected:
     """Why it was resumed."""
 
 
-def _checked_type(value: str) -> str:
+def checked_type(value: str) -> str:
+    """Return the type of an event. Raises InvalidArgument."""
     if not isinstance(value, str):
         raise WrongArgumentType("type", value, "must be a str")
     if not value:
@@ -415,13 +416,15 @@ def _checked_type(value: str) -> str:
     return value
 
 
-def _checked_bytes(argument: str, value: object) -> bytes:
+def checked_bytes(argument: str, value: object) -> bytes:
+    """Return what is like bytes as bytes. Raises WrongArgumentType."""
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise WrongArgumentType(argument, value, "must be bytes")
     return bytes(value)
 
 
-def _checked_id(value: UUID) -> UUID:
+def checked_id(value: UUID) -> UUID:
+    """Return the id of an event. Raises InvalidArgument."""
     if not isinstance(value, UUID):
         raise WrongArgumentType("id", value, "must be a uuid.UUID")
     if not value.int:

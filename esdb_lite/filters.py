@@ -12,6 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from esdb_lite._checks import checked_int
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 ESDB_EVENTS_REGEX = r"\$.*"
@@ -54,8 +55,8 @@ class Filter:
             raise WrongArgumentType("by", self.by, "must be a FilterBy")
         if bool(self.regex) == bool(self.prefixes):
             raise InvalidArgument("filter", self.regex or self.prefixes, "must have a regular expression or prefixes")
-        _check_number("window", self.window)
-        _check_number("checkpoint_interval", self.checkpoint_interval)
+        checked_int("window", self.window, 1, _MOST)
+        checked_int("checkpoint_interval", self.checkpoint_interval, 1, _MOST)
 
     @classmethod
     def by_event_type(
@@ -169,10 +170,3 @@ def _check_regex(argument: str, text: str) -> None:
         re.compile(plain)
     except (re.error, OverflowError, RecursionError) as error:
         raise InvalidArgument(argument, text, f"is not a regular expression ({error})") from error
-
-
-def _check_number(argument: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    if not 1 <= value <= _MOST:
-        raise InvalidArgument(argument, value, f"must be between 1 and {_MOST}")

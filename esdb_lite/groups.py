@@ -13,10 +13,12 @@ from datetime import timedelta
 
 from typing_extensions import TypedDict
 
+from esdb_lite._checks import Duration, OptionalDuration, Seconds, checked_bool, checked_duration, checked_int
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 LARGEST_INT32 = 2**31 - 1
 _MILLISECOND = timedelta(milliseconds=1)
+_LONGEST = LARGEST_INT32 * _MILLISECOND
 
 
 class ConsumerStrategy(enum.Enum):
@@ -49,7 +51,8 @@ class NackAction(enum.Enum):
 class SubscriptionSettings:
     """The settings of a group.
 
-    Servers have no defaults of their own; these are chosen by this client. Raises InvalidArgument for wrong values,
+    Servers have no defaults of their own; these are chosen by this client. Times may be given in seconds, too, and are
+    held as timedelta. Raises InvalidArgument for wrong values,
     WrongArgumentType for wrong types. The rules are in section 19 of the protocol notes.
     """
 
@@ -57,11 +60,11 @@ class SubscriptionSettings:
     """Deliver the events that links point to."""
     extra_statistics: bool = False
     """Measure how long consumers take to answer (`ConsumerInfo.measurements`)."""
-    message_timeout: timedelta = timedelta(seconds=30)
+    message_timeout: Duration = Duration(timedelta(seconds=30))
     """An event that is not answered for so long is delivered again; servers look once a second."""
     max_retry_count: int = 10
     """How often an event is retried before it is parked; 0: it is parked at once."""
-    checkpoint_after: timedelta | None = timedelta(seconds=2)
+    checkpoint_after: OptionalDuration = OptionalDuration(timedelta(seconds=2))
     """Time between two checkpoints, once `min_checkpoint_count` events are done; None: only `max_checkpoint_count`
     counts."""
     min_checkpoint_count: int = 10
@@ -82,17 +85,14 @@ class SubscriptionSettings:
 
     def __post_init__(self) -> None:
         for name in ("resolve_links", "extra_statistics"):
-            _check_type(name, getattr(self, name), bool, "a bool")
-        for name in _COUNTS:
-            _check_count(name, getattr(self, name))
-        _check_time("message_timeout", self.message_timeout)
+            checked_bool(name, getattr(self, name))
+        for name, least in _COUNTS.items():
+            checked_int(name, getattr(self, name), least, LARGEST_INT32)
+        checked_duration("message_timeout", self.message_timeout, timedelta(0), _LONGEST)
         if self.checkpoint_after is not None:
-            _check_time("checkpoint_after", self.checkpoint_after)
-            if self.checkpoint_after < _MILLISECOND:
-                raise InvalidArgument(
-                    "checkpoint_after", self.checkpoint_after, "must be at least a millisecond or None"
-                )
-        _check_type("strategy", self.strategy, ConsumerStrategy, "a ConsumerStrategy")
+            checked_duration("checkpoint_after", self.checkpoint_after, _MILLISECOND, _LONGEST)
+        if not isinstance(self.strategy, ConsumerStrategy):
+            raise WrongArgumentType("strategy", self.strategy, "must be a ConsumerStrategy")
         if self.read_batch_size >= self.history_buffer_size:
             raise InvalidArgument("read_batch_size", self.read_batch_size, "must be less than history_buffer_size")
         if self.min_checkpoint_count > self.max_checkpoint_count:
@@ -119,9 +119,9 @@ class SettingsChanges(TypedDict, total=False):
 
     resolve_links: bool
     extra_statistics: bool
-    message_timeout: timedelta
+    message_timeout: Seconds
     max_retry_count: int
-    checkpoint_after: timedelta | None
+    checkpoint_after: Seconds | None
     min_checkpoint_count: int
     max_checkpoint_count: int
     max_subscriber_count: int
@@ -141,25 +141,6 @@ _COUNTS = {
     "history_buffer_size": 1,
 }
 """The counts, with the least that makes sense."""
-
-
-def _check_type(argument: str, value: object, kind: type, words: str) -> None:
-    if not isinstance(value, kind):
-        raise WrongArgumentType(argument, value, f"must be {words}")
-
-
-def _check_count(argument: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    least = _COUNTS[argument]
-    if not least <= value <= LARGEST_INT32:
-        raise InvalidArgument(argument, value, f"must be between {least} and {LARGEST_INT32}")
-
-
-def _check_time(argument: str, value: timedelta) -> None:
-    _check_type(argument, value, timedelta, "a timedelta")
-    if not timedelta(0) <= value <= LARGEST_INT32 * _MILLISECOND:
-        raise InvalidArgument(argument, value, f"must be between 0 and {LARGEST_INT32} milliseconds")
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Union
 
+from esdb_lite._checks import checked_int
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import StreamState
 
@@ -47,8 +48,7 @@ def expectation(value: ExpectedPosition) -> int:
         return number
     if isinstance(value, bool) or not isinstance(value, int):
         raise WrongArgumentType("expected_position", value, "must be an int, None or a StreamState")
-    if value > LARGEST:
-        raise InvalidArgument("expected_position", value, f"must be at most {LARGEST}")
+    checked_int("expected_position", value, most=LARGEST)
     return value if value >= 0 else ANY
 
 
@@ -60,11 +60,7 @@ def checked_state(argument: str, value: CheckedState) -> int:
         if value is StreamState.ANY:
             raise InvalidArgument(argument, value, "must be something that can fail")
         return _STATES[value]
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int, None or a StreamState")
-    if not 0 <= value <= LARGEST:
-        raise InvalidArgument(argument, value, f"must be between 0 and {LARGEST}")
-    return value
+    return checked_int(argument, value, 0, LARGEST)
 
 
 def state_of(number: int) -> CheckedState:

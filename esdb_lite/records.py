@@ -15,7 +15,7 @@ from typing import Union
 from uuid import UUID, uuid4
 
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.events import JsonValue, NewEvent, StreamState, _checked_bytes, _checked_id, _checked_type
+from esdb_lite.events import JsonValue, NewEvent, StreamState, checked_bytes, checked_id, checked_type
 from esdb_lite.positions import CheckedState, ExpectedPosition, checked_state, expectation
 
 SCHEMA_PREFIX = "$schema."
@@ -63,12 +63,12 @@ class NewRecord:
 
     def __post_init__(self) -> None:
         checked_name("stream_name", self.stream_name)
-        checked_schema_name(_checked_type(self.type))
-        object.__setattr__(self, "data", _checked_bytes("data", self.data))
+        checked_schema_name(checked_type(self.type))
+        object.__setattr__(self, "data", checked_bytes("data", self.data))
         object.__setattr__(self, "properties", checked_properties("properties", self.properties))
         if not isinstance(self.format, SchemaFormat):
             raise WrongArgumentType("format", self.format, "must be a SchemaFormat")
-        _checked_id(self.id)
+        checked_id(self.id)
         if self.schema_id is not None and not isinstance(self.schema_id, UUID):
             raise WrongArgumentType("schema_id", self.schema_id, "must be a uuid.UUID")
 

@@ -5,10 +5,9 @@ Owns: `RetryPolicy`. Must not know: which calls may be made again (`client.retry
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite._checks import checked_int, checked_seconds
 
 
 @dataclass(frozen=True)
@@ -30,17 +29,11 @@ class RetryPolicy:
     """Seconds after the first failure in which new attempts may begin; the call's own timeout ends it, too."""
 
     def __post_init__(self) -> None:
-        attempts = self.attempts
-        if attempts is not None and (isinstance(attempts, bool) or not isinstance(attempts, int)):
-            raise WrongArgumentType("attempts", attempts, "must be an int or None")
-        if attempts is not None and attempts < 1:
-            raise InvalidArgument("attempts", attempts, "must be at least 1")
+        if self.attempts is not None:
+            checked_int("attempts", self.attempts, 1)
         for name in ("first_pause", "longest_pause", "budget"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise WrongArgumentType(name, value, "must be a number of seconds")
-            if not value >= 0 or (name != "budget" and math.isinf(value)):
-                raise InvalidArgument(name, value, "must be 0 or more, and finite")
+            seconds = checked_seconds(name, getattr(self, name), endless=name == "budget")
+            object.__setattr__(self, name, seconds)
 
     @property
     def gives_up_at_once(self) -> bool:

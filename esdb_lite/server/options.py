@@ -8,7 +8,8 @@ from __future__ import annotations
 import enum
 from typing import TypeVar
 
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite._checks import checked_int
+from esdb_lite.errors import InvalidArgument
 
 E = TypeVar("E", bound=enum.Enum)
 
@@ -38,13 +39,7 @@ DEFAULT_COMPATIBILITY = Compatibility.V24_10
 
 def checked_size(argument: str, value: int | None) -> int | None:
     """Return a number of bytes, from 1 to 2^31 - 1, or None. Raises InvalidArgument."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be a number of bytes")
-    if not 0 < value < 2**31:
-        raise InvalidArgument(argument, value, "must be between 1 and 2147483647")
-    return value
+    return None if value is None else checked_int(argument, value, 1, 2**31 - 1)
 
 
 def one_of(argument: str, value: object, choices: type[E]) -> E:

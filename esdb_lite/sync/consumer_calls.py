@@ -18,14 +18,14 @@ from esdb_lite.settings import CredentialsLike
 if TYPE_CHECKING:
     from esdb_lite.client.consumers.settings import CheckpointLike
     from esdb_lite.consumers import EventHandler, HandlerError
-    from esdb_lite.sync._client import _Live
     from esdb_lite.sync.consumer import Consumer
+    from esdb_lite.sync.live import Live
 
 
 class ConsumerApi:
     """Consumers that remember where they are."""
 
-    def _live(self) -> _Live:
+    def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
     def consumer(

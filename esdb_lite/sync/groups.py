@@ -34,7 +34,7 @@ from esdb_lite.groups import NackAction, SettingsChanges, SubscriptionInfo, Subs
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
-    from esdb_lite.sync._client import _Live
+    from esdb_lite.sync.live import Live
     from esdb_lite.sync.portal import Portal
 
 Handler = Callable[[RecordedEvent], object]
@@ -248,7 +248,7 @@ def _raise_first(futures: Iterable[Future[None]]) -> None:
 class GroupApi:
     """Groups of consumers that share the events of a stream, or all events (persistent subscriptions)."""
 
-    def _live(self) -> _Live:
+    def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
     def create_subscription(

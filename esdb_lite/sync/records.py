@@ -13,13 +13,13 @@ from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
-    from esdb_lite.sync._client import _Live
+    from esdb_lite.sync.live import Live
 
 
 class AtomicApi:
     """Atomic appends."""
 
-    def _live(self) -> _Live:
+    def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
     def append_records(

@@ -26,7 +26,7 @@ from esdb_lite._wire.append import (
 from esdb_lite.client.append.batch_call import BatchAppender
 from esdb_lite.client.append.looking import StreamLook, Wanted
 from esdb_lite.client.append.repeating import Repeater, Send
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import EsdbClientException, InvalidArgument, OutcomeUnknown, ProtocolError
 from esdb_lite.events import AppendResult, NewEvent
 

@@ -22,7 +22,7 @@ from esdb_lite.client.append.atomic_request import AtomicRequest, Way
 from esdb_lite.client.append.looking import StreamLook
 from esdb_lite.client.append.repeating import Repeater, Send
 from esdb_lite.client.credentials import Metadata
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     ConsistencyError,
     EsdbClientException,

@@ -22,10 +22,9 @@ from uuid import uuid4
 
 from typing_extensions import Self
 
-from esdb_lite._convert.groups import GET_INFO, READ, decode_info, encode_get_info
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shapes import BidiStream
-from esdb_lite._wire.acks import encode_consumer_options
+from esdb_lite._wire.acks import READ, encode_consumer_options
 from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.read_response_fast import ReadDecoder
@@ -40,7 +39,7 @@ from esdb_lite.client.groups.acks import (
 from esdb_lite.client.groups.handlers import Handler, OnError, handle_each, handle_several
 from esdb_lite.client.groups.options import ConsumerOptions
 from esdb_lite.client.retry import RetryState, Safety
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     CallCancelled,
     ClientClosed,
@@ -281,7 +280,7 @@ class AsyncPersistentSubscription:
         return [item for item in items if isinstance(item, RecordedEvent)]
 
     def _lose(self, error: GrpcError) -> None:
-        """The call has ended: whoever waits for events next comes back. Raises the error where there is no hope."""
+        """The call has ended: the next wait for events comes back. Raises the error if there is no hope."""
         self._forget_call()
         self._last_drop = error
         if self._node is not None:
@@ -298,7 +297,7 @@ class AsyncPersistentSubscription:
     async def _come_back(self) -> None:
         """Try to become a consumer again. What was not answered is delivered again by the server.
 
-        Whoever is cancelled here tries again with the next call.
+        If this is cancelled, the next call tries again.
         """
         await asyncio.wait({self._stopped}, timeout=max(0.0, self._again_at - self._loop.time()))
         try:
@@ -370,7 +369,7 @@ class AsyncPersistentSubscription:
             messages, count = self._answers.take()
             if messages:
                 self._sent += count
-                with suppress(GrpcError):  # whoever receives gets to know
+                with suppress(GrpcError):  # the receiver finds out
                     await call.send(messages)
 
     async def _answer(self, action: int, reason: str, events: Answerable) -> None:
@@ -458,18 +457,15 @@ class AsyncPersistentSubscription:
 
     async def _counted(self) -> bool:
         """Ask the server whether it has counted all answers that were sent."""
-        options = self._options
-        request = encode_get_info(options.group_name, options.stream_name)
-        answer = await self._session.call(
-            GET_INFO,
-            request,
-            deadline=Deadline(LEAVING_SECONDS),
-            credentials=self._credentials,
-            repeatable=True,
-        )
-        info = decode_info(answer)
-        mine = [consumer for consumer in info.consumers if consumer.connection_name == self._name] if info else []
-        return not mine or mine[0].total_items - mine[0].in_flight_messages >= self._sent
+        from esdb_lite._convert.groups import info as ask_for_info
+
+        asked, deadline = (self.group_name, self.stream_name), Deadline(LEAVING_SECONDS)
+        channel = self._session.channel(deadline=deadline, credentials=self._credentials, repeatable=True)
+        # together with others that leave: each answer describes all consumers
+        key = (*asked, self._credentials)
+        info = await self._session.together(key, lambda: ask_for_info(channel, *asked), deadline)
+        mine = [each for each in info.consumers if each.connection_name == self._name] if info else None
+        return mine is not None and (not mine or mine[0].total_items - mine[0].in_flight_messages >= self._sent)
 
     def _end(self) -> None:
         """End everything here and now."""

@@ -14,7 +14,7 @@ from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.client.retry import suspicious
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import NotLeader
 from esdb_lite.settings import Address, ConnectionSettings
 
@@ -37,7 +37,7 @@ class Topology(Protocol):
         ...
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
-        """False when calls of this need go to another node by now."""
+        """Whether calls of this need still go to this node."""
         ...
 
     def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:
@@ -109,7 +109,7 @@ class Single:
             self._leader = None
 
     def requires_leader(self, need: Need) -> bool:
-        """Never: a follower may pass on what it is told, as long as nobody says that it must not."""
+        """Never: a follower may forward what it gets, unless it is told not to."""
         return False
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:

@@ -226,7 +226,7 @@ def current_revision(state: LogState, stream: str) -> int:
 
 
 def check_version(state: LogState, stream: str, expected: int, ids: Sequence[bytes]) -> VersionCheck:
-    """Judge events, by their ids, for one stream (section 7)."""
+    """Judge events, by their ids, for one stream (section 7 of the protocol notes)."""
     current = current_revision(state, stream)
     if current == TOMBSTONE:
         return DeletedStream(stream)

@@ -120,7 +120,7 @@ RecordsOutcome: TypeAlias = RecordsAppended | RecordsRejected
 
 
 class Decision(NamedTuple):
-    """What a rule decided: the answer, and what is to be written for it, all or nothing."""
+    """What a rule decided: the answer, and what to write for it, all or nothing."""
 
     outcome: Outcome | RecordsOutcome
     records: Sequence[Record]
