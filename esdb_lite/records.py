@@ -20,7 +20,6 @@ from esdb_lite.positions import CheckedState, ExpectedPosition, checked_state, e
 
 SCHEMA_PREFIX = "$schema."
 """How the names begin under which a server keeps what it knows of a record's schema, beside the properties."""
-_EXACT = 2**53
 _MARKS = "_.$:-"
 
 
@@ -171,12 +170,19 @@ def checked_properties(argument: str, value: Mapping[str, JsonValue]) -> dict[st
     return dict(value)
 
 
+def _is_double(value: int) -> bool:
+    try:
+        return int(float(value)) == value
+    except OverflowError:
+        return False
+
+
 def _check_value(argument: str, name: object, value: object) -> None:
     if not isinstance(name, str):
         raise WrongArgumentType(argument, name, "names must be str")
     if isinstance(value, float) and not math.isfinite(value):
         raise InvalidArgument(argument, value, f"{name!r} must be a finite number")
-    if isinstance(value, int) and abs(value) > _EXACT and int(float(value)) != value:
+    if isinstance(value, int) and not _is_double(value):
         raise InvalidArgument(argument, value, f"{name!r} must be a number that a double can hold exactly")
     if isinstance(value, Mapping):
         for key, item in value.items():
