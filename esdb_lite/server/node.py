@@ -31,14 +31,15 @@ from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import Handler
 from esdb_lite.server.options import Durability
 from esdb_lite.server.projections import store
-from esdb_lite.server.services import projections, redaction, streams, users
+from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
-from esdb_lite.server.services.unary import pipeline, reporting_storage_errors
+from esdb_lite.server.services.projections import Projections
+from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
 from esdb_lite.server.tls import CertificateFiles, ServerTls
 from esdb_lite.server.users.authentication import Authenticator
@@ -290,21 +291,21 @@ class ServerNode:
         authenticator = self._authenticator
         if authenticator is None:
             return users.without_authentication()
-        return users.Users(UserStore(self._database, authenticator), authenticator).handlers()
+        return routes(users.Users(UserStore(self._database, authenticator), authenticator))
 
     def _handlers(self) -> Mapping[str, Handler]:
         settings, database = self._settings, self._database
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
-            projections.handlers() if settings.lists_projections else {},
+            routes(Projections()) if settings.lists_projections else {},
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
-            self._operations.handlers(),
-            self._gossip.handlers(),
-            Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path).handlers(),
-            ServerFeatures(lambda: handlers).handlers(),
+            routes(self._operations),
+            routes(self._gossip),
+            routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
+            routes(ServerFeatures(lambda: handlers)),
             redaction.refusing(),
         ):
             handlers.update(part)

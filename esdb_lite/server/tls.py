@@ -150,7 +150,7 @@ def _make(folder: str, authority: str, certificate: str, key: str) -> None:
         import trustme
     except ImportError:
         raise CertificateUnusable(
-            "a certificate for developing needs the package trustme: pip install 'esdb-lite[tls]'"
+            "a certificate for developing needs the package trustme: pip install trustme"
         ) from None
     made = trustme.CA(organization_name="esdb-lite development")
     node = made.issue_cert(*DEV_NAMES)

@@ -167,7 +167,7 @@ CUTS = st.lists(st.integers(0, 15), max_size=6)
 SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.data(), logs(), CUTS, SIZES, st.integers(0, 2**30))
 def test_what_is_handed_out_in_all(
     data: st.DataObject, log: list[Record], cuts: list[int], sizes: list[int], chatty: int
@@ -186,7 +186,7 @@ def test_what_is_handed_out_in_all(
         assert len(seen) <= request.limit
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), logs(), CUTS, SIZES, st.integers(0, 2**30))
 def test_a_subscription_to_a_log_that_grows(
     data: st.DataObject, log: list[Record], cuts: list[int], sizes: list[int], chatty: int

@@ -73,7 +73,6 @@ def there_and_back(error: RpcError) -> GrpcError:
         (refusals.user_not_found("ann"), errors.UserNotFound, {"login": "ann"}),
         (refusals.user_conflict("ann"), errors.UserConflict, {"login": "ann"}),
         (refusals.user_try_again("ann"), errors.UserConflict, {"login": "ann"}),
-        (refusals.scavenge_not_found("x"), errors.ScavengeNotFound, {}),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )

@@ -135,9 +135,9 @@ def test_options_are_known_however_they_are_spelled(name: str) -> None:
     assert log.getvalue() == ""
 
 
-def test_the_table_of_the_readme_has_every_option() -> None:
-    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
-    table = readme.partition("| option | meaning |")[2].partition("\n\n")[0]
+def test_the_table_of_the_manual_has_every_option() -> None:
+    manual = Path(__file__).parents[2].joinpath("esdb_lite", "client", "README.md").read_text(encoding="utf-8")
+    table = manual.partition("| option | meaning |")[2].partition("\n\n")[0]
     cells = [row.split("|")[1] for row in table.splitlines()[2:]]
     assert set(re.findall("`(.+?)`", "".join(cells))) == {*VALUES, *ROWS["no_effect"]}
 

@@ -307,7 +307,7 @@ def by_google(kind: str, data: bytes) -> object:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_every_way_of_writing_a_message(kind: str, data: st.DataObject):
     written = data.draw(wire.messages(KINDS[kind][0]))
@@ -320,7 +320,7 @@ def test_every_way_of_writing_a_message(kind: str, data: st.DataObject):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_broken_messages_never_mean_something_else(kind: str, data: st.DataObject):
     """What Google refuses may be taken by us: a fault in a part that does not count, such as a oneof's loser."""
@@ -332,7 +332,7 @@ def test_broken_messages_never_mean_something_else(kind: str, data: st.DataObjec
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_messages_that_are_cut_off(kind: str, data: st.DataObject):
     written = data.draw(wire.canonical(KINDS[kind][0]))
@@ -355,7 +355,7 @@ def test_messages_that_are_cut_off(kind: str, data: st.DataObject):
 @example(b"\xfa\xff\xff\xff\x0f\x00")
 @example(b"\xfa\xff\xff\xff\x1f\x00")
 @given(st.binary(max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_bytes_that_are_no_message(data: bytes):
     for kind in KINDS:
         theirs, ours = by_google(kind, data), by_us(kind, data)

@@ -102,13 +102,13 @@ def usual_events(draw: st.DrawFn) -> bytes:
     return encode.encode_event(event, linked, place, retry_count=draw(st.sampled_from([None, None, 0, 1, 200])))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(usual_events(), max_size=4), usual_events(), st.booleans())
 def test_usual_events(before: list[bytes], message: bytes, persistent: bool):
     assert in_batch(before, message, persistent) == by_rules(message, persistent)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), st.booleans())
 def test_broken_usual_events(data: st.DataObject, persistent: bool):
     whole = an_event(**data.draw(records)) if data.draw(st.booleans()) else an_event()
@@ -135,13 +135,13 @@ def test_every_way_of_cutting_a_usual_event_short():
         assert by_rules(whole[:at]) is (None if at == 0 else WireError)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(wire.messages(wire.READ_RESP), st.lists(usual_events(), max_size=2))
 def test_messages_written_in_any_way(message: bytes, before: list[bytes]):
     assert in_batch(before, message) == by_rules(message)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(usual_events() | st.just(encode.encode_confirmation("x")) | st.just(b""), max_size=12),
     st.lists(st.sampled_from([1, 2, 3, 4, 5, 6, 50, 200, 1000, 30_000]), min_size=1, max_size=4),

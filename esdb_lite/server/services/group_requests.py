@@ -6,7 +6,7 @@ that say nothing, with a text that names the field. Must not know: groups, the d
 
 from __future__ import annotations
 
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import betterproto
 from esdb_lite_protos.event_store.client.persistent_subscriptions import (
@@ -34,8 +34,7 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
 from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart, Strategy
-
-M = TypeVar("M", bound=betterproto.Message)
+from esdb_lite.server.services.unary import parse, required
 
 INT64_MAX = 2**63 - 1
 MINUS_ONE = 2**64 - 1
@@ -58,14 +57,6 @@ class Definition(NamedTuple):
     strategy: str
     """As given: it may be none that exists."""
     filter: EventFilter | None
-
-
-def parse(kind: type[M], data: bytes) -> M:
-    """Decode a message. Raises RpcError."""
-    try:
-        return kind().parse(data)
-    except Exception as error:
-        raise refusals.invalid_argument(f"The request cannot be decoded: {error}") from error
 
 
 def create_request(data: bytes) -> Definition:
@@ -141,13 +132,6 @@ def stream_text(name: bytes) -> str:
         return name.decode()
     except UnicodeDecodeError:
         raise refusals.invalid_argument("stream_identifier.stream_name is not UTF-8.") from None
-
-
-def required(message: M, field: str) -> M:
-    """Return a part of a request that must be there. Raises RpcError."""
-    if not betterproto.serialized_on_wire(message):
-        raise refusals.invalid_argument(f"{field} is missing.")
-    return message
 
 
 def _name(options: DeleteReqOptions | GetInfoReqOptions | ReplayParkedReqOptions) -> GroupName:

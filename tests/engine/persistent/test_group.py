@@ -481,11 +481,16 @@ class TestEnds:
         world.join()
         assert world.group.is_full is full
 
-    def test_leaving_twice_is_nothing(self) -> None:
-        world = World(settings(), events=1)
+    def test_leaving_twice_gives_back_once(self) -> None:
+        world = World(settings(), events=2)
         client = world.join()
+        world.settle()
         world.leave(client)
         world.group.leave(client.consumer, now=world.now)
+        other = world.join()
+        world.settle()
+        assert [revision for revision, _ in other.seen] == [0, 1]
+        assert len(other.held) == 2
 
 
 class TestStatistics:

@@ -178,5 +178,5 @@ class GroupMachine(RuleBasedStateMachine):
                 client.held.pop(message.id)
 
 
-GroupMachine.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=40, deadline=None)
+GroupMachine.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=40)
 TestGroupMachine = GroupMachine.TestCase
