@@ -67,7 +67,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.open_calls": ("handlers",),
     "faults.admission": ("handlers", "faults"),
     "faults.api": ("faults.plan",),
-    "services": ("database", "engine", "faults", "groups", "handlers", "storage", "users"),
+    "services": ("database", "engine", "faults", "groups", "handlers", "projections", "storage", "users"),
     "app": ("handlers", "engine.access"),
     "node": (
         *("app", "database", "engine", "errors", "faults", "groups", "handlers"),
@@ -107,7 +107,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
-    """Name of a module without the package's own: `client.reading`."""
+    """Name of a module without the package's own: `client.read.iterators`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
