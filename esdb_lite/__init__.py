@@ -98,6 +98,7 @@ if TYPE_CHECKING:
         Fault,
         Faults,
         Refusal,
+        RunProjections,
         SimulatedCluster,
         SimulatedNode,
     )
@@ -177,6 +178,7 @@ __all__ = [
     "Refusal",
     "ResourceExhausted",
     "RetryPolicy",
+    "RunProjections",
     "SchemaFormat",
     "ServerAnswer",
     "ServerNotReady",
@@ -315,6 +317,7 @@ _HOMES = {
         "Fault",
         "Faults",
         "Refusal",
+        "RunProjections",
         "SimulatedCluster",
         "SimulatedNode",
     ),

@@ -55,6 +55,7 @@ def _server(options: argparse.Namespace) -> EmbeddedServer:
             compatibility=options.compatibility,
             max_append_size=options.max_append_size,
             max_append_event_size=options.max_append_event_size,
+            start_standard_projections=options.start_standard_projections,
         )
     except ValueError as error:
         # The options have the names of the arguments.

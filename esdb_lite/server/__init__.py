@@ -6,7 +6,7 @@ Owns: `EmbeddedServer`, `SimulatedCluster` and what belongs to them. What they c
 from esdb_lite.server.embedded import EmbeddedServer
 from esdb_lite.server.faults.api import Fault, Faults
 from esdb_lite.server.faults.plan import Refusal
-from esdb_lite.server.options import Compatibility, Durability
+from esdb_lite.server.options import Compatibility, Durability, RunProjections
 from esdb_lite.server.simulation.cluster import SimulatedCluster, SimulatedNode
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "Fault",
     "Faults",
     "Refusal",
+    "RunProjections",
     "SimulatedCluster",
     "SimulatedNode",
 ]

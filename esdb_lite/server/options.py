@@ -1,4 +1,4 @@
-"""What the user of a server chooses among: enums whose values are also accepted as text.
+"""Choices for the user of a server: enums whose values are also accepted as text.
 
 Owns: the choices and their names. Must not know: what comes of them.
 """
@@ -35,6 +35,15 @@ class Compatibility(str, enum.Enum):
 
 
 DEFAULT_COMPATIBILITY = Compatibility.V24_10
+
+
+class RunProjections(str, enum.Enum):
+    """Which projections a server has."""
+
+    NONE = "none"
+    """None, and no calls about them."""
+    SYSTEM = "system"
+    """The five system projections, each of which runs once it has been enabled."""
 
 
 def checked_size(argument: str, value: int | None) -> int | None:

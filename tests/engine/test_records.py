@@ -185,7 +185,9 @@ def test_a_stream_is_written_as_it_is_spelled_first() -> None:
     assert append.expected == {"Order": 3}
 
 
-@pytest.mark.parametrize(("name", "folded"), [("aZß", "AZß"), ("ÿẞß", "Ÿẞß"), ("\u017f", "\u017f"), ("\u0131", "\u0131")])
+@pytest.mark.parametrize(
+    ("name", "folded"), [("aZß", "AZß"), ("ÿẞß", "Ÿẞß"), ("\u017f", "\u017f"), ("\u0131", "\u0131")]
+)
 def test_folding(name: str, folded: str) -> None:
     assert fold(name) == folded
 

@@ -1,4 +1,4 @@
-"""Finding out whether events are written whose append was not answered.
+"""Finding out whether the events of an unanswered append were written.
 
 Owns: looking for them in their stream, and remembering for which that has to be done. Must not know: how they were
 sent, what is done about the answer.
@@ -17,8 +17,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
-from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._wire.append import AppendAnswer
+from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.iterators import ReadCall
 from esdb_lite.client.topology.need import Need

@@ -1,4 +1,4 @@
-"""What a consumer of a persistent subscription is asked for.
+"""The options of a consumer of a persistent subscription.
 
 Owns: the values, checked by their makers. Must not know: calls.
 """

@@ -1,4 +1,4 @@
-"""Reads and subscriptions that go on where they were when their call has failed.
+"""Reads and subscriptions that go on where they were when their call failed.
 
 Owns: making the call again, leaving a node that no longer leads, and logging that. Must not know: how items are handed
 out, how much of a request is left (`progress`), which failures pass (`client.retry`).
@@ -14,9 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Union
 
-from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.controls import SubscriptionConfirmed
+from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.iterators import ReadCall
