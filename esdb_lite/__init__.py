@@ -16,9 +16,9 @@ if TYPE_CHECKING:
     from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
     from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
-    from esdb_lite.client.checkpointed import AsyncConsumer
-    from esdb_lite.client.consumer import AsyncPersistentSubscription
-    from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription
+    from esdb_lite.client.consumers.consumer import AsyncConsumer
+    from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+    from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.consumers import ConsumerProgress, ErrorAction
     from esdb_lite.errors import (
         AccessDenied,
@@ -78,21 +78,15 @@ if TYPE_CHECKING:
         StreamState,
     )
     from esdb_lite.filters import ESDB_EVENTS_REGEX, Filter, FilterBy
-    from esdb_lite.groups import (
-        ConsumerInfo,
-        ConsumerStrategy,
-        NackAction,
-        SubscriptionInfo,
-        SubscriptionSettings,
-    )
+    from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, NackAction, SubscriptionInfo, SubscriptionSettings
     from esdb_lite.metadata import StreamAcl, StreamMetadata
     from esdb_lite.retries import RetryPolicy
-    from esdb_lite.server import EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
+    from esdb_lite.server import Durability, EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
     from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
-    from esdb_lite.sync.checkpointed import Consumer
-    from esdb_lite.sync.persistent import PersistentSubscription
-    from esdb_lite.sync.reading import ReadResponse, Subscription
+    from esdb_lite.sync.consumer import Consumer
+    from esdb_lite.sync.groups import PersistentSubscription
+    from esdb_lite.sync.read import ReadResponse, Subscription
     from esdb_lite.users import User
 
 __all__ = [
@@ -125,6 +119,7 @@ __all__ = [
     "DbApiCheckpoint",
     "DeadlineExceeded",
     "DiscoveryFailed",
+    "Durability",
     "EmbeddedServer",
     "ErrorAction",
     "EsdbClient",
@@ -194,9 +189,9 @@ _HOMES = {
     "esdb_lite.checkpoints.sqlite": ("SqliteCheckpoint",),
     "esdb_lite.checkpoints.store": ("CheckpointStore",),
     "esdb_lite.client._client": ("AsyncEsdbClient",),
-    "esdb_lite.client.checkpointed": ("AsyncConsumer",),
-    "esdb_lite.client.consumer": ("AsyncPersistentSubscription",),
-    "esdb_lite.client.reading": (
+    "esdb_lite.client.consumers.consumer": ("AsyncConsumer",),
+    "esdb_lite.client.groups.subscription": ("AsyncPersistentSubscription",),
+    "esdb_lite.client.read.iterators": (
         "AsyncReadResponse",
         "AsyncSubscription",
     ),
@@ -276,6 +271,7 @@ _HOMES = {
     ),
     "esdb_lite.retries": ("RetryPolicy",),
     "esdb_lite.server": (
+        "Durability",
         "EmbeddedServer",
         "Fault",
         "Faults",
@@ -288,9 +284,9 @@ _HOMES = {
         "Credentials",
     ),
     "esdb_lite.sync._client": ("EsdbClient",),
-    "esdb_lite.sync.checkpointed": ("Consumer",),
-    "esdb_lite.sync.persistent": ("PersistentSubscription",),
-    "esdb_lite.sync.reading": (
+    "esdb_lite.sync.consumer": ("Consumer",),
+    "esdb_lite.sync.groups": ("PersistentSubscription",),
+    "esdb_lite.sync.read": (
         "ReadResponse",
         "Subscription",
     ),

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
+import sys
 import tempfile
 import time
 from collections import Counter
@@ -28,8 +30,18 @@ def demo(_: argparse.Namespace | None = None) -> int:
         path = Path(folder) / "orders.db"
         written = asyncio.run(first_run(path))
         second_run(path, written)
-    print(f"\nDone in {time.monotonic() - started:.1f} seconds. Next: python -m esdb_lite serve --db events.db")
+    print(
+        f"\nDone in {time.monotonic() - started:.1f} seconds. Next: {interpreter()} -m esdb_lite serve --db events.db"
+    )
     return 0
+
+
+def interpreter() -> str:
+    """How to call this Python from here."""
+    try:
+        return os.path.relpath(sys.executable)
+    except ValueError:  # Windows: on another drive
+        return sys.executable
 
 
 async def first_run(path: Path) -> list[RecordedEvent]:

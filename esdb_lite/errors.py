@@ -42,7 +42,6 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             │   └── SubscriptionFailed                     .reason
             ├── UserError                .login
             │   └── UserNotFound, UserConflict
-            ├── ScavengeNotFound
             └── HandlerFailed            an error inside the server that it does not explain
 """
 
@@ -364,12 +363,6 @@ class UserConflict(UserError):
     """There is such a user already, or another change of it was made at the same time."""
 
     code = StatusCode.FAILED_PRECONDITION
-
-
-class ScavengeNotFound(ServerAnswer):
-    """No such scavenge is running."""
-
-    code = StatusCode.NOT_FOUND
 
 
 class HandlerFailed(ServerAnswer):

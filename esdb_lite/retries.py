@@ -1,6 +1,6 @@
 """How stubborn a client is when the link breaks or a cluster elects another leader.
 
-Owns: `RetryPolicy`. Must not know: which calls may be made again (`client.deciding`), how one waits.
+Owns: `RetryPolicy`. Must not know: which calls may be made again (`client.retry`), how one waits.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How to reach the database: connection strings and what they say.
 
-Owns: the grammar of connection strings, and `Settings`. Must not know: sockets, gRPC, ssl contexts.
+Owns: the grammar of connection strings, and `ConnectionSettings`. Must not know: sockets, gRPC, ssl contexts.
 
 The grammar is that of the clients for other languages. Where they disagree, a string means what most of them take it
 for; what only some of them refuse (no port, an unknown option) is accepted, and what some of them take for something
@@ -69,7 +69,7 @@ class NodePreference(enum.Enum):
 
 
 @dataclass(frozen=True)
-class Node:
+class Address:
     """Where a server listens."""
 
     host: str
@@ -88,10 +88,10 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Settings:
+class ConnectionSettings:
     """What a connection string says. All times are in seconds."""
 
-    nodes: tuple[Node, ...] = ()
+    nodes: tuple[Address, ...] = ()
     """The servers that are named, in their order; none with `embedded`."""
     embedded: Embedded | None = None
     discover: bool = False
@@ -134,7 +134,7 @@ class Settings:
     retry: RetryPolicy = field(default_factory=RetryPolicy)
 
 
-def parse_uri(uri: str) -> Settings:
+def parse_uri(uri: str) -> ConnectionSettings:
     """Read a connection string. Raises `InvalidUri` (or `WrongArgumentType`), whose text shows no password.
 
     `host:port` (without TLS), `esdb://[user:password@]host[:port][,host[:port]...][/][?option=value&...]` (also
@@ -145,14 +145,14 @@ def parse_uri(uri: str) -> Settings:
         raise WrongArgumentType("uri", type(uri), "must be a str")
     text = uri.strip()
     if "://" not in text and "+" not in text.partition(":")[0]:
-        return Settings(nodes=(_short_form(text),), tls=False)
+        return ConnectionSettings(nodes=(_short_form(text),), tls=False)
     match = _URI.fullmatch(text)
     scheme = match["scheme"].lower() if match else ""
     if match is None or scheme not in _SCHEMES:
         raise _invalid(text, f"unknown scheme {scheme!r}, use esdb:// or one of {', '.join(_SCHEMES)}")
     kind = (match["kind"] or "").lower()
     if kind == "+embedded":
-        return Settings(embedded=Embedded(_embedded_path(match["rest"], text)), tls=False)
+        return ConnectionSettings(embedded=Embedded(_embedded_path(match["rest"], text)), tls=False)
     if kind not in ("", "+discover"):
         raise _invalid(
             text, f"unknown scheme {scheme + kind!r}, use +discover or +embedded, or nothing, after {scheme}"
@@ -162,7 +162,7 @@ def parse_uri(uri: str) -> Settings:
     return _parse_network(match["rest"][2:], discover=bool(kind), uri=text)
 
 
-def _short_form(text: str) -> Node:
+def _short_form(text: str) -> Address:
     host, _, port = text.partition(":")
     if host.lower() in _SCHEMES and port and not _PORT.fullmatch(port):
         raise _invalid(text, f"// must follow {host}:, as in {host}://host:port")
@@ -204,14 +204,14 @@ def _invalid(uri: str, reason: str) -> InvalidUri:
 # --- servers in the network -------------------------------------------------------------------------------------------
 
 
-def _parse_network(rest: str, *, discover: bool, uri: str) -> Settings:
+def _parse_network(rest: str, *, discover: bool, uri: str) -> ConnectionSettings:
     authority, query = _split_network(rest, uri)
     values = _parse_options(query, uri)
     user, at, hosts = authority.rpartition("@")
     if not hosts.strip():
         raise _invalid(uri, "has no host")
     nodes = tuple(_node(host.strip(), uri) for host in hosts.split(","))
-    return Settings(
+    return ConnectionSettings(
         nodes=nodes,
         discover=bool(values.pop("discover", discover)) or len(nodes) > 1,
         credentials=_credentials(user, uri) if at else None,
@@ -250,7 +250,7 @@ def _decode(text: str) -> str | None:
     return decoded
 
 
-def _node(text: str, uri: str, *, secret: bool = True) -> Node:
+def _node(text: str, uri: str, *, secret: bool = True) -> Address:
     """Read `host:port`. With `secret`, what follows the host is not quoted: somebody may have forgotten the @host."""
     match = _HOST.fullmatch(text)
     host = _host(match["v6"], match["name"]) if match else None
@@ -260,11 +260,11 @@ def _node(text: str, uri: str, *, secret: bool = True) -> Node:
         raise _invalid(uri, f"cannot find host and port in what starts with {shown!r}{hint}")
     port = match["port"]
     if port is None:
-        return Node(host)
+        return Address(host)
     if not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
         found = f", after {shown!r}" if secret else f", not {_shortened(port)}"
         raise _invalid(uri, f"the port must be between 1 and 65535{found}")
-    return Node(host, int(port))
+    return Address(host, int(port))
 
 
 def _host(v6: str | None, name: str | None) -> str | None:

@@ -17,9 +17,13 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import esdb_lite
 from tests.support import ServeProcess, start_serve
+
+settings.register_profile("esdb_lite", deadline=None)
+settings.load_profile("esdb_lite")
 
 GRACE = 5.0
 """Seconds that a thread which has been told to end gets for it."""

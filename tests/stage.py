@@ -10,6 +10,8 @@ import sys
 from pathlib import Path
 
 WANTED = ("tests", "proto", ".ci", "pyproject.toml", "tox.ini", "README.md", "LICENSE")
+MANUALS = "esdb_lite"
+"""The folder of which nothing but the manuals is copied: what lacks an `__init__.py` hides no package."""
 LEFT_OUT = shutil.ignore_patterns("__pycache__", "node_modules", ".*_cache")
 
 
@@ -23,6 +25,10 @@ def main(repository: Path, folder: Path) -> None:
             shutil.copytree(source, folder / name, ignore=LEFT_OUT)
         else:
             shutil.copy2(source, folder / name)
+    for manual in (repository / MANUALS).rglob("*.md"):
+        target = folder / manual.relative_to(repository)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(manual, target)
 
 
 if __name__ == "__main__":

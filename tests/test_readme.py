@@ -1,4 +1,7 @@
-"""The README is true: its Python blocks run in order against a fresh server, its commands are those of CI."""
+"""The README and the manuals are true: their Python blocks run, twice, and their links lead somewhere.
+
+The commands of the README are those of CI.
+"""
 
 from __future__ import annotations
 
@@ -11,13 +14,25 @@ import pytest
 from tests.support import ServeProcess, environment, plugin_arguments
 
 ROOT = Path(__file__).resolve().parent.parent
-README = (ROOT / "README.md").read_text("utf-8")
+README = ROOT / "README.md"
+MANUALS = [
+    README,
+    *sorted(
+        path
+        for folder in ("esdb_lite", "proto", "tests")
+        for path in (ROOT / folder).rglob("*.md")
+        if "node_modules" not in path.parts
+    ),
+]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 FILE_NAME = re.compile(r"# (\w+\.py)\n")
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+IN_THE_REPOSITORY = (ROOT / "esdb_lite" / "__init__.py").exists()
 
 
-def blocks(text: str, language: str) -> list[str]:
+def blocks(path: Path, language: str) -> list[str]:
     """The fenced blocks of a language; line numbers stay those of the page."""
+    text = path.read_text("utf-8")
     return [
         "\n" * text.count("\n", 0, match.start(2)) + match[2] for match in BLOCK.finditer(text) if match[1] == language
     ]
@@ -28,14 +43,30 @@ def is_file(block: str) -> bool:
     return FILE_NAME.match(block.lstrip()) is not None
 
 
-def test_python_blocks(serve: Callable[..., ServeProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def name(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+WITH_PYTHON = [path for path in MANUALS if any(not is_file(block) for block in blocks(path, "python"))]
+
+
+def test_every_manual_is_found() -> None:
+    assert {"README.md", "esdb_lite/client/README.md", "esdb_lite/server/README.md"} <= set(map(name, WITH_PYTHON))
+
+
+@pytest.mark.parametrize("path", WITH_PYTHON, ids=name)
+def test_python_blocks(
+    path: Path, serve: Callable[..., ServeProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the order of the page; the second time with the database and the files that the first time has left."""
     monkeypatch.chdir(tmp_path)
     address = serve().address
-    scope: dict[str, object] = {"__name__": "readme"}
-    for block in blocks(README, "python"):
-        if not is_file(block):
-            code = compile(block.replace("localhost:2113", address), str(ROOT / "README.md"), "exec")
-            exec(code, scope)
+    for _ in range(2):
+        scope: dict[str, object] = {"__name__": "readme"}
+        for block in blocks(path, "python"):
+            if not is_file(block):
+                code = compile(block.replace("localhost:2113", address), str(path), "exec")
+                exec(code, scope)
 
 
 def test_the_example_of_the_fixtures(
@@ -43,14 +74,36 @@ def test_the_example_of_the_fixtures(
 ) -> None:
     """The example runs with a server for each test, and then with the conftest.py that makes it one for all."""
     monkeypatch.setenv("PYTHONPATH", environment()["PYTHONPATH"])
-    for block in filter(is_file, blocks(README, "python")):
-        name = FILE_NAME.match(block.lstrip())
-        assert name
-        pytester.path.joinpath(name[1]).write_text(block, "utf-8")
+    server = ROOT / "esdb_lite" / "server" / "README.md"
+    files = [block for path in (README, server) for block in blocks(path, "python") if is_file(block)]
+    assert len(files) == 2
+    for block in files:
+        found = FILE_NAME.match(block.lstrip())
+        assert found
+        pytester.path.joinpath(found[1]).write_text(block, "utf-8")
         pytester.runpytest_subprocess(*plugin_arguments(pytestconfig)).assert_outcomes(passed=2)
 
 
 def test_ci_runs_the_test_command() -> None:
-    _, test_command = (block.strip() for block in blocks(README, "sh")[:2])
+    demo_command, test_command = (block.strip() for block in blocks(README, "sh")[:2])
+    assert demo_command.endswith(" demo")
     assert test_command.count("\n") == 0
     assert f"\n{test_command}\n" in (ROOT / ".ci" / "run").read_text("utf-8")
+
+
+def anchors(path: Path) -> set[str]:
+    """The names under which the headings of a page can be linked to."""
+    headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", path.read_text("utf-8")), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.skipif(not IN_THE_REPOSITORY, reason="the source that pages link to is not here")
+@pytest.mark.parametrize("path", MANUALS, ids=name)
+def test_links_lead_somewhere(path: Path) -> None:
+    for link in LINK.findall(BLOCK.sub("", path.read_text("utf-8"))):
+        if link.startswith(("http:", "https:")):
+            continue
+        file, _, anchor = link.partition("#")
+        target = (path.parent / file).resolve() if file else path
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link

@@ -17,10 +17,10 @@ from grpclib.protocol import Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
+from esdb_lite._http2.streams import deliver, receive_data, send_data, send_data_at_once
+from esdb_lite._rpc.connection import ClientConnection, Headers
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
-from esdb_lite._rpc.link import Headers, Link
-from esdb_lite._rpc.node import Node
-from esdb_lite._rpc.transport import deliver, receive_data, send_data, send_data_at_once
+from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._status.exceptions import error_for, http_error, reset_error
 from esdb_lite._version import __version__
 from esdb_lite.errors import (
@@ -38,12 +38,12 @@ _NOT_METADATA = frozenset(("content-type", "te", "user-agent", "date", "server",
 _CLOSE_TO_DEADLINE = 0.1
 
 
-class Call:
+class ClientCall:
     """A call. To be used in one task at a time for sending and one for receiving; closed by leaving `async with`."""
 
     def __init__(
         self,
-        node: Node,
+        node: ConnectionPool,
         method: str,
         *,
         deadline: Deadline,
@@ -56,7 +56,7 @@ class Call:
         self._deadline = deadline
         self._metadata = tuple(metadata)
         self._long = long
-        self._link: Link | None = None
+        self._link: ClientConnection | None = None
         self._stream: Stream | None = None
         self._forget: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -65,7 +65,7 @@ class Call:
         self._answered = False
         self._closed = False
 
-    async def __aenter__(self) -> Call:
+    async def __aenter__(self) -> ClientCall:
         try:
             await self.open()
         except BaseException:
@@ -215,7 +215,7 @@ class Call:
 
     # --- inside ---
 
-    def _open_on(self, link: Link) -> None:
+    def _open_on(self, link: ClientConnection) -> None:
         self._stream, self._forget = link.open(self, self._headers_to_send())
         self._link = link
 
@@ -235,14 +235,14 @@ class Call:
         headers.extend(self._metadata)
         return headers
 
-    def _opened(self) -> tuple[Stream, Link]:
+    def _opened(self) -> tuple[Stream, ClientConnection]:
         if self._stream is None or self._link is None:
             raise RuntimeError("the call is not open")
         if self._closed:  # by somebody else, as when another node leads: whoever uses it next finds out
             raise self._failure or CallCancelled("the call was closed here")
         return self._stream, self._link
 
-    def _release(self, link: Link) -> None:
+    def _release(self, link: ClientConnection) -> None:
         if self._forget is not None:
             self._forget()
             self._forget = None
@@ -264,7 +264,7 @@ class Call:
             if self._failure is not None:
                 stream.__ended__()
 
-    async def _may_send(self, link: Link, stream: Stream) -> bool:
+    async def _may_send(self, link: ClientConnection, stream: Stream) -> bool:
         """Wait until the socket takes data; False when the call has ended."""
         while True:
             if self._ended:

@@ -11,12 +11,12 @@ import ssl
 import tempfile
 
 from esdb_lite.errors import InvalidArgument, InvalidUri
-from esdb_lite.settings import Settings
+from esdb_lite.settings import ConnectionSettings
 
 _log = logging.getLogger("esdb_lite.tls")
 
 
-def client_context(settings: Settings) -> ssl.SSLContext:
+def client_context(settings: ConnectionSettings) -> ssl.SSLContext:
     """Return a context that checks the server's certificate and name, unless the settings say otherwise.
 
     Raises InvalidUri, InvalidArgument for certificates that cannot be used.
@@ -39,7 +39,7 @@ def client_context(settings: Settings) -> ssl.SSLContext:
     return context
 
 
-def _trusting(settings: Settings) -> ssl.SSLContext:
+def _trusting(settings: ConnectionSettings) -> ssl.SSLContext:
     """Return a context that trusts whom it is to trust."""
     if settings.root_certificates is not None:
         try:

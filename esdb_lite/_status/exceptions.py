@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from urllib.parse import unquote
 from uuid import UUID
 
-from esdb_lite._wire.batch_appending import (
+from esdb_lite._wire.batch_append import (
     BatchError,
     decode_maximum_append_size,
     decode_maximum_event_size,
@@ -33,7 +33,6 @@ from esdb_lite.errors import (
     OperationTimedOut,
     ProtocolError,
     ResourceExhausted,
-    ScavengeNotFound,
     ServerAnswer,
     ServerNotReady,
     ServiceUnavailable,
@@ -198,7 +197,6 @@ _BY_TRAILER: Mapping[str, Callable[[Mapping[str, str]], _Choice]] = {
     "maximum-subscribers-reached": _group(TooManySubscribers),
     "user-not-found": _plain(UserNotFound, login="login-name"),
     "user-conflict": _plain(UserConflict, login="login-name"),
-    "scavenge-not-found": _plain(ScavengeNotFound),
 }
 
 _BY_STATUS: Mapping[StatusCode, type[GrpcError]] = {

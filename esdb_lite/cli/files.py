@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from esdb_lite.cli import FOUND_FAULTS, OK, CommandFailed
-from esdb_lite.server import maintenance
+from esdb_lite.server.database import maintenance
 from esdb_lite.server.storage.errors import StorageError
 
 _EVERY = 0.2

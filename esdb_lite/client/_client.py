@@ -12,9 +12,11 @@ from typing import Literal, overload
 
 from typing_extensions import Self
 
-from esdb_lite._convert import ReadRequest
+from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite.client.appending import Appender, AppendRequest
+from esdb_lite.client.admin.streams import AsyncStreamApi
+from esdb_lite.client.admin.users import AsyncUserApi
+from esdb_lite.client.append.appender import Appender, AppendRequest
 from esdb_lite.client.arguments import (
     ResumeFrom,
     checked_end,
@@ -26,14 +28,12 @@ from esdb_lite.client.arguments import (
     checked_stream,
     checked_timeout,
 )
-from esdb_lite.client.consuming import ConsumeCalls
-from esdb_lite.client.healing import HealingReading, HealingSubscription, last_event
-from esdb_lite.client.managing import ManagingCalls
-from esdb_lite.client.persistent import PersistentCalls
-from esdb_lite.client.reading import AsyncReadResponse, AsyncSubscription, SubscriptionItem, subscribe
-from esdb_lite.client.security import Pem, checked_credentials, with_arguments
-from esdb_lite.client.session import Session
-from esdb_lite.client.users import UserCalls
+from esdb_lite.client.consumers.calls import AsyncConsumerApi
+from esdb_lite.client.core import ClientCore
+from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
+from esdb_lite.client.groups.calls import AsyncGroupApi
+from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, SubscriptionItem, subscribe
+from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
 from esdb_lite.errors import StreamNotFound
 from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
@@ -42,7 +42,7 @@ from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 
 
-class AsyncEsdbClient(ManagingCalls, ConsumeCalls, PersistentCalls, UserCalls):
+class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUserApi):
     """A client of EventStoreDB and KurrentDB for asyncio.
 
     Connects when it is used first. Belongs to the event loop on which that happens. To be closed, by `close()` or by
@@ -85,7 +85,7 @@ class AsyncEsdbClient(ManagingCalls, ConsumeCalls, PersistentCalls, UserCalls):
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
         )
-        self._session = Session(settings)
+        self._session = ClientCore(settings)
         self._appender = Appender(self._session)
 
     @property

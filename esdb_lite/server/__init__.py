@@ -3,9 +3,10 @@
 Owns: `EmbeddedServer`, `SimulatedCluster` and what belongs to them. What they consist of is imported when one starts.
 """
 
-from esdb_lite.server._embedded import EmbeddedServer
-from esdb_lite.server.faulting import Refusal
-from esdb_lite.server.faults import Fault, Faults
-from esdb_lite.server.simulated import SimulatedCluster, SimulatedNode
+from esdb_lite.server.embedded import EmbeddedServer
+from esdb_lite.server.faults.api import Fault, Faults
+from esdb_lite.server.faults.plan import Refusal
+from esdb_lite.server.options import Durability
+from esdb_lite.server.simulation.cluster import SimulatedCluster, SimulatedNode
 
-__all__ = ["EmbeddedServer", "Fault", "Faults", "Refusal", "SimulatedCluster", "SimulatedNode"]
+__all__ = ["Durability", "EmbeddedServer", "Fault", "Faults", "Refusal", "SimulatedCluster", "SimulatedNode"]

@@ -1,6 +1,7 @@
 """TLS of the server: the certificate it shows, and a certificate for those who only want to develop.
 
-Owns: the ssl context, reading certificates anew, making a certificate authority and a certificate for this machine.
+Owns: which certificate is meant, the ssl context, reading certificates anew, making an authority and a certificate for
+this machine.
 Must not know: connections, users.
 """
 
@@ -8,8 +9,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.errors import CertificateUnusable
 
 DEV_NAMES = ("localhost", "127.0.0.1", "::1")
@@ -25,6 +27,45 @@ class CertificateFiles:
     private_key: str
     trusted_roots: str | None = None
     """Certificates of authorities, a file or a folder of them: clients that show a certificate need one of theirs."""
+
+
+@dataclass(frozen=True)
+class Certificates:
+    """Where the certificate of a server comes from; all None: no TLS. Raises InvalidArgument."""
+
+    certificate_file: str | None
+    certificate_private_key_file: str | None
+    trusted_root_certificates_path: str | None
+    dev_certificate: str | None
+
+    def __post_init__(self) -> None:
+        if (self.certificate_file is None) != (self.certificate_private_key_file is None):
+            argument = "certificate_file" if self.certificate_file is None else "certificate_private_key_file"
+            raise InvalidArgument(argument, None, "certificate and private key must be given together")
+        if self.certificate_file is not None and self.dev_certificate is not None:
+            raise InvalidArgument("dev_certificate", self.dev_certificate, "must be None beside certificate_file")
+        if self.trusted_root_certificates_path is not None and not self.secure:
+            value = self.trusted_root_certificates_path
+            raise InvalidArgument("trusted_root_certificates_path", value, "must be None without a certificate")
+
+    @property
+    def secure(self) -> bool:
+        """Whether there is to be TLS."""
+        return self.certificate_file is not None or self.dev_certificate is not None
+
+    @property
+    def authority(self) -> str | None:
+        """The file that clients of this machine need, where that is known."""
+        return None if self.dev_certificate is None else os.path.join(os.path.abspath(self.dev_certificate), "ca.pem")
+
+    def files(self) -> CertificateFiles:
+        """Return the files, making them if that was asked for. Raises CertificateUnusable."""
+        if self.dev_certificate is not None:
+            made = dev_certificate(self.dev_certificate).files
+            return replace(made, trusted_roots=self.trusted_root_certificates_path)
+        return CertificateFiles(
+            self.certificate_file or "", self.certificate_private_key_file or "", self.trusted_root_certificates_path
+        )
 
 
 class ServerTls:
@@ -109,7 +150,7 @@ def _make(folder: str, authority: str, certificate: str, key: str) -> None:
         import trustme
     except ImportError:
         raise CertificateUnusable(
-            "a certificate for developing needs the package trustme: pip install 'esdb-lite[tls]'"
+            "a certificate for developing needs the package trustme: pip install trustme"
         ) from None
     made = trustme.CA(organization_name="esdb-lite development")
     node = made.issue_cert(*DEV_NAMES)

@@ -20,8 +20,8 @@ from typing_extensions import Self
 
 from esdb_lite.client._client import AsyncEsdbClient
 from esdb_lite.client.arguments import ResumeFrom
-from esdb_lite.client.reading import SubscriptionItem
-from esdb_lite.client.security import Pem
+from esdb_lite.client.credentials import Pem
+from esdb_lite.client.read.iterators import SubscriptionItem
 from esdb_lite.errors import ClientClosed, WrongContext
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
@@ -29,11 +29,11 @@ from esdb_lite.metadata import StreamMetadata
 from esdb_lite.positions import ExpectedPosition
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike
-from esdb_lite.sync.consuming import ConsumeCalls
-from esdb_lite.sync.persistent import PersistentCalls
+from esdb_lite.sync.consumer_calls import ConsumerApi
+from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.portal import Portal
-from esdb_lite.sync.reading import ReadResponse, Subscription
-from esdb_lite.sync.users import UserCalls
+from esdb_lite.sync.read import ReadResponse, Subscription
+from esdb_lite.sync.users import UserApi
 
 _numbers = itertools.count(1)
 
@@ -50,7 +50,7 @@ _inherited: list[_Live] = []
 """What a forked process has got from its parent: it must not be used, nor closed by the garbage collector."""
 
 
-class EsdbClient(ConsumeCalls, PersistentCalls, UserCalls):
+class EsdbClient(ConsumerApi, GroupApi, UserApi):
     """A client of EventStoreDB and KurrentDB.
 
     Connects when it is used first. May be shared by threads. To be closed, by `close()` or by leaving `with`; it also

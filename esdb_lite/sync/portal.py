@@ -26,10 +26,10 @@ _JOIN_SECONDS = 5.0
 _WAIT_SECONDS = 0.1 if sys.platform == "win32" else -1
 
 
-class _Job(Generic[T]):
+class _PortalCall(Generic[T]):
     """One coroutine, from the thread that wants it to the loop and back."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], running: set[_Job[Any]]) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, T], running: set[_PortalCall[Any]]) -> None:
         """It is in `running` from its beginning on the loop to its end."""
         self._coroutine = coroutine
         self._running = running
@@ -94,7 +94,7 @@ class Portal:
         self.pid = os.getpid()
         self._last = last
         self._ended = False
-        self._running: set[_Job[Any]] = set()
+        self._running: set[_PortalCall[Any]] = set()
         self._lock = threading.Lock()
         self._loop = asyncio.new_event_loop()
         # A daemon, so that a program that has forgotten to close its client can end; `close` is called at its exit.
@@ -103,7 +103,7 @@ class Portal:
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Have a coroutine run on the loop, and return its result. Ctrl-C cancels it."""
-        job = _Job(coroutine, self._running)
+        job = _PortalCall(coroutine, self._running)
         try:
             self._submit(job)
         except BaseException:
@@ -140,7 +140,7 @@ class Portal:
         """True on the thread of the loop."""
         return threading.current_thread() is self._thread
 
-    def _submit(self, job: _Job[Any]) -> None:
+    def _submit(self, job: _PortalCall[Any]) -> None:
         if self.pid != os.getpid():
             raise WrongContext("it belongs to the process from which this one was forked")
         if self.inside:

@@ -1,6 +1,6 @@
 """The calls about users, for code without asyncio.
 
-Owns: `UserCalls`, the part of the client for threads that makes, changes and lists users.
+Owns: `UserApi`, the part of the client for threads that makes, changes and lists users.
 Must not know: how anything is done. A test holds it to the part of the client for asyncio.
 """
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from esdb_lite.sync._client import _Live
 
 
-class UserCalls:
+class UserApi:
     """Users of a server with authentication. One without answers with NotSupported."""
 
     def _live(self) -> _Live:

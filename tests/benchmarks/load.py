@@ -27,9 +27,10 @@ from pathlib import Path
 from esdb_lite import AsyncEsdbClient, CaughtUp, NewEvent, RecordedEvent, StreamState
 from esdb_lite._wire.framing import frame
 from esdb_lite._wire.primitives import block, encode_stream_identifier
-from esdb_lite._wire.reading import ReadDecoder
-from esdb_lite.server.database import Database, Durability
+from esdb_lite._wire.read_response_fast import ReadDecoder
+from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.model import ANY, ProposedEvent
+from esdb_lite.server.options import Durability
 from tests.benchmarks.processes import Serving, serve
 from tests.serving.raw import RawClient
 

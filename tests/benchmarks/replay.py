@@ -18,9 +18,9 @@ import uuid
 
 from hpack import Decoder, Encoder
 
-from esdb_lite._wire.answers import encode_confirmation, encode_event, encode_record
 from esdb_lite._wire.framing import MessageSplitter, frame
-from esdb_lite._wire.read_requests import decode_read_request
+from esdb_lite._wire.read_request import decode_read_request
+from esdb_lite._wire.read_response_encode import encode_confirmation, encode_event, encode_record
 
 FRAME_SIZE = 4230
 WRITE_SIZE = 65_536

@@ -80,7 +80,7 @@ def commits(arguments: argparse.Namespace) -> None:
     from tests.benchmarks.storage import appends_per_second
 
     async def alone(path: Path) -> float:
-        from esdb_lite.server.database import Database
+        from esdb_lite.server.database.database import Database
 
         database = await Database.open(path)
         try:
@@ -184,8 +184,9 @@ async def _long_stream(server: Serving, arguments: argparse.Namespace) -> None:
 
 async def load(path: Path, number: int) -> None:
     """Put events into a file quickly, over 100 streams."""
-    from esdb_lite.server.database import Database, Durability
+    from esdb_lite.server.database.database import Database
     from esdb_lite.server.engine.model import ANY, ProposedEvent
+    from esdb_lite.server.options import Durability
 
     database = await Database.open(path, durability=Durability.RELAXED)
     try:

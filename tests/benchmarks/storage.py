@@ -22,8 +22,9 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from itertools import count
 
-from esdb_lite.server.database import Database, Durability
+from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.model import ANY, ProposedEvent
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader, Record
 
 DATA = bytes(494)

@@ -16,9 +16,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
-from esdb_lite._rpc.call import Call
+from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.node import Node
+from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite.errors import GrpcError
 from tests.conformance.comparing import UNHANDLED, Comparer, Differs, fill
@@ -58,7 +58,7 @@ class Clock:
 class Conversation:
     """One call: what was received of it so far, and how it ended."""
 
-    def __init__(self, call: Call, schema: Schema, response: str) -> None:
+    def __init__(self, call: ClientCall, schema: Schema, response: str) -> None:
         self._call = call
         self._schema = schema
         self._response = response
@@ -91,7 +91,7 @@ class Conversation:
 class Replay:
     """One recording, against one server."""
 
-    def __init__(self, schema: Schema, node: Node, path: Path, clock: Clock, skip: Skip) -> None:
+    def __init__(self, schema: Schema, node: ConnectionPool, path: Path, clock: Clock, skip: Skip) -> None:
         self._skip = skip
         self._schema = schema
         self._node = node
@@ -156,7 +156,7 @@ class Replay:
         metadata = [(name, value) for name, value in step.get("metadata") or []]
         if step.get("metadata") is None and self._user:
             metadata = [("authorization", f"Basic {base64.b64encode(self._user.encode()).decode()}")]
-        call = Call(self._node, method.path, deadline=Deadline(timeout), metadata=metadata, long=timeout is None)
+        call = ClientCall(self._node, method.path, deadline=Deadline(timeout), metadata=metadata, long=timeout is None)
         await call.open()
         requests = [self._build(method.request, request) for request in step["requests"]]
         conversation = Conversation(call, self._schema, method.response)
@@ -256,7 +256,7 @@ async def replay_folder(
     """Replay recordings one after the other; return what differs."""
     differences = []
     for path in sorted(paths, key=recorded_order):
-        node = Node(*address, tls=tls)
+        node = ConnectionPool(*address, tls=tls)
         try:
             differences += [f"{path.stem}, {line}" for line in await Replay(schema, node, path, clock, skip).run()]
         finally:

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from esdb_lite import SimulatedCluster
-from esdb_lite._rpc.node import Node
+from esdb_lite._rpc.pool import ConnectionPool
 from tests.conformance.comparing import Differs
 from tests.conformance.replaying import Clock, Replay, calls_projections, recorded_order
 from tests.conformance.schema import Schema
@@ -37,7 +37,7 @@ for any node, are in tests/faults."""
 class ClusterReplay(Replay):
     """Replays a recording whose steps name the node that they go to."""
 
-    def __init__(self, nodes: dict[str, Node], path: Path, clock: Clock) -> None:
+    def __init__(self, nodes: dict[str, ConnectionPool], path: Path, clock: Clock) -> None:
         recording = json.loads(path.read_text("utf-8"))
         here = {recording["nodes"][role]: node for role, node in nodes.items() if role in recording["nodes"]}
         super().__init__(SCHEMA, nodes["leader"], path, clock, calls_projections)
@@ -80,7 +80,7 @@ def _with_user(step: dict[str, Any], user: str) -> dict[str, Any]:
     return {**step, "metadata": [*step["metadata"], ["authorization", credentials]]}
 
 
-def _with_addresses(steps: list[Any], here: dict[str, Node]) -> list[Any]:
+def _with_addresses(steps: list[Any], here: dict[str, ConnectionPool]) -> list[Any]:
     """Put the ports of our nodes in place of the recorded ones, in trailers."""
     ports = {recorded.rpartition(":")[2]: str(node.port) for recorded, node in here.items()}
     text = json.dumps(steps)
@@ -95,7 +95,9 @@ async def replay(names: tuple[str, ...], cluster: SimulatedCluster, tls: ssl.SSL
     """Replay recordings against one cluster; return what differs."""
     differences = []
     clock = Clock()
-    nodes = {role: Node(node.host, node.port, tls=tls) for role, node in zip(ROLES, cluster.nodes, strict=False)}
+    nodes = {
+        role: ConnectionPool(node.host, node.port, tls=tls) for role, node in zip(ROLES, cluster.nodes, strict=False)
+    }
     try:
         for path in sorted((GOLDENS / f"{name}.json" for name in names), key=recorded_order):
             differences += [f"{path.stem}, {line}" for line in await ClusterReplay(nodes, path, clock).run()]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from esdb_lite.server.stack import Settings, Stack
+from esdb_lite.server.node import ServerNode, ServerSettings
 from tests.conformance.replaying import Clock, recorded_order, replay_folder
 from tests.conformance.schema import Schema
 
@@ -27,7 +27,7 @@ assert len(RANDOM) >= 40
 @pytest.mark.parametrize("paths", [STREAMS, RANDOM], ids=["insecure", "random"])
 async def test_answers_are_the_same(paths: list[Path]) -> None:
     clock = Clock()
-    stack = await Stack.start(Settings(now=clock), lambda: None)
+    stack = await ServerNode.start(ServerSettings(now=clock), lambda: None)
     try:
         differences = await replay_folder(SCHEMA, paths, ("127.0.0.1", stack.port), clock)
     finally:

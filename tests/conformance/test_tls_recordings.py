@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from esdb_lite.server.stack import Security, Settings, Stack
+from esdb_lite.server.node import Security, ServerNode, ServerSettings
 from esdb_lite.server.tls import dev_certificate
 from tests.conformance.replaying import Clock, Skip, calls_projections, recorded_order, replay_folder
 from tests.conformance.schema import Schema
@@ -39,8 +39,8 @@ async def replay(folder: Path, skip: Skip, *, lists_projections: bool) -> list[s
     context = ssl.create_default_context(cafile=certificate.authority)
     context.set_alpn_protocols(["h2"])
     clock = Clock()
-    settings = Settings(now=clock, security=Security(certificate.files), lists_projections=lists_projections)
-    stack = await Stack.start(settings, lambda: None)
+    settings = ServerSettings(now=clock, security=Security(certificate.files), lists_projections=lists_projections)
+    stack = await ServerNode.start(settings, lambda: None)
     try:
         return await replay_folder(SCHEMA, RECORDINGS, ("127.0.0.1", stack.port), clock, context, skip)
     finally:

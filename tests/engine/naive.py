@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import count
 
-from esdb_lite.server.engine.appending import Moment, Rule, Stored
-from esdb_lite.server.engine.metadata import StreamMetadata, of_record
+from esdb_lite.server.engine.append import Moment, Rule, Stored
+from esdb_lite.server.engine.metadata import StreamRules, of_record
 from esdb_lite.server.engine.model import Outcome
 from esdb_lite.server.storage import Record
 
@@ -43,12 +43,15 @@ class NaiveState:
         last = self.last(stream)
         return last is not None and last.position >= self.start
 
-    def metadata(self, stream: str) -> StreamMetadata:
+    def metadata(self, stream: str) -> StreamRules:
         return of_record(self.last("$$" + stream))
 
     def metadata_document(self, stream: str) -> bytes:
         last = self.last("$$" + stream)
         return b"" if last is None else last.data
+
+    def last_event(self, stream: str) -> Record | None:
+        return self.last(stream)
 
     def recent(self, event_id: bytes) -> tuple[str, int] | None:
         return next(((record.stream, record.revision) for record in self.records if record.id == event_id), None)

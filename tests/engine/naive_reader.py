@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.storage import FIRST_POSITION, Record, StreamHead
+from esdb_lite.server.storage import FIRST_POSITION, PartitionState, Record, StoredPosition, StreamHead
 
 
 class NaiveReader:
@@ -45,6 +45,12 @@ class NaiveReader:
 
     def at(self, stream: str, revisions: Sequence[int]) -> dict[int, Record]:
         return {record.revision: record for record in self._of(stream) if record.revision in revisions}
+
+    def projection_position(self, id: int) -> StoredPosition | None:
+        return None
+
+    def projection_states(self, id: int, partitions: Sequence[str]) -> dict[str, PartitionState]:
+        return {}
 
 
 class Log:

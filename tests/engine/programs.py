@@ -6,8 +6,8 @@ from functools import partial
 
 from hypothesis import strategies as st
 
-from esdb_lite.server.engine import appending
-from esdb_lite.server.engine.appending import Rule
+from esdb_lite.server.engine import append as appending
+from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.model import ANY, EXISTS, NO_STREAM, ProposedEvent
 
 STREAMS = ("s", "t", "$$s", "$$t", "$$$$s")

@@ -7,16 +7,16 @@ from functools import partial
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.engine import appending
-from esdb_lite.server.engine.appending import Rule
+from esdb_lite.server.engine import append as appending
+from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.model import (
     ANY,
     EXISTS,
     NO_STREAM,
     Appended,
+    DeletedStream,
     Outcome,
     ProposedEvent,
-    StreamDeleted,
     WrongVersion,
     length_of,
 )
@@ -96,14 +96,14 @@ def summary(outcome: Outcome) -> object:
 
 
 def predicted(state: NaiveState, stream: str, expected: int, ids: list[bytes]) -> object:
-    """Section 7 of the notes, step by step, from the whole log."""
+    """Section 7 of the protocol notes, step by step, from the whole log."""
     current = state.last_revision(stream)
     if stream.startswith("$$") and state.last_revision(stream[2:]) == TOMBSTONE and current < 0:
         current = TOMBSTONE
     deleted = state.metadata(stream).soft_deleted
     written = ("written", current + len(ids))
     if current == TOMBSTONE or (expected == EXISTS and deleted):
-        return StreamDeleted(stream)
+        return DeletedStream(stream)
     metadata = state.last_revision("$$" + stream)
     if expected == EXISTS and current < 0 and metadata < 0:
         return WrongVersion(current)

@@ -7,15 +7,15 @@ from functools import partial
 
 import pytest
 
-from esdb_lite.server.engine import appending
+from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine.model import (
     ANY,
     EXISTS,
     NO_STREAM,
     Appended,
+    DeletedStream,
     Outcome,
     ProposedEvent,
-    StreamDeleted,
     WrongVersion,
     event_size,
 )
@@ -140,7 +140,7 @@ class TestSoftDelete:
         db.delete("s")
         for expected in (ANY, NO_STREAM, 2):
             assert isinstance(db.delete("s", expected), Appended)
-        assert db.delete("s", EXISTS) == StreamDeleted("s")
+        assert db.delete("s", EXISTS) == DeletedStream("s")
         assert db.delete("s", 1) == WrongVersion(2)
 
     @pytest.mark.parametrize("expected", [ANY, NO_STREAM, 2])
@@ -151,7 +151,7 @@ class TestSoftDelete:
 
     def test_makes_the_stream_not_exist(self, db: Database) -> None:
         db.delete("s")
-        assert db.append("s", EXISTS, "d") == StreamDeleted("s")
+        assert db.append("s", EXISTS, "d") == DeletedStream("s")
         assert db.append("s", 1, "d") == WrongVersion(2)
 
     @pytest.mark.parametrize("expected", [ANY, NO_STREAM])
@@ -184,7 +184,7 @@ class TestSoftDelete:
 
     def test_needs_metadata_that_can_be_written(self, db: Database) -> None:
         db.tombstone("$$s")
-        assert db.delete("s") == StreamDeleted("$$s")
+        assert db.delete("s") == DeletedStream("$$s")
 
 
 @pytest.mark.parametrize("expected", [ANY, NO_STREAM, EXISTS, 0])
@@ -212,13 +212,13 @@ class TestTombstone:
         db.append("s", ANY, "a")
         db.tombstone("s")
         for expected in (ANY, NO_STREAM, EXISTS, 0):
-            assert db.append("s", expected, "a") == StreamDeleted("s")
-            assert db.delete("s", expected) == StreamDeleted("s")
-            assert db.tombstone("s", expected) == StreamDeleted("s")
+            assert db.append("s", expected, "a") == DeletedStream("s")
+            assert db.delete("s", expected) == DeletedStream("s")
+            assert db.tombstone("s", expected) == DeletedStream("s")
 
     def test_closes_metadata_that_was_never_written(self, db: Database) -> None:
         db.tombstone("s")
-        assert db.append("$$s", ANY, "m") == StreamDeleted("$$s")
+        assert db.append("$$s", ANY, "m") == DeletedStream("$$s")
 
     def test_leaves_metadata_open_until_the_next_start(self, db: Database) -> None:
         db.append("$$s", ANY, "m")
@@ -226,7 +226,7 @@ class TestTombstone:
         assert db.append("$$s", 0, "n") == Appended(1, db.records[-1].position)
         assert db.append("$$s", ANY, "n") == Appended(1, None, idempotent=True)
         db.start = db.log_end
-        assert db.append("$$s", ANY, "o") == StreamDeleted("$$s")
+        assert db.append("$$s", ANY, "o") == DeletedStream("$$s")
 
 
 @pytest.mark.parametrize(

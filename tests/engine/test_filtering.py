@@ -7,7 +7,7 @@ import re
 import pytest
 
 from esdb_lite.server.engine.dotnet_regex import UnsupportedRegex, compile_dotnet
-from esdb_lite.server.engine.filtering import EventFilter, FilterOn, selector
+from esdb_lite.server.engine.filters import EventFilter, FilterOn, selector
 from tests.engine.naive_reader import Log
 
 

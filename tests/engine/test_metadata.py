@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from esdb_lite.server.engine.metadata import (
     EMPTY,
     Acl,
-    StreamMetadata,
+    StreamRules,
     min_readable,
     oldest_readable,
     parse,
@@ -21,21 +21,21 @@ from esdb_lite.server.storage import TOMBSTONE
 @pytest.mark.parametrize(
     ("document", "expected"),
     [
-        (b'{"$maxCount": 3, "custom": {"a": [1, null]}}', StreamMetadata(max_count=3)),
-        (b'{"$maxAge":5,"$cacheControl":7,"$tmp":true,"$tb":0}', StreamMetadata(None, 5, 0, 7, True)),
-        (b'{"$acl":{"$r":"a","$w":["b","c"],"$d":[]}}', StreamMetadata(acl=Acl(("a",), ("b", "c"), ()))),
-        (b'{"$acl":{"$mr":"a","$mw":"b"}}', StreamMetadata(acl=Acl(metadata_read=("a",), metadata_write=("b",)))),
+        (b'{"$maxCount": 3, "custom": {"a": [1, null]}}', StreamRules(max_count=3)),
+        (b'{"$maxAge":5,"$cacheControl":7,"$tmp":true,"$tb":0}', StreamRules(None, 5, 0, 7, True)),
+        (b'{"$acl":{"$r":"a","$w":["b","c"],"$d":[]}}', StreamRules(acl=Acl(("a",), ("b", "c"), ()))),
+        (b'{"$acl":{"$mr":"a","$mw":"b"}}', StreamRules(acl=Acl(metadata_read=("a",), metadata_write=("b",)))),
         (b'{"$maxCount":0,"$maxAge":-1,"$tb":-1,"$cacheControl":0,"x":1}', EMPTY),
-        (b'{"$maxCount":0,"$tb":4}', StreamMetadata(truncate_before=4)),
-        (b'\xef\xbb\xbf{"$maxCount":3}', StreamMetadata(max_count=3)),
-        (b"{'$maxCount':3,'it\\'s':'\"'}", StreamMetadata(max_count=3)),
-        (b'{"$maxCount":3} trailing }{', StreamMetadata(max_count=3)),
-        (b'{"$maxCount":3,"$maxCount":4}', StreamMetadata(max_count=4)),
-        (b'{"$tb":9223372036854775807}', StreamMetadata(truncate_before=TOMBSTONE)),
+        (b'{"$maxCount":0,"$tb":4}', StreamRules(truncate_before=4)),
+        (b'\xef\xbb\xbf{"$maxCount":3}', StreamRules(max_count=3)),
+        (b"{'$maxCount':3,'it\\'s':'\"'}", StreamRules(max_count=3)),
+        (b'{"$maxCount":3} trailing }{', StreamRules(max_count=3)),
+        (b'{"$maxCount":3,"$maxCount":4}', StreamRules(max_count=4)),
+        (b'{"$tb":9223372036854775807}', StreamRules(truncate_before=TOMBSTONE)),
         (b'{"other":123456789012345678901234567890}', EMPTY),
     ],
 )
-def test_known_keys_are_read(document: bytes, expected: StreamMetadata) -> None:
+def test_known_keys_are_read(document: bytes, expected: StreamRules) -> None:
     assert parse(document) == expected
 
 
@@ -83,7 +83,7 @@ def test_an_undone_deletion_keeps_the_other_keys_in_their_order(document: bytes,
 
 @given(st.integers(0, 50), st.none() | st.integers(1, 60), st.none() | st.integers(0, 60))
 def test_the_lowest_readable_revision(last: int, max_count: int | None, truncate_before: int | None) -> None:
-    metadata = StreamMetadata(max_count=max_count, truncate_before=truncate_before)
+    metadata = StreamRules(max_count=max_count, truncate_before=truncate_before)
     readable = [
         revision
         for revision in range(last + 1)
@@ -93,5 +93,5 @@ def test_the_lowest_readable_revision(last: int, max_count: int | None, truncate
 
 
 def test_age_is_counted_in_ticks() -> None:
-    assert oldest_readable(StreamMetadata(max_age=2), 100_000_000) == 80_000_000
+    assert oldest_readable(StreamRules(max_age=2), 100_000_000) == 80_000_000
     assert oldest_readable(EMPTY, 100_000_000) is None

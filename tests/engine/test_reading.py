@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.engine.filtering import EventFilter, FilterOn, selector, shown
+from esdb_lite.server.engine.filters import EventFilter, FilterOn, selector, shown
 from esdb_lite.server.engine.links import Resolved
 from esdb_lite.server.engine.metadata import TICKS_PER_SECOND
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.reading import (
+from esdb_lite.server.engine.read import (
     AllBackwards,
     AllForwards,
     FirstPosition,
@@ -52,7 +52,7 @@ def backwards(stream: str, start: int | None, count: int) -> StreamBackwards:
 
 
 def model_forwards(events: list[Record], m: int, oldest: int, start: int, count: int) -> list[object]:
-    """Section 11, page by page. Revisions have no gaps; `m` is the lowest readable one."""
+    """Section 11 of the protocol notes, page by page. Revisions have no gaps; `m` is the lowest readable one."""
     last, messages, emitted, at = events[-1].revision, [], 0, start
     while emitted < count:
         size = min(32, count)

@@ -8,19 +8,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.engine.filtering import EventFilter, FilterOn, selector, shown
+from esdb_lite.server.engine.filters import EventFilter, FilterOn, selector, shown
 from esdb_lite.server.engine.links import Resolved
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.reading import InvalidPosition
+from esdb_lite.server.engine.read import InvalidPosition
 from esdb_lite.server.engine.subscriptions import (
     AllSubscription,
-    CaughtUp,
-    Checkpoint,
     FilteredSubscription,
     Message,
+    PassedOver,
     Position,
+    ReachedLive,
     StreamSubscription,
-    Subscription,
+    SubscriptionRules,
 )
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.storage import TOMBSTONE, Record
@@ -42,7 +42,7 @@ def filtered(after: Position | None, window: int, multiplier: int) -> FilteredSu
     return FilteredSubscription(after, selector(ONLY_W), window=window, multiplier=multiplier, resolve_links=False)
 
 
-def history(subscription: Subscription, log: Log, longest: int = 1000) -> list[Message]:
+def history(subscription: SubscriptionRules, log: Log, longest: int = 1000) -> list[Message]:
     """Return all that is sent up to and with `caught_up`."""
     reader = log.reader(longest)
     subscription.start(reader, NOW)
@@ -55,7 +55,7 @@ def history(subscription: Subscription, log: Log, longest: int = 1000) -> list[M
     return [*messages, *subscription.caught_up()]
 
 
-def live(subscription: Subscription, records: Sequence[Record]) -> list[Message]:
+def live(subscription: SubscriptionRules, records: Sequence[Record]) -> list[Message]:
     return list(subscription.live(records, None, NOW))
 
 
@@ -82,14 +82,14 @@ def test_a_stream(after: int | None, wanted: list[int], caught_up: int) -> None:
     log = log_of("sxsxs")
     messages = history(of_stream("s", after), log)
     assert [m.revision for m in messages[:-1] if isinstance(m, Record)] == wanted
-    assert messages[-1] == CaughtUp(caught_up, None)
+    assert messages[-1] == ReachedLive(caught_up, None)
 
 
 @pytest.mark.parametrize(("after", "caught_up"), [(-1, None), (5, 5), (None, None)])
 def test_a_stream_that_is_missing(after: int | None, caught_up: int | None) -> None:
     subscription = of_stream("none", after)
     log = log_of("s")
-    assert history(subscription, log) == [CaughtUp(caught_up, None)]
+    assert history(subscription, log) == [ReachedLive(caught_up, None)]
     new = [log.add("none") for _ in range(8)]
     assert live(subscription, new) == new[0 if after != 5 else 6 :]
 
@@ -107,7 +107,7 @@ def test_a_soft_deleted_stream_goes_on_where_it_ended() -> None:
     log = log_of("ss")
     log.set_metadata("s", tb=TOMBSTONE)
     subscription = of_stream("s", -1)
-    assert history(subscription, log) == [CaughtUp(None, None)]
+    assert history(subscription, log) == [ReachedLive(None, None)]
     again = log.add("s")
     assert live(subscription, [again]) == [again]
 
@@ -140,16 +140,16 @@ def test_links_are_resolved_in_history_and_live() -> None:
 
 def test_all_from_the_start_and_from_the_end() -> None:
     log = log_of("abc")
-    assert history(of_all((0, 0)), log) == [*log.records, CaughtUp(None, at(log.records[2]))]
-    assert history(of_all(None), log) == [CaughtUp(None, at(log.records[2]))]
+    assert history(of_all((0, 0)), log) == [*log.records, ReachedLive(None, at(log.records[2]))]
+    assert history(of_all(None), log) == [ReachedLive(None, at(log.records[2]))]
 
 
 def test_all_after_a_position() -> None:
     log = log_of("abc")
     a, b, c = log.records
-    assert history(of_all(at(a)), log) == [b, c, CaughtUp(None, at(c))]
-    assert history(of_all((b.position, 0)), log) == [b, c, CaughtUp(None, at(c))]
-    assert history(of_all(at(c)), log) == [CaughtUp(None, at(c))]
+    assert history(of_all(at(a)), log) == [b, c, ReachedLive(None, at(c))]
+    assert history(of_all((b.position, 0)), log) == [b, c, ReachedLive(None, at(c))]
+    assert history(of_all(at(c)), log) == [ReachedLive(None, at(c))]
     with pytest.raises(InvalidPosition):
         history(of_all((b.position + 1, 0)), log)
 
@@ -158,7 +158,7 @@ def test_all_after_a_position_beyond_the_end() -> None:
     log = log_of("abc")
     beyond = log.records[2].position + 2 * length_of(log.records[2])
     subscription = of_all((beyond, beyond))
-    assert history(subscription, log) == [CaughtUp(None, (beyond, beyond))]
+    assert history(subscription, log) == [ReachedLive(None, (beyond, beyond))]
     new = [log.add("d") for _ in range(4)]
     assert live(subscription, new) == [record for record in new if record.position > beyond]
 
@@ -173,12 +173,12 @@ def test_the_example_of_the_protocol_notes() -> None:
     assert history(filtered(at(m), 4, 1), log) == [
         w[0],
         w[1],
-        Checkpoint(*at(w[1])),
+        PassedOver(*at(w[1])),
         w[2],
         w[3],
-        Checkpoint(*at(w[3])),
-        Checkpoint(u[3].position, 0),
-        CaughtUp(None, (u[3].position, 0)),
+        PassedOver(*at(w[3])),
+        PassedOver(u[3].position, 0),
+        ReachedLive(None, (u[3].position, 0)),
     ]
 
 
@@ -186,16 +186,16 @@ def test_without_matches_checkpoints_lag_by_a_page() -> None:
     log = log_of("u" * 70)
     third, end = log.records[64], log.records[32]
     assert history(filtered((0, 0), 32, 1), log) == [
-        Checkpoint(0, 0),
-        Checkpoint(end.position, 0),
-        Checkpoint(third.position, 0),
-        CaughtUp(None, (third.position, 0)),
+        PassedOver(0, 0),
+        PassedOver(end.position, 0),
+        PassedOver(third.position, 0),
+        ReachedLive(None, (third.position, 0)),
     ]
 
 
 def test_a_subscription_from_the_end_begins_without_a_checkpoint() -> None:
     log = log_of("wu")
-    assert history(filtered(None, 4, 1), log) == [CaughtUp(None, at(log.records[1]))]
+    assert history(filtered(None, 4, 1), log) == [ReachedLive(None, at(log.records[1]))]
 
 
 def test_live_checkpoints_count_every_event() -> None:
@@ -203,19 +203,19 @@ def test_live_checkpoints_count_every_event() -> None:
     subscription = filtered(None, 2, 2)
     history(subscription, log)
     new = [log.add(name) for name in "uuwuuuuw"]
-    assert live(subscription, new) == [new[2], Checkpoint(*at(new[3])), new[7], Checkpoint(*at(new[7]))]
+    assert live(subscription, new) == [new[2], PassedOver(*at(new[3])), new[7], PassedOver(*at(new[7]))]
 
 
 def test_what_is_counted_beyond_an_interval_counts_towards_the_next() -> None:
     log = log_of("u" + "w" * 200)  # pages end after 32 matches, before the window of 40 does
     messages = history(filtered(at(log.records[0]), 40, 1), log)
-    places = [index for index, message in enumerate(messages) if isinstance(message, Checkpoint)]
+    places = [index for index, message in enumerate(messages) if isinstance(message, PassedOver)]
     assert places == [64, 64 + 33, 96 + 34, 128 + 35, 200 + 4]
     assert messages == model_history(log, 0, 40, 1)
 
 
 def model_history(log: Log, start: int, window: int, multiplier: int) -> list[Message]:
-    """Section 16, page by page, after the record at index `start`; the log goes on behind it."""
+    """Section 16 of the protocol notes, page by page, after the record at index `start`; the log goes on behind it."""
     records, interval = log.records, window * multiplier
     after = at(records[start])
     messages: list[Message] = []
@@ -235,10 +235,10 @@ def model_history(log: Log, start: int, window: int, multiplier: int) -> list[Me
         counter += considered
         if counter >= interval:
             counter, reported = counter % interval, running
-            messages.append(Checkpoint(*running))
+            messages.append(PassedOver(*running))
     if reported is None or running > reported:
-        messages.append(Checkpoint(*running))
-    return [*messages, CaughtUp(None, running)]
+        messages.append(PassedOver(*running))
+    return [*messages, ReachedLive(None, running)]
 
 
 @given(
@@ -257,7 +257,7 @@ def test_history_against_the_model(names: str, start: int, window: int, multipli
 
 # --- from history to live ---------------------------------------------------------------------------------------------
 
-kinds: dict[str, Callable[[], Subscription]] = {
+kinds: dict[str, Callable[[], SubscriptionRules]] = {
     "stream": lambda: of_stream("w", -1),
     "all": lambda: of_all((0, 0)),
     "filtered": lambda: filtered((0, 0), 3, 2),
@@ -327,7 +327,7 @@ def check_order(messages: Sequence[Message]) -> None:
     """Checkpoints do not go back, and none is ahead of an event that comes later."""
     highest: Position = (0, 0)
     for message in messages:
-        if isinstance(message, Checkpoint):
+        if isinstance(message, PassedOver):
             assert message >= highest
             highest = tuple(message)
         elif isinstance(message, Record):

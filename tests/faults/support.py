@@ -15,13 +15,13 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     CreateReqStreamOptions,
 )
 
-from esdb_lite._wire.appending import ANY, encode_append_options, encode_append_proposed, encode_proposed
-from esdb_lite._wire.batch_appending import BatchResponse, decode_batch_response, encode_batch_request
+from esdb_lite._wire.acks import encode_consumer_options
+from esdb_lite._wire.append import ANY, encode_append_options, encode_append_proposed, encode_proposed
+from esdb_lite._wire.batch_append import BatchResponse, decode_batch_response, encode_batch_request
 from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.framing import frame
-from esdb_lite._wire.persistent import encode_consumer_options
 from esdb_lite._wire.primitives import block, encode_stream_identifier, number
-from esdb_lite._wire.responses import decode_response
+from esdb_lite._wire.read_response import decode_response
 from esdb_lite.events import RecordedEvent
 from tests.serving.raw import Answer, RawClient
 

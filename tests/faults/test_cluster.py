@@ -14,10 +14,10 @@ import pytest
 from esdb_lite_protos.event_store.client.gossip import ClusterInfo
 
 from esdb_lite import AppendTooLarge, InvalidArgument, SimulatedCluster
-from esdb_lite._rpc.call import Call
+from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.node import Node
-from esdb_lite._wire.appending import ANY, encode_append_options, encode_append_proposed
+from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._wire.append import ANY, encode_append_options, encode_append_proposed
 from esdb_lite._wire.framing import frame
 from tests.faults.support import (
     FORWARDING,
@@ -103,9 +103,9 @@ async def test_settled(cluster: Cluster) -> None:
 
 
 async def test_what_a_follower_refuses_before_it_asks_for_the_leader(cluster: Cluster) -> None:
-    node = Node("127.0.0.1", cluster.simulated.nodes[1].port)
+    node = ConnectionPool("127.0.0.1", cluster.simulated.nodes[1].port)
     try:
-        async with Call(node, f"{STREAMS}/Append", deadline=Deadline(PATIENCE), metadata=REQUIRED) as call:
+        async with ClientCall(node, f"{STREAMS}/Append", deadline=Deadline(PATIENCE), metadata=REQUIRED) as call:
             requests = [encode_append_options("s", ANY), encode_append_proposed(event(2**20 + 1))]
             await call.send(frame(requests), end=True)
             with pytest.raises(AppendTooLarge):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esdb_lite.server.faulting import (
+from esdb_lite.server.faults.plan import (
     Delay,
     DropAfter,
     EventLimits,

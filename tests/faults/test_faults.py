@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from esdb_lite import EmbeddedServer, Fault, Faults, InvalidArgument, Refusal
-from esdb_lite._wire.appending import ANY, NO_STREAM
+from esdb_lite._wire.append import ANY, NO_STREAM
 from tests.faults.support import (
     COMMIT,
     GOSSIP,
@@ -269,7 +269,7 @@ async def test_nothing_is_sent_during_a_stall(server: EmbeddedServer, client: Ra
     while len(client.answers[call].messages) != 2:
         await client.more()
     with server.faults.stall():
-        stack = server._stack
+        stack = server._node
         assert stack is not None
         await stack._database.append("s", ANY, [])
         assert await silent(client)
@@ -297,7 +297,7 @@ async def test_calls_can_stall_while_connections_are_well(server: EmbeddedServer
 
 def log_end(server: EmbeddedServer) -> int:
     """Where the log ends, without asking the server."""
-    stack = server._stack
+    stack = server._node
     assert stack is not None
     return stack._database.log_end
 

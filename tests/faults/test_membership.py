@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from esdb_lite.server.membership import Asks, Member, Membership, NodeState, Verdict
+from esdb_lite.server.faults.membership import Asks, ClusterMember, Membership, NodeState, Verdict
 
 SERVED, AWAY, LATER, LOST = Verdict.SERVED, Verdict.NOT_LEADER, Verdict.NOT_READY, Verdict.LOST
 WRONG = Verdict.WRONG_STATE
 BOTH = (False, True)
 
 
-def cluster(state: NodeState, *, authenticated: bool = False, read_only: bool = False) -> tuple[Membership, Member]:
+def cluster(
+    state: NodeState, *, authenticated: bool = False, read_only: bool = False
+) -> tuple[Membership, ClusterMember]:
     """A leader, and a node in some state."""
-    node = Member("127.0.0.1", 2, state, read_only=read_only)
-    return Membership([Member("127.0.0.1", 1, NodeState.LEADER), node], authenticated=authenticated), node
+    node = ClusterMember("127.0.0.1", 2, state, read_only=read_only)
+    return Membership([ClusterMember("127.0.0.1", 1, NodeState.LEADER), node], authenticated=authenticated), node
 
 
-def verdicts(membership: Membership, node: Member, asks: Asks) -> tuple[Verdict, Verdict]:
+def verdicts(membership: Membership, node: ClusterMember, asks: Asks) -> tuple[Verdict, Verdict]:
     """Without and with the header."""
     return (
         membership.verdict(node, asks, required=False),
@@ -95,7 +97,7 @@ def test_a_deposed_leader_gives_stale_answers_and_takes_no_writes() -> None:
 
 
 def test_order_and_identity() -> None:
-    members = [Member("127.0.0.1", port) for port in (3112, 3111, 3113)]
+    members = [ClusterMember("127.0.0.1", port) for port in (3112, 3111, 3113)]
     membership = Membership(members)
     assert [member.port for member in membership.in_order()] == [3113, 3112, 3111]
     before = members[0].instance

@@ -8,15 +8,14 @@ import gc
 import pytest
 
 from esdb_lite import NewEvent, SimulatedCluster
-from esdb_lite._convert_gossip import Member, State
+from esdb_lite._convert.gossip import GossipMember, GossipState
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.node import Node
-from esdb_lite.client.choosing import Need
-from esdb_lite.client.cluster import Cluster
-from esdb_lite.client.nodes import Nodes
+from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.cluster import Cluster
+from esdb_lite.client.topology.nodes import Nodes
 from esdb_lite.errors import ServiceUnavailable
-from esdb_lite.settings import Node as Place
-from esdb_lite.settings import parse_uri
+from esdb_lite.settings import Address, parse_uri
 from tests.healing.conftest import Connect
 
 
@@ -33,10 +32,13 @@ async def test_answers_that_come_together_with_the_first_good_one(monkeypatch: p
     cluster = Cluster(nodes, settings, nobody)
     answers = asyncio.Event()
 
-    async def ask(node: Node, *_: object) -> tuple[Member, ...]:
+    async def ask(node: ConnectionPool, *_: object) -> tuple[GossipMember, ...]:
         await answers.wait()
         if node.host == "b":
-            return (Member(Place("b", 2), State.LEADER, True), Member(Place("c", 3), State.FOLLOWER, True))
+            return (
+                GossipMember(Address("b", 2), GossipState.LEADER, True),
+                GossipMember(Address("c", 3), GossipState.FOLLOWER, True),
+            )
         raise ServiceUnavailable(f"{node.host} is not there")
 
     monkeypatch.setattr(cluster, "_ask", ask)

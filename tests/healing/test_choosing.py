@@ -6,28 +6,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite._convert_gossip import Member, State
-from esdb_lite.client.choosing import Need, choose, leaders, wanted
-from esdb_lite.settings import Node, NodePreference
+from esdb_lite._convert.gossip import GossipMember, GossipState
+from esdb_lite.client.topology.choosing import Need, choose, leaders, wanted
+from esdb_lite.settings import Address, NodePreference
 
-A, B, C, D = (Node("10.0.0.1", port) for port in (1, 2, 3, 4))
+A, B, C, D = (Address("10.0.0.1", port) for port in (1, 2, 3, 4))
 LEADER, FOLLOWER = NodePreference.LEADER, NodePreference.FOLLOWER
 RANDOM, REPLICA = NodePreference.RANDOM, NodePreference.READ_ONLY_REPLICA
 
-SERVES = {State.LEADER, State.FOLLOWER, State.READ_ONLY_REPLICA, State.READ_ONLY_LEADERLESS}
+SERVES = {GossipState.LEADER, GossipState.FOLLOWER, GossipState.READ_ONLY_REPLICA, GossipState.READ_ONLY_LEADERLESS}
 
 
-def member(place: Node, state: State, alive: bool = True) -> Member:
-    return Member(place, state, alive)
+def member(place: Address, state: GossipState, alive: bool = True) -> GossipMember:
+    return GossipMember(place, state, alive)
 
 
-CLUSTER = (member(C, State.FOLLOWER), member(B, State.LEADER), member(A, State.FOLLOWER))
+CLUSTER = (member(C, GossipState.FOLLOWER), member(B, GossipState.LEADER), member(A, GossipState.FOLLOWER))
 """As gossip lists a settled one: by address, not the leader first."""
 
 NAMED = {"A": A, "B": B, "C": C, "D": D}
 
 MEMBERS = st.lists(
-    st.builds(Member, st.sampled_from([A, B, C, D]), st.sampled_from(State), st.booleans()),
+    st.builds(GossipMember, st.sampled_from([A, B, C, D]), st.sampled_from(GossipState), st.booleans()),
     max_size=6,
     unique_by=lambda member: member.place,
 )
@@ -38,16 +38,16 @@ DOUBTED = st.sets(st.sampled_from([A, B, C, D]))
 # --- states and life --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", GossipState)
 @pytest.mark.parametrize("preference", NodePreference)
-def test_a_single_living_member(state: State, preference: NodePreference) -> None:
-    usable = state is State.LEADER if preference is LEADER else state in SERVES
+def test_a_single_living_member(state: GossipState, preference: NodePreference) -> None:
+    usable = state is GossipState.LEADER if preference is LEADER else state in SERVES
     assert choose([member(A, state)], preference) == (A if usable else None)
 
 
-@pytest.mark.parametrize("state", State)
+@pytest.mark.parametrize("state", GossipState)
 @pytest.mark.parametrize("preference", NodePreference)
-def test_the_dead_are_never_chosen_whatever_they_were(state: State, preference: NodePreference) -> None:
+def test_the_dead_are_never_chosen_whatever_they_were(state: GossipState, preference: NodePreference) -> None:
     assert choose([member(A, state, alive=False)], preference) is None
     assert choose([member(A, state, alive=False)], preference, doubted=[A], chance=0.99) is None
 
@@ -59,34 +59,45 @@ def test_nobody_is_there(preference: NodePreference) -> None:
 
 def test_a_lone_follower_that_lists_its_dead_leader() -> None:
     """As a node says without end that has survived both others."""
-    seen = [member(C, State.FOLLOWER, False), member(B, State.LEADER, False), member(A, State.PRE_REPLICA)]
+    seen = [
+        member(C, GossipState.FOLLOWER, False),
+        member(B, GossipState.LEADER, False),
+        member(A, GossipState.PRE_REPLICA),
+    ]
     for preference in NodePreference:
         assert choose(seen, preference) is None
 
 
 def test_an_election_has_no_leader() -> None:
-    seen = [member(A, State.PRE_LEADER), member(B, State.RESIGNING_LEADER), member(C, State.FOLLOWER)]
+    seen = [member(A, GossipState.PRE_LEADER), member(B, GossipState.RESIGNING_LEADER), member(C, GossipState.FOLLOWER)]
     assert choose(seen, LEADER) is None
     assert choose(seen, RANDOM) == choose(seen, FOLLOWER) == choose(seen, REPLICA) == C
 
 
 # --- two leaders ------------------------------------------------------------------------------------------------------
 
-TWO = [member(A, State.LEADER), member(B, State.LEADER), member(C, State.FOLLOWER)]
+TWO = [member(A, GossipState.LEADER), member(B, GossipState.LEADER), member(C, GossipState.FOLLOWER)]
 
 
 @pytest.mark.parametrize(
     ("doubted", "chance", "expected"),
     [((), 0.0, A), ((), 0.5, B), ((), 0.99, B), ((A,), 0.0, B), ((B,), 0.99, A), ((A, B), 0.0, A), ((A, B), 0.7, B)],
 )
-def test_of_two_leaders_the_one_that_is_not_doubted(doubted: tuple[Node, ...], chance: float, expected: Node) -> None:
+def test_of_two_leaders_the_one_that_is_not_doubted(
+    doubted: tuple[Address, ...], chance: float, expected: Address
+) -> None:
     assert choose(TWO, LEADER, doubted=doubted, chance=chance) == expected
     assert leaders(TWO) == [A, B]
 
 
 def test_leaders_are_those_that_live_and_lead() -> None:
     assert leaders(CLUSTER) == [B]
-    assert leaders([member(A, State.LEADER, False), member(B, State.PRE_LEADER), member(C, State.FOLLOWER)]) == []
+    assert (
+        leaders(
+            [member(A, GossipState.LEADER, False), member(B, GossipState.PRE_LEADER), member(C, GossipState.FOLLOWER)]
+        )
+        == []
+    )
 
 
 # --- doubt ------------------------------------------------------------------------------------------------------------
@@ -97,7 +108,7 @@ def test_a_doubted_leader_is_better_than_none() -> None:
 
 
 def test_a_follower_is_no_leader_however_doubted_that_is() -> None:
-    assert choose([member(A, State.FOLLOWER), member(B, State.LEADER, False)], LEADER, doubted=[B]) is None
+    assert choose([member(A, GossipState.FOLLOWER), member(B, GossipState.LEADER, False)], LEADER, doubted=[B]) is None
 
 
 def test_doubt_counts_more_than_kind() -> None:
@@ -108,10 +119,10 @@ def test_doubt_counts_more_than_kind() -> None:
 # --- preferences and what they fall back to ---------------------------------------------------------------------------
 
 MIXED = [
-    member(A, State.LEADER),
-    member(B, State.FOLLOWER),
-    member(C, State.READ_ONLY_REPLICA),
-    member(D, State.READ_ONLY_LEADERLESS),
+    member(A, GossipState.LEADER),
+    member(B, GossipState.FOLLOWER),
+    member(C, GossipState.READ_ONLY_REPLICA),
+    member(D, GossipState.READ_ONLY_LEADERLESS),
 ]
 
 
@@ -131,7 +142,7 @@ MIXED = [
         (RANDOM, "ABCD", set()),
     ],
 )
-def test_preferences(preference: NodePreference, gone: str, expected: set[Node]) -> None:
+def test_preferences(preference: NodePreference, gone: str, expected: set[Address]) -> None:
     dead = {NAMED[name] for name in gone}
     members = [member(each.place, each.state, each.place not in dead) for each in MIXED]
     found = {choose(members, preference, chance=number / 100) for number in range(100)}
@@ -150,17 +161,17 @@ def test_what_changes_something_goes_to_the_leader(preference: NodePreference) -
 @pytest.mark.parametrize(
     ("chance", "expected"), [(0.0, C), (0.333, C), (0.334, B), (0.666, B), (0.667, A), (0.9999, A)]
 )
-def test_chance_divides_equals_evenly(chance: float, expected: Node) -> None:
+def test_chance_divides_equals_evenly(chance: float, expected: Address) -> None:
     assert choose(CLUSTER, RANDOM, chance=chance) == expected
 
 
 @given(MEMBERS, st.sampled_from(NodePreference), DOUBTED, CHANCE)
 def test_against_the_rules_in_words(
-    members: list[Member], preference: NodePreference, doubted: set[Node], chance: float
+    members: list[GossipMember], preference: NodePreference, doubted: set[Address], chance: float
 ) -> None:
     found = choose(members, preference, doubted=doubted, chance=chance)
-    kinds = {LEADER: [{State.LEADER}], FOLLOWER: [{State.FOLLOWER}, SERVES], RANDOM: [SERVES]}
-    kinds[REPLICA] = [{State.READ_ONLY_REPLICA}, {State.READ_ONLY_LEADERLESS}, SERVES]
+    kinds = {LEADER: [{GossipState.LEADER}], FOLLOWER: [{GossipState.FOLLOWER}, SERVES], RANDOM: [SERVES]}
+    kinds[REPLICA] = [{GossipState.READ_ONLY_REPLICA}, {GossipState.READ_ONLY_LEADERLESS}, SERVES]
     living = [each for each in members if each.alive]
     for trusted in (True, False):
         for states in kinds[preference]:
@@ -173,7 +184,7 @@ def test_against_the_rules_in_words(
 
 @given(MEMBERS, st.sampled_from(NodePreference), DOUBTED)
 def test_everybody_who_is_as_good_can_be_chosen(
-    members: list[Member], preference: NodePreference, doubted: set[Node]
+    members: list[GossipMember], preference: NodePreference, doubted: set[Address]
 ) -> None:
     found = {choose(members, preference, doubted=doubted, chance=number / 60) for number in range(60)}
     reverse = {choose(members[::-1], preference, doubted=doubted, chance=number / 60) for number in range(60)}

@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.client.deciding import (
+from esdb_lite.client.retry import (
     HANDLER_FAILURES,
     PROTOCOL_FAILURES,
+    RetryState,
     Safety,
-    Struggle,
     in_doubt,
     suspicious,
     was_sent,
@@ -72,7 +72,7 @@ def asked(
     policy: RetryPolicy = POLICY,
     left: float | None = None,
 ) -> float | None:
-    return Struggle(policy, safety, endless=endless).pause(error, known=known, now=100.0, left=left, chance=0.5)
+    return RetryState(policy, safety, endless=endless).pause(error, known=known, now=100.0, left=left, chance=0.5)
 
 
 # --- the whole table --------------------------------------------------------------------------------------------------
@@ -170,7 +170,7 @@ def test_errors_of_others_are_never_made_again() -> None:
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 7])
 def test_attempts(attempts: int) -> None:
-    struggle = Struggle(RetryPolicy(attempts=attempts), REPEATABLE)
+    struggle = RetryState(RetryPolicy(attempts=attempts), REPEATABLE)
     made = 1
     while struggle.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None:
         made += 1
@@ -178,7 +178,7 @@ def test_attempts(attempts: int) -> None:
 
 
 def test_attempts_are_counted_anew_after_a_success() -> None:
-    struggle = Struggle(RetryPolicy(attempts=2), REPEATABLE)
+    struggle = RetryState(RetryPolicy(attempts=2), REPEATABLE)
     for _ in range(5):
         assert struggle.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None
         struggle.succeed()
@@ -186,7 +186,7 @@ def test_attempts_are_counted_anew_after_a_success() -> None:
 
 
 def test_the_budget_begins_with_the_first_failure() -> None:
-    struggle = Struggle(RetryPolicy(budget=10), REPEATABLE)
+    struggle = RetryState(RetryPolicy(budget=10), REPEATABLE)
     times = [1000.0, 1005.0, 1009.4, 1009.9, 1010.1]
     allowed = [
         struggle.pause(ServiceUnavailable("x"), known=True, now=now, left=None, chance=0.0) is not None for now in times
@@ -197,7 +197,7 @@ def test_the_budget_begins_with_the_first_failure() -> None:
 
 
 def test_the_budget_counts_from_zero_as_well() -> None:
-    struggle = Struggle(RetryPolicy(budget=1), REPEATABLE)
+    struggle = RetryState(RetryPolicy(budget=1), REPEATABLE)
     assert struggle.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None
     assert struggle.pause(ServiceUnavailable("x"), known=True, now=1.5, left=None, chance=0.0) is None
 
@@ -215,7 +215,7 @@ def test_no_budget_is_no_second_attempt() -> None:
 def test_nothing_begins_later_than_the_budget(
     first: float, longest: float, budget: float, steps: list[tuple[float, float]]
 ) -> None:
-    struggle = Struggle(RetryPolicy(first_pause=first, longest_pause=longest, budget=budget), REPEATABLE)
+    struggle = RetryState(RetryPolicy(first_pause=first, longest_pause=longest, budget=budget), REPEATABLE)
     now = begin = 50.0
     for took, chance in steps:
         pause = struggle.pause(ServiceUnavailable("x"), known=True, now=now, left=None, chance=chance)
@@ -226,7 +226,7 @@ def test_nothing_begins_later_than_the_budget(
 
 
 def test_endless_struggles_count_neither_attempts_nor_budget() -> None:
-    struggle = Struggle(RetryPolicy(attempts=2, budget=0.5), REPEATABLE, endless=True)
+    struggle = RetryState(RetryPolicy(attempts=2, budget=0.5), REPEATABLE, endless=True)
     for now in range(0, 100_000, 1000):
         pause = struggle.pause(ServiceUnavailable("x"), known=True, now=float(now), left=None, chance=0.0)
         assert pause is not None
@@ -248,7 +248,7 @@ def test_endless_struggles_end_where_nothing_is_ever_tried_again() -> None:
     ],
 )
 def test_what_is_not_explained_is_tried_again_a_few_times(error: Exception, endless: bool, limit: int) -> None:
-    struggle = Struggle(RetryPolicy(), REPEATABLE, endless=endless)
+    struggle = RetryState(RetryPolicy(), REPEATABLE, endless=endless)
     for _ in range(2):
         for _ in range(limit):
             assert struggle.pause(error, known=True, now=0.0, left=None, chance=0.0) is not None
@@ -266,11 +266,11 @@ def named() -> NotLeader:
 
 
 def test_a_leader_that_is_named_is_gone_to_at_once_but_only_the_first_time() -> None:
-    struggle = Struggle(RetryPolicy(), REPEATABLE)
+    struggle = RetryState(RetryPolicy(), REPEATABLE)
     pauses = [struggle.pause(named(), known=True, now=0.0, left=None, chance=0.0) for _ in range(3)]
     assert pauses == [0.0, 0.1, 0.2]
     assert asked(NotLeader("nobody is named")) != 0.0
-    later = Struggle(RetryPolicy(), REPEATABLE)
+    later = RetryState(RetryPolicy(), REPEATABLE)
     later.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0)
     assert later.pause(named(), known=True, now=0.0, left=None, chance=0.0) == 0.1
 

@@ -12,9 +12,9 @@ from esdb_lite_protos.event_store.client.gossip import ClusterInfo, EndPoint, Me
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite._convert_gossip import Member, State, decode_gossip
+from esdb_lite._convert.gossip import GossipMember, GossipState, decode_gossip
 from esdb_lite._wire.primitives import WireError, block, number
-from esdb_lite.settings import Node
+from esdb_lite.settings import Address
 
 RECORDED = Path(__file__).parent.parent / "goldens" / "cluster" / "gossip_steady.json"
 
@@ -28,11 +28,11 @@ INFOS = st.builds(
 )
 
 
-def expected(info: MemberInfo) -> Member | None:
+def expected(info: MemberInfo) -> GossipMember | None:
     place = info.http_end_point
     if place is None or not place.address or not 0 < place.port < 65536:
         return None
-    return Member(Node(place.address, place.port), State(int(info.state)), info.is_alive)
+    return GossipMember(Address(place.address, place.port), GossipState(int(info.state)), info.is_alive)
 
 
 def one(
@@ -50,7 +50,7 @@ def test_against_the_generated_classes(infos: list[MemberInfo]) -> None:
 
 def test_the_states_are_those_of_the_protocol() -> None:
     theirs = {state.name: int(state) for state in MemberInfoVNodeState}
-    ours = {state.name.replace("_", ""): state.value for state in State}
+    ours = {state.name.replace("_", ""): state.value for state in GossipState}
     assert {(name or "").replace("_", "").upper(): value for name, value in theirs.items()} == ours
 
 
@@ -74,12 +74,12 @@ def test_against_the_recording() -> None:
 
 @pytest.mark.parametrize("state", [16, 17, 255, 2**31 - 1, 2**64 - 1])
 def test_states_that_nobody_knows_yet_are_no_reason_to_fail(state: int) -> None:
-    assert decode_gossip(one(state=state)) == (Member(Node("10.0.0.1", 2113), State.UNKNOWN, True),)
+    assert decode_gossip(one(state=state)) == (GossipMember(Address("10.0.0.1", 2113), GossipState.UNKNOWN, True),)
 
 
 def test_what_is_left_out_has_its_default() -> None:
     end_point = block(0x2A, block(0x0A, b"a") + number(0x10, 1))
-    assert decode_gossip(block(0x0A, end_point)) == (Member(Node("a", 1), State.INITIALIZING, False),)
+    assert decode_gossip(block(0x0A, end_point)) == (GossipMember(Address("a", 1), GossipState.INITIALIZING, False),)
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_what_is_left_out_has_its_default() -> None:
 )
 def test_members_that_cannot_be_reached_are_left_out(member: bytes) -> None:
     assert decode_gossip(one(port=1) + member + one(port=2)) == (
-        Member(Node("10.0.0.1", 1), State.LEADER, True),
-        Member(Node("10.0.0.1", 2), State.LEADER, True),
+        GossipMember(Address("10.0.0.1", 1), GossipState.LEADER, True),
+        GossipMember(Address("10.0.0.1", 2), GossipState.LEADER, True),
     )
 
 

@@ -20,8 +20,8 @@ from esdb_lite import (
     RetryPolicy,
     StreamState,
 )
-from esdb_lite._wire.answers import encode_confirmation
-from esdb_lite.server.simulated import SimulatedCluster
+from esdb_lite._wire.read_response_encode import encode_confirmation
+from esdb_lite.server.simulation.cluster import SimulatedCluster
 from esdb_lite.settings import NodePreference
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite._rpc.keepalive import LATE, Act, KeepAlive, Pulse
+from esdb_lite._http2.keepalive import LATE, Act, KeepAlive, Pulse
 
 SECONDS = st.floats(0.1, 60)
 

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._convert import UNLIMITED, ReadRequest
-from esdb_lite._wire.responses import ReadItem
-from esdb_lite.client.resuming import Progress, place_of
+from esdb_lite._convert.requests import UNLIMITED, ReadRequest
+from esdb_lite._wire.read_response import ReadItem
+from esdb_lite.client.read.progress import ReadProgress, place_of
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 from esdb_lite.filters import Filter, FilterBy
 
@@ -108,7 +108,7 @@ def events(items: Sequence[ReadItem] | Iterator[ReadItem]) -> list[tuple[str, in
     return [key(item) for item in items if isinstance(item, RecordedEvent)]
 
 
-def attempt(progress: Progress, items: Sequence[ReadItem], sizes: Sequence[int]) -> list[RecordedEvent]:
+def attempt(progress: ReadProgress, items: Sequence[ReadItem], sizes: Sequence[int]) -> list[RecordedEvent]:
     """Take items in batches, as the client does."""
     taken: list[RecordedEvent] = []
     at, number = 0, 0
@@ -167,14 +167,14 @@ CUTS = st.lists(st.integers(0, 15), max_size=6)
 SIZES = st.lists(st.integers(1, 4), min_size=1, max_size=4)
 
 
-@settings(max_examples=600, deadline=None)
+@settings(max_examples=600)
 @given(st.data(), logs(), CUTS, SIZES, st.integers(0, 2**30))
 def test_what_is_handed_out_in_all(
     data: st.DataObject, log: list[Record], cuts: list[int], sizes: list[int], chatty: int
 ) -> None:
     request = data.draw(requests(log))
     server = Server(log, chatty)
-    progress, seen = Progress(request), list[RecordedEvent]()
+    progress, seen = ReadProgress(request), list[RecordedEvent]()
     for cut in [*cuts, None]:
         rest = progress.rest()
         if rest is None:
@@ -186,14 +186,14 @@ def test_what_is_handed_out_in_all(
         assert len(seen) <= request.limit
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), logs(), CUTS, SIZES, st.integers(0, 2**30))
 def test_a_subscription_to_a_log_that_grows(
     data: st.DataObject, log: list[Record], cuts: list[int], sizes: list[int], chatty: int
 ) -> None:
     """Each time that it is resumed there is more; checkpoints and caught-up items say where it is."""
     request = data.draw(requests(log).filter(lambda request: request.limit is None))
-    progress, seen = Progress(request), list[RecordedEvent]()
+    progress, seen = ReadProgress(request), list[RecordedEvent]()
     length = 0
     for cut in [*cuts, None]:
         length = len(log) if cut is None else data.draw(st.integers(length, len(log)))
@@ -210,11 +210,11 @@ LOG = [Record((position, position), position // 10, True, False) for position in
 
 def test_nothing_was_handed_out_yet() -> None:
     request = ReadRequest(None, 30, limit=5)
-    assert Progress(request).rest() == request
+    assert ReadProgress(request).rest() == request
 
 
 def test_a_sparse_filter_is_not_gone_through_again() -> None:
-    progress = Progress(ReadRequest(None, limit=None))
+    progress = ReadProgress(ReadRequest(None, limit=None))
     progress.saw([recorded("s", 0, (10, 10)), Checkpoint(5_000, 5_000)])
     rest = progress.rest()
     assert rest is not None
@@ -222,7 +222,7 @@ def test_a_sparse_filter_is_not_gone_through_again() -> None:
 
 
 def test_a_checkpoint_that_lags_takes_nothing_back() -> None:
-    progress = Progress(ReadRequest(None, limit=None))
+    progress = ReadProgress(ReadRequest(None, limit=None))
     progress.saw([recorded("s", 0, (10, 10)), Checkpoint(5, 5), CaughtUp(None, None, 7, 7), CaughtUp(None)])
     rest = progress.rest()
     assert rest is not None
@@ -231,13 +231,13 @@ def test_a_checkpoint_that_lags_takes_nothing_back() -> None:
 
 def test_the_limit_is_reached() -> None:
     for stream in ("s", None):
-        progress = Progress(ReadRequest(stream, limit=2))
+        progress = ReadProgress(ReadRequest(stream, limit=2))
         progress.saw([recorded("s", 0, (1, 1)), recorded("s", 1, (2, 2))], only_events=True)
         assert progress.rest() is None
 
 
 def test_the_first_event_of_a_stream_ends_reading_it_backwards() -> None:
-    progress = Progress(ReadRequest("s", from_end=True, backwards=True))
+    progress = ReadProgress(ReadRequest("s", from_end=True, backwards=True))
     progress.saw([recorded("s", 1, (20, 20)), recorded("s", 0, (10, 10))], only_events=True)
     assert progress.rest() is None
 
@@ -259,7 +259,7 @@ def test_an_old_server_does_not_tell_places_in_streams() -> None:
 def test_the_limit_is_kept_when_the_last_event_is_gone_meanwhile(gone: bool) -> None:
     """A read forwards goes on at the last event that it has, which may have been scavenged since."""
     request = ReadRequest(None, limit=4)
-    progress = Progress(request)
+    progress = ReadProgress(request)
     seen = attempt(progress, list(Server(LOG).answer(request))[:2], [2])
     rest = progress.rest()
     assert rest is not None

@@ -8,8 +8,8 @@ import logging
 import pytest
 
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite.client.deciding import Safety, Struggle
-from esdb_lite.client.retrying import QUIET, Complaints, outcome_of, unknown_outcome, wait_for_another_try
+from esdb_lite.client.retry import RetryState, Safety
+from esdb_lite.client.retry_log import QUIET, RetryLog, outcome_of, unknown_outcome, wait_for_another_try
 from esdb_lite.errors import (
     AccessDenied,
     CallCancelled,
@@ -50,7 +50,7 @@ def lost(text: str = "lost") -> ServiceUnavailable:
 
 
 def test_the_first_failure_is_a_warning_and_the_others_are_not(log: pytest.LogCaptureFixture) -> None:
-    complaints = Complaints()
+    complaints = RetryLog()
     for number in range(4):
         complaints.about("Read", lost(), first=number == 0, now=100.0 + number)
     assert levels(log) == "WDDD"
@@ -58,28 +58,28 @@ def test_the_first_failure_is_a_warning_and_the_others_are_not(log: pytest.LogCa
 
 
 def test_many_calls_on_one_connection_are_worth_one_warning(log: pytest.LogCaptureFixture) -> None:
-    complaints = Complaints()
+    complaints = RetryLog()
     for number in range(100):
         complaints.about("append", lost(), first=True, now=100.0 + number * QUIET / 1000)
     assert levels(log) == "W" + "D" * 99
 
 
 def test_the_same_later_is_worth_another(log: pytest.LogCaptureFixture) -> None:
-    complaints = Complaints()
+    complaints = RetryLog()
     for now in (100.0, 100.0 + QUIET / 2, 100.0 + QUIET, 100.1 + QUIET):
         complaints.about("append", lost(), first=True, now=now)
     assert levels(log) == "WDWD"
 
 
 def test_another_failure_is_worth_another(log: pytest.LogCaptureFixture) -> None:
-    complaints = Complaints()
+    complaints = RetryLog()
     for text in ("a", "b", "b", "a"):
         complaints.about("append", lost(text), first=True, now=100.0)
     assert levels(log) == "WWDW"
 
 
 def test_at_the_very_beginning_of_the_clock(log: pytest.LogCaptureFixture) -> None:
-    Complaints().about("append", lost(""), first=True, now=0.0)
+    RetryLog().about("append", lost(""), first=True, now=0.0)
     assert levels(log) == "W"
 
 
@@ -87,8 +87,8 @@ def test_at_the_very_beginning_of_the_clock(log: pytest.LogCaptureFixture) -> No
 
 
 async def test_waiting_says_what_is_made_again_and_for_how_long(log: pytest.LogCaptureFixture) -> None:
-    struggle = Struggle(RetryPolicy(attempts=2, first_pause=0.01), Safety.REPEATABLE)
-    complaints, loop = Complaints(), asyncio.get_running_loop()
+    struggle = RetryState(RetryPolicy(attempts=2, first_pause=0.01), Safety.REPEATABLE)
+    complaints, loop = RetryLog(), asyncio.get_running_loop()
     before = loop.time()
     assert await wait_for_another_try(struggle, lost(), Deadline(None), "/a.b/Read", complaints, known=True)
     assert loop.time() - before >= 0.004
@@ -98,13 +98,13 @@ async def test_waiting_says_what_is_made_again_and_for_how_long(log: pytest.LogC
 
 
 async def test_nothing_is_waited_for_after_the_deadline() -> None:
-    struggle = Struggle(RetryPolicy(), Safety.REPEATABLE)
-    assert not await wait_for_another_try(struggle, lost(), Deadline(0), "x", Complaints(), known=True)
+    struggle = RetryState(RetryPolicy(), Safety.REPEATABLE)
+    assert not await wait_for_another_try(struggle, lost(), Deadline(0), "x", RetryLog(), known=True)
 
 
 async def test_being_cancelled_while_waiting() -> None:
-    struggle = Struggle(RetryPolicy(first_pause=60, longest_pause=60, budget=600), Safety.REPEATABLE)
-    waiting = wait_for_another_try(struggle, lost(), Deadline(None), "x", Complaints(), known=True)
+    struggle = RetryState(RetryPolicy(first_pause=60, longest_pause=60, budget=600), Safety.REPEATABLE)
+    waiting = wait_for_another_try(struggle, lost(), Deadline(None), "x", RetryLog(), known=True)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(waiting, 0.01)
 

@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from esdb_lite import AsyncEsdbClient, ClientClosed, DiscoveryFailed, NewEvent, RetryPolicy, ServiceUnavailable
-from esdb_lite.server.simulated import SimulatedCluster
+from esdb_lite.server.simulation.cluster import SimulatedCluster
 from tests.healing.waiting import until
 from tests.rpc.fake import fake_server
 from tests.rpc.streams_service import StreamsService

@@ -21,8 +21,8 @@ from esdb_lite import (
     RetryPolicy,
     StreamState,
 )
-from esdb_lite.client import settling
-from esdb_lite.client.appending import AppendRequest
+from esdb_lite.client.append import looking
+from esdb_lite.client.append.appender import AppendRequest
 from esdb_lite.positions import expectation
 from tests.contract.faces import drain
 from tests.healing.conftest import Connect
@@ -90,8 +90,8 @@ async def test_an_append_that_was_cancelled_can_be_made_again(tmp_path: Path) ->
 
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settling, "REMEMBERED", 2)
-    unsettled, now = settling.Unsettled(), settling.Start(datetime.now(timezone.utc), 0)
+    monkeypatch.setattr(looking, "REMEMBERED", 2)
+    unsettled, now = looking.Unsettled(), looking.LookStart(datetime.now(timezone.utc), 0)
     requests = [AppendRequest("s", expectation(StreamState.ANY), [NewEvent("T", b"")]) for _ in range(3)]
     for request in requests:
         unsettled.add(request, now)
@@ -191,11 +191,11 @@ def recorded(position: int | None, at: datetime | None) -> RecordedEvent:
 
 def test_what_was_stored_before_an_append_is_known_by_position_or_time() -> None:
     now = datetime.now(timezone.utc)
-    start = settling.Start(now, 100)
+    start = looking.LookStart(now, 100)
     assert start.comes_after(recorded(100, now))
     assert not start.comes_after(recorded(101, now))
-    assert start.comes_after(recorded(101, now - settling.CLOCKS - timedelta(seconds=1)))
-    assert not start.comes_after(recorded(101, now - settling.CLOCKS))
+    assert start.comes_after(recorded(101, now - looking.CLOCKS - timedelta(seconds=1)))
+    assert not start.comes_after(recorded(101, now - looking.CLOCKS))
     assert not start.comes_after(recorded(None, None))
 
 
@@ -203,7 +203,7 @@ async def test_a_stream_that_many_write_is_looked_at_as_far_as_the_client_has_se
     connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of its events are of now; what the client has appended itself says where to stop."""
-    monkeypatch.setattr(settling, "LOOK_BACK", 50)
+    monkeypatch.setattr(looking, "LOOK_BACK", 50)
     async with EmbeddedServer(tmp_path / "events.db") as server:
         client = await connect(server.uri)
         await client.append_events("s", None, [NewEvent("T", b"") for _ in range(200)])

@@ -22,10 +22,10 @@ from esdb_lite import (
     StreamState,
     TlsError,
 )
-from esdb_lite._wire.batch_appending import BatchRequest, encode_batch_error
+from esdb_lite._wire.batch_append import BatchRequest, encode_batch_error
 from esdb_lite.errors import WriteInterrupted
-from esdb_lite.server.simulated import SimulatedCluster
-from esdb_lite.settings import Node as Place
+from esdb_lite.server.simulation.cluster import SimulatedCluster
+from esdb_lite.settings import Address
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
 from tests.rpc.streams_service import StreamsService
@@ -318,7 +318,7 @@ async def test_looking_for_the_events_follows_the_leader() -> None:
             old.faults.lose_answers(times=1)
             old.faults.delay(0.5, method="Read")
             task = asyncio.ensure_future(client.append_events("s", StreamState.EXISTS, E))
-            node = client._session._nodes.get(Place(old.host, old.port))  # type: ignore[union-attr]
+            node = client._session._nodes.get(Address(old.host, old.port))  # type: ignore[union-attr]
             await until(lambda: any(link.long_calls == 0 for link in node._links) or not node.connected)
             await until(lambda: any(link.long_calls for link in node._links))
             await cluster.elect_async(1)

@@ -164,7 +164,9 @@ def test_subscribe_to_all_from_the_end(client: kurrentdbclient.KurrentDBClient) 
     client.append_to_stream("order-1", current_version=StreamState.NO_STREAM, events=new("Placed"))
     with client.subscribe_to_all(from_end=True, include_checkpoints=True) as subscription:
         client.append_to_stream("order-1", current_version=0, events=new("Paid"))
-        assert types([next(item for item in subscription if isinstance(item, kurrentdbclient.RecordedEvent))])
+        assert types([next(item for item in subscription if isinstance(item, kurrentdbclient.RecordedEvent))]) == [
+            "Paid"
+        ]
 
 
 def test_subscribe_to_stream(client: kurrentdbclient.KurrentDBClient) -> None:

@@ -12,7 +12,7 @@ from grpclib.protocol import H2Protocol, Stream
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
-from esdb_lite._rpc.fast import FastProtocol
+from esdb_lite._http2.protocol import FastProtocol
 
 HEADERS = [(":method", "POST"), (":scheme", "http"), (":path", "/s/m"), (":authority", "a"), ("te", "trailers")]
 ANSWER = [(":status", "200"), ("content-type", "application/grpc")]

@@ -6,10 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from esdb_lite._convert import BATCH_APPEND
-from esdb_lite._wire.answers import encode_confirmation, encode_event, encode_record
-from esdb_lite._wire.appending import AppendOptions, Proposed, decode_append_request, encode_appended
-from esdb_lite._wire.batch_appending import (
+from esdb_lite._convert.requests import BATCH_APPEND
+from esdb_lite._wire.append import AppendOptions, Proposed, decode_append_request, encode_appended
+from esdb_lite._wire.batch_append import (
     BatchRequest,
     decode_batch_request,
     encode_batch_error,
@@ -18,6 +17,7 @@ from esdb_lite._wire.batch_appending import (
 )
 from esdb_lite._wire.framing import MessageSplitter
 from esdb_lite._wire.primitives import block
+from esdb_lite._wire.read_response_encode import encode_confirmation, encode_event, encode_record
 from tests.rpc.fake import FakeCall
 
 

@@ -30,9 +30,9 @@ from esdb_lite import (
     WrongContext,
 )
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._wire.answers import encode_stream_missing
-from esdb_lite._wire.batch_appending import BatchRequest, encode_batch_error
-from esdb_lite.client.batching import MAX_APPENDS, Room
+from esdb_lite._wire.batch_append import BatchRequest, encode_batch_error
+from esdb_lite._wire.read_response_encode import encode_stream_missing
+from esdb_lite.client.append.batch_call import MAX_APPENDS, Room
 from esdb_lite.errors import WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
 from tests.rpc.streams_service import StreamsService, event_message, subscription

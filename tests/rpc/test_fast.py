@@ -18,9 +18,9 @@ from h2.stream import StreamState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._rpc import fast
-from esdb_lite._rpc.fast import FastProtocol, knows, write_data
-from esdb_lite._rpc.transport import new_protocol, receive_data
+from esdb_lite._http2 import protocol as fast
+from esdb_lite._http2.protocol import FastProtocol, knows, write_data
+from esdb_lite._http2.streams import new_protocol, receive_data
 from tests.rpc.pair import TRAILERS, Pair, noise
 
 # --- grpclib and h2 are as this module knows them -------------------------------------------------------------------
@@ -152,7 +152,7 @@ async def conversation(protocol: type[H2Protocol], script: list[tuple[int, int]]
     return seen
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     st.lists(st.tuples(st.integers(0, 2), st.integers(0, len(ACTIONS) - 1)), max_size=40),
     st.lists(st.sampled_from([1, 2, 8, 9, 10, 100, 313, 5000, 100_000]), min_size=1, max_size=5),

@@ -8,9 +8,9 @@ import pytest
 from grpclib.client import Handler
 from grpclib.protocol import H2Protocol
 
+from esdb_lite._rpc.connection import ClientProtocol
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.link import LinkProtocol
-from esdb_lite._rpc.node import _CONFIGURATION, Node, _h2_configuration
+from esdb_lite._rpc.pool import _CONFIGURATION, ConnectionPool, _h2_configuration
 from esdb_lite.errors import ServiceUnavailable
 
 
@@ -21,12 +21,12 @@ async def test_a_connection_that_is_lost_before_anybody_has_it() -> None:
 
     async def dial() -> H2Protocol:
         _, protocol = await asyncio.get_running_loop().create_connection(
-            lambda: LinkProtocol(Handler(), _CONFIGURATION, _h2_configuration()), "127.0.0.1", port
+            lambda: ClientProtocol(Handler(), _CONFIGURATION, _h2_configuration()), "127.0.0.1", port
         )
         await protocol.gone.wait()
         return protocol
 
-    node = Node("127.0.0.1", port, dial=dial)
+    node = ConnectionPool("127.0.0.1", port, dial=dial)
     with pytest.raises(ServiceUnavailable):
         await node.connect(Deadline(None))
     assert not node.connections

@@ -19,8 +19,8 @@ from grpclib.testing import ChannelFor
 from h2.config import H2Configuration
 from h2.exceptions import StreamClosedError
 
-from esdb_lite._rpc.fast import FastProtocol
-from esdb_lite._rpc.transport import (
+from esdb_lite._http2.protocol import FastProtocol
+from esdb_lite._http2.streams import (
     CONNECTION_WINDOW,
     STREAM_WINDOW,
     deliver,

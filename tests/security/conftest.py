@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer
-from esdb_lite._rpc.node import Node
+from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.server.tls import DevCertificate, dev_certificate
 
 pytest.importorskip("trustme", reason="trustme is not installed")
@@ -57,10 +57,10 @@ async def user(server: EmbeddedServer, admin: AsyncEsdbClient) -> AsyncIterator[
 
 
 @pytest.fixture
-async def node(server: EmbeddedServer, certificate: DevCertificate) -> AsyncIterator[Node]:
+async def node(server: EmbeddedServer, certificate: DevCertificate) -> AsyncIterator[ConnectionPool]:
     """The server, for calls that are made by hand."""
     context = ssl.create_default_context(cafile=certificate.authority)
     context.set_alpn_protocols(["h2"])
-    made = Node(server.host, server.port, tls=context)
+    made = ConnectionPool(server.host, server.port, tls=context)
     yield made
     await made.close()

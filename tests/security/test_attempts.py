@@ -38,15 +38,15 @@ from esdb_lite import (
     UserConflict,
     UserNotFound,
 )
-from esdb_lite._rpc.call import Call
+from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.node import Node
-from esdb_lite._rpc.streams import unary_for_many
+from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._rpc.shapes import all_messages
 from esdb_lite._wire.framing import frame
-from esdb_lite.server.authentication import Authenticator, LoginRefused
-from esdb_lite.server.database import Database
+from esdb_lite.server.database.database import Database
 from esdb_lite.server.tls import DevCertificate
-from esdb_lite.server.user_store import UserStore
+from esdb_lite.server.users.authentication import Authenticator, LoginRefused
+from esdb_lite.server.users.store import UserStore
 from tests.contract.faces import drain
 from tests.security.conftest import basic
 
@@ -73,11 +73,13 @@ def batch(stream: str) -> bytes:
     return bytes(message)
 
 
-async def status(node: Node, header: str | None, method: str = LIST) -> str:
+async def status(node: ConnectionPool, header: str | None, method: str = LIST) -> str:
     """What a call with this `authorization` ends with."""
     metadata = () if header is None else (("authorization", header),)
     try:
-        await unary_for_many(node, method, b"", Deadline(20), metadata)
+        async with ClientCall(node, method, deadline=Deadline(20), metadata=metadata) as call:
+            await call.send(frame((b"",)), end=True)
+            await all_messages(call)
     except GrpcError as error:
         return error.code.name
     return "OK"
@@ -112,7 +114,7 @@ def encoded(text: str) -> str:
         (f"Basic {encoded('admin:' + 'x' * 5_000)}", "UNAUTHENTICATED"),
     ],
 )
-async def test_headers(node: Node, header: str | None, expected: str) -> None:
+async def test_headers(node: ConnectionPool, header: str | None, expected: str) -> None:
     assert await status(node, header) == expected
     # Wrong is wrong, also where nothing is needed.
     assert await status(node, header, GOSSIP) == ("UNAUTHENTICATED" if expected == "UNAUTHENTICATED" else "OK")
@@ -202,14 +204,14 @@ async def revoked(admin: AsyncEsdbClient, how: str) -> None:
         await admin.reset_password("user", "new")
 
 
-async def going_on(call: Call) -> None:
+async def going_on(call: ClientCall) -> None:
     """Append one batch after the other."""
     while True:
         await call.send(frame((batch("s"),)))
         await call.receive()
 
 
-async def ending(call: Call) -> None:
+async def ending(call: ClientCall) -> None:
     """Send the end of the requests, and wait for the answer."""
     await call.send(b"", end=True)
     await call.receive()
@@ -240,11 +242,11 @@ async def test_a_consumer_of_a_group_ends_with_its_user(
 
 @pytest.mark.parametrize("how", REVOCATIONS)
 async def test_an_open_batch_append_ends_with_its_user(
-    user: AsyncEsdbClient, admin: AsyncEsdbClient, node: Node, how: str
+    user: AsyncEsdbClient, admin: AsyncEsdbClient, node: ConnectionPool, how: str
 ) -> None:
     """The call through which all appends of a client go was opened with a password that was right then."""
     await user.append_events("s", None, event())
-    async with Call(node, BATCH, deadline=Deadline(20), metadata=basic("user", "pw")) as call:
+    async with ClientCall(node, BATCH, deadline=Deadline(20), metadata=basic("user", "pw")) as call:
         await call.send(frame((batch("s"),)))
         assert b"BatchAppendReq" not in await call.receive()
         await revoked(admin, how)
@@ -258,11 +260,11 @@ async def test_an_open_batch_append_ends_with_its_user(
 
 
 async def test_an_append_that_has_been_open_for_long_is_looked_at_again(
-    user: AsyncEsdbClient, admin: AsyncEsdbClient, node: Node
+    user: AsyncEsdbClient, admin: AsyncEsdbClient, node: ConnectionPool
 ) -> None:
     """What counts is what its user may do when it is written."""
     options = AppendReq(options=AppendReqOptions(stream_identifier=StreamIdentifier(b"s"), any=Empty()))
-    async with Call(node, APPEND, deadline=Deadline(20), metadata=basic("user", "pw")) as call:
+    async with ClientCall(node, APPEND, deadline=Deadline(20), metadata=basic("user", "pw")) as call:
         await call.send(frame((bytes(options),)))
         await user.get_stream_position("s")  # the server has read what was sent before
         await admin.set_stream_metadata("s", StreamMetadata(acl=StreamAcl(write=())))
@@ -272,9 +274,11 @@ async def test_an_append_that_has_been_open_for_long_is_looked_at_again(
     assert await admin.get_stream_position("s") is None
 
 
-async def test_an_append_of_somebody_who_is_gone(user: AsyncEsdbClient, admin: AsyncEsdbClient, node: Node) -> None:
+async def test_an_append_of_somebody_who_is_gone(
+    user: AsyncEsdbClient, admin: AsyncEsdbClient, node: ConnectionPool
+) -> None:
     options = AppendReq(options=AppendReqOptions(stream_identifier=StreamIdentifier(b"s"), any=Empty()))
-    async with Call(node, APPEND, deadline=Deadline(20), metadata=basic("user", "pw")) as call:
+    async with ClientCall(node, APPEND, deadline=Deadline(20), metadata=basic("user", "pw")) as call:
         await call.send(frame((bytes(options),)))
         await user.get_stream_position("s")
         await admin.delete_user("user")
@@ -386,7 +390,7 @@ async def test_passwords_are_not_kept(user: AsyncEsdbClient, admin: AsyncEsdbCli
 
 
 @pytest.mark.slow
-async def test_many_bad_logins(node: Node, admin: AsyncEsdbClient, user: AsyncEsdbClient) -> None:
+async def test_many_bad_logins(node: ConnectionPool, admin: AsyncEsdbClient, user: AsyncEsdbClient) -> None:
     await admin.append_events("s", None, event())
     assert await user.get_stream_position("s") == 0
     slots = asyncio.Semaphore(90)
@@ -414,7 +418,7 @@ async def test_many_bad_logins(node: Node, admin: AsyncEsdbClient, user: AsyncEs
 
 
 async def test_who_guesses_over_one_connection_leaves_room_for_others(
-    server: EmbeddedServer, node: Node, certificate: DevCertificate
+    server: EmbeddedServer, node: ConnectionPool, certificate: DevCertificate
 ) -> None:
     turned_away = asyncio.Event()
 
@@ -428,7 +432,7 @@ async def test_who_guesses_over_one_connection_leaves_room_for_others(
         await asyncio.wait_for(turned_away.wait(), 20)
         context = ssl.create_default_context(cafile=certificate.authority)
         context.set_alpn_protocols(["h2"])
-        other = Node(server.host, server.port, tls=context)
+        other = ConnectionPool(server.host, server.port, tls=context)
         assert await status(other, basic("ops", "changeit")[0][1]) == "OK"  # a first login, at the first try
         await other.close()
     finally:
@@ -460,7 +464,7 @@ async def test_who_is_no_user_takes_as_long_as_a_wrong_password() -> None:
     assert max(medians) < 1.5 * min(medians), medians
 
 
-async def test_right_passwords_at_the_same_time_are_checked_once(node: Node) -> None:
+async def test_right_passwords_at_the_same_time_are_checked_once(node: ConnectionPool) -> None:
     header = basic("admin", "changeit")[0][1]
     assert set(await asyncio.gather(*(status(node, header) for _ in range(80)))) == {"OK"}
 

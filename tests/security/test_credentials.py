@@ -31,8 +31,8 @@ from esdb_lite import (
     Unauthenticated,
     WrongArgumentType,
 )
-from esdb_lite._wire.answers import encode_confirmation
-from esdb_lite._wire.batch_appending import BatchRequest
+from esdb_lite._wire.batch_append import BatchRequest
+from esdb_lite._wire.read_response_encode import encode_confirmation
 from esdb_lite.server.tls import DevCertificate
 from tests.contract.faces import drain
 from tests.rpc.fake import FakeCall, FakeServer, fake_server

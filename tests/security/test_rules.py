@@ -20,9 +20,9 @@ from esdb_lite import (
     UserConflict,
     UserNotFound,
 )
-from esdb_lite._rpc.call import Call
+from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.node import Node
+from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._status import StatusCode
 from esdb_lite._wire.framing import MessageSplitter, frame
 from tests.contract.faces import drain
@@ -41,9 +41,11 @@ def event() -> NewEvent:
 # --- the order of checks ---
 
 
-async def refusal(node: Node, method: str, *requests: bytes, user: bool = False) -> str:
+async def refusal(node: ConnectionPool, method: str, *requests: bytes, user: bool = False) -> str:
     """The status of a call by nobody, or by an ordinary user."""
-    async with Call(node, S + method, deadline=Deadline(20), metadata=basic("user", "pw") if user else ()) as call:
+    async with ClientCall(
+        node, S + method, deadline=Deadline(20), metadata=basic("user", "pw") if user else ()
+    ) as call:
         try:
             await call.send(frame(requests), end=True)
             data = await call.receive()
@@ -78,7 +80,9 @@ def batch(stream: str | None, **expected: Any) -> bytes:
 NO_TYPE = bytes(streams.AppendReq(proposed_message=streams.AppendReqProposedMessage(data=b"{}")))
 
 
-async def test_only_an_append_without_expectation_is_told_before_who_may(node: Node, user: AsyncEsdbClient) -> None:
+async def test_only_an_append_without_expectation_is_told_before_who_may(
+    node: ConnectionPool, user: AsyncEsdbClient
+) -> None:
     assert await refusal(node, "Append", append("s")) == "INVALID_ARGUMENT"
     assert await refusal(node, "Append", append("$sys"), user=True) == "INVALID_ARGUMENT"
     for faulty in (append(None, any=Empty()), append("s", revision=BEYOND), append("", any=Empty())):
@@ -90,7 +94,7 @@ async def test_only_an_append_without_expectation_is_told_before_who_may(node: N
     assert await refusal(node, "Append", append("s", revision=BEYOND), user=True) == "INVALID_ARGUMENT"
 
 
-async def test_deleting_says_nothing_to_nobody(node: Node, user: AsyncEsdbClient) -> None:
+async def test_deleting_says_nothing_to_nobody(node: ConnectionPool, user: AsyncEsdbClient) -> None:
     for method in ("Delete", "Tombstone"):
         for faulty in (b"", delete("s"), delete(None, any=Empty()), delete("s", revision=BEYOND)):
             assert await refusal(node, method, faulty) == "PERMISSION_DENIED"
@@ -98,7 +102,7 @@ async def test_deleting_says_nothing_to_nobody(node: Node, user: AsyncEsdbClient
         assert await refusal(node, method, delete("s", revision=BEYOND), user=True) == "INVALID_ARGUMENT"
 
 
-async def test_batches_say_nothing_to_nobody(node: Node, user: AsyncEsdbClient) -> None:
+async def test_batches_say_nothing_to_nobody(node: ConnectionPool, user: AsyncEsdbClient) -> None:
     anything = betterproto_lib.Empty()
     for faulty in (batch("s"), batch(None, any=anything), batch("s", stream_position=BEYOND), batch("", any=anything)):
         assert await refusal(node, "BatchAppend", faulty) == "PERMISSION_DENIED"

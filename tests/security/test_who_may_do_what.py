@@ -15,12 +15,12 @@ from esdb_lite_protos.event_store.client import Empty, StreamIdentifier, Uuid, m
 from esdb_lite_protos.event_store.client import persistent_subscriptions as groups
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer, GrpcError, NewEvent, StreamAcl, StreamMetadata
-from esdb_lite._rpc.call import Call
+from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.node import Node
+from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._status import StatusCode
 from esdb_lite._wire.framing import MessageSplitter, frame
-from esdb_lite.server.services.authorizing import NEEDS, Need
+from esdb_lite.server.services.authorization import NEEDS, Permission
 from tests.security.conftest import basic
 
 LOGINS: Mapping[str, tuple[tuple[str, str], ...]] = {
@@ -180,9 +180,9 @@ TABLE = [
 ]  # fmt: skip
 
 
-async def answer(node: Node, method: str, request: bytes, who: str) -> str:
+async def answer(node: ConnectionPool, method: str, request: bytes, who: str) -> str:
     """The status that one caller gets for one call, wherever it is; what is no proper refusal is told in full."""
-    async with Call(node, P + method, deadline=Deadline(20), metadata=LOGINS[who]) as call:
+    async with ClientCall(node, P + method, deadline=Deadline(20), metadata=LOGINS[who]) as call:
         try:
             await call.send(frame((request,)), end=True)
             data = await call.receive()
@@ -218,7 +218,7 @@ async def prepared(user: AsyncEsdbClient, admin: AsyncEsdbClient) -> None:
 
 
 @pytest.mark.usefixtures("prepared")
-async def test_table(node: Node) -> None:
+async def test_table(node: ConnectionPool) -> None:
     wrong = []
     for method, request, expected in TABLE:
         # Who gets in to Shutdown ends the server: only the others try. The others: below.
@@ -232,28 +232,28 @@ async def test_table(node: Node) -> None:
 
 
 @pytest.mark.parametrize("who", ["ops", "admin"])
-async def test_who_may_end_the_server(server: EmbeddedServer, node: Node, who: str) -> None:
+async def test_who_may_end_the_server(server: EmbeddedServer, node: ConnectionPool, who: str) -> None:
     assert await answer(node, OPS + "Shutdown", b"", who) == "OK"
     await asyncio.wait_for(server.wait_stopped(), 20)
 
 
 async def test_every_method_is_in_the_tables(server: EmbeddedServer) -> None:
-    assert server._stack is not None
-    served = set(server._stack._handlers())
+    assert server._node is not None
+    served = set(server._node._handlers())
     assert served == set(NEEDS)
     assert served == {P + method for method, _, _ in TABLE}
-    assert set(NEEDS.values()) == set(Need)
+    assert set(NEEDS.values()) == set(Permission)
     assert len(served) == 43
 
 
-async def answered(call: Call) -> None:
+async def answered(call: ClientCall) -> None:
     await call.send(frame((b"",)), end=True)
     await call.receive()
 
 
 @pytest.mark.parametrize("method", [method for method, _, _ in TABLE if not method.endswith("Shutdown")][::4])
-async def test_wrong_passwords_are_refused_everywhere(node: Node, method: str) -> None:
-    async with Call(node, P + method, deadline=Deadline(20), metadata=basic("admin", "wrong")) as call:
+async def test_wrong_passwords_are_refused_everywhere(node: ConnectionPool, method: str) -> None:
+    async with ClientCall(node, P + method, deadline=Deadline(20), metadata=basic("admin", "wrong")) as call:
         with pytest.raises(GrpcError) as caught:
             await answered(call)
     assert (caught.value.code.name, caught.value.details) == ("UNAUTHENTICATED", "Unauthenticated")

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 
-from esdb_lite.server.database import Database
+from esdb_lite.server.database.database import Database
 from tests.services.persistent_calls import Service, event_id
 from tests.services.test_persistent import create
 

@@ -12,14 +12,14 @@ import betterproto
 from esdb_lite_protos.event_store.client.persistent_subscriptions import CreateResp, ReadResp, ReadRespReadEvent
 
 from esdb_lite._status import RpcError
-from esdb_lite._wire.persistent import encode_ack, encode_consumer_options, encode_nack
-from esdb_lite.server.calls import Watcher
-from esdb_lite.server.database import Database
+from esdb_lite._wire.acks import encode_ack, encode_consumer_options, encode_nack
+from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.access import SYSTEM
 from esdb_lite.server.engine.model import ANY, ProposedEvent
-from esdb_lite.server.persistent_groups import PersistentGroups
+from esdb_lite.server.groups.registry import PersistentGroups
+from esdb_lite.server.handlers import CallWatcher
 from esdb_lite.server.services.context import Context
-from esdb_lite.server.services.persistent import SERVICE, PersistentSubscriptions
+from esdb_lite.server.services.groups import SERVICE, PersistentSubscriptions
 
 M = TypeVar("M", bound=betterproto.Message)
 
@@ -30,7 +30,7 @@ class ScriptedCall:
     def __init__(self, metadata: Mapping[str, str] | None = None) -> None:
         self.metadata: Mapping[str, str] = metadata or {}
         self.principal = SYSTEM
-        self.tap: Watcher | None = None
+        self.tap: CallWatcher | None = None
         self.peer = "a peer"
         self.requests: asyncio.Queue[list[bytes]] = asyncio.Queue()
         self.answers: asyncio.Queue[bytes] = asyncio.Queue()

@@ -9,9 +9,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from esdb_lite.client.consumer import AsyncPersistentSubscription
-from esdb_lite.client.persistent import PersistentCalls
-from esdb_lite.client.session import Session
+from esdb_lite.client.core import ClientCore
+from esdb_lite.client.groups.calls import AsyncGroupApi
+from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -27,22 +27,22 @@ from esdb_lite.events import RecordedEvent
 from esdb_lite.filters import Filter
 from esdb_lite.groups import ConsumerStrategy, NackAction, SubscriptionSettings
 from esdb_lite.server.app import Route, RpcServer
-from esdb_lite.server.database import Database
-from esdb_lite.server.engine.persistent.parking import parked_stream
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.engine.groups.parking import parked_stream
 from esdb_lite.server.services.context import Context
-from esdb_lite.server.services.persistent import PersistentSubscriptions
-from esdb_lite.settings import Node, Settings
+from esdb_lite.server.services.groups import PersistentSubscriptions
+from esdb_lite.settings import Address, ConnectionSettings
 
 from .persistent_calls import Service
 
 PATIENCE = 10.0
 
 
-class Client(PersistentCalls):
+class Client(AsyncGroupApi):
     """The part of the client that is tested here."""
 
     def __init__(self, port: int) -> None:
-        self._session = Session(Settings(nodes=(Node("127.0.0.1", port),), tls=False))
+        self._session = ClientCore(ConnectionSettings(nodes=(Address("127.0.0.1", port),), tls=False))
 
     async def close(self) -> None:
         await self._session.close()

@@ -9,8 +9,14 @@ from contextlib import AsyncExitStack
 import pytest
 
 from esdb_lite import EsdbClient, NackAction, RecordedEvent, SubscriptionSettings
-from esdb_lite.errors import ClientClosed, InvalidArgument, SubscriptionDropped, SubscriptionNotFound, WrongArgumentType
-from esdb_lite.sync.persistent import PersistentSubscription
+from esdb_lite.errors import (
+    ClientClosed,
+    InvalidArgument,
+    SubscriptionDropped,
+    SubscriptionNotFound,
+    WrongArgumentType,
+)
+from esdb_lite.sync.groups import PersistentSubscription
 from esdb_lite.sync.portal import Portal
 
 from .test_consumer import World, running

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from esdb_lite.server.database import Database
-from esdb_lite.server.engine.persistent.parking import checkpoint_stream, read_checkpoint
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.engine.groups.parking import checkpoint_stream, read_checkpoint
 from tests.support import PATIENCE, environment
 
 from .persistent_calls import Service

@@ -41,11 +41,11 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 )
 
 from esdb_lite._status import RpcError, StatusCode
-from esdb_lite._wire.persistent import encode_ack, encode_consumer_options
-from esdb_lite.server.database import Database
+from esdb_lite._wire.acks import encode_ack, encode_consumer_options
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.engine.groups.config import CONFIG_STREAM
+from esdb_lite.server.engine.groups.parking import checkpoint_stream, parked_stream
 from esdb_lite.server.engine.model import ANY
-from esdb_lite.server.engine.persistent.config import CONFIG_STREAM
-from esdb_lite.server.engine.persistent.parking import checkpoint_stream, parked_stream
 
 from .persistent_calls import Service, event_id, service
 

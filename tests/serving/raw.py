@@ -13,7 +13,7 @@ from h2.connection import H2Connection
 
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite.server.app import Route, RpcServer
-from esdb_lite.server.calls import Handler
+from esdb_lite.server.handlers import Handler
 
 PATIENCE = 10.0
 

@@ -8,17 +8,17 @@ import pytest
 
 from esdb_lite._status import RpcError, StatusCode
 from esdb_lite._wire.framing import frame
-from esdb_lite.server.calls import Call
+from esdb_lite.server.handlers import ServerCall
 from tests.serving.raw import PATIENCE, RawClient, serving
 
 
-async def echo(call: Call) -> None:
+async def echo(call: ServerCall) -> None:
     """Send back what comes."""
     while messages := await call.receive():
         await call.send(messages)
 
 
-async def wait(call: Call) -> None:
+async def wait(call: ServerCall) -> None:
     """Never answer."""
     await asyncio.Event().wait()
 
@@ -56,7 +56,7 @@ async def test_answers_come_while_requests_are_sent() -> None:
 
 
 async def test_an_error_with_trailers_and_a_message_beyond_ascii() -> None:
-    async def fail(call: Call) -> None:
+    async def fail(call: ServerCall) -> None:
         raise RpcError(StatusCode.NOT_FOUND, "größe 100%\n", [("exception", "some-thing"), ("n", "1")])
 
     async with serving(fail) as (client, _, _):
@@ -98,7 +98,7 @@ async def test_malformed_messages(data: bytes, code: str, text: str) -> None:
 
 
 async def test_an_answer_before_the_requests_end_does_not_disturb_the_connection() -> None:
-    async def refuse(call: Call) -> None:
+    async def refuse(call: ServerCall) -> None:
         await call.receive()
         raise RpcError(StatusCode.INVALID_ARGUMENT, "no")
 
@@ -115,7 +115,7 @@ async def test_an_answer_before_the_requests_end_does_not_disturb_the_connection
 async def test_a_deadline() -> None:
     ended = asyncio.Event()
 
-    async def watched(call: Call) -> None:
+    async def watched(call: ServerCall) -> None:
         try:
             await wait(call)
         finally:
@@ -131,7 +131,7 @@ async def test_a_deadline() -> None:
 async def test_a_client_that_cancels() -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 
-    async def watched(call: Call) -> None:
+    async def watched(call: ServerCall) -> None:
         began.set()
         try:
             await wait(call)
@@ -149,7 +149,7 @@ async def test_a_client_that_cancels() -> None:
 async def test_a_client_that_goes_away() -> None:
     began, ended = asyncio.Event(), asyncio.Event()
 
-    async def watched(call: Call) -> None:
+    async def watched(call: ServerCall) -> None:
         began.set()
         try:
             while True:
@@ -165,7 +165,7 @@ async def test_a_client_that_goes_away() -> None:
 
 
 async def test_a_handler_that_fails_is_logged_and_answered(caplog: pytest.LogCaptureFixture) -> None:
-    async def broken(call: Call) -> None:
+    async def broken(call: ServerCall) -> None:
         raise KeyError("secret")
 
     async with serving(broken) as (client, _, _):
@@ -178,7 +178,7 @@ async def test_a_handler_that_fails_is_logged_and_answered(caplog: pytest.LogCap
 async def test_a_client_that_does_not_read_holds_up_itself_alone() -> None:
     sent = 0
 
-    async def pour(call: Call) -> None:
+    async def pour(call: ServerCall) -> None:
         nonlocal sent
         if (await call.receive()) == [b"little"]:
             await call.send([b"x"])
@@ -216,7 +216,7 @@ async def test_many_calls_at_once() -> None:
 async def test_stopping_ends_open_calls_and_says_goodbye() -> None:
     began = asyncio.Event()
 
-    async def watched(call: Call) -> None:
+    async def watched(call: ServerCall) -> None:
         began.set()
         await wait(call)
 
@@ -233,7 +233,7 @@ async def test_stopping_ends_open_calls_and_says_goodbye() -> None:
 
 
 async def test_stopping_does_not_wait_for_a_client_that_does_not_read() -> None:
-    async def pour(call: Call) -> None:
+    async def pour(call: ServerCall) -> None:
         while True:
             await call.send([b"x" * 100_000])
 

@@ -11,11 +11,11 @@ import pytest
 
 from esdb_lite.server.app import connection as connections
 from esdb_lite.server.app.server import RpcServer
-from esdb_lite.server.calls import Call
+from esdb_lite.server.handlers import ServerCall
 from tests.serving.raw import PATIENCE, serving
 
 
-async def echo(call: Call) -> None:
+async def echo(call: ServerCall) -> None:
     """Send back what comes."""
     while messages := await call.receive():
         await call.send(messages)
@@ -102,7 +102,7 @@ async def test_broken_http2_ends_its_connection_alone(frames: bytes, capfd: pyte
 async def test_header_values_beyond_ascii(capfd: pytest.CaptureFixture[str]) -> None:
     seen = []
 
-    async def look(call: Call) -> None:
+    async def look(call: ServerCall) -> None:
         seen.append(call.metadata["x"])
 
     async with serving(look) as (client, _, _):

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from esdb_lite._wire.appending import (
+from esdb_lite._wire.append import (
     ANY,
     decode_append_response,
     encode_append_options,
     encode_append_proposed,
     encode_proposed,
 )
-from esdb_lite._wire.appending import Appended as AppendedOnWire
+from esdb_lite._wire.append import AppendAnswer as AppendedOnWire
 from esdb_lite.server import EmbeddedServer
 from esdb_lite.server.errors import (
     AddressUnavailable,
@@ -171,8 +171,8 @@ async def test_where_clients_find_it() -> None:
 async def test_all_addresses_of_a_host_have_the_same_port(host: str) -> None:
     """With a free port for each, clients would be told the port of another address."""
     async with EmbeddedServer(host=host) as server:
-        assert server._stack is not None
-        door = server._stack._server._door
+        assert server._node is not None
+        door = server._node._server._door
         assert door is not None
         (listening,) = door._servers
         assert {socket.getsockname()[1] for socket in listening.sockets} == {server.port}

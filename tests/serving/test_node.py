@@ -16,10 +16,10 @@ from esdb_lite_protos.event_store.client.operations import StartScavengeReq, Sta
 from esdb_lite import AsyncEsdbClient, NewEvent, RecordedEvent, StreamNotFound, StreamState
 from esdb_lite._wire.framing import frame
 from esdb_lite.server.engine import fresh
-from esdb_lite.server.engine.appending import Moment
+from esdb_lite.server.engine.append import Moment
 from esdb_lite.server.engine.model import CHUNK_SIZE
+from esdb_lite.server.node import ServerNode, ServerSettings
 from esdb_lite.server.services.monitoring import Monitoring
-from esdb_lite.server.stack import Settings, Stack
 from tests.engine.naive import NaiveState
 from tests.serving.raw import connected
 
@@ -27,14 +27,14 @@ OPERATIONS = "/event_store.client.operations.Operations"
 
 
 @pytest.fixture
-async def stack() -> AsyncIterator[Stack]:
-    running = await Stack.start(Settings(), lambda: None)
+async def stack() -> AsyncIterator[ServerNode]:
+    running = await ServerNode.start(ServerSettings(), lambda: None)
     yield running
     await running.stop()
 
 
 @pytest.fixture
-async def client(stack: Stack) -> AsyncIterator[AsyncEsdbClient]:
+async def client(stack: ServerNode) -> AsyncIterator[AsyncEsdbClient]:
     async with AsyncEsdbClient(f"127.0.0.1:{stack.port}") as connected_client:
         yield connected_client
 
@@ -58,7 +58,7 @@ class TestNodeStreams:
         assert await of_stream(client, "$mem-node-state", backwards=True, limit=1) == [event]
         assert await of_stream(client, "$mem-node-state", position=event.stream_position + 1) == []
 
-    async def test_the_gossip(self, client: AsyncEsdbClient, stack: Stack) -> None:
+    async def test_the_gossip(self, client: AsyncEsdbClient, stack: ServerNode) -> None:
         (event,) = await of_stream(client, "$mem-gossip")
         (member,) = event.json()["Members"]
         assert event.type == "$GossipUpdated"
@@ -103,7 +103,7 @@ class TestNodeStreams:
 
 
 class TestEpochs:
-    async def test_a_node_that_resigns_is_elected_again(self, client: AsyncEsdbClient, stack: Stack) -> None:
+    async def test_a_node_that_resigns_is_elected_again(self, client: AsyncEsdbClient, stack: ServerNode) -> None:
         before = await of_all(client)
         async with connected(stack.port) as raw:
             answer = await raw.call(f"{OPERATIONS}/ResignNode", bytes(Empty()))
@@ -120,7 +120,7 @@ class TestEpochs:
         assert record.position == json.loads(record.data)["EpochPosition"] == CHUNK_SIZE
 
 
-async def test_a_scavenge_leaves_its_notes(client: AsyncEsdbClient, stack: Stack) -> None:
+async def test_a_scavenge_leaves_its_notes(client: AsyncEsdbClient, stack: ServerNode) -> None:
     async with await client.subscribe_all_events(from_end=True, filter_exclude=()) as subscription:
         async with connected(stack.port) as raw:
             request = StartScavengeReq(options=StartScavengeReqOptions(thread_count=1))
@@ -134,7 +134,7 @@ async def test_a_scavenge_leaves_its_notes(client: AsyncEsdbClient, stack: Stack
 
 
 class TestStatistics:
-    async def test_a_message_at_once_and_then_others(self, stack: Stack) -> None:
+    async def test_a_message_at_once_and_then_others(self, stack: ServerNode) -> None:
         async with connected(stack.port) as raw:
             stream = raw.open("/event_store.client.monitoring.Monitoring/Stats")
             raw.send(stream, frame([bytes(StatsReq(refresh_time_period_in_ms=0))]), end=True)

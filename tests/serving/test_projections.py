@@ -12,9 +12,9 @@ from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client import projections as messages
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient, GrpcError
-from esdb_lite._rpc.call import Call
+from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.node import Node
+from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import MessageSplitter, frame
 from tests.support import ServeProcess
 
@@ -23,19 +23,19 @@ NO_ENGINE = ("UNIMPLEMENTED", "This server has no engine for projections.")
 
 
 @pytest.fixture
-async def node() -> AsyncIterator[Node]:
+async def node() -> AsyncIterator[ConnectionPool]:
     """A server that has them."""
     async with EmbeddedServer(run_projections="system") as server:
-        made = Node(server.host, server.port)
+        made = ConnectionPool(server.host, server.port)
         yield made
         await made.close()
 
 
-async def ask(node: Node, method: str, request: betterproto.Message) -> list[bytes] | tuple[str, str]:
+async def ask(node: ConnectionPool, method: str, request: betterproto.Message) -> list[bytes] | tuple[str, str]:
     """The answers of a call, or how it failed."""
     splitter, answers = MessageSplitter(), list[bytes]()
     path = f"/event_store.client.projections.Projections/{method}"
-    async with Call(node, path, deadline=Deadline(20)) as call:
+    async with ClientCall(node, path, deadline=Deadline(20)) as call:
         try:
             await call.send(frame((bytes(request),)), end=True)
             while data := await call.receive():
@@ -49,7 +49,7 @@ def statistics(**mode: object) -> messages.StatisticsReq:
     return messages.StatisticsReq(options=messages.StatisticsReqOptions(**mode))  # type: ignore[arg-type]
 
 
-async def names(node: Node, **mode: object) -> list[str]:
+async def names(node: ConnectionPool, **mode: object) -> list[str]:
     found = await ask(node, "Statistics", statistics(**mode))
     details = [messages.StatisticsResp().parse(answer).details for answer in found if isinstance(answer, bytes)]
     assert {(one.status, one.mode, one.position, one.progress) for one in details} <= {
@@ -58,7 +58,7 @@ async def names(node: Node, **mode: object) -> list[str]:
     return [one.name for one in details]
 
 
-async def test_statistics(node: Node) -> None:
+async def test_statistics(node: ConnectionPool) -> None:
     assert await names(node, all=Empty()) == SYSTEM
     assert await names(node, continuous=Empty()) == SYSTEM
     assert await names(node, name="") == SYSTEM
@@ -92,16 +92,16 @@ NOTHING = Value(struct_value=Struct())
         ("Result", [bytes(messages.ResultResp(NOTHING))]),
     ],
 )
-async def test_one_of_them(node: Node, method: str, expected: object) -> None:
+async def test_one_of_them(node: ConnectionPool, method: str, expected: object) -> None:
     assert await ask(node, method, OPTIONS[method]("$by_category")) == expected
 
 
 @pytest.mark.parametrize("method", OPTIONS)
-async def test_others_are_not_found(node: Node, method: str) -> None:
+async def test_others_are_not_found(node: ConnectionPool, method: str) -> None:
     assert await ask(node, method, OPTIONS[method]("mine")) == ("NOT_FOUND", "Projection 'mine' not found")
 
 
-async def test_none_can_be_created(node: Node) -> None:
+async def test_none_can_be_created(node: ConnectionPool) -> None:
     for mode in (
         messages.CreateReqOptions(one_time=Empty(), query="fromAll()"),
         messages.CreateReqOptions(transient=messages.CreateReqOptionsTransient("t"), query="fromAll()"),
@@ -112,7 +112,7 @@ async def test_none_can_be_created(node: Node) -> None:
     assert await ask(node, "RestartSubsystem", Empty()) == [b""]
 
 
-async def test_requests_that_say_nothing(node: Node) -> None:
+async def test_requests_that_say_nothing(node: ConnectionPool) -> None:
     for method, request in (
         ("Create", messages.CreateReq()),
         ("Create", messages.CreateReq(messages.CreateReqOptions(query="fromAll()"))),
@@ -134,7 +134,7 @@ async def test_a_database_gets_them_once(tmp_path: Path) -> None:
 
 async def test_without_them_there_is_no_such_service() -> None:
     async with EmbeddedServer() as server:
-        node = Node(server.host, server.port)
+        node = ConnectionPool(server.host, server.port)
         assert await ask(node, "Statistics", statistics(all=Empty())) == ("UNIMPLEMENTED", "Service is unimplemented.")
         await node.close()
 

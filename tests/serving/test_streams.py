@@ -8,23 +8,23 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from esdb_lite._wire.appending import (
+from esdb_lite._wire.append import (
     ANY,
     NO_STREAM,
-    Appended,
+    AppendAnswer,
     encode_append_options,
     encode_append_proposed,
     encode_proposed,
 )
-from esdb_lite._wire.batch_appending import BatchError, BatchResponse, decode_batch_response, encode_batch_request
+from esdb_lite._wire.batch_append import BatchError, BatchResponse, decode_batch_response, encode_batch_request
 from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.framing import frame
 from esdb_lite._wire.primitives import block, encode_stream_identifier, number
-from esdb_lite._wire.reading import ReadDecoder
+from esdb_lite._wire.read_response_fast import ReadDecoder
 from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
 from esdb_lite.server.engine.model import ProposedEvent
-from esdb_lite.server.services.reading import LIVE_BUFFER
-from esdb_lite.server.stack import Settings, Stack
+from esdb_lite.server.node import ServerNode, ServerSettings
+from esdb_lite.server.services.read import LIVE_BUFFER
 from tests.serving.raw import Answer, RawClient, connected
 
 STREAMS = "/event_store.client.streams.Streams"
@@ -34,15 +34,15 @@ ALL_FROM_START = block(0x12, b"\x12\0")
 
 
 @pytest.fixture
-async def stack() -> AsyncIterator[Stack]:
+async def stack() -> AsyncIterator[ServerNode]:
     """A server in memory."""
-    running = await Stack.start(Settings(), lambda: None)
+    running = await ServerNode.start(ServerSettings(), lambda: None)
     yield running
     await running.stop()
 
 
 @pytest.fixture
-async def client(stack: Stack) -> AsyncIterator[RawClient]:
+async def client(stack: ServerNode) -> AsyncIterator[RawClient]:
     """A connection to it."""
     async with connected(stack.port) as connection:
         yield connection
@@ -81,7 +81,7 @@ async def items(client: RawClient, stream: int, count: int, decoder: ReadDecoder
 
 @pytest.mark.parametrize("source", [stream_option("s"), ALL_FROM_START])
 async def test_a_subscriber_that_stops_reading_gets_everything_later(
-    stack: Stack, client: RawClient, source: bytes
+    stack: ServerNode, client: RawClient, source: bytes
 ) -> None:
     """It holds up nobody meanwhile, and learns that it has caught up again."""
     client.acknowledge = False
@@ -108,7 +108,7 @@ async def test_a_subscriber_that_stops_reading_gets_everything_later(
     assert caught_up == 1
 
 
-async def test_a_filtered_subscription_gets_checkpoints_while_live(stack: Stack, client: RawClient) -> None:
+async def test_a_filtered_subscription_gets_checkpoints_while_live(stack: ServerNode, client: RawClient) -> None:
     chosen = block(0x3A, block(0x12, block(0x12, b"W")) + number(0x18, 1) + number(0x28, 2))
     stream = client.open(f"{STREAMS}/Read")
     from_end = block(0x12, b"\x1a\0")
@@ -121,7 +121,7 @@ async def test_a_filtered_subscription_gets_checkpoints_while_live(stack: Stack,
     assert checkpoint.commit_position == stack._database.last_position
 
 
-async def test_cancelled_subscriptions_leave_nothing(stack: Stack, client: RawClient) -> None:
+async def test_cancelled_subscriptions_leave_nothing(stack: ServerNode, client: RawClient) -> None:
     request = frame([read_request(ALL_FROM_START, SUBSCRIPTION, NO_FILTER, UUIDS)])
     for _ in range(20):
         stream = client.open(f"{STREAMS}/Read")
@@ -183,7 +183,7 @@ async def test_too_much_is_refused_before_it_has_all_come(client: RawClient) -> 
     assert answer.headers["maximum-append-size"] == "1048576"
 
 
-async def test_a_database_that_is_closed(stack: Stack, client: RawClient) -> None:
+async def test_a_database_that_is_closed(stack: ServerNode, client: RawClient) -> None:
     await stack._database.close()
     answer = await client.call(f"{STREAMS}/Append", encode_append_options("s", ANY), encode_append_proposed(event()))
     assert answer.status[0] == "14"
@@ -228,7 +228,7 @@ async def test_what_waits_at_the_half_close_is_written_and_answered(client: RawC
     answer, responses = await batches.ended()
     assert answer.status == ("0", None)
     assert [name_of(response) for response in responses] == ["success"] * 50
-    revisions = [r.result.revision for r in responses if isinstance(r.result, Appended)]
+    revisions = [r.result.revision for r in responses if isinstance(r.result, AppendAnswer)]
     assert revisions == list(range(50))
 
 

@@ -10,7 +10,7 @@ import asyncio
 import os
 import sys
 
-from esdb_lite.server.database import Database
+from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.model import ANY, Appended, ProposedEvent
 
 WRITERS = 20

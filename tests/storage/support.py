@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 
-from esdb_lite.server.database import Database, Durability, ticks_now
+from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.model import ANY, Appended, ProposedEvent
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader, Record
 
 _NUMBERS = itertools.count(1)

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.committing import Committer
-from esdb_lite.server.engine import appending
-from esdb_lite.server.engine.appending import Moment, Rule, State
+from esdb_lite.server.database.group_commit import Committer
+from esdb_lite.server.engine import append as appending
+from esdb_lite.server.engine.append import LogState, Moment, Rule
 from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended, Decision, ProposedEvent
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.errors import StorageCorrupted, StorageFull
@@ -63,11 +63,11 @@ def append(stream: str, expected: int, *names: str, type: str = "T", data: bytes
     return partial(appending.append, stream=stream, expected=expected, events=events)
 
 
-def broken(state: State, moment: Moment) -> Decision:
+def broken(state: LogState, moment: Moment) -> Decision:
     raise ZeroDivisionError
 
 
-def unwritable(state: State, moment: Moment) -> Decision:
+def unwritable(state: LogState, moment: Moment) -> Decision:
     """A record that the database refuses: the position is taken."""
     decision = append("u", ANY, "u")(state, moment)
     return decision._replace(records=[decision.records[0]._replace(position=733)])
@@ -97,7 +97,7 @@ def test_what_was_rolled_back_is_not_remembered() -> None:
 
 
 def test_the_recent_ids_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esdb_lite.server.committing._RECENT_BYTES", 5 * 82)
+    monkeypatch.setattr("esdb_lite.server.database.group_commit._RECENT_BYTES", 5 * 82)
     with committer() as (ours, _):
         for number in range(8):
             ours.commit([append("s", ANY, f"{number}")])
@@ -119,7 +119,7 @@ def test_versions_are_known_again_after_reopening_but_recent_ids_are_not(tmp_pat
 
 
 def test_more_streams_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esdb_lite.server.committing._STREAMS_KEPT", 4)
+    monkeypatch.setattr("esdb_lite.server.database.group_commit._STREAMS_KEPT", 4)
     with committer() as (ours, _):
         for revision in range(3):
             for number in range(10):

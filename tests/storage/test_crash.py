@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from esdb_lite.server.database.maintenance import verify
 from esdb_lite.server.engine.model import Appended
-from esdb_lite.server.maintenance import verify
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.schema import open_reader
 from esdb_lite.server.storage.sqlite_reader import SqliteReader

@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from esdb_lite.server import database as module
-from esdb_lite.server.database import Database, Durability
-from esdb_lite.server.engine import appending
-from esdb_lite.server.engine.appending import Moment, State
-from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended, Decision, StreamDeleted, WrongVersion
+from esdb_lite.server.database import database as module
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.engine import append as appending
+from esdb_lite.server.engine.append import LogState, Moment
+from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended, Decision, DeletedStream, WrongVersion
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import TOMBSTONE
 from esdb_lite.server.storage.errors import StorageClosed
 from tests.storage.support import event, events, log, of_stream, opened, written
@@ -41,7 +42,7 @@ class Gate:
         self._loop = asyncio.get_running_loop()
         self._task = asyncio.ensure_future(database.execute(self._rule))
 
-    def _rule(self, state: State, moment: Moment) -> Decision:
+    def _rule(self, state: LogState, moment: Moment) -> Decision:
         self._reached.set()
         self._closed.wait(30)
         return Decision(Appended(-1, None), (), moment.log_end)
@@ -123,7 +124,7 @@ async def test_refusals(db: Database) -> None:
     assert await db.append("s", NO_STREAM, events(1)) == WrongVersion(0)
     assert isinstance(await db.delete("s", ANY), Appended)
     assert isinstance(await db.tombstone("s", ANY), Appended)
-    assert await db.append("s", ANY, events(1)) == StreamDeleted("s")
+    assert await db.append("s", ANY, events(1)) == DeletedStream("s")
 
 
 async def test_concurrent_appends_at_the_same_version_let_one_through(db: Database) -> None:
@@ -166,7 +167,7 @@ async def test_cancelled_later_it_is_written_regardless(file_db: Database) -> No
     loop = asyncio.get_running_loop()
     go_on = threading.Event()
 
-    def slow(state: State, moment: Moment) -> Decision:
+    def slow(state: LogState, moment: Moment) -> Decision:
         loop.call_soon_threadsafe(begun.set)
         go_on.wait(30)
         return appending.append(state, moment, stream="s", expected=ANY, events=events(1))

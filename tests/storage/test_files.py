@@ -15,8 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from esdb_lite.server.database.maintenance import backup, verify
 from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended
-from esdb_lite.server.maintenance import backup, verify
 from esdb_lite.server.storage import errors
 from esdb_lite.server.storage.files import Files
 from tests.storage.support import event, events, log, of_stream, opened, written

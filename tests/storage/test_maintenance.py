@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from esdb_lite.server.database.maintenance import backup, verify
 from esdb_lite.server.engine.model import ANY
-from esdb_lite.server.maintenance import backup, verify
 from esdb_lite.server.storage.errors import StorageNotADatabase, StorageUnavailable
 from tests.storage.support import event, events, log, of_stream, opened, written
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from esdb_lite.server.database import Database
-from esdb_lite.server.engine import appending
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.engine import append as appending
 from tests.storage.support import ANY, events
 
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.committing import Committer
-from esdb_lite.server.database import Database
-from esdb_lite.server.engine.appending import Rule
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.database.group_commit import Committer
+from esdb_lite.server.database.maintenance import Scavenged, scavenge, verify
+from esdb_lite.server.database.scavenging import Steps
+from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.metadata import METASTREAM, TICKS_PER_SECOND, min_readable, of_record, oldest_readable
 from esdb_lite.server.engine.model import ANY, Appended, is_metastream, original_of
-from esdb_lite.server.maintenance import Scavenged, scavenge, verify
-from esdb_lite.server.scavenging import Steps
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 from esdb_lite.server.storage.errors import StorageClosed, StorageNotADatabase, StorageUnavailable
 from esdb_lite.server.storage.files import Files
@@ -168,7 +168,7 @@ async def test_closing_ends_a_scavenge(tmp_path: Path) -> None:
 
 
 async def test_serving_goes_on_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("esdb_lite.server.scavenging._LARGEST", 64)
+    monkeypatch.setattr("esdb_lite.server.database.scavenging._LARGEST", 64)
     async with opened(tmp_path / "events.db") as database:
         for number in range(20):
             await written(database, "s", events(500, bytes(500)))
@@ -205,7 +205,7 @@ async def test_a_file_that_a_server_uses_can_be_scavenged(tmp_path: Path) -> Non
         await written(database, "s", events(3000, bytes(300)))
         scavenging = asyncio.create_subprocess_exec(
             sys.executable, "-c",
-            f"from esdb_lite.server.maintenance import scavenge; print(scavenge({path!r}).removed)",
+            f"from esdb_lite.server.database.maintenance import scavenge; print(scavenge({path!r}).removed)",
             stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip
         process = await scavenging

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from esdb_lite.server.database import Database, Durability
-from esdb_lite.server.maintenance import backup, scavenge, verify
-from esdb_lite.server.storage import confirmed
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.database.maintenance import backup, scavenge, verify
+from esdb_lite.server.options import Durability
+from esdb_lite.server.storage import confirm_notes
 from esdb_lite.server.storage.errors import StorageCorrupted
 from esdb_lite.server.storage.schema import connect_reader
 from esdb_lite.server.storage.write_ahead import lost_commits
@@ -263,9 +264,9 @@ class TestNotes:
     async def test_they_are_gone_with_their_holder(self, path: str) -> None:
         async with opened(path) as database:
             await written(database, "s", events(1))
-            ((_, end),) = set(confirmed.read(path).notes[:1])
+            ((_, end),) = set(confirm_notes.read(path).notes[:1])
             assert 0 < end <= database.log_end
-            assert max(end for _, end in confirmed.read(path).notes) == database.log_end
+            assert max(end for _, end in confirm_notes.read(path).notes) == database.log_end
         assert not os.path.exists(path + "-lock")
 
     async def test_they_stay_as_long_as_there_is_a_log(self, path: str) -> None:
@@ -275,7 +276,7 @@ class TestNotes:
             reading = connect_reader(path)
             reading.execute("BEGIN")
             reading.execute("SELECT count(*) FROM events").fetchone()
-        assert max(noted for _, noted in confirmed.read(path).notes) == end
+        assert max(noted for _, noted in confirm_notes.read(path).notes) == end
         reading.close()
         os.unlink(path + "-wal")
         assert "appends up to position" in await refusal(path)
@@ -283,13 +284,13 @@ class TestNotes:
     async def test_who_need_not_be_on_the_disk_is_not_noted(self, path: str) -> None:
         async with opened(path, durability=Durability.RELAXED) as database:
             await written(database, "s", events(1))
-            assert confirmed.read(path) == confirmed.Left(relaxed=True)
+            assert confirm_notes.read(path) == confirm_notes.LastRun(relaxed=True)
 
     async def test_a_damaged_note_is_ignored(self, path: str, left: str) -> None:
         count = await crashed_after(path, left, 1, 1)
         for offset in (70, 140):
             flip(left + "-lock", offset)
-        assert confirmed.read(left) == confirmed.Left()
+        assert confirm_notes.read(left) == confirm_notes.LastRun()
         assert await served(left) == count
 
     async def test_a_lock_of_an_earlier_version(self, path: str, left: str) -> None:

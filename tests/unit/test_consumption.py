@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from esdb_lite.client.consumption import (
+from esdb_lite.client.consumers.steps import (
     LONGEST_PAUSE,
     Consumption,
     ConsumptionOptions,

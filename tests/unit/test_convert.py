@@ -26,7 +26,14 @@ from esdb_lite_protos.event_store.client.streams import (
 )
 
 from esdb_lite import Filter
-from esdb_lite._convert import BATCH_APPEND, UNLIMITED, ReadRequest, decode_delete, decode_features, encode_delete
+from esdb_lite._convert.requests import (
+    BATCH_APPEND,
+    UNLIMITED,
+    ReadRequest,
+    decode_delete,
+    decode_features,
+    encode_delete,
+)
 
 STREAM = StreamIdentifier("größe".encode())
 BACKWARDS = ReadReqOptionsReadDirection.Backwards

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from esdb_lite import errors
-from esdb_lite._status import answers
+from esdb_lite._status import refusals
 from esdb_lite._status.codes import RpcError
 from esdb_lite._status.exceptions import (
     error_for,
@@ -19,7 +19,7 @@ from esdb_lite._status.exceptions import (
     reset_error,
     wrong_expected_position,
 )
-from esdb_lite._wire.batch_appending import BatchError, encode_maximum_event_size, encode_wrong_expected_version
+from esdb_lite._wire.batch_append import BatchError, encode_maximum_event_size, encode_wrong_expected_version
 from esdb_lite.errors import EsdbClientException, GrpcError, StatusCode
 
 CLASSES = [
@@ -37,43 +37,42 @@ def there_and_back(error: RpcError) -> GrpcError:
 @pytest.mark.parametrize(
     ("answer", "kind", "attributes"),
     [
-        (answers.access_denied(), errors.AccessDenied, {}),
-        (answers.unauthenticated(), errors.Unauthenticated, {}),
-        (answers.not_leader("n2", 2113), errors.NotLeader, {"host": "n2", "port": 2113}),
-        (answers.no_leader(), errors.NotLeader, {"host": "", "port": 0}),
-        (answers.not_ready(), errors.ServerNotReady, {}),
-        (answers.too_busy(), errors.ServerNotReady, {}),
-        (answers.shutting_down(), errors.ServiceUnavailable, {"sent": True}),
-        (answers.stream_deleted("größe"), errors.StreamDeleted, {"stream_name": "größe"}),
+        (refusals.access_denied(), errors.AccessDenied, {}),
+        (refusals.unauthenticated(), errors.Unauthenticated, {}),
+        (refusals.not_leader("n2", 2113), errors.NotLeader, {"host": "n2", "port": 2113}),
+        (refusals.no_leader(), errors.NotLeader, {"host": "", "port": 0}),
+        (refusals.not_ready(), errors.ServerNotReady, {}),
+        (refusals.too_busy(), errors.ServerNotReady, {}),
+        (refusals.shutting_down(), errors.ServiceUnavailable, {"sent": True}),
+        (refusals.stream_deleted("größe"), errors.StreamDeleted, {"stream_name": "größe"}),
         (
-            answers.wrong_expected_version_for_delete("s", -1, 3),
+            refusals.wrong_expected_version_for_delete("s", -1, 3),
             errors.ExpectedPositionError,
             {"stream_name": "s", "expected": None, "current": 3},
         ),
         (
-            answers.wrong_expected_version_for_delete("s", 7, -1),
+            refusals.wrong_expected_version_for_delete("s", 7, -1),
             errors.ExpectedPositionError,
             {"expected": 7, "current": None},
         ),
-        (answers.maximum_append_size(1048576), errors.AppendTooLarge, {"limit": 1048576}),
-        (answers.message_too_long(), errors.ResourceExhausted, {}),
-        (answers.missing_required_metadata_property("type"), errors.InvalidRequest, {}),
-        (answers.timed_out("Prepare phase timeout."), errors.OperationTimedOut, {}),
-        (answers.deadline_exceeded(), errors.DeadlineExceeded, {}),
-        (answers.service_unimplemented(), errors.NotSupported, {}),
+        (refusals.maximum_append_size(1048576), errors.AppendTooLarge, {"limit": 1048576}),
+        (refusals.message_too_long(), errors.ResourceExhausted, {}),
+        (refusals.missing_required_metadata_property("type"), errors.InvalidRequest, {}),
+        (refusals.timed_out("Prepare phase timeout."), errors.OperationTimedOut, {}),
+        (refusals.deadline_exceeded(), errors.DeadlineExceeded, {}),
+        (refusals.service_unimplemented(), errors.NotSupported, {}),
         (
-            answers.subscription_failed("s", "g", "because"),
+            refusals.subscription_failed("s", "g", "because"),
             errors.SubscriptionFailed,
             {"stream_name": "s", "group_name": "g", "reason": "because"},
         ),
-        (answers.subscription_does_not_exist("s", "g"), errors.SubscriptionNotFound, {"group_name": "g"}),
-        (answers.subscription_exists("s", "g"), errors.SubscriptionExists, {"group_name": "g"}),
-        (answers.subscription_dropped("s", "g"), errors.SubscriptionDropped, {"group_name": "g"}),
-        (answers.maximum_subscribers("s", "g"), errors.TooManySubscribers, {"group_name": "g"}),
-        (answers.user_not_found("ann"), errors.UserNotFound, {"login": "ann"}),
-        (answers.user_conflict("ann"), errors.UserConflict, {"login": "ann"}),
-        (answers.user_try_again("ann"), errors.UserConflict, {"login": "ann"}),
-        (answers.scavenge_not_found("x"), errors.ScavengeNotFound, {}),
+        (refusals.subscription_does_not_exist("s", "g"), errors.SubscriptionNotFound, {"group_name": "g"}),
+        (refusals.subscription_exists("s", "g"), errors.SubscriptionExists, {"group_name": "g"}),
+        (refusals.subscription_dropped("s", "g"), errors.SubscriptionDropped, {"group_name": "g"}),
+        (refusals.maximum_subscribers("s", "g"), errors.TooManySubscribers, {"group_name": "g"}),
+        (refusals.user_not_found("ann"), errors.UserNotFound, {"login": "ann"}),
+        (refusals.user_conflict("ann"), errors.UserConflict, {"login": "ann"}),
+        (refusals.user_try_again("ann"), errors.UserConflict, {"login": "ann"}),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
@@ -215,4 +214,4 @@ def test_what_else_they_are() -> None:
 
 
 def test_a_server_that_shuts_down_may_have_done_what_it_had_begun() -> None:
-    assert not isinstance(there_and_back(answers.shutting_down()), errors.ServerNotReady)
+    assert not isinstance(there_and_back(refusals.shutting_down()), errors.ServerNotReady)

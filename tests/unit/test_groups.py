@@ -8,7 +8,7 @@ import pytest
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
 from esdb_lite_protos.event_store.client import persistent_subscriptions as messages
 
-from esdb_lite._convert_groups import (
+from esdb_lite._convert.groups import (
     GroupRequest,
     decode_info,
     decode_list,

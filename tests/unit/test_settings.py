@@ -19,13 +19,21 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esdb_lite import InvalidUri, WrongArgumentType
-from esdb_lite.settings import Credentials, Embedded, Node, NodePreference, Settings, hide_password, parse_uri
+from esdb_lite.settings import (
+    Address,
+    ConnectionSettings,
+    Credentials,
+    Embedded,
+    NodePreference,
+    hide_password,
+    parse_uri,
+)
 
 ROWS: dict[str, list[Any]] = json.loads(Path(__file__).with_name("connection_strings.json").read_text(encoding="utf-8"))
-HERE = Node("localhost", 2113)
+HERE = Address("localhost", 2113)
 
 
-def expected(row: dict[str, Any]) -> Settings:
+def expected(row: dict[str, Any]) -> ConnectionSettings:
     """What a row of the table says."""
     values = dict(row["is"])
     if "embedded" in values:
@@ -36,12 +44,12 @@ def expected(row: dict[str, Any]) -> Settings:
         values["credentials"] = Credentials(*values["credentials"])
     if "node_preference" in values:
         values["node_preference"] = NodePreference(values["node_preference"])
-    return Settings(**values)
+    return ConnectionSettings(**values)
 
 
-def node(text: str) -> Node:
+def node(text: str) -> Address:
     host, _, port = text.rpartition(":")
-    return Node(host.removeprefix("[").removesuffix("]"), int(port))
+    return Address(host.removeprefix("[").removesuffix("]"), int(port))
 
 
 @contextlib.contextmanager
@@ -127,9 +135,9 @@ def test_options_are_known_however_they_are_spelled(name: str) -> None:
     assert log.getvalue() == ""
 
 
-def test_the_table_of_the_readme_has_every_option() -> None:
-    readme = Path(__file__).parents[2].joinpath("README.md").read_text(encoding="utf-8")
-    table = readme.partition("| option | meaning |")[2].partition("\n\n")[0]
+def test_the_table_of_the_manual_has_every_option() -> None:
+    manual = Path(__file__).parents[2].joinpath("esdb_lite", "client", "README.md").read_text(encoding="utf-8")
+    table = manual.partition("| option | meaning |")[2].partition("\n\n")[0]
     cells = [row.split("|")[1] for row in table.splitlines()[2:]]
     assert set(re.findall("`(.+?)`", "".join(cells))) == {*VALUES, *ROWS["no_effect"]}
 
@@ -138,7 +146,7 @@ def test_the_table_of_the_readme_has_every_option() -> None:
 def test_options_of_others_are_accepted_without_a_warning(name: str, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.WARNING, "esdb_lite"):
         for spelling in spellings(name):
-            assert parse_uri(f"esdb://localhost?{spelling}=x") == Settings(nodes=(HERE,))
+            assert parse_uri(f"esdb://localhost?{spelling}=x") == ConnectionSettings(nodes=(HERE,))
     assert not caplog.records
 
 
@@ -197,7 +205,7 @@ def test_settings_are_frozen() -> None:
 
 
 def test_nodes_are_shown_as_addresses() -> None:
-    assert str(Node("::1", 5)) == "[::1]:5"
+    assert str(Address("::1", 5)) == "[::1]:5"
     assert str(HERE) == "localhost:2113"
 
 
@@ -267,24 +275,24 @@ def test_any_user_and_password_can_be_given_encoded(name: str, password: str) ->
         uri = f"esdb://{quote(name, safe='')}:{quote(password, safe='')}@localhost?tls=false"
     except UnicodeEncodeError:
         return
-    assert parse_uri(uri) == Settings(nodes=(HERE,), tls=False, credentials=Credentials(name, password))
+    assert parse_uri(uri) == ConnectionSettings(nodes=(HERE,), tls=False, credentials=Credentials(name, password))
 
 
 # --- there and back ---------------------------------------------------------------------------------------------------
 
 NAMES = st.text(string.ascii_letters + string.digits + "-_.", min_size=1)
 HOSTS = NAMES | st.ip_addresses().map(str)
-NODES = st.builds(Node, HOSTS, st.integers(1, 65535))
+NODES = st.builds(Address, HOSTS, st.integers(1, 65535))
 PATHS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1)
 MILLISECONDS = st.integers(1, 2**31 - 1).map(lambda number: number / 1000)
 PRINTABLE = st.text(st.characters(min_codepoint=32, max_codepoint=126), min_size=1).filter(lambda t: t == t.strip())
 
 
 @st.composite
-def networks(draw: st.DrawFn) -> Settings:
+def networks(draw: st.DrawFn) -> ConnectionSettings:
     """Settings that a connection string can say."""
     nodes = tuple(draw(st.lists(NODES, min_size=1, max_size=3)))
-    return Settings(
+    return ConnectionSettings(
         nodes=nodes,
         discover=len(nodes) > 1 or draw(st.booleans()),
         tls=draw(st.booleans()),
@@ -302,7 +310,7 @@ def networks(draw: st.DrawFn) -> Settings:
     )
 
 
-def written(settings: Settings) -> str:
+def written(settings: ConnectionSettings) -> str:
     """The connection string that says the same."""
     options = {
         "tls": str(settings.tls),
@@ -330,5 +338,5 @@ def milliseconds(seconds: float | None) -> str:
 
 
 @given(networks())
-def test_settings_that_are_written_down_are_read_again(settings: Settings) -> None:
+def test_settings_that_are_written_down_are_read_again(settings: ConnectionSettings) -> None:
     assert parse_uri(written(settings)) == settings

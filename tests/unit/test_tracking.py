@@ -6,7 +6,16 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from esdb_lite.client.tracking import QUIET_SECONDS, RATE_SECONDS, Part, Rate, Tracker, later, parts, position_of
+from esdb_lite.client.consumers.tracking import (
+    QUIET_SECONDS,
+    RATE_SECONDS,
+    EventRate,
+    HandledPart,
+    Tracker,
+    later,
+    parts,
+    position_of,
+)
 from esdb_lite.consumers import ConsumerPosition
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, RecordedEvent
 
@@ -18,7 +27,7 @@ def event(number: int, commit: int | None = None, **more: object) -> RecordedEve
     return RecordedEvent("A", b"", b"", "s", number, at, recorded_at=NOON + timedelta(seconds=number), **more)  # type: ignore[arg-type]
 
 
-def numbers(part: Part) -> list[int]:
+def numbers(part: HandledPart) -> list[int]:
     return [each.stream_position for each in part.events]
 
 
@@ -96,16 +105,16 @@ def test_what_was_said_before_an_event_does_not_hold_after_it() -> None:
 
 
 def test_only_control_objects() -> None:
-    assert list(parts([Checkpoint(5, 0), Checkpoint(6, 0)], 1, of_stream=False)) == [Part([], Checkpoint(6, 0))]
-    assert list(parts([Reconnected("a", "b", "c")], 1, of_stream=False)) == [Part([], None, False)]
-    assert list(parts([], 1, of_stream=False)) == [Part([], None)]
+    assert list(parts([Checkpoint(5, 0), Checkpoint(6, 0)], 1, of_stream=False)) == [HandledPart([], Checkpoint(6, 0))]
+    assert list(parts([Reconnected("a", "b", "c")], 1, of_stream=False)) == [HandledPart([], None, False)]
+    assert list(parts([], 1, of_stream=False)) == [HandledPart([], None)]
 
 
 # --- when a position is due ---
 
 
 def handle(tracked: Tracker, *events: int, now: float = 0.0) -> None:
-    tracked.handled(Part([event(number) for number in events], events[-1]), now)
+    tracked.handled(HandledPart([event(number) for number in events], events[-1]), now)
 
 
 def test_by_default_after_every_part() -> None:
@@ -153,14 +162,14 @@ def test_whichever_comes_first() -> None:
 
 def test_the_first_position_is_stored_at_once() -> None:
     tracked = tracker(of_stream=False)
-    tracked.handled(Part([], Checkpoint(5, 0), True), 0.0)
+    tracked.handled(HandledPart([], Checkpoint(5, 0), True), 0.0)
     assert tracked.due(0.0)
 
 
 def test_what_a_filter_passes_over_is_stored_now_and_then() -> None:
     tracked = tracker(of_stream=False)
     tracked.loaded(Checkpoint(5, 0), 100.0)
-    tracked.handled(Part([], Checkpoint(6, 0)), 100.2)
+    tracked.handled(HandledPart([], Checkpoint(6, 0)), 100.2)
     assert not tracked.due(100.2)
     assert tracked.due_in(100.25) == pytest.approx(QUIET_SECONDS - 0.25)
     assert tracked.due(100.0 + QUIET_SECONDS)
@@ -169,16 +178,16 @@ def test_what_a_filter_passes_over_is_stored_now_and_then() -> None:
 def test_a_long_interval_holds_for_what_a_filter_passes_over_too() -> None:
     tracked = tracker(of_stream=False, interval=30.0)
     tracked.loaded(Checkpoint(5, 0), 0.0)
-    tracked.handled(Part([], Checkpoint(6, 0)), 0.0)
+    tracked.handled(HandledPart([], Checkpoint(6, 0)), 0.0)
     assert tracked.due_in(0.0) == 30.0
 
 
 def test_what_was_stored_with_the_effects_is_not_due_again() -> None:
     tracked = tracker(of_stream=False)
     tracked.saved(Checkpoint(5, 5), 0.0)
-    tracked.handled(Part([event(0, 5)], Checkpoint(5, 5)), 0.0)
+    tracked.handled(HandledPart([event(0, 5)], Checkpoint(5, 5)), 0.0)
     assert not tracked.unsaved
-    tracked.handled(Part([], Checkpoint(6, 0)), 0.0)
+    tracked.handled(HandledPart([], Checkpoint(6, 0)), 0.0)
     assert tracked.unsaved
     assert not tracked.due(0.0)
 
@@ -186,7 +195,7 @@ def test_what_was_stored_with_the_effects_is_not_due_again() -> None:
 def test_positions_do_not_go_back() -> None:
     tracked = tracker(of_stream=False)
     tracked.loaded(Checkpoint(5, 5), 0.0)
-    tracked.handled(Part([], Checkpoint(5, 0), True), 0.0)
+    tracked.handled(HandledPart([], Checkpoint(5, 0), True), 0.0)
     assert tracked.position == Checkpoint(5, 5)
     assert not tracked.unsaved
 
@@ -209,7 +218,7 @@ def test_lag_while_catching_up() -> None:
 def test_no_lag_when_everything_is_done() -> None:
     tracked = tracker()
     tracked.fetched([event(0), CaughtUp()])
-    tracked.handled(Part([event(0)], 0, True), 0.0)
+    tracked.handled(HandledPart([event(0)], 0, True), 0.0)
     later_on = NOON + timedelta(days=1)
     assert tracked.progress(0.0, later_on).lag == 0.0
     assert tracked.progress(0.0, later_on).lag_events == 0
@@ -217,7 +226,7 @@ def test_no_lag_when_everything_is_done() -> None:
     tracked.fetched([event(1), event(2)])
     assert tracked.progress(0.0, later_on).lag == 24 * 3600
     assert tracked.progress(0.0, later_on).lag_events == 2
-    tracked.handled(Part([], None, False), 0.0)
+    tracked.handled(HandledPart([], None, False), 0.0)
     assert not tracked.progress(0.0, later_on).caught_up
 
 
@@ -231,13 +240,13 @@ def test_events_behind_are_known_for_a_stream_only() -> None:
     tracked = tracker(of_stream=False)
     tracked.known_end(99)
     tracked.fetched([event(0), CaughtUp()])
-    tracked.handled(Part([event(0)], Checkpoint(100, 100), True), 0.0)
+    tracked.handled(HandledPart([event(0)], Checkpoint(100, 100), True), 0.0)
     assert tracked.progress(0.0, NOON).lag_events is None
     assert tracker().progress(0.0, NOON).lag_events is None
 
 
 def test_a_steady_rate_is_seen_from_the_start_on() -> None:
-    rate = Rate(100.0)
+    rate = EventRate(100.0)
     assert rate.read(100.0) == 0.0
     for tick in range(1, 101):
         rate.add(5, 100.0 + tick / 10)
@@ -246,7 +255,7 @@ def test_a_steady_rate_is_seen_from_the_start_on() -> None:
 
 
 def test_the_rate_fades() -> None:
-    rate = Rate(0.0)
+    rate = EventRate(0.0)
     rate.add(1000, 1.0)
     busy = rate.read(1.0)
     assert rate.read(1.0 + 20 * RATE_SECONDS) < busy / 1000

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
-from esdb_lite.server.turns import PAGE, ROOM, Turns
+from esdb_lite.server.database.loop_share import PAGE, ROOM, LoopShare
 
 
 async def test_whoever_fits_does_not_wait() -> None:
-    turns = Turns()
+    turns = LoopShare()
     for _ in range(ROOM // PAGE):
         entering = turns.enter(PAGE)
         try:
@@ -19,7 +19,7 @@ async def test_whoever_fits_does_not_wait() -> None:
 
 
 async def test_the_others_come_in_order_and_let_the_rest_of_the_loop_in_between() -> None:
-    turns = Turns()
+    turns = LoopShare()
     entered: list[int] = []
 
     async def enter(number: int) -> None:
@@ -38,7 +38,7 @@ async def test_the_others_come_in_order_and_let_the_rest_of_the_loop_in_between(
 
 
 async def test_who_gives_up_takes_no_room() -> None:
-    turns = Turns()
+    turns = LoopShare()
     tasks = [asyncio.ensure_future(turns.enter(ROOM)) for _ in range(4)]
     await asyncio.sleep(0)
     assert [task.done() for task in tasks] == [True, False, False, False]
@@ -48,7 +48,7 @@ async def test_who_gives_up_takes_no_room() -> None:
 
 
 async def test_it_rests_when_nobody_comes() -> None:
-    turns = Turns()
+    turns = LoopShare()
     await turns.enter(PAGE)
     for _ in range(3):
         await asyncio.sleep(0)

@@ -17,12 +17,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._wire.appending import ANY, EXISTS, NO_STREAM, Appended, decode_append_request, decode_append_response
-from esdb_lite._wire.batch_appending import BatchError, decode_batch_request, decode_batch_response
+from esdb_lite._wire.acks import Ack, GroupReadOptions, Nack, decode_consumer_request
+from esdb_lite._wire.append import ANY, EXISTS, NO_STREAM, AppendAnswer, decode_append_request, decode_append_response
+from esdb_lite._wire.batch_append import BatchError, decode_batch_request, decode_batch_response
 from esdb_lite._wire.controls import FirstStreamPosition, LastAllPosition, LastStreamPosition, StreamMissing
-from esdb_lite._wire.persistent import Ack, ConsumerOptions, Nack, decode_consumer_request
 from esdb_lite._wire.primitives import WireError
-from esdb_lite._wire.responses import decode_persistent_response, decode_response
+from esdb_lite._wire.read_response import decode_persistent_response, decode_response
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 from tests.wire import strategies as wire
 
@@ -220,7 +220,7 @@ def append_response(raw: Any) -> object:
 
 
 def our_append_response(item: Any) -> object:
-    return item and ("success" if isinstance(item, Appended) else "refused", *item)
+    return item and ("success" if isinstance(item, AppendAnswer) else "refused", *item)
 
 
 def batch_response(raw: Any) -> object:
@@ -252,7 +252,7 @@ def consumer_request(raw: Any) -> object:
 
 
 def our_consumer_request(item: object) -> object:
-    names = {ConsumerOptions: "options", Ack: "ack", Nack: "nack"}
+    names = {GroupReadOptions: "options", Ack: "ack", Nack: "nack"}
     return item and (names[type(item)], *item)  # type: ignore[index, misc]
 
 
@@ -307,7 +307,7 @@ def by_google(kind: str, data: bytes) -> object:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_every_way_of_writing_a_message(kind: str, data: st.DataObject):
     written = data.draw(wire.messages(KINDS[kind][0]))
@@ -320,7 +320,7 @@ def test_every_way_of_writing_a_message(kind: str, data: st.DataObject):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_broken_messages_never_mean_something_else(kind: str, data: st.DataObject):
     """What Google refuses may be taken by us: a fault in a part that does not count, such as a oneof's loser."""
@@ -332,7 +332,7 @@ def test_broken_messages_never_mean_something_else(kind: str, data: st.DataObjec
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.data())
 def test_messages_that_are_cut_off(kind: str, data: st.DataObject):
     written = data.draw(wire.canonical(KINDS[kind][0]))
@@ -355,7 +355,7 @@ def test_messages_that_are_cut_off(kind: str, data: st.DataObject):
 @example(b"\xfa\xff\xff\xff\x0f\x00")
 @example(b"\xfa\xff\xff\xff\x1f\x00")
 @given(st.binary(max_size=30))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_bytes_that_are_no_message(data: bytes):
     for kind in KINDS:
         theirs, ours = by_google(kind, data), by_us(kind, data)

@@ -15,10 +15,11 @@ from esdb_lite_protos.google import rpc
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._wire import answers, appending, batch_appending, persistent
-from esdb_lite._wire.appending import ANY, EXISTS, NO_STREAM, Appended, AppendOptions, Conflict, Proposed
-from esdb_lite._wire.batch_appending import BatchError, BatchOptions, BatchRequest, BatchResponse
-from esdb_lite._wire.persistent import Ack, ConsumerOptions, Nack
+from esdb_lite._wire import acks, append, batch_append
+from esdb_lite._wire import read_response_encode as encode
+from esdb_lite._wire.acks import Ack, GroupReadOptions, Nack
+from esdb_lite._wire.append import ANY, EXISTS, NO_STREAM, AppendAnswer, AppendOptions, Conflict, Proposed
+from esdb_lite._wire.batch_append import BatchError, BatchOptions, BatchRequest, BatchResponse
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import NO_UUID, decode_uuid, encode_uuid, format_uuid, parse_uuid
 
@@ -100,7 +101,7 @@ def test_texts_that_are_none(text: str):
 def test_records(
     id: UUID, structured: bool, stream: str, revision: int, at: int, type: str, json: bool, metadata: bytes, data: bytes
 ):
-    encoded = answers.encode_record(
+    encoded = encode.encode_record(
         id=id.bytes,
         structured=structured,
         stream=stream,
@@ -125,7 +126,7 @@ def test_records(
 
 
 def record(stream: str) -> bytes:
-    return answers.encode_record(
+    return encode.encode_record(
         id=bytes(range(16)),
         structured=False,
         stream=stream,
@@ -141,7 +142,7 @@ def record(stream: str) -> bytes:
 
 def test_events_with_and_without_a_link():
     for event, link in ((record("e"), None), (record("e"), record("l")), (None, record("l"))):
-        read = streams.ReadResp().parse(answers.encode_event(event, link, 5)).event
+        read = streams.ReadResp().parse(encode.encode_event(event, link, 5)).event
         assert betterproto.serialized_on_wire(read.event) == (event is not None)
         assert betterproto.serialized_on_wire(read.link) == (link is not None)
         assert bytes(read.event) == (event or b"")
@@ -151,7 +152,7 @@ def test_events_with_and_without_a_link():
 
 def test_events_of_persistent_subscriptions():
     for count in (0, 3):
-        raw = answers.encode_event(record("e"), None, 0, retry_count=count)
+        raw = encode.encode_event(record("e"), None, 0, retry_count=count)
         read = groups.ReadResp().parse(raw).event
         assert betterproto.which_one_of(read, "count") == ("retry_count", count)
         assert betterproto.which_one_of(read, "position") == ("commit_position", 0)
@@ -161,19 +162,23 @@ def test_controls():
     def parse(raw: bytes) -> streams.ReadResp:
         return streams.ReadResp().parse(raw)
 
-    assert parse(answers.encode_confirmation("me")).confirmation.subscription_id == "me"
-    assert groups.ReadResp().parse(answers.encode_confirmation("me")).subscription_confirmation.subscription_id == "me"
-    checkpoint = parse(answers.encode_checkpoint(7, 0, now=TICKS)).checkpoint
+    assert parse(encode.encode_confirmation("me")).confirmation.subscription_id == "me"
+    assert groups.ReadResp().parse(encode.encode_confirmation("me")).subscription_confirmation.subscription_id == "me"
+    checkpoint = parse(encode.encode_checkpoint(7, 0, now=TICKS)).checkpoint
     assert (checkpoint.commit_position, checkpoint.prepare_position, checkpoint.timestamp) == (7, 0, WHEN)
-    missing = parse(answers.encode_stream_missing("s")).stream_not_found
+    missing = parse(encode.encode_stream_missing("s")).stream_not_found
     assert missing.stream_identifier.stream_name == b"s"
-    first, last = parse(answers.encode_first_position(0)), parse(answers.encode_last_position(0))
+    first, last = (
+        parse(encode.encode_first_position(0)),
+        parse(encode.encode_last_position(0)),
+    )
     assert of(first, "content") == "first_stream_position"
     assert of(last, "content") == "last_stream_position"
 
 
 @pytest.mark.parametrize(
-    ("kind", "encode"), [("caught_up", answers.encode_caught_up), ("fell_behind", answers.encode_fell_behind)]
+    ("kind", "encode"),
+    [("caught_up", encode.encode_caught_up), ("fell_behind", encode.encode_fell_behind)],
 )
 def test_progress(kind: str, encode):
     stream = getattr(streams.ReadResp().parse(encode(now=TICKS, stream_position=0)), kind)
@@ -192,30 +197,30 @@ OPTIONS = {NO_STREAM: "no_stream", ANY: "any", EXISTS: "stream_exists"}
 
 @given(texts, expectations)
 def test_append_options(stream: str, expected: int):
-    raw = appending.encode_append_options(stream, expected)
+    raw = append.encode_append_options(stream, expected)
     options = streams.AppendReq().parse(raw).options
     assert options.stream_identifier.stream_name == stream.encode()
     kind, value = betterproto.which_one_of(options, "expected_stream_revision")
     assert kind == OPTIONS.get(expected, "revision")
     assert kind != "revision" or value == expected
-    assert appending.decode_append_request(raw) == AppendOptions(stream, expected)
+    assert append.decode_append_request(raw) == AppendOptions(stream, expected)
 
 
 @given(wire_ids, texts, texts, st.binary(), st.binary())
 def test_proposed_events(id: bytes | str, type: str, content_type: str, metadata: bytes, data: bytes):
-    proposed = appending.encode_proposed(id=id, type=type, content_type=content_type, metadata=metadata, data=data)
-    raw = appending.encode_append_proposed(proposed)
+    proposed = append.encode_proposed(id=id, type=type, content_type=content_type, metadata=metadata, data=data)
+    raw = append.encode_append_proposed(proposed)
     message = streams.AppendReq().parse(raw).proposed_message
     assert form(message.id) == id
     assert message.metadata == {"type": type, "content-type": content_type}
     assert (message.custom_metadata, message.data) == (metadata, data)
     expected = Proposed(id, {"type": type, "content-type": content_type}, metadata, data)
-    assert appending.decode_append_request(raw) == expected
+    assert append.decode_append_request(raw) == expected
 
 
 def test_what_is_missing_in_an_append_is_told_apart():
     """As bytes, since betterproto does not write submessages that are empty."""
-    decode = appending.decode_append_request
+    decode = append.decode_append_request
     assert decode(b"") is None
     assert decode(b"\x0a\0") == AppendOptions(None, None)
     assert decode(b"\x0a\x04\x0a\0\x10\0") == AppendOptions("", 0)
@@ -227,26 +232,26 @@ def test_what_is_missing_in_an_append_is_told_apart():
 
 @given(st.none() | uint64, st.none() | uint64)
 def test_success(revision: int | None, position: int | None):
-    raw = appending.encode_appended(revision, position)
+    raw = append.encode_appended(revision, position)
     success = streams.AppendResp().parse(raw).success
     assert of(success, "current_revision_option") == ("no_stream" if revision is None else "current_revision")
     assert of(success, "position_option") == ("no_position" if position is None else "position")
-    assert appending.decode_append_response(raw) == Appended(revision, position)
-    again = batch_appending.decode_batch_response(batch_appending.encode_batch_success("x", "s", revision, position))
-    assert again == BatchResponse("x", Appended(revision, position), "s")
+    assert append.decode_append_response(raw) == AppendAnswer(revision, position)
+    again = batch_append.decode_batch_response(batch_append.encode_batch_success("x", "s", revision, position))
+    assert again == BatchResponse("x", AppendAnswer(revision, position), "s")
 
 
 @given(st.none() | uint64, expectations)
 def test_conflicts(current: int | None, expected: int):
-    raw = appending.encode_conflict(current, expected)
+    raw = append.encode_conflict(current, expected)
     refused = streams.AppendResp().parse(raw).wrong_expected_version
     assert of(refused, "current_revision_option") == ("current_no_stream" if current is None else "current_revision")
     assert of(refused, "current_revision_option_20_6_0").startswith("no" if current is None else "current")
     names = {NO_STREAM: "expected_no_stream", ANY: "expected_any", EXISTS: "expected_stream_exists"}
     assert of(refused, "expected_revision_option") == names.get(expected, "expected_revision")
-    assert appending.decode_append_response(raw) == Conflict(current, expected)
-    detail = batch_appending.encode_wrong_expected_version(current, expected)
-    assert batch_appending.decode_wrong_expected_version(detail) == Conflict(current, expected)
+    assert append.decode_append_response(raw) == Conflict(current, expected)
+    detail = batch_append.encode_wrong_expected_version(current, expected)
+    assert batch_append.decode_wrong_expected_version(detail) == Conflict(current, expected)
     names = {NO_STREAM: "expected_no_stream", ANY: "expected_any", EXISTS: "expected_stream_exists"}
     message = client.WrongExpectedVersion().parse(detail)
     assert of(message, "expected_stream_position_option") == names.get(expected, "expected_stream_position")
@@ -255,8 +260,8 @@ def test_conflicts(current: int | None, expected: int):
 def test_conflicts_of_old_servers():
     old = streams.AppendRespWrongExpectedVersion(current_revision_20_6_0=4, any_20_6_0=client.Empty())
     raw = bytes(streams.AppendResp(wrong_expected_version=old))
-    assert appending.decode_append_response(raw) == Conflict(4, ANY)
-    assert appending.decode_append_response(b"") is None
+    assert append.decode_append_response(raw) == Conflict(4, ANY)
+    assert append.decode_append_response(b"") is None
 
 
 @given(
@@ -270,15 +275,15 @@ def test_conflicts_of_old_servers():
 def test_batches(
     id: bytes | str, stream: str | None, expected: int, deadline: float | None, datas: list[bytes], final: bool
 ):
-    events = [appending.encode_proposed(id="i", type="T", content_type="c", metadata=b"", data=data) for data in datas]
-    raw = batch_appending.encode_batch_request(
+    events = [append.encode_proposed(id="i", type="T", content_type="c", metadata=b"", data=data) for data in datas]
+    raw = batch_append.encode_batch_request(
         id, events, stream=stream, expected=expected, deadline=deadline, is_final=final
     )
     message = streams.BatchAppendReq().parse(raw)
     assert form(message.correlation_id) == id
     assert [each.data for each in message.proposed_messages] == datas
     assert message.is_final is final
-    got = batch_appending.decode_batch_request(raw)
+    got = batch_append.decode_batch_request(raw)
     assert (got.correlation_id, got.is_final) == (id, final)
     assert [each.data for each in got.events] == datas
     assert (got.options is None) == (stream is None)
@@ -292,30 +297,30 @@ def test_batches(
 
 def test_deadlines_in_both_forms():
     def decode(options: streams.BatchAppendReqOptions) -> BatchOptions | None:
-        return batch_appending.decode_batch_request(bytes(streams.BatchAppendReq(options=options))).options
+        return batch_append.decode_batch_request(bytes(streams.BatchAppendReq(options=options))).options
 
     absolute = streams.BatchAppendReqOptions(deadline_21_10_0=datetime.fromtimestamp(1_700_000_000.5, timezone.utc))
     assert decode(absolute) == BatchOptions(None, None, 1_700_000_000.5, None)
     relative = streams.BatchAppendReqOptions(deadline=timedelta(seconds=2, milliseconds=250))
     assert decode(relative) == BatchOptions(None, None, None, 2.25)
-    raw = batch_appending.encode_batch_request("x", [], stream="s", deadline=2.25)
+    raw = batch_append.encode_batch_request("x", [], stream="s", deadline=2.25)
     assert streams.BatchAppendReq().parse(raw).options.deadline == timedelta(seconds=2.25)
 
 
 def test_what_is_missing_in_a_batch_is_told_apart():
-    assert batch_appending.decode_batch_request(b"") == BatchRequest(None, None, [], False)
-    assert batch_appending.decode_batch_request(b"\x0a\0\x20\1") == BatchRequest(NO_UUID, None, [], True)
+    assert batch_append.decode_batch_request(b"") == BatchRequest(None, None, [], False)
+    assert batch_append.decode_batch_request(b"\x0a\0\x20\1") == BatchRequest(NO_UUID, None, [], True)
     unset = BatchOptions(None, None, None, None)
-    assert batch_appending.decode_batch_request(b"\x12\0") == BatchRequest(None, unset, [], False)
-    assert batch_appending.decode_batch_response(b"") == BatchResponse(None, None, None)
+    assert batch_append.decode_batch_request(b"\x12\0") == BatchRequest(None, unset, [], False)
+    assert batch_append.decode_batch_response(b"") == BatchResponse(None, None, None)
 
 
 DETAILS = {
-    "WrongExpectedVersion": batch_appending.encode_wrong_expected_version(3, ANY),
-    "StreamDeleted": batch_appending.encode_stream_deleted("s"),
-    "MaximumAppendSizeExceeded": batch_appending.encode_maximum_append_size(5),
-    "MaximumAppendEventSizeExceeded": batch_appending.encode_maximum_event_size("id", 7, 6),
-    "BadRequest": batch_appending.encode_bad_request("why"),
+    "WrongExpectedVersion": batch_append.encode_wrong_expected_version(3, ANY),
+    "StreamDeleted": batch_append.encode_stream_deleted("s"),
+    "MaximumAppendSizeExceeded": batch_append.encode_maximum_append_size(5),
+    "MaximumAppendEventSizeExceeded": batch_append.encode_maximum_event_size("id", 7, 6),
+    "BadRequest": batch_append.encode_bad_request("why"),
     "Timeout": b"",
 }
 
@@ -324,28 +329,26 @@ DETAILS = {
 @given(wire_ids, st.none() | texts, st.integers(0, 16), texts)
 @settings(max_examples=20)
 def test_batches_that_are_refused(detail: str, id: bytes | str, stream: str | None, code: int, message: str):
-    raw = batch_appending.encode_batch_error(
-        id, stream, code=code, message=message, detail=detail, value=DETAILS[detail]
-    )
+    raw = batch_append.encode_batch_error(id, stream, code=code, message=message, detail=detail, value=DETAILS[detail])
     answer = streams.BatchAppendResp().parse(raw)
     assert form(answer.correlation_id) == id
     assert (answer.error.code, answer.error.message) == (rpc.Code(code), message)
     assert answer.error.details == well_known.Any(
         type_url=f"type.googleapis.com/event_store.client.{detail}", value=DETAILS[detail]
     )
-    got = batch_appending.decode_batch_response(raw)
+    got = batch_append.decode_batch_response(raw)
     assert got == BatchResponse(id, BatchError(code, message, detail, DETAILS[detail]), stream)
 
 
 def test_the_details_of_errors():
-    assert batch_appending.decode_stream_deleted(DETAILS["StreamDeleted"]) == "s"
-    assert batch_appending.decode_maximum_append_size(DETAILS["MaximumAppendSizeExceeded"]) == 5
-    assert batch_appending.decode_maximum_event_size(DETAILS["MaximumAppendEventSizeExceeded"]) == ("id", 7, 6)
-    assert batch_appending.decode_bad_request(DETAILS["BadRequest"]) == "why"
+    assert batch_append.decode_stream_deleted(DETAILS["StreamDeleted"]) == "s"
+    assert batch_append.decode_maximum_append_size(DETAILS["MaximumAppendSizeExceeded"]) == 5
+    assert batch_append.decode_maximum_event_size(DETAILS["MaximumAppendEventSizeExceeded"]) == ("id", 7, 6)
+    assert batch_append.decode_bad_request(DETAILS["BadRequest"]) == "why"
     size = client.MaximumAppendEventSizeExceeded(event_id="id", proposed_event_size=7, max_append_event_size=6)
     assert bytes(size) == DETAILS["MaximumAppendEventSizeExceeded"]
     assert bytes(client.BadRequest(message="why")) == DETAILS["BadRequest"]
-    busy = batch_appending.encode_batch_error("x", None, code=0, message="Server Is Busy", detail="Empty")
+    busy = batch_append.encode_batch_error("x", None, code=0, message="Server Is Busy", detail="Empty")
     assert streams.BatchAppendResp().parse(busy).error.details.type_url == "type.googleapis.com/google.protobuf.Empty"
 
 
@@ -354,32 +357,32 @@ def test_the_details_of_errors():
 
 @given(st.none() | texts, texts, st.integers(-(2**31), 2**31 - 1), st.booleans())
 def test_consumers(stream: str | None, group: str, size: int, structured: bool):
-    raw = persistent.encode_consumer_options(stream=stream, group=group, buffer_size=size, structured=structured)
+    raw = acks.encode_consumer_options(stream=stream, group=group, buffer_size=size, structured=structured)
     options = groups.ReadReq().parse(raw).options
     assert of(options, "stream_option") == ("all" if stream is None else "stream_identifier")
     assert (options.group_name, options.buffer_size) == (group, size)
     assert of(options.uuid_option, "content") == ("structured" if structured else "string")
-    expected = ConsumerOptions(stream, stream is None, group, size, structured)
-    assert persistent.decode_consumer_request(raw) == expected
+    expected = GroupReadOptions(stream, stream is None, group, size, structured)
+    assert acks.decode_consumer_request(raw) == expected
 
 
 def test_what_is_missing_in_a_consumer_is_told_apart():
-    decode = persistent.decode_consumer_request
+    decode = acks.decode_consumer_request
     assert decode(b"") is None
-    assert decode(b"\x0a\0") == ConsumerOptions(None, False, "", 0, None)
-    assert decode(b"\x0a\x04\x2a\0\x22\0") == ConsumerOptions(None, True, "", 0, True)
-    assert decode(b"\x0a\x06\x2a\0\x0a\0\x22\0") == ConsumerOptions("", False, "", 0, True)
+    assert decode(b"\x0a\0") == GroupReadOptions(None, False, "", 0, None)
+    assert decode(b"\x0a\x04\x2a\0\x22\0") == GroupReadOptions(None, True, "", 0, True)
+    assert decode(b"\x0a\x06\x2a\0\x0a\0\x22\0") == GroupReadOptions("", False, "", 0, True)
     assert decode(b"\x12\0") == Ack([])
     assert decode(b"\x1a\x02\x12\0") == Nack([NO_UUID], 0, "")
 
 
 @given(st.lists(wire_ids), st.integers(0, 4), texts)
 def test_acks_and_nacks(ids: list[bytes | str], action: int, reason: str):
-    raw = persistent.encode_ack(ids)
+    raw = acks.encode_ack(ids)
     assert [form(id) for id in groups.ReadReq().parse(raw).ack.ids] == ids
-    assert persistent.decode_consumer_request(raw) == Ack(ids)
-    raw = persistent.encode_nack(ids, action, reason)
+    assert acks.decode_consumer_request(raw) == Ack(ids)
+    raw = acks.encode_nack(ids, action, reason)
     nack = groups.ReadReq().parse(raw).nack
     assert [form(id) for id in nack.ids] == ids
     assert (nack.action, nack.reason) == (action, reason)
-    assert persistent.decode_consumer_request(raw) == Nack(ids, action, reason)
+    assert acks.decode_consumer_request(raw) == Nack(ids, action, reason)

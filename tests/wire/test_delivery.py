@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite._wire.answers import encode_delivery, encode_event, encode_record
+from esdb_lite._wire.read_response_encode import encode_delivery, encode_event, encode_record
 
 UINT64 = st.integers(0, 2**64 - 1) | st.integers(0, 20_000)
 

@@ -13,17 +13,12 @@ import betterproto
 import pytest
 from esdb_lite_protos.event_store.client import persistent_subscriptions, streams
 
-from esdb_lite._wire.appending import Appended, Conflict, decode_append_response, encode_appended, encode_conflict
-from esdb_lite._wire.batch_appending import BatchError, decode_batch_response, encode_batch_error, encode_batch_success
-from esdb_lite._wire.controls import (
-    FirstStreamPosition,
-    LastStreamPosition,
-    StreamMissing,
-    SubscriptionConfirmed,
-)
+from esdb_lite._wire.append import AppendAnswer, Conflict, decode_append_response, encode_appended, encode_conflict
+from esdb_lite._wire.batch_append import BatchError, decode_batch_response, encode_batch_error, encode_batch_success
+from esdb_lite._wire.controls import FirstStreamPosition, LastStreamPosition, StreamMissing, SubscriptionConfirmed
 from esdb_lite._wire.framing import frame
-from esdb_lite._wire.reading import ReadDecoder
-from esdb_lite._wire.responses import decode_persistent_response, decode_response
+from esdb_lite._wire.read_response import decode_persistent_response, decode_response
+from esdb_lite._wire.read_response_fast import ReadDecoder
 from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
@@ -159,8 +154,8 @@ def is_usual(item: object, raw: bytes) -> bool:
 def test_usual_events_take_the_short_way(rpc: str, persistent: bool, monkeypatch: pytest.MonkeyPatch):
     """What the real server sends is what the shortcut is made for: also links, and both content types."""
     usual = [raw for raw in recorded(rpc) if is_usual(decode_persistent_response(raw), raw)]
-    monkeypatch.setattr("esdb_lite._wire.reading.decode_response", None)
-    monkeypatch.setattr("esdb_lite._wire.reading.decode_persistent_response", None)
+    monkeypatch.setattr("esdb_lite._wire.read_response_fast.decode_response", None)
+    monkeypatch.setattr("esdb_lite._wire.read_response_fast.decode_persistent_response", None)
     assert len(usual) > 100
     assert len(ReadDecoder(persistent=persistent).feed(frame(usual))) == len(usual)
 
@@ -170,13 +165,13 @@ def test_every_answer_to_an_append():
     for raw in recorded("Streams/Append"):
         got = decode_append_response(raw)
         kinds.add(type(got))
-        if isinstance(got, Appended):
+        if isinstance(got, AppendAnswer):
             assert encode_appended(*got) == raw
         else:
             assert isinstance(got, Conflict)
             assert got.expected is not None
             assert encode_conflict(got.current, got.expected) == raw
-    assert kinds == {Appended, Conflict}
+    assert kinds == {AppendAnswer, Conflict}
 
 
 def test_every_answer_to_a_batch():
@@ -184,9 +179,9 @@ def test_every_answer_to_a_batch():
     for raw in recorded("Streams/BatchAppend"):
         got = decode_batch_response(raw)
         kinds.add(type(got.result))
-        if isinstance(got.result, Appended):
+        if isinstance(got.result, AppendAnswer):
             assert encode_batch_success(got.correlation_id, got.stream, *got.result) == raw
         else:
             assert isinstance(got.result, BatchError)
             assert encode_batch_error(got.correlation_id, got.stream, **got.result._asdict()) == raw
-    assert kinds == {Appended, BatchError}
+    assert kinds == {AppendAnswer, BatchError}

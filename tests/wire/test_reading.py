@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._wire import answers
+from esdb_lite._wire import read_response_encode as encode
 from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.framing import frame
 from esdb_lite._wire.primitives import WireError
-from esdb_lite._wire.reading import ReadDecoder
-from esdb_lite._wire.responses import decode_persistent_response, decode_response
+from esdb_lite._wire.read_response import decode_persistent_response, decode_response
+from esdb_lite._wire.read_response_fast import ReadDecoder
 from esdb_lite.events import RecordedEvent
 from tests.wire import strategies as wire
 
@@ -34,11 +34,11 @@ def a_record(**changes: object) -> bytes:
         "metadata": b'{"a":1}',
         "data": b"x" * 200,
     }
-    return answers.encode_record(**{**values, **changes})  # type: ignore[arg-type]
+    return encode.encode_record(**{**values, **changes})  # type: ignore[arg-type]
 
 
 def an_event(**changes: object) -> bytes:
-    return answers.encode_event(a_record(**changes), None, int(str(changes.get("position", 123_456_789))))
+    return encode.encode_event(a_record(**changes), None, int(str(changes.get("position", 123_456_789))))
 
 
 def by_rules(message: bytes, persistent: bool = False) -> object:
@@ -97,18 +97,18 @@ def usual_events(draw: st.DrawFn) -> bytes:
     record = draw(records)
     link = draw(st.none() | st.none() | records)
     place = (link or record)["position"]
-    event = None if link and draw(st.integers(0, 5)) == 0 else answers.encode_record(**record)
-    linked = answers.encode_record(**link) if link else None
-    return answers.encode_event(event, linked, place, retry_count=draw(st.sampled_from([None, None, 0, 1, 200])))
+    event = None if link and draw(st.integers(0, 5)) == 0 else encode.encode_record(**record)
+    linked = encode.encode_record(**link) if link else None
+    return encode.encode_event(event, linked, place, retry_count=draw(st.sampled_from([None, None, 0, 1, 200])))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(usual_events(), max_size=4), usual_events(), st.booleans())
 def test_usual_events(before: list[bytes], message: bytes, persistent: bool):
     assert in_batch(before, message, persistent) == by_rules(message, persistent)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.data(), st.booleans())
 def test_broken_usual_events(data: st.DataObject, persistent: bool):
     whole = an_event(**data.draw(records)) if data.draw(st.booleans()) else an_event()
@@ -135,15 +135,15 @@ def test_every_way_of_cutting_a_usual_event_short():
         assert by_rules(whole[:at]) is (None if at == 0 else WireError)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(wire.messages(wire.READ_RESP), st.lists(usual_events(), max_size=2))
 def test_messages_written_in_any_way(message: bytes, before: list[bytes]):
     assert in_batch(before, message) == by_rules(message)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
-    st.lists(usual_events() | st.just(answers.encode_confirmation("x")) | st.just(b""), max_size=12),
+    st.lists(usual_events() | st.just(encode.encode_confirmation("x")) | st.just(b""), max_size=12),
     st.lists(st.sampled_from([1, 2, 3, 4, 5, 6, 50, 200, 1000, 30_000]), min_size=1, max_size=4),
 )
 def test_however_the_bytes_arrive(messages: list[bytes], cuts: list[int]):
@@ -179,7 +179,7 @@ def test_an_event_has_all_that_was_written():
 
 def test_a_link_without_an_event_stands_for_itself():
     link = a_record(type="$>", data=b"3@gone", position=7)
-    item = decode_response(answers.encode_event(None, link, 7))
+    item = decode_response(encode.encode_event(None, link, 7))
     assert isinstance(item, RecordedEvent)
     assert (item.type, item.data, item.link, item.original) == ("$>", b"3@gone", None, item)
 
@@ -200,7 +200,7 @@ def test_the_caches_are_bounded():
 
 def test_controls_among_events():
     decoder = ReadDecoder()
-    items = decoder.feed(frame([answers.encode_confirmation("me"), an_event(), an_event()]))
+    items = decoder.feed(frame([encode.encode_confirmation("me"), an_event(), an_event()]))
     assert items[0] == SubscriptionConfirmed("me")
     assert decoder.controls == 1
     decoder.feed(frame([an_event()]))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite._wire.persistent import (
+from esdb_lite._wire.acks import (
     Ack,
     answer_field,
     decode_consumer_request,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite._wire import appending
-from esdb_lite._wire.appending import encode_proposed, encode_success
+from esdb_lite._wire import append
+from esdb_lite._wire.append import encode_proposed, encode_success
 from esdb_lite._wire.primitives import WireError
 
 T = TypeVar("T")
@@ -37,20 +37,20 @@ def outcome(decode: Callable[[bytes], T], data: bytes) -> T | None:
 
 @given(PROPOSED)
 def test_usual_events_take_the_short_way(data: bytes) -> None:
-    assert appending._usual_proposed(data) == appending._any_proposed(data)
+    assert append._usual_proposed(data) == append._any_proposed(data)
 
 
 @given(st.integers(0, 2**63 - 1), st.integers(1, 2**63 - 1))
 def test_usual_successes_take_the_short_way(revision: int, position: int) -> None:
     data = encode_success(revision, position)
-    assert appending._usual_success(data) == appending._any_success(data) == (revision, position)
+    assert append._usual_success(data) == append._any_success(data) == (revision, position)
 
 
 @pytest.mark.parametrize(
     ("usual", "by_the_rules", "examples"),
     [
-        (appending._usual_proposed, appending._any_proposed, PROPOSED),
-        (appending._usual_success, appending._any_success, SUCCESSES),
+        (append._usual_proposed, append._any_proposed, PROPOSED),
+        (append._usual_success, append._any_success, SUCCESSES),
     ],
 )
 @given(data=st.data())
@@ -71,6 +71,6 @@ def test_whatever_else_is_left_to_the_rules(
 
 def test_an_event_does_not_share_what_it_says_with_others() -> None:
     data = encode_proposed(id="x" * 36, type="T", content_type="c", metadata=b"", data=b"")
-    first = appending.decode_proposed(data)
+    first = append.decode_proposed(data)
     first.metadata["type"] = "changed"
-    assert appending.decode_proposed(data).metadata["type"] == "T"
+    assert append.decode_proposed(data).metadata["type"] == "T"

@@ -15,14 +15,14 @@ from urllib.parse import quote
 
 from grpclib.protocol import Stream
 
-from esdb_lite._rpc.transport import receive_data, send_data, send_data_at_once
-from esdb_lite._status import RpcError, StatusCode, answers
+from esdb_lite._http2.streams import receive_data, send_data, send_data_at_once
+from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._version import __version__
 from esdb_lite._wire.framing import CompressedMessage, MessageSplitter, MessageTooLong, frame
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.server.app.gathering import GatheringTransport
-from esdb_lite.server.calls import Watcher
 from esdb_lite.server.engine.access import SYSTEM
+from esdb_lite.server.handlers import CallWatcher
 
 Headers = Sequence[tuple[str, str]]
 
@@ -38,7 +38,7 @@ class GrpcCall:
         """`limit`: bytes that a message may have. `cut`: closes the connection."""
         self.metadata = metadata
         self.principal = SYSTEM
-        self.tap: Watcher | None = None
+        self.tap: CallWatcher | None = None
         self._stream = stream
         self._cut = cut
         self._splitter = MessageSplitter(limit)
@@ -63,16 +63,16 @@ class GrpcCall:
         try:
             return self._splitter.feed(data)
         except MessageTooLong:
-            raise answers.message_too_long() from None
+            raise refusals.message_too_long() from None
         except CompressedMessage:
             raise _unsupported_encoding(self.metadata.get("grpc-encoding", "identity")) from None
         except WireError as error:
-            raise answers.internal(f"Malformed gRPC framing: {error}.") from None
+            raise refusals.internal(f"Malformed gRPC framing: {error}.") from None
 
     def _end_of_requests(self) -> list[bytes]:
         self._half_closed = True
         if not self._splitter.complete:
-            raise answers.internal("Incomplete message: the requests end within a message.")
+            raise refusals.internal("Incomplete message: the requests end within a message.")
         return []
 
     async def send(self, messages: list[bytes]) -> None:
@@ -131,7 +131,7 @@ def _date(second: int) -> str:
 
 def _unsupported_encoding(encoding: str) -> RpcError:
     if encoding == "identity":
-        return answers.internal("A message is marked as compressed, but there is no 'grpc-encoding' header.")
+        return refusals.internal("A message is marked as compressed, but there is no 'grpc-encoding' header.")
     return RpcError(
         StatusCode.UNIMPLEMENTED,
         f"Unsupported grpc-encoding value '{encoding}'. Supported encodings: identity",
@@ -146,5 +146,5 @@ def timeout_of(metadata: Mapping[str, str]) -> float | None:
         return None
     match = _TIMEOUT.fullmatch(text)
     if match is None:
-        raise answers.invalid_argument("The header 'grpc-timeout' is not a number with a unit, such as 500m.")
+        raise refusals.invalid_argument("The header 'grpc-timeout' is not a number with a unit, such as 500m.")
     return int(match[1]) * _UNITS[match[2]]

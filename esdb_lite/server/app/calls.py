@@ -15,9 +15,9 @@ from typing import NamedTuple, Protocol
 import h2.exceptions
 from grpclib.protocol import AbstractHandler, Stream
 
-from esdb_lite._status import RpcError, answers
+from esdb_lite._status import RpcError, refusals
 from esdb_lite.server.app.call import GrpcCall, Headers, plain_headers, timeout_of
-from esdb_lite.server.calls import Handler
+from esdb_lite.server.handlers import Handler
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -30,20 +30,20 @@ class Route(NamedTuple):
 
     handler: Handler
     max_message: int
-    guarded: Handler | None = None
+    under_faults: Handler | None = None
 
 
-class Weather(Protocol):
+class CallAdmission(Protocol):
     """Whether all is well."""
 
-    calm: bool
+    idle: bool
 
 
-class _Calm:
-    calm = True
+class _AlwaysIdle:
+    idle = True
 
 
-CALM = _Calm()
+ALWAYS_IDLE = _AlwaysIdle()
 """Nothing is ever the matter."""
 
 
@@ -60,7 +60,7 @@ _UNHEARD = (_Why.GONE, _Why.FORSAKEN)
 """Nobody hears how such a call ends."""
 
 
-class _Running:
+class _OpenCall:
     """A call in progress."""
 
     def __init__(self, stream: Stream, release: Callable[[], None]) -> None:
@@ -78,24 +78,26 @@ class _Running:
                 self.task.cancel()
 
 
-class Calls(AbstractHandler):
+class ConnectionCalls(AbstractHandler):
     """Starts calls for one connection and keeps track of them."""
 
-    def __init__(self, routes: Mapping[str, Route], services: frozenset[str], weather: Weather = CALM) -> None:
-        """Calls go to the guarded handlers of their routes unless the weather is calm."""
+    def __init__(
+        self, routes: Mapping[str, Route], services: frozenset[str], admission: CallAdmission = ALWAYS_IDLE
+    ) -> None:
+        """Calls go to the handlers that their routes have for faults unless the admission is idle."""
         self.deaf = False
         """New calls are left without an answer."""
         self.cut: Callable[[], None] = _nothing
         """Closes the connection; set by it."""
         self._routes = routes
         self._services = services
-        self._weather = weather
-        self._running: dict[Stream, _Running] = {}
+        self._admission = admission
+        self._running: dict[Stream, _OpenCall] = {}
         self._loop = asyncio.get_running_loop()
 
     def accept(self, stream: Stream, headers: Headers, release_stream: Callable[[], None]) -> None:
         """A request has begun: serve it."""
-        running = _Running(stream, release_stream)
+        running = _OpenCall(stream, release_stream)
         self._running[stream] = running
         running.task = self._loop.create_task(self._run(running, dict(headers)))
 
@@ -131,7 +133,7 @@ class Calls(AbstractHandler):
         """The calls that have not ended."""
         return [running.task for running in self._running.values() if running.task is not None]
 
-    async def _run(self, running: _Running, headers: Mapping[str, str]) -> None:
+    async def _run(self, running: _OpenCall, headers: Mapping[str, str]) -> None:
         try:
             if self.deaf:
                 await self._loop.create_future()
@@ -152,7 +154,7 @@ class Calls(AbstractHandler):
             del self._running[running.stream]
             self._release(running)
 
-    def _release(self, running: _Running) -> None:
+    def _release(self, running: _OpenCall) -> None:
         stream = running.stream
         if running.why is _Why.FORSAKEN:
             return
@@ -160,23 +162,23 @@ class Calls(AbstractHandler):
         if stream.closable:
             self._loop.call_later(_LINGER, _reset, stream)
 
-    async def _serve(self, running: _Running, headers: Mapping[str, str]) -> None:
+    async def _serve(self, running: _OpenCall, headers: Mapping[str, str]) -> None:
         route = self._routes.get(headers.get(":path", ""))
         call = GrpcCall(running.stream, headers, route.max_message if route else 0, self.cut)
         running.call = call
         if route is None:
             error: RpcError | None = self._unknown(headers)
         else:
-            handler = route.handler if self._weather.calm or route.guarded is None else route.guarded
+            handler = route.handler if self._admission.idle or route.under_faults is None else route.under_faults
             error = await self._handle(running, call, handler)
         if running.why not in _UNHEARD:
             await call.finish(error)
 
     def _unknown(self, headers: Mapping[str, str]) -> RpcError:
         service = headers.get(":path", "").rpartition("/")[0]
-        return answers.method_unimplemented() if service in self._services else answers.service_unimplemented()
+        return refusals.method_unimplemented() if service in self._services else refusals.service_unimplemented()
 
-    async def _handle(self, running: _Running, call: GrpcCall, handler: Handler) -> RpcError | None:
+    async def _handle(self, running: _OpenCall, call: GrpcCall, handler: Handler) -> RpcError | None:
         """Run the handler; return what the call ends with."""
         timer = None
         try:
@@ -194,7 +196,7 @@ class Calls(AbstractHandler):
             if running.stream.connection.is_closing():
                 raise
             log.exception("a handler failed: %s", call.metadata.get(":path"))
-            return answers.internal("The server failed to handle the request; its log says why.")
+            return refusals.internal("The server failed to handle the request; its log says why.")
         finally:
             if timer is not None:
                 timer.cancel()
@@ -203,9 +205,9 @@ class Calls(AbstractHandler):
 
 def _ending(why: _Why | None) -> RpcError:
     if why is _Why.LATE:
-        return answers.deadline_exceeded()
+        return refusals.deadline_exceeded()
     if why is _Why.STOPPING:
-        return answers.shutting_down()
+        return refusals.shutting_down()
     raise asyncio.CancelledError
 
 

@@ -18,9 +18,9 @@ from h2.config import H2Configuration
 from h2.events import Event
 from h2.settings import SettingCodes
 
-from esdb_lite._rpc.transport import STREAM_WINDOW, FastProtocol, read_moderately
+from esdb_lite._http2.streams import STREAM_WINDOW, FastProtocol, read_moderately
 from esdb_lite.server.app.call import plain_headers
-from esdb_lite.server.app.calls import Calls, plain_status
+from esdb_lite.server.app.calls import ConnectionCalls, plain_status
 from esdb_lite.server.app.gathering import GatheringTransport
 
 log = logging.getLogger("esdb_lite.server")
@@ -75,7 +75,7 @@ class ServerConnection(FastProtocol):
     """The protocol of an accepted socket."""
 
     def __init__(
-        self, calls: Calls, made: Callable[[ServerConnection], None], lost: Callable[[ServerConnection], None]
+        self, calls: ConnectionCalls, made: Callable[[ServerConnection], None], lost: Callable[[ServerConnection], None]
     ) -> None:
         """`made` is told when the connection is there (with TLS, after the handshake), `lost` when it is gone."""
         super().__init__(calls, _CONFIG, _H2_CONFIG)

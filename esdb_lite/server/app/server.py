@@ -11,9 +11,9 @@ import ssl
 from collections.abc import Iterator, Mapping
 
 from esdb_lite.server.app.call import GrpcCall
-from esdb_lite.server.app.calls import CALM, Calls, Route, Weather
+from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, ConnectionCalls, Route
 from esdb_lite.server.app.connection import ServerConnection
-from esdb_lite.server.app.door import Door, DoorState
+from esdb_lite.server.app.listening import Door, DoorState
 
 _PATIENCE = 1.0
 """Seconds that calls, and then connections, get to end before they are cut off: only who does not read needs them."""
@@ -22,11 +22,11 @@ _PATIENCE = 1.0
 class RpcServer:
     """Serves routes (path -> `Route`) on one port."""
 
-    def __init__(self, routes: Mapping[str, Route], weather: Weather = CALM) -> None:
-        """While the weather is not calm, new calls go to the guarded handlers of their routes."""
+    def __init__(self, routes: Mapping[str, Route], admission: CallAdmission = ALWAYS_IDLE) -> None:
+        """While the admission is not idle, new calls go to the handlers that their routes have for faults."""
         self._routes = routes
         self._services = frozenset(path.rpartition("/")[0] for path in routes)
-        self._weather = weather
+        self._admission = admission
         self._connections: set[ServerConnection] = set()
         self._door: Door | None = None
         self._frozen = False
@@ -41,7 +41,7 @@ class RpcServer:
         return await self._door.open(host, port)
 
     def _accept(self) -> ServerConnection:
-        return ServerConnection(Calls(self._routes, self._services, self._weather), self._made, self._lost)
+        return ServerConnection(ConnectionCalls(self._routes, self._services, self._admission), self._made, self._lost)
 
     def _made(self, connection: ServerConnection) -> None:
         self._connections.add(connection)

@@ -29,7 +29,7 @@ def compile_dotnet(pattern: str) -> re.Pattern[str]:
         raise UnsupportedRegex(str(error)) from error
 
 
-class _Group(NamedTuple):
+class _RegexGroup(NamedTuple):
     """What is open at some depth of the pattern."""
 
     options: str
@@ -56,7 +56,7 @@ class _Translator:
         self._pattern = pattern
         self._at = 0
         self._out: list[str] = []
-        self._groups = [_Group("", "", verbose=False)]
+        self._groups = [_RegexGroup("", "", verbose=False)]
         self._atomic = 0
 
     def translate(self) -> str:
@@ -124,7 +124,7 @@ class _Translator:
 
     def _group(self, length: int, opening: str, closing: str = ")", *, verbose: bool | None = None) -> None:
         self._take(length, opening)
-        self._groups.append(_Group("", closing, self._groups[-1].verbose if verbose is None else verbose))
+        self._groups.append(_RegexGroup("", closing, self._groups[-1].verbose if verbose is None else verbose))
 
     def _comment(self) -> None:
         end = self._pattern.find(")", self._at)

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from esdb_lite.server.engine.appending import Moment, State
+from esdb_lite.server.engine.append import LogState, Moment
 from esdb_lite.server.engine.metadata import TICKS_PER_SECOND
 from esdb_lite.server.engine.model import Appended, Decision, length_of, place
 from esdb_lite.server.storage import FIRST_POSITION, Record
@@ -32,7 +32,7 @@ def contents(now: int, new_id: Callable[[], bytes]) -> list[Record]:
     ]
 
 
-def elect(state: State, moment: Moment) -> Decision:
+def elect(state: LogState, moment: Moment) -> Decision:
     """Begin a new epoch: the node has been elected, again."""
     number = state.last_revision(_EPOCH_STREAM) + 1
     record = _epoch(moment.log_end, number, moment.now, moment.new_id)

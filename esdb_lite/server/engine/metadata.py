@@ -31,7 +31,7 @@ class Acl(NamedTuple):
     metadata_write: tuple[str, ...] | None = None
 
 
-class StreamMetadata(NamedTuple):
+class StreamRules(NamedTuple):
     """The known keys of a metadata document; None = absent or without effect."""
 
     max_count: int | None = None
@@ -49,8 +49,8 @@ class StreamMetadata(NamedTuple):
         return self.truncate_before == TOMBSTONE
 
 
-EMPTY = StreamMetadata()
-METASTREAM = StreamMetadata(max_count=1)
+EMPTY = StreamRules()
+METASTREAM = StreamRules(max_count=1)
 """What holds for every `$$stream`: only the newest event is readable there."""
 
 
@@ -58,7 +58,7 @@ class _Malformed(ValueError):
     """The document breaks a rule, so all of it counts as empty."""
 
 
-def parse(data: bytes, *, is_json: bool = True) -> StreamMetadata:
+def parse(data: bytes, *, is_json: bool = True) -> StreamRules:
     """Read a metadata document; whatever is malformed makes the whole of it empty."""
     if not is_json:
         return EMPTY
@@ -68,15 +68,15 @@ def parse(data: bytes, *, is_json: bool = True) -> StreamMetadata:
         return EMPTY
 
 
-def of_record(record: Record | None) -> StreamMetadata:
+def of_record(record: Record | None) -> StreamRules:
     """The metadata that the last event of `$$stream` (None: there is none) gives to its stream."""
     return EMPTY if record is None else parse(record.data, is_json=record.is_json)
 
 
-def _from_document(document: Json) -> StreamMetadata:
+def _from_document(document: Json) -> StreamRules:
     if not isinstance(document, dict):
         raise _Malformed("not an object")
-    return StreamMetadata(
+    return StreamRules(
         max_count=_positive(_integer(document, "$maxCount")),
         max_age=_positive(_integer(document, "$maxAge", limit=_MAX_AGE_LIMIT)),
         truncate_before=_not_negative(_integer(document, "$tb")),
@@ -145,7 +145,7 @@ def with_truncate_before(data: bytes, revision: int) -> bytes | None:
     return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
 
 
-def min_readable(metadata: StreamMetadata, last_revision: int) -> int:
+def min_readable(metadata: StreamRules, last_revision: int) -> int:
     """The lowest revision that can be read from the stream, whatever its age."""
     lowest = max(0, metadata.truncate_before or 0)
     if metadata.max_count is not None:
@@ -153,6 +153,6 @@ def min_readable(metadata: StreamMetadata, last_revision: int) -> int:
     return lowest
 
 
-def oldest_readable(metadata: StreamMetadata, now: int) -> int | None:
+def oldest_readable(metadata: StreamRules, now: int) -> int | None:
     """The creation time (ticks) before which events have expired; None = they do not expire."""
     return None if metadata.max_age is None else now - metadata.max_age * TICKS_PER_SECOND

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, TypeAlias
 
-from esdb_lite.server.storage import Record
+from esdb_lite.server.storage import Note, Record
 from esdb_lite.server.storage.log import CHUNK_SIZE, length_of, next_chunk, place, record_length
 
 NO_STREAM = -1
@@ -19,9 +19,26 @@ EXISTS = -4
 """Expected version: the stream has events or metadata, and is not deleted."""
 
 __all__ = [
-    "ANY", "CHUNK_SIZE", "EXISTS", "METADATA_TYPE", "NO_STREAM", "TOMBSTONE_TYPE",
-    "Appended", "Decision", "Outcome", "ProposedEvent", "StreamDeleted", "WrongVersion",
-    "event_size", "is_metastream", "length_of", "metastream_of", "next_chunk", "original_of", "place", "record_length",
+    "ANY",
+    "CHUNK_SIZE",
+    "EXISTS",
+    "METADATA_TYPE",
+    "NO_STREAM",
+    "TOMBSTONE_TYPE",
+    "Appended",
+    "Decision",
+    "DeletedStream",
+    "Outcome",
+    "ProposedEvent",
+    "WrongVersion",
+    "event_size",
+    "is_metastream",
+    "length_of",
+    "metastream_of",
+    "next_chunk",
+    "original_of",
+    "place",
+    "record_length",
 ]  # fmt: skip
 
 METADATA_TYPE = "$metadata"
@@ -57,13 +74,13 @@ class WrongVersion(NamedTuple):
     """The stream's last number, -1 when it has none."""
 
 
-class StreamDeleted(NamedTuple):
+class DeletedStream(NamedTuple):
     """The stream is tombstoned; or soft-deleted and expected to exist."""
 
     stream: str
 
 
-Outcome: TypeAlias = Appended | WrongVersion | StreamDeleted
+Outcome: TypeAlias = Appended | WrongVersion | DeletedStream
 
 
 class Decision(NamedTuple):
@@ -73,6 +90,8 @@ class Decision(NamedTuple):
     records: Sequence[Record]
     log_end: int
     """Where the log ends afterwards; it may lie behind the last record (marker of an empty append)."""
+    notes: Sequence[Note] = ()
+    """What is remembered beside the log in the same transaction."""
 
 
 def is_metastream(stream: str) -> bool:

@@ -37,6 +37,8 @@ class WithNodeStreams:
         self.log_backward = reader.log_backward
         self.log_end = reader.log_end
         self.last_position = reader.last_position
+        self.projection_position = reader.projection_position
+        self.projection_states = reader.projection_states
 
     def head(self, stream: str) -> StreamHead | None:
         """See `Reader`."""

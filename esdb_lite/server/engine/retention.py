@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from esdb_lite.server.engine.appending import State
+from esdb_lite.server.engine.append import LogState
 from esdb_lite.server.engine.metadata import METASTREAM, min_readable, oldest_readable
 from esdb_lite.server.engine.model import is_metastream, original_of
 from esdb_lite.server.storage import TOMBSTONE
@@ -23,7 +23,7 @@ class Retention(NamedTuple):
     """The revision of the last event, which always stays (of a tombstoned stream: the tombstone)."""
 
 
-def retention(state: State, stream: str, now: int) -> Retention:
+def retention(state: LogState, stream: str, now: int) -> Retention:
     """The limits for one stream as its metadata is now."""
     last = state.last_revision(stream)
     if last == TOMBSTONE or (is_metastream(stream) and state.last_revision(original_of(stream)) == TOMBSTONE):

@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-from esdb_lite.server.engine.filtering import Selector
+from esdb_lite.server.engine.filters import Selector
 from esdb_lite.server.engine.links import ReadEvent, has_links, resolve
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.reading import LOGICAL_PAGE, InvalidPosition, PageSize, is_boundary, log_ends, stream_page
+from esdb_lite.server.engine.read import LOGICAL_PAGE, InvalidPosition, PageSize, is_boundary, log_ends, stream_page
 from esdb_lite.server.engine.visibility import window_of
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 
@@ -27,31 +27,31 @@ Position: TypeAlias = tuple[int, int]
 _START: Position = (0, 0)
 
 
-class Checkpoint(NamedTuple):
+class PassedOver(NamedTuple):
     """Everything up to this position has been looked at and, if it matched, delivered before."""
 
     commit: int
     prepare: int
 
 
-class CaughtUp(NamedTuple):
+class ReachedLive(NamedTuple):
     """All history has been delivered: what follows is live. One of the two, or neither."""
 
     revision: int | None
     position: Position | None
 
 
-Message: TypeAlias = ReadEvent | Checkpoint | CaughtUp
+Message: TypeAlias = ReadEvent | PassedOver | ReachedLive
 
 
-class Part(NamedTuple):
+class HistoryPart(NamedTuple):
     """A part of the history, and whether the end was reached."""
 
     messages: Sequence[Message]
     end: bool
 
 
-class Subscription(Protocol):
+class SubscriptionRules(Protocol):
     """A subscription in progress."""
 
     @property
@@ -63,7 +63,7 @@ class Subscription(Protocol):
         """Find the starting point. Raises StreamTombstoned."""
         ...
 
-    def page(self, reader: Reader, now: int) -> Part:
+    def page(self, reader: Reader, now: int) -> HistoryPart:
         """Return the next part of the history. Raises StreamTombstoned, InvalidPosition."""
         ...
 
@@ -133,21 +133,21 @@ class StreamSubscription(_Links):
             self._last = end
         self._behind = self._last < end
 
-    def page(self, reader: Reader, now: int) -> Part:
+    def page(self, reader: Reader, now: int) -> HistoryPart:
         """Return the next part of the history. Raises StreamTombstoned."""
         window = window_of(reader, self._stream, now)
         if window is None or self._last >= window.last:
-            return Part([], end=True)
+            return HistoryPart([], end=True)
         records, following, end = stream_page(reader, self._stream, self._last + 1, self._size.limit, window)
         self._size.learn(records)
         if records:
             self._last = following - 1
-        return Part(self._resolve(records, reader, now), end)
+        return HistoryPart(self._resolve(records, reader, now), end)
 
     def caught_up(self) -> Sequence[Message]:
         """End the history."""
         self._behind = False
-        return [CaughtUp(self._last if self._last >= 0 else None, None)]
+        return [ReachedLive(self._last if self._last >= 0 else None, None)]
 
     def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
         """Return the messages for records of the live feed, in log order; those known from the history are left out."""
@@ -181,14 +181,14 @@ class AllSubscription(_Links):
         self._behind = self._delivered < end
         self._begun = not self._behind
 
-    def page(self, reader: Reader, now: int) -> Part:
+    def page(self, reader: Reader, now: int) -> HistoryPart:
         """Return the next part of the history. Raises InvalidPosition."""
         self._check_start(reader)
         limit = self._size.limit
         stored = reader.log_forward(_first_after(self._cursor), limit)
         self._size.learn(stored)
         events = self._resolve(self._advance(stored), reader, now)
-        return Part(events, end=log_ends(reader, stored, limit))
+        return HistoryPart(events, end=log_ends(reader, stored, limit))
 
     def _check_start(self, reader: Reader) -> None:
         if not self._begun and not is_boundary(reader, self._cursor[0]):
@@ -208,7 +208,7 @@ class AllSubscription(_Links):
     def caught_up(self) -> Sequence[Message]:
         """End the history."""
         self._behind = False
-        return [CaughtUp(None, self._delivered)]
+        return [ReachedLive(None, self._delivered)]
 
     def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
         """Return the messages for records of the live feed, in log order; those known from the history are left out."""
@@ -258,7 +258,7 @@ class FilteredSubscription(_Links):
         super().fall_behind()
         self._resume(max(self._after, self._running))
 
-    def page(self, reader: Reader, now: int) -> Part:
+    def page(self, reader: Reader, now: int) -> HistoryPart:
         """Return the next part of the history. Raises InvalidPosition."""
         if not self._begun and not is_boundary(reader, self._after[0]):
             raise InvalidPosition(self._after[0])
@@ -273,7 +273,7 @@ class FilteredSubscription(_Links):
             self._consider(record, events.get(record.position), messages)
         if stored:
             self._next = stored[-1].position + 1
-        return Part(messages, end=log_ends(reader, stored, limit))
+        return HistoryPart(messages, end=log_ends(reader, stored, limit))
 
     def _consider(self, record: Record, event: ReadEvent | None, messages: list[Message]) -> None:
         """Go past one record of the history, and past the end of a page where it is the page's last."""
@@ -293,7 +293,7 @@ class FilteredSubscription(_Links):
 
     def _report(self, messages: list[Message]) -> None:
         self._reported = self._running
-        messages.append(Checkpoint(*self._running))
+        messages.append(PassedOver(*self._running))
 
     def caught_up(self) -> Sequence[Message]:
         """End the history, with a checkpoint unless it would say nothing new."""
@@ -303,7 +303,7 @@ class FilteredSubscription(_Links):
         self._behind = False
         self._counted = 0
         self._after = max(self._after, _of(self._next - 1))
-        messages.append(CaughtUp(None, self._running))
+        messages.append(ReachedLive(None, self._running))
         return messages
 
     def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:

@@ -26,7 +26,7 @@ USER_METADATA = b'{"$acl":{"$w":"$admins","$d":"$admins","$mw":"$admins"}}'
 _PAGE = 500
 
 
-class User(NamedTuple):
+class UserRecord(NamedTuple):
     """A user as kept."""
 
     login: str
@@ -46,7 +46,7 @@ class User(NamedTuple):
 class StoredUser(NamedTuple):
     """A user as found."""
 
-    user: User
+    user: UserRecord
     revision: int
     """Of the event that says so."""
     updated: int
@@ -65,7 +65,7 @@ def user_stream(login: str) -> str:
     return "$user-" + login
 
 
-def dump_user(user: User) -> bytes:
+def dump_user(user: UserRecord) -> bytes:
     """Write the document."""
     document: dict[str, object] = {
         "loginName": user.login,
@@ -79,7 +79,7 @@ def dump_user(user: User) -> bytes:
     return json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "replace")
 
 
-def parse_user(login: str, data: bytes) -> User | None:
+def parse_user(login: str, data: bytes) -> UserRecord | None:
     """Read the document of a user; None for what is none."""
     try:
         document = relaxed_json.parse_first(data)
@@ -94,7 +94,7 @@ def parse_user(login: str, data: bytes) -> User | None:
     full_name, hash_, salt = map(str, texts)
     # Whatever stands for "disabled" but is not exactly false keeps the user out.
     disabled = document.get("disabled") not in (None, False)
-    return User(login, full_name, tuple(map(str, groups)), hash_, salt, disabled)
+    return UserRecord(login, full_name, tuple(map(str, groups)), hash_, salt, disabled)
 
 
 def dump_notification(login: str) -> bytes:

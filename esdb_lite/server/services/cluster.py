@@ -1,7 +1,8 @@
 """What a node says of itself: its methods (ServerFeatures) and who is in its cluster (Gossip).
 
-Owns: the list of methods with their features, how members are told of (section 23 of the notes), and what is in
-the streams of the node's memory (section 4). Must not know: the database, who is in which state.
+Owns: the list of methods with their features, how members are told of (section 23 of the protocol notes),
+and what is in the streams of the node's memory (section 4 of the protocol notes). Must not know: the database, who is
+in which state.
 """
 
 from __future__ import annotations
@@ -10,13 +11,18 @@ import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 
-from esdb_lite_protos.event_store.client import Uuid, UuidStructured
-from esdb_lite_protos.event_store.client.gossip import ClusterInfo, EndPoint, MemberInfo, MemberInfoVNodeState
-from esdb_lite_protos.event_store.client.server_features import SupportedMethod, SupportedMethods
+from esdb_lite_protos.event_store.client import Empty, Uuid, UuidStructured
+from esdb_lite_protos.event_store.client.gossip import (
+    ClusterInfo,
+    EndPoint,
+    GossipBase,
+    MemberInfo,
+    MemberInfoVNodeState,
+)
+from esdb_lite_protos.event_store.client.server_features import ServerFeaturesBase, SupportedMethod, SupportedMethods
 
-from esdb_lite.server.calls import Handler
-from esdb_lite.server.membership import Member, Membership
-from esdb_lite.server.services.common import unary
+from esdb_lite.server.faults.membership import ClusterMember, Membership
+from esdb_lite.server.services.unary import encoded
 from esdb_lite.server.storage import Record
 
 PROTOCOL_VERSION = "24.10.0"
@@ -30,20 +36,21 @@ _FEATURES = {
 _GROUP_FEATURES = ["stream", "all"]
 
 
-class ServerFeatures:
+class ServerFeatures(ServerFeaturesBase):
     """Which methods there are."""
 
     def __init__(self, paths: Callable[[], Iterable[str]]) -> None:
         """`paths`: of all methods that are served, asked for when the first client wants to know."""
         self._paths = paths
+        self._answer: SupportedMethods | None = None
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """The handlers by path."""
-        return {"/event_store.client.server_features.ServerFeatures/GetSupportedMethods": unary(self._get)}
-
-    async def _get(self, _: bytes) -> bytes:
-        methods = [_supported(path.removeprefix("/")) for path in self._paths()]
-        return bytes(SupportedMethods(methods=methods, event_store_server_version=PROTOCOL_VERSION))
+    async def get_supported_methods(self, client_empty: Empty) -> SupportedMethods:
+        """Tell the methods: the same, encoded once, for every client."""
+        if self._answer is None:
+            methods = [_supported(path.removeprefix("/")) for path in self._paths()]
+            answer = SupportedMethods(methods=methods, event_store_server_version=PROTOCOL_VERSION)
+            self._answer = encoded(SupportedMethods, bytes(answer))
+        return self._answer
 
 
 def _supported(path: str) -> SupportedMethod:
@@ -52,19 +59,15 @@ def _supported(path: str) -> SupportedMethod:
     return SupportedMethod(method_name=method.lower(), service_name=service.lower(), features=features)
 
 
-class Gossip:
+class Gossip(GossipBase):
     """Who is in the cluster."""
 
-    def __init__(self, membership: Membership, member: Member, now: Callable[[], int]) -> None:
+    def __init__(self, membership: Membership, member: ClusterMember, now: Callable[[], int]) -> None:
         """`member`: this node. `now`: 100-ns ticks since 1970."""
         self._membership = membership
         self._now = now
         self._member = member
         self._started = now()
-
-    def handlers(self) -> Mapping[str, Handler]:
-        """The handlers by path."""
-        return {"/event_store.client.gossip.Gossip/Read": unary(self._read)}
 
     def node_event(self, stream: str) -> Record | None:
         """The newest event of the node's own streams; None for any other."""
@@ -81,12 +84,13 @@ class Gossip:
         id = uuid.uuid5(uuid.UUID(bytes=self._member.instance), f"{stream} {data.decode()}").bytes
         return Record(position, stream, 0, id, type, True, self._started, data, b"")
 
-    async def _read(self, _: bytes) -> bytes:
+    async def read(self, client_empty: Empty) -> ClusterInfo:
+        """Tell the members."""
         now = self._now()
-        return bytes(ClusterInfo(members=[_info(member, now) for member in self._membership.in_order()]))
+        return ClusterInfo(members=[_info(member, now) for member in self._membership.in_order()])
 
 
-def _as_json(member: Member) -> dict[str, object]:
+def _as_json(member: ClusterMember) -> dict[str, object]:
     return {
         "InstanceId": _text(member),
         "State": member.state.value,
@@ -96,11 +100,11 @@ def _as_json(member: Member) -> dict[str, object]:
     }
 
 
-def _text(member: Member) -> str:
+def _text(member: ClusterMember) -> str:
     return str(uuid.UUID(bytes=member.instance))
 
 
-def _info(member: Member, now: int) -> MemberInfo:
+def _info(member: ClusterMember, now: int) -> MemberInfo:
     return MemberInfo(
         instance_id=_structured(member.instance),
         time_stamp=now,

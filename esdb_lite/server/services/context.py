@@ -9,11 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from esdb_lite._status import answers
-from esdb_lite.server.database import Database, ticks_now
+from esdb_lite._status import refusals
+from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.access import Action, Principal, allowed, decide_early
 from esdb_lite.server.engine.node_streams import Newest, WithNodeStreams, nothing
-from esdb_lite.server.services.gate import Gate
+from esdb_lite.server.faults.admission import Admission
 from esdb_lite.server.storage import Reader
 
 T = TypeVar("T")
@@ -32,8 +32,8 @@ class Context:
     max_append_size: int = MAX_APPEND_SIZE
     """Bytes that the events of one append may have together."""
     max_append_event_size: int = MAX_APPEND_EVENT_SIZE
-    gate: Gate = field(default_factory=Gate)
-    """Is asked about calls, unless it is calm."""
+    admission: Admission = field(default_factory=Admission)
+    """Is asked about calls, unless it is idle."""
     node_event: Newest = nothing
     """What the node says of itself, by stream."""
 
@@ -51,4 +51,4 @@ class Context:
     async def require(self, principal: Principal, stream: str, action: Action) -> None:
         """Refuse those who may not do this with a stream now. Raises RpcError, StorageError."""
         if not principal.trusted and not await self.permits(principal, stream, action):
-            raise answers.access_denied()
+            raise refusals.access_denied()

@@ -11,14 +11,10 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timezone
 
-from esdb_lite_protos.event_store.client.monitoring import StatsReq, StatsResp
-
-from esdb_lite.server.calls import Call, Handler
-from esdb_lite.server.services.common import only_request
-from esdb_lite.server.services.persistent_requests import parse
+from esdb_lite_protos.event_store.client.monitoring import MonitoringBase, StatsReq, StatsResp
 
 SHORTEST_PERIOD = 0.1
 """Seconds between two messages, however short a period is asked for."""
@@ -26,7 +22,7 @@ SHORTEST_PERIOD = 0.1
 _UNKNOWN = "-1"
 
 
-class Monitoring:
+class Monitoring(MonitoringBase):
     """Statistics, once at the start of a call and then regularly until it is cancelled."""
 
     def __init__(self, log_end: Callable[[], int], waiting: Callable[[], int], path: str | None) -> None:
@@ -38,15 +34,11 @@ class Monitoring:
         self._started = datetime.now(timezone.utc)
         self._measured = (time.monotonic(), time.process_time())
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """The handlers by path."""
-        return {"/event_store.client.monitoring.Monitoring/Stats": self._stats}
-
-    async def _stats(self, call: Call) -> None:
-        request = parse(StatsReq, await only_request(call))
-        period = max(SHORTEST_PERIOD, request.refresh_time_period_in_ms / 1000)
+    async def stats(self, stats_req: StatsReq) -> AsyncIterator[StatsResp]:
+        """Tell the figures again and again."""
+        period = max(SHORTEST_PERIOD, stats_req.refresh_time_period_in_ms / 1000)
         while True:
-            await call.send([bytes(StatsResp(stats=self.figures()))])
+            yield StatsResp(stats=self.figures())
             await asyncio.sleep(period)
 
     def figures(self) -> dict[str, str]:

@@ -12,7 +12,9 @@ import logging
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
+from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client.operations import (
+    OperationsBase,
     ScavengeResp,
     ScavengeRespScavengeResult,
     SetNodePriorityReq,
@@ -20,25 +22,20 @@ from esdb_lite_protos.event_store.client.operations import (
     StopScavengeReq,
 )
 
-from esdb_lite._status import answers
-from esdb_lite.server.calls import Handler
-from esdb_lite.server.database import Database
+from esdb_lite._status import refusals
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.database.scavenging import Scavenge
 from esdb_lite.server.engine.fresh import SCAVENGES_METADATA, elect
 from esdb_lite.server.engine.model import ANY, METADATA_TYPE, ProposedEvent, metastream_of
-from esdb_lite.server.scavenging import Scavenge
-from esdb_lite.server.services.common import unary
-from esdb_lite.server.services.persistent_requests import parse
 from esdb_lite.server.storage.errors import StorageError
 
 log = logging.getLogger("esdb_lite.server")
-
-SERVICE = "event_store.client.operations.Operations"
 
 _AT_LEAST = 0.25
 """Seconds that a scavenge is reported as running: who starts it twice learns of the first, as from a real server."""
 
 
-class Operations:
+class Operations(OperationsBase):
     """The methods of the service."""
 
     def __init__(
@@ -59,19 +56,6 @@ class Operations:
         self._resign = resign
         self._running: tuple[Scavenge, asyncio.Task[None]] | None = None
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """The handlers by path."""
-        methods = {
-            "StartScavenge": self._start_scavenge,
-            "StopScavenge": self._stop_scavenge,
-            "Shutdown": self._shutdown,
-            "MergeIndexes": self._nothing,
-            "ResignNode": self._resign_node,
-            "SetNodePriority": self._set_priority,
-            "RestartPersistentSubscriptions": self._restart,
-        }
-        return {f"/{SERVICE}/{name}": unary(method) for name, method in methods.items()}
-
     async def stop(self) -> None:
         """Stop a running scavenge and wait for its end. Idempotent."""
         if self._running is not None:
@@ -80,9 +64,10 @@ class Operations:
             task.cancel()
             await asyncio.wait([task])
 
-    async def _start_scavenge(self, data: bytes) -> bytes:
-        if not parse(StartScavengeReq, data).is_set("options"):
-            raise answers.invalid_argument("options: a scavenge needs them, empty ones will do.")
+    async def start_scavenge(self, start_scavenge_req: StartScavengeReq) -> ScavengeResp:
+        """Begin to remove what is not needed any more."""
+        if not start_scavenge_req.is_set("options"):
+            raise refusals.invalid_argument("options: a scavenge needs them, empty ones will do.")
         if self._running is not None:
             return _scavenge(self._running[0].id, ScavengeRespScavengeResult.InProgress)
         scavenge = await self._database.start_scavenge()
@@ -116,39 +101,43 @@ class Operations:
     async def _append(self, stream: str, type_: str, data: bytes, *, is_json: bool = True) -> None:
         await self._database.append(stream, ANY, [ProposedEvent(uuid.uuid4().bytes, type_, is_json, data)])
 
-    async def _stop_scavenge(self, data: bytes) -> bytes:
-        request = parse(StopScavengeReq, data)
-        if not request.is_set("options"):
-            raise answers.invalid_argument("options: which scavenge is to be stopped?")
+    async def stop_scavenge(self, stop_scavenge_req: StopScavengeReq) -> ScavengeResp:
+        """Stop the scavenge that runs."""
+        if not stop_scavenge_req.is_set("options"):
+            raise refusals.invalid_argument("options: which scavenge is to be stopped?")
         running = self._running
-        asked = request.options.scavenge_id
+        asked = stop_scavenge_req.options.scavenge_id
         if running is None or asked not in (running[0].id, "current"):
-            raise answers.scavenge_not_found("" if running is None else running[0].id)
+            raise refusals.scavenge_not_found("" if running is None else running[0].id)
         running[0].stop()
         return _scavenge(running[0].id, ScavengeRespScavengeResult.Stopped)
 
-    async def _shutdown(self, _: bytes) -> bytes:
+    async def shutdown(self, client_empty: Empty) -> Empty:
+        """Have the server stop soon."""
         self._shut_down()
-        return b""
+        return Empty()
 
-    async def _resign_node(self, _: bytes) -> bytes:
+    async def resign_node(self, client_empty: Empty) -> Empty:
+        """Have another node lead soon."""
         if self._resign is not None:
             self._resign()
         else:  # there is no other node: this one is elected again
             await self._database.execute(elect)
-        return b""
+        return Empty()
 
-    async def _nothing(self, _: bytes) -> bytes:
-        return b""
+    async def merge_indexes(self, client_empty: Empty) -> Empty:
+        """Do nothing: there is one index."""
+        return Empty()
 
-    async def _set_priority(self, data: bytes) -> bytes:
-        parse(SetNodePriorityReq, data)
-        return b""
+    async def set_node_priority(self, set_node_priority_req: SetNodePriorityReq) -> Empty:
+        """Do nothing: no election asks for it."""
+        return Empty()
 
-    async def _restart(self, _: bytes) -> bytes:
+    async def restart_persistent_subscriptions(self, client_empty: Empty) -> Empty:
+        """Restart all persistent subscriptions."""
         await self._restart_groups()
-        return b""
+        return Empty()
 
 
-def _scavenge(scavenge_id: str, result: int) -> bytes:
-    return bytes(ScavengeResp(scavenge_id=scavenge_id, scavenge_result=ScavengeRespScavengeResult(result)))
+def _scavenge(scavenge_id: str, result: int) -> ScavengeResp:
+    return ScavengeResp(scavenge_id=scavenge_id, scavenge_result=ScavengeRespScavengeResult(result))

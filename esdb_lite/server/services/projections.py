@@ -6,17 +6,23 @@ pretended. Must not know: how definitions are kept.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator
 
 import betterproto
 from betterproto.lib.google.protobuf import Struct, Value
 from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client.projections import (
     CreateReq,
+    CreateResp,
     DeleteReq,
+    DeleteResp,
     DisableReq,
+    DisableResp,
     EnableReq,
+    EnableResp,
+    ProjectionsBase,
     ResetReq,
+    ResetResp,
     ResultReq,
     ResultResp,
     StateReq,
@@ -25,136 +31,106 @@ from esdb_lite_protos.event_store.client.projections import (
     StatisticsResp,
     StatisticsRespDetails,
     UpdateReq,
+    UpdateResp,
 )
 
-from esdb_lite._status import RpcError, StatusCode, answers
-from esdb_lite.server.calls import Call, Handler
-from esdb_lite.server.engine.access import Principal
+from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.server.engine.projections import NAMES, SYSTEM_PROJECTIONS
-from esdb_lite.server.services.common import only_request
-from esdb_lite.server.services.persistent_requests import parse, required
-
-SERVICE = "event_store.client.projections.Projections"
+from esdb_lite.server.services.unary import current_call, required
 
 _BEGINNING = "C:0/P:-1"
 
 
-def handlers() -> Mapping[str, Handler]:
-    """The handlers by path."""
-    methods: dict[str, Handler] = {
-        "Create": _unary(_create),
-        "Update": _unary(_update),
-        "Delete": _unary(_delete),
-        "Statistics": _statistics,
-        "Disable": _unary(_disable),
-        "Enable": _unary(_enable),
-        "Reset": _unary(_reset),
-        "State": _unary(_state),
-        "Result": _unary(_result),
-        "RestartSubsystem": _unary(_restart),
-    }
-    return {f"/{SERVICE}/{name}": method for name, method in methods.items()}
+class Projections(ProjectionsBase):
+    """The methods of the service."""
 
+    # --- what takes an engine ---
 
-def _unary(method: Callable[[bytes, Principal], bytes]) -> Handler:
-    async def handle(call: Call) -> None:
-        await call.send([method(await only_request(call), call.principal)])
+    async def create(self, create_req: CreateReq) -> CreateResp:
+        """Refuse."""
+        asked = required(create_req.options, "options")
+        mode, _ = betterproto.which_one_of(asked, "mode")
+        if not mode:
+            raise refusals.invalid_argument("options.mode is not set.")
+        if mode != "transient":
+            _operators_only()
+        raise _no_engine()
 
-    return handle
+    async def update(self, update_req: UpdateReq) -> UpdateResp:
+        """Refuse."""
+        asked = required(update_req.options, "options")
+        if not betterproto.which_one_of(asked, "emit_option")[0]:
+            raise refusals.invalid_argument("options.emit_option is not set.")
+        _changing(asked.name)
+        raise _no_engine()
+
+    async def enable(self, enable_req: EnableReq) -> EnableResp:
+        """Refuse."""
+        _changing(required(enable_req.options, "options").name)
+        raise _no_engine()
+
+    async def reset(self, reset_req: ResetReq) -> ResetResp:
+        """Refuse."""
+        _changing(required(reset_req.options, "options").name)
+        raise _no_engine()
+
+    # --- what is true of projections that never ran ---
+
+    async def delete(self, delete_req: DeleteReq) -> DeleteResp:
+        """Refuse: not even a real server deletes system projections. Clients look at the text."""
+        _known(required(delete_req.options, "options").name)
+        raise RpcError(StatusCode.UNKNOWN, "Envelope callback expected Updated, received OperationFailed instead")
+
+    async def disable(self, disable_req: DisableReq) -> DisableResp:
+        """Do nothing: they are stopped already."""
+        _changing(required(disable_req.options, "options").name)
+        return DisableResp()
+
+    async def state(self, state_req: StateReq) -> StateResp:
+        """Tell that there is none."""
+        _known(required(state_req.options, "options").name)
+        return StateResp(state=Value(struct_value=Struct()))
+
+    async def result(self, result_req: ResultReq) -> ResultResp:
+        """Tell that there is none."""
+        _known(required(result_req.options, "options").name)
+        return ResultResp(result=Value(struct_value=Struct()))
+
+    async def restart_subsystem(self, client_empty: Empty) -> Empty:
+        """Do nothing: nothing runs, so there is nothing to stop and to start."""
+        return Empty()
+
+    async def statistics(self, statistics_req: StatisticsReq) -> AsyncIterator[StatisticsResp]:
+        """Tell that they are stopped."""
+        which, value = betterproto.which_one_of(statistics_req.options, "mode")
+        names = [projection.name for projection in SYSTEM_PROJECTIONS]
+        if which == "name" and value:
+            names = [_known(str(value))]
+        elif which in ("transient", "one_time"):
+            names = []
+        for name in names:
+            yield StatisticsResp(details=_stopped(name))
 
 
 def _known(name: str) -> str:
     if name not in NAMES:
-        raise answers.projection_not_found(name)
+        raise refusals.projection_not_found(name)
     return name
 
 
-def _changing(name: str, caller: Principal) -> None:
+def _changing(name: str) -> None:
     """All of them are continuous: ordinary users may change transient ones only."""
     _known(name)
-    _operators_only(caller)
+    _operators_only()
 
 
-def _operators_only(caller: Principal) -> None:
-    if not caller.is_operator:
-        raise answers.access_denied()
-
-
-# --- what takes an engine ---
+def _operators_only() -> None:
+    if not current_call().principal.is_operator:
+        raise refusals.access_denied()
 
 
 def _no_engine() -> RpcError:
     return RpcError(StatusCode.UNIMPLEMENTED, "This server has no engine for projections.")
-
-
-def _create(data: bytes, caller: Principal) -> bytes:
-    asked = required(parse(CreateReq, data).options, "options")
-    mode, _ = betterproto.which_one_of(asked, "mode")
-    if not mode:
-        raise answers.invalid_argument("options.mode is not set.")
-    if mode != "transient":
-        _operators_only(caller)
-    raise _no_engine()
-
-
-def _update(data: bytes, caller: Principal) -> bytes:
-    asked = required(parse(UpdateReq, data).options, "options")
-    if not betterproto.which_one_of(asked, "emit_option")[0]:
-        raise answers.invalid_argument("options.emit_option is not set.")
-    _changing(asked.name, caller)
-    raise _no_engine()
-
-
-def _enable(data: bytes, caller: Principal) -> bytes:
-    _changing(required(parse(EnableReq, data).options, "options").name, caller)
-    raise _no_engine()
-
-
-def _reset(data: bytes, caller: Principal) -> bytes:
-    _changing(required(parse(ResetReq, data).options, "options").name, caller)
-    raise _no_engine()
-
-
-# --- what is true of projections that never ran ---
-
-
-def _delete(data: bytes, _: Principal) -> bytes:
-    """System projections cannot be deleted, on a real server neither; clients look at the text."""
-    _known(required(parse(DeleteReq, data).options, "options").name)
-    raise RpcError(StatusCode.UNKNOWN, "Envelope callback expected Updated, received OperationFailed instead")
-
-
-def _disable(data: bytes, caller: Principal) -> bytes:
-    """They are stopped already."""
-    _changing(required(parse(DisableReq, data).options, "options").name, caller)
-    return b""
-
-
-def _state(data: bytes, _: Principal) -> bytes:
-    _known(required(parse(StateReq, data).options, "options").name)
-    return bytes(StateResp(state=Value(struct_value=Struct())))
-
-
-def _result(data: bytes, _: Principal) -> bytes:
-    _known(required(parse(ResultReq, data).options, "options").name)
-    return bytes(ResultResp(result=Value(struct_value=Struct())))
-
-
-def _restart(data: bytes, _: Principal) -> bytes:
-    """Nothing runs, so there is nothing to stop and to start."""
-    parse(Empty, data)
-    return b""
-
-
-async def _statistics(call: Call) -> None:
-    asked = parse(StatisticsReq, await only_request(call)).options
-    which, value = betterproto.which_one_of(asked, "mode")
-    names = [projection.name for projection in SYSTEM_PROJECTIONS]
-    if which == "name" and value:
-        names = [_known(str(value))]
-    elif which in ("transient", "one_time"):
-        names = []
-    await call.send([bytes(StatisticsResp(details=_stopped(name))) for name in names])
 
 
 def _stopped(name: str) -> StatisticsRespDetails:

@@ -6,12 +6,12 @@ Must not know: which call they came by, how its errors look.
 
 from __future__ import annotations
 
-from esdb_lite._wire.appending import Proposed
+from esdb_lite._wire.append import Proposed
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
 from esdb_lite.events import JSON
 from esdb_lite.server.engine.model import NO_STREAM, ProposedEvent, event_size
-from esdb_lite.server.services.common import MAX_INT64, MINUS_ONE
+from esdb_lite.server.services.unary import MAX_INT64, MINUS_ONE
 
 NO_UUID = "Value cannot be null. (Parameter 'dto')"
 BAD_UUID = "Unrecognized Guid format."
@@ -37,7 +37,7 @@ class MissingMetadata(Exception):
         self.name = name
 
 
-class EventTooLarge(Exception):
+class EventOverLimit(Exception):
     """The event is larger than one event may be."""
 
     def __init__(self, id: WireUuid | None, size: int) -> None:
@@ -68,7 +68,7 @@ class Intake:
             raise MissingMetadata("content-type")
         size = event_size(metadata["type"], len(data) + len(custom_metadata))
         if size > self._max_event_size:
-            raise EventTooLarge(id, size)
+            raise EventOverLimit(id, size)
         self.size += size
 
     def take(self, proposed: Proposed) -> None:

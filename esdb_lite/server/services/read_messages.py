@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TypeAlias, cast
 
-from esdb_lite._wire.answers import (
+from esdb_lite._wire.read_response_encode import (
     encode_caught_up,
     encode_checkpoint,
     encode_event,
@@ -20,10 +20,10 @@ from esdb_lite._wire.answers import (
     encode_record,
     encode_stream_missing,
 )
-from esdb_lite.server.calls import Call
 from esdb_lite.server.engine.links import Resolved
-from esdb_lite.server.engine.reading import FirstPosition, LastPosition, NotFound
-from esdb_lite.server.engine.subscriptions import CaughtUp, Checkpoint, Message
+from esdb_lite.server.engine.read import FirstPosition, LastPosition, NotFound
+from esdb_lite.server.engine.subscriptions import Message, PassedOver, ReachedLive
+from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.storage import Record
 
 Item: TypeAlias = Message | NotFound | FirstPosition | LastPosition
@@ -32,7 +32,7 @@ AT_ONCE = 128 * 1024
 """Bytes of events that are encoded before the client has taken what was encoded before."""
 
 
-async def send(call: Call, items: Sequence[Item], now: int, *, structured: bool) -> None:
+async def send(call: ServerCall, items: Sequence[Item], now: int, *, structured: bool) -> None:
     """Encode and send, a part at a time. `now` is in 100-ns ticks since 1970; `structured` is the form of ids."""
     size = sum([len(item.data) + len(item.metadata) for item in items if isinstance(item, Record)])
     step = max(1, len(items) * AT_ONCE // size) if size > AT_ONCE else len(items)
@@ -55,9 +55,9 @@ def _encode_one(item: Item, now: int, *, structured: bool) -> bytes:
     if isinstance(item, Resolved):
         target = None if item.event is None else _encode_record(item.event, structured)
         return encode_event(target, _encode_record(item.link, structured), item.link.position)
-    if isinstance(item, Checkpoint):
+    if isinstance(item, PassedOver):
         return encode_checkpoint(item.commit, item.prepare, now=now)
-    if isinstance(item, CaughtUp):
+    if isinstance(item, ReachedLive):
         return encode_caught_up(now=now, stream_position=item.revision, position=item.position)
     if isinstance(item, NotFound):
         return encode_stream_missing(item.stream)

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from esdb_lite._status import RpcError, answers
-from esdb_lite._wire.read_requests import AllRange, FilterRequest, Place, ReadRequest, StreamRange
+from esdb_lite._status import RpcError, refusals
+from esdb_lite._wire.read_request import AllRange, End, FilterRequest, ReadRequest, StreamRange
 from esdb_lite.server.engine.dotnet_regex import UnsupportedRegex
-from esdb_lite.server.engine.filtering import EventFilter, FilterOn, Selector, selector
-from esdb_lite.server.engine.reading import AllBackwards, AllForwards, Read, StreamBackwards, StreamForwards
+from esdb_lite.server.engine.filters import EventFilter, FilterOn, Selector, selector
+from esdb_lite.server.engine.read import AllBackwards, AllForwards, Read, StreamBackwards, StreamForwards
 from esdb_lite.server.engine.subscriptions import (
     AllSubscription,
     FilteredSubscription,
     StreamSubscription,
-    Subscription,
+    SubscriptionRules,
 )
-from esdb_lite.server.services.common import MAX_INT64, MINUS_ONE
+from esdb_lite.server.services.unary import MAX_INT64, MINUS_ONE
 
 _OPTIONS = "Streams.ReadReq+Types+Options"
 _DIRECTIONS = {0: "Forwards", 1: "Backwards"}
@@ -29,18 +29,18 @@ _BEYOND_THE_END = MAX_INT64
 class SubscriptionPlan(NamedTuple):
     """A subscription, and the stream it listens to (None: all)."""
 
-    subscription: Subscription
+    subscription: SubscriptionRules
     stream: str | None
 
 
 def plan_read(request: ReadRequest | None) -> Read | SubscriptionPlan:
     """Return what serves a request. Raises RpcError."""
     if request is None:
-        raise answers.invalid_argument("options is missing.")
+        raise refusals.invalid_argument("options is missing.")
     if request.structured is None:
-        raise answers.missing_uuid_option()
+        raise refusals.missing_uuid_option()
     if request.source is None:
-        raise answers.not_a_valid("None", f"{_OPTIONS}+StreamOptionOneofCase")
+        raise refusals.not_a_valid("None", f"{_OPTIONS}+StreamOptionOneofCase")
     if isinstance(request.source, StreamRange):
         return _plan_stream(request, request.source)
     return _plan_all(request, request.source)
@@ -57,7 +57,7 @@ def _combination(request: ReadRequest) -> tuple[str, str, str, str]:
 
 def _count(request: ReadRequest) -> int:
     if not request.limit:
-        raise answers.invalid_argument("options.count must be at least 1.")
+        raise refusals.invalid_argument("options.count must be at least 1.")
     return request.limit
 
 
@@ -66,42 +66,42 @@ def _count(request: ReadRequest) -> int:
 
 def _plan_stream(request: ReadRequest, source: StreamRange) -> Read | SubscriptionPlan:
     if source.stream is None:
-        raise answers.invalid_argument("options.stream.stream_identifier is missing.")
+        raise refusals.invalid_argument("options.stream.stream_identifier is missing.")
     combination = _combination(request)
     if combination == ("Stream", "Subscription", "Forwards", "NoFilter"):
         return _stream_subscription(request, source.stream, _stream_start(source))
     if combination[1] != "Count" or combination[2] not in _DIRECTIONS.values() or combination[3] != "NoFilter":
-        raise answers.invalid_combination(*combination)
+        raise refusals.invalid_combination(*combination)
     return _stream_read(request, source.stream, _stream_start(source))
 
 
-def _stream_start(source: StreamRange) -> int | Place:
+def _stream_start(source: StreamRange) -> int | End:
     if not source.stream:
-        raise answers.invalid_argument("options.stream.stream_identifier is empty.")
+        raise refusals.invalid_argument("options.stream.stream_identifier is empty.")
     if source.start is None:
-        raise answers.not_a_valid("None", f"{_OPTIONS}+Types+StreamOptions+RevisionOptionOneofCase")
-    if isinstance(source.start, Place):
+        raise refusals.not_a_valid("None", f"{_OPTIONS}+Types+StreamOptions+RevisionOptionOneofCase")
+    if isinstance(source.start, End):
         return source.start
     if source.start == MINUS_ONE:
-        return Place.END
+        return End.END
     if source.start > MAX_INT64:
-        raise answers.invalid_argument("options.stream.revision is greater than 9223372036854775807.")
+        raise refusals.invalid_argument("options.stream.revision is greater than 9223372036854775807.")
     return source.start
 
 
-def _stream_subscription(request: ReadRequest, stream: str, start: int | Place) -> SubscriptionPlan:
-    after = {Place.START: -1, Place.END: None}[start] if isinstance(start, Place) else start
+def _stream_subscription(request: ReadRequest, stream: str, start: int | End) -> SubscriptionPlan:
+    after = {End.START: -1, End.END: None}[start] if isinstance(start, End) else start
     return SubscriptionPlan(StreamSubscription(stream, after, resolve_links=request.resolve_links), stream)
 
 
-def _stream_read(request: ReadRequest, stream: str, start: int | Place) -> Read:
+def _stream_read(request: ReadRequest, stream: str, start: int | End) -> Read:
     count, links, positions = _count(request), request.resolve_links, request.compatibility >= 1
     if request.direction == 1:
-        first = {Place.START: 0, Place.END: None}[start] if isinstance(start, Place) else start
+        first = {End.START: 0, End.END: None}[start] if isinstance(start, End) else start
         return StreamBackwards(stream, first, count, resolve_links=links, positions=positions)
-    if start is Place.END:
-        raise answers.invalid_argument("options.stream.end: a stream cannot be read forwards from its end.")
-    revision = 0 if isinstance(start, Place) else start
+    if start is End.END:
+        raise refusals.invalid_argument("options.stream.end: a stream cannot be read forwards from its end.")
+    revision = 0 if isinstance(start, End) else start
     return StreamForwards(stream, revision, count, resolve_links=links, positions=positions)
 
 
@@ -113,7 +113,7 @@ def _plan_all(request: ReadRequest, source: AllRange) -> Read | SubscriptionPlan
     counted = combination[1] == "Count" and combination[2] in _DIRECTIONS.values()
     subscribing = combination[1:3] == ("Subscription", "Forwards")
     if request.filter is None or not (counted or subscribing):
-        raise answers.invalid_combination(*combination)
+        raise refusals.invalid_combination(*combination)
     start = _all_start(source)
     wanted = request.filter if isinstance(request.filter, FilterRequest) else None
     select = _selector(wanted)
@@ -122,18 +122,18 @@ def _plan_all(request: ReadRequest, source: AllRange) -> Read | SubscriptionPlan
     return SubscriptionPlan(_all_subscription(start, wanted, select, resolve_links=request.resolve_links), None)
 
 
-def _all_start(source: AllRange) -> tuple[int, int] | Place:
+def _all_start(source: AllRange) -> tuple[int, int] | End:
     if source.start is None:
-        raise answers.not_a_valid("None", f"{_OPTIONS}+Types+AllOptions+AllOptionOneofCase")
-    if isinstance(source.start, Place):
+        raise refusals.not_a_valid("None", f"{_OPTIONS}+Types+AllOptions+AllOptionOneofCase")
+    if isinstance(source.start, End):
         return source.start
     if source.start == (MINUS_ONE, MINUS_ONE):
-        return Place.END
+        return End.END
     commit, prepare = source.start
     if commit > MAX_INT64 or prepare > MAX_INT64:
-        raise answers.invalid_argument("options.all.position is greater than 9223372036854775807.")
+        raise refusals.invalid_argument("options.all.position is greater than 9223372036854775807.")
     if commit < prepare:
-        raise answers.invalid_argument("options.all.position: commit_position is less than prepare_position.")
+        raise refusals.invalid_argument("options.all.position: commit_position is less than prepare_position.")
     return source.start
 
 
@@ -141,11 +141,11 @@ def _selector(wanted: FilterRequest | None) -> Selector:
     if wanted is None:
         return selector(None)
     if wanted.on_type is None:
-        raise answers.not_a_valid(_filter_json(wanted), f"{_OPTIONS}+Types+FilterOptions")
+        raise refusals.not_a_valid(_filter_json(wanted), f"{_OPTIONS}+Types+FilterOptions")
     if wanted.window is None:
-        raise answers.not_a_valid("None", f"{_OPTIONS}+Types+FilterOptions+WindowOneofCase")
+        raise refusals.not_a_valid("None", f"{_OPTIONS}+Types+FilterOptions+WindowOneofCase")
     if wanted.window == 0:
-        raise answers.invalid_argument("options.filter.max must be at least 1.")
+        raise refusals.invalid_argument("options.filter.max must be at least 1.")
     on = FilterOn.TYPE if wanted.on_type else FilterOn.STREAM
     try:
         return selector(EventFilter(on, wanted.regex, wanted.prefixes))
@@ -154,7 +154,7 @@ def _selector(wanted: FilterRequest | None) -> Selector:
 
 
 def _bad_regex(error: UnsupportedRegex) -> RpcError:
-    return answers.invalid_argument(f"options.filter: the regular expression cannot be used: {error}.")
+    return refusals.invalid_argument(f"options.filter: the regular expression cannot be used: {error}.")
 
 
 def _filter_json(wanted: FilterRequest) -> str:
@@ -166,25 +166,25 @@ def _filter_json(wanted: FilterRequest) -> str:
     return f"{{ {', '.join(members)} }}"
 
 
-def _all_read(request: ReadRequest, start: tuple[int, int] | Place, select: Selector) -> Read:
+def _all_read(request: ReadRequest, start: tuple[int, int] | End, select: Selector) -> Read:
     count, links = _count(request), request.resolve_links
     if request.direction == 0:
-        places = {Place.START: 0, Place.END: _BEYOND_THE_END}
-        first = places[start] if isinstance(start, Place) else start[0]
+        places = {End.START: 0, End.END: _BEYOND_THE_END}
+        first = places[start] if isinstance(start, End) else start[0]
         return AllForwards(first, count, select, resolve_links=links)
-    if isinstance(start, Place):
-        return AllBackwards({Place.START: 0, Place.END: None}[start], count, select, resolve_links=links)
+    if isinstance(start, End):
+        return AllBackwards({End.START: 0, End.END: None}[start], count, select, resolve_links=links)
     return AllBackwards(start[0], count, select, resolve_links=links, skip_one=start[1] < start[0])
 
 
 def _all_subscription(
-    start: tuple[int, int] | Place, wanted: FilterRequest | None, select: Selector, *, resolve_links: bool
-) -> Subscription:
-    after = {Place.START: (0, 0), Place.END: None}[start] if isinstance(start, Place) else start
+    start: tuple[int, int] | End, wanted: FilterRequest | None, select: Selector, *, resolve_links: bool
+) -> SubscriptionRules:
+    after = {End.START: (0, 0), End.END: None}[start] if isinstance(start, End) else start
     if wanted is None:
         return AllSubscription(after, select, resolve_links=resolve_links)
     if not wanted.multiplier:
-        raise answers.invalid_argument("options.filter.checkpointIntervalMultiplier must be at least 1.")
+        raise refusals.invalid_argument("options.filter.checkpointIntervalMultiplier must be at least 1.")
     return FilteredSubscription(
         after, select, window=wanted.window or 1, multiplier=wanted.multiplier, resolve_links=resolve_links
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from esdb_lite._status import RpcError, StatusCode
-from esdb_lite.server.calls import Call, Handler
+from esdb_lite.server.handlers import Handler, ServerCall
 
 SERVICE = "event_store.client.redaction.Redaction"
 METHODS = ("GetEventPositions", "SwitchChunks")
@@ -19,5 +19,5 @@ def refusing() -> Mapping[str, Handler]:
     return {f"/{SERVICE}/{method}": _refuse for method in METHODS}
 
 
-async def _refuse(_: Call) -> None:
+async def _refuse(_: ServerCall) -> None:
     raise RpcError(StatusCode.UNIMPLEMENTED, "Redaction works on chunk files, which this server does not have.")

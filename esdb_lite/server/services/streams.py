@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from esdb_lite.server.calls import Handler
-from esdb_lite.server.services.appending import Appending
-from esdb_lite.server.services.batching import BatchAppending
+from esdb_lite.server.handlers import Handler
+from esdb_lite.server.services.append import Appending
+from esdb_lite.server.services.batch_append import BatchAppending
 from esdb_lite.server.services.context import Context
-from esdb_lite.server.services.reading import Reading
+from esdb_lite.server.services.read import ReadService
 
 SERVICE = "event_store.client.streams.Streams"
 
@@ -20,7 +20,7 @@ def handlers(context: Context) -> Mapping[str, Handler]:
     """Return the handlers by path."""
     appending = Appending(context)
     return {
-        f"/{SERVICE}/Read": Reading(context).handle,
+        f"/{SERVICE}/Read": ReadService(context).handle,
         f"/{SERVICE}/Append": appending.append,
         f"/{SERVICE}/Delete": appending.delete,
         f"/{SERVICE}/Tombstone": appending.tombstone,

@@ -6,127 +6,126 @@ does), how users are kept.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 
 from esdb_lite_protos.event_store.client.users import (
     ChangePasswordReq,
+    ChangePasswordResp,
     CreateReq,
+    CreateResp,
     DeleteReq,
+    DeleteResp,
     DetailsReq,
     DetailsResp,
     DetailsRespUserDetails,
     DetailsRespUserDetailsDateTime,
     DisableReq,
+    DisableResp,
     EnableReq,
+    EnableResp,
     ResetPasswordReq,
+    ResetPasswordResp,
     UpdateReq,
+    UpdateResp,
+    UsersBase,
 )
 
-from esdb_lite._status import answers
-from esdb_lite.server.authentication import Authenticator, LoginRefused, TooManyLogins
-from esdb_lite.server.calls import Call, Handler
+from esdb_lite._status import refusals
 from esdb_lite.server.engine.users import StoredUser
-from esdb_lite.server.services.common import only_request, unary
-from esdb_lite.server.services.persistent_requests import parse, required
-from esdb_lite.server.user_store import UserChanged, UserExists, UserMissing, UserStore
-
-SERVICE = "event_store.client.users.Users"
-METHODS = ("Create", "Update", "Delete", "Disable", "Enable", "Details", "ChangePassword", "ResetPassword")
+from esdb_lite.server.handlers import Handler
+from esdb_lite.server.services.unary import refusing, required
+from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins
+from esdb_lite.server.users.store import UserChanged, UserExists, UserMissing, UserStore
 
 
 def without_authentication() -> Mapping[str, Handler]:
     """The handlers by path, each of which refuses: a real server would not answer at all."""
-    return {f"/{SERVICE}/{method}": _refuse for method in METHODS}
+    return refusing(UsersBase, refusals.users_need_authentication)
 
 
-async def _refuse(_: Call) -> None:
-    raise answers.users_need_authentication()
-
-
-class Users:
+class Users(UsersBase):
     """The methods of the service on a server with authentication."""
 
     def __init__(self, store: UserStore, authenticator: Authenticator) -> None:
         self._store = store
         self._authenticator = authenticator
 
-    def handlers(self) -> Mapping[str, Handler]:
-        """The handlers by path."""
-        # In the order in which a real server lists them.
-        methods: dict[str, Handler] = {
-            "Create": unary(self._create),
-            "Update": unary(self._update),
-            "Delete": unary(self._delete),
-            "Disable": unary(self._disable),
-            "Enable": unary(self._enable),
-            "Details": self._details,
-            "ChangePassword": unary(self._change_password),
-            "ResetPassword": unary(self._reset_password),
-        }
-        return {f"/{SERVICE}/{name}": method for name, method in methods.items()}
-
-    async def _create(self, data: bytes) -> bytes:
-        asked = required(parse(CreateReq, data).options, "options")
+    async def create(self, create_req: CreateReq) -> CreateResp:
+        """Create a user."""
+        asked = required(create_req.options, "options")
         try:
             await self._store.create(asked.login_name, asked.password, asked.full_name, asked.groups)
         except UserExists:
-            raise answers.user_conflict(asked.login_name) from None
+            raise refusals.user_conflict(asked.login_name) from None
         except TooManyLogins:
-            raise answers.too_busy() from None
+            raise refusals.too_busy() from None
         except UserChanged:
-            raise answers.user_try_again(asked.login_name) from None
-        return b""
+            raise refusals.user_try_again(asked.login_name) from None
+        return CreateResp()
 
-    async def _update(self, data: bytes) -> bytes:
-        asked = required(parse(UpdateReq, data).options, "options")
-        return await _changing(asked.login_name, self._store.update(asked.login_name, asked.full_name, asked.groups))
+    async def update(self, update_req: UpdateReq) -> UpdateResp:
+        """Replace a user's name and groups."""
+        asked = required(update_req.options, "options")
+        await _change(asked.login_name, self._store.update(asked.login_name, asked.full_name, asked.groups))
+        return UpdateResp()
 
-    async def _delete(self, data: bytes) -> bytes:
-        asked = required(parse(DeleteReq, data).options, "options")
-        return await _changing(asked.login_name, self._store.delete(asked.login_name))
+    async def delete(self, delete_req: DeleteReq) -> DeleteResp:
+        """Delete a user."""
+        asked = required(delete_req.options, "options")
+        await _change(asked.login_name, self._store.delete(asked.login_name))
+        return DeleteResp()
 
-    async def _disable(self, data: bytes) -> bytes:
-        asked = required(parse(DisableReq, data).options, "options")
-        return await _changing(asked.login_name, self._store.disable(asked.login_name))
+    async def disable(self, disable_req: DisableReq) -> DisableResp:
+        """Keep a user out."""
+        asked = required(disable_req.options, "options")
+        await _change(asked.login_name, self._store.disable(asked.login_name))
+        return DisableResp()
 
-    async def _enable(self, data: bytes) -> bytes:
-        asked = required(parse(EnableReq, data).options, "options")
-        return await _changing(asked.login_name, self._store.enable(asked.login_name))
+    async def enable(self, enable_req: EnableReq) -> EnableResp:
+        """Let a user in again."""
+        asked = required(enable_req.options, "options")
+        await _change(asked.login_name, self._store.enable(asked.login_name))
+        return EnableResp()
 
-    async def _change_password(self, data: bytes) -> bytes:
-        asked = required(parse(ChangePasswordReq, data).options, "options")
+    async def details(self, details_req: DetailsReq) -> AsyncIterator[DetailsResp]:
+        """Describe a user, or all."""
+        login = details_req.options.login_name
+        try:
+            found = [await self._store.find(login)] if login else await self._store.all()
+        except UserMissing:
+            raise refusals.user_not_found(login) from None
+        for stored in found:
+            yield DetailsResp(user_details=_details(stored))
+
+    async def change_password(self, change_password_req: ChangePasswordReq) -> ChangePasswordResp:
+        """Replace the password of a user who knows the present one."""
+        asked = required(change_password_req.options, "options")
         try:
             await self._store.find(asked.login_name)
             await self._authenticator.verify(asked.login_name, asked.current_password)
         except UserMissing:
-            raise answers.user_not_found(asked.login_name) from None
+            raise refusals.user_not_found(asked.login_name) from None
         except LoginRefused:
-            raise answers.access_denied() from None
+            raise refusals.access_denied() from None
         except TooManyLogins:
-            raise answers.too_busy() from None
-        return await _changing(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
+            raise refusals.too_busy() from None
+        await _change(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
+        return ChangePasswordResp()
 
-    async def _reset_password(self, data: bytes) -> bytes:
-        asked = required(parse(ResetPasswordReq, data).options, "options")
-        return await _changing(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
-
-    async def _details(self, call: Call) -> None:
-        login = parse(DetailsReq, await only_request(call)).options.login_name
-        try:
-            found = [await self._store.find(login)] if login else await self._store.all()
-        except UserMissing:
-            raise answers.user_not_found(login) from None
-        await call.send([bytes(DetailsResp(user_details=_details(stored))) for stored in found])
+    async def reset_password(self, reset_password_req: ResetPasswordReq) -> ResetPasswordResp:
+        """Replace the password of a user."""
+        asked = required(reset_password_req.options, "options")
+        await _change(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
+        return ResetPasswordResp()
 
 
-async def _changing(login: str, change: Awaitable[None]) -> bytes:
+async def _change(login: str, change: Awaitable[None]) -> None:
     try:
         await change
     except UserMissing:
-        raise answers.user_not_found(login) from None
+        raise refusals.user_not_found(login) from None
     except UserChanged:
-        raise answers.user_try_again(login) from None
-    return b""
+        raise refusals.user_try_again(login) from None
 
 
 def _details(stored: StoredUser) -> DetailsRespUserDetails:

@@ -6,8 +6,8 @@ Owns: the record type and the two protocols. Must not know: SQLite, threads, asy
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
 
 TOMBSTONE = 2**63 - 1
 """The revision of a tombstone event, and the value of `$tb` that marks a soft-deleted stream."""
@@ -39,6 +39,49 @@ class StreamHead(NamedTuple):
     """Number of the last event ever written, -1: none; unaffected by truncation; TOMBSTONE when tombstoned."""
     metadata: Record | None
     """The last event of `$$stream`, unparsed, or None. (For a stream whose name starts with `$$`: always None.)"""
+
+
+class PartitionState(NamedTuple):
+    """What a projection holds for one partition, as text; empty: nothing."""
+
+    state: str
+    result: str
+
+
+class Progress(NamedTuple):
+    """A note beside the log: how far a projection has come, and what it holds by that."""
+
+    id: int
+    """The projection's."""
+    position: str
+    """Up to where, in the projection's own words."""
+    states: Mapping[str, PartitionState] = {}
+    """By partition: those that have changed."""
+    checkpoint: bool = False
+    """Whether `GoBack` leads here from now on."""
+
+
+class Forget(NamedTuple):
+    """A note beside the log: a projection starts over, or is gone."""
+
+    id: int
+
+
+class GoBack(NamedTuple):
+    """A note beside the log: what was noted at the last checkpoint holds again."""
+
+    id: int
+
+
+Note: TypeAlias = "Progress | Forget | GoBack"
+"""Something that is remembered in the transaction that writes events, and is no event."""
+
+
+class StoredPosition(NamedTuple):
+    """How far a projection has come; empty: nowhere."""
+
+    position: str
+    checkpoint: str
 
 
 class Reader(Protocol):
@@ -78,4 +121,12 @@ class Reader(Protocol):
 
     def at(self, stream: str, revisions: Sequence[int]) -> dict[int, Record]:
         """The stored events of a stream with these revisions; missing ones are left out."""
+        ...
+
+    def projection_position(self, id: int) -> StoredPosition | None:
+        """How far a projection has come, as noted; None when nothing is noted."""
+        ...
+
+    def projection_states(self, id: int, partitions: Sequence[str]) -> dict[str, PartitionState]:
+        """What a projection holds for these partitions, as noted; those without a note are left out."""
         ...

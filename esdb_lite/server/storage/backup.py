@@ -9,11 +9,11 @@ import os
 import sqlite3
 from contextlib import closing, suppress
 
-from esdb_lite.server.storage import confirmed
+from esdb_lite.server.storage import confirm_notes
 from esdb_lite.server.storage.disk import sync_file, sync_name
 from esdb_lite.server.storage.errors import StorageUnavailable, translated
+from esdb_lite.server.storage.losses import refuse_losses
 from esdb_lite.server.storage.schema import check_path, open_reader
-from esdb_lite.server.storage.soundness import refuse_losses
 
 
 def backup(path: str, to: str, *, salvage: bool = False) -> None:
@@ -28,7 +28,7 @@ def backup(path: str, to: str, *, salvage: bool = False) -> None:
     if os.path.lexists(to):
         raise StorageUnavailable(f"{to} exists already")
     if not salvage:
-        refuse_losses(path, confirmed.read(path))
+        refuse_losses(path, confirm_notes.read(path))
     partial = f"{to}.partial-{os.getpid()}"
     try:
         with closing(open_reader(path)) as source:

@@ -11,12 +11,13 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
-from esdb_lite.server.storage.confirmed import Left
+from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.disk import sync_name
+from esdb_lite.server.storage.losses import identity, is_new, refuse_losses
 from esdb_lite.server.storage.ownership import Ownership
-from esdb_lite.server.storage.schema import Durability, check_path, empty_log, open_reader, open_writer
-from esdb_lite.server.storage.soundness import identity, is_new, refuse_losses
+from esdb_lite.server.storage.schema import check_path, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
 
@@ -53,7 +54,7 @@ class Files:
             connection = open_writer(path, durability)
         except BaseException:
             # What the last holder has noted says what is missing: it must be there the next time, too.
-            self._give_up(keep=self._ownership is not None and self._ownership.notes.left != Left())
+            self._give_up(keep=self._ownership is not None and self._ownership.notes.left != LastRun())
             raise
         if self._ownership is not None:
             emptied = empty_log(connection)

@@ -11,7 +11,7 @@ import os
 import sys
 from contextlib import suppress
 
-from esdb_lite.server.storage.confirmed import Notes
+from esdb_lite.server.storage.confirm_notes import Notes
 from esdb_lite.server.storage.errors import StorageFailed, StorageFull, StorageLocked, StorageReadOnly
 
 if sys.platform == "win32":

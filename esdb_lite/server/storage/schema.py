@@ -6,11 +6,13 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
     types    the same for event types.
     events   one row an event, in log order; `crc` covers everything that is served of it.
     floor    one row: the log goes on at this position, if that is behind the last event.
+
+    projections        how far each has come, and where its last checkpoint was.
+    projection_states  what each holds, by partition; `kept_` = at its last checkpoint.
 """
 
 from __future__ import annotations
 
-import enum
 import os
 import sqlite3
 import struct
@@ -19,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
+from esdb_lite.server.options import Durability
 from esdb_lite.server.storage.errors import (
     StorageCorrupted,
     StorageError,
@@ -58,15 +61,23 @@ CREATE UNIQUE INDEX events_of_stream ON events (stream, revision);
 CREATE TABLE floor (position INTEGER NOT NULL);
 INSERT INTO floor VALUES (0);
 """
-
-
-class Durability(str, enum.Enum):
-    """What an acknowledged append survives."""
-
-    FULL = "full"
-    """A crash of the process, and of the machine: every commit is on the disk before it is answered."""
-    RELAXED = "relaxed"
-    """A crash of the process. A crash of the machine may lose the last commits, never damage the file."""
+_NOTES_DDL = """
+CREATE TABLE IF NOT EXISTS projections (
+    id INTEGER PRIMARY KEY,
+    position TEXT NOT NULL,
+    checkpoint TEXT NOT NULL
+);
+CREATE TABLE IF NOT EXISTS projection_states (
+    id INTEGER NOT NULL,
+    partition TEXT NOT NULL,
+    state TEXT NOT NULL,
+    result TEXT NOT NULL,
+    kept_state TEXT,
+    kept_result TEXT,
+    PRIMARY KEY (id, partition)
+) WITHOUT ROWID;
+"""
+"""Files of the same version may lack these tables; programs that do not know them do nothing wrong with the file."""
 
 
 _PATIENCE = 5
@@ -182,20 +193,25 @@ def _prepare(connection: sqlite3.Connection, path: str | None, durability: Durab
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("UPDATE floor SET position=position")
         connection.execute("ROLLBACK")
+        _execute(connection, _NOTES_DDL)
 
 
 def _create(connection: sqlite3.Connection) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        for statement in _DDL.split(";"):
-            if statement.strip():
-                connection.execute(statement)
+        _execute(connection, _DDL + _NOTES_DDL)
         connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
         connection.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
         connection.execute("COMMIT")
     except BaseException:
         connection.rollback()
         raise
+
+
+def _execute(connection: sqlite3.Connection, script: str) -> None:
+    for statement in script.split(";"):
+        if statement.strip():
+            connection.execute(statement)
 
 
 def check_path(path: str) -> None:
@@ -212,7 +228,6 @@ def check_path(path: str) -> None:
 __all__ = [
     "APPLICATION_ID",
     "SCHEMA_VERSION",
-    "Durability",
     "StorageCorrupted",
     "StorageError",
     "check_path",

@@ -11,7 +11,15 @@ from contextlib import suppress
 from struct import error as StructError
 from typing import TypeVar
 
-from esdb_lite.server.storage import TOMBSTONE, Reader, Record, StreamHead
+from esdb_lite.server.storage import (
+    TOMBSTONE,
+    PartitionState,
+    Reader,
+    Record,
+    StoredPosition,
+    StreamHead,
+    projection_notes,
+)
 from esdb_lite.server.storage.errors import StorageCorrupted, translated
 from esdb_lite.server.storage.log import record_length
 from esdb_lite.server.storage.schema import checksum
@@ -139,6 +147,14 @@ class SqliteReader:
             if missing and min(missing) < self._last_revision(stream) < TOMBSTONE:
                 self._check_gap(stream)
         return found
+
+    def projection_position(self, id: int) -> StoredPosition | None:
+        """See `Reader`."""
+        return projection_notes.position(self._connection, id)
+
+    def projection_states(self, id: int, partitions: Sequence[str]) -> dict[str, PartitionState]:
+        """See `Reader`."""
+        return projection_notes.states(self._connection, id, partitions)
 
     def _check_gap(self, stream: str) -> None:
         """Refuse a stream that lacks events which no scavenge has removed. Raises StorageCorrupted."""

@@ -7,12 +7,12 @@ threads, the clock. Nothing is kept here that a rollback would not take back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import NamedTuple
 
-from esdb_lite.server.storage import Record
+from esdb_lite.server.storage import Note, Record, projection_notes
 from esdb_lite.server.storage.errors import StorageCorrupted, reporting, translated
 from esdb_lite.server.storage.schema import checksum
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
@@ -131,6 +131,12 @@ class SqliteWriter:
         """The log goes on here, or behind its last event."""
         self._begin()
         self.connection.execute("UPDATE floor SET position=?", (position,))
+
+    def save(self, notes: Sequence[Note]) -> None:
+        """Write notes beside the log."""
+        self._begin()
+        for note in notes:
+            projection_notes.save(self.connection, note)
 
     def log_end(self) -> int:
         """The position that the next record will get."""

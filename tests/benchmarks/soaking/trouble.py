@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from random import Random
 
 from esdb_lite.server import EmbeddedServer, SimulatedCluster
-from esdb_lite.server.faulting import Refusal
-from esdb_lite.server.faults import Fault, Faults
+from esdb_lite.server.faults.api import Fault, Faults
+from esdb_lite.server.faults.plan import Refusal
 from tests.benchmarks.soaking.processes import KillableServer
 
 Action = Callable[[Random], Awaitable[None]]

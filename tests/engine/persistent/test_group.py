@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from esdb_lite.server.engine.persistent.consumers import OUTBOX_LIMIT, Consumer
-from esdb_lite.server.engine.persistent.effects import Park, ReadPage
-from esdb_lite.server.engine.persistent.group import NackAction
-from esdb_lite.server.engine.persistent.settings import Start, Strategy
+from esdb_lite.server.engine.groups.consumers import OUTBOX_LIMIT, GroupConsumer
+from esdb_lite.server.engine.groups.effects import Park, ReadPage
+from esdb_lite.server.engine.groups.group import NackAction
+from esdb_lite.server.engine.groups.settings import GroupStart, Strategy
 
 from .world import World, settings
 
@@ -37,7 +37,7 @@ class TestReading:
 
     @pytest.mark.parametrize(("start", "expected"), [(0, [0, 1, 2, 3]), (2, [2, 3]), (9, []), (-1, [3])])
     def test_start_is_inclusive(self, start: int, expected: list[int]) -> None:
-        world = World(settings(start=Start(start)), events=3)
+        world = World(settings(start=GroupStart(start)), events=3)
         client = world.join()
         world.append(1)
         world.settle()
@@ -169,7 +169,7 @@ class TestDelivery:
     def test_a_slow_reader_holds_up_no_more_than_its_outbox(self) -> None:
         world = World(settings(history_buffer_size=5000, read_batch_size=1000), events=5000)
         world.settle()
-        consumer = Consumer(10**9)
+        consumer = GroupConsumer(10**9)
         world.group.join(consumer, now=world.now)
         assert len(consumer.outbox) == OUTBOX_LIMIT
         first = world.group.take(consumer, now=world.now)
@@ -247,7 +247,7 @@ class TestAnswers:
     def test_what_was_not_sent_before_it_expired_is_not_sent_twice(self) -> None:
         world = World(settings(message_timeout=0), events=1)
         world.settle()
-        consumer = Consumer(5)
+        consumer = GroupConsumer(5)
         world.group.join(consumer, now=world.now)
         world.group.tick(now=world.now + 1)
         assert [count for _, count in world.group.take(consumer, now=world.now)] == [1]
@@ -438,7 +438,7 @@ class TestCheckpoints:
         assert world.join().seen == [(5, 0), (6, 0), (7, 0)]
 
     def test_a_group_from_the_end_without_checkpoint_starts_again_at_the_end(self) -> None:
-        world = World(settings(start=Start(-1)), events=2)
+        world = World(settings(start=GroupStart(-1)), events=2)
         world.append(3)
         world.restart()
         client = world.join()
@@ -481,11 +481,16 @@ class TestEnds:
         world.join()
         assert world.group.is_full is full
 
-    def test_leaving_twice_is_nothing(self) -> None:
-        world = World(settings(), events=1)
+    def test_leaving_twice_gives_back_once(self) -> None:
+        world = World(settings(), events=2)
         client = world.join()
+        world.settle()
         world.leave(client)
         world.group.leave(client.consumer, now=world.now)
+        other = world.join()
+        world.settle()
+        assert [revision for revision, _ in other.seen] == [0, 1]
+        assert len(other.held) == 2
 
 
 class TestStatistics:

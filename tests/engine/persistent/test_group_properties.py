@@ -8,9 +8,9 @@ import hypothesis.strategies as st
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from esdb_lite.server.engine.persistent.effects import ReadPage
-from esdb_lite.server.engine.persistent.group import NackAction
-from esdb_lite.server.engine.persistent.settings import Start, Strategy
+from esdb_lite.server.engine.groups.effects import ReadPage
+from esdb_lite.server.engine.groups.group import NackAction
+from esdb_lite.server.engine.groups.settings import GroupStart, Strategy
 
 from .world import Client, World, settings
 
@@ -46,7 +46,7 @@ class GroupMachine(RuleBasedStateMachine):
         counts: tuple[int, int],
     ) -> None:
         self.settings = settings(
-            start=Start(start),
+            start=GroupStart(start),
             strategy=strategy,
             max_retry_count=retries,
             read_batch_size=batch,
@@ -178,5 +178,5 @@ class GroupMachine(RuleBasedStateMachine):
                 client.held.pop(message.id)
 
 
-GroupMachine.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=40, deadline=None)
+GroupMachine.TestCase.settings = hypothesis_settings(max_examples=150, stateful_step_count=40)
 TestGroupMachine = GroupMachine.TestCase

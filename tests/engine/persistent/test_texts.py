@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.engine.filtering import EventFilter, FilterOn
-from esdb_lite.server.engine.persistent.config import GroupConfig, dump_config, load_config
-from esdb_lite.server.engine.persistent.messages import Message
-from esdb_lite.server.engine.persistent.parking import (
+from esdb_lite.server.engine.filters import EventFilter, FilterOn
+from esdb_lite.server.engine.groups.config import GroupConfig, dump_config, load_config
+from esdb_lite.server.engine.groups.messages import Message
+from esdb_lite.server.engine.groups.parking import (
     checkpoint_data,
     checkpoint_stream,
     iso_time,
@@ -21,10 +21,10 @@ from esdb_lite.server.engine.persistent.parking import (
     read_checkpoint,
     truncation_metadata,
 )
-from esdb_lite.server.engine.persistent.settings import (
+from esdb_lite.server.engine.groups.settings import (
+    GroupSettings,
+    GroupStart,
     InvalidSettings,
-    Settings,
-    Start,
     Strategy,
     check_buffers,
     check_start_in_log,
@@ -59,10 +59,10 @@ class TestSettings:
                 check_buffers(batch, history)
 
     def test_a_start_beyond_the_log_is_refused(self) -> None:
-        check_start_in_log(Start(500), 500)
-        check_start_in_log(Start(-1), 0)
+        check_start_in_log(GroupStart(500), 500)
+        check_start_in_log(GroupStart(-1), 0)
         with pytest.raises(InvalidSettings, match="Invalid Start From position"):
-            check_start_in_log(Start(501), 500)
+            check_start_in_log(GroupStart(501), 500)
 
     def test_replaying_up_to_a_negative_number_is_refused(self) -> None:
         check_stop_at(0)
@@ -72,27 +72,27 @@ class TestSettings:
     @pytest.mark.parametrize(
         ("start", "in_log", "text"),
         [
-            (Start(0), False, "0"),
-            (Start(-1), False, "-1"),
-            (Start(829), True, "C:829/P:829"),
-            (Start(-1), True, "C:-1/P:-1"),
-            (Start(900, 800), True, "C:900/P:800"),
+            (GroupStart(0), False, "0"),
+            (GroupStart(-1), False, "-1"),
+            (GroupStart(829), True, "C:829/P:829"),
+            (GroupStart(-1), True, "C:-1/P:-1"),
+            (GroupStart(900, 800), True, "C:900/P:800"),
         ],
     )
-    def test_positions_as_text(self, start: Start, in_log: bool, text: str) -> None:
+    def test_positions_as_text(self, start: GroupStart, in_log: bool, text: str) -> None:
         assert position_text(start.position, in_log=in_log, prepare=start.prepare) == text
         assert parse_position(text) == start
 
     @pytest.mark.parametrize(("batch", "history"), [(0, 1), (-5, -1), (10, 50)])
     def test_whatever_is_accepted_can_be_read(self, batch: int, history: int) -> None:
-        settings = Settings(read_batch_size=batch, history_buffer_size=history)
+        settings = GroupSettings(read_batch_size=batch, history_buffer_size=history)
         assert settings.history_room > settings.batch >= 0
         assert settings.page > 0
 
 
 class TestConfig:
     def test_is_written_as_a_real_server_writes_it(self) -> None:
-        settings = Settings(
+        settings = GroupSettings(
             message_timeout=30_000,
             max_retry_count=2,
             checkpoint_after=500,
@@ -103,8 +103,8 @@ class TestConfig:
             read_batch_size=10,
             history_buffer_size=50,
         )
-        in_log = Settings(
-            **{**settings.__dict__, "start": Start(-1), "strategy": Strategy.PINNED, "checkpoint_after": 0}
+        in_log = GroupSettings(
+            **{**settings.__dict__, "start": GroupStart(-1), "strategy": Strategy.PINNED, "checkpoint_after": 0}
         )
         written = dump_config(
             [GroupConfig("fault_resign", "g", settings), GroupConfig("$all", "a", in_log)],
@@ -157,10 +157,10 @@ class TestConfig:
                 st.text(min_size=1),
                 st.text(),
                 st.builds(
-                    Settings,
+                    GroupSettings,
                     resolve_links=st.booleans(),
                     extra_statistics=st.booleans(),
-                    start=st.builds(Start, st.integers(-1, 2**63 - 1)),
+                    start=st.builds(GroupStart, st.integers(-1, 2**63 - 1)),
                     message_timeout=st.integers(-5, 10**9),
                     max_retry_count=st.integers(-5, 10**9),
                     checkpoint_after=st.integers(-5, 10**9),
@@ -178,8 +178,8 @@ class TestConfig:
         assert load_config(dump_config(configs, ticks=TICKS, updated_by="system")) == configs
 
     def test_prefixes_are_joined_as_a_real_server_does_and_commas_survive(self) -> None:
-        plain = GroupConfig("$all", "g", Settings(), EventFilter(FilterOn.TYPE, prefixes=("a", "b")))
-        comma = GroupConfig("$all", "g", Settings(), EventFilter(FilterOn.STREAM, prefixes=("a,b", "c")))
+        plain = GroupConfig("$all", "g", GroupSettings(), EventFilter(FilterOn.TYPE, prefixes=("a", "b")))
+        comma = GroupConfig("$all", "g", GroupSettings(), EventFilter(FilterOn.STREAM, prefixes=("a,b", "c")))
         entries = json.loads(dump_config([plain, comma], ticks=0, updated_by="x"))["entries"]
         assert entries[0]["filter"] == {"context": "eventtype", "type": "prefix", "data": "a,b", "isAllStream": True}
         assert entries[1]["filter"]["data"] == "a,b,c"
@@ -192,7 +192,7 @@ class TestConfig:
         assert load_config(data) == []
 
     def test_one_bad_entry_does_not_hide_the_others(self) -> None:
-        good = GroupConfig("s", "g", Settings())
+        good = GroupConfig("s", "g", GroupSettings())
         document = json.loads(dump_config([good], ticks=0, updated_by="x"))
         document["entries"].insert(0, {**document["entries"][0], "maxRetryCount": "many"})
         assert load_config(json.dumps(document).encode()) == [good]

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from esdb_lite.server.engine.persistent.consumers import Consumer
-from esdb_lite.server.engine.persistent.effects import (
+from esdb_lite.server.engine.groups.consumers import GroupConsumer
+from esdb_lite.server.engine.groups.effects import (
     Drop,
     Effect,
     Park,
@@ -18,9 +18,9 @@ from esdb_lite.server.engine.persistent.effects import (
     Wake,
     WriteCheckpoint,
 )
-from esdb_lite.server.engine.persistent.group import Group, NackAction
-from esdb_lite.server.engine.persistent.messages import Message
-from esdb_lite.server.engine.persistent.settings import Settings, Strategy
+from esdb_lite.server.engine.groups.group import Group, NackAction
+from esdb_lite.server.engine.groups.messages import Message
+from esdb_lite.server.engine.groups.settings import GroupSettings, Strategy
 from esdb_lite.server.storage import Record
 
 STREAM = "orders"
@@ -33,7 +33,7 @@ def record(
     return Record(position, stream, revision, id_, "T", True, 0, b"{}", metadata)
 
 
-def settings(**changes: object) -> Settings:
+def settings(**changes: object) -> GroupSettings:
     values: dict[str, object] = {
         "message_timeout": 30_000,
         "max_retry_count": 2,
@@ -46,14 +46,14 @@ def settings(**changes: object) -> Settings:
         "strategy": Strategy.ROUND_ROBIN,
     }
     values.update(changes)
-    return Settings(**values)  # type: ignore[arg-type]
+    return GroupSettings(**values)  # type: ignore[arg-type]
 
 
 @dataclass
 class Client:
     """A consumer with what it holds: id -> (revision, retry count)."""
 
-    consumer: Consumer
+    consumer: GroupConsumer
     held: dict[bytes, tuple[int, int]] = field(default_factory=dict)
     seen: list[tuple[int, int]] = field(default_factory=list)
     gone: bool = False
@@ -65,7 +65,7 @@ class Client:
 class World:
     """One group with its storage. Effects on storage wait in `pending` until `step` or `settle`."""
 
-    def __init__(self, group_settings: Settings, events: int = 0) -> None:
+    def __init__(self, group_settings: GroupSettings, events: int = 0) -> None:
         self.settings = group_settings
         self.now = 1000.0
         self.log: list[Record] = []
@@ -106,7 +106,7 @@ class World:
         return added
 
     def join(self, buffer_size: int = 10) -> Client:
-        client = Client(Consumer(buffer_size))
+        client = Client(GroupConsumer(buffer_size))
         self.clients.append(client)
         self.group.join(client.consumer, now=self.now)
         self.collect()
@@ -146,14 +146,14 @@ class World:
                 else:
                     self.pending.append(effect)
 
-    def deliver(self, consumer: Consumer) -> None:
+    def deliver(self, consumer: GroupConsumer) -> None:
         client = self.client_of(consumer)
         for message, retry_count in self.group.take(consumer, now=self.now):
             client.held[message.id] = (message.original.revision, retry_count)
             revision = message.event.revision if message.event else message.original.revision
             client.seen.append((revision, retry_count))
 
-    def client_of(self, consumer: Consumer) -> Client:
+    def client_of(self, consumer: GroupConsumer) -> Client:
         return next(client for client in self.clients if client.consumer is consumer)
 
     def step(self) -> bool:

@@ -1,0 +1,302 @@
+"""A server as calls see it: a place on some connection to it, made when it is needed.
+
+Owns: making connections, sharing them, replacing lost ones, and the order in which calls wait for a place.
+Must not know: gRPC methods, what calls say, other nodes.
+
+Calls that may stay open without end (reads, subscriptions) leave a part of every connection to the short ones, and go
+to another connection where there is no place left: so short calls only ever wait for short calls, and none waits
+for ever.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+from collections import deque
+from collections.abc import Awaitable, Callable
+from importlib import import_module
+
+from grpclib.client import Handler
+from grpclib.config import Configuration
+from grpclib.protocol import H2Protocol
+from h2.config import H2Configuration
+
+from esdb_lite._http2.keepalive import KeepAlive
+from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW
+from esdb_lite._rpc.connection import ClientConnection, ClientProtocol
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.shared import Shared
+from esdb_lite.errors import ClientClosed, DeadlineExceeded, ServiceUnavailable, TlsError
+
+CONNECT_TIMEOUT = 10.0
+"""Seconds that making a connection may take, whatever the timeout of the call that needs it."""
+
+CLOSE_TIMEOUT = 1.0
+"""Seconds that a connection gets to end in good order."""
+
+Dial = Callable[[], Awaitable[H2Protocol]]
+
+_log = logging.getLogger("esdb_lite.connection")
+
+_CONFIGURATION = Configuration(
+    http2_connection_window_size=CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
+).__for_client__()
+
+
+class _HungUp(OSError):
+    """The server has closed a connection as soon as it was there."""
+
+
+class ConnectionPool:
+    """One server, at `host:port`."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        *,
+        tls: ssl.SSLContext | None = None,
+        server_name: str | None = None,
+        keep_alive: KeepAlive | None = None,
+        dial: Dial | None = None,
+        others_met: Callable[[], bool] = lambda: False,
+    ) -> None:
+        """`server_name` is the name in the server's certificate, where it is another than `host`.
+
+        `others_met`: whether another server of the same cluster has spoken HTTP/2, so that it is not TLS that is wrong.
+        """
+        self.host = host
+        self.port = port
+        self.secure = tls is not None
+        self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.met = False
+        """There has been a connection on which the server spoke HTTP/2."""
+        self._others_met = others_met
+        self._tls = tls
+        self._server_name = server_name
+        self._keep_alive = keep_alive
+        self._dial = dial or self._connect
+        self._links: list[ClientConnection] = []
+        self._dialing = Shared(self._make_link)
+        self._waiting: deque[asyncio.Future[ClientConnection | None]] = deque()
+        self._leaving: list[ClientConnection] = []
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        """True while there is a connection that takes calls."""
+        return any(link.usable for link in self._links)
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._links)
+
+    @property
+    def idle(self) -> bool:
+        """True while no call is open or waits."""
+        return not (self._waiting or self._dialing.running or any(link.calls for link in self._links))
+
+    async def connect(self, deadline: Deadline) -> None:
+        """Make sure that there is a connection. Raises ServiceUnavailable."""
+        if not self.connected:
+            await self._new_link(deadline)
+
+    async def acquire(self, *, long: bool, deadline: Deadline) -> ClientConnection:
+        """Return a connection with a place for one more call, which `release()` gives back.
+
+        Raises ServiceUnavailable, or DeadlineExceeded when there is no place in time.
+        """
+        while True:
+            link = pick(self._links, long=long) if long or not self._waiting else None
+            if link is not None:
+                _count(link, long, 1)
+                return link
+            if long or not self.connected:
+                await self._new_link(deadline)
+            elif (link := await self._wait_for_place(deadline)) is not None:
+                return link
+
+    def release(self, link: ClientConnection, *, long: bool) -> None:
+        """Give a place back; it goes to the short call that has waited longest."""
+        _count(link, long, -1)
+        if not link.calls and (link.retired or link not in self._links[:1]):
+            link.close()
+        self._serve()
+
+    def close_links(self, reason: str = "the client was closed") -> None:
+        """Close all connections now; open calls fail. Later calls make new ones."""
+        links, self._links = self._links, []
+        for link in links:
+            link.close(reason)
+            self._leaving.append(link)
+        self._leaving = [link for link in self._leaving if not link.gone]
+        self._serve()
+
+    async def close(self) -> None:
+        """Close all connections for good; open calls fail. May be repeated."""
+        self._closed = True
+        self._dialing.cancel()
+        self.close_links()
+        leaving, self._leaving = self._leaving, []
+        for link in leaving:
+            await link.closed(CLOSE_TIMEOUT)
+
+    def failure(self, reason: str, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
+        """Return the exception that says that this server is out of reach, and why."""
+        if self._closed:
+            return ClientClosed("the client is closed")
+        error = ServiceUnavailable(f"{self.authority}: {reason}", details=reason).at(self.host, self.port)
+        error.sent = sent
+        return error
+
+    def turned_away(self, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
+        """Return the exception for a server that has closed a connection without having said anything.
+
+        Without TLS that is what a server does which expects it; with TLS 1.3, one that is not content with what the
+        client has shown of itself. Any other may have read what was `sent`: a reset takes away what it has said.
+        """
+        reason = "the server has closed the connection at once"
+        if self._closed or self.met or self._others_met():
+            return self.failure(reason, sent=sent)
+        if self.secure:
+            asked = "asks for a certificate of the client (userCertFile, userKeyFile), or does not accept it"
+            return self._tls_error(f"{reason}, as one does that {asked}")
+        return self._tls_error(f"{reason}, as one does that expects TLS (tls=false asks for a connection without)")
+
+    def too_late(self, deadline: Deadline, what: str) -> ServiceUnavailable | ClientClosed | DeadlineExceeded:
+        """Return the exception for a deadline that has passed: where there is no connection, that is the reason."""
+        if self.connected:
+            error = DeadlineExceeded(f"{self.authority}: {what} within {deadline.timeout:g} seconds")
+            error.sent = False
+            return error
+        return self.failure(f"no connection within {deadline.timeout:g} seconds")
+
+    async def _new_link(self, deadline: Deadline) -> None:
+        if self._closed:
+            raise self.failure("")
+        try:
+            link = await self._dialing.get(deadline)
+        except (OSError, UnicodeError, asyncio.TimeoutError) as error:
+            raise self._explain(error) from error
+        if link is None:
+            raise self.failure(f"no connection within {deadline.timeout or CONNECT_TIMEOUT:g} seconds")
+        if link.lost:
+            raise self.turned_away()
+
+    async def _make_link(self) -> ClientConnection:
+        """Make a connection and share it; also those who no longer wait for it may have use for it later."""
+        protocol = await asyncio.wait_for(self._dial(), CONNECT_TIMEOUT)
+        if protocol.connection.is_closing():  # it has gone before anybody could make a link of it
+            raise _HungUp
+        link = ClientConnection(protocol)
+        link.on_lost = lambda: self._drop(link)
+        link.on_greeting = self._greeted
+        if self._closed:
+            link.close()
+        elif link.usable:
+            self._links.append(link)
+            self._serve()
+        return link
+
+    def _greeted(self) -> None:
+        self.met = True
+        _log.info("connected to %s", self.authority)
+
+    def _drop(self, link: ClientConnection) -> None:
+        if link in self._links:
+            self._links.remove(link)
+            _log.info("the connection to %s is gone", self.authority)
+        self._serve()
+
+    async def _wait_for_place(self, deadline: Deadline) -> ClientConnection | None:
+        """Return a connection on which a place is reserved; None when there is none to wait for any more."""
+        place: asyncio.Future[ClientConnection | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(place)
+        try:
+            await asyncio.wait({place}, timeout=deadline.remaining())
+        except asyncio.CancelledError:
+            self._give_up(place)
+            raise
+        if not place.done():
+            self._give_up(place)
+            error = DeadlineExceeded(f"{self.authority}: no free stream within {deadline.timeout:g} seconds")
+            error.sent = False
+            raise error
+        return place.result()
+
+    def _give_up(self, place: asyncio.Future[ClientConnection | None]) -> None:
+        if not place.done():
+            self._waiting.remove(place)
+        elif (link := place.result()) is not None:
+            self.release(link, long=False)
+
+    def _serve(self) -> None:
+        """Give free places to those who wait; when there is no connection any more, let them see to it."""
+        while self._waiting:
+            link = pick(self._links, long=False)
+            if link is not None:
+                _count(link, False, 1)
+                self._waiting.popleft().set_result(link)
+            elif self.connected:
+                return
+            else:
+                self._waiting.popleft().set_result(None)
+
+    async def _connect(self) -> H2Protocol:
+        _, protocol = await asyncio.get_running_loop().create_connection(
+            lambda: ClientProtocol(Handler(), _CONFIGURATION, _h2_configuration(), self._keep_alive),
+            self.host,
+            self.port,
+            ssl=self._tls,
+            server_hostname=self._server_name if self._tls is not None else None,
+        )
+        return protocol
+
+    def _explain(self, error: BaseException) -> ServiceUnavailable | ClientClosed:
+        if isinstance(error, ssl.SSLError):
+            reason = import_module("esdb_lite._rpc.tls").explain(error)
+            return self._tls_error(f"the TLS handshake failed: {reason}")
+        if isinstance(error, _HungUp):
+            return self.turned_away()
+        if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
+            return self.failure(f"no connection within {CONNECT_TIMEOUT:g} seconds")
+        if self.secure and isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
+            return self._tls_error("the TLS handshake failed: the server has broken it off without a reason")
+        return self.failure(f"cannot connect: {error}")
+
+    def _tls_error(self, reason: str) -> TlsError:
+        error = TlsError(f"{self.authority}: {reason}", details=reason)
+        error.at(self.host, self.port)
+        error.sent = False
+        return error
+
+
+def pick(links: list[ClientConnection], *, long: bool) -> ClientConnection | None:
+    """Choose the connection for a call; None where there is no place for it."""
+    for link in links:
+        limit = link.stream_limit
+        reserved = max(1, limit // 5) if long else 0
+        if link.usable and link.calls < limit and (not long or link.long_calls < max(1, limit - reserved)):
+            return link
+    return None
+
+
+def _count(link: ClientConnection, long: bool, change: int) -> None:
+    if long:
+        link.long_calls += change
+    else:
+        link.short_calls += change
+
+
+def _h2_configuration() -> H2Configuration:
+    # latin-1 takes any byte: what a server puts into a trailer must not bring the connection down
+    return H2Configuration(
+        client_side=True,
+        header_encoding="latin-1",
+        validate_inbound_headers=False,
+        validate_outbound_headers=False,
+        normalize_inbound_headers=False,
+        normalize_outbound_headers=False,
+    )

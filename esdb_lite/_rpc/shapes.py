@@ -1,0 +1,174 @@
+"""The four shapes of gRPC calls, in messages of bytes.
+
+Owns: framing, and what each shape promises about the number of messages. Must not know: what the messages mean.
+All are used as `async with`; leaving it ends the call, whatever its state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from types import TracebackType
+
+from typing_extensions import Self
+
+from esdb_lite._rpc.call import ClientCall
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._wire.framing import MessageSplitter, frame
+from esdb_lite._wire.primitives import WireError
+from esdb_lite.errors import ProtocolError
+
+Metadata = Iterable[tuple[str, str]]
+
+MAX_UNARY = 64 * 2**20
+"""Bytes that an answer of one message may have."""
+
+
+class _Shape:
+    _long = False
+
+    def __init__(self, node: ConnectionPool, method: str, *, deadline: Deadline, metadata: Metadata = ()) -> None:
+        self._call = ClientCall(node, method, deadline=deadline, metadata=metadata, long=self._long)
+
+    async def open(self) -> Self:
+        """Open the call, for those who do not use `async with`."""
+        await self._call.__aenter__()
+        return self
+
+    @property
+    def heard(self) -> float | None:
+        """When something has come last on the connection, on the clock of the loop; None where there is none."""
+        return self._call.heard
+
+    @property
+    def connected(self) -> bool:
+        """True while the connection is there on which the call was opened, whether the call is open still or not."""
+        return self._call.connected
+
+    def close(self) -> None:
+        """End the call whatever its state. May be repeated, and never waits."""
+        self._call.close()
+
+    async def __aenter__(self) -> Self:
+        return await self.open()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ServerStream(_Shape):
+    """One request, any number of answers."""
+
+    _long = True
+
+    async def request(self, message: bytes) -> None:
+        """Send the request."""
+        await self._call.send(frame((message,)), end=True)
+
+    async def receive_data(self) -> bytes:
+        """Return what has arrived, in pieces as it came; b"" at the end of a call that ended with OK."""
+        return await self._call.receive()
+
+
+class ClientStream(_Shape):
+    """Any number of requests, one answer."""
+
+    async def send(self, messages: Iterable[bytes], *, end: bool = False) -> None:
+        """Send some of the requests. Raises the server's refusal as soon as it is there."""
+        await self._call.send(frame(messages), end=end)
+
+    async def finish(self) -> bytes:
+        """Return the answer, after the last request was sent with `end`."""
+        return await only_message(self._call)
+
+
+class BidiStream(_Shape):
+    """Requests and answers in both directions, for as long as both sides like."""
+
+    _long = True
+
+    def __init__(self, node: ConnectionPool, method: str, *, deadline: Deadline, metadata: Metadata = ()) -> None:
+        super().__init__(node, method, deadline=deadline, metadata=metadata)
+        self._splitter = MessageSplitter()
+
+    async def open(self) -> Self:
+        """Open the call and let the server know of it."""
+        await super().open()
+        self._call.flush()
+        return self
+
+    async def send(self, messages: Iterable[bytes], *, end: bool = False) -> None:
+        """Send requests."""
+        await self._call.send(frame(messages), end=end)
+
+    def send_at_once(self, messages: Iterable[bytes]) -> bool:
+        """Send requests if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
+        return self._call.send_at_once(frame(messages))
+
+    def deliver(self, take: Callable[[list[bytes]], None]) -> None:
+        """Give messages to a function from now on as soon as they arrive; `receive` then waits for the end.
+
+        To be called in the same turn of the loop in which `receive` has returned. What `take` may raise is
+        ProtocolError, with which the call then fails.
+        """
+
+        def arrived(data: bytes) -> None:
+            try:
+                if messages := split(self._splitter, data):
+                    take(messages)
+            except ProtocolError as error:
+                self._call.fail(error)
+
+        self._call.deliver(arrived)
+
+    async def receive_data(self) -> bytes:
+        """Return what has arrived, in pieces as it came; b"" at the end of a call that ended with OK.
+
+        For those who take messages apart themselves; not to be mixed with `receive`.
+        """
+        return await self._call.receive()
+
+    async def receive(self) -> list[bytes]:
+        """Return the messages that have arrived, waiting for one; [] at the end of a call that ended with OK."""
+        while data := await self._call.receive():
+            if messages := split(self._splitter, data):
+                return messages
+        return []
+
+
+async def unary(
+    node: ConnectionPool, method: str, message: bytes, deadline: Deadline, metadata: Metadata = ()
+) -> bytes:
+    """Send one message and return the one that comes back."""
+    async with ClientCall(node, method, deadline=deadline, metadata=metadata) as call:
+        await call.send(frame((message,)), end=True)
+        return await only_message(call)
+
+
+async def only_message(call: ClientCall) -> bytes:
+    """Return the one message that comes back."""
+    messages = await all_messages(call)
+    if len(messages) != 1:
+        raise ProtocolError(f"one message was expected, and there are {len(messages)}")
+    return messages[0]
+
+
+async def all_messages(call: ClientCall) -> list[bytes]:
+    """Return all messages that come back, which are few."""
+    splitter = MessageSplitter(MAX_UNARY)
+    messages: list[bytes] = []
+    while data := await call.receive():
+        messages += split(splitter, data)
+    if not splitter.complete:
+        raise ProtocolError("the answer was cut off in the middle of a message")
+    return messages
+
+
+def split(splitter: MessageSplitter, data: bytes) -> list[bytes]:
+    """Return the messages that are complete. Raises ProtocolError for what is none."""
+    try:
+        return splitter.feed(data)
+    except WireError as error:
+        raise ProtocolError(str(error)) from error

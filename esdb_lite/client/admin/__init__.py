@@ -1,0 +1,1 @@
+"""What administrators call: metadata, deletes, users."""

@@ -1,0 +1,116 @@
+"""The calls about streams as a whole: their end, and what they say of themselves.
+
+Owns: `AsyncStreamApi`, the part of the asynchronous client that deletes streams and has their metadata.
+Must not know: bytes, connections.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from esdb_lite._convert.requests import DELETE, TOMBSTONE, ReadRequest, decode_delete, encode_delete
+from esdb_lite.client.append.appender import Appender, AppendRequest
+from esdb_lite.client.arguments import checked_stream
+from esdb_lite.client.credentials import checked_credentials
+from esdb_lite.client.read.resuming import last_event
+from esdb_lite.errors import StreamNotFound, WrongArgumentType
+from esdb_lite.events import AppendResult, JsonValue, NewEvent, StreamState
+from esdb_lite.metadata import METADATA_TYPE, StreamMetadata, decode_metadata, encode_metadata
+from esdb_lite.positions import ExpectedPosition, expectation
+
+if TYPE_CHECKING:
+    from esdb_lite.client.core import ClientCore
+    from esdb_lite.settings import CredentialsLike
+
+
+class AsyncStreamApi:
+    """Deleting streams, and their metadata."""
+
+    _session: ClientCore
+    _appender: Appender
+
+    async def delete_stream(
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition = StreamState.ANY,
+        *,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int | None:
+        """Delete a stream; return the commit position of that. It can be written again, and goes on counting.
+
+        Its metadata is replaced. Raises ExpectedPositionError (also for a stream that never was), StreamDeleted.
+        """
+        return await self._delete(DELETE, stream_name, expected_position, timeout, credentials)
+
+    async def tombstone_stream(
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition = StreamState.ANY,
+        *,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int | None:
+        """Delete a stream for ever; return the commit position of that. Its name can never be used again.
+
+        Raises ExpectedPositionError, StreamDeleted.
+        """
+        return await self._delete(TOMBSTONE, stream_name, expected_position, timeout, credentials)
+
+    async def get_stream_metadata(
+        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+    ) -> StreamMetadata:
+        """Return the metadata of a stream; where there is none, everything in it is None. Raises StreamDeleted."""
+        deadline = self._session.deadline(timeout)
+        name = f"$${checked_stream(stream_name)}"
+        try:
+            request = ReadRequest(name, from_end=True, backwards=True, limit=1)
+            last, _ = await last_event(self._session, request, deadline, credentials)
+        except StreamNotFound:
+            last = None
+        return StreamMetadata() if last is None else decode_metadata(last.data, last.stream_position)
+
+    async def set_stream_metadata(
+        self,
+        stream_name: str,
+        metadata: StreamMetadata | Mapping[str, JsonValue],
+        *,
+        expected_position: ExpectedPosition = StreamState.ANY,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AppendResult:
+        """Replace the metadata of a stream, which need not exist yet.
+
+        `metadata` may be the mapping that is its JSON. `expected_position` is that of the metadata as it was read.
+        Raises ExpectedPositionError, StreamDeleted.
+        """
+        if not isinstance(metadata, StreamMetadata):
+            if not isinstance(metadata, Mapping):
+                raise WrongArgumentType("metadata", metadata, "must be StreamMetadata or a mapping")
+            metadata = StreamMetadata(custom=metadata)
+        deadline = self._session.deadline(timeout)
+        event = NewEvent(METADATA_TYPE, encode_metadata(metadata))
+        request = AppendRequest(f"$${checked_stream(stream_name)}", expectation(expected_position), [event])
+        return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
+
+    async def _delete(
+        self,
+        method: str,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        timeout: float | None,
+        credentials: CredentialsLike,
+    ) -> int | None:
+        deadline = self._session.deadline(timeout)
+        expected = expectation(expected_position)
+        message = encode_delete(checked_stream(stream_name), expected)
+        answer = await self._session.call(
+            method,
+            message,
+            deadline=deadline,
+            credentials=credentials,
+            # deleting up to an event a second time says the same; without one, it could delete what has come since
+            repeatable=method is DELETE and expected >= 0,
+        )
+        return decode_delete(answer)

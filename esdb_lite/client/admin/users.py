@@ -1,0 +1,168 @@
+"""The calls about users.
+
+Owns: `AsyncUserApi`, the part of the asynchronous client that makes, changes and lists users. Must not know: bytes.
+What translates the messages is imported when one of the calls is made: few programs need it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from esdb_lite.errors import InvalidArgument, ProtocolError, WrongArgumentType
+from esdb_lite.users import User
+
+if TYPE_CHECKING:
+    from esdb_lite.client.core import ClientCore
+    from esdb_lite.settings import CredentialsLike
+
+
+class AsyncUserApi:
+    """Users of a server with authentication. One without answers with NotSupported."""
+
+    _session: ClientCore
+
+    async def create_user(
+        self,
+        login_name: str,
+        password: str,
+        *,
+        full_name: str = "",
+        groups: Sequence[str] = (),
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Create a user. Does nothing where there is one with this name and password.
+
+        `groups`: `$admins` may do everything, `$ops` may run the server; other names are for access lists.
+        Takes an administrator, as all calls about users do but `get_user`, `list_users` and `change_password`.
+        Raises UserConflict.
+        """
+        from esdb_lite._convert import users as convert
+
+        deadline = self._session.deadline(timeout)
+        _checked_login(login_name)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.create(channel, login_name, _checked_password("password", password), *_checked(full_name, groups))
+
+    async def update_user(
+        self,
+        login_name: str,
+        *,
+        full_name: str,
+        groups: Sequence[str],
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Replace the full name and the groups of a user. Raises UserNotFound."""
+        from esdb_lite._convert import users as convert
+
+        deadline = self._session.deadline(timeout)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.update(channel, _checked_login(login_name), *_checked(full_name, groups))
+
+    async def delete_user(
+        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Delete a user, for whom everything ends at once. Raises UserNotFound."""
+        from esdb_lite._convert import users as convert
+
+        deadline = self._session.deadline(timeout)
+        channel = self._session.channel(deadline=deadline, credentials=credentials)
+        await convert.delete(channel, _checked_login(login_name))
+
+    async def enable_user(
+        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Let a user in again. Raises UserNotFound."""
+        from esdb_lite._convert import users as convert
+
+        deadline = self._session.deadline(timeout)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.enable(channel, _checked_login(login_name))
+
+    async def disable_user(
+        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Keep a user out until `enable_user`. Raises UserNotFound."""
+        from esdb_lite._convert import users as convert
+
+        deadline = self._session.deadline(timeout)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.disable(channel, _checked_login(login_name))
+
+    async def get_user(
+        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+    ) -> User:
+        """Return a user. Raises UserNotFound."""
+        from esdb_lite._convert import users as convert
+
+        deadline = self._session.deadline(timeout)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        found = await convert.details(channel, _checked_login(login_name))
+        if len(found) != 1:
+            raise ProtocolError(f"one user was asked for, and {len(found)} are answered")
+        return found[0]
+
+    async def list_users(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> list[User]:
+        """Return all users, sorted by name."""
+        from esdb_lite._convert import users as convert
+
+        deadline = self._session.deadline(timeout)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        return await convert.details(channel, "")
+
+    async def change_password(
+        self,
+        login_name: str,
+        current_password: str,
+        new_password: str,
+        *,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Give a user another password, with the knowledge of the present one. Raises UserNotFound, AccessDenied."""
+        from esdb_lite._convert import users as convert
+
+        deadline = self._session.deadline(timeout)
+        channel = self._session.channel(deadline=deadline, credentials=credentials)
+        await convert.change_password(
+            channel,
+            _checked_login(login_name),
+            _checked_password("current_password", current_password),
+            _checked_password("new_password", new_password),
+        )
+
+    async def reset_password(
+        self, login_name: str, new_password: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Give a user another password without knowledge of the present one. Raises UserNotFound."""
+        from esdb_lite._convert import users as convert
+
+        deadline = self._session.deadline(timeout)
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.reset_password(
+            channel, _checked_login(login_name), _checked_password("new_password", new_password)
+        )
+
+
+def _checked_login(login_name: str) -> str:
+    if not isinstance(login_name, str):
+        raise WrongArgumentType("login_name", login_name, "must be a str")
+    if not login_name or ":" in login_name:
+        raise InvalidArgument("login_name", login_name, "must not be empty, nor have a colon in it")
+    return login_name
+
+
+def _checked_password(argument: str, password: str) -> str:
+    if not isinstance(password, str):
+        raise WrongArgumentType(argument, None, "must be a str")
+    return password
+
+
+def _checked(full_name: str, groups: Sequence[str]) -> tuple[str, Sequence[str]]:
+    if not isinstance(full_name, str):
+        raise WrongArgumentType("full_name", full_name, "must be a str")
+    if isinstance(groups, str) or not all(isinstance(group, str) for group in groups):
+        raise WrongArgumentType("groups", groups, "must be a sequence of str")
+    return full_name, groups

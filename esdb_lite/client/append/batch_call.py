@@ -1,0 +1,405 @@
+"""The shared BatchAppend call: many appends at a time on one call, told apart by correlation ids.
+
+Owns: opening it, putting what is asked for at the same time into one write, giving each append its answer, and failing
+exactly those that were under way when it breaks. Must not know: other ways to append, retries.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import deque
+from typing import TYPE_CHECKING
+
+from esdb_lite._convert.requests import BATCH_APPEND
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.shapes import BidiStream
+from esdb_lite._status.exceptions import error_for_batch
+from esdb_lite._wire.append import AppendAnswer
+from esdb_lite._wire.batch_append import BatchResponse, decode_batch_response, encode_batch_request
+from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
+from esdb_lite.client.topology.choosing import Need
+from esdb_lite.errors import (
+    AccessDenied,
+    ClientClosed,
+    DeadlineExceeded,
+    EsdbClientException,
+    GrpcError,
+    LinkError,
+    NotLeader,
+    NotSupported,
+    OperationTimedOut,
+    ProtocolError,
+    ServerNotReady,
+    Unauthenticated,
+    WriteDeadlineExceeded,
+    WriteInterrupted,
+)
+
+if TYPE_CHECKING:
+    from esdb_lite._rpc.pool import ConnectionPool
+    from esdb_lite.client.append.appender import AppendRequest
+    from esdb_lite.client.append.looking import StreamLook
+    from esdb_lite.client.core import ClientCore
+
+MAX_APPENDS = 1_000
+"""Appends that may wait for their answers at a time; others wait for their turn."""
+MAX_BYTES = 8 * 2**20
+"""Bytes of theirs that may be in memory, twice or so."""
+
+_AT_A_TIME = 2**18
+_AT_ONCE = 12
+"""Appends that are sent without waiting for others of this turn of the loop: the server begins with them meanwhile."""
+_REFUSALS = (AccessDenied, Unauthenticated, NotSupported)
+"""Answers to the call as a whole after which nothing of it was written."""
+
+
+class _Append:
+    """One append on its way."""
+
+    __slots__ = ("answer", "key", "look", "message", "request", "sent", "timer")
+
+    def __init__(
+        self,
+        request: AppendRequest,
+        key: str,
+        message: bytes,
+        answer: asyncio.Future[AppendAnswer],
+        look: StreamLook | None,
+    ) -> None:
+        self.request = request
+        self.key = key
+        self.message = message
+        self.answer = answer
+        self.look = look
+        self.sent = False
+        self.timer: asyncio.TimerHandle | None = None
+
+    def may_be_sent(self, node: ConnectionPool | None) -> bool:
+        """False when nobody waits for it any more; nor after it has failed here."""
+        if self.look is not None and not self.answer.done():
+            try:
+                self.look.check(node)
+            except EsdbClientException as error:
+                self.fail(error)
+        return not self.answer.done()
+
+    def settle(self, response: BatchResponse) -> EsdbClientException | None:
+        """Take the server's answer; return the refusal if it is one."""
+        result = response.result
+        if isinstance(result, AppendAnswer):
+            if not self.answer.done():
+                self.answer.set_result(result)
+            return None
+        error: EsdbClientException = (
+            ProtocolError("the answer to an append has no result")
+            if result is None
+            else error_for_batch(result, self.request.stream_name, self.request.expected)
+        )
+        self.fail(error)
+        return error
+
+    def fail(self, error: EsdbClientException) -> None:
+        if not self.answer.done():
+            self.answer.set_exception(error)
+
+    def expire(self, timeout: float) -> None:
+        """The append's time is over."""
+        text = f"BatchAppend: no answer within {timeout:g} seconds"
+        self.fail(WriteDeadlineExceeded(text) if self.sent else _not_sent(text))
+
+
+class BatchAppendCall:
+    """One BatchAppend call from its opening to its end; after that it is of no use."""
+
+    def __init__(self, session: ClientCore) -> None:
+        self._session = session
+        self._loop = asyncio.get_running_loop()
+        self._under_way: dict[str, _Append] = {}
+        self._queue: deque[_Append] = deque()
+        self._stream: BidiStream | None = None
+        self._node: ConnectionPool | None = None
+        self._leaving = False
+        self._prefix = format_uuid(os.urandom(16))[:24]
+        self._count = 0
+        self._unanswered = 0  # those count, too, for whose answers nobody waits any more
+        self._answered = 0  # at a time, the last time
+        self._flushing: asyncio.Handle | None = None
+        self._sending: asyncio.Task[None] | None = None
+        self.ended = False
+        self._task = asyncio.ensure_future(self._run())
+
+    def begin(self, request: AppendRequest, deadline: Deadline, look: StreamLook | None) -> _Append:
+        """Send an append soon; its `answer` is to be awaited, and the append then to be forgotten."""
+        self._count += 1
+        key = f"{self._prefix}{self._count:012x}"
+        message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
+        append = _Append(request, key, message, self._loop.create_future(), look)
+        if deadline.timeout is not None:
+            append.timer = self._loop.call_later(deadline.remaining() or 0.0, append.expire, deadline.timeout)
+        self._under_way[key] = append
+        self._queue.append(append)
+        if self._answered <= 1 and len(self._under_way) == 1:
+            self._flush()  # one after another: nothing else is going to come in this turn of the loop
+        elif len(self._queue) >= _AT_ONCE:
+            self._flush()
+        elif self._flushing is None:
+            self._flushing = self._loop.call_soon(self._flush)
+        return append
+
+    def forget(self, append: _Append) -> None:
+        """Nobody waits for the append any more: an answer that comes later finds nobody."""
+        self._under_way.pop(append.key, None)
+        if append.timer is not None:
+            append.timer.cancel()
+        if self._leaving and not self._under_way:
+            self._task.cancel()
+
+    @property
+    def usable(self) -> bool:
+        """True while it goes on, and to the server that appends go to."""
+        return not self.ended and (self._node is None or self._session.is_current(self._node, Need.LEADER))
+
+    def leave(self) -> None:
+        """End the call when everything that is under way has its answer."""
+        self._leaving = True
+        if not self._under_way:
+            self._task.cancel()
+
+    async def close(self) -> None:
+        """Cut the call off; what is under way fails."""
+        self._task.cancel()
+        await asyncio.wait({self._task})
+
+    async def _run(self) -> None:
+        error: EsdbClientException = ClientClosed("the client is closed")
+        try:
+            error = await self._converse()
+        except EsdbClientException as reason:
+            error = reason
+        finally:
+            if not self.ended:
+                if self._node is not None:
+                    self._session.failed(self._node, error)
+                self._end(error)
+
+    async def _converse(self) -> EsdbClientException:
+        node = self._node = await self._session.node(Deadline(None), Need.LEADER)
+        metadata = await self._session.metadata(node, None, Deadline(None), Need.LEADER)
+        async with BidiStream(node, BATCH_APPEND, deadline=Deadline(None), metadata=metadata) as stream:
+            unwatch = self._session.watch(node, lambda reason: self._move(stream, reason))
+            try:
+                self._stream = stream
+                self._flush()
+                while messages := await stream.receive():
+                    self._receive(messages)
+                    stream.deliver(self._receive)
+            finally:
+                unwatch()
+            return node.failure("the server has ended the call", sent=True)
+
+    def _move(self, stream: BidiStream, reason: str) -> None:
+        """Another node leads: what is under way here may never be answered."""
+        if not self.ended:
+            assert self._node is not None
+            self._end(self._node.failure(reason, sent=True))
+            stream.close()
+
+    def _receive(self, messages: list[bytes]) -> None:
+        """Give each append its answer. Raises ProtocolError."""
+        self._answered = len(messages)
+        for message in messages:
+            try:
+                response = decode_batch_response(message)
+                append = self._asked(response.correlation_id)
+            except WireError as reason:
+                raise ProtocolError(str(reason)) from reason
+            if append is not None:
+                error = append.settle(response)
+                if isinstance(error, (ServerNotReady, OperationTimedOut)) and self._node is not None:
+                    self._session.failed(self._node, error)  # another one may be able to do it now
+
+    def _asked(self, id: WireUuid | None) -> _Append | None:
+        """Return the append with that id, if anybody still waits for its answer."""
+        if id is None:
+            return None
+        self._unanswered -= 1
+        append = self._under_way.pop(id, None) if isinstance(id, str) else None
+        return self._under_way.pop(_usual(id), None) if append is None else append
+
+    def _flush(self) -> None:
+        """Send what is asked for up to now."""
+        if self._flushing is not None:
+            self._flushing.cancel()
+            self._flushing = None
+        stream = self._stream
+        if stream is None or self._sending is not None:
+            return
+        while messages := self._take():
+            if not stream.send_at_once(messages):
+                self._sending = asyncio.ensure_future(self._send(stream, messages))
+                return
+
+    async def _send(self, stream: BidiStream, messages: list[bytes]) -> None:
+        try:
+            while messages:
+                await stream.send(messages)
+                messages = self._take()
+        except EsdbClientException:
+            pass  # receiving meets it, too, and knows what to do
+        finally:
+            self._sending = None
+
+    def _take(self) -> list[bytes]:
+        """Return the next requests that are still wanted, as many as are worth a write."""
+        messages: list[bytes] = []
+        size = 0
+        while self._queue and size < _AT_A_TIME:
+            append = self._queue.popleft()
+            if append.may_be_sent(self._node):
+                append.sent = True
+                self._unanswered += 1
+                messages.append(append.message)
+                size += len(append.message)
+        return messages
+
+    def _end(self, error: EsdbClientException) -> None:
+        self.ended = True
+        self._stream = None
+        if self._flushing is not None:
+            self._flushing.cancel()
+        if self._sending is not None:
+            self._sending.cancel()
+        # a server that leads no more ends the call at the next append; others may have been written before
+        refused = isinstance(error, _REFUSALS) or (isinstance(error, NotLeader) and self._unanswered == 1)
+        for append in [*self._under_way.values()]:
+            append.fail(_failure(error, append.sent and not refused))
+        self._under_way.clear()
+        self._queue.clear()
+
+
+class BatchAppender:
+    """Appends through a shared call, which is opened when it is needed and opened anew when it has ended."""
+
+    def __init__(self, session: ClientCore) -> None:
+        self._session = session
+        self._conversation: BatchAppendCall | None = None
+        self._left: list[BatchAppendCall] = []
+        self._room = Room(MAX_APPENDS, MAX_BYTES)
+
+    async def append(
+        self, request: AppendRequest, size: int, deadline: Deadline, look: StreamLook | None = None
+    ) -> AppendAnswer:
+        """Append events; waits while too much is under way. `look`: what has to hold still when they are sent."""
+        if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline):
+            raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
+        try:
+            conversation = self._current()
+            append = conversation.begin(request, deadline, look)
+            try:
+                return await append.answer
+            finally:
+                conversation.forget(append)
+        finally:
+            self._room.leave(size)
+
+    async def close(self) -> None:
+        """End the shared call."""
+        for conversation in [*self._left, *([self._conversation] if self._conversation is not None else [])]:
+            await conversation.close()
+
+    def _current(self) -> BatchAppendCall:
+        self._session.check_open()
+        conversation = self._conversation
+        if conversation is None or not conversation.usable:
+            if conversation is not None:
+                self._session.forget_features()
+                conversation.leave()
+                self._left = [left for left in self._left if not left.ended]
+                self._left.append(conversation)
+            conversation = self._conversation = BatchAppendCall(self._session)
+        return conversation
+
+
+class Room:
+    """Limits how much is under way; those who wait get in in the order in which they came."""
+
+    def __init__(self, count: int, size: int) -> None:
+        self._count = count
+        self._size = self._most = size
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def enter_at_once(self, size: int) -> bool:
+        """Take room if there is some and nobody waits for it. What is larger than all room gets all of it."""
+        size = min(size, self._most)
+        if self._waiting or not self._fits(size):
+            return False
+        self._take(size)
+        return True
+
+    async def enter(self, size: int, deadline: Deadline) -> bool:
+        """Wait for room; False when there is none before the deadline."""
+        if self.enter_at_once(size):
+            return True
+        size = min(size, self._most)
+        entry = size, asyncio.get_running_loop().create_future()
+        self._waiting.append(entry)
+        try:
+            await asyncio.wait({entry[1]}, timeout=deadline.remaining())
+        except asyncio.CancelledError:
+            self._give_up(entry)
+            raise
+        return entry[1].done() or self._give_up(entry)
+
+    def leave(self, size: int) -> None:
+        """Make room for others."""
+        self._count += 1
+        self._size += min(size, self._most)
+        self._admit()
+
+    def _fits(self, size: int) -> bool:
+        return self._count > 0 and self._size >= size
+
+    def _take(self, size: int) -> None:
+        self._count -= 1
+        self._size -= size
+
+    def _admit(self) -> None:
+        while self._waiting and self._fits(self._waiting[0][0]):
+            size, turn = self._waiting.popleft()
+            self._take(size)
+            turn.set_result(None)
+
+    def _give_up(self, entry: tuple[int, asyncio.Future[None]]) -> bool:
+        if entry[1].done():
+            self.leave(entry[0])
+        else:
+            self._waiting.remove(entry)
+            self._admit()
+        return False
+
+
+def _usual(id: WireUuid) -> str:
+    """Return an id as it was sent, whatever form the server has made of it."""
+    return format_uuid(parse_uuid(id))
+
+
+def _not_sent(text: str) -> DeadlineExceeded:
+    """Return the exception for an append whose time is over before it was sent."""
+    error = DeadlineExceeded(text)
+    error.sent = False
+    return error
+
+
+def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:
+    """Return what one append fails with when the call has ended with `error`: an exception of its own."""
+    if not isinstance(error, GrpcError):
+        return type(error)(f"{error} (perhaps it is done)" if in_doubt else str(error))
+    kind: type[GrpcError] = WriteInterrupted if in_doubt else type(error)
+    failure = kind(str(error), code=error.code, details=error.details, trailers=error.trailers)
+    failure.__dict__.update(error.__dict__)
+    if isinstance(failure, LinkError):
+        failure.sent = in_doubt
+    failure.__cause__ = error
+    return failure

@@ -1,0 +1,126 @@
+"""Finding out whether events are written whose append was not answered.
+
+Owns: looking for them in their stream, and remembering for which that has to be done. Must not know: how they were
+sent, what is done about the answer.
+
+A server that is asked again with the same ids and an exact expectation knows the events itself. Where any end of the
+stream will do, it remembers only the ids of late, and none from before it was started; so the client looks first. An
+earlier attempt may yet be written after that, as long as the same server runs; which then recognises the ids, as
+another one would not: so a look is good only for the connection that it was made on.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from esdb_lite._convert.requests import ReadRequest
+from esdb_lite._wire.append import AppendAnswer
+from esdb_lite.client.credentials import checked_credentials
+from esdb_lite.client.read.iterators import ReadCall
+from esdb_lite.client.topology.choosing import Need
+from esdb_lite.errors import EsdbClientException, StreamNotFound
+from esdb_lite.events import RecordedEvent
+
+if TYPE_CHECKING:
+    from esdb_lite._rpc.deadline import Deadline
+    from esdb_lite._rpc.pool import ConnectionPool
+    from esdb_lite.client.append.appender import AppendRequest
+    from esdb_lite.client.core import ClientCore
+    from esdb_lite.settings import CredentialsLike
+
+LOOK_BACK = 200_000
+"""Events at the end of the stream that are looked at."""
+CLOCKS = timedelta(minutes=5)
+"""By how much the server's clock may be behind the client's."""
+REMEMBERED = 10_000
+"""Appends whose outcome is unknown that a client remembers, for when they are made again."""
+
+
+class LookStart(NamedTuple):
+    """When an append was made first: what was stored before need not be looked at."""
+
+    time: datetime
+    position: int
+    """Where the log had got to, as far as the client knew: the commit position of an event that it had appended."""
+
+    def comes_after(self, event: RecordedEvent) -> bool:
+        """True when the event was certainly there before."""
+        if event.commit_position is not None and event.commit_position <= self.position:
+            return True
+        return event.recorded_at is not None and event.recorded_at < self.time - CLOCKS
+
+
+class Unsettled:
+    """The appends of one client whose outcome nobody knows and any end of the stream would have done for."""
+
+    def __init__(self) -> None:
+        self._starts: OrderedDict[tuple[str, UUID], LookStart] = OrderedDict()
+
+    def add(self, request: AppendRequest, start: LookStart) -> None:
+        """Remember an append, and when it was made first."""
+        if request.expected < -1 and request.events:
+            self._starts[_key(request)] = start
+            if len(self._starts) > REMEMBERED:
+                self._starts.popitem(last=False)
+
+    def take(self, request: AppendRequest) -> LookStart | None:
+        """Forget an append that is made again; return when it was made first, None where it was not."""
+        return self._starts.pop(_key(request), None) if self._starts and request.events else None
+
+
+def _key(request: AppendRequest) -> tuple[str, UUID]:
+    return request.stream_name, request.events[-1].id
+
+
+class StreamLook:
+    """What a stream has shown."""
+
+    def __init__(self, found: AppendAnswer | None, reading: ReadCall) -> None:
+        self.found = found
+        """Where the events are; None when they have not been written."""
+        self._reading = reading
+
+    def check(self, node: ConnectionPool | None) -> None:
+        """Refuse to send the events where it was not looked. Raises ServiceUnavailable, as for a lost connection."""
+        if node is not None and not (node is self._reading.node and self._reading.connected):
+            raise node.failure("the connection was lost on which the stream was looked at")
+
+
+class CannotTell(EsdbClientException):
+    """The stream does not show what has been written since."""
+
+
+async def find_written(
+    session: ClientCore, request: AppendRequest, start: LookStart, deadline: Deadline, credentials: CredentialsLike
+) -> StreamLook:
+    """Look for events that were perhaps written since an append was made first. Raises CannotTell."""
+    wanted = request.events[-1].id
+    read = ReadRequest(request.stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
+    reading = ReadCall(session, read, deadline, checked_credentials(credentials), need=Need.LEADER)
+    last: RecordedEvent | None = None
+    try:
+        while items := await reading.batch():
+            for event in items:
+                if not isinstance(event, RecordedEvent):
+                    continue
+                if event.id == wanted:
+                    return StreamLook(AppendAnswer(event.stream_position, event.commit_position), reading)
+                last = event
+                if start.comes_after(event):
+                    return StreamLook(None, reading)
+    except StreamNotFound:
+        return StreamLook(None, reading)
+    except EsdbClientException as error:
+        if reading.node is not None:
+            session.failed(reading.node, error)
+        raise
+    finally:
+        reading.close()
+    if (reading.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):
+        return StreamLook(None, reading)
+    raise CannotTell(
+        f"stream {request.stream_name!r} does not show all that was appended since {start.time:%H:%M:%S} UTC"
+    )

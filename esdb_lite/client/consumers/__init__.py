@@ -1,0 +1,1 @@
+"""Consumers with a checkpoint: a catch-up subscription, a handler, and the place where it goes on."""

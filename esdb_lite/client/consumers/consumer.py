@@ -1,0 +1,254 @@
+"""Consumers that remember where they are.
+
+Owns: `AsyncConsumer`, and `ConsumerFeed`, which both clients get their events from.
+Must not know: in which order things are done (`steps`), what the arguments were, threads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from datetime import datetime, timezone
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from typing_extensions import Self
+
+from esdb_lite.client.consumers.settings import ConsumerSettings
+from esdb_lite.client.consumers.steps import Consumption, Step, Steps, Store, not_let_go
+from esdb_lite.client.consumers.tracking import Item
+from esdb_lite.consumers import AsyncEventHandler, ConsumerPosition, ConsumerProgress
+from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, WrongArgumentType
+from esdb_lite.filters import DEFAULT_EXCLUDE
+
+if TYPE_CHECKING:
+    from esdb_lite.client._client import AsyncEsdbClient
+    from esdb_lite.client.read.iterators import AsyncSubscription, SubscriptionItem
+
+
+class ConsumerFeed:
+    """The events of a consumer, from the first request to the end. Lives on the event loop."""
+
+    def __init__(self, client: AsyncEsdbClient, settings: ConsumerSettings) -> None:
+        self._client = client
+        self._settings = settings
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._stopped: asyncio.Future[None] | None = None
+        self._subscription: AsyncSubscription[SubscriptionItem] | None = None
+        self._fetching: asyncio.Task[Sequence[Item]] | None = None
+        self.stopping = False
+        """True when the consumer is to end."""
+
+    def stop(self) -> None:
+        """Have the consumer end. From any thread, and in the handler of a signal."""
+        self.stopping = True
+        loop = self._loop
+        if loop is not None:
+            with suppress(RuntimeError):  # the loop is closed by now
+                loop.call_soon_threadsafe(self._wake)
+
+    async def open(self, position: ConsumerPosition | None) -> None:
+        """Subscribe after a position; where there is none, where the consumer is to begin."""
+        self._loop = asyncio.get_running_loop()
+        self._stopped = self._loop.create_future()
+        if self.stopping:  # by another thread, which did not know the loop yet
+            self._wake()
+        await self._unless_stopped(asyncio.ensure_future(self._subscribe(position)))
+
+    async def next(self, timeout: float | None) -> Sequence[Item]:
+        """Return what has arrived; [] after so many seconds, and when the consumer is to end."""
+        if self._fetching is None:
+            self._fetching = asyncio.ensure_future(self._fetch())
+        fetching = self._fetching
+        await self._first(fetching, timeout)
+        if self.stopping or not fetching.done():
+            return []
+        self._fetching = None
+        return fetching.result()
+
+    async def pause(self, seconds: float) -> None:
+        """Wait, unless the consumer is to end."""
+        if self._stopped is not None:
+            await asyncio.wait({self._stopped}, timeout=seconds)
+
+    async def known_end(self) -> int | None:
+        """Return the last position of the stream; None where it is not known."""
+        asking = asyncio.ensure_future(self._ask_end())
+        await self._unless_stopped(asking)
+        return None if asking.cancelled() else asking.result()
+
+    async def close(self) -> None:
+        """End the subscription."""
+        fetching, self._fetching = self._fetching, None
+        subscription, self._subscription = self._subscription, None
+        try:
+            if fetching is not None:
+                await _end(fetching)
+        finally:
+            if subscription is not None:
+                await subscription.close()
+
+    def _wake(self) -> None:
+        if self._stopped is not None and not self._stopped.done():
+            self._stopped.set_result(None)
+
+    async def _first(self, task: asyncio.Task[object], timeout: float | None = None) -> None:
+        """Wait for a task, until the time is up or the consumer is to end."""
+        assert self._stopped is not None
+        waited: set[asyncio.Future[Any]] = {task, self._stopped}
+        await asyncio.wait(waited, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+
+    async def _unless_stopped(self, task: asyncio.Task[object]) -> None:
+        try:
+            await self._first(task)
+        except BaseException:
+            await _end(task)
+            raise
+        if task.done():
+            task.result()
+        else:
+            await _end(task)
+
+    async def _subscribe(self, position: ConsumerPosition | None) -> None:
+        settings = self._settings
+        start = settings.position if position is None else position
+        from_end = settings.from_end and position is None
+        if settings.stream_name is not None:
+            self._subscription = await self._client.subscribe_stream_events(
+                settings.stream_name,
+                cast("int | None", start),
+                from_end=from_end,
+                resolve_links=settings.resolve_links,
+                include_control=True,
+                timeout=settings.timeout,
+                credentials=settings.credentials,
+            )
+        else:
+            self._subscription = await self._client.subscribe_all_events(
+                start,
+                filter_exclude=() if settings.filter is None else DEFAULT_EXCLUDE,
+                filter=settings.filter,
+                from_end=from_end,
+                resolve_links=settings.resolve_links,
+                include_control=True,
+                timeout=settings.timeout,
+                credentials=settings.credentials,
+            )
+
+    async def _fetch(self) -> Sequence[Item]:
+        assert self._subscription is not None
+        items = await self._subscription.next_batch()
+        if not items:
+            raise CallCancelled("the subscription has ended")
+        return items
+
+    async def _ask_end(self) -> int | None:
+        assert self._settings.stream_name is not None
+        try:
+            return await self._client.get_stream_position(
+                self._settings.stream_name, timeout=self._settings.timeout, credentials=self._settings.credentials
+            )
+        except EsdbClientException:  # it is only for the progress, and the subscription will say what is wrong
+            return None
+
+
+async def _end(task: asyncio.Task[object]) -> None:
+    """Cancel a task and wait for its end."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+class AsyncConsumer:
+    """A handler at work on all events, or those of a stream, from where the checkpoint says.
+
+    Made by `client.consumer()`. It runs once, by `run()`, and ends with `stop()`, when it is cancelled, or with an
+    error. Leaving `async with` stops it, too, and waits until it has ended.
+    """
+
+    def __init__(
+        self, feed: ConsumerFeed, settings: ConsumerSettings, store: Store, handler: AsyncEventHandler
+    ) -> None:
+        self._feed = feed
+        self._handler: Callable[[Any], Awaitable[object]] = handler
+        self._consumption = Consumption(settings.options, store, self._handle, feed)
+        self._task: asyncio.Task[object] | None = None
+        self._ended: asyncio.Future[None] | None = None
+
+    @property
+    def progress(self) -> ConsumerProgress:
+        """How far it has come: positions, rate, lag."""
+        return self._consumption.tracker.progress(time.monotonic(), datetime.now(timezone.utc))
+
+    async def run(self) -> None:
+        """Handle events until `stop()`; raises what the handler has raised, as it is.
+
+        Being cancelled ends it at once, as a crash would: only what is stored already counts. Raises CheckpointError
+        where the position cannot be loaded or stored, and what a subscription raises.
+        """
+        if self._ended is not None:
+            raise ClientClosed("a consumer runs once; make another one")
+        self._ended = asyncio.get_running_loop().create_future()
+        self._task = asyncio.current_task()
+        try:
+            await _drive(self._consumption.steps())
+        finally:
+            try:
+                await self._feed.close()
+            finally:
+                try:
+                    await self._let_go()
+                finally:
+                    self._ended.set_result(None)
+        if self._consumption.failure is not None:
+            raise self._consumption.failure
+
+    async def _let_go(self) -> None:
+        for step in self._consumption.end():
+            try:
+                await _made(step)
+            except Exception as error:
+                not_let_go(error)
+
+    def _handle(self, events: object) -> Awaitable[object]:
+        handling = self._handler(events)
+        if not inspect.isawaitable(handling):
+            raise WrongArgumentType("handler", self._handler, "must be a coroutine function")
+        return handling
+
+    def stop(self) -> None:
+        """End gracefully: the handler that runs comes to its end, the position is stored, and `run()` returns.
+
+        May be called from the handler, from other tasks and threads, and when a signal arrives.
+        """
+        self._feed.stop()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+        if self._ended is not None and asyncio.current_task() is not self._task:
+            await asyncio.wait({self._ended})
+
+
+async def _drive(steps: Steps) -> None:
+    """Make the calls that a consumption consists of."""
+    with suppress(StopIteration):
+        step = next(steps)
+        while True:
+            try:
+                result = await _made(step)
+            except BaseException as error:
+                step = steps.throw(error)
+            else:
+                step = steps.send(result)
+
+
+async def _made(step: Step) -> object:
+    result = step()
+    return await result if inspect.isawaitable(result) else result

@@ -1,0 +1,136 @@
+"""What a consumer is to do: its arguments, checked, and its store, whatever that can do.
+
+Owns: refusing what cannot be meant, before anything is asked. Must not know: how a consumer does it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+import os
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from esdb_lite.checkpoints.positions import source_of
+from esdb_lite.checkpoints.store import CheckpointStore
+from esdb_lite.client.arguments import (
+    ResumeFrom,
+    checked_end,
+    checked_flag,
+    checked_position,
+    checked_resume,
+    checked_timeout,
+)
+from esdb_lite.client.consumers.steps import ConsumptionOptions, Store
+from esdb_lite.client.credentials import checked_credentials
+from esdb_lite.client.groups.acks import checked_number
+from esdb_lite.consumers import ConsumerPosition, HandlerError
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.filters import Filter
+
+if TYPE_CHECKING:
+    from esdb_lite.settings import CredentialsLike
+
+CheckpointFunctions = tuple[Callable[[], ConsumerPosition | None], Callable[[ConsumerPosition], object]]
+AsyncCheckpointFunctions = tuple[
+    Callable[[], ConsumerPosition | Awaitable[ConsumerPosition | None] | None],
+    Callable[[ConsumerPosition], object],
+]
+CheckpointLike = CheckpointStore | CheckpointFunctions
+"""A store, or two functions, `(load, save)`."""
+AsyncCheckpointLike = CheckpointStore | AsyncCheckpointFunctions
+"""A store, or two functions, `(load, save)`, which may be coroutine functions."""
+
+
+@dataclass(frozen=True)
+class ConsumerSettings:
+    """What a consumer is to consume, and how."""
+
+    stream_name: str | None
+    filter: Filter | None
+    position: ResumeFrom
+    from_end: bool
+    resolve_links: bool
+    timeout: float | None
+    credentials: CredentialsLike
+    options: ConsumptionOptions
+
+
+def checked_settings(
+    *,
+    stream_name: str | None,
+    chosen: Filter | None,
+    position: ResumeFrom,
+    from_end: bool,
+    resolve_links: bool,
+    batch_size: int,
+    checkpoint_every: int | None,
+    checkpoint_interval: float | None,
+    on_error: HandlerError | None,
+    retry_pause: float,
+    timeout: float | None,
+    credentials: CredentialsLike,
+) -> ConsumerSettings:
+    """What the arguments of `consume` say."""
+    if on_error is not None and (not callable(on_error) or inspect.iscoroutinefunction(on_error)):
+        raise WrongArgumentType("on_error", on_error, "must be a function, and no coroutine function")
+    if checkpoint_every is not None:
+        checked_number("checkpoint_every", checkpoint_every, 1)
+    options = ConsumptionOptions(
+        source=source_of(stream_name, chosen),
+        of_stream=stream_name is not None,
+        batch_size=checked_number("batch_size", batch_size, 1),
+        checkpoint_every=checkpoint_every,
+        checkpoint_interval=None
+        if checkpoint_interval is None
+        else _checked_seconds("checkpoint_interval", checkpoint_interval),
+        on_error=on_error,
+        retry_pause=_checked_seconds("retry_pause", retry_pause),
+    )
+    return ConsumerSettings(
+        stream_name=stream_name,
+        filter=chosen,
+        position=_checked_start(stream_name, position),
+        from_end=checked_end(from_end, position),
+        resolve_links=checked_flag("resolve_links", resolve_links),
+        timeout=checked_timeout(timeout),
+        credentials=checked_credentials(credentials),
+        options=options,
+    )
+
+
+def checked_store(value: object, options: ConsumptionOptions, *, blocking: bool = False) -> Store:
+    """A store, or two functions; `blocking` ones must not be coroutine functions."""
+    if isinstance(value, (str, os.PathLike)):
+        raise WrongArgumentType("checkpoint", value, "must be a store, such as FileCheckpoint(path)")
+    named = getattr(value, "load", None), getattr(value, "save", None)
+    functions: tuple[Any, ...] = value if isinstance(value, tuple) else named
+    if len(functions) != 2 or not all(map(callable, functions)):
+        raise WrongArgumentType("checkpoint", value, "must have load and save, or be a pair of such functions")
+    store = Store(*functions, value)
+    if blocking and any(map(inspect.iscoroutinefunction, vars(store).values())):
+        raise WrongArgumentType("checkpoint", value, "must not have coroutine functions in the client without asyncio")
+    if store.transactional:
+        for name in ("checkpoint_every", "checkpoint_interval"):
+            if getattr(options, name) is not None:
+                reason = "is for stores without transactions; with this one a larger batch_size does the same"
+                raise InvalidArgument(name, getattr(options, name), reason)
+    return store
+
+
+def _checked_start(stream_name: str | None, position: ResumeFrom) -> ResumeFrom:
+    if stream_name is None:
+        checked_resume(position)
+        return position
+    if position is not None and not isinstance(position, int):
+        raise WrongArgumentType("position", position, "must be an int for a stream")
+    return checked_position(position)
+
+
+def _checked_seconds(argument: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise WrongArgumentType(argument, value, "must be a number of seconds")
+    if not (value >= 0 and math.isfinite(value)):
+        raise InvalidArgument(argument, value, "must be 0 or more")
+    return float(value)

@@ -1,0 +1,315 @@
+"""What all calls of one client share: the connections, credentials, defaults, trying again, and being closed.
+
+Owns: the life of a client from its first use to `close()`. Must not know: what the calls say.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, TypeVar
+
+from esdb_lite._convert.requests import SERVER_FEATURES, KnownFeatures, decode_features
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._rpc.shapes import Metadata as Headers
+from esdb_lite._rpc.shapes import unary
+from esdb_lite._rpc.shared import Shared
+from esdb_lite._rpc.stubs import Attempt, Delivery, channel_by
+from esdb_lite._wire.primitives import WireError
+from esdb_lite.client.arguments import checked_timeout
+from esdb_lite.client.credentials import Authorization, Metadata, checked_credentials
+from esdb_lite.client.retry import RetryState, Safety
+from esdb_lite.client.retry_log import RetryLog, outcome_of, wait_for_another_try
+from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.nodes import Moved, Nodes, Single, Topology
+from esdb_lite.errors import (
+    ClientClosed,
+    DeadlineExceeded,
+    EsdbClientException,
+    NotSupported,
+    ProtocolError,
+    Unauthenticated,
+    WrongContext,
+)
+from esdb_lite.settings import Address, BearerToken, ConnectionSettings, Credentials, CredentialsLike
+
+if TYPE_CHECKING:
+    from grpclib.client import Channel
+
+    from esdb_lite.embedded import RunningServer
+
+_log = logging.getLogger("esdb_lite.client")
+
+T = TypeVar("T")
+
+
+class ClientCore:
+    """The connections of a client. Belongs to the event loop on which it is used first."""
+
+    def __init__(self, settings: ConnectionSettings) -> None:
+        self.settings = settings
+        self._nodes: Nodes | None = None
+        self._topology: Topology | None = None
+        self._server: RunningServer | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._starting = Shared(self._start)
+        self._asking = Shared(self._ask_features)
+        self._features: KnownFeatures | None = None
+        self._closed = False
+        self._warned = False
+        self._authorization = Authorization()
+        self._complaints = RetryLog()
+
+    @property
+    def closed(self) -> bool:
+        """True after `close()`."""
+        return self._closed
+
+    def deadline(self, timeout: float | None) -> Deadline:
+        """Begin the budget of a call."""
+        self.check()
+        return Deadline(checked_timeout(self.settings.default_timeout if timeout is None else timeout))
+
+    def check_open(self) -> None:
+        """Raise after `close()`."""
+        if self._closed:
+            raise ClientClosed("the client is closed")
+
+    def check(self) -> None:
+        """Raise where the client cannot be used: after `close()`, or from another event loop than before."""
+        self.check_open()
+        loop = asyncio.get_running_loop()
+        if self._loop is None:
+            self._loop = loop
+        elif self._loop is not loop:
+            raise WrongContext("the client belongs to another event loop, on which it was used first")
+
+    async def node(self, deadline: Deadline, need: Need = Need.PREFERRED) -> ConnectionPool:
+        """Return the server to talk to, which is started here where it is an embedded one."""
+        self.check()
+        if self._topology is None:
+            await self._starting.get(deadline)
+            self.check()
+        if self._topology is None:
+            late = DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
+            late.sent = False
+            raise late
+        node = await self._topology.node(need, deadline)
+        self.check_open()
+        return node
+
+    async def connect(self, deadline: Deadline) -> None:
+        """Make sure that there is a connection, where there was one before or the server has said that it is coming."""
+        struggle = RetryState(self.settings.retry, Safety.REPEATABLE)
+        while True:
+            node: ConnectionPool | None = None
+            try:
+                node = await self.node(deadline)
+                await node.connect(deadline)
+            except EsdbClientException as error:
+                if not await self.try_again(struggle, node, error, deadline, "connect"):
+                    raise
+            else:
+                return
+
+    @property
+    def known(self) -> bool:
+        """True when the client has been connected before."""
+        return self._nodes is not None and self._nodes.met
+
+    def failed(self, node: ConnectionPool, error: Exception) -> None:
+        """Take note of how a call on a node has failed: the next one may go elsewhere."""
+        if self._topology is not None:
+            self._topology.failed(node, error)
+
+    def is_current(self, node: ConnectionPool, need: Need) -> bool:
+        """False when calls of this need go to another node by now."""
+        return self._topology is not None and self._topology.is_current(node, need)
+
+    def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:
+        """Have `moved` called when what is open on this node belongs elsewhere. Returns a function that ends it."""
+        assert self._topology is not None
+        return self._topology.watch(node, moved)
+
+    async def metadata(
+        self, node: ConnectionPool, credentials: CredentialsLike, deadline: Deadline, need: Need
+    ) -> Metadata:
+        """Return the headers for a call: who is calling. Raises CredentialsUnavailable, DeadlineExceeded."""
+        leader = self._topology is not None and self._topology.requires_leader(need)
+        role: Metadata = (("requires-leader", "true"),) if leader else ()
+        chosen = self._chosen(credentials)
+        return role if chosen is None else (*role, *await self._who(node, deadline, chosen))
+
+    async def _who(
+        self, node: ConnectionPool, deadline: Deadline, chosen: Credentials | BearerToken | None = None
+    ) -> Metadata:
+        """Return the header that says who is calling: by default, whom the settings name."""
+        chosen = chosen or self.settings.credentials
+        if chosen is None:
+            return ()
+        if not node.secure and not self.settings.send_credentials_insecurely:
+            self._warn_insecure()
+            return ()
+        return await self._authorization.header(chosen, deadline)
+
+    def renew(self, credentials: CredentialsLike) -> bool:
+        """After a refusal: True where there may be a better token now, so that the call is worth another try."""
+        return self._authorization.renew(self._chosen(credentials))
+
+    def _chosen(self, credentials: CredentialsLike) -> Credentials | BearerToken | None:
+        return checked_credentials(credentials) or self.settings.credentials
+
+    def channel(
+        self,
+        *,
+        deadline: Deadline,
+        credentials: CredentialsLike = None,
+        need: Need = Need.LEADER,
+        repeatable: bool = False,
+        delivery: Delivery = Delivery.TOGETHER,
+    ) -> Channel:
+        """Return a channel for a generated stub: `UsersStub(core.channel(deadline=deadline)).create(CreateReq(...))`.
+
+        Its calls are made again where that is safe; `repeatable` says that it always is. Where one may have been done
+        all the same, it raises OutcomeUnknown.
+        """
+        safety = Safety.REPEATABLE if repeatable else Safety.ONCE
+
+        async def attempts(method: str, attempt: Attempt[T], deadline: Deadline) -> T:
+            return await self._persist(attempt, method, deadline, credentials, need, safety)
+
+        return channel_by(attempts, deadline, delivery)
+
+    async def call(
+        self,
+        method: str,
+        message: bytes,
+        *,
+        deadline: Deadline,
+        credentials: CredentialsLike = None,
+        need: Need = Need.LEADER,
+        repeatable: bool = False,
+    ) -> bytes:
+        """Make a call with one request and one answer.
+
+        It is made again where that is safe; `repeatable` says that it always is. Where it may have been done all the
+        same, raises OutcomeUnknown.
+        """
+
+        async def attempt(node: ConnectionPool, deadline: Deadline, metadata: Headers) -> bytes:
+            return await unary(node, method, message, deadline, metadata)
+
+        safety = Safety.REPEATABLE if repeatable else Safety.ONCE
+        return await self._persist(attempt, method, deadline, credentials, need, safety)
+
+    async def _persist(
+        self,
+        attempt: Attempt[T],
+        method: str,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        need: Need,
+        safety: Safety,
+    ) -> T:
+        """Make a call until it succeeds or is not to be made again."""
+        struggle, renewed = RetryState(self.settings.retry, safety), False
+        while True:
+            node: ConnectionPool | None = None
+            try:
+                node = await self.node(deadline, need)
+                metadata = await self.metadata(node, credentials, deadline, need)
+                return await attempt(node, deadline, metadata)
+            except Unauthenticated:
+                if renewed or not self.renew(credentials):
+                    raise
+                renewed = True
+            except EsdbClientException as error:
+                if await self.try_again(struggle, node, error, deadline, method):
+                    continue
+                failure = outcome_of(error, safety)
+                if failure is error:
+                    raise
+                raise failure from error
+
+    async def try_again(
+        self,
+        struggle: RetryState,
+        node: ConnectionPool | None,
+        error: EsdbClientException,
+        deadline: Deadline,
+        what: str,
+    ) -> bool:
+        """Take note of a failure, and wait for the next attempt; False when there is to be none."""
+        if node is not None:
+            self.failed(node, error)
+        return await wait_for_another_try(struggle, error, deadline, what, self._complaints, known=self.known)
+
+    async def features(self, deadline: Deadline) -> KnownFeatures:
+        """Return what the server can do; asked once, and not tried again."""
+        if self._features is None:
+            found = await self._asking.get(deadline)
+            if found is None:
+                node = await self.node(deadline, Need.LEADER)
+                raise node.too_late(deadline, "the server did not say what it can do")
+            self._features = found
+        return self._features
+
+    def forget_features(self) -> None:
+        """Ask again next time: behind the same address there may be another server now."""
+        self._features = None
+
+    async def close(self) -> None:
+        """Close all connections, and stop the embedded server if there is one. May be repeated."""
+        self._closed = True
+        self._starting.cancel()
+        self._asking.cancel()
+        if self._topology is not None:
+            await self._topology.close()
+        if self._nodes is not None:
+            await self._nodes.close()
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
+
+    async def _start(self) -> None:
+        settings = self.settings
+        if settings.embedded is not None:
+            # imported here: only those who ask for a server get its code
+            embedded = import_module("esdb_lite.embedded")
+            server = self._server = await embedded.start(settings.embedded)
+            self._nodes = Nodes(settings, None)
+            self._topology = Single(self._nodes, Address(server.host, server.port))
+            return
+        tls = import_module("esdb_lite._rpc.tls").client_context(settings) if settings.tls else None
+        self._nodes = Nodes(settings, tls)
+        if settings.discover:
+            self._topology = import_module("esdb_lite.client.topology.cluster").Cluster(
+                self._nodes, settings, self._who
+            )
+        else:
+            self._topology = Single(self._nodes, settings.nodes[0])
+
+    async def _ask_features(self) -> KnownFeatures:
+        """Ask once: whoever wants to know has attempts of its own."""
+        deadline = Deadline(None)
+        node = await self.node(deadline, Need.LEADER)
+        try:
+            metadata = await self.metadata(node, None, deadline, Need.LEADER)
+            return decode_features(await unary(node, SERVER_FEATURES, b"", deadline, metadata))
+        except NotSupported:
+            return KnownFeatures()
+        except WireError as error:
+            raise ProtocolError(f"what the server can do cannot be understood: {error}") from error
+        except EsdbClientException as error:
+            self.failed(node, error)
+            raise
+
+    def _warn_insecure(self) -> None:
+        if not self._warned:
+            self._warned = True
+            _log.warning(
+                "credentials are not sent over a connection without TLS (send_credentials_insecurely=True changes that)"
+            )

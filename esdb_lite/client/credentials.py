@@ -1,0 +1,143 @@
+"""Who the client is and whom it trusts, as far as that is not in the connection string.
+
+Owns: checking these arguments, and the headers that say who is calling. Must not know: ssl, calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from base64 import b64encode
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TypeAlias
+from weakref import WeakKeyDictionary
+
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite.errors import CredentialsUnavailable, DeadlineExceeded, InvalidArgument, WrongArgumentType
+from esdb_lite.retries import RetryPolicy
+from esdb_lite.settings import BearerToken, ConnectionSettings, Credentials, CredentialsLike
+
+Pem: TypeAlias = "str | bytes | None"
+"""Certificates or a key in PEM form: the content, not the name of a file."""
+
+Metadata = tuple[tuple[str, str], ...]
+
+
+def with_arguments(
+    settings: ConnectionSettings,
+    *,
+    credentials: CredentialsLike,
+    root_certificates: Pem,
+    certificate_chain: Pem,
+    private_key: Pem,
+    send_credentials_insecurely: bool,
+    retry: RetryPolicy | None,
+) -> ConnectionSettings:
+    """Return the settings with what was passed beside the connection string. Raises InvalidArgument."""
+    if (certificate_chain is None) != (private_key is None):
+        raise InvalidArgument("certificate_chain", None, "must be given together with private_key")
+    if not isinstance(send_credentials_insecurely, bool):
+        raise WrongArgumentType("send_credentials_insecurely", send_credentials_insecurely, "must be a bool")
+    if retry is not None and not isinstance(retry, RetryPolicy):
+        raise WrongArgumentType("retry", retry, "must be a RetryPolicy")
+    return replace(
+        settings,
+        retry=retry or settings.retry,
+        credentials=checked_credentials(credentials) or settings.credentials,
+        send_credentials_insecurely=send_credentials_insecurely,
+        root_certificates=_pem("root_certificates", root_certificates, settings),
+        certificate_chain=_pem("certificate_chain", certificate_chain, settings),
+        private_key=_pem("private_key", private_key, settings),
+    )
+
+
+def _pem(name: str, value: Pem, settings: ConnectionSettings) -> bytes | None:
+    if value is None:
+        return None
+    if not isinstance(value, (str, bytes)):
+        raise WrongArgumentType(name, None, "must be a str or bytes in PEM form")
+    if not settings.tls:
+        raise InvalidArgument(name, None, "is for connections with TLS (esdb://, not tls=false)")
+    content = value.encode() if isinstance(value, str) else value
+    if b"-----BEGIN " not in content:
+        raise InvalidArgument(name, None, "must be the content in PEM form (not the name of a file)")
+    return content
+
+
+def checked_credentials(value: CredentialsLike) -> Credentials | BearerToken | None:
+    """Return credentials from what a caller may pass for them. Raises WrongArgumentType, InvalidArgument."""
+    if isinstance(value, tuple) and len(value) == 2 and all(isinstance(text, str) for text in value):
+        value = Credentials(*value)
+    if isinstance(value, Credentials) and ":" in value.username:
+        raise InvalidArgument("credentials", None, "the name of a user cannot have a colon in it")
+    if isinstance(value, BearerToken) and not (isinstance(value.provider, str) or callable(value.provider)):
+        raise WrongArgumentType("credentials", None, "a bearer token must be a str or a function that returns one")
+    if value is None or isinstance(value, (Credentials, BearerToken)):
+        return value
+    raise WrongArgumentType("credentials", None, "must be Credentials, a BearerToken, or a tuple of name and password")
+
+
+class Authorization:
+    """The header that says who is calling, for one client."""
+
+    def __init__(self) -> None:
+        self._tokens: WeakKeyDictionary[BearerToken, _Token] = WeakKeyDictionary()
+
+    async def header(self, credentials: Credentials | BearerToken, deadline: Deadline) -> Metadata:
+        """Return the header. Raises CredentialsUnavailable, DeadlineExceeded."""
+        if isinstance(credentials, Credentials):
+            encoded = b64encode(f"{credentials.username}:{credentials.password}".encode()).decode("ascii")
+            return (("authorization", f"Basic {encoded}"),)
+        if isinstance(credentials.provider, str):
+            return (("authorization", f"Bearer {_checked_token(credentials.provider)}"),)
+        token = self._tokens.get(credentials)
+        if token is None:
+            token = self._tokens[credentials] = _Token(credentials.provider)
+        return (("authorization", f"Bearer {await token.get(deadline)}"),)
+
+    def renew(self, credentials: Credentials | BearerToken | None) -> bool:
+        """The server has refused these: forget a token that can be asked for again; False where there is none."""
+        token = self._tokens.get(credentials) if isinstance(credentials, BearerToken) else None
+        if token is None:
+            return False
+        token.value = None
+        return True
+
+
+class _Token:
+    """A token that a function returns, for all who need it."""
+
+    def __init__(self, provider: Callable[[], str | Awaitable[str]]) -> None:
+        self.value: str | None = None
+        self._provider = provider
+        self._asking = asyncio.Lock()
+
+    async def get(self, deadline: Deadline) -> str:
+        try:
+            return await asyncio.wait_for(self._get(), deadline.remaining())
+        except asyncio.TimeoutError:
+            late = DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds")
+            late.sent = False
+            raise late from None
+
+    async def _get(self) -> str:
+        async with self._asking:
+            if self.value is None:
+                self.value = _checked_token(await self._ask())
+            return self.value
+
+    async def _ask(self) -> object:
+        try:
+            answer = self._provider()
+            return await answer if inspect.isawaitable(answer) else answer
+        except Exception as error:
+            reason = f"the function that returns bearer tokens has failed with {type(error).__name__}"
+            raise CredentialsUnavailable(reason) from error
+
+
+def _checked_token(token: object) -> str:
+    """Refuse what would break the header; the text does not show the token."""
+    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or " " in token:
+        raise CredentialsUnavailable("a bearer token must be a str of printable ASCII characters without blanks")
+    return token

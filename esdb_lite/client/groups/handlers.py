@@ -1,0 +1,74 @@
+"""Handlers of a consumer: functions that are run for every event, and what their ends mean for the event.
+
+Owns: how many run at a time, and the answer that follows. Must not know: where events come from, how answers go.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
+
+from esdb_lite.client.groups.acks import reason_of
+from esdb_lite.events import RecordedEvent
+from esdb_lite.groups import NackAction
+
+Handler = Callable[[RecordedEvent], Awaitable[object]]
+OnError = Callable[[RecordedEvent, Exception], "NackAction"]
+
+
+class Answering(Protocol):
+    """A consumer, as far as handlers have to do with it."""
+
+    @property
+    def closed(self) -> bool: ...
+
+    def __aiter__(self) -> AsyncIterator[RecordedEvent]: ...
+
+    async def ack(self, events: RecordedEvent) -> None: ...
+
+    async def nack(self, events: RecordedEvent, action: NackAction, reason: str) -> None: ...
+
+
+async def handle_each(consumer: Answering, handler: Handler, policy: OnError) -> None:
+    """Run the handler for one event after the other, until the iteration ends."""
+    async for event in consumer:
+        await _handle(consumer, handler, event, policy)
+
+
+async def handle_several(consumer: Answering, handler: Handler, policy: OnError, concurrency: int) -> None:
+    """Run up to `concurrency` handlers at a time, until the iteration ends and they have come to their ends."""
+    running: set[asyncio.Task[None]] = set()
+    try:
+        async for event in consumer:
+            running.add(asyncio.ensure_future(_handle(consumer, handler, event, policy)))
+            if len(running) >= concurrency:
+                await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+                running = _unfinished(running)
+        while running:
+            await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+            running = _unfinished(running)
+    finally:
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def _handle(consumer: Answering, handler: Handler, event: RecordedEvent, policy: OnError) -> None:
+    try:
+        await handler(event)
+    except Exception as error:
+        action = policy(event, error)
+        if not consumer.closed:
+            await consumer.nack(event, action, reason_of(error))
+    else:
+        if not consumer.closed:
+            await consumer.ack(event)
+
+
+def _unfinished(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:
+    """Return those that run on; raises what one of the others has raised."""
+    for task in tasks:
+        if task.done():
+            task.result()
+    return {task for task in tasks if not task.done()}

@@ -1,0 +1,106 @@
+"""Where a read or a subscription goes on after it was cut off.
+
+Owns: taking note of what has been handed out, and the request for the rest: pure. Must not know: calls, errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from esdb_lite._convert.requests import UNLIMITED, ReadRequest
+from esdb_lite._wire.read_response import ReadItem
+from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
+
+_Place = tuple[int, int]
+
+
+class ReadProgress:
+    """How far a request has got."""
+
+    def __init__(self, request: ReadRequest) -> None:
+        self._request = request
+        self._count = 0
+        self._place: _Place | None = None
+        self._only_new = False
+        self._asked_for_more = False
+
+    def saw(self, items: Sequence[ReadItem], *, only_events: bool = False) -> None:
+        """Take note of items that are handed out; `only_events`: there is nothing else among them."""
+        if only_events:
+            self._count += len(items)
+            self._at(items[-1])
+            return
+        for item in items:
+            self._count += isinstance(item, RecordedEvent)
+            self._at(item)
+
+    def rest(self) -> ReadRequest | None:
+        """Return the request for what was not handed out yet; None when nothing is missing."""
+        request = self._request
+        if self._place is None:
+            return request
+        self._only_new = True
+        left = None if request.limit is None else request.limit - self._count
+        if left is not None and left <= 0:
+            return None
+        start: int | _Place = self._place
+        if request.stream_name is not None:
+            start = self._place[0]
+            if request.limit is not None:
+                start += -1 if request.backwards else 1
+                if start < 0:
+                    return None
+        elif left is not None and not request.backwards and request.limit != UNLIMITED:
+            self._asked_for_more = True
+            left += 1  # a position is included where it is read from, and that event has been handed out
+        if request.limit == UNLIMITED:
+            left = UNLIMITED
+        return replace(request, start=start, from_end=False, limit=left)
+
+    def without_known(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
+        """Leave out events that have been handed out before the request was made anew."""
+        if self._asked_for_more:
+            items = self._within_limit(items)
+        if not self._only_new:
+            return items
+        kept = [item for item in items if not (isinstance(item, RecordedEvent) and self._is_known(item))]
+        self._only_new = not any(isinstance(item, RecordedEvent) for item in kept)
+        return kept
+
+    def _within_limit(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
+        """Leave out what is beyond the limit: where the event that was asked for once more is there no more."""
+        left = (self._request.limit or 0) - self._count
+        new = [item for item in items if isinstance(item, RecordedEvent) and not self._is_known(item)]
+        return items if len(new) <= left else new[:left]
+
+    def _is_known(self, event: RecordedEvent) -> bool:
+        place = place_of(event, self._request.stream_name)
+        if place is None or self._place is None:
+            return False
+        return place >= self._place if self._request.backwards else place <= self._place
+
+    def _at(self, item: ReadItem) -> None:
+        place: _Place | None = None
+        if isinstance(item, RecordedEvent):
+            place = place_of(item, self._request.stream_name)
+        elif self._request.stream_name is None and isinstance(item, (Checkpoint, CaughtUp)):
+            place = _place_said(item)
+        if place is not None and (self._request.backwards or self._place is None or place > self._place):
+            self._place = place
+
+
+def place_of(event: RecordedEvent, stream_name: str | None) -> tuple[int, int] | None:
+    """Return an event's place in a stream (with 0), or in all events; None where an old server does not tell it."""
+    original = event.original
+    if stream_name is not None:
+        return original.stream_position, 0
+    if original.commit_position is None:
+        return None
+    prepare = original.prepare_position
+    return original.commit_position, original.commit_position if prepare is None else prepare
+
+
+def _place_said(item: Checkpoint | CaughtUp) -> tuple[int, int] | None:
+    commit, prepare = item.commit_position, item.prepare_position
+    return None if commit is None or prepare is None else (commit, prepare)

@@ -1,0 +1,289 @@
+"""Reads and subscriptions that go on where they were when their call has failed.
+
+Owns: making the call anew, leaving a node that leads no more, and what is said about that. Must not know: how items
+are handed out, how much of a request is left (`progress`), which failures pass (`client.retry`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Union
+
+from esdb_lite._convert.requests import ReadRequest
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._wire.controls import SubscriptionConfirmed
+from esdb_lite._wire.read_response import ReadItem
+from esdb_lite.client.credentials import checked_credentials
+from esdb_lite.client.read.iterators import ReadCall
+from esdb_lite.client.read.progress import ReadProgress, place_of
+from esdb_lite.client.retry import RetryState, Safety
+from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, ProtocolError, StreamNotFound
+from esdb_lite.events import Reconnected, RecordedEvent
+
+if TYPE_CHECKING:
+    from esdb_lite.client.core import ClientCore
+    from esdb_lite.settings import CredentialsLike
+
+STEADY = 5.0
+"""Seconds after which a call that was open counts as one that had succeeded."""
+
+_log = logging.getLogger("esdb_lite.client")
+
+Item = Union[ReadItem, Reconnected]  # noqa: UP007
+
+
+class HealingReading:
+    """A read as batches of items, over as many calls as it takes."""
+
+    _what = "read"
+
+    def __init__(
+        self,
+        session: ClientCore,
+        request: ReadRequest,
+        deadline: Deadline | float | None,
+        credentials: CredentialsLike,
+    ) -> None:
+        """`deadline` may be a number of seconds (None: without end), which begin with the first call."""
+        self._session = session
+        self._request = request
+        self._deadline = deadline
+        self._credentials = credentials
+        self._progress = ReadProgress(request)
+        self._struggle = RetryState(session.settings.retry, Safety.REPEATABLE)
+        self._reading: ReadCall | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._opened = 0.0
+        self._closed = False
+        self.only_events = False
+        """True when the last batch had nothing but events."""
+        self.last_stream_position: int | None = None
+        """Number of the last event of the stream, when the server has told it."""
+
+    async def batch(self) -> Sequence[Item]:
+        """Return the next items; none at the end. Raises StreamNotFound. Being cancelled loses nothing."""
+        while self._reading is not None or self._progress.rest() is not None:
+            try:
+                reading = await self._next()
+                taken = self._take(await reading.batch(), reading)
+            except EsdbClientException as error:
+                if self._progress.rest() is None:  # all that is missing is the word that this was all
+                    self._drop()
+                else:
+                    await self._heal(error)
+                continue
+            if taken is not None:
+                return taken
+        return ()
+
+    def close(self) -> None:
+        """End the call."""
+        self._closed = True
+        self._drop()
+
+    def abandon(self) -> None:
+        """End the call when nobody holds it any more: from whatever thread and moment the collector has chosen."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is closed, and the connection with it
+                self._loop.call_soon_threadsafe(self.close)
+
+    def _take(self, items: Sequence[ReadItem], reading: ReadCall) -> Sequence[Item] | None:
+        """Take note of items, and return what is handed out; None when there is nothing."""
+        self.last_stream_position = reading.last_stream_position
+        self.only_events = reading.only_events
+        if not items:
+            return ()
+        fresh = self._progress.without_known(items)
+        if fresh:
+            self._progress.saw(fresh, only_events=reading.only_events)
+            self._struggle.succeed()
+        return fresh or None
+
+    async def _next(self) -> ReadCall:
+        """Return the call that has the next batch."""
+        return self._reading or await self._open()
+
+    async def _open(self) -> ReadCall:
+        """Make the call for what was not handed out yet."""
+        self._loop = asyncio.get_running_loop()
+        deadline = self._budget()
+        rest = self._progress.rest()
+        assert rest is not None
+        reading = await self._reach(ReadCall(self._session, rest, deadline, self._credentials))
+        self._reading, self._opened = reading, self._loop.time()
+        return reading
+
+    async def _reach(self, reading: ReadCall) -> ReadCall:
+        """Send the request of a call, or tell who has failed to take it."""
+        try:
+            await reading.open()
+        except EsdbClientException as error:
+            if reading.node is not None:
+                self._session.failed(reading.node, error)
+            raise
+        if self._closed:
+            reading.close()
+            raise ClientClosed("it was closed")
+        return reading
+
+    def _budget(self) -> Deadline:
+        if not isinstance(self._deadline, Deadline):
+            self._deadline = Deadline(self._deadline)
+        return self._deadline
+
+    async def _heal(self, error: EsdbClientException) -> None:
+        """Wait until the call can be made anew; raises the error where it cannot."""
+        node = None if self._reading is None else self._reading.node
+        self._drop()
+        if self._closed or not await self._session.try_again(self._struggle, node, error, self._budget(), self._what):
+            raise error
+
+    def _drop(self) -> None:
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.close()
+
+
+class HealingSubscription(HealingReading):
+    """A subscription as batches of items. The first batch may be empty: the server has confirmed it."""
+
+    _what = "subscription"
+
+    def __init__(
+        self,
+        session: ClientCore,
+        request: ReadRequest,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        *,
+        reconnect: bool,
+    ) -> None:
+        """`reconnect`: whether it is resumed once it has been confirmed."""
+        super().__init__(session, request, deadline, credentials)
+        self._reconnect = reconnect
+        self._unwatch: Callable[[], None] | None = None
+        self._confirmed = False
+        self._answered = False
+        self._broken: tuple[str, str] | None = None  # who served it before, and why it does no more
+        self._moving: str | None = None
+        self.subscription_id = ""
+        """The server's name for the subscription."""
+
+    @property
+    def last_activity(self) -> datetime | None:
+        """When something has come last from the server; None while there is no connection."""
+        heard = None if self._reading is None else self._reading.heard
+        if heard is None or self._loop is None:
+            return None
+        return datetime.now(timezone.utc) - timedelta(seconds=self._loop.time() - heard)
+
+    def _take(self, items: Sequence[ReadItem], reading: ReadCall) -> Sequence[Item] | None:
+        if not items:
+            raise CallCancelled("the server has ended the subscription")
+        if self._answered:
+            return super()._take(items, reading)
+        said, first = items[0], not self._confirmed
+        if not isinstance(said, SubscriptionConfirmed):
+            raise ProtocolError("the server has not confirmed the subscription")
+        self._answered, self.subscription_id = True, said.subscription_id
+        notes = self._notes(reading)
+        if first:
+            self._confirmed = True
+            self._struggle = RetryState(self._session.settings.retry, Safety.REPEATABLE, endless=True)
+        taken = super()._take(items[1:], reading) if len(items) > 1 else ()
+        self.only_events = False
+        return [*notes, *(taken or ())] or (() if first else None)
+
+    def _notes(self, reading: ReadCall) -> list[Item]:
+        """Return what is to be said of a subscription that has been resumed."""
+        broken, self._broken = self._broken, None
+        if broken is None or reading.node is None:
+            return []
+        note = Reconnected(broken[0], reading.node.authority, broken[1])
+        _log.info("subscription resumed, from %s to %s: %s", note.from_, note.to, note.reason)
+        return [note]
+
+    async def _open(self) -> ReadCall:
+        if self._request.from_end:
+            self._request = await self._with_end()
+            self._progress = ReadProgress(self._request)
+        self._answered = False
+        reading = await super()._open()
+        if reading.node is not None:
+            self._unwatch = self._session.watch(reading.node, self._move)
+        return reading
+
+    async def _with_end(self) -> ReadRequest:
+        """Say where the end is, so that a subscription from there can be resumed however early it breaks."""
+        stream = self._request.stream_name
+        read = ReadRequest(stream, from_end=True, backwards=True, limit=1)
+        reading = await self._reach(ReadCall(self._session, read, self._budget(), self._credentials))
+        try:
+            last = await _only_event(reading)
+        except StreamNotFound:
+            return replace(self._request, from_end=False)
+        except EsdbClientException as error:
+            if reading.node is not None:
+                self._session.failed(reading.node, error)
+            raise
+        place = None if last is None else place_of(last, stream)
+        if stream is None:
+            return replace(self._request, start=place, from_end=False)
+        told = reading.last_stream_position
+        return replace(self._request, start=place[0] if told is None and place else told, from_end=False)
+
+    async def _heal(self, error: EsdbClientException) -> None:
+        node = None if self._reading is None else self._reading.node
+        moving, self._moving = self._moving, None
+        if self._confirmed and not self._reconnect:
+            self._drop()
+            raise error
+        if self._confirmed and node is not None:
+            self._broken = self._broken or (node.authority, moving or str(error))
+            if self._loop is not None and self._loop.time() - self._opened > STEADY:
+                self._struggle.succeed()
+        if moving is None or self._closed:
+            await super()._heal(error)
+        else:
+            self._drop()
+
+    def _move(self, reason: str) -> None:
+        """Another node leads: leave this one, at once or when somebody asks for the next batch."""
+        if self._reading is not None and self._moving is None and self._reconnect:
+            self._moving = reason
+            self._reading.close()
+
+    async def _next(self) -> ReadCall:
+        if self._moving is not None:
+            raise CallCancelled(self._moving)
+        return await super()._next()
+
+    def _drop(self) -> None:
+        unwatch, self._unwatch = self._unwatch, None
+        if unwatch is not None:
+            unwatch()
+        super()._drop()
+
+
+async def last_event(
+    session: ClientCore, request: ReadRequest, deadline: Deadline, credentials: CredentialsLike
+) -> tuple[RecordedEvent | None, int | None]:
+    """Return the one event that is asked for, and the last position of its stream, as far as they are known."""
+    reading = HealingReading(session, request, deadline, checked_credentials(credentials))
+    return await _only_event(reading), reading.last_stream_position
+
+
+async def _only_event(reading: HealingReading | ReadCall) -> RecordedEvent | None:
+    """Read to the end, and return the event that there is."""
+    found: RecordedEvent | None = None
+    try:
+        while items := await reading.batch():
+            found = next((item for item in items if isinstance(item, RecordedEvent)), found)
+    finally:
+        reading.close()
+    return found

@@ -1,0 +1,91 @@
+"""Waiting for the next attempt, and what a call fails with when there is none.
+
+Owns: the pause, its log line, and the exceptions that say that nobody knows whether something was done.
+Must not know: which failures may be repeated (`client.retry`), how calls are made.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+from typing import TypeVar
+
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite.client.retry import RetryState, Safety, in_doubt
+from esdb_lite.errors import (
+    DeadlineExceeded,
+    EsdbClientException,
+    GrpcError,
+    OperationTimedOut,
+    OutcomeUnknown,
+    ServiceUnavailable,
+    WriteDeadlineExceeded,
+    WriteInterrupted,
+    WriteTimedOut,
+)
+
+QUIET = 1.0
+"""Seconds for which the same failure of another call is not worth a warning."""
+
+_log = logging.getLogger("esdb_lite.client")
+
+_E = TypeVar("_E", WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut)
+
+
+class RetryLog:
+    """Says on the log that calls are made again, and not a hundred times when they all were on the same connection."""
+
+    def __init__(self) -> None:
+        self._last: tuple[str, float] = "", 0.0
+
+    def about(self, what: str, error: EsdbClientException, *, first: bool, now: float) -> None:
+        """Say what has failed."""
+        text, before = str(error), self._last
+        again = not first or (before[0] == text and now - before[1] < QUIET)
+        if not again:
+            self._last = text, now
+        _log.log(logging.DEBUG if again else logging.WARNING, "%s: %s; trying again", what, text)
+
+
+async def wait_for_another_try(
+    struggle: RetryState,
+    error: EsdbClientException,
+    deadline: Deadline,
+    what: str,
+    complaints: RetryLog,
+    *,
+    known: bool,
+) -> bool:
+    """Wait until a call may be made again; False when it is not to be."""
+    now = asyncio.get_running_loop().time()
+    pause = struggle.pause(error, known=known, now=now, left=deadline.remaining(), chance=random.random())
+    if pause is None:
+        return False
+    complaints.about(what.rpartition("/")[2], error, first=struggle.failures == 1, now=now)
+    await asyncio.sleep(pause)
+    return True
+
+
+def outcome_of(error: EsdbClientException, safety: Safety) -> EsdbClientException:
+    """Return what to raise for a call that has failed for good."""
+    if safety is Safety.REPEATABLE or not in_doubt(error) or isinstance(error, OutcomeUnknown):
+        return error
+    return unknown_outcome(error)
+
+
+def unknown_outcome(error: EsdbClientException) -> EsdbClientException:
+    """Return an error as one that leaves open whether something was done."""
+    if isinstance(error, DeadlineExceeded):
+        return _like(WriteDeadlineExceeded, error)
+    if isinstance(error, OperationTimedOut):
+        return _like(WriteTimedOut, error)
+    return _like(WriteInterrupted, error) if isinstance(error, GrpcError) else error
+
+
+def _like(kind: type[_E], error: GrpcError) -> _E:
+    new = kind(f"{error} (perhaps it is done)", code=error.code, details=error.details, trailers=error.trailers)
+    if isinstance(error, ServiceUnavailable) and isinstance(new, ServiceUnavailable):
+        new.at(error.host, error.port)
+    new.__cause__ = error
+    return new

@@ -1,0 +1,76 @@
+"""Which node of a cluster to talk to.
+
+Owns: the choice, as a pure function of what the nodes say. Must not know: how they are asked.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection, Sequence
+
+from esdb_lite._convert.gossip import GossipMember, GossipState
+from esdb_lite.settings import Address, NodePreference
+
+_SERVES = (GossipState.LEADER, GossipState.FOLLOWER, GossipState.READ_ONLY_REPLICA, GossipState.READ_ONLY_LEADERLESS)
+"""States in which a node answers reads; in all others it is coming or going."""
+
+
+class Need(enum.Enum):
+    """What a call needs of a node."""
+
+    LEADER = "leader"
+    """Writing, and everything about groups and users: other nodes refuse it, or pass it on."""
+    PREFERRED = "preferred"
+    """Reading: any node that the settings prefer."""
+
+
+def wanted(need: Need, preference: NodePreference) -> NodePreference:
+    """Return which kind of node a call goes to."""
+    return NodePreference.LEADER if need is Need.LEADER else preference
+
+
+def choose(
+    members: Sequence[GossipMember],
+    preference: NodePreference,
+    *,
+    doubted: Collection[Address] = (),
+    chance: float = 0.0,
+) -> Address | None:
+    """Choose among the living members; None when there is none to be used, so that one has to wait.
+
+    Only a leader does where the leader is preferred: in an election there is none for a while. Where there are two
+    (the old one does not know yet), one that is not `doubted` is chosen. For the other preferences any node that
+    serves reads does, those of the preferred kind first. `chance`, from 0 to below 1, decides among equals.
+    """
+    best: list[Address] = []
+    rank = None
+    for member in members:
+        its = _rank(member, preference, member.place in doubted)
+        if its is not None and (rank is None or its < rank):
+            best, rank = [member.place], its
+        elif its is not None and its == rank:
+            best.append(member.place)
+    return best[int(chance * len(best))] if best else None
+
+
+def leaders(members: Sequence[GossipMember]) -> list[Address]:
+    """Return all living leaders."""
+    return [member.place for member in members if member.alive and member.state is GossipState.LEADER]
+
+
+def _rank(member: GossipMember, preference: NodePreference, doubted: bool) -> tuple[bool, int] | None:
+    """Return how good a choice a member is, the less the better; None when it is none."""
+    state = member.state
+    if not member.alive or state not in _SERVES:
+        return None
+    if preference is NodePreference.LEADER:
+        return (doubted, 0) if state is GossipState.LEADER else None
+    order = _ORDER[preference]
+    return doubted, order.index(state) if state in order else len(order)
+
+
+_ORDER = {
+    NodePreference.RANDOM: (),
+    NodePreference.FOLLOWER: (GossipState.FOLLOWER,),
+    NodePreference.READ_ONLY_REPLICA: (GossipState.READ_ONLY_REPLICA, GossipState.READ_ONLY_LEADERLESS),
+}

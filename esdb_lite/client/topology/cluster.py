@@ -1,0 +1,292 @@
+"""A cluster: asking its nodes who is there, settling on one of them, and noticing that another one leads.
+
+Owns: which nodes are asked, how long, and what is remembered of them. Must not know: what calls say, retries.
+
+Seeds and all nodes that are known are asked side by side, each with a deadline of its own: one that is leaving or
+frozen never answers. The first answer that names a node to be used decides.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+
+from esdb_lite._convert.gossip import READ_GOSSIP, GossipMember, decode_gossip
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._rpc.shapes import unary
+from esdb_lite._rpc.shared import Shared
+from esdb_lite._wire.primitives import WireError
+from esdb_lite.client.credentials import Metadata
+from esdb_lite.client.retry import suspicious
+from esdb_lite.client.topology.choosing import Need, choose, leaders, wanted
+from esdb_lite.client.topology.nodes import Moved, Nodes
+from esdb_lite.errors import (
+    AccessDenied,
+    ClientClosed,
+    DiscoveryFailed,
+    EsdbClientException,
+    NotLeader,
+    ServerNotReady,
+)
+from esdb_lite.settings import Address, ConnectionSettings, NodePreference
+
+WATCH_INTERVAL = 1.0
+"""Seconds between two looks at who leads, while something is open that belongs to the leader."""
+DOUBT = 5.0
+"""Seconds for which a node that has failed is taken only where there is no other."""
+SHORTEST_PAUSE = 0.01
+"""Seconds between two rounds of questions, whatever the settings say: refusals cost nothing and come at once."""
+GRACE = 0.3
+"""Seconds that others get to name a better node than one that has failed lately."""
+
+_log = logging.getLogger("esdb_lite.cluster")
+
+
+class Cluster:
+    """The nodes of a cluster, and those of them that calls go to."""
+
+    def __init__(
+        self, nodes: Nodes, settings: ConnectionSettings, who: Callable[[ConnectionPool, Deadline], Awaitable[Metadata]]
+    ) -> None:
+        """`who` says who is calling a node."""
+        self._nodes = nodes
+        self._who = who
+        self._settings = settings
+        self._seeds: dict[Address, str | None] = dict.fromkeys(settings.nodes)
+        self._members: tuple[GossipMember, ...] = ()
+        self._chosen: dict[NodePreference, ConnectionPool] = {}
+        self._doubted: dict[Address, float] = {}
+        self._searches: dict[NodePreference, Shared[ConnectionPool]] = {}
+        self._watchers: dict[int, tuple[ConnectionPool, Moved]] = {}
+        self._watching: asyncio.Task[None] | None = None
+        self._count = 0
+        self._closed = False
+
+    # --- which node ---
+
+    async def node(self, need: Need, deadline: Deadline) -> ConnectionPool:
+        """Return the node for a call, searching for one where none is known."""
+        preference = self._wanted(need)
+        chosen = self._chosen.get(preference)
+        if chosen is not None:
+            return chosen
+        search = self._searches.get(preference)
+        if search is None:
+            search = self._searches[preference] = Shared(lambda: self._search(preference))
+        found = await search.get(deadline)
+        if found is None:
+            raise self._failure(f"no node was found within {deadline.timeout or 0:g} seconds")
+        return found
+
+    def requires_leader(self, need: Need) -> bool:
+        """True for what goes to the leader, which may be one no more."""
+        return self._wanted(need) is NodePreference.LEADER
+
+    def is_current(self, node: ConnectionPool, need: Need) -> bool:
+        """True while calls of this need go to the node."""
+        return self._chosen.get(self._wanted(need)) is node
+
+    def failed(self, node: ConnectionPool, error: Exception) -> None:
+        """Turn away from a node, to the leader that it has named or to any that is found."""
+        if not suspicious(error):
+            return
+        self._doubted[Address(node.host, node.port)] = monotonic()
+        for preference, chosen in [*self._chosen.items()]:
+            if chosen is node:
+                del self._chosen[preference]
+        if isinstance(error, NotLeader) and error.host and error.port and not self._doubts(error.host, error.port):
+            self._settle(NodePreference.LEADER, self._nodes.get(Address(error.host, error.port)))
+
+    def _wanted(self, need: Need) -> NodePreference:
+        return wanted(need, self._settings.node_preference)
+
+    def _settle(self, preference: NodePreference, node: ConnectionPool) -> None:
+        before = self._chosen.get(preference)
+        self._chosen[preference] = node
+        if before is not node:
+            _log.info("%s: talking to %s", preference.value, node.authority)
+        self._nodes.close_idle(*self._chosen.values())
+
+    def _doubts(self, host: str, port: int) -> bool:
+        return monotonic() - self._doubted.get(Address(host, port), -DOUBT) < DOUBT
+
+    def _doubted_now(self) -> set[Address]:
+        return {place for place in self._doubted if self._doubts(place.host, place.port)}
+
+    def _failure(self, reason: str) -> DiscoveryFailed | ClientClosed:
+        if self._closed:
+            return ClientClosed("the client is closed")
+        error = DiscoveryFailed(reason, details=reason)
+        error.sent = False
+        return error
+
+    # --- searching ---
+
+    async def _search(self, preference: NodePreference) -> ConnectionPool:
+        attempts, reasons = self._settings.max_discover_attempts, ["nobody was asked"]
+        attempt = 0
+        while attempts is None or attempt < attempts:
+            if attempt:
+                await asyncio.sleep(max(SHORTEST_PAUSE, self._settings.discovery_interval))
+            attempt += 1
+            found, reasons = await self._round(preference)
+            if found is not None:
+                self._settle(preference, found)
+                return found
+            _log.debug("no node yet (%s), attempt %d: %s", preference.value, attempt, "; ".join(reasons))
+        raise self._failure(f"no node to be used ({preference.value}) after {attempt} attempts: {'; '.join(reasons)}")
+
+    async def _round(self, preference: NodePreference) -> tuple[ConnectionPool | None, list[str]]:
+        """Ask everybody once; return a node, and what those said who could not name one."""
+        try:
+            nodes = await self._to_be_asked()
+        except DiscoveryFailed as error:
+            return None, [str(error)]
+        asked = {asyncio.ensure_future(self._ask(node)): node for node in nodes}
+        doubted = self._doubted_now()
+        reasons: list[str] = []
+        fallback: ConnectionPool | None = None
+        waiting = set(asked)
+        try:
+            while waiting:
+                timeout = None if fallback is None else GRACE
+                done, waiting = await asyncio.wait(waiting, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+                if not done:
+                    break
+                for task in done:
+                    found, reason = self._judge(asked[task], task, preference, doubted)
+                    if found is None:
+                        reasons.append(reason)
+                    elif Address(found.host, found.port) not in doubted:
+                        return found, reasons
+                    else:
+                        fallback = fallback or found
+        finally:
+            for task in asked:
+                task.cancel()
+            # all of them: asyncio complains of failures that nobody has looked at
+            await asyncio.gather(*asked, return_exceptions=True)
+        return fallback, reasons
+
+    def _judge(
+        self,
+        node: ConnectionPool,
+        task: asyncio.Future[tuple[GossipMember, ...]],
+        preference: NodePreference,
+        doubted: set[Address],
+    ) -> tuple[ConnectionPool | None, str]:
+        """Return the node that an answer leads to, or why it leads to none."""
+        error = task.exception()
+        if error is not None:
+            return None, str(error)
+        members = self._learn(node, task.result())
+        place = choose(members, preference, doubted=doubted, chance=random.random())
+        if place is not None:
+            return self._nodes.get(place, self._seeds.get(place)), ""
+        seen = ", ".join(f"{member.place} {member.state.name}{'' if member.alive else ' dead'}" for member in members)
+        return None, f"{node.authority} knows of {seen or 'nobody'}"
+
+    def _learn(self, node: ConnectionPool, members: Sequence[GossipMember]) -> tuple[GossipMember, ...]:
+        """Remember who there is. One that is alone is reached where it was asked, whatever it calls itself."""
+        if len(members) == 1:
+            members = (GossipMember(Address(node.host, node.port), members[0].state, members[0].alive),)
+        if members:
+            self._members = tuple(members)
+        return tuple(members)
+
+    async def _ask(self, node: ConnectionPool) -> tuple[GossipMember, ...]:
+        """Ask a node who is in the cluster. Raises what the call does, or ServerNotReady for nonsense."""
+        deadline = Deadline(self._settings.gossip_timeout)
+        try:
+            answer = await unary(node, READ_GOSSIP, b"", deadline)
+        except AccessDenied:  # as a rule everybody may ask
+            answer = await unary(node, READ_GOSSIP, b"", deadline, await self._who(node, deadline))
+        try:
+            return decode_gossip(answer)
+        except WireError as error:
+            raise ServerNotReady(f"{node.authority}: its gossip cannot be understood: {error}") from error
+
+    async def _to_be_asked(self) -> list[ConnectionPool]:
+        """Return the living members that are known, and the seeds."""
+        if self._settings.discover and len(self._settings.nodes) == 1:
+            await self._resolve(self._settings.nodes[0])
+        places = [member.place for member in self._members if member.alive]
+        return [self._nodes.get(place, self._seeds.get(place)) for place in dict.fromkeys([*places, *self._seeds])]
+
+    async def _resolve(self, name: Address) -> None:
+        """Make seeds of all addresses that a name has."""
+        loop = asyncio.get_running_loop()
+        try:
+            found = await loop.getaddrinfo(name.host, name.port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            if self._members:
+                return
+            raise self._failure(f"cannot find the address of {name.host}: {error}") from error
+        self._seeds = {Address(str(address[0]), name.port): name.host for *_, address in found}
+
+    # --- watching ---
+
+    def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:
+        """Look now and then whether the node leads still, where only the leader is wanted."""
+        if self._settings.node_preference is not NodePreference.LEADER or self._closed:
+            return lambda: None
+        self._count += 1
+        key = self._count
+        self._watchers[key] = node, moved
+        if self._watching is None:
+            self._watching = asyncio.ensure_future(self._watch())
+
+        def unwatch() -> None:
+            self._watchers.pop(key, None)
+            if not self._watchers and self._watching is not None:
+                self._watching.cancel()
+                self._watching = None
+
+        return unwatch
+
+    async def _watch(self) -> None:
+        while True:
+            await asyncio.sleep(WATCH_INTERVAL)
+            try:
+                await self._look()
+            except EsdbClientException as error:
+                _log.debug("the cluster cannot be looked at: %s", error)
+
+    async def _look(self) -> None:
+        """See who leads, and have everything moved that is open on another node."""
+        chosen = self._chosen.get(NodePreference.LEADER) or next(iter(self._watchers.values()))[0]
+        try:
+            found, silent = leaders(self._learn(chosen, await self._ask(chosen))), False
+        except EsdbClientException as error:
+            _log.debug("%s does not say who leads: %s", chosen.authority, error)
+            found, silent = [], True
+        if found == [Address(chosen.host, chosen.port)]:
+            self._move_to(chosen)
+        elif len(found) < 2:  # there are two while the old one does not know yet
+            leader, _ = await self._round(NodePreference.LEADER)
+            if leader is not None:
+                self._move_to(leader)
+            if leader not in (None, chosen) and silent:
+                chosen.close_links("it does not answer, and another node leads the cluster")
+
+    def _move_to(self, leader: ConnectionPool) -> None:
+        if self._chosen.get(NodePreference.LEADER) is not leader:
+            self._settle(NodePreference.LEADER, leader)
+        for moved in [moved for node, moved in self._watchers.values() if node is not leader]:
+            moved(f"{leader.authority} leads the cluster now")
+
+    async def close(self) -> None:
+        """Stop searching and watching."""
+        self._closed = True
+        self._watchers.clear()
+        for search in self._searches.values():
+            search.cancel()
+        watching, self._watching = self._watching, None
+        if watching is not None:
+            watching.cancel()
+            await asyncio.wait({watching})

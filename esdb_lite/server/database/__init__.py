@@ -1,0 +1,4 @@
+"""The database of a server: what is committed, by whom, and who is told.
+
+Owns: threads, turns of the loop, commits. Must not know: messages, statuses.
+"""

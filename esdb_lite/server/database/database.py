@@ -1,0 +1,449 @@
+"""The database as the services see it: appends, reads and the live feed, on one event loop.
+
+Owns: the order of things between the loop, the thread that writes and the threads that read; back-pressure;
+opening and closing. Must not know: the wire, the rules (the engine has them), SQLite (storage has it).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import TypeAlias, TypeVar, cast
+
+from esdb_lite.server.database.feed import CommitFeed, Listener
+from esdb_lite.server.database.group_commit import Committed, Committer, new_id
+from esdb_lite.server.database.loop_share import PAGE, LoopShare
+from esdb_lite.server.database.scavenging import Scavenge, Steps
+from esdb_lite.server.database.threads import ReaderThreads, WriterJob, WriterThread, call_soon, settle
+from esdb_lite.server.engine import append as appending
+from esdb_lite.server.engine import fresh
+from esdb_lite.server.engine.append import Rule
+from esdb_lite.server.engine.model import Outcome, ProposedEvent
+from esdb_lite.server.options import Durability
+from esdb_lite.server.storage import Reader
+from esdb_lite.server.storage.errors import StorageClosed, StorageError
+from esdb_lite.server.storage.files import Files
+from esdb_lite.server.storage.sqlite_reader import SqliteReader
+from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
+
+T = TypeVar("T")
+Work: TypeAlias = "Rule | WriterTask"
+Pending: TypeAlias = "WriterJob[Work]"
+"""An append that has begun."""
+
+READERS = 3
+SLOW_READ = 0.02
+"""Seconds: when a read on the loop takes longer, the next READS_ELSEWHERE of them go to threads. Not too little:
+a read that had to share the interpreter with the writer for some milliseconds does not mean a slow disk."""
+READS_ELSEWHERE = 20
+SLOW_COMMIT = 0.0015
+"""Seconds: when a commit on the loop takes longer, the next COMMITS_ELSEWHERE of them go to the writer's thread."""
+COMMITS_ELSEWHERE = 50
+COMMIT_HERE_BYTES = 256 * 1024
+"""Commits of more go there in any case."""
+QUEUED_BYTES = 32 * 1024 * 1024
+"""Appends that have not been taken by the writer wait, beyond this, before they are queued."""
+QUEUED_COMMANDS = 8192
+_COMMAND_BYTES = 256
+
+
+def ticks_now() -> int:
+    """The time in 100-ns ticks since 1970-01-01 UTC."""
+    return time.time_ns() // 100
+
+
+class Database:
+    """Events in a file, or in memory. Made by `open`; everything is called on the loop that opened it."""
+
+    def __init__(self, files: Files, committer: Committer, last_position: int, now: Callable[[], int]) -> None:
+        self.last_position = last_position
+        """The position of the last event that has been published; 0 when there is none."""
+        self.log_end = committer.log_end
+        """The position that follows everything published."""
+        self.turns = LoopShare()
+        """Of those who read and send."""
+        self._loop = asyncio.get_running_loop()
+        self._files = files
+        self._committer = committer
+        self._feed = CommitFeed()
+        self._now = now
+        self._closed = False
+        self._scavenge: tuple[Scavenge, asyncio.Task[None]] | None = None
+        self._gathered: list[WriterJob[Work]] = []
+        self._handing_over = False
+        self._last_at_writer: WriterJob[Work] | None = None
+        self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
+        self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
+        self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
+        self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
+        self._readers = ReaderThreads(files.reader, SqliteReader.close, count=READERS)
+        self._finished: asyncio.Future[object] = self._loop.create_future()
+
+    @classmethod
+    async def open(
+        cls,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        durability: Durability = Durability.FULL,
+        now: Callable[[], int] = ticks_now,
+    ) -> Database:
+        """Open a file, making it if there is none (None: in memory). Raises: StorageError."""
+        files = Files(None if path is None else os.fspath(path), durability)
+        try:
+            committer = Committer(files.writer, now, files.confirm)
+            if committer.log_end == 0:
+                committer.begin(fresh.contents(now(), new_id))
+            last_position = files.loop_reader(lambda reader: reader.last_position())
+        except BaseException:
+            files.close()
+            raise
+        return cls(files, committer, last_position, now)
+
+    async def append(self, stream: str, expected: int, events: Sequence[ProposedEvent]) -> Outcome:
+        """Append events atomically; answers when they are committed and published to listeners.
+
+        Cancelled while it waits for its turn, it is not written; later, it is written regardless.
+        Raises: StorageError.
+        """
+        rule = partial(appending.append, stream=stream, expected=expected, events=events)
+        return cast(Outcome, await self._command(rule, _cost(events), anywhere=True))
+
+    def begin_append(
+        self, stream: str, expected: int, events: Sequence[ProposedEvent], answer: Callable[[object], None]
+    ) -> Pending | None:
+        """Begin the same without waiting: `answer` is called with the outcome or the exception, and must not raise.
+
+        `commit` has to be called after one or many of these. None where it cannot begin at once: then `append` is to
+        be used. Can be given up by `abandon`.
+        """
+        cost = _cost(events)
+        if self._closed or not self._queue.enter_at_once(cost):
+            return None
+        rule = partial(appending.append, stream=stream, expected=expected, events=events)
+        job: Pending = WriterJob(rule, cost, answer, anywhere=True)
+        self._gathered.append(job)
+        return job
+
+    def commit(self) -> None:
+        """Commit what was begun by `begin_append`: now, or with all else that is asked for in this turn of the loop
+        where that saves waiting for the disk.
+        """
+        if self._writer is None:
+            self._hand_over()
+        else:
+            self._hand_over_soon()
+
+    def abandon(self, job: Pending) -> None:
+        """Give up what has begun: it is not answered, and not written unless the writer has taken it already."""
+        if job.answer is None:
+            return
+        self._leave(job)
+        if self._writer is None:
+            job.abandoned = True
+        else:
+            self._writer.abandon(job)
+
+    def _leave(self, job: WriterJob[Work]) -> None:
+        job.answer = None
+        self._queue.leave(job.cost)
+
+    async def delete(self, stream: str, expected: int) -> Outcome:
+        """Soft-delete a stream. Raises: StorageError."""
+        return await self.execute(partial(appending.delete, stream=stream, expected=expected))
+
+    async def tombstone(self, stream: str, expected: int) -> Outcome:
+        """Delete a stream for ever. Raises: StorageError."""
+        return await self.execute(partial(appending.tombstone, stream=stream, expected=expected))
+
+    async def execute(self, rule: Rule, *, cost: int = 0) -> Outcome:
+        """Run a rule in the transaction that writes what it decides; `cost` = bytes that it holds.
+
+        Raises: StorageError.
+        """
+        return cast(Outcome, await self._command(rule, _COMMAND_BYTES + cost))
+
+    async def read(self, query: Callable[[Reader], T]) -> T:
+        """Run a function on one consistent state; others get their turn before. Raises: StorageError.
+
+        The function must not wait for anything, and should be done within a page or so.
+        """
+        if self._pace.quick:
+            # Rather than in a thread: SQLite gives up the interpreter lock with every row, and a thread that has to
+            # win it back from a busy loop 32 times takes some hundred milliseconds for a page, this one some 0.2.
+            await asyncio.sleep(0)
+            await self.turns.enter(PAGE)
+            self._check_open()
+            with self._pace:
+                return self._files.loop_reader(query)
+        self._check_open()
+        self._pace.count()
+        return cast(T, await self._readers.submit(lambda reader: reader.snapshot(query)))
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StorageClosed("the database is closed")
+
+    async def start_scavenge(self) -> Scavenge:
+        """Start a scavenge, or return the one that is running. The log goes on at the next chunk.
+
+        Wait for its end with `scavenge_ended`; stop it with its `stop`. Raises: StorageError.
+        """
+        self._check_open()
+        if self._scavenge is None or self._scavenge[1].done():
+            steps = Steps(self._committer, SqliteScavenger(self._files.writer), self._now)
+            scavenge = Scavenge(steps)
+            self._scavenge = (scavenge, self._loop.create_task(self._run_scavenge(scavenge)))
+        return self._scavenge[0]
+
+    async def scavenge_ended(self) -> None:
+        """Wait until no scavenge is running. Raises: StorageError, when that is what it ended with."""
+        if self._scavenge is not None:
+            await asyncio.shield(self._scavenge[1])
+
+    @property
+    def scavenge(self) -> Scavenge | None:
+        """The scavenge that is running."""
+        return None if self._scavenge is None or self._scavenge[1].done() else self._scavenge[0]
+
+    async def _run_scavenge(self, scavenge: Scavenge) -> None:
+        await self.execute(appending.close_chunk)
+
+        async def execute(step: Callable[[], bool]) -> bool:
+            return cast(bool, await self._command(WriterTask(step)))
+
+        await scavenge.run(execute)
+
+    @property
+    def waiting(self) -> int:
+        """How many commands have not been answered yet."""
+        return self._queue.taken
+
+    def listen(self, wake: Callable[[], None], *, stream: str | None, limit: int) -> Listener:
+        """Register a listener at once: every event committed from now on, of the stream (None: of all), is put into
+        its queue of at most `limit`, in log order. `wake` is called on the loop when the queue is no longer empty,
+        or has overflowed. Events at `registered_at` or later come here, those before are in storage."""
+        return self._feed.listen(wake, stream=stream, limit=limit, registered_at=self.log_end)
+
+    async def close(self) -> None:
+        """Commit what waits, and give the file up. Idempotent."""
+        if self._closed:
+            await asyncio.shield(self._finished)
+            return
+        await self._stop_scavenge()
+        self._closed = True
+        self._hand_over()
+        if self._writer is None:
+            self._finish()
+        else:
+            self._writer.close()
+        await asyncio.shield(self._finished)
+        if self._writer is not None:
+            self._writer.join()
+
+    async def _stop_scavenge(self) -> None:
+        if self._scavenge is not None:
+            self._scavenge[0].stop()
+            with suppress(StorageError):
+                await asyncio.shield(self._scavenge[1])
+
+    async def _command(self, work: Work, cost: int = _COMMAND_BYTES, *, anywhere: bool = False) -> object:
+        self._check_open()
+        if not self._queue.enter_at_once(cost):
+            await self._queue.enter(cost)
+        answer: asyncio.Future[object] = self._loop.create_future()
+        job = WriterJob(work, cost, partial(_settle, answer), anywhere=anywhere)
+        self._gathered.append(job)
+        self._hand_over_soon()
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self.abandon(job)
+            raise
+
+    def _hand_over_soon(self) -> None:
+        """All that is asked for in this turn of the loop is committed together."""
+        if not self._handing_over:
+            self._handing_over = True
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        self._handing_over = False
+        jobs, self._gathered = self._gathered, []
+        if self._writer is not None and not self._commits_here(jobs):
+            if jobs:
+                self._commit_pace.count()
+                self._last_at_writer = jobs[-1]
+                self._writer.put(jobs)
+            return
+        waiting = [job for job in jobs if not job.abandoned]
+        if waiting:
+            with self._commit_pace:
+                performed = self._perform(waiting)
+            self._publish(waiting, *performed)
+
+    def _commits_here(self, jobs: Sequence[WriterJob[Work]]) -> bool:
+        """Whether to commit on the loop: where the disk is quick, handing over to a thread and back takes longer."""
+        # Not while something is with the writer's thread, or has come back from there and not been published.
+        if self._last_at_writer is not None or not self._commit_pace.quick:
+            return False
+        return all(job.anywhere for job in jobs) and sum([job.cost for job in jobs]) <= COMMIT_HERE_BYTES
+
+    def _run(self, jobs: Sequence[WriterJob[Work]]) -> None:
+        """In the writer's thread."""
+        call_soon(self._loop, self._publish_from_thread, jobs, *self._perform(jobs))
+
+    def _publish_from_thread(
+        self, jobs: Sequence[WriterJob[Work]], batch: Committed, results: Sequence[object]
+    ) -> None:
+        if jobs[-1] is self._last_at_writer:
+            self._last_at_writer = None
+        self._publish(jobs, batch, results)
+
+    def _perform(self, jobs: Sequence[WriterJob[Work]]) -> tuple[Committed, Sequence[object]]:
+        """Commit all rules together, then do the chores one by one; the results are in the order of the jobs."""
+        batch = self._committer.commit([job.work for job in jobs if not isinstance(job.work, WriterTask)])
+        results = iter(batch.results)
+        return batch, [job.work.result() if isinstance(job.work, WriterTask) else next(results) for job in jobs]
+
+    def _publish(self, jobs: Sequence[WriterJob[Work]], batch: Committed, results: Sequence[object]) -> None:
+        if batch.records:
+            self.last_position = batch.records[-1].position
+            self._feed.publish(batch.records)
+        self.log_end = batch.log_end
+        for job, result in zip(jobs, results, strict=True):
+            answer = job.answer
+            if answer is not None:
+                self._leave(job)
+                answer(result)
+
+    def _finish(self) -> None:
+        """In the writer's thread, after its last commit; in memory, on the loop."""
+        self._readers.close()
+        self._files.close()
+        call_soon(self._loop, settle, self._finished, None)
+
+
+def _settle(answer: asyncio.Future[object], result: object) -> None:
+    if isinstance(result, Exception):
+        settle(answer, None, result)
+    else:
+        settle(answer, result)
+
+
+def _cost(events: Sequence[ProposedEvent]) -> int:
+    """Bytes that an append holds."""
+    cost = _COMMAND_BYTES
+    for event in events:
+        cost += len(event.data) + len(event.metadata) + _COMMAND_BYTES
+    return cost
+
+
+class WriterTask:
+    """Something else than a rule that the writer is to do, in a transaction of its own if in any."""
+
+    def __init__(self, do: Callable[[], object]) -> None:
+        self._do = do
+
+    def result(self) -> object:
+        """What it returned, or the exception that it raised."""
+        try:
+            return self._do()
+        except Exception as error:
+            return error
+
+
+class _Pace:
+    """Whether to do something on the loop, which is quick unless it has to wait for the disk: then threads do it."""
+
+    def __init__(self, limits: Callable[[], tuple[float, int]], *, always: bool) -> None:
+        """`limits`: the seconds from which on one is slow, and how many then go elsewhere."""
+        self.quick = True
+        self._limits = limits
+        self._always = always
+        self._elsewhere = 0
+        self._began = 0.0
+
+    def __enter__(self) -> None:
+        self._began = time.perf_counter()
+
+    def __exit__(self, *_: object) -> None:
+        if self._always:
+            return
+        slow, elsewhere = self._limits()
+        if time.perf_counter() - self._began > slow:
+            self.quick = False
+            self._elsewhere = elsewhere
+
+    def count(self) -> None:
+        """One more has gone to a thread."""
+        self._elsewhere -= 1
+        self.quick = self._elsewhere <= 0
+
+
+class _Room:
+    """How much may wait for the writer: by number and by bytes. First come, first served."""
+
+    def __init__(self, commands: int, size: int) -> None:
+        self._commands = commands
+        self._size = size
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    @property
+    def taken(self) -> int:
+        """How many have come in and not left."""
+        return QUEUED_COMMANDS - self._commands + len(self._waiting)
+
+    def enter_at_once(self, cost: int) -> bool:
+        if self._waiting or not self._fits(cost):
+            return False
+        self._take(cost)
+        return True
+
+    async def enter(self, cost: int) -> None:
+        ahead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((cost, ahead))
+        try:
+            await ahead
+        except asyncio.CancelledError:
+            self._give_up(cost, ahead)
+            raise
+
+    def leave(self, cost: int) -> None:
+        self._commands += 1
+        self._size += cost
+        if self._waiting:
+            self._admit()
+
+    def _fits(self, cost: int) -> bool:
+        # Whatever is larger than all the room there is gets in alone.
+        return self._commands > 0 and self._size > 0 and (self._size >= cost or cost > QUEUED_BYTES)
+
+    def _take(self, cost: int) -> None:
+        self._commands -= 1
+        self._size -= cost
+
+    def _admit(self) -> None:
+        while self._waiting:
+            cost, ahead = self._waiting[0]
+            if ahead.cancelled():
+                self._waiting.popleft()
+                continue
+            if not self._fits(cost):
+                return
+            self._waiting.popleft()
+            self._take(cost)
+            ahead.set_result(None)
+
+    def _give_up(self, cost: int, ahead: asyncio.Future[None]) -> None:
+        if ahead.done() and not ahead.cancelled():
+            self.leave(cost)
+        else:
+            self._admit()
+
+
+__all__ = ["Database", "ticks_now"]

@@ -1,0 +1,229 @@
+"""Group commit: many commands decided one after the other and committed together.
+
+Owns: the writer's memory (last revisions, metadata, recently written ids) and its consistency with the file.
+Must not know: threads, asyncio, who asked. Everything here runs in one thread at a time.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple, TypeAlias
+
+from esdb_lite.server.engine.append import Moment, Rule, Stored
+from esdb_lite.server.engine.metadata import EMPTY, StreamRules, of_record
+from esdb_lite.server.engine.model import Outcome, is_metastream, metastream_of, original_of
+from esdb_lite.server.storage import Record
+from esdb_lite.server.storage.errors import StorageCorrupted, StorageError, StorageFull, StorageReadOnly
+from esdb_lite.server.storage.sqlite_writer import DriverError, Last, SqliteWriter
+
+_RECENT_BYTES = 8 * 1024 * 1024
+_STREAMS_KEPT = 50_000
+_NONE = Last(-1, -1)
+_HOPELESS = (StorageFull, StorageReadOnly, StorageCorrupted)
+
+Result: TypeAlias = Outcome | Exception
+
+
+class Committed(NamedTuple):
+    """What became of the commands of one commit."""
+
+    results: Sequence[Result]
+    """In the order of the commands: an outcome, or what went wrong with this one."""
+    records: Sequence[Record]
+    """What was written, in log order."""
+    log_end: int
+
+
+def new_id() -> bytes:
+    """A random UUID's bytes."""
+    raw = bytearray(os.urandom(16))
+    raw[6] = raw[6] & 0x0F | 0x40
+    raw[8] = raw[8] & 0x3F | 0x80
+    return bytes(raw)
+
+
+class Committer:
+    """Decides commands against what is written, and writes what they decide. It is the rules' `State`."""
+
+    def __init__(
+        self, writer: SqliteWriter, now: Callable[[], int], confirm: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """`confirm` is called with the end of the log after each commit, before anybody is told of it."""
+        self._writer = writer
+        self._now = now
+        self._confirm = confirm
+        self._lasts: dict[str, Last] = {}
+        self._metadata: dict[str, StreamRules] = {}
+        self._recent = _RecentIds()
+        self.log_end = writer.log_end()
+        self._start = self.log_end
+
+    def begin(self, contents: Sequence[Record]) -> None:
+        """Give a new database its first events."""
+        with self._writer.transaction():
+            for record in contents:
+                self._writer.add(record)
+        self.log_end = self._start = self._writer.log_end()
+        self._confirm(self.log_end)
+
+    def commit(self, commands: Sequence[Rule]) -> Committed:
+        """Run the commands; each that can be answered is, whatever happens to the others."""
+        try:
+            return self._commit(commands)
+        except Exception as error:
+            self._forget()
+            if len(commands) == 1 or isinstance(error, _HOPELESS):
+                return Committed([error] * len(commands), (), self.log_end)
+        # One of them cannot be written, and SQLite does not say which.
+        return _joined([self.commit([command]) for command in commands])
+
+    def _commit(self, commands: Sequence[Rule]) -> Committed:
+        results: list[Result] = []
+        records: list[Record] = []
+        with self._writer.transaction():
+            end = written_end = self.log_end
+            for command in commands:
+                try:
+                    decision = command(self, Moment(end, self._now(), new_id))
+                except (StorageError, DriverError):
+                    raise
+                except Exception as error:
+                    results.append(error)
+                    continue
+                outcome, new, end, notes = decision
+                if new:
+                    # With records, the log ends behind the last of them.
+                    written_end = end
+                    self._add(new)
+                    records += new
+                if notes:
+                    self._writer.save(notes)
+                results.append(outcome)
+            if end > written_end:
+                self._writer.set_floor(end)
+        self.log_end = end
+        self._confirm(end)
+        self._trim()
+        return Committed(results, records, end)
+
+    def _add(self, records: Sequence[Record]) -> None:
+        for record in records:
+            self._writer.add(record)
+        self._recent.add(records)
+        lasts = {record.stream: record for record in records}
+        for stream, last in lasts.items():
+            self._lasts[stream] = Last(last.revision, last.position)
+            if is_metastream(stream):
+                self._metadata.pop(original_of(stream), None)
+
+    def _trim(self) -> None:
+        self._recent.keep()
+        for cache in (self._lasts, self._metadata):
+            if len(cache) > _STREAMS_KEPT:
+                for stream in list(islice(cache, _STREAMS_KEPT // 2)):
+                    del cache[stream]
+
+    def _forget(self) -> None:
+        """Forget what a rolled-back transaction may have put here."""
+        self._lasts.clear()
+        self._metadata.clear()
+        self._recent.undo()
+
+    def forget_streams(self) -> None:
+        """Forget last revisions and metadata, after something else than a command has changed them."""
+        self._lasts.clear()
+        self._metadata.clear()
+
+    def last_revision(self, stream: str) -> int:
+        """See `State`."""
+        return self._last(stream).revision
+
+    def written_since_start(self, stream: str) -> bool:
+        """See `State`."""
+        return self._last(stream).position >= self._start
+
+    def _last(self, stream: str) -> Last:
+        last = self._lasts.get(stream)
+        if last is None:
+            last = self._lasts[stream] = self._writer.last(stream) or _NONE
+        return last
+
+    def metadata(self, stream: str) -> StreamRules:
+        """See `State`."""
+        known = self._metadata.get(stream)
+        if known is None:
+            if self.last_revision(metastream_of(stream)) < 0:
+                known = EMPTY
+            else:
+                # Without the access list, which the writer does not ask for and which may be long.
+                known = of_record(self._writer.last_event(metastream_of(stream)))._replace(acl=None)
+            self._metadata[stream] = known
+        return known
+
+    def metadata_document(self, stream: str) -> bytes:
+        """See `State`."""
+        record = self._writer.last_event(metastream_of(stream))
+        return b"" if record is None else record.data
+
+    def last_event(self, stream: str) -> Record | None:
+        """See `LogState`."""
+        return self._writer.last_event(stream)
+
+    def recent(self, event_id: bytes) -> tuple[str, int] | None:
+        """See `State`."""
+        return self._recent.known.get(event_id)
+
+    def ids(self, stream: str, first: int, count: int) -> Mapping[int, bytes]:
+        """See `State`."""
+        return self._writer.ids(stream, first, count)
+
+    def stored(self, stream: str, revision: int) -> Stored | None:
+        """See `State`."""
+        found = self._writer.stored(stream, revision)
+        return None if found is None else Stored(*found)
+
+
+def _joined(batches: Sequence[Committed]) -> Committed:
+    results = [result for batch in batches for result in batch.results]
+    records = [record for batch in batches for record in batch.records]
+    return Committed(results, records, batches[-1].log_end)
+
+
+class _RecentIds:
+    """Stream and number of the events written last, by id; the first to write an id keeps it."""
+
+    def __init__(self) -> None:
+        self.known: dict[bytes, tuple[str, int]] = {}
+        self._order: deque[bytes] = deque()  # a dict takes ever longer to find its first key where others were removed
+        self._uncommitted = 0
+        self._bytes = 0
+
+    def add(self, records: Sequence[Record]) -> None:
+        known = self.known
+        for _, stream, revision, id, *_ in records:
+            if id not in known:
+                known[id] = (stream, revision)
+                self._order.append(id)
+                self._uncommitted += 1
+                self._bytes += _cost(stream)
+
+    def undo(self) -> None:
+        for _ in range(self._uncommitted):
+            self._drop(self._order.pop())
+        self._uncommitted = 0
+
+    def keep(self) -> None:
+        self._uncommitted = 0
+        while self._bytes > _RECENT_BYTES:
+            self._drop(self._order.popleft())
+
+    def _drop(self, event_id: bytes) -> None:
+        stream, _ = self.known.pop(event_id)
+        self._bytes -= _cost(stream)
+
+
+def _cost(stream: str) -> int:
+    return 80 + 2 * len(stream)

@@ -1,0 +1,292 @@
+"""`EmbeddedServer`: a server in this process, for code with an event loop and for code without.
+
+Owns: its life, on a loop that is there or on a thread of its own. Must not know: what a server consists of (`node`
+does, and is imported when one is started).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import quote
+
+from esdb_lite._loop_thread import LoopThread
+from esdb_lite.errors import InvalidArgument
+from esdb_lite.server.faults.api import Faults
+from esdb_lite.server.options import Durability, one_of
+from esdb_lite.server.tls import Certificates
+
+if TYPE_CHECKING:
+    from esdb_lite.server.node import Security, ServerNode, ServerSettings
+
+_SHUTDOWN_DELAY = 0.05
+"""Seconds between the answer to Operations.Shutdown and what it asks for."""
+
+
+_PASSWORD_VARIABLES = {"admin": "ESDB_ADMIN_PASSWORD", "ops": "ESDB_OPS_PASSWORD"}
+
+
+def passwords(given: Mapping[str, str | None]) -> dict[str, str]:
+    """Return the passwords of the first users, as far as they are given or in the environment."""
+    found = {login: os.environ.get(name) for login, name in _PASSWORD_VARIABLES.items()}
+    of_environment = {login: password for login, password in found.items() if password}
+    return {**of_environment, **{login: password for login, password in given.items() if password is not None}}
+
+
+def path_of(path: str | os.PathLike[str] | None) -> str | None:
+    """Return a path as a text."""
+    return None if path is None else os.fspath(path)
+
+
+class EmbeddedServer:
+    """A server that speaks EventStoreDB's protocol, in this process, on SQLite.
+
+    `path` is the database file, made if missing; without it events are kept in memory. `port` 0 takes a free one.
+    `durability` (or its value as text) says what an acknowledged append survives: a power cut, or the end of the
+    process.
+
+    With a certificate it speaks TLS and asks who is calling; without, everybody may do everything. `certificate_file`
+    and `certificate_private_key_file` are in PEM form; `trusted_root_certificates_path`: authorities whose
+    certificates clients may show. Instead of these, `dev_certificate` is a folder with a certificate for this machine,
+    which is made if missing (extra `tls`). A new database gets the users admin and ops with the passwords
+    `admin_password` and `ops_password` (default: `ESDB_ADMIN_PASSWORD` and `ESDB_OPS_PASSWORD` of the environment,
+    else `changeit`).
+
+    `run_projections` "system": it has the five system projections, stopped, like a new node with projections; nothing
+    here can run them or others. "none": it has no projections.
+
+    `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
+    thread of its own. `start` and `stop`, `start_async` and `stop_async` are the same without `with`. It can be
+    started again after it was stopped. Raises InvalidArgument; starting raises
+    `esdb_lite.server.errors.ServerStartError`.
+
+    For tests, `faults` makes things go wrong, `kill` ends it abruptly, and `restart` brings it back at the same port.
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str] | None = None,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        durability: Durability | Literal["full", "relaxed"] = Durability.FULL,
+        certificate_file: str | os.PathLike[str] | None = None,
+        certificate_private_key_file: str | os.PathLike[str] | None = None,
+        trusted_root_certificates_path: str | os.PathLike[str] | None = None,
+        dev_certificate: str | os.PathLike[str] | None = None,
+        admin_password: str | None = None,
+        ops_password: str | None = None,
+        run_projections: str = "none",
+    ) -> None:
+        if not isinstance(port, int) or not 0 <= port <= 65535:
+            raise InvalidArgument("port", port, "must be a number between 0 and 65535")
+        if run_projections not in ("none", "system"):
+            raise InvalidArgument("run_projections", run_projections, "must be 'none' or 'system'")
+        self._path = path_of(path)
+        self._host = host
+        self._port = port
+        self._durability = one_of("durability", durability, Durability)
+        self._run_projections = run_projections
+        self._certificates = Certificates(
+            *map(
+                path_of,
+                (certificate_file, certificate_private_key_file, trusted_root_certificates_path, dev_certificate),
+            )
+        )
+        self._passwords = {"admin": admin_password, "ops": ops_password}
+        self._node: ServerNode | None = None
+        self._stopped: asyncio.Event | None = None
+        self._thread: LoopThread | None = None
+        self._last_port = port
+        self._faults = Faults()
+
+    # --- where it is ---
+
+    @property
+    def host(self) -> str:
+        """The address that it listens on, as given."""
+        return self._host
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on; before it is started, the one that was asked for."""
+        return self._port if self._node is None else self._node.port
+
+    @property
+    def address(self) -> str:
+        """Host and port for clients on this machine, `127.0.0.1:2113`."""
+        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    @property
+    def uri(self) -> str:
+        """The connection string for clients on this machine."""
+        if not self._certificates.secure:
+            return f"esdb://{self.address}?tls=false"
+        authority = self._certificates.authority
+        return f"esdb://{self.address}" + ("" if authority is None else f"?tlsCaFile={quote(authority)}")
+
+    @property
+    def secure(self) -> bool:
+        """Whether it speaks TLS and asks who is calling."""
+        return self._certificates.secure
+
+    @property
+    def faults(self) -> Faults:
+        """What can be made to go wrong with it, from any thread."""
+        return self._faults
+
+    def __repr__(self) -> str:
+        where = "in memory" if self._path is None else self._path
+        state = "stopped" if self._node is None else self.address
+        return f"<EmbeddedServer {where}, {state}>"
+
+    # --- on the running loop ---
+
+    async def start_async(self) -> None:
+        """Start on the running event loop; ready for clients when it returns. Raises ServerStartError."""
+        if self._node is not None or self._thread is not None:
+            raise RuntimeError("the server is running already")
+        await self._start_node(self._port)
+
+    async def _start_node(self, port: int) -> None:
+        from esdb_lite.server.node import ServerNode
+
+        self._node = await ServerNode.start(self._settings(port), self._shut_down, self._faults)
+        self._stopped = asyncio.Event()
+        self._last_port = self._node.port
+
+    def _settings(self, port: int) -> ServerSettings:
+        from esdb_lite.server.node import ServerSettings
+
+        return ServerSettings(
+            self._path,
+            self._host,
+            port,
+            self._durability,
+            security=self._security(),
+            lists_projections=self._run_projections == "system",
+        )
+
+    def _security(self) -> Security | None:
+        if not self._certificates.secure:
+            return None
+        from esdb_lite.server.node import Security
+
+        return Security(self._certificates.files(), passwords(self._passwords))
+
+    def reload_certificate(self) -> None:
+        """Read the certificate's files anew, for connections to come. Raises CertificateUnusable; then all stays."""
+        if self._node is not None:
+            self._node.reload_certificate()
+
+    def _shut_down(self) -> None:
+        """A client has asked for it: let it have its answer first."""
+        asyncio.get_running_loop().call_later(_SHUTDOWN_DELAY, self._stop_soon)
+
+    def _stop_soon(self) -> None:
+        self._stopping = asyncio.ensure_future(self.stop_async())
+
+    def _kill_soon(self) -> None:
+        self._stopping = asyncio.ensure_future(self.kill_async())
+
+    async def stop_async(self) -> None:
+        """Stop: open calls end, what was acknowledged is kept. Idempotent."""
+        await self._end(lambda node: node.stop())
+
+    async def kill_async(self) -> None:
+        """End abruptly, as SIGKILL would: connections are reset, no call is ended, nothing is said. Idempotent.
+
+        As far as that can be done within a process: appends that wait for their turn are lost, the file is closed.
+        """
+        await self._end(lambda node: node.kill())
+
+    async def restart_async(self) -> None:
+        """Stop, if it is running, and start at the same port with the same file.
+
+        In memory everything is lost, as with `stop_async` and `start_async`.
+        """
+        await self.stop_async()
+        await self._start_node(self._last_port)
+
+    async def _end(self, end: Callable[[ServerNode], Awaitable[None]]) -> None:
+        node, self._node = self._node, None
+        if node is not None and self._stopped is not None:
+            try:
+                await end(node)
+            finally:
+                self._stopped.set()
+        elif self._stopped is not None:
+            await self._stopped.wait()
+
+    async def wait_stopped(self) -> None:
+        """Return when the server has been stopped, by whomever (a client may ask for it)."""
+        if self._stopped is not None:
+            await self._stopped.wait()
+
+    async def __aenter__(self) -> EmbeddedServer:
+        await self.start_async()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.stop_async()
+
+    # --- on a thread of its own ---
+
+    def start(self) -> None:
+        """Start on a thread of its own; ready for clients when it returns. Raises ServerStartError."""
+        if self._node is not None or self._thread is not None:
+            raise RuntimeError("the server is running already")
+        self._start_thread(self._port)
+
+    def _start_thread(self, port: int) -> None:
+        thread = LoopThread("esdb-lite server", lambda: self._start_node(port), self.wait_stopped)
+        thread.start_and_wait()
+        self._thread = thread
+
+    def stop(self) -> None:
+        """Stop what `start` has started: open calls end, what was acknowledged is kept. Idempotent.
+
+        Raises RuntimeError where the server runs on an event loop: `stop_async` is for that.
+        """
+        self._check_not_on_a_loop("stop_async")
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop_and_wait(self._stop_soon)
+
+    def kill(self) -> None:
+        """End abruptly, as SIGKILL would: connections are reset, no call is ended, nothing is said. Idempotent.
+
+        As far as that can be done within a process: appends that wait for their turn are lost, the file is closed.
+        """
+        self._check_not_on_a_loop("kill_async")
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            thread.stop_and_wait(self._kill_soon)
+
+    def restart(self) -> None:
+        """Stop, if it is running, and start at the same port with the same file.
+
+        In memory everything is lost, as with `stop` and `start`.
+        """
+        self._check_not_on_a_loop("restart_async")
+        self.stop()
+        self._start_thread(self._last_port)
+
+    def _check_not_on_a_loop(self, instead: str) -> None:
+        if self._node is not None and self._thread is None:
+            raise RuntimeError(f"the server runs on an event loop of yours: call {instead}() there")
+
+    def __enter__(self) -> EmbeddedServer:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()

@@ -1,0 +1,301 @@
+"""The rules of writing: expected versions, idempotency, deletes, tombstones, and what undoes a deletion.
+
+Owns: every decision about what is written and what is answered (sections 7 and 9 of the protocol notes).
+Must not know: how events are kept, threads, the clock (`now` and fresh ids are arguments).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+from esdb_lite.server.engine.metadata import (
+    DELETED,
+    METASTREAM,
+    StreamRules,
+    min_readable,
+    oldest_readable,
+    with_truncate_before,
+)
+from esdb_lite.server.engine.model import (
+    ANY,
+    EXISTS,
+    METADATA_TYPE,
+    NO_STREAM,
+    TOMBSTONE_TYPE,
+    Appended,
+    Decision,
+    DeletedStream,
+    Outcome,
+    ProposedEvent,
+    WrongVersion,
+    is_metastream,
+    metastream_of,
+    next_chunk,
+    original_of,
+    place,
+    record_length,
+)
+from esdb_lite.server.storage import TOMBSTONE, Record
+
+
+class Stored(NamedTuple):
+    """Where and when an event was written."""
+
+    position: int
+    created: int
+
+
+class LogState(Protocol):
+    """What the rules ask about what has been written so far, commands of the same transaction included."""
+
+    def last_revision(self, stream: str) -> int:
+        """Number of the last event, -1 when there is none, TOMBSTONE when tombstoned."""
+        ...
+
+    def written_since_start(self, stream: str) -> bool:
+        """Whether the last event of the stream was written after the database was opened."""
+        ...
+
+    def metadata(self, stream: str) -> StreamRules:
+        """What the last event of `$$stream` says (EMPTY when there is none)."""
+        ...
+
+    def metadata_document(self, stream: str) -> bytes:
+        """The data of the last event of `$$stream` (empty when there is none)."""
+        ...
+
+    def last_event(self, stream: str) -> Record | None:
+        """The last event, readable or not (None when there is none)."""
+        ...
+
+    def recent(self, event_id: bytes) -> tuple[str, int] | None:
+        """Stream and number of the first event written with this id, while it is remembered."""
+        ...
+
+    def ids(self, stream: str, first: int, count: int) -> Mapping[int, bytes]:
+        """The ids of the stored events with the revisions first ... first + count - 1."""
+        ...
+
+    def stored(self, stream: str, revision: int) -> Stored | None:
+        """The stored event with that number."""
+        ...
+
+
+class Moment(NamedTuple):
+    """The circumstances of one decision."""
+
+    log_end: int
+    now: int
+    """Ticks."""
+    new_id: Callable[[], bytes]
+
+
+Rule: TypeAlias = Callable[[LogState, Moment], Decision]
+"""A command whose arguments are bound: called once, inside the transaction that writes what it decides."""
+
+
+class _Write(NamedTuple):
+    current: int
+    revive: bool
+    """The stream is soft-deleted and comes back by this."""
+
+
+class _Repeat(NamedTuple):
+    last: int
+    """Number of the last of the events, all of which are there already."""
+
+
+_Check: TypeAlias = _Write | _Repeat | WrongVersion | DeletedStream
+
+
+class _Draft:
+    """The records of one decision, placed one behind the other."""
+
+    def __init__(self, moment: Moment) -> None:
+        self.end = moment.log_end
+        self.records: list[Record] = []
+        self._now = moment.now
+
+    def add(self, stream: str, revision: int, event: ProposedEvent) -> int:
+        return self.add_all(stream, revision, (event,))
+
+    def add_all(self, stream: str, first: int, events: Sequence[ProposedEvent]) -> int:
+        """Place events one behind the other; returns the position of the last."""
+        end, now, add, new = self.end, self._now, self.records.append, tuple.__new__
+        position = 0
+        for revision, (id, type, is_json, data, metadata) in enumerate(events, first):
+            length = record_length(stream, type, len(data), len(metadata))
+            position = place(end, length)
+            end = position + length
+            # this way it takes half as long
+            add(new(Record, (position, stream, revision, id, type, is_json, now, data, metadata)))
+        self.end = end
+        return position
+
+    def mark(self, stream: str) -> int:
+        """Leave room for the invisible record of an empty append."""
+        length = record_length(stream, "", 0, 0)
+        position = place(self.end, length)
+        self.end = position + length
+        return position
+
+    def decide(self, outcome: Outcome) -> Decision:
+        return Decision(outcome, self.records, self.end)
+
+
+def append(state: LogState, moment: Moment, *, stream: str, expected: int, events: Sequence[ProposedEvent]) -> Decision:
+    """Append events, or none at all (which checks the version, and undoes a soft delete)."""
+    check = _check(state, stream, expected, [event.id for event in events])
+    if isinstance(check, _Repeat):
+        outcome = Appended(check.last, _readable_position(state, moment, stream, check.last), idempotent=True)
+        return _refuse(moment, outcome)
+    if not isinstance(check, _Write):
+        return _refuse(moment, check)
+    draft = _Draft(moment)
+    position = _write(draft, stream, check.current, events)
+    revive_original = is_metastream(stream) and state.metadata(original_of(stream)).soft_deleted
+    if check.revive:
+        _revive(state, moment, draft, stream, check.current + 1)
+    if revive_original:
+        _revive_by_metadata(state, moment, draft, stream, check.current, events)
+    return draft.decide(Appended(check.current + len(events), position))
+
+
+def delete(state: LogState, moment: Moment, *, stream: str, expected: int) -> Decision:
+    """Soft delete: the stream counts as not found until it is written again, its numbering goes on."""
+    check = _check(state, stream, expected, [moment.new_id()])
+    if not isinstance(check, _Write):
+        return _refuse(moment, _never_repeated(check))
+    metastream = metastream_of(stream)
+    last_metadata = _current(state, metastream)
+    if last_metadata == TOMBSTONE:
+        return _refuse(moment, DeletedStream(metastream))
+    if check.current < 0 and last_metadata < 0:
+        return _refuse(moment, WrongVersion(-1))
+    draft = _Draft(moment)
+    position = draft.add(metastream, last_metadata + 1, _metadata_event(moment, DELETED))
+    return draft.decide(Appended(last_metadata + 1, position))
+
+
+def tombstone(state: LogState, moment: Moment, *, stream: str, expected: int) -> Decision:
+    """Hard delete: nothing can ever be written to or read from the stream again."""
+    check = _check(state, stream, expected, [moment.new_id()])
+    if not isinstance(check, _Write):
+        return _refuse(moment, _never_repeated(check))
+    draft = _Draft(moment)
+    position = draft.add(stream, TOMBSTONE, ProposedEvent(moment.new_id(), TOMBSTONE_TYPE, False, b""))
+    return draft.decide(Appended(TOMBSTONE, position))
+
+
+def close_chunk(state: LogState, moment: Moment) -> Decision:
+    """Let the log go on at the next chunk, as it does whenever a scavenge starts."""
+    end = next_chunk(moment.log_end)
+    return Decision(Appended(-1, end), (), end)
+
+
+def _refuse(moment: Moment, outcome: Outcome) -> Decision:
+    return Decision(outcome, (), moment.log_end)
+
+
+def _never_repeated(check: _Repeat | WrongVersion | DeletedStream) -> Outcome:
+    # A delete carries a fresh id, so that it cannot have been written before.
+    assert not isinstance(check, _Repeat)
+    return check
+
+
+def _current(state: LogState, stream: str) -> int:
+    """The last revision as the writer sees it: the metadata of a tombstoned stream is tombstoned with it,
+    unless it has been written since the start."""
+    last = state.last_revision(stream)
+    if (
+        last != TOMBSTONE
+        and is_metastream(stream)
+        and state.last_revision(original_of(stream)) == TOMBSTONE
+        and not state.written_since_start(stream)
+    ):
+        return TOMBSTONE
+    return last
+
+
+def _check(state: LogState, stream: str, expected: int, ids: Sequence[bytes]) -> _Check:
+    current = _current(state, stream)
+    if current == TOMBSTONE:
+        return DeletedStream(stream)
+    if expected == EXISTS:
+        if state.metadata(stream).soft_deleted:
+            return DeletedStream(stream)
+        if current < 0 and _current(state, metastream_of(stream)) < 0:
+            return WrongVersion(current)
+    if expected in (ANY, EXISTS):
+        return _check_any(state, stream, current, ids)
+    if expected < current:
+        return _check_earlier(state, stream, current, expected, ids)
+    return _write_to(state, stream, current) if expected == current else WrongVersion(current)
+
+
+def _write_to(state: LogState, stream: str, current: int) -> _Write:
+    return _Write(current, state.metadata(stream).soft_deleted)
+
+
+def _check_any(state: LogState, stream: str, current: int, ids: Sequence[bytes]) -> _Check:
+    last = None
+    for event_id in ids:
+        found = state.recent(event_id)
+        if found is None or found[0] != stream:
+            return _write_to(state, stream, current) if last is None else WrongVersion(current)
+        last = found[1]
+    return _write_to(state, stream, current) if last is None else _Repeat(last)
+
+
+def _check_earlier(state: LogState, stream: str, current: int, expected: int, ids: Sequence[bytes]) -> _Check:
+    if not ids:
+        return WrongVersion(current)
+    there = state.ids(stream, expected + 1, len(ids))
+    matching = 0
+    for revision, event_id in enumerate(ids, expected + 1):
+        if there.get(revision) != event_id:
+            break
+        matching += 1
+    if matching == len(ids):
+        return _Repeat(expected + matching)
+    if matching == 0 and expected == NO_STREAM and state.metadata(stream).soft_deleted:
+        return _Write(current, True)
+    return WrongVersion(current)
+
+
+def _write(draft: _Draft, stream: str, current: int, events: Sequence[ProposedEvent]) -> int:
+    return draft.add_all(stream, current + 1, events) if events else draft.mark(stream)
+
+
+def _metadata_event(moment: Moment, document: bytes) -> ProposedEvent:
+    return ProposedEvent(moment.new_id(), METADATA_TYPE, True, document)
+
+
+def _revive(state: LogState, moment: Moment, draft: _Draft, stream: str, first: int) -> None:
+    document = with_truncate_before(state.metadata_document(stream), first)
+    if document is not None:
+        metastream = metastream_of(stream)
+        draft.add(metastream, state.last_revision(metastream) + 1, _metadata_event(moment, document))
+
+
+def _revive_by_metadata(
+    state: LogState, moment: Moment, draft: _Draft, metastream: str, current: int, events: Sequence[ProposedEvent]
+) -> None:
+    stream = original_of(metastream)
+    given = events[-1].data if events else state.metadata_document(stream)
+    document = with_truncate_before(given, state.last_revision(stream) + 1)
+    if document is not None:
+        draft.add(metastream, current + len(events) + 1, _metadata_event(moment, document))
+
+
+def _readable_position(state: LogState, moment: Moment, stream: str, revision: int) -> int | None:
+    """The position of a stored event, or None when a reader of the stream would not find it."""
+    stored = state.stored(stream, revision)
+    metadata = METASTREAM if is_metastream(stream) else state.metadata(stream)
+    if stored is None or revision < min_readable(metadata, state.last_revision(stream)):
+        return None
+    if is_metastream(stream) and state.last_revision(original_of(stream)) == TOMBSTONE:
+        return None
+    oldest = oldest_readable(metadata, moment.now)
+    return stored.position if oldest is None or stored.created >= oldest else None

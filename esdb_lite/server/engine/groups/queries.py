@@ -1,0 +1,209 @@
+"""What a group reads: its state at the start, pages of its source, parked events, and live events made into messages.
+
+Owns: how stored events become messages of a group. Must not know: when they are read, the clock (`now`: ticks).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from esdb_lite.server.engine.filters import Selector, hidden, selector
+from esdb_lite.server.engine.links import ReadEvent, Resolved, has_links, resolve
+from esdb_lite.server.engine.read import is_boundary, stream_page
+from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
+from esdb_lite.server.storage import TOMBSTONE, Reader, Record
+
+from .config import CONFIG_STREAM, GroupConfig, load_config
+from .messages import Message
+from .parking import checkpoint_stream, parked_stream, read_checkpoint
+
+RECORDS_AT_ONCE = 512
+"""So many records of the log are looked at in one go when a filter may refuse them."""
+RECORDS_IN_ALL = 8 * RECORDS_AT_ONCE
+"""So many are looked at for one page, however few match."""
+
+
+class Unreadable(Exception):
+    """The source of a group cannot be read: tombstoned, or the start is no position of an event."""
+
+
+class Loaded(NamedTuple):
+    """What storage knows of a group."""
+
+    checkpoint: int | None
+    end: int
+    """The last position of the source; -1 if it has no events."""
+    parked_from: int
+    parked_next: int
+
+
+class SourcePage(NamedTuple):
+    """A part of the source."""
+
+    messages: Sequence[Message]
+    last: int | None
+    """The last position that was looked at."""
+    at_end: bool
+    skipped: int = 0
+    """How many events the group's filter left out."""
+
+
+class LiveEvents(NamedTuple):
+    """Events just committed, as far as they concern a group."""
+
+    messages: Sequence[Message]
+    last: int | None
+    skipped: int
+
+
+def load(reader: Reader, config: GroupConfig, now: int) -> Loaded:
+    """Read what a group has to know when it starts."""
+    last = _last_event(reader, checkpoint_stream(config.stream, config.group), now)
+    parked_from, parked_next = _parked_range(reader, parked_stream(config.stream, config.group), now)
+    return Loaded(
+        checkpoint=None if last is None else read_checkpoint(last.data),
+        end=_end(reader, config),
+        parked_from=parked_from,
+        parked_next=parked_next,
+    )
+
+
+def _end(reader: Reader, config: GroupConfig) -> int:
+    if config.in_log:
+        return reader.last_position()
+    head = reader.head(config.stream)
+    return -1 if head is None else head.last_revision
+
+
+def _last_event(reader: Reader, stream: str, now: int) -> Record | None:
+    try:
+        window = window_of(reader, stream, now)
+    except StreamTombstoned:
+        return None
+    if window is None or window.first > window.last:
+        return None
+    found = reader.stream_backward(stream, window.last, 1)
+    return found[0] if found else None
+
+
+def _parked_range(reader: Reader, stream: str, now: int) -> tuple[int, int]:
+    head = reader.head(stream)
+    if head is None or head.last_revision == TOMBSTONE:
+        return 0, 0
+    following = head.last_revision + 1
+    window = window_of(reader, stream, now)
+    return (following if window is None else min(window.first, following)), following
+
+
+def stored_groups(reader: Reader, now: int) -> list[GroupConfig]:
+    """Read the configuration of all groups."""
+    last = _last_event(reader, CONFIG_STREAM, now)
+    return [] if last is None else load_config(last.data)
+
+
+def has_metadata(reader: Reader, stream: str) -> bool:
+    """Whether a stream has metadata."""
+    head = reader.head(stream)
+    return head is not None and head.metadata is not None
+
+
+class GroupSource:
+    """What a group reads from: its stream, or the log with the group's filter. Raises UnsupportedRegex when made."""
+
+    def __init__(self, config: GroupConfig) -> None:
+        self._config = config
+        self._resolve_links = config.settings.resolve_links
+        self._select: Selector = selector(config.filter)
+        self._checked = not config.in_log or config.settings.start.is_end
+
+    def page(self, reader: Reader, first: int, limit: int, now: int) -> SourcePage:
+        """Read up to `limit` events from a position on. Raises Unreadable."""
+        if self._config.in_log:
+            return self._log_page(reader, first, limit, now)
+        try:
+            window = window_of(reader, self._config.stream, now)
+        except StreamTombstoned as error:
+            raise Unreadable(f"stream {error.stream} is deleted") from error
+        if window is None:
+            return SourcePage([], None, at_end=True)
+        records, following, done = stream_page(reader, self._config.stream, first, limit, window)
+        return SourcePage(self._messages(records, reader, now), following - 1 if records else None, done)
+
+    def _log_page(self, reader: Reader, first: int, limit: int, now: int) -> SourcePage:
+        self._check_start(reader, first)
+        chosen: list[Record] = []
+        last, left_out, at_end = None, 0, False
+        for _ in range(RECORDS_IN_ALL // RECORDS_AT_ONCE):
+            stored = reader.log_forward(first, limit if self._config.filter is None else RECORDS_AT_ONCE)
+            at_end = not stored or stored[-1].position >= reader.last_position()
+            found = self._select(stored)
+            if len(chosen) + len(found) > limit:
+                found = found[: limit - len(chosen)]
+                stored = [record for record in stored if record.position <= found[-1].position]
+                at_end = False
+            chosen.extend(found)
+            left_out += _shown(stored) - len(found)
+            if stored:
+                last = stored[-1].position
+                first = last + 1
+            if at_end or len(chosen) >= limit:
+                break
+        return SourcePage(self._messages(chosen, reader, now), last, at_end, left_out)
+
+    def _check_start(self, reader: Reader, first: int) -> None:
+        start = self._config.settings.start.position
+        if not self._checked and first == start and first <= reader.last_position() and not is_boundary(reader, first):
+            raise Unreadable(f"no event begins at position {first}")
+        self._checked = True
+
+    def needs_reader(self, records: Sequence[Record]) -> bool:
+        """Whether `live` has to look up the targets of links."""
+        return self._resolve_links and has_links(records)
+
+    def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> LiveEvents:
+        """Make messages of events that were just committed."""
+        if not self._config.in_log:
+            return LiveEvents(self._messages(records, reader, now), None, 0)
+        chosen = self._select(records)
+        return LiveEvents(
+            self._messages(chosen, reader, now),
+            records[-1].position if records else None,
+            _shown(records) - len(chosen),
+        )
+
+    def _messages(self, records: Sequence[Record], reader: Reader | None, now: int) -> list[Message]:
+        in_log = self._config.in_log
+        if not self._resolve_links or reader is None:
+            return [Message(record, in_log=in_log) for record in records]
+        return [_message(event, in_log=in_log) for event in resolve(reader, records, now)]
+
+
+def _shown(records: Iterable[Record]) -> int:
+    """How many of the records concern groups at all."""
+    return sum([not hidden(record.stream) for record in records])
+
+
+def _message(event: ReadEvent, *, in_log: bool = False, replayed: bool = False) -> Message:
+    if isinstance(event, Resolved):
+        return Message(event.event, event.link, in_log=in_log, replayed=replayed)
+    return Message(event, in_log=in_log, replayed=replayed)
+
+
+def parked_page(reader: Reader, config: GroupConfig, first: int, limit: int, now: int) -> list[Message]:
+    """Read parked events with numbers in [first, first + limit) whose targets can be read."""
+    stream = parked_stream(config.stream, config.group)
+    try:
+        window = window_of(reader, stream, now)
+    except StreamTombstoned:
+        return []
+    if window is None:
+        return []
+    stored = reader.stream_forward(stream, max(first, window.first), limit)
+    records = [record for record in stored if record.revision < first + limit]
+    events = resolve(reader, records, now)
+    return [
+        _message(event, in_log=config.in_log, replayed=True)
+        for event in events
+        if isinstance(event, Resolved) and event.event is not None
+    ]

@@ -1,0 +1,4 @@
+"""Persistent subscriptions at work: the groups of a database, each with its consumers, timers and reads.
+
+The rules are in `engine.groups`.
+"""

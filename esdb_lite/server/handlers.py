@@ -1,0 +1,65 @@
+"""What a service sees of one gRPC call.
+
+Owns: the shape of a call and of a handler. Must not know: grpclib, protobuf, the database, how
+callers are recognised.
+`server.app` implements `ServerCall` over grpclib; services and their tests use nothing else of the transport.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Hashable, Mapping
+from typing import Protocol
+
+from esdb_lite.server.engine.access import Principal
+
+
+class CallWatcher(Protocol):
+    """Looks at what a call sends."""
+
+    def begin(self) -> None:
+        """Look for something more."""
+        ...
+
+    def allowed(self, messages: list[bytes]) -> int | None:
+        """Return how many messages are to be sent before the connection is cut; None: all, and it is not."""
+        ...
+
+
+class ServerCall(Protocol):
+    """One gRPC call on the server: messages are bytes, framing and flow control are hidden."""
+
+    principal: Principal
+    """Who makes it. Whoever starts it is trusted until authentication says who they are."""
+    tap: CallWatcher | None
+    """Is asked about everything that is sent, where somebody wants that."""
+
+    @property
+    def metadata(self) -> Mapping[str, str]:
+        """The request headers, names in lower case (`authorization`, `requires-leader`, `connection-name`)."""
+        ...
+
+    @property
+    def peer(self) -> Hashable:
+        """The connection that it comes over, to tell one from another."""
+        ...
+
+    async def receive(self) -> list[bytes]:
+        """Return all messages that have arrived, waiting for at least one; the empty list after the half-close."""
+        ...
+
+    async def send(self, messages: list[bytes]) -> None:
+        """Send messages in order; returns when the flow-control window and the socket have taken them."""
+        ...
+
+    def cut(self) -> None:
+        """Close the connection after what has been sent, without a word. The call will be cancelled."""
+        ...
+
+    def send_at_once(self, messages: list[bytes]) -> bool:
+        """Send messages if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
+        ...
+
+
+Handler = Callable[[ServerCall], Awaitable[None]]
+"""Serves one call: returning ends it with OK, raising `RpcError` with that status; it is cancelled when the
+client goes away, its deadline passes or the server stops."""

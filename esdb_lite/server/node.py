@@ -1,0 +1,356 @@
+"""A server put together: database, services, and the port they are served on.
+
+Owns: the order in which the parts start and stop. Must not know: what the parts do, threads.
+"""
+
+from __future__ import annotations
+
+import errno
+import ipaddress
+import logging
+import socket
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from esdb_lite.server.app import Route, RpcServer
+from esdb_lite.server.database.database import Database, ticks_now
+from esdb_lite.server.engine.users import FIRST_USERS
+from esdb_lite.server.errors import (
+    AddressUnavailable,
+    DatabaseInUse,
+    DatabaseTooNew,
+    DatabaseUnavailable,
+    NotADatabase,
+    PortInUse,
+    ServerStartError,
+)
+from esdb_lite.server.faults.admission import FORWARDING_TIMEOUT, Admission
+from esdb_lite.server.faults.api import Faults
+from esdb_lite.server.faults.membership import ClusterMember, Membership
+from esdb_lite.server.groups.registry import PersistentGroups
+from esdb_lite.server.handlers import Handler
+from esdb_lite.server.options import Durability
+from esdb_lite.server.projections import store
+from esdb_lite.server.services import redaction, streams, users
+from esdb_lite.server.services.authorization import authenticated
+from esdb_lite.server.services.cluster import Gossip, ServerFeatures
+from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.groups import PersistentSubscriptions
+from esdb_lite.server.services.monitoring import Monitoring
+from esdb_lite.server.services.operations import Operations
+from esdb_lite.server.services.projections import Projections
+from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
+from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
+from esdb_lite.server.tls import CertificateFiles, ServerTls
+from esdb_lite.server.users.authentication import Authenticator
+from esdb_lite.server.users.store import UserStore
+
+log = logging.getLogger("esdb_lite.server")
+
+DEFAULT_PASSWORD = "changeit"
+"""What a real server gives its first users."""
+FIRST_LOGINS = tuple(login for login, _, _ in FIRST_USERS)
+
+_DROPPED_WITHIN = 1.0
+"""Seconds that consumers get to be told that they were dropped: only who does not read needs them."""
+_MAX_MESSAGE = 4 * 1024 * 1024
+_MAX_STREAMS_MESSAGE = 16 * 1024 * 1024 - 10_000
+
+
+@dataclass(frozen=True)
+class ServerSettings:
+    """How a server is to run."""
+
+    path: str | None = None
+    """The database file; None: in memory."""
+    host: str = "127.0.0.1"
+    port: int = 0
+    durability: Durability = Durability.FULL
+    now: Callable[[], int] = ticks_now
+    """100-ns ticks since 1970."""
+    security: Security | None = None
+    """None: no TLS, and everybody may do everything."""
+    lists_projections: bool = False
+    """Whether there are the system projections, stopped, and the service for them."""
+
+
+@dataclass(frozen=True)
+class Security:
+    """TLS, and who may come in."""
+
+    certificate: CertificateFiles
+    initial_passwords: Mapping[str, str] = field(default_factory=dict)
+    """By login: for the first users of a database, where they are to differ from what a real server gives them."""
+
+
+@dataclass(frozen=True)
+class ClusterSeat:
+    """A server's place in a cluster whose nodes share a database."""
+
+    database: Database
+    membership: Membership
+    member: ClusterMember
+    forwarding_timeout: float = FORWARDING_TIMEOUT
+    """Seconds that a write takes to fail which is forwarded to a leader that is not there."""
+    resign: Callable[[], None] = lambda: None
+    """Called when a client asks the node to stop leading."""
+
+
+class ServerNode:
+    """A running server, on one event loop."""
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        database: Database,
+        shut_down: Callable[[], None],
+        faults: Faults | None = None,
+        place: ClusterSeat | None = None,
+    ) -> None:
+        self.port = 0
+        """Where it listens; a free port was taken for port 0."""
+        self._settings = settings
+        self._database = database
+        self._shared = place is not None
+        self._faults = Faults() if faults is None else faults
+        self._plan = self._faults._attach(self)
+        if place is None:
+            self._membership = Membership.alone(reachable(settings.host), settings.port)
+            self._member = self._membership.members[0]
+            self._admission = Admission(self._plan)
+        else:
+            self._membership, self._member = place.membership, place.member
+            timeout = place.forwarding_timeout
+            self._admission = Admission(self._plan, self._membership, self._member, forwarding_timeout=timeout)
+        self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
+        self._authenticator = None if settings.security is None else Authenticator(database)
+        self._gossip = Gossip(self._membership, self._member, settings.now)
+        self._context = Context(database, settings.now, admission=self._admission, node_event=self._gossip.node_event)
+        self._groups = PersistentGroups(database, ticks=settings.now)
+        self._operations = Operations(
+            database,
+            shut_down=shut_down,
+            restart_groups=self._restart_groups,
+            resign=None if place is None else place.resign,
+        )
+        self._server = RpcServer(self._routes(), self._admission)
+
+    @classmethod
+    async def start(
+        cls,
+        settings: ServerSettings,
+        shut_down: Callable[[], None],
+        faults: Faults | None = None,
+        place: ClusterSeat | None = None,
+    ) -> ServerNode:
+        """Start a server; it calls `shut_down` when a client asks for that. Raises ServerStartError.
+
+        `place`: in a cluster it serves the database that the cluster has, instead of opening one.
+        """
+        database = place.database if place is not None else await open_database(settings)
+        try:
+            node = cls(settings, database, shut_down, faults, place)
+        except BaseException:
+            if place is None:
+                await database.close()
+            raise
+        try:
+            await node._begin()
+        except BaseException as error:
+            await node.stop()
+            if isinstance(error, OSError):
+                raise _address_error(error, settings.host, settings.port) from error
+            if isinstance(error, StorageError):
+                raise _database_error(error) from error
+            raise
+        return node
+
+    async def _begin(self) -> None:
+        """Begin with what the database needs to have; listen last."""
+        settings = self._settings
+        await self._begin_users()
+        if settings.lists_projections:
+            await store.begin(self._database)
+        if self._leads:
+            await self._groups.start()
+        context = None if self._tls is None else self._tls.context
+        self.port = self._member.port = await self._server.start(settings.host, settings.port, context)
+        self.faults_changed()
+
+    async def stop(self) -> None:
+        """End all calls, stop listening, commit what waits, close the file. Takes a few seconds at most."""
+        self._faults._detach()
+        await self._groups.stop()
+        await self._server.stop()
+        await self._close()
+
+    async def kill(self) -> None:
+        """End everything at once, as far as that can be done within a process: nobody is told, connections are reset.
+
+        What had been handed to the writer is committed; what waited for it is not.
+        """
+        self._faults._detach()
+        await self._server.kill()
+        await self._groups.stop()
+        await self._close()
+
+    async def _close(self) -> None:
+        await self._operations.stop()
+        if self._authenticator is not None:
+            await self._authenticator.stop()
+        if not self._shared:
+            await self._database.close()
+
+    # --- faults ---
+
+    def faults_changed(self) -> None:
+        """Look at the plan again."""
+        self._admission.refresh()
+        for call in self._server.open_calls():
+            self._admission.watch(call.metadata.get(":path", ""), call)
+        self._server.set_faults(frozen=self._plan.frozen, turning_away=self._plan.refuses_connections)
+
+    def break_connections(self) -> None:
+        """Cut all connections."""
+        self._server.break_connections()
+
+    def go_away(self, code: int) -> None:
+        """Send GOAWAY on all connections."""
+        self._server.go_away(code)
+
+    def end_subscriptions(self) -> None:
+        """End all subscriptions."""
+        self._admission.subscriptions.end_all()
+        self._admission.consumers.end_all()
+
+    # --- roles ---
+
+    @property
+    def _leads(self) -> bool:
+        return self._member.leads
+
+    def role_changed(self) -> None:
+        """Its own state or the leader has changed: serve calls accordingly."""
+        self._admission.refresh()
+
+    async def start_groups(self) -> None:
+        """Begin to lead: serve persistent subscriptions."""
+        await self._groups.start()
+
+    async def stop_groups(self) -> None:
+        """Stop leading: drop the consumers of persistent subscriptions."""
+        await self._groups.stop()
+
+    async def leave(self) -> None:
+        """Shut down as a real node does: drop consumers, tell clients to go, and answer nothing any more."""
+        await self._groups.stop()
+        await self._admission.consumers.wait_ended(_DROPPED_WITHIN)
+        await self._server.leave()
+
+    async def _restart_groups(self) -> None:
+        if self._leads:
+            await self._groups.restart()
+
+    def reload_certificate(self) -> None:
+        """Use what the certificate's files hold now for new connections. Raises CertificateUnusable."""
+        if self._tls is not None:
+            self._tls.reload()
+
+    async def _begin_users(self) -> None:
+        security, authenticator = self._settings.security, self._authenticator
+        if security is None or authenticator is None:
+            return
+        passwords = {login: security.initial_passwords.get(login, DEFAULT_PASSWORD) for login in FIRST_LOGINS}
+        await UserStore(self._database, authenticator).begin(passwords)
+        if not _is_loopback(self._settings.host):
+            for login in FIRST_LOGINS:
+                if await authenticator.has_password(login, DEFAULT_PASSWORD):
+                    log.warning(
+                        "user %s still has the password that everybody knows, and the server listens on %s: change it",
+                        login,
+                        self._settings.host or "all addresses",
+                    )
+
+    def _routes(self) -> Mapping[str, Route]:
+        return {path: self._route(path, handler) for path, handler in self._handlers().items()}
+
+    def _route(self, path: str, handler: Handler) -> Route:
+        def authenticate(inner: Handler) -> Handler:
+            return inner if self._authenticator is None else authenticated(path, inner, self._authenticator)
+
+        def admit(inner: Handler) -> Handler:
+            return self._admission.admitting(path, inner)
+
+        return Route(
+            pipeline(reporting_storage_errors, authenticate, handler=handler),
+            _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE,
+            pipeline(reporting_storage_errors, authenticate, admit, handler=handler),
+        )
+
+    def _users(self) -> Mapping[str, Handler]:
+        authenticator = self._authenticator
+        if authenticator is None:
+            return users.without_authentication()
+        return routes(users.Users(UserStore(self._database, authenticator), authenticator))
+
+    def _handlers(self) -> Mapping[str, Handler]:
+        settings, database = self._settings, self._database
+        handlers: dict[str, Handler] = {}
+        # In the order in which a real server lists them.
+        for part in (
+            routes(Projections()) if settings.lists_projections else {},
+            PersistentSubscriptions(self._groups, self._context).handlers(),
+            self._users(),
+            streams.handlers(self._context),
+            routes(self._operations),
+            routes(self._gossip),
+            routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
+            routes(ServerFeatures(lambda: handlers)),
+            redaction.refusing(),
+        ):
+            handlers.update(part)
+        return handlers
+
+
+async def open_database(settings: ServerSettings) -> Database:
+    """Open the database that a server is to serve. Raises ServerStartError."""
+    try:
+        return await Database.open(settings.path, durability=settings.durability, now=settings.now)
+    except StorageError as error:
+        raise _database_error(error) from error
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def reachable(host: str) -> str:
+    """Return a host at which clients of this machine reach a server that listens on `host`."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+_DATABASE_ERRORS: tuple[tuple[type[StorageError], type[DatabaseUnavailable]], ...] = (
+    (StorageLocked, DatabaseInUse),
+    (StorageNotADatabase, NotADatabase),
+    (StorageTooNew, DatabaseTooNew),
+)
+
+
+def _database_error(error: StorageError) -> ServerStartError:
+    kind = next((kind for cause, kind in _DATABASE_ERRORS if isinstance(error, cause)), DatabaseUnavailable)
+    return kind(str(error))
+
+
+def _address_error(error: OSError, host: str, port: int) -> ServerStartError:
+    if isinstance(error, socket.gaierror):
+        return AddressUnavailable(f"the host {host!r} cannot be resolved")
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(f"port {port} of {host} is in use")
+    if error.errno == errno.EACCES:
+        return AddressUnavailable(f"port {port} of {host} may not be used without more rights")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return AddressUnavailable(f"{host} is not an address of this machine")
+    return AddressUnavailable(f"port {port} of {host} cannot be used ({error.strerror or error})")

@@ -1,0 +1,217 @@
+"""The five system projections: which link is written for an event, and where.
+
+Owns: their rules and the queries that set them (section 3 of the notes on projections). Must not know: how events are
+read, how links are written, that there are other projections.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple, TypeAlias
+
+from esdb_lite.server.engine.links import LINK_TYPE
+from esdb_lite.server.projections.emitting import Emission, Owner
+from esdb_lite.server.projections.seen import CORRELATION, Seen, is_taken, member, quoted, text_of
+from esdb_lite.server.storage import Record
+
+STREAM_LINK_TYPE = "$@"
+"""Names a stream; nobody resolves it."""
+NOTHING_SEEN = -1
+"""The position of a projection that has not handled an event."""
+_DELETED = ',"$deleted":-1'
+_ET = "$et"
+_EPOCH = datetime(1970, 1, 1)
+
+
+class QueryDoesNotFit(Exception):
+    """A system projection cannot be set like this."""
+
+
+class Link(NamedTuple):
+    """What is to be written for an event."""
+
+    stream: str
+    data: bytes
+    extras: str = ""
+    """Members of its metadata, behind the position, each after a comma."""
+    type: str = LINK_TYPE
+
+
+Rule: TypeAlias = Callable[[Seen], "Link | None"]
+
+
+class SystemIndex:
+    """A system projection at work: events in, links out."""
+
+    def __init__(self, name: str, query: str, owner: Owner) -> None:
+        """Raises QueryDoesNotFit."""
+        self.handled = NOTHING_SEEN
+        """The position of the last event that it has handled."""
+        self.events = 0
+        """How many it has handled."""
+        self._link = _RULES[name](query)
+        self._links_too = name not in (BY_EVENT_TYPE, BY_CORRELATION_ID)
+        self._marks = name == BY_EVENT_TYPE
+        self._stamp = f'{{"$v":"{owner.stamp}",'
+
+    def handle(self, events: Iterable[Seen]) -> list[Emission]:
+        """The links for some events, in their order."""
+        link_of, stamp, links_too = self._link, self._stamp, self._links_too
+        emissions: list[Emission] = []
+        add, new = emissions.append, tuple.__new__
+        handled = 0
+        for seen in events:
+            if not links_too and (seen.is_link or seen.at.type == LINK_TYPE):
+                continue
+            handled += 1
+            position = seen.at.position
+            self.handled = position
+            link = link_of(seen)
+            if link is not None:
+                stream, data, extras, type = link
+                metadata = f'{stamp}"$c":{position},"$p":{position}{extras}{seen.identity}'
+                # this way it takes half as long
+                add(new(Emission, (stream, type, False, data, metadata.encode("utf-8", "replace"), None, True)))
+        self.events += handled
+        return emissions
+
+    def mark(self) -> list[Emission]:
+        """What is written where it starts, and at each checkpoint: by one of them only."""
+        if not self._marks:
+            return []
+        where = position_members(self.handled)
+        return [Emission(_ET, "$Checkpoint", True, f"{{{where}}}".encode(), f"{self._stamp}{where}}}".encode())]
+
+
+def position_members(position: int) -> str:
+    """A position in the log as members of a JSON object."""
+    return f'"$c":{max(position, 0)},"$p":{position}'
+
+
+# --- what they write --------------------------------------------------------------------------------------------------
+
+
+def _target(event: Record | None) -> bytes:
+    """What links to an event say: a link's own target, not the link."""
+    if event is None:
+        return b"-1@"
+    return event.data if event.type == LINK_TYPE else f"{event.revision}@{event.stream}".encode("utf-8", "replace")
+
+
+def _streams(query: str) -> Rule:
+    _expect_no_query(query)
+
+    def link(seen: Seen) -> Link | None:
+        return Link("$streams", f"0@{seen.at.stream}".encode("utf-8", "replace")) if seen.at.revision == 0 else None
+
+    return link
+
+
+def _stream_by_category(query: str) -> Rule:
+    category_of = _category(query)
+
+    def link(seen: Seen) -> Link | None:
+        category = category_of(seen.at.stream) if seen.at.revision == 0 else None
+        if category is None:
+            return None
+        return Link(f"$category-{category}", seen.at.stream.encode("utf-8", "replace"), type=STREAM_LINK_TYPE)
+
+    return link
+
+
+def _by_category(query: str) -> Rule:
+    category_of = _category(query)
+
+    def link(seen: Seen) -> Link | None:
+        stream = seen.deletes or seen.at.stream
+        category = category_of(stream)
+        if category is None:
+            return None
+        extras = f',"$o":{quoted(stream)}{_DELETED if seen.deletes else ""}'
+        return Link(f"$ce-{category}", _target(seen.event), extras)
+
+    return link
+
+
+def _by_event_type(query: str) -> Rule:
+    _expect_no_query(query)
+
+    def link(seen: Seen) -> Link | None:
+        event = seen.at
+        # It names the stream itself for an event of its metadata stream, too, which is another event or none.
+        data = f"{event.revision}@{seen.of}".encode("utf-8", "replace")
+        return Link("$et-$deleted", data, _DELETED) if seen.deletes else Link(f"$et-{event.type}", data)
+
+    return link
+
+
+def _by_correlation_id(query: str) -> Rule:
+    name = _correlation_property(query)
+
+    def link(seen: Seen) -> Link | None:
+        value = member(seen.at.metadata, name) if seen.at.metadata else None
+        if value is None:
+            return None
+        extras = f',"$eventTimestamp":"{_time(seen.at.created)}"'
+        return Link(f"$bc-{text_of(value)}", _target(seen.at), extras)
+
+    return link
+
+
+def _time(ticks: int) -> str:
+    return (_EPOCH + timedelta(microseconds=ticks // 10)).isoformat(timespec="microseconds") + "Z"
+
+
+# --- how they are set -------------------------------------------------------------------------------------------------
+
+
+def _expect_no_query(query: str) -> None:
+    if query.strip():
+        raise QueryDoesNotFit("this projection takes no query")
+
+
+def _category(query: str) -> Callable[[str], str | None]:
+    """`first` or `last`, and the separator; a separator alone stands for the last one."""
+    lines: Sequence[str] = [line.strip() for line in query.strip().splitlines()] or ("first", "-")
+    lines = ("last", lines[0]) if len(lines) == 1 else lines
+    if len(lines) != 2 or lines[0].lower() not in ("first", "last") or len(lines[1]) != 1:
+        raise QueryDoesNotFit("the query is `first` or `last`, and the separator on a line of its own")
+    find = str.find if lines[0].lower() == "first" else str.rfind
+    separator = lines[1]
+
+    def category(stream: str) -> str | None:
+        end = find(stream, separator)
+        return stream[:end] if end > 0 and stream[0] != "$" else None
+
+    return category
+
+
+def _correlation_property(query: str) -> str:
+    if not query.strip():
+        return CORRELATION
+    try:
+        found = json.loads(query)
+    except (ValueError, RecursionError):
+        found = None
+    name = found.get("correlationIdProperty") if isinstance(found, dict) else None
+    if not isinstance(name, str) or not name:
+        raise QueryDoesNotFit("the query is a JSON object with the member correlationIdProperty")
+    return name
+
+
+STREAMS = "$streams"
+STREAM_BY_CATEGORY = "$stream_by_category"
+BY_CATEGORY = "$by_category"
+BY_EVENT_TYPE = "$by_event_type"
+BY_CORRELATION_ID = "$by_correlation_id"
+_RULES: dict[str, Callable[[str], Rule]] = {
+    STREAMS: _streams,
+    STREAM_BY_CATEGORY: _stream_by_category,
+    BY_CATEGORY: _by_category,
+    BY_EVENT_TYPE: _by_event_type,
+    BY_CORRELATION_ID: _by_correlation_id,
+}
+
+__all__ = ["Emission", "Owner", "QueryDoesNotFit", "SystemIndex", "is_taken", "position_members"]

@@ -1,0 +1,53 @@
+"""Whether data that is flagged as JSON is JSON in the eyes of projections, which never see it otherwise.
+
+Owns: the test: comments and commas before a closing bracket are allowed, more than 64 levels are not. Must not know:
+what the documents mean.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+
+_DEPTH = 64
+_STRING = r'"(?:[^"\\]|\\.)*"'
+_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_COMMA = re.compile(rf"({_STRING})|(?<=[^\s,\[{{]),(?=\s*[\]}}])", re.DOTALL)
+_BRACKET = re.compile(rf"{_STRING}|([\[{{])|([\]}}])", re.DOTALL)
+
+
+def _refuse(constant: str) -> object:
+    raise ValueError(constant)
+
+
+# Integers as floats: of those with more than 4300 digits Python makes nothing else.
+_decode = json.JSONDecoder(parse_constant=_refuse, parse_int=float).decode
+
+
+def is_valid(data: bytes) -> bool:
+    """Whether projections see an event with this data, flagged as JSON."""
+    text = data.decode("utf-8", "replace")
+    if data.count(b"{") + data.count(b"[") > _DEPTH and _depth(text) > _DEPTH:
+        return False
+    return _is_json(text) or (bool(data) and _is_json(_standard(text)))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _decode(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def _depth(text: str) -> int:
+    deepest = depth = 0
+    for found in _BRACKET.finditer(text):
+        depth += (found.group(1) is not None) - (found.group(2) is not None)
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _standard(text: str) -> str:
+    """Leave out comments, and commas before a closing bracket."""
+    return _COMMA.sub(r"\1", _COMMENT.sub(r"\1", text))

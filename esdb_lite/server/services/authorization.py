@@ -1,0 +1,146 @@
+"""What callers have to be to use a method at all, and the answers to those who are not.
+
+Owns: the table of methods (section 2.3 of the protocol notes), and putting authentication in front of handlers.
+Must not know: passwords, access lists: methods that work on streams ask about those themselves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import enum
+from collections.abc import Mapping
+
+from esdb_lite._status import refusals
+from esdb_lite.server.engine.access import Principal
+from esdb_lite.server.handlers import Handler, ServerCall
+from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins
+
+
+class Permission(enum.Enum):
+    """What a method takes."""
+
+    NOTHING = enum.auto()
+    """Open to everybody; wrong credentials are refused all the same."""
+    STREAM = enum.auto()
+    """Rights to a stream, about which the method asks itself, also for those who have not logged in."""
+    LOGIN = enum.auto()
+    OPERATOR = enum.auto()
+    ADMIN = enum.auto()
+
+
+_PACKAGE = "/event_store.client."
+
+NEEDS: Mapping[str, Permission] = {
+    _PACKAGE + method: need
+    for need, methods in {
+        Permission.NOTHING: (
+            "gossip.Gossip/Read",
+            "server_features.ServerFeatures/GetSupportedMethods",
+            "monitoring.Monitoring/Stats",
+        ),
+        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend"),
+        Permission.LOGIN: (
+            # These ask about the stream as well.
+            "streams.Streams/Read",
+            "streams.Streams/Delete",
+            "streams.Streams/Tombstone",
+            "persistent_subscriptions.PersistentSubscriptions/Read",
+            "persistent_subscriptions.PersistentSubscriptions/GetInfo",
+            "persistent_subscriptions.PersistentSubscriptions/List",
+            "users.Users/Details",
+            "users.Users/ChangePassword",
+            "projections.Projections/Statistics",
+            "projections.Projections/State",
+            "projections.Projections/Result",
+            # These ask what kind of projection it is about.
+            "projections.Projections/Create",
+            "projections.Projections/Update",
+            "projections.Projections/Enable",
+            "projections.Projections/Disable",
+            "projections.Projections/Reset",
+        ),
+        Permission.OPERATOR: (
+            "persistent_subscriptions.PersistentSubscriptions/Create",
+            "persistent_subscriptions.PersistentSubscriptions/Update",
+            "persistent_subscriptions.PersistentSubscriptions/Delete",
+            "persistent_subscriptions.PersistentSubscriptions/ReplayParked",
+            "persistent_subscriptions.PersistentSubscriptions/RestartSubsystem",
+            "projections.Projections/Delete",
+            "projections.Projections/RestartSubsystem",
+            "operations.Operations/StartScavenge",
+            "operations.Operations/StopScavenge",
+            "operations.Operations/Shutdown",
+            "operations.Operations/MergeIndexes",
+            "operations.Operations/ResignNode",
+            "operations.Operations/SetNodePriority",
+            "operations.Operations/RestartPersistentSubscriptions",
+        ),
+        Permission.ADMIN: (
+            "users.Users/Create",
+            "users.Users/Update",
+            "users.Users/Delete",
+            "users.Users/Enable",
+            "users.Users/Disable",
+            "users.Users/ResetPassword",
+            "redaction.Redaction/GetEventPositions",
+            "redaction.Redaction/SwitchChunks",
+        ),
+    }.items()
+    for method in methods
+}
+
+_LONG = frozenset(
+    _PACKAGE + method
+    for method in (
+        "streams.Streams/Read",
+        "streams.Streams/Append",
+        "streams.Streams/BatchAppend",
+        "persistent_subscriptions.PersistentSubscriptions/Read",
+    )
+)
+"""Calls that may stay open, and are ended when their user is changed."""
+
+
+def satisfies(principal: Principal, need: Permission) -> bool:
+    """Whether a caller may use a method, as far as that does not depend on a stream."""
+    if need is Permission.ADMIN:
+        return principal.is_admin
+    if need is Permission.OPERATOR:
+        return principal.is_operator
+    return principal.known or need is not Permission.LOGIN
+
+
+def authenticated(path: str, handler: Handler, authenticator: Authenticator) -> Handler:
+    """Make a handler that serves only those who may use the method. What is not in the table is for admins."""
+    need = NEEDS.get(path, Permission.ADMIN)
+
+    async def handle(call: ServerCall) -> None:
+        call.principal = principal = await _identify(call, authenticator)
+        if not satisfies(principal, need):
+            raise refusals.access_denied()
+        if path in _LONG and principal.known:
+            await _until_revoked(call, handler, authenticator, writes=path.endswith("Append"))
+        else:
+            await handler(call)
+
+    return handle
+
+
+async def _identify(call: ServerCall, authenticator: Authenticator) -> Principal:
+    try:
+        return await authenticator.identify(call.metadata.get("authorization"), call.peer)
+    except LoginRefused:
+        raise refusals.unauthenticated() from None
+    except TooManyLogins:
+        raise refusals.too_busy() from None
+
+
+async def _until_revoked(call: ServerCall, handler: Handler, authenticator: Authenticator, *, writes: bool) -> None:
+    with authenticator.session(call.principal) as session:
+        try:
+            await handler(call)
+        except asyncio.CancelledError:
+            if session is None or not session.revoked:
+                raise
+            # Refused is what has not been done; of a write that is cut off here nobody knows.
+            raise refusals.user_changed() if writes else refusals.unauthenticated() from None

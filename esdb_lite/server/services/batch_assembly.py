@@ -1,0 +1,194 @@
+"""Batches of BatchAppend, put together from their chunks.
+
+Owns: which batches are open, their time limits and sizes, what is wrong with a chunk (section 8 of the protocol
+notes). Must not know: calls, the database.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from esdb_lite._status import StatusCode
+from esdb_lite._wire.append import Proposed
+from esdb_lite._wire.batch_append import (
+    BatchOptions,
+    BatchRequest,
+    encode_bad_request,
+    encode_maximum_append_size,
+    encode_maximum_event_size,
+)
+from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.uuids import WireUuid, parse_uuid
+from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.proposals import (
+    BAD_UUID,
+    NO_UUID,
+    EventOverLimit,
+    Intake,
+    InvalidEvent,
+    InvalidExpectation,
+    MissingMetadata,
+    expected_version,
+    id_as_text,
+    writable,
+)
+
+WRITE_TIMEOUT = 2.0
+"""Seconds that a batch has at most, from its first chunk to its last."""
+
+
+class Refused(Exception):
+    """A batch ends with an error: the answer to it."""
+
+    stream: str | None = None
+    """Whose batch it is, where the chunk itself does not say it."""
+
+    def __init__(self, code: StatusCode, message: str, detail: str, value: bytes = b"") -> None:
+        super().__init__(code, message)
+        self.code = code
+        self.message = message
+        self.detail = detail
+        self.value = value
+
+
+def _bad_request(message: str) -> Refused:
+    """The texts are those of a real server: here they are part of an answer that clients compare and log."""
+    return Refused(StatusCode.INVALID_ARGUMENT, "BadRequest", "BadRequest", encode_bad_request(message))
+
+
+def timed_out() -> Refused:
+    """The answer to a batch that was not complete or not written in time."""
+    return Refused(StatusCode.DEADLINE_EXCEEDED, "Timeout", "Timeout")
+
+
+class Batch:
+    """A batch of which not all chunks have come."""
+
+    def __init__(self, id: WireUuid, stream: str, sent: int, expected: int, intake: Intake) -> None:
+        self.id = id
+        self.stream = stream
+        self.sent = sent
+        self.expected = expected
+        self.intake = intake
+        self.timer: asyncio.TimerHandle | None = None
+
+    def close(self) -> None:
+        """Stop the time limit."""
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+class BatchAssembler:
+    """The batches of one call of which not all chunks have come."""
+
+    def __init__(self, context: Context, expired: Callable[[Batch], None]) -> None:
+        """`expired` is called with a batch whose last chunk does not come in time."""
+        self._context = context
+        self._expired = expired
+        self._open: dict[bytes, Batch] = {}
+
+    def is_open(self, id: WireUuid | None) -> bool:
+        """True when chunks of this batch have come before."""
+        try:
+            return _key(id) in self._open
+        except Refused:
+            return False
+
+    def take(self, request: BatchRequest) -> Batch | None:
+        """Take a chunk; return the batch that it completes. Raises Refused, which says whose batch it ends."""
+        key = _key(request.correlation_id)
+        batch = self._open.pop(key, None)
+        if batch is None:
+            if request.options is None:
+                return None
+            batch = self._begin(key, request)
+        try:
+            self._add(batch, request.events)
+        except Refused as refused:
+            batch.close()
+            refused.stream = batch.stream
+            raise
+        if not request.is_final:
+            self._open[key] = batch
+            return None
+        batch.close()
+        batch.id = request.correlation_id or ""
+        return batch
+
+    def expire_all(self) -> None:
+        """No more chunks can come."""
+        for key in list(self._open):
+            self._expire(key)
+
+    def close(self) -> None:
+        """Stop all time limits."""
+        for batch in self._open.values():
+            batch.close()
+
+    def _begin(self, key: bytes, request: BatchRequest) -> Batch:
+        options = request.options
+        if options is None or options.stream is None:
+            raise _bad_request("Object reference not set to an instance of an object.")
+        timeout = self._timeout(options)
+        if timeout <= 0:
+            raise timed_out()
+        if options.expected is None:
+            case = "EventStore.Client.Streams.BatchAppendReq+Types+Options+ExpectedStreamPositionOneofCase"
+            raise _bad_request(f'Status(StatusCode="InvalidArgument", Detail="\'None\' is not a valid {case}")')
+        try:
+            expected = expected_version(options.expected)
+        except InvalidExpectation as error:
+            raise _bad_request(f"options.stream_position: {error}") from error
+        if not writable(options.stream):
+            raise _bad_request("Specified argument was out of the range of valid values. (Parameter 'eventStreamId')")
+        intake = Intake(self._context.max_append_event_size)
+        batch = Batch(request.correlation_id or "", options.stream, options.expected, expected, intake)
+        if not request.is_final:
+            batch.timer = asyncio.get_running_loop().call_later(timeout, self._expire, key)
+        return batch
+
+    def _timeout(self, options: BatchOptions) -> float:
+        if options.deadline_in is not None:
+            return min(options.deadline_in, WRITE_TIMEOUT)
+        if options.deadline_at is not None:
+            return min(options.deadline_at - self._context.now() / 10_000_000, WRITE_TIMEOUT)
+        return WRITE_TIMEOUT
+
+    def _add(self, batch: Batch, events: Sequence[Proposed]) -> None:
+        measure, take = batch.intake.measure, batch.intake.take
+        for proposed in events:
+            try:
+                measure(proposed)
+                take(proposed)
+            except MissingMetadata as error:
+                raise _bad_request("The given key was not present in the dictionary.") from error
+            except InvalidEvent as error:
+                raise _bad_request(error.original) from error
+            except EventOverLimit as error:
+                raise self._event_too_large(error) from error
+        limit = self._context.max_append_size
+        if batch.intake.size > limit:
+            name = "MaximumAppendSizeExceeded"
+            raise Refused(StatusCode.INVALID_ARGUMENT, name, name, encode_maximum_append_size(limit))
+
+    def _event_too_large(self, error: EventOverLimit) -> Refused:
+        name = "MaximumAppendEventSizeExceeded"
+        value = encode_maximum_event_size(id_as_text(error.id), error.size, self._context.max_append_event_size)
+        return Refused(StatusCode.INVALID_ARGUMENT, name, name, value)
+
+    def _expire(self, key: bytes) -> None:
+        """The last chunk did not come in time: discard the batch."""
+        batch = self._open.pop(key)
+        batch.close()
+        batch.id = key
+        self._expired(batch)
+
+
+def _key(id: WireUuid | None) -> bytes:
+    if id is None:
+        raise _bad_request(NO_UUID)
+    try:
+        return parse_uuid(id)
+    except WireError as error:
+        raise _bad_request(BAD_UUID) from error

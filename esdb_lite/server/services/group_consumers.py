@@ -1,0 +1,164 @@
+"""PersistentSubscriptions/Read: a consumer's call.
+
+Owns: the order of the conversation, and events as this service sends them (section 18.4 of the protocol notes).
+Must not know: who gets which event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from esdb_lite._status import refusals
+from esdb_lite._wire.acks import Ack, ConsumerRequest, GroupReadOptions, Nack, decode_consumer_request, usual_ack
+from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.read_response_encode import encode_confirmation, encode_delivery, encode_event, encode_record
+from esdb_lite._wire.uuids import WireUuid, parse_uuid
+from esdb_lite.server.engine.access import Action
+from esdb_lite.server.engine.groups.group import NackAction
+from esdb_lite.server.engine.groups.messages import Message
+from esdb_lite.server.engine.groups.settings import ALL_STREAM
+from esdb_lite.server.groups.registry import GroupMissing, PersistentGroups
+from esdb_lite.server.groups.runner import GroupDropped, GroupRunner, GroupSeat
+from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.services.context import Context
+from esdb_lite.server.storage import Record
+
+
+async def serve_consumer(call: ServerCall, groups: PersistentGroups, context: Context) -> None:
+    """Serve one consumer until it goes away or the group lets it go. Raises RpcError."""
+    messages = await call.receive()
+    if not messages:
+        return
+    options = _decode(messages[0])
+    if not isinstance(options, GroupReadOptions):
+        raise refusals.invalid_argument("The first message must hold options.")
+    source = ALL_STREAM if options.stream is None else options.stream
+    await context.require(call.principal, source, Action.READ)
+    stream, structured = _source(options), options.structured is True
+    group = _find(groups, stream, options.group)
+    member = group.join(
+        options.buffer_size,
+        connection_name=call.metadata.get("connection-name", "<unknown>"),
+        username=call.principal.name,
+    )
+    try:
+        with context.admission.consumers.until_ended(refusals.subscription_dropped(stream, options.group)):
+            await call.send([encode_confirmation(f"{stream}::{options.group}")])
+            _handle(member, messages[1:])
+            await _converse(call, member, structured=structured)
+    except GroupDropped:
+        raise refusals.subscription_dropped(stream, options.group) from None
+    finally:
+        member.leave()
+
+
+def _source(options: GroupReadOptions) -> str:
+    if options.stream is None and not options.all:
+        raise refusals.invalid_argument("options.stream_option is not set.")
+    if options.structured is None:
+        raise refusals.invalid_argument("options.uuid_option is missing.")
+    if options.buffer_size < 0:
+        raise refusals.invalid_argument("options.buffer_size is negative.")
+    return ALL_STREAM if options.stream is None else options.stream
+
+
+def _find(groups: PersistentGroups, stream: str, name: str) -> GroupRunner:
+    try:
+        group = groups.find(stream, name)
+    except GroupMissing:
+        raise refusals.subscription_does_not_exist(stream, name) from None
+    if group.is_full:
+        raise refusals.maximum_subscribers(stream, name)
+    return group
+
+
+async def _converse(call: ServerCall, member: GroupSeat, *, structured: bool) -> None:
+    """Send events and take answers until either fails. The end of the requests ends nothing."""
+    listening = asyncio.ensure_future(_listen(call, member))
+    sending = asyncio.ensure_future(_send(call, member, structured=structured))
+    try:
+        await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_EXCEPTION)
+    finally:
+        for task in (listening, sending):
+            task.cancel()
+        results = await asyncio.gather(listening, sending, return_exceptions=True)
+    for result in results:
+        if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+            raise result
+
+
+async def _listen(call: ServerCall, member: GroupSeat) -> None:
+    while messages := await call.receive():
+        _handle(member, messages)
+
+
+async def _send(call: ServerCall, member: GroupSeat, *, structured: bool) -> None:
+    while True:
+        taken = await member.take()
+        await call.send([encode_message(message, count, structured=structured) for message, count in taken])
+
+
+def _decode(message: bytes) -> ConsumerRequest | None:
+    try:
+        return decode_consumer_request(message)
+    except (WireError, UnicodeDecodeError) as error:
+        raise refusals.invalid_argument(f"The request cannot be decoded: {error}") from error
+
+
+def _handle(member: GroupSeat, messages: Sequence[bytes]) -> None:
+    acknowledged: list[bytes] = []
+    for message in messages:
+        usual = usual_ack(message)
+        request = _decode(message) if usual is None else None
+        if usual is not None:
+            acknowledged += usual
+        elif isinstance(request, Ack):
+            acknowledged += _ids(request.ids)
+        elif isinstance(request, Nack):
+            member.ack(acknowledged)
+            acknowledged = []
+            member.nack(_ids(request.ids), _action(request.action), request.reason)
+    if acknowledged:
+        member.ack(acknowledged)
+
+
+def _ids(ids: Sequence[WireUuid]) -> list[bytes]:
+    try:
+        return [parse_uuid(id_) for id_ in ids]
+    except WireError as error:
+        raise refusals.invalid_argument(f"ids: {error}") from error
+
+
+def _action(number: int) -> NackAction:
+    try:
+        return NackAction(number)
+    except ValueError:
+        return NackAction.UNKNOWN
+
+
+def encode_message(message: Message, retry_count: int, *, structured: bool) -> bytes:
+    """Encode an event of a group. Both the event and the link to it carry the position of the original record."""
+    record = message.event
+    if record is not None and message.link is None and not structured:
+        position, stream, revision, id_, type_, is_json, created, data, metadata = record
+        return encode_delivery(id_, stream, revision, position, type_, is_json, created, metadata, data, retry_count)
+    position = message.original.position
+    event = None if message.event is None else _record(message.event, position, structured=structured)
+    link = None if message.link is None else _record(message.link, position, structured=structured)
+    return encode_event(event, link, position, retry_count=retry_count)
+
+
+def _record(record: Record, position: int, *, structured: bool) -> bytes:
+    return encode_record(
+        id=record.id,
+        structured=structured,
+        stream=record.stream,
+        revision=record.revision,
+        position=position,
+        type=record.type,
+        is_json=record.is_json,
+        created=record.created,
+        metadata=record.metadata,
+        data=record.data,
+    )

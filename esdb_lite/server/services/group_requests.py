@@ -1,0 +1,237 @@
+"""Requests of the PersistentSubscriptions service, but for Read: what they say, in the engine's words.
+
+Owns: reading and checking the messages (sections 18.1 to 18.6 of the protocol notes). Raises RpcError for requests
+that say nothing, with a text that names the field. Must not know: groups, the database.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import betterproto
+from esdb_lite_protos.event_store.client.persistent_subscriptions import (
+    CreateReq,
+    CreateReqAllOptions,
+    CreateReqAllOptionsFilterOptions,
+    CreateReqConsumerStrategy,
+    CreateReqOptions,
+    CreateReqSettings,
+    CreateReqStreamOptions,
+    DeleteReq,
+    DeleteReqOptions,
+    GetInfoReq,
+    GetInfoReqOptions,
+    ListReq,
+    ReplayParkedReq,
+    ReplayParkedReqOptions,
+    UpdateReq,
+    UpdateReqAllOptions,
+    UpdateReqOptions,
+    UpdateReqSettings,
+    UpdateReqStreamOptions,
+)
+
+from esdb_lite._status import RpcError, StatusCode, refusals
+from esdb_lite.server.engine.filters import EventFilter, FilterOn
+from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart, Strategy
+from esdb_lite.server.services.unary import parse, required
+
+INT64_MAX = 2**63 - 1
+MINUS_ONE = 2**64 - 1
+_TICKS_PER_MILLISECOND = 10_000
+_TYPES = "PersistentSubscriptions."
+
+
+class GroupName(NamedTuple):
+    """Which group: `stream` is `$all` for groups on all events."""
+
+    stream: str
+    group: str
+
+
+class Definition(NamedTuple):
+    """What Create or Update asks for. The settings' strategy is a placeholder, see `strategy`."""
+
+    name: GroupName
+    settings: GroupSettings
+    strategy: str
+    """As given: it may be none that exists."""
+    filter: EventFilter | None
+
+
+def create_request(data: bytes) -> Definition:
+    """What a Create asks for. Raises RpcError."""
+    request = parse(CreateReq, data)
+    options = required(request.options, "options")
+    settings = required(options.settings, "options.settings")
+    stream, start = _source("CreateReq", options, settings)
+    _, all_options = betterproto.which_one_of(options, "stream_option")
+    filter_ = _filter(all_options) if isinstance(all_options, CreateReqAllOptions) else None
+    strategy = settings.consumer_strategy or _strategy_name(settings.named_consumer_strategy)
+    return Definition(GroupName(stream, options.group_name), _settings(settings, start), strategy, filter_)
+
+
+def update_request(data: bytes) -> Definition:
+    """What an Update asks for; it has no filter. Raises RpcError."""
+    request = parse(UpdateReq, data)
+    options = required(request.options, "options")
+    settings = required(options.settings, "options.settings")
+    stream, start = _source("UpdateReq", options, settings)
+    strategy = _strategy_name(settings.named_consumer_strategy)
+    return Definition(GroupName(stream, options.group_name), _settings(settings, start), strategy, None)
+
+
+def delete_request(data: bytes) -> GroupName:
+    """Which group is to be deleted. Raises RpcError."""
+    options = required(parse(DeleteReq, data).options, "options")
+    name = _name(options)
+    which, _ = betterproto.which_one_of(options, "stream_option")
+    if which == "stream_identifier" and name.stream == ALL_STREAM:
+        raise _not_a_stream()
+    return name
+
+
+def info_request(data: bytes) -> GroupName:
+    """Which group is asked about. Raises RpcError."""
+    return _name(required(parse(GetInfoReq, data).options, "options"))
+
+
+class ReplayRequest(NamedTuple):
+    """What a ReplayParked asks for."""
+
+    name: GroupName
+    stop_at: int | None
+
+
+def replay_request(data: bytes) -> ReplayRequest:
+    """What a ReplayParked asks for. Raises RpcError."""
+    options = required(parse(ReplayParkedReq, data).options, "options")
+    which, _ = betterproto.which_one_of(options, "stop_at_option")
+    if not which:
+        raise refusals.invalid_argument("options.stop_at_option is not set.")
+    return ReplayRequest(_name(options), options.stop_at if which == "stop_at" else None)
+
+
+def list_request(data: bytes) -> str | None:
+    """Of which stream groups are asked for; None = of all. Raises RpcError."""
+    options = required(parse(ListReq, data).options, "options")
+    which, _ = betterproto.which_one_of(options, "list_option")
+    if which == "list_all_subscriptions":
+        return None
+    if which != "list_for_stream":
+        raise refusals.invalid_argument("options.list_option is not set.")
+    which, _ = betterproto.which_one_of(options.list_for_stream, "stream_option")
+    if not which:
+        raise refusals.invalid_argument("options.list_for_stream.stream_option is not set.")
+    return ALL_STREAM if which == "all" else stream_text(options.list_for_stream.stream.stream_name)
+
+
+def stream_text(name: bytes) -> str:
+    """A stream's name. Raises RpcError when it is not UTF-8."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise refusals.invalid_argument("stream_identifier.stream_name is not UTF-8.") from None
+
+
+def _name(options: DeleteReqOptions | GetInfoReqOptions | ReplayParkedReqOptions) -> GroupName:
+    which, _ = betterproto.which_one_of(options, "stream_option")
+    if not which:
+        raise refusals.invalid_argument("options.stream_option is not set.")
+    stream = ALL_STREAM if which == "all" else stream_text(options.stream_identifier.stream_name)
+    return GroupName(stream, options.group_name)
+
+
+def _not_a_stream() -> RpcError:
+    """A stream called `$all`: the status is that of a real server, which talks about its envelopes."""
+    return RpcError(StatusCode.UNKNOWN, "options.stream names $all: use options.all for groups on all events.")
+
+
+def _source(
+    request: str, options: CreateReqOptions | UpdateReqOptions, settings: CreateReqSettings | UpdateReqSettings
+) -> tuple[str, GroupStart]:
+    _, value = betterproto.which_one_of(options, "stream_option")
+    if isinstance(value, (CreateReqAllOptions, UpdateReqAllOptions)):
+        return ALL_STREAM, _log_start(request, value)
+    if isinstance(value, (CreateReqStreamOptions, UpdateReqStreamOptions)):
+        identifier = required(value.stream_identifier, "options.stream.stream_identifier")
+        stream, start = stream_text(identifier.stream_name), _stream_start(request, value)
+    else:
+        identifier = required(options.stream_identifier, "options.stream_option")
+        stream, start = stream_text(identifier.stream_name), GroupStart(_revision(settings.revision))
+    if stream == ALL_STREAM:
+        raise _not_a_stream()
+    return stream, start
+
+
+def _stream_start(request: str, options: CreateReqStreamOptions | UpdateReqStreamOptions) -> GroupStart:
+    which, _ = betterproto.which_one_of(options, "revision_option")
+    if not which:
+        raise refusals.not_a_valid("None", f"{_TYPES}{request}+Types+StreamOptions+RevisionOptionOneofCase")
+    if which == "revision":
+        return GroupStart(_revision(options.revision))
+    return GroupStart(-1 if which == "end" else 0)
+
+
+def _revision(value: int) -> int:
+    if value == MINUS_ONE:
+        return -1
+    if value > INT64_MAX:
+        raise refusals.invalid_argument("options.stream.revision is beyond the range of revisions.")
+    return value
+
+
+def _log_start(request: str, options: CreateReqAllOptions | UpdateReqAllOptions) -> GroupStart:
+    which, _ = betterproto.which_one_of(options, "all_option")
+    if not which:
+        raise refusals.not_a_valid("None", f"{_TYPES}{request}+Types+AllOptions+AllOptionOneofCase")
+    if which != "position":
+        return GroupStart(-1 if which == "end" else 0)
+    commit, prepare = options.position.commit_position, options.position.prepare_position
+    if commit == prepare == MINUS_ONE:
+        return GroupStart(-1)
+    if prepare > commit or commit > INT64_MAX:
+        raise refusals.invalid_argument("options.all.position: the prepare position is beyond the commit position.")
+    return GroupStart(commit, None if prepare == commit else prepare)
+
+
+def _filter(options: CreateReqAllOptions) -> EventFilter | None:
+    which, _ = betterproto.which_one_of(options, "filter_option")
+    if which != "filter":
+        return None
+    options_filter: CreateReqAllOptionsFilterOptions = options.filter
+    which, _ = betterproto.which_one_of(options_filter, "filter")
+    if not which:
+        raise refusals.invalid_argument("options.all.filter has neither stream_identifier nor event_type.")
+    on = FilterOn.STREAM if which == "stream_identifier" else FilterOn.TYPE
+    expression = options_filter.stream_identifier if on is FilterOn.STREAM else options_filter.event_type
+    return EventFilter(on, regex=expression.regex, prefixes=() if expression.regex else tuple(expression.prefix))
+
+
+def _strategy_name(number: int) -> str:
+    names = {member.value: member.name for member in CreateReqConsumerStrategy}
+    return str(names.get(int(number), number))
+
+
+def _settings(settings: CreateReqSettings | UpdateReqSettings, start: GroupStart) -> GroupSettings:
+    return GroupSettings(
+        resolve_links=settings.resolve_links,
+        extra_statistics=settings.extra_statistics,
+        start=start,
+        message_timeout=_milliseconds(settings, "message_timeout"),
+        max_retry_count=settings.max_retry_count,
+        checkpoint_after=_milliseconds(settings, "checkpoint_after"),
+        min_checkpoint_count=settings.min_checkpoint_count,
+        max_checkpoint_count=settings.max_checkpoint_count,
+        max_subscriber_count=settings.max_subscriber_count,
+        live_buffer_size=settings.live_buffer_size,
+        read_batch_size=settings.read_batch_size,
+        history_buffer_size=settings.history_buffer_size,
+        strategy=Strategy.DISPATCH_TO_SINGLE,
+    )
+
+
+def _milliseconds(settings: betterproto.Message, group: str) -> int:
+    which, value = betterproto.which_one_of(settings, group)
+    number = value if isinstance(value, int) else 0
+    return number // _TICKS_PER_MILLISECOND if which.endswith("_ticks") else number

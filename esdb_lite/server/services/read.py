@@ -1,0 +1,193 @@
+"""Streams/Read: runs reads and subscriptions, and sends what they come to.
+
+Owns: fetching page after page, and the hand-over from history to live events.
+Must not know: which events a read consists of (the engine does), how they are encoded (`read_messages` does).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from uuid import uuid4
+
+from esdb_lite._status import refusals
+from esdb_lite._wire.read_request import ReadRequest, StreamRange, decode_read_request
+from esdb_lite._wire.read_response_encode import encode_confirmation
+from esdb_lite.server.database.feed import Listener
+from esdb_lite.server.database.loop_share import BATCH
+from esdb_lite.server.engine.access import ALL_STREAM, Action
+from esdb_lite.server.engine.node_streams import in_memory
+from esdb_lite.server.engine.read import InvalidPosition, Page, Read
+from esdb_lite.server.engine.subscriptions import HistoryPart, Message, SubscriptionRules
+from esdb_lite.server.engine.visibility import StreamTombstoned
+from esdb_lite.server.faults.membership import Asks
+from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.services.acl_watch import AclWatch
+from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.read_messages import AT_ONCE, send
+from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
+from esdb_lite.server.services.unary import decoded, only_request
+from esdb_lite.server.storage import Reader, Record
+
+LIVE_BUFFER = 1024
+"""Live events that wait for a subscriber before it is sent back to reading from storage."""
+
+TOO_SLOW = "Consumer too slow to handle event while live. Client resubscription required."
+_NO_STREAM = ""
+
+
+class ReadService:
+    """The method Read of the Streams service."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def handle(self, call: ServerCall) -> None:
+        """Serve one call."""
+        request = decoded(decode_read_request, await only_request(call))
+        stream = _asked_for(request)
+        guard = AclWatch(self._context, call.principal, stream or "")
+        try:
+            if stream is not None:
+                await self._context.require(call.principal, stream, Action.READ)
+            if not self._context.admission.idle:
+                self._admit(call, request)
+            await self._serve(call, request, guard)
+        finally:
+            guard.close()
+
+    def _admit(self, call: ServerCall, request: ReadRequest | None) -> None:
+        """Refuse a read that this node does not serve; a subscription asks when it has something to catch up."""
+        if request is None or not request.subscription:
+            self._context.admission.admit(call, Asks.READ)
+
+    async def _serve(self, call: ServerCall, request: ReadRequest | None, guard: AclWatch) -> None:
+        plan = plan_read(request)
+        structured = request is not None and request.structured is True
+        try:
+            if isinstance(plan, SubscriptionPlan):
+                with self._context.admission.subscriptions.until_ended(refusals.timed_out(TOO_SLOW)):
+                    await _Subscribed(self._context, call, plan, guard, structured=structured).run()
+            else:
+                await self._read(call, plan, guard, structured=structured)
+        except StreamTombstoned as error:
+            raise refusals.stream_deleted(error.stream) from None
+
+    async def _read(self, call: ServerCall, read: Read, guard: AclWatch, *, structured: bool) -> None:
+        done = False
+        while not done:
+            try:
+                now = self._context.now()
+                page = await self._context.read(partial(_page, read, now))
+            except InvalidPosition as error:
+                raise refusals.invalid_argument(
+                    f"options.all.position: no event begins at position {error.position} of the log."
+                ) from None
+            await guard.check()
+            await send(call, [*page.before, *page.events, *page.after], now, structured=structured)
+            done = page.done
+
+
+def _asked_for(request: ReadRequest | None) -> str | None:
+    """The stream to which access is needed; None where the request does not say."""
+    if request is None or request.source is None:
+        return None
+    return request.source.stream if isinstance(request.source, StreamRange) else ALL_STREAM
+
+
+def _page(read: Read, now: int, reader: Reader) -> Page:
+    return read.page(reader, now)
+
+
+class _Subscribed:
+    """One subscription call: history, then live events, and back when the subscriber is too slow."""
+
+    def __init__(
+        self, context: Context, call: ServerCall, plan: SubscriptionPlan, guard: AclWatch, *, structured: bool
+    ) -> None:
+        self._context = context
+        self._now = context.now
+        self._call = call
+        self._admission = context.admission
+        self._admitted = False
+        self._subscription: SubscriptionRules = plan.subscription
+        self._stream = plan.stream
+        self._structured = structured
+        self._guard = guard
+        self._awake = asyncio.Event()
+        guard.wake = self._awake.set
+        self._listener = self._listen()
+
+    def _listen(self) -> Listener:
+        # What is appended by the name of one of the node's own streams is not read by it.
+        stream = _NO_STREAM if self._stream is not None and in_memory(self._stream) else self._stream
+        return self._context.database.listen(self._awake.set, stream=stream, limit=LIVE_BUFFER)
+
+    def _listen_again(self) -> None:
+        self._listener.close()
+        self._listener = self._listen()
+
+    async def run(self) -> None:
+        """Send what the subscription consists of, until the call is cancelled or the stream tombstoned."""
+        subscription = self._subscription
+        try:
+            await self._context.read(lambda reader: subscription.start(reader, self._now()))
+            await self._call.send([encode_confirmation(str(uuid4()))])
+            while True:
+                await self._history()
+                self._admitted = True
+                await self._send(subscription.caught_up())
+                await self._live()
+                subscription.fall_behind()
+                self._listen_again()
+        except InvalidPosition:
+            raise refusals.invalid_position() from None
+        finally:
+            self._listener.close()
+
+    async def _history(self) -> None:
+        subscription = self._subscription
+        end = not subscription.behind
+        while not end:
+            part = await self._context.read(lambda reader: subscription.page(reader, self._now()))
+            await self._guard.check()
+            if not self._admission.idle:
+                self._admit(part)
+            await self._send(part.messages)
+            end = part.end
+            if end and self._listener.overflowed:
+                # What was committed meanwhile has been lost to the listener: collect anew, and read it.
+                self._listen_again()
+                end = False
+
+    def _admit(self, part: HistoryPart) -> None:
+        """Refuse a subscription that has something to catch up, where this node does not serve it.
+
+        Once it has caught up it stays, whatever the node becomes.
+        """
+        if not self._admitted and (part.messages or not part.end):
+            self._admission.admit(self._call, Asks.SUBSCRIPTION)
+
+    async def _live(self) -> None:
+        """Send live events until more of them come than can be kept for this subscriber."""
+        while not self._listener.overflowed:
+            await self._guard.check()
+            records = self._listener.take(AT_ONCE)
+            if records:
+                await self._context.database.turns.enter(BATCH)
+                await self._send(await self._live_messages(records))
+                if self._subscription.ended is not None:
+                    raise refusals.stream_deleted(self._subscription.ended)
+            else:
+                self._awake.clear()
+                await self._awake.wait()
+
+    async def _live_messages(self, records: Sequence[Record]) -> Sequence[Message]:
+        subscription, now = self._subscription, self._now()
+        if subscription.needs_reader(records):
+            return await self._context.read(lambda reader: subscription.live(records, reader, now))
+        return subscription.live(records, None, now)
+
+    async def _send(self, messages: Sequence[Message]) -> None:
+        await send(self._call, messages, self._now(), structured=self._structured)

@@ -1,0 +1,176 @@
+"""What the services have in common: the generated bases made to handlers, and telling what is wrong with a request.
+
+Owns: these few rules. Must not know: any service.
+A cold service derives from its generated base, overrides the methods that it serves, and is served by `routes`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
+from contextvars import ContextVar
+from typing import Any, Protocol, TypeVar, cast
+
+import betterproto
+
+from esdb_lite._status import RpcError, StatusCode, refusals
+from esdb_lite._wire.primitives import WireError
+from esdb_lite.server.handlers import Handler, ServerCall
+from esdb_lite.server.storage.errors import (
+    StorageClosed,
+    StorageCorrupted,
+    StorageError,
+    StorageFull,
+    StorageReadOnly,
+)
+
+T = TypeVar("T")
+M = TypeVar("M", bound=betterproto.Message)
+
+_call: ContextVar[ServerCall] = ContextVar("call")
+
+MAX_INT64 = 2**63 - 1
+MINUS_ONE = 2**64 - 1
+"""-1 in a uint64 field."""
+
+
+def decoded(decode: Callable[[bytes], T], message: bytes) -> T:
+    """Decode a request. Raises RpcError."""
+    try:
+        return decode(message)
+    except WireError as error:
+        raise refusals.invalid_argument(f"The request cannot be decoded: {error}.") from error
+
+
+def parse(kind: type[M], data: bytes) -> M:
+    """Decode a request by its generated class. Raises RpcError."""
+    try:
+        return kind().parse(data)
+    except Exception as error:
+        raise refusals.invalid_argument(f"The request cannot be decoded: {error}") from error
+
+
+def required(message: M, field: str) -> M:
+    """Return a part of a request that must be there. Raises RpcError."""
+    if not betterproto.serialized_on_wire(message):
+        raise refusals.invalid_argument(f"{field} is missing.")
+    return message
+
+
+def encoded(kind: type[M], data: bytes) -> M:
+    """Return an answer that is encoded already, for those that are asked for often."""
+    return cast("M", _Encoded(data))
+
+
+class _Encoded:
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def __bytes__(self) -> bytes:
+        return self._data
+
+
+def current_call() -> ServerCall:
+    """Return the call that a method of a generated base serves."""
+    return _call.get()
+
+
+class GeneratedBase(Protocol):
+    """A generated base of a service, or what derives from one."""
+
+    def __mapping__(self) -> Mapping[str, Any]:
+        """Return grpclib's `const.Handler` of each method by path."""
+        ...
+
+
+def routes(service: GeneratedBase) -> Mapping[str, Handler]:
+    """Return handlers by path for the methods that a service overrides, in the order of the schema."""
+    handlers: dict[str, Handler] = {}
+    for path, about in service.__mapping__().items():
+        method = getattr(service, about.func.__name__.removeprefix("__rpc_"))
+        if not method.__module__.startswith("esdb_lite_protos."):
+            handlers[path] = _handler(method, about.request_type, many=about.cardinality.server_streaming)
+    return handlers
+
+
+def refusing(base: Callable[[], GeneratedBase], refusal: Callable[[], RpcError]) -> Mapping[str, Handler]:
+    """Return handlers by path for all methods of a service, each of which refuses."""
+
+    async def refuse(_: ServerCall) -> None:
+        raise refusal()
+
+    return dict.fromkeys(base().__mapping__(), refuse)
+
+
+def _handler(method: Callable[[M], Any], request_type: type[M], *, many: bool) -> Handler:
+    async def answer_once(call: ServerCall) -> None:
+        _call.set(call)
+        answer = await method(parse(request_type, await only_request(call)))
+        await call.send([bytes(answer)])
+
+    async def answer_often(call: ServerCall) -> None:
+        _call.set(call)
+        async with aclosing(method(parse(request_type, await only_request(call)))) as answers:
+            async for answer in answers:
+                await call.send([bytes(answer)])
+
+    return answer_often if many else answer_once
+
+
+async def only_request(call: ServerCall) -> bytes:
+    """Return the request of a call that has one. Raises RpcError."""
+    messages = await call.receive()
+    if not messages:
+        raise refusals.internal("Incomplete message: the call has no request.")
+    return messages[0]
+
+
+def unary(method: Callable[[bytes], Awaitable[bytes]]) -> Handler:
+    """Make a handler of a function from the request to the answer."""
+
+    async def handle(call: ServerCall) -> None:
+        await call.send([await method(await only_request(call))])
+
+    return handle
+
+
+def unary_by_caller(method: Callable[[bytes, str], Awaitable[bytes]]) -> Handler:
+    """Make a handler of a function from the request and the caller's name to the answer."""
+
+    async def handle(call: ServerCall) -> None:
+        await call.send([await method(await only_request(call), call.principal.name)])
+
+    return handle
+
+
+def pipeline(*layers: Callable[[Handler], Handler], handler: Handler) -> Handler:
+    """Wrap a handler in layers, named in the order in which a call meets them."""
+    for layer in reversed(layers):
+        handler = layer(handler)
+    return handler
+
+
+def reporting_storage_errors(handler: Handler) -> Handler:
+    """Make a handler that answers with a status where the storage fails."""
+
+    async def handle(call: ServerCall) -> None:
+        try:
+            await handler(call)
+        except StorageError as error:
+            raise storage_failure(error) from error
+
+    return handle
+
+
+_STORAGE_CODES: tuple[tuple[type[StorageError], StatusCode], ...] = (
+    (StorageClosed, StatusCode.UNAVAILABLE),
+    (StorageFull, StatusCode.RESOURCE_EXHAUSTED),
+    (StorageReadOnly, StatusCode.FAILED_PRECONDITION),
+    (StorageCorrupted, StatusCode.DATA_LOSS),
+)
+
+
+def storage_failure(error: StorageError) -> RpcError:
+    """Return what a call ends with when the storage fails."""
+    code = next((code for kind, code in _STORAGE_CODES if isinstance(error, kind)), StatusCode.INTERNAL)
+    return RpcError(code, f"The database failed: {error}")

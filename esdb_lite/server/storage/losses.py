@@ -1,0 +1,69 @@
+"""Whether a database file still has everything that was confirmed.
+
+Owns: asking before anything is changed, and the texts. Must not know: how the log and the notes are laid out.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from contextlib import closing
+
+from esdb_lite.server.storage.confirm_notes import LastRun
+from esdb_lite.server.storage.errors import StorageCorrupted, reporting
+from esdb_lite.server.storage.schema import connect_reader, recognise
+from esdb_lite.server.storage.sqlite_reader import log_end
+from esdb_lite.server.storage.write_ahead import lost_commits
+
+_IDENTITY = "SELECT id FROM events ORDER BY position LIMIT 1"
+_WAY_OUT = "`esdb-lite backup --salvage` copies what can still be read"
+
+
+def is_new(path: str) -> bool:
+    """Whether there is nothing in the file yet."""
+    return not os.path.exists(path) or os.path.getsize(path) == 0
+
+
+def identity(connection: sqlite3.Connection) -> bytes | None:
+    """The id of the first event, which no two databases share and which is never removed; None: there is none."""
+    row = connection.execute(_IDENTITY).fetchone()
+    return row[0] if row is not None and isinstance(row[0], bytes) and len(row[0]) == 16 else None
+
+
+def refuse_losses(path: str, left: LastRun) -> None:
+    """Refuse a file that lacks what was confirmed; `left` is what its last holder has noted.
+
+    To be called before anybody writes to it: that would remove the traces. Raises: StorageError.
+    """
+    if is_new(path):
+        return
+    with closing(connect_reader(path)) as connection, reporting(path):
+        found = losses(connection, path, left)
+    if found:
+        raise StorageCorrupted(f"{found[0]} ({_WAY_OUT})")
+
+
+def losses(connection: sqlite3.Connection, path: str, left: LastRun) -> list[str]:
+    """Return what is missing in a file, as `connection` sees it; `left` must have been read before."""
+    found = [_missing(connection, path, left), None if left.relaxed else _unseen(connection, path)]
+    return [text for text in found if text is not None]
+
+
+def _unseen(connection: sqlite3.Connection, path: str) -> str | None:
+    connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    return lost_commits(os.path.realpath(path))
+
+
+def _missing(connection: sqlite3.Connection, path: str, left: LastRun) -> str | None:
+    known = recognise(connection, path)
+    database = identity(connection) if known else None
+    if database is None:
+        end, noted = 0, max((end for _, end in left.notes), default=0)
+    else:
+        end, noted = log_end(connection), left.confirmed(database)
+    if noted <= end:
+        return None
+    return (
+        f"{path} is damaged: appends up to position {noted} were confirmed, and it ends at {end}; "
+        f"if it was put back from a backup, remove {path}-lock"
+    )

@@ -1,0 +1,420 @@
+"""Persistent subscriptions for code without asyncio.
+
+Owns: `GroupApi`, the part of the client that makes, changes, describes and reads groups, and
+`PersistentSubscription`, which hands events and answers across the threads in batches.
+Must not know: how anything is done.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from types import TracebackType
+from typing import TYPE_CHECKING
+
+from typing_extensions import Self, Unpack
+
+from esdb_lite.client.groups.acks import (
+    Answerable,
+    checked_answerable,
+    checked_nack,
+    checked_number,
+    reason_of,
+    retry_then_park,
+)
+from esdb_lite.client.groups.handlers import OnError
+from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+from esdb_lite.errors import ClientClosed, GrpcError
+from esdb_lite.events import RecordedEvent
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.groups import NackAction, SettingsChanges, SubscriptionInfo, SubscriptionSettings
+from esdb_lite.settings import CredentialsLike
+
+if TYPE_CHECKING:
+    from esdb_lite.sync._client import _Live
+    from esdb_lite.sync.portal import Portal
+
+Handler = Callable[[RecordedEvent], object]
+
+
+class PersistentSubscription:
+    """The events of a group for one of its consumers: an iterator, and a context manager.
+
+    Every event has to be answered with `ack()` or `nack()`; the server delivers no more than `buffer_size` events
+    that were not, and delivers them again when their time is up or the consumer leaves. Leave by `with` or
+    `close()`, so that the last answers arrive. Answers to events that the server has taken back meanwhile (their
+    time was up, the consumer was dropped) are ignored by it. Answers may be given from several threads.
+    """
+
+    def __init__(self, owner: object, portal: Portal, source: AsyncPersistentSubscription) -> None:
+        self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
+        self._portal = portal
+        self._source = source
+        self._events: deque[RecordedEvent] = deque()
+        self._lock = threading.Lock()
+        self._answers: list[tuple[int, str, Sequence[RecordedEvent]]] = []
+        self._count = 0
+        self._armed = False
+
+    @property
+    def group_name(self) -> str:
+        """Name of the group."""
+        return self._source.group_name
+
+    @property
+    def stream_name(self) -> str | None:
+        """Name of the stream; None for all events."""
+        return self._source.stream_name
+
+    @property
+    def closed(self) -> bool:
+        """True after `close()`, and when the subscription has ended with an error."""
+        return self._source.closed
+
+    @property
+    def ack_batch_size(self) -> int:
+        """How many answers are sent together."""
+        return self._source.ack_batch_size
+
+    @property
+    def last_drop(self) -> GrpcError | None:
+        """Why the consumer had to come back the last time; None when it never had to."""
+        return self._source.last_drop
+
+    # --- events ---
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> RecordedEvent:
+        try:
+            return self._events.popleft()
+        except IndexError:
+            self._events.extend(self.next_batch())
+        if not self._events:
+            raise StopIteration
+        return self._events.popleft()
+
+    def next_batch(self) -> list[RecordedEvent]:
+        """Return all events that have arrived, waiting for one; [] after `stop()` or `close()`."""
+        batch = list(self._events)
+        self._events.clear()
+        return batch or self._portal.run(self._exchange())
+
+    def stop(self) -> None:
+        """Take no more events: the iteration ends, and `consume()` does when its handlers are done."""
+        self._portal.run(self._stop())
+        self._events.clear()
+
+    # --- answers ---
+
+    def ack(self, events: Answerable) -> None:
+        """Say that events have been processed. Sent with others, see `ack_batch_size` and `ack_delay`.
+
+        It is the link that is acknowledged where an event came through one.
+        """
+        self._answer(0, "", events)
+
+    def nack(self, events: Answerable, action: NackAction = NackAction.RETRY, reason: str = "") -> None:
+        """Say that events could not be processed, what is to become of them, and why."""
+        self._answer(*checked_nack(action, reason), events)
+
+    def flush(self) -> None:
+        """Send the answers that wait. Returns when they are on their way."""
+        self._portal.run(self._flush())
+
+    def _answer(self, action: int, reason: str, events: Answerable) -> None:
+        checked = (events,) if isinstance(events, RecordedEvent) else tuple(checked_answerable(events))
+        if self._source.closed:
+            raise ClientClosed("the subscription is closed")
+        with self._lock:
+            self._answers.append((action, reason, checked))
+            self._count += len(checked)
+            full, arm = self._count >= self._source.ack_batch_size, not self._armed
+            self._armed = True
+        if full:
+            self.flush()
+        elif arm:
+            self._portal.post(self._arm)
+
+    # --- handlers ---
+
+    def consume(
+        self,
+        handler: Handler,
+        *,
+        concurrency: int = 1,
+        max_retries: int = 3,
+        on_error: OnError | None = None,
+    ) -> None:
+        """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
+
+        It is a function; more than one at a time run on threads of their own. An event is acknowledged when it
+        returns. When it raises an exception, the event is delivered again up to `max_retries` times and then parked,
+        with the exception as the reason; or `on_error` decides (it gets event and exception, and returns a
+        `NackAction`). `stop()`, which a handler may call, lets the handlers that run come to their end.
+        """
+        checked_number("concurrency", concurrency, 1)
+        checked_number("max_retries", max_retries, 0)
+        policy = on_error or (lambda event, _: retry_then_park(event, max_retries))
+        try:
+            if concurrency == 1:
+                for event in self:
+                    self._handle(handler, event, policy)
+            else:
+                self._handle_several(handler, policy, concurrency)
+        finally:
+            with suppress(ClientClosed):
+                self.flush()
+
+    def _handle_several(self, handler: Handler, policy: OnError, concurrency: int) -> None:
+        running: set[Future[None]] = set()
+        with ThreadPoolExecutor(concurrency, thread_name_prefix=f"esdb-lite {self.group_name}") as pool:
+            for event in self:
+                running.add(pool.submit(self._handle, handler, event, policy))
+                if len(running) >= concurrency:
+                    done, running = wait(running, return_when=FIRST_COMPLETED)
+                    _raise_first(done)
+        _raise_first(running)
+
+    def _handle(self, handler: Handler, event: RecordedEvent, policy: OnError) -> None:
+        try:
+            handler(event)
+        except Exception as error:
+            action = policy(event, error)
+            if not self.closed:
+                self.nack(event, action, reason_of(error))
+        else:
+            if not self.closed:
+                self.ack(event)
+
+    # --- the end ---
+
+    def close(self) -> None:
+        """Send the answers that wait, see that the server has them, and leave. May be repeated.
+
+        Events that were not answered go to other consumers at once.
+        """
+        self._events.clear()
+        with suppress(ClientClosed):
+            self._portal.run(self._close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # --- on the thread of the loop ---
+
+    def _hand_over(self) -> None:
+        with self._lock:
+            answers, self._answers = self._answers, []
+            self._count, self._armed = 0, False
+        if not self._source.closed:
+            for action, reason, events in answers:
+                self._source._collect(action, reason, events)
+
+    def _arm(self) -> None:
+        self._source._call_later(self._hand_over)
+
+    async def _exchange(self) -> list[RecordedEvent]:
+        self._hand_over()
+        return await self._source.next_batch()
+
+    async def _flush(self) -> None:
+        self._hand_over()
+        await self._source.flush()
+
+    async def _stop(self) -> None:
+        self._source.stop()
+
+    async def _close(self) -> None:
+        self._hand_over()
+        await self._source.close()
+
+
+def _raise_first(futures: Iterable[Future[None]]) -> None:
+    for future in futures:
+        future.result()
+
+
+class GroupApi:
+    """Groups of consumers that share the events of a stream, or all events."""
+
+    def _live(self) -> _Live:
+        raise AssertionError("the client says where it lives")
+
+    def create_subscription(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        *,
+        position: int | None = None,
+        from_end: bool = False,
+        settings: SubscriptionSettings | None = None,
+        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
+        filter_include: Iterable[str] = (),
+        filter: Filter | None = None,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Create a group on a stream, or (without `stream_name`) on all events.
+
+        It begins with the event at `position`, inclusive: a stream position, or a commit position where the group is
+        on all events; by default with the first event, with `from_end` with the next one that is appended. The stream
+        need not exist. Filters are for groups on all events, and cannot be changed later.
+        Raises SubscriptionExists, SubscriptionFailed.
+        """
+        live = self._live()
+        live.portal.run(
+            live.client.create_subscription(
+                group_name,
+                stream_name,
+                position=position,
+                from_end=from_end,
+                settings=settings,
+                filter_exclude=filter_exclude,
+                filter_include=filter_include,
+                filter=filter,
+                timeout=timeout,
+                credentials=credentials,
+            )
+        )
+
+    def update_subscription(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        *,
+        position: int | None = None,
+        from_end: bool | None = None,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+        **changes: Unpack[SettingsChanges],
+    ) -> None:
+        """Change settings of a group; what is not given stays as it is.
+
+        `changes` are the names in `SubscriptionSettings`. Consumers are dropped, and come back unless they were told
+        not to. Where the group has no checkpoint yet, it begins anew at its start, which `position` and `from_end`
+        change. The strategy PINNED_BY_CORRELATION cannot be set, nor kept, by an update.
+        Raises SubscriptionNotFound, SubscriptionFailed.
+        """
+        live = self._live()
+        live.portal.run(
+            live.client.update_subscription(
+                group_name,
+                stream_name,
+                position=position,
+                from_end=from_end,
+                timeout=timeout,
+                credentials=credentials,
+                **changes,
+            )
+        )
+
+    def delete_subscription(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        *,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Delete a group with its checkpoints and parked events; its consumers end. Raises SubscriptionNotFound."""
+        live = self._live()
+        live.portal.run(
+            live.client.delete_subscription(group_name, stream_name, timeout=timeout, credentials=credentials)
+        )
+
+    def get_subscription_info(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        *,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> SubscriptionInfo:
+        """Return the settings and the state of a group. Raises SubscriptionNotFound."""
+        live = self._live()
+        return live.portal.run(
+            live.client.get_subscription_info(group_name, stream_name, timeout=timeout, credentials=credentials)
+        )
+
+    def list_subscriptions(
+        self,
+        stream_name: str | None = None,
+        *,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> list[SubscriptionInfo]:
+        """Return all groups; or those on one stream, or (`$all`) those on all events. Where there are none, []."""
+        live = self._live()
+        return live.portal.run(live.client.list_subscriptions(stream_name, timeout=timeout, credentials=credentials))
+
+    def replay_parked_events(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        *,
+        stop_at: int | None = None,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Have the parked events of a group delivered again, with a retry count of 0.
+
+        `stop_at` is a number in the stream of parked events (`$persistentsubscription-STREAM::GROUP-parked`): only
+        those before it are replayed. Returns when the server has begun. Raises SubscriptionNotFound.
+        """
+        live = self._live()
+        live.portal.run(
+            live.client.replay_parked_events(
+                group_name, stream_name, stop_at=stop_at, timeout=timeout, credentials=credentials
+            )
+        )
+
+    def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
+        """Restart all groups of the server: consumers are dropped, and what was not checkpointed comes again."""
+        live = self._live()
+        live.portal.run(live.client.restart_subscriptions(timeout=timeout, credentials=credentials))
+
+    def read_subscription(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        *,
+        buffer_size: int = 150,
+        ack_batch_size: int | None = None,
+        ack_delay: float = 0.1,
+        reconnect: bool = True,
+        timeout: float | None = None,
+        credentials: CredentialsLike = None,
+    ) -> PersistentSubscription:
+        """Become a consumer of a group; returns when the server has confirmed it.
+
+        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent when there are
+        `ack_batch_size` of them (by default a third of the buffer, at most 100), or after `ack_delay` seconds.
+        With `reconnect` the consumer comes back when it is dropped (the group was updated, the server restarted, the
+        connection lost); `last_drop` says why, and a group that was deleted raises SubscriptionNotFound. Without it,
+        being dropped raises SubscriptionDropped or ServiceUnavailable. `timeout` limits the whole subscription.
+        Raises SubscriptionNotFound, TooManySubscribers.
+        """
+        live = self._live()
+        source = live.portal.run(
+            live.client.read_subscription(
+                group_name,
+                stream_name,
+                buffer_size=buffer_size,
+                ack_batch_size=ack_batch_size,
+                ack_delay=ack_delay,
+                reconnect=reconnect,
+                timeout=timeout,
+                credentials=credentials,
+            )
+        )
+        return PersistentSubscription(self, live.portal, source)

@@ -1,0 +1,92 @@
+"""Reads and subscriptions for code without asyncio.
+
+Owns: handing out, one by one, what crosses the threads in batches. Must not know: where the batches come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import suppress
+from datetime import datetime
+from types import TracebackType
+from typing import Any, Generic, TypeVar
+
+from typing_extensions import Self
+
+from esdb_lite.client.read.iterators import AsyncEventIterator, AsyncSubscription
+from esdb_lite.errors import ClientClosed
+from esdb_lite.events import RecordedEvent
+
+T_co = TypeVar("T_co", covariant=True)
+
+Run = Callable[[Coroutine[Any, Any, Any]], Any]
+
+
+class EventIterator(Generic[T_co]):
+    """Hands out what a call brings, one by one.
+
+    Can be used in `with`. Ends the call when it is exhausted, fails, is closed or is dropped.
+    """
+
+    def __init__(self, owner: object, run: Run, source: AsyncEventIterator[T_co]) -> None:
+        self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
+        self._run = run
+        self._source = source
+        self._items: Iterator[T_co] = iter(())
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> T_co:
+        for item in self._items:
+            return item
+        self._items = iter(self._run(self._source.next_batch()))
+        return next(self._items)
+
+    def next_batch(self) -> Sequence[T_co]:
+        """Return all items that are there, waiting for one; none at the end."""
+        items: Sequence[T_co] = list(self._items) or self._run(self._source.next_batch())
+        return items
+
+    def close(self) -> None:
+        """End the call; the iteration ends, too. May be repeated."""
+        self._items = iter(())
+        with suppress(ClientClosed):
+            self._run(self._source.close())
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class ReadResponse(EventIterator[RecordedEvent]):
+    """The events that a read finds. Reading begins when the first one is asked for."""
+
+
+class Subscription(EventIterator[T_co]):
+    """Events that are stored, then those that are appended, without end.
+
+    Goes on by itself when its connection is lost, another node becomes the leader, or the server says that it is too
+    slow: after the last event that it has handed out, without a gap and without handing out any twice.
+    """
+
+    def __init__(self, owner: object, run: Run, source: AsyncSubscription[T_co]) -> None:
+        super().__init__(owner, run, source)
+        self._subscription = source
+
+    @property
+    def subscription_id(self) -> str:
+        """The server's name for the subscription; another one each time that it has been resumed."""
+        return self._subscription.subscription_id
+
+    @property
+    def last_activity(self) -> datetime | None:
+        """When something has come last from the server, be it an answer to a keep-alive; None while there is no link.
+
+        In UTC, by the clock of this machine.
+        """
+        return self._subscription.last_activity

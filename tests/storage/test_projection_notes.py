@@ -1,0 +1,106 @@
+"""Notes beside the log: in the transaction of what is written with them, or not at all."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.engine.append import LogState, Moment, append
+from esdb_lite.server.engine.model import ANY, Decision
+from esdb_lite.server.storage import Forget, GoBack, Note, PartitionState, Progress, StoredPosition
+from esdb_lite.server.storage.errors import StorageError
+from tests.storage.support import event, of_stream, opened
+
+A, B = PartitionState('{"n":1}', ""), PartitionState("", "r")
+
+
+def noting(notes: Sequence[Note], state: LogState, moment: Moment) -> Decision:
+    """A rule that writes an event and the notes."""
+    return append(state, moment, stream="s", expected=ANY, events=[event()])._replace(notes=notes)
+
+
+async def position(database: Database, id: int) -> StoredPosition | None:
+    return await database.read(lambda reader: reader.projection_position(id))
+
+
+async def states(database: Database, id: int, *partitions: str) -> dict[str, PartitionState]:
+    return await database.read(lambda reader: reader.projection_states(id, partitions))
+
+
+@pytest.fixture(params=["memory", "file"])
+def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path | None:
+    return tmp_path / "events.db" if request.param == "file" else None
+
+
+async def test_progress(path: Path | None) -> None:
+    async with opened(path) as database:
+        assert await position(database, 3) is None
+        await database.execute(partial(noting, [Progress(3, "7", {"": A}), Progress(4, "8")]))
+        await database.execute(partial(noting, [Progress(3, "9", {"x": B})]))
+        assert await position(database, 3) == StoredPosition("9", "")
+        assert await states(database, 3, "", "x", "y") == {"": A, "x": B}
+        assert await states(database, 4, "") == {}
+        await database.execute(partial(noting, [Forget(3)]))
+        assert await position(database, 3) is None
+        assert await states(database, 3, "", "x") == {}
+        assert await position(database, 4) == StoredPosition("8", "")
+        assert len(await of_stream(database, "s")) == 3
+
+
+async def test_back_to_the_checkpoint(path: Path | None) -> None:
+    async with opened(path) as database:
+        await database.execute(partial(noting, [Progress(3, "7", {"": A}, checkpoint=True)]))
+        await database.execute(partial(noting, [Progress(3, "8", {"": B, "new": A})]))
+        assert await position(database, 3) == StoredPosition("8", "7")
+        await database.execute(partial(noting, [GoBack(3)]))
+        assert await position(database, 3) == StoredPosition("7", "7")
+        assert await states(database, 3, "", "new") == {"": A}
+
+
+def failing(state: LogState, moment: Moment) -> Decision:
+    raise RuntimeError("no")
+
+
+async def test_all_or_nothing(tmp_path: Path) -> None:
+    async with opened(tmp_path / "events.db") as database:
+
+        def broken(state: LogState, moment: Moment) -> Decision:
+            decision = noting([Progress(3, "7")], state, moment)
+            # A revision that is there already: SQLite refuses it, after the note has been written.
+            twice = [*decision.records, decision.records[0]._replace(position=decision.log_end)]
+            return decision._replace(records=twice, log_end=decision.log_end + 1000)
+
+        with pytest.raises(StorageError):
+            await database.execute(broken)
+        assert await position(database, 3) is None
+        assert await of_stream(database, "s") == []
+        with pytest.raises(RuntimeError, match="no"):
+            await database.execute(failing)
+
+
+async def test_they_survive(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    async with opened(path) as database:
+        await database.execute(partial(noting, [Progress(3, "7", {"": A})]))
+    async with opened(path) as database:
+        assert await position(database, 3) == StoredPosition("7", "")
+        assert await states(database, 3, "") == {"": A}
+
+
+async def test_a_file_without_their_tables_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    async with opened(path) as database:
+        await database.append("s", ANY, [event()])
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP TABLE projections")
+        connection.execute("DROP TABLE projection_states")
+    async with opened(path) as database:
+        assert await position(database, 3) is None
+        await database.execute(partial(noting, [Progress(3, "7")]))
+        assert await position(database, 3) == StoredPosition("7", "")
