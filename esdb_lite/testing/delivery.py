@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from esdb_lite.server.projections.javascript.definition import QueryDefinition
 from esdb_lite.server.projections.javascript.source_event import SourceEvent, correlation_id_of
 from esdb_lite.server.projections.javascript.tags import BEFORE, Tag
+from esdb_lite.server.projections.valid_json import is_valid
 from esdb_lite.testing.given import GivenEvent, id_of
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ class Delivery:
         for event in events:
             data, metadata = _text(event.data), _text(event.metadata)
             number = self._number(event)
-            if event.is_deletion or not event.is_json or _is_json(data):
+            if event.is_deletion or not event.is_json or is_valid((data or "").encode()):
                 yield from self._seen(event, number, data, metadata)
 
     def _number(self, event: GivenEvent) -> int:
@@ -106,11 +107,3 @@ def _text(value: JsonValue | bytes) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace") or None
     return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
-
-
-def _is_json(data: str | None) -> bool:
-    try:
-        json.loads(data or "")
-    except (ValueError, RecursionError):
-        return False
-    return True

@@ -13,7 +13,6 @@ from esdb_lite.server.projections.javascript.definition import QueryFault
 from esdb_lite.server.projections.javascript.processing import (
     ROOT,
     Identity,
-    KeptState,
     ProcessingFault,
     Processor,
     Step,
@@ -21,6 +20,7 @@ from esdb_lite.server.projections.javascript.processing import (
 )
 from esdb_lite.server.projections.javascript.program import Emitted, Program
 from esdb_lite.server.projections.javascript.quickjs_engine import open_quickjs
+from esdb_lite.server.storage import PartitionState
 from esdb_lite.testing.delivery import Delivery
 from esdb_lite.testing.given import EventLike, all_given, from_file
 from esdb_lite.testing.outcome import EmittedEvent, LinkedEvent, ProjectionOutcome, value_of
@@ -83,7 +83,7 @@ class _Run:
         definition = program.definition
         self._definition = definition
         self._delivery = Delivery(definition, projection._separator)
-        self._states: dict[str, KeptState] = {}
+        self._states: dict[str, PartitionState] = {}
         identity = Identity(projection.name, "6:-1:0:4", projection._emit_enabled)
         self._processor = Processor(program, identity, self._delivery.beginning, self._states)
         self._handled = 0

@@ -71,7 +71,7 @@ class QueryDefinition:
             "byCustomPartitions": self.by_custom_partitions,
         }
         options = {
-            "definesStateTransform": self.output,
+            "definesStateTransform": self.transforms,
             "definesFold": True,
             "handlesDeletedNotifications": self.handles_deletions,
             "includeLinks": self.include_links,

@@ -27,10 +27,10 @@ class Script(Protocol):
 
 
 Opener: TypeAlias = Callable[[str], Script]
-"""Opens a script whose source, evaluated, gives a function from names to functions. Raises EngineMissing."""
+"""Opens a script whose source, evaluated, gives a function from names to functions. Raises JavaScriptMissing."""
 
 
-class EngineMissing(Exception):
+class JavaScriptMissing(Exception):
     """There is no JavaScript engine; the text says what to install."""
 
 

@@ -6,7 +6,6 @@ states come from, threads, who writes what is to be written. One `Processor` is 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -15,6 +14,8 @@ from esdb_lite.server.projections.javascript.definition import QueryDefinition
 from esdb_lite.server.projections.javascript.program import Emitted, Handled, HandlerFault, Program, StateIs
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
 from esdb_lite.server.projections.javascript.tags import Tag
+from esdb_lite.server.projections.seen import quoted
+from esdb_lite.server.storage import PartitionState
 
 ROOT = ""
 """The partition of a projection that has none. Of one that has some: that of the shared state."""
@@ -22,19 +23,10 @@ _OWN_OF_ROOT = "own"
 """Where a projection without partitions keeps its own state, if the root is taken by a shared one."""
 _EMIT_REFUSED = "'emit' is not allowed by the projection/configuration/mode"
 _EMPTY_KEY = "Partition '' state was requested as locked but it is missing in the cache."
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class ProcessingFault(Exception):
     """The projection cannot go on; the text is the reason that is shown."""
-
-
-class KeptState(NamedTuple):
-    """What is kept of a partition: texts, empty where there is nothing."""
-
-    state: str
-    result: str = ""
-    """Of a projection with transforms; that of others is its state."""
 
 
 class Outgoing(NamedTuple):
@@ -73,9 +65,14 @@ class Step:
 
 
 class Processor:
-    """A projection at work: events in the order of their source go in, steps come out."""
+    """A projection at work: events in the order of their source go in, steps come out.
 
-    def __init__(self, program: Program, identity: Identity, tag: Tag, states: MutableMapping[str, KeptState]) -> None:
+    Of a projection without transforms no result is kept: its state is its result.
+    """
+
+    def __init__(
+        self, program: Program, identity: Identity, tag: Tag, states: MutableMapping[str, PartitionState]
+    ) -> None:
         """`tag`: where it goes on. `states`: all that is kept of the partitions of the events that will come; what
         changes is put there."""
         self.tag = tag
@@ -127,7 +124,7 @@ class Processor:
         if kept != old:
             self._states[key] = kept
         if handled.shared is not None:
-            self._states[ROOT] = KeptState(handled.shared)
+            self._states[ROOT] = PartitionState(handled.shared, "")
         self._live = partition
         self.tag = event.tag
         return Step(event.tag, partition, records, handled.emitted, handled.logged)
@@ -141,12 +138,12 @@ class Processor:
         """The text of a partition's result; empty: there is none."""
         return self._result(self._states.get(result_key(self._definition.bi_state, partition)))
 
-    def _result(self, kept: KeptState | None) -> str:
+    def _result(self, kept: PartitionState | None) -> str:
         if kept is None:
             return ""
         return kept.result if self._definition.transforms else kept.state
 
-    def _call(self, event: SourceEvent, partition: str, old: KeptState | None) -> Handled:
+    def _call(self, event: SourceEvent, partition: str, old: PartitionState | None) -> Handled:
         state_is, state = self._state_for(partition, old)
         try:
             self._share()
@@ -159,7 +156,7 @@ class Processor:
             )
             raise ProcessingFault(self._reason(failed, event, str(error))) from error
 
-    def _state_for(self, partition: str, old: KeptState | None) -> tuple[StateIs, str]:
+    def _state_for(self, partition: str, old: PartitionState | None) -> tuple[StateIs, str]:
         if partition == self._live:
             return StateIs.LIVE, ""
         return (StateIs.NEW, "") if old is None else (StateIs.KEPT, old.state)
@@ -169,11 +166,11 @@ class Processor:
             self._program.share(self.state_of(ROOT))
             self._has_shared = True
 
-    def _kept(self, old: KeptState | None, handled: Handled) -> KeptState:
+    def _kept(self, old: PartitionState | None, handled: Handled) -> PartitionState:
         if not self._definition.transforms:
-            return KeptState(handled.state)
+            return PartitionState(handled.state, "")
         before = "" if old is None else old.result
-        return KeptState(handled.state, before if handled.result is None else handled.result)
+        return PartitionState(handled.state, before if handled.result is None else handled.result)
 
     def _emission(self, event: SourceEvent, emitted: Emitted) -> Outgoing:
         metadata = self._metadata(event, emitted.metadata)
@@ -193,16 +190,16 @@ class Processor:
         return Outgoing(of_all, "$>", False, "", metadata, of_this)
 
     def _metadata(self, event: SourceEvent, given: list[tuple[str, str]] | None = None) -> str:
-        members = [f'"$v":{_quoted(self._identity.stamp)}', event.tag.metadata]
+        members = [f'"$v":{quoted(self._identity.stamp)}', event.tag.metadata]
         taken = {"$causedBy"}
         for name, value in given or ():
             if name not in taken:
-                members.append(f"{_quoted(name)}:{value}")
+                members.append(f"{quoted(name)}:{value}")
                 taken.add(name)
         if event.id and not event.deletes:
-            members.append(f'"$causedBy":{_quoted(event.id)}')
+            members.append(f'"$causedBy":{quoted(event.id)}')
             if event.correlation_id and "$correlationId" not in taken:
-                members.append(f'"$correlationId":{_quoted(event.correlation_id)}')
+                members.append(f'"$correlationId":{quoted(event.correlation_id)}')
         return "{" + ",".join(members) + "}"
 
     def _reason(self, what: str, event: SourceEvent, text: str) -> str:

@@ -70,7 +70,7 @@ class Program:
 
     @classmethod
     def load(cls, query: str, opener: Opener) -> Program:
-        """Read a query. Raises QueryFault, EngineMissing."""
+        """Read a query. Raises QueryFault, JavaScriptMissing."""
         try:
             script = opener(_prelude())
             answer = json.loads(script.call("load", query, seconds=COMPILE_SECONDS))

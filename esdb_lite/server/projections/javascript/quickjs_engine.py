@@ -12,7 +12,13 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-from esdb_lite.server.projections.javascript.engine import Argument, EngineMissing, Script, ScriptError, ScriptTimeout
+from esdb_lite.server.projections.javascript.engine import (
+    Argument,
+    JavaScriptMissing,
+    Script,
+    ScriptError,
+    ScriptTimeout,
+)
 
 if TYPE_CHECKING:
     import quickjs
@@ -32,7 +38,7 @@ def open_quickjs(source: str) -> Script:
     try:
         import quickjs
     except ImportError as error:
-        raise EngineMissing(_MISSING) from error
+        raise JavaScriptMissing(_MISSING) from error
     context = quickjs.Context()
     context.set_memory_limit(MEMORY_LIMIT)
     context.set_max_stack_size(STACK_LIMIT)

@@ -15,10 +15,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from esdb_lite.server.projections.seen import quoted
+
 BEFORE = -1
 """Of a stream, and of the log: nothing has been seen."""
-
-_quoted = json.JSONEncoder(ensure_ascii=False).encode
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Tag:
     @property
     def metadata(self) -> str:
         """The members that stand for it in metadata, without brackets."""
-        numbers = ",".join(f"{_quoted(name)}:{number}" for name, number in self.numbers.items())
+        numbers = ",".join(f"{quoted(name)}:{number}" for name, number in self.numbers.items())
         if self.position is None:
             return f'"$s":{{{numbers}}}'
         position = f'"$c":{max(self.position, 0)},"$p":{self.position}'

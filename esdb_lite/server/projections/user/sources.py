@@ -25,7 +25,7 @@ _DELETED = "$deleted"
 _OF_STREAM = "$o"
 
 
-class Moment(NamedTuple):
+class ReadAt(NamedTuple):
     """When it is read."""
 
     now: int
@@ -56,7 +56,7 @@ class Source(Protocol):
         """The streams where new events make it worth reading on; None: the log."""
         ...
 
-    def read(self, reader: Reader, after: Tag, limit: int, moment: Moment) -> SourcePage:
+    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePage:
         """Read about so many records behind a place, or none at the end."""
         ...
 
@@ -154,25 +154,25 @@ class StreamsSource:
         """See `Source`."""
         return self._names
 
-    def read(self, reader: Reader, after: Tag, limit: int, moment: Moment) -> SourcePage:
+    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePage:
         """See `Source`."""
         places = {name: after.numbers.get(name, BEFORE) for name in self._names}
-        records, is_whole = merged(reader, places, limit, moment.now)
-        targets = _Targets(reader, moment.now)
+        records, is_whole = merged(reader, places, limit, at.now)
+        targets = _Targets(reader, at.now)
         events: list[SourceEvent] = []
         for record in records:
             places[record.stream] = record.revision
-            event = self._event(record, Tag(dict(places)), targets, moment)
+            event = self._event(record, Tag(dict(places)), targets, at)
             if event is not None:
                 events.append(event)
         return SourcePage(events, Tag(places), is_whole)
 
-    def _event(self, record: Record, tag: Tag, targets: _Targets, moment: Moment) -> SourceEvent | None:
+    def _event(self, record: Record, tag: Tag, targets: _Targets, at: ReadAt) -> SourceEvent | None:
         if record.type != LINK_TYPE or parse_link(record.data) is None:
             return None if self._category is not None or not self._wants(record) else event_of(record, tag)
         if self._category is not None and (deleted := _deleted_by(record)):
             return deletion_of(tag, deleted) if self._deletions else None
-        target = targets.of(record, gone_too=moment.catching_up and len(self._names) > 1)
+        target = targets.of(record, gone_too=at.catching_up and len(self._names) > 1)
         event = None if target is None else self._reached(target, tag, record)
         return event if event is None or self._category is None else self._of_category(event, record)
 
@@ -273,29 +273,29 @@ class LogSource:
         """See `Source`."""
         return
 
-    def read(self, reader: Reader, after: Tag, limit: int, moment: Moment) -> SourcePage:
+    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePage:
         """See `Source`."""
         records = reader.log_forward(_position(after) + 1, limit)
-        targets = _Targets(reader, moment.now)
+        targets = _Targets(reader, at.now)
         events: list[SourceEvent] = []
         for record in records:
             if is_taken(record.stream):
-                events += self._seen(record, targets, moment)
+                events += self._seen(record, targets, at)
         return SourcePage(events, Tag(position=records[-1].position) if records else after, not records)
 
-    def _seen(self, record: Record, targets: _Targets, moment: Moment) -> Iterator[SourceEvent]:
+    def _seen(self, record: Record, targets: _Targets, at: ReadAt) -> Iterator[SourceEvent]:
         tag = Tag(position=record.position)
         if record.type == LINK_TYPE and parse_link(record.data) is not None:
-            yield from self._link(record, tag, targets, moment)
+            yield from self._link(record, tag, targets, at)
         elif _is_seen(record):
             yield event_of(record, tag)
         if self._deletions and (deleted := Seen(record, record).deletes):
             yield deletion_of(tag, deleted)
 
-    def _link(self, record: Record, tag: Tag, targets: _Targets, moment: Moment) -> Iterator[SourceEvent]:
+    def _link(self, record: Record, tag: Tag, targets: _Targets, at: ReadAt) -> Iterator[SourceEvent]:
         if not self._include_links:
             return
-        if moment.catching_up:
+        if at.catching_up:
             if _is_seen(record):
                 yield event_of(record, tag)
             return
@@ -327,21 +327,21 @@ class TypesSource:
         """See `Source`."""
         return
 
-    def read(self, reader: Reader, after: Tag, limit: int, moment: Moment) -> SourcePage:
+    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePage:
         """See `Source`."""
         # News of deletions stand in no index of theirs.
-        if moment.catching_up and not self._deletions:
-            events = self._indexed(reader, after, limit, moment)
+        if at.catching_up and not self._deletions:
+            events = self._indexed(reader, after, limit, at)
             if events:
                 return SourcePage(events, events[-1].tag, False)
         return self._logged(reader, after, limit)
 
-    def _indexed(self, reader: Reader, after: Tag, limit: int, moment: Moment) -> list[SourceEvent]:
+    def _indexed(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> list[SourceEvent]:
         """All that is indexed but for the last event, which comes by the log, as everything behind it."""
         names = {f"$et-{type}": type for type in self._types}
         numbers = {type: after.numbers.get(type, BEFORE) for type in self._types}
-        links, is_whole = merged(reader, {name: numbers[type] for name, type in names.items()}, limit, moment.now)
-        targets = _Targets(reader, moment.now)
+        links, is_whole = merged(reader, {name: numbers[type] for name, type in names.items()}, limit, at.now)
+        targets = _Targets(reader, at.now)
         events: list[SourceEvent] = []
         for link in links:
             type = names[link.stream]
