@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, Union, cast
 from uuid import UUID, uuid4
 
@@ -33,7 +33,7 @@ class GivenEvent:
 
     stream: str
     type: str
-    data: JsonValue | bytes = b""
+    data: JsonValue | bytes = field(default_factory=dict)
     metadata: JsonValue | bytes = b""
     is_json: bool = True
     id: UUID | None = None
@@ -139,7 +139,7 @@ def _mapping(event: Mapping[str, JsonValue], stream: str | None) -> GivenEvent:
     return GivenEvent(
         into if isinstance(into, str) else _named(None, event),
         type,
-        event.get("data", b""),
+        event.get("data", {}),
         event.get("metadata", b""),
         event.get("is_json", True) is True,
         UUID(id) if isinstance(id, str) else None,

@@ -151,10 +151,8 @@ class Processor:
                 return self._program.remove(partition, state_is, state)
             return self._program.handle(event, partition, state_is, state)
         except HandlerFault as error:
-            failed = (
-                "failed to process a delete partition notification" if event.deletes else "failed to process an event"
-            )
-            raise ProcessingFault(self._reason(failed, event, str(error))) from error
+            what = "a delete partition notification" if event.deletes else "an event"
+            raise ProcessingFault(self._reason(what, event, str(error))) from error
 
     def _state_for(self, partition: str, old: PartitionState | None) -> tuple[StateIs, str]:
         if partition == self._live:

@@ -21,7 +21,7 @@ from esdb_lite.server.projections.javascript.engine import (
 )
 
 if TYPE_CHECKING:
-    import quickjs
+    import _quickjs as quickjs
 
 MEMORY_LIMIT = 128 * 1024 * 1024
 """Bytes of one script: its variables, the live state, what it makes on its way."""
@@ -36,7 +36,8 @@ _MISSING = "JavaScript projections need a JavaScript engine: pip install 'esdb-l
 def open_quickjs(source: str) -> Script:
     """Open a script; see `engine.Opener`."""
     try:
-        import quickjs
+        # Its wrapper in Python, the module `quickjs`, starts a thread when it is imported.
+        import _quickjs as quickjs
     except ImportError as error:
         raise JavaScriptMissing(_MISSING) from error
     context = quickjs.Context()

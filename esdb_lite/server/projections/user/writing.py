@@ -18,6 +18,7 @@ from esdb_lite.server.projections.seen import member
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 
 _STREAMS_KEPT = 50_000
+_STAMPED = '{"$v":'
 _TRACKED_TYPE = "$StreamTracked"
 
 
@@ -71,16 +72,16 @@ class StreamEnds:
         return self._tracking if self._tracks else None
 
     def emissions(self, steps: Sequence[Step]) -> list[Emission]:
-        """What is to be written for steps whose streams are known."""
-        written: list[Emission] = []
+        """What is to be written for steps whose streams are known: one stream after the other, as a real server does."""
+        written: dict[str, list[Emission]] = {}
         for step in steps:
             for record in step.records:
                 end = self._ends[record.stream]
                 if end.shown is None or not step.tag.reached_by(end.shown):
-                    written += self._tracked_first(record.stream)
-                    written.append(self._emission(record))
+                    for emission in (*self._tracked_first(record.stream), self._emission(record)):
+                        written.setdefault(emission.stream, []).append(emission)
                     self._ends[record.stream] = end._replace(next=end.next + 1)
-        return written
+        return [emission for of_stream in written.values() for emission in of_stream]
 
     def _tracked_first(self, stream: str) -> list[Emission]:
         if not self._tracks or stream in self._tracked:
@@ -92,9 +93,12 @@ class StreamEnds:
     def _emission(self, record: Outgoing) -> Emission:
         data = record.data
         if record.links_to is not None:
-            # The record that it points to stands right before it, so its number is known by now.
+            # The record that it points to comes before it, so its number is known by now.
             data = f"{self._ends[record.links_to].next - 1}@{record.links_to}"
-        return Emission(record.stream, record.type, record.is_json, data.encode(), record.metadata.encode())
+        stamped = record.metadata.startswith(_STAMPED)
+        return Emission(
+            record.stream, record.type, record.is_json, data.encode(), record.metadata.encode(), stamped=stamped
+        )
 
 
 def _look(reader: Reader, stream: str, owner: Owner, now: int) -> StreamEnd:
