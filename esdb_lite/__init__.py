@@ -81,7 +81,16 @@ if TYPE_CHECKING:
     from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, NackAction, SubscriptionInfo, SubscriptionSettings
     from esdb_lite.metadata import StreamAcl, StreamMetadata
     from esdb_lite.retries import RetryPolicy
-    from esdb_lite.server import Durability, EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
+    from esdb_lite.server import (
+        Durability,
+        EmbeddedServer,
+        Fault,
+        Faults,
+        Refusal,
+        RunProjections,
+        SimulatedCluster,
+        SimulatedNode,
+    )
     from esdb_lite.settings import BearerToken, Credentials
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
@@ -152,6 +161,7 @@ __all__ = [
     "Refusal",
     "ResourceExhausted",
     "RetryPolicy",
+    "RunProjections",
     "ServerAnswer",
     "ServerNotReady",
     "ServiceUnavailable",
@@ -276,6 +286,7 @@ _HOMES = {
         "Fault",
         "Faults",
         "Refusal",
+        "RunProjections",
         "SimulatedCluster",
         "SimulatedNode",
     ),

@@ -108,7 +108,7 @@ class KnownFeatures:
     """`package.service/method`, in lower case."""
 
     def has(self, method: str) -> bool:
-        """True when the server has the call with this path."""
+        """Whether the server has the call with this path."""
         return _normal(method) in self.methods
 
 

@@ -27,7 +27,7 @@ class Deadline:
 
     @property
     def passed(self) -> bool:
-        """True when nothing is left."""
+        """Whether nothing is left."""
         return self.timeout is not None and monotonic() >= self._at
 
 

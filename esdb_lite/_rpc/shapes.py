@@ -42,11 +42,11 @@ class _Shape:
 
     @property
     def connected(self) -> bool:
-        """True while the connection is there on which the call was opened, whether the call is open still or not."""
+        """Whether the connection is there on which the call was opened, whether the call is open still or not."""
         return self._call.connected
 
     def close(self) -> None:
-        """End the call whatever its state. May be repeated, and never waits."""
+        """End the call whatever its state. Idempotent, and never waits."""
         self._call.close()
 
     async def __aenter__(self) -> Self:

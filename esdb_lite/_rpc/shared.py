@@ -23,7 +23,7 @@ class Shared(Generic[T]):
 
     @property
     def running(self) -> bool:
-        """True while somebody could wait for a result."""
+        """Whether somebody could wait for a result."""
         return self._task is not None
 
     async def get(self, deadline: Deadline) -> T | None:

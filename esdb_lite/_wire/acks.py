@@ -14,6 +14,8 @@ from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
 from esdb_lite.events import RecordedEvent
 
+READ = "/event_store.client.persistent_subscriptions.PersistentSubscriptions/Read"
+
 _TEXT = 36
 """Length of an id as text."""
 _ID_FIELD = 40
@@ -23,7 +25,7 @@ _ID_PATTERN = ((0, b"\x12"), (1, b"&"), (2, b"\x12"), (3, b"$"), (12, b"-"), (17
 
 
 class NackAction(enum.IntEnum):
-    """What is to become of an event that was not processed."""
+    """What the server should do with an event that was not processed."""
 
     UNKNOWN = 0
     PARK = 1

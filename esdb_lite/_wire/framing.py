@@ -67,7 +67,7 @@ class Pieces:
 
     @property
     def empty(self) -> bool:
-        """True when no message has begun that is not complete."""
+        """Whether no message has begun that is not complete."""
         return not self._parts
 
 
@@ -109,5 +109,5 @@ class MessageSplitter:
 
     @property
     def complete(self) -> bool:
-        """True when what has arrived ends with a whole message: where the stream ends otherwise, it was cut off."""
+        """Whether what has arrived ends with a whole message: where the stream ends otherwise, it was cut off."""
         return self._pieces.empty

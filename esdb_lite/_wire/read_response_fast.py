@@ -73,7 +73,7 @@ class ReadDecoder:
 
     @property
     def complete(self) -> bool:
-        """True when what has arrived ends with a whole message: where the stream ends otherwise, it was cut off."""
+        """Whether what has arrived ends with a whole message: where the stream ends otherwise, it was cut off."""
         return self._pieces.empty
 
     def feed(self, data: bytes) -> list[ReadItem]:

@@ -12,6 +12,7 @@ from typing import Literal, overload
 
 from typing_extensions import Self
 
+from esdb_lite._checks import checked_bool
 from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.admin.streams import AsyncStreamApi
@@ -21,7 +22,6 @@ from esdb_lite.client.arguments import (
     ResumeFrom,
     checked_end,
     checked_events,
-    checked_flag,
     checked_limit,
     checked_position,
     checked_resume,
@@ -39,18 +39,22 @@ from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, expectation
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import CredentialsLike, parse_uri
+from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 
 
 class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUserApi):
-    """A client of EventStoreDB and KurrentDB for asyncio.
+    """A client of EventStoreDB (21.10 and later) and KurrentDB for asyncio.
 
-    Connects when it is used first. Belongs to the event loop on which that happens. To be closed, by `close()` or by
+    It connects on first use, and belongs to the event loop on which that happens. Close it with `close()` or by
     leaving `async with`.
 
-    All times are in seconds. `timeout` is a budget for a whole call with all that it takes (default: what the
-    connection string says, else none); when it is used up, DeadlineExceeded is raised, or ServiceUnavailable where
-    there is no connection. `credentials` replace those of the client for one call.
+    Every call takes two options. `timeout` is the budget of the whole call in seconds (default: `defaultDeadline` of
+    the connection string, else none). `credentials` replace those of the client for this call.
+
+    Every call raises InvalidArgument for values that no server would accept, before anything is sent; ClientClosed
+    after `close()`; WrongContext on another event loop; DeadlineExceeded when its timeout is over; ServiceUnavailable
+    when the server cannot be reached (its subclasses say why); AccessDenied and Unauthenticated when the server
+    refuses the caller; NotSupported when it lacks the call. Methods name only what else they raise.
     """
 
     def __init__(
@@ -69,12 +73,12 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         `host:port` (without TLS), `esdb://[user:password@]host[:port][?option=value&...]` (also `kurrentdb:`, `kdb:`,
         `kurrent:`), or `esdb+embedded:` and `esdb+embedded:///path/to/file` for a server inside this process.
 
-        `credentials` replace those of the connection string. In PEM form: `root_certificates`, the authorities to
-        trust (default: those of the file `tlsCaFile`, else those that the system trusts), and what the client shows
-        of itself, `certificate_chain` and `private_key` (default: the files `userCertFile` and `userKeyFile`).
-        Without TLS credentials are not sent, unless `send_credentials_insecurely` says so.
-
-        `retry` says how long calls that have failed on the way are made again, where that is safe.
+        `credentials` replace those of the connection string: a name and password, `Credentials` or a `BearerToken`.
+        Without TLS they are not sent, unless `send_credentials_insecurely` is True.
+        `root_certificates` are the authorities to trust (default: the file `tlsCaFile`, else the system's);
+        `certificate_chain` and `private_key` are the client certificate (default: the files `userCertFile` and
+        `userKeyFile`). All three are in PEM form.
+        `retry` says how long failed calls are retried, where that is safe (default: `RetryPolicy()`).
         """
         settings = with_arguments(
             parse_uri(uri),
@@ -85,21 +89,31 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
         )
+        self._use(settings)
+
+    @classmethod
+    def _of(cls, settings: ConnectionSettings) -> Self:
+        """Make a client of settings that have been looked at already."""
+        client = cls.__new__(cls)
+        client._use(settings)
+        return client
+
+    def _use(self, settings: ConnectionSettings) -> None:
         self._session = ClientCore(settings)
         self._appender = Appender(self._session)
 
     @property
     def embedded(self) -> bool:
-        """True when the server is one inside this process, started by this client."""
+        """Whether the server runs inside this process, started by this client."""
         return self._session.settings.embedded is not None
 
     async def connect(self, *, timeout: float | None = None) -> None:
-        """Connect now instead of on first use. Raises ServiceUnavailable."""
+        """Connect now instead of on first use."""
         deadline = self._session.deadline(timeout)
         await self._session.connect(deadline)
 
     async def close(self) -> None:
-        """Close the connection; whatever is open fails with ClientClosed. May be repeated."""
+        """Close the connection; open calls fail with ClientClosed. Idempotent."""
         await self._session.close()
         await self._appender.close()
 
@@ -126,13 +140,13 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
-        """Append one event or many to a stream, all or none, and return the commit position of the last.
+        """Append one event or several to a stream, all or none, and return the commit position of the last.
 
-        `expected_position`: None, the stream does not exist; n >= 0, its last event has this position; negative, no
-        matter; or a `StreamState`. The result is an int that also has `stream_position`.
-        Appending events again that are there already (same ids, same expectation) changes nothing and succeeds.
-        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; and OutcomeUnknown when the events were sent and
-        the answer did not come.
+        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
+        number that any position will do; or a `StreamState`. The result is an int that also has `stream_position`.
+        Appending the same events again (same ids, same expectation) changes nothing and succeeds.
+        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
+        answer came. The rules are in section 7 of the protocol notes.
         """
         deadline = self._session.deadline(timeout)
         request = AppendRequest(checked_stream(stream_name), expectation(expected_position), checked_events(events))
@@ -143,9 +157,9 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
     async def get_stream_position(
         self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> int | None:
-        """Return the position of the last event of a stream, None when the stream does not exist.
+        """Return the position of the last event of a stream, None if the stream does not exist.
 
-        Raises StreamDeleted.
+        Raises StreamDeleted if it was tombstoned.
         """
         deadline = self._session.deadline(timeout)
         request = ReadRequest(checked_stream(stream_name), from_end=True, backwards=True, limit=1)
@@ -168,18 +182,18 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
     ) -> AsyncReadResponse:
         """Read events of a stream.
 
-        `position` is where to begin, inclusive (default: the first event, or the last if `backwards`). `limit` is how
-        many events to read at most (default: all). With `resolve_links` events that are links come as the events that
-        they point to. Iterating raises StreamNotFound, StreamDeleted.
+        Reading begins at `position`, inclusive (default: the first event, or the last if `backwards`), and ends after
+        `limit` events (default: all). With `resolve_links`, links come as the events that they point to.
+        Iterating raises StreamNotFound, StreamDeleted. The rules are in section 11 of the protocol notes.
         """
-        backwards = checked_flag("backwards", backwards)
+        backwards = checked_bool("backwards", backwards)
         request = ReadRequest(
             checked_stream(stream_name),
             checked_position(position),
             from_end=backwards,
             backwards=backwards,
             limit=checked_limit(limit),
-            resolve_links=checked_flag("resolve_links", resolve_links),
+            resolve_links=checked_bool("resolve_links", resolve_links),
         )
         return self._read(request, timeout, credentials)
 
@@ -198,25 +212,27 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
     ) -> AsyncReadResponse:
         """Read events of all streams in the order in which they were committed.
 
-        `position` is the commit position of an event: forwards it is the first to be read, backwards the one before
-        it is (default: from the beginning, or the end if `backwards`). The filters are regular expressions for whole
-        types of events, applied by the server: `filter_include` selects, else `filter_exclude` leaves out (default:
-        the server's own events, which begin with `$`). `filter` replaces both. `limit` counts filtered events.
+        `position` is the commit position of an event, included forwards and excluded backwards (default: the
+        beginning, or the end if `backwards`). The server filters: `filter_include` selects event types by regular
+        expressions for the whole type; otherwise `filter_exclude` leaves types out (default: the server's own, which
+        begin with `$`). `filter` replaces both. `limit` counts the events that pass (default: all).
+        Iterating raises InvalidRequest if no event begins at `position`. The rules are in sections 12 and 13 of the
+        protocol notes.
         """
-        backwards = checked_flag("backwards", backwards)
+        backwards = checked_bool("backwards", backwards)
         request = ReadRequest(
             None,
             checked_position(position),
             from_end=backwards,
             backwards=backwards,
             limit=checked_limit(limit),
-            resolve_links=checked_flag("resolve_links", resolve_links),
+            resolve_links=checked_bool("resolve_links", resolve_links),
             filter=make_filter(filter_exclude, filter_include, filter),
         )
         return self._read(request, timeout, credentials)
 
     async def get_commit_position(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> int:
-        """Return the commit position of the last event of all, 0 when there is none."""
+        """Return the commit position of the last event, the server's own events included; 0 if there is none."""
         deadline = self._session.deadline(timeout)
         request = ReadRequest(None, from_end=True, backwards=True, limit=1)
         last, _ = await last_event(self._session, request, deadline, credentials)
@@ -286,14 +302,16 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]:
-        """Subscribe to the events of all streams: those that are stored, then those that are appended, without end.
+        """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
 
-        Returns when the server has confirmed it. `position` is exclusive: the commit position of the last event that
-        is not wanted any more, or a `Checkpoint` or `CaughtUp` (default: from the first event; with `from_end` only
-        what is appended from now on). The filters are those of `read_all_events`. With `include_control` also
-        `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected` are handed out. When its connection is lost, it goes
-        on after the last event that it has handed out, for as long as it takes; with `reconnect=False` it raises
-        ServiceUnavailable instead. `timeout` ends the whole subscription.
+        Returns once the server has confirmed the subscription. It begins after `position`, the commit position of an
+        event, or a `Checkpoint` or `CaughtUp` (default: with the first event; with `from_end`, with the next one
+        appended). The filters are those of `read_all_events`. With `include_control` the subscription also hands out
+        `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
+        If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
+        takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
+        (default: none). Raises InvalidRequest if no event begins at `position`. The rules are in sections 15 and 16
+        of the protocol notes.
         """
         start = checked_resume(position)
         request = ReadRequest(
@@ -301,7 +319,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
             start,
             from_end=checked_end(from_end, start),
             limit=None,
-            resolve_links=checked_flag("resolve_links", resolve_links),
+            resolve_links=checked_bool("resolve_links", resolve_links),
             filter=make_filter(filter_exclude, filter_include, filter),
         )
         return await self._subscribe(request, include_control, reconnect, timeout, credentials)
@@ -362,9 +380,10 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
     ) -> AsyncSubscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet.
 
-        Returns when the server has confirmed it. `position` is exclusive: that of the last event that is not wanted
-        any more (default: from the first event; with `from_end` only what is appended from now on). The rest is as in
-        `subscribe_all_events`. Raises StreamDeleted, also when the stream is tombstoned later.
+        Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
+        event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
+        Raises StreamDeleted, also when the stream is tombstoned later. The rules are in section 14 of the protocol
+        notes.
         """
         start = checked_position(position)
         request = ReadRequest(
@@ -372,7 +391,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
             start,
             from_end=checked_end(from_end, start),
             limit=None,
-            resolve_links=checked_flag("resolve_links", resolve_links),
+            resolve_links=checked_bool("resolve_links", resolve_links),
         )
         return await self._subscribe(request, include_control, reconnect, timeout, credentials)
 
@@ -399,6 +418,6 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
             # a subscription has no end, so that the default for calls that have one does not apply
             Deadline(checked_timeout(timeout)),
             checked_credentials(credentials),
-            reconnect=checked_flag("reconnect", reconnect),
+            reconnect=checked_bool("reconnect", reconnect),
         )
-        return await subscribe(reading, control=checked_flag("include_control", control))
+        return await subscribe(reading, control=checked_bool("include_control", control))

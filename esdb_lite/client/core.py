@@ -1,15 +1,16 @@
 """What all calls of one client share: the connections, credentials, defaults, trying again, and being closed.
 
-Owns: the life of a client from its first use to `close()`. Must not know: what the calls say.
+Owns: the life of a client from its first use to `close()`. Must not know: what the calls say, but for one: which
+methods a server has.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Hashable
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from esdb_lite._convert.requests import SERVER_FEATURES, KnownFeatures, decode_features
 from esdb_lite._rpc.deadline import Deadline
@@ -23,7 +24,7 @@ from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import Authorization, Metadata, checked_credentials
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.client.retry_log import RetryLog, outcome_of, wait_for_another_try
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.client.topology.nodes import Moved, Nodes, Single, Topology
 from esdb_lite.errors import (
     ClientClosed,
@@ -57,6 +58,7 @@ class ClientCore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = Shared(self._start)
         self._asking = Shared(self._ask_features)
+        self._together: dict[Hashable, Shared[Any]] = {}
         self._features: KnownFeatures | None = None
         self._closed = False
         self._warned = False
@@ -85,7 +87,7 @@ class ClientCore:
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise WrongContext("the client belongs to another event loop, on which it was used first")
+            raise WrongContext("the client belongs to another event loop, where it was first used")
 
     async def node(self, deadline: Deadline, need: Need = Need.PREFERRED) -> ConnectionPool:
         """Return the server to talk to, which is started here where it is an embedded one."""
@@ -117,7 +119,7 @@ class ClientCore:
 
     @property
     def known(self) -> bool:
-        """True when the client has been connected before."""
+        """Whether the client has been connected before."""
         return self._nodes is not None and self._nodes.met
 
     def failed(self, node: ConnectionPool, error: Exception) -> None:
@@ -126,7 +128,7 @@ class ClientCore:
             self._topology.failed(node, error)
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
-        """False when calls of this need go to another node by now."""
+        """Whether calls of this need still go to this node."""
         return self._topology is not None and self._topology.is_current(node, need)
 
     def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:
@@ -137,7 +139,7 @@ class ClientCore:
     async def metadata(
         self, node: ConnectionPool, credentials: CredentialsLike, deadline: Deadline, need: Need
     ) -> Metadata:
-        """Return the headers for a call: who is calling. Raises CredentialsUnavailable, DeadlineExceeded."""
+        """Return the headers for a call, credentials included. Raises CredentialsUnavailable, DeadlineExceeded."""
         leader = self._topology is not None and self._topology.requires_leader(need)
         role: Metadata = (("requires-leader", "true"),) if leader else ()
         chosen = self._chosen(credentials)
@@ -146,7 +148,7 @@ class ClientCore:
     async def _who(
         self, node: ConnectionPool, deadline: Deadline, chosen: Credentials | BearerToken | None = None
     ) -> Metadata:
-        """Return the header that says who is calling: by default, whom the settings name."""
+        """Return the header with the credentials: by default those of the settings."""
         chosen = chosen or self.settings.credentials
         if chosen is None:
             return ()
@@ -242,10 +244,19 @@ class ClientCore:
         deadline: Deadline,
         what: str,
     ) -> bool:
-        """Take note of a failure, and wait for the next attempt; False when there is to be none."""
+        """Note a failure, and wait for the next attempt; False if there is none."""
         if node is not None:
             self.failed(node, error)
         return await wait_for_another_try(struggle, error, deadline, what, self._complaints, known=self.known)
+
+    async def together(self, key: Hashable, ask: Callable[[], Awaitable[T]], deadline: Deadline) -> T | None:
+        """Ask once for all who ask for the same at the same time; None when there is no answer before the deadline."""
+        run = self._together.setdefault(key, Shared(ask))
+        try:
+            return await run.get(deadline)
+        finally:
+            if not run.running:
+                self._together.pop(key, None)
 
     async def features(self, deadline: Deadline) -> KnownFeatures:
         """Return what the server can do; asked once, and not tried again."""
@@ -262,10 +273,11 @@ class ClientCore:
         self._features = None
 
     async def close(self) -> None:
-        """Close all connections, and stop the embedded server if there is one. May be repeated."""
+        """Close all connections, and stop the embedded server if there is one. Idempotent."""
         self._closed = True
         self._starting.cancel()
-        self._asking.cancel()
+        for run in (self._asking, *self._together.values()):
+            run.cancel()
         if self._topology is not None:
             await self._topology.close()
         if self._nodes is not None:
@@ -293,7 +305,7 @@ class ClientCore:
             self._topology = Single(self._nodes, settings.nodes[0])
 
     async def _ask_features(self) -> KnownFeatures:
-        """Ask once: whoever wants to know has attempts of its own."""
+        """Ask once: the caller has attempts of its own."""
         deadline = Deadline(None)
         node = await self.node(deadline, Need.LEADER)
         try:

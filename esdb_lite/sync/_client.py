@@ -6,12 +6,8 @@ Must not know: how anything is done. A test holds it to the client for asyncio.
 
 from __future__ import annotations
 
-import itertools
-import os
-import threading
 import weakref
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Literal, overload
@@ -20,45 +16,34 @@ from typing_extensions import Self
 
 from esdb_lite.client._client import AsyncEsdbClient
 from esdb_lite.client.arguments import ResumeFrom
-from esdb_lite.client.credentials import Pem
+from esdb_lite.client.credentials import Pem, with_arguments
 from esdb_lite.client.read.iterators import SubscriptionItem
-from esdb_lite.errors import ClientClosed, WrongContext
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.metadata import StreamMetadata
 from esdb_lite.positions import ExpectedPosition
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import CredentialsLike
+from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.groups import GroupApi
-from esdb_lite.sync.portal import Portal
+from esdb_lite.sync.live import Live, LiveClients
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.users import UserApi
 
-_numbers = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class _Live:
-    """A client at work: the one for asyncio, and the thread that it lives on."""
-
-    client: AsyncEsdbClient
-    portal: Portal
-
-
-_inherited: list[_Live] = []
-"""What a forked process has got from its parent: it must not be used, nor closed by the garbage collector."""
-
 
 class EsdbClient(ConsumerApi, GroupApi, UserApi):
-    """A client of EventStoreDB and KurrentDB.
+    """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
-    Connects when it is used first. May be shared by threads. To be closed, by `close()` or by leaving `with`; it also
-    closes when it is dropped and when the program ends. A forked process gets a connection of its own.
+    It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
+    when it is dropped and when the program ends. A forked process gets a connection of its own.
 
-    All times are in seconds. `timeout` is a budget for a whole call with all that it takes (default: what the
-    connection string says, else none); when it is used up, DeadlineExceeded is raised, or ServiceUnavailable where
-    there is no connection. `credentials` replace those of the client for one call.
+    Every call takes two options. `timeout` is the budget of the whole call in seconds (default: `defaultDeadline` of
+    the connection string, else none). `credentials` replace those of the client for this call.
+
+    Every call raises InvalidArgument for values that no server would accept, before anything is sent; ClientClosed
+    after `close()`; WrongContext where it cannot work; DeadlineExceeded when its timeout is over; ServiceUnavailable
+    when the server cannot be reached (its subclasses say why); AccessDenied and Unauthenticated when the server
+    refuses the caller; NotSupported when it lacks the call. Methods name only what else they raise.
     """
 
     def __init__(
@@ -77,16 +62,15 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         `host:port` (without TLS), `esdb://[user:password@]host[:port][?option=value&...]` (also `kurrentdb:`, `kdb:`,
         `kurrent:`), or `esdb+embedded:` and `esdb+embedded:///path/to/file` for a server inside this process.
 
-        `credentials` replace those of the connection string. In PEM form: `root_certificates`, the authorities to
-        trust (default: those of the file `tlsCaFile`, else those that the system trusts), and what the client shows
-        of itself, `certificate_chain` and `private_key` (default: the files `userCertFile` and `userKeyFile`).
-        Without TLS credentials are not sent, unless `send_credentials_insecurely` says so.
-
-        `retry` says how long calls that have failed on the way are made again, where that is safe.
+        `credentials` replace those of the connection string: a name and password, `Credentials` or a `BearerToken`.
+        Without TLS they are not sent, unless `send_credentials_insecurely` is True.
+        `root_certificates` are the authorities to trust (default: the file `tlsCaFile`, else the system's);
+        `certificate_chain` and `private_key` are the client certificate (default: the files `userCertFile` and
+        `userKeyFile`). All three are in PEM form.
+        `retry` says how long failed calls are retried, where that is safe (default: `RetryPolicy()`).
         """
-        self._make = partial(
-            AsyncEsdbClient,
-            uri,
+        settings = with_arguments(
+            parse_uri(uri),
             credentials=credentials,
             root_certificates=root_certificates,
             certificate_chain=certificate_chain,
@@ -94,23 +78,18 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
         )
-        self._make()  # refuses what cannot be meant
-        self._lock = threading.Lock()
-        self._state: _Live | None = None
-        self._closed = False
+        self._clients = LiveClients(partial(AsyncEsdbClient._of, settings))
+        # also at the end of the program: before what was registered to be called there before the client was made
+        weakref.finalize(self, self._clients.close)
 
     def connect(self, *, timeout: float | None = None) -> None:
-        """Connect now instead of on first use. Raises ServiceUnavailable."""
+        """Connect now instead of on first use."""
         live = self._live()
         live.portal.run(live.client.connect(timeout=timeout))
 
     def close(self) -> None:
-        """Close the connection; whatever is open fails with ClientClosed. May be repeated."""
-        with self._lock:
-            self._closed = True
-            state = self._state
-        if state is not None:
-            state.portal.close()
+        """Close the connection; open calls fail with ClientClosed. Idempotent."""
+        self._clients.close()
 
     def __reduce__(self) -> str:
         """Refuse: a pickle would take the connection nowhere, and the password anywhere."""
@@ -135,13 +114,13 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
-        """Append one event or many to a stream, all or none, and return the commit position of the last.
+        """Append one event or several to a stream, all or none, and return the commit position of the last.
 
-        `expected_position`: None, the stream does not exist; n >= 0, its last event has this position; negative, no
-        matter; or a `StreamState`. The result is an int that also has `stream_position`.
-        Appending events again that are there already (same ids, same expectation) changes nothing and succeeds.
-        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; and OutcomeUnknown when the events were sent and
-        the answer did not come.
+        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
+        number that any position will do; or a `StreamState`. The result is an int that also has `stream_position`.
+        Appending the same events again (same ids, same expectation) changes nothing and succeeds.
+        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
+        answer came. The rules are in section 7 of the protocol notes.
         """
         live = self._live()
         return live.portal.run(
@@ -153,9 +132,9 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
     def get_stream_position(
         self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> int | None:
-        """Return the position of the last event of a stream, None when the stream does not exist.
+        """Return the position of the last event of a stream, None if the stream does not exist.
 
-        Raises StreamDeleted.
+        Raises StreamDeleted if it was tombstoned.
         """
         live = self._live()
         return live.portal.run(live.client.get_stream_position(stream_name, timeout=timeout, credentials=credentials))
@@ -173,9 +152,9 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
     ) -> ReadResponse:
         """Read events of a stream.
 
-        `position` is where to begin, inclusive (default: the first event, or the last if `backwards`). `limit` is how
-        many events to read at most (default: all). With `resolve_links` events that are links come as the events that
-        they point to. Iterating raises StreamNotFound, StreamDeleted.
+        Reading begins at `position`, inclusive (default: the first event, or the last if `backwards`), and ends after
+        `limit` events (default: all). With `resolve_links`, links come as the events that they point to.
+        Iterating raises StreamNotFound, StreamDeleted. The rules are in section 11 of the protocol notes.
         """
         live = self._live()
         response = live.client.read_stream_events(
@@ -204,10 +183,12 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
     ) -> ReadResponse:
         """Read events of all streams in the order in which they were committed.
 
-        `position` is the commit position of an event: forwards it is the first to be read, backwards the one before
-        it is (default: from the beginning, or the end if `backwards`). The filters are regular expressions for whole
-        types of events, applied by the server: `filter_include` selects, else `filter_exclude` leaves out (default:
-        the server's own events, which begin with `$`). `filter` replaces both. `limit` counts filtered events.
+        `position` is the commit position of an event, included forwards and excluded backwards (default: the
+        beginning, or the end if `backwards`). The server filters: `filter_include` selects event types by regular
+        expressions for the whole type; otherwise `filter_exclude` leaves types out (default: the server's own, which
+        begin with `$`). `filter` replaces both. `limit` counts the events that pass (default: all).
+        Iterating raises InvalidRequest if no event begins at `position`. The rules are in sections 12 and 13 of the
+        protocol notes.
         """
         live = self._live()
         response = live.client.read_all_events(
@@ -224,7 +205,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         return ReadResponse(self, live.portal.run, response)
 
     def get_commit_position(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> int:
-        """Return the commit position of the last event of all, 0 when there is none."""
+        """Return the commit position of the last event, the server's own events included; 0 if there is none."""
         live = self._live()
         return live.portal.run(live.client.get_commit_position(timeout=timeout, credentials=credentials))
 
@@ -292,14 +273,16 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
-        """Subscribe to the events of all streams: those that are stored, then those that are appended, without end.
+        """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
 
-        Returns when the server has confirmed it. `position` is exclusive: the commit position of the last event that
-        is not wanted any more, or a `Checkpoint` or `CaughtUp` (default: from the first event; with `from_end` only
-        what is appended from now on). The filters are those of `read_all_events`. With `include_control` also
-        `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected` are handed out. When its connection is lost, it goes
-        on after the last event that it has handed out, for as long as it takes; with `reconnect=False` it raises
-        ServiceUnavailable instead. `timeout` ends the whole subscription.
+        Returns once the server has confirmed the subscription. It begins after `position`, the commit position of an
+        event, or a `Checkpoint` or `CaughtUp` (default: with the first event; with `from_end`, with the next one
+        appended). The filters are those of `read_all_events`. With `include_control` the subscription also hands out
+        `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
+        If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
+        takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
+        (default: none). Raises InvalidRequest if no event begins at `position`. The rules are in sections 15 and 16
+        of the protocol notes.
         """
         live = self._live()
         call = live.client.subscribe_all_events(
@@ -372,9 +355,10 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
     ) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet.
 
-        Returns when the server has confirmed it. `position` is exclusive: that of the last event that is not wanted
-        any more (default: from the first event; with `from_end` only what is appended from now on). The rest is as in
-        `subscribe_all_events`. Raises StreamDeleted, also when the stream is tombstoned later.
+        Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
+        event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
+        Raises StreamDeleted, also when the stream is tombstoned later. The rules are in section 14 of the protocol
+        notes.
         """
         live = self._live()
         call = live.client.subscribe_stream_events(
@@ -399,9 +383,11 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
-        """Delete a stream; return the commit position of that. It can be written again, and goes on counting.
+        """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
 
-        Its metadata is replaced. Raises ExpectedPositionError (also for a stream that never was), StreamDeleted.
+        The events are hidden, and the metadata is replaced. Raises ExpectedPositionError (also for a stream that
+        never existed), StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The rules are in
+        section 9 of the protocol notes.
         """
         live = self._live()
         return live.portal.run(
@@ -416,9 +402,10 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
-        """Delete a stream for ever; return the commit position of that. Its name can never be used again.
+        """Delete a stream for ever and return the commit position of that. Its name can never be used again.
 
-        Raises ExpectedPositionError, StreamDeleted.
+        Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The
+        rules are in section 9 of the protocol notes.
         """
         live = self._live()
         return live.portal.run(
@@ -428,7 +415,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
     def get_stream_metadata(
         self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
-        """Return the metadata of a stream; where there is none, everything in it is None. Raises StreamDeleted."""
+        """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
         live = self._live()
         return live.portal.run(live.client.get_stream_metadata(stream_name, timeout=timeout, credentials=credentials))
 
@@ -443,8 +430,9 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist yet.
 
-        `metadata` may be the mapping that is its JSON. `expected_position` is that of the metadata as it was read.
-        Raises ExpectedPositionError, StreamDeleted.
+        `metadata` may also be the mapping that is its JSON. `expected_position` is the `position` of the metadata that
+        it replaces (default: any). Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was
+        sent and no answer came. The rules are in section 5 of the protocol notes.
         """
         live = self._live()
         return live.portal.run(
@@ -455,25 +443,5 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
 
     # --- inside ---
 
-    def _live(self) -> _Live:
-        state = self._state
-        if self._closed:
-            raise ClientClosed("the client is closed")
-        return state if state is not None and state.portal.pid == os.getpid() else self._begin()
-
-    def _begin(self) -> _Live:
-        """Start the thread, in this process, unless another thread has just done it."""
-        with self._lock:
-            state = self._state
-            if state is not None:
-                if state.portal.pid == os.getpid():
-                    return state
-                if state.client.embedded:
-                    raise WrongContext("the embedded server lives in the process from which this one was forked")
-                _inherited.append(state)
-            client = self._make()
-            portal = Portal(f"esdb-lite-{next(_numbers)}", client.close)
-            # also called at the end of the program
-            weakref.finalize(self, portal.close)
-            self._state = state = _Live(client, portal)
-            return state
+    def _live(self) -> Live:
+        return self._clients.get()

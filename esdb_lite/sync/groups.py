@@ -34,7 +34,7 @@ from esdb_lite.groups import NackAction, SettingsChanges, SubscriptionInfo, Subs
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
-    from esdb_lite.sync._client import _Live
+    from esdb_lite.sync.live import Live
     from esdb_lite.sync.portal import Portal
 
 Handler = Callable[[RecordedEvent], object]
@@ -43,10 +43,11 @@ Handler = Callable[[RecordedEvent], object]
 class PersistentSubscription:
     """The events of a group for one of its consumers: an iterator, and a context manager.
 
-    Every event has to be answered with `ack()` or `nack()`; the server delivers no more than `buffer_size` events
-    that were not, and delivers them again when their time is up or the consumer leaves. Leave by `with` or
-    `close()`, so that the last answers arrive. Answers to events that the server has taken back meanwhile (their
-    time was up, the consumer was dropped) are ignored by it. Answers may be given from several threads.
+    Answer every event with `ack()` or `nack()`, from any thread. The server delivers at most `buffer_size` unanswered
+    events, and delivers them again after the group's `message_timeout`, or when the consumer leaves. Leave `with`, or
+    call `close()`, so that the last answers arrive. The server ignores answers to events that it has taken back.
+    Iterating raises what ends the subscription: SubscriptionNotFound when the group was deleted, and with
+    `reconnect=False` SubscriptionDropped or ServiceUnavailable.
     """
 
     def __init__(self, owner: object, portal: Portal, source: AsyncPersistentSubscription) -> None:
@@ -71,7 +72,7 @@ class PersistentSubscription:
 
     @property
     def closed(self) -> bool:
-        """True after `close()`, and when the subscription has ended with an error."""
+        """Whether the subscription has ended, by `close()` or with an error."""
         return self._source.closed
 
     @property
@@ -81,7 +82,7 @@ class PersistentSubscription:
 
     @property
     def last_drop(self) -> GrpcError | None:
-        """Why the consumer had to come back the last time; None when it never had to."""
+        """Why the consumer last had to come back; None if it never had to."""
         return self._source.last_drop
 
     # --- events ---
@@ -99,31 +100,31 @@ class PersistentSubscription:
         return self._events.popleft()
 
     def next_batch(self) -> list[RecordedEvent]:
-        """Return all events that have arrived, waiting for one; [] after `stop()` or `close()`."""
+        """Return all events that have arrived, after waiting for one; [] after `stop()` or `close()`."""
         batch = list(self._events)
         self._events.clear()
         return batch or self._portal.run(self._exchange())
 
     def stop(self) -> None:
-        """Take no more events: the iteration ends, and `consume()` does when its handlers are done."""
+        """Take no more events: the iteration ends, and `consume()` ends when its handlers have finished."""
         self._portal.run(self._stop())
         self._events.clear()
 
     # --- answers ---
 
     def ack(self, events: Answerable) -> None:
-        """Say that events have been processed. Sent with others, see `ack_batch_size` and `ack_delay`.
+        """Say that one event or several have been processed. Raises ClientClosed after `close()`.
 
-        It is the link that is acknowledged where an event came through one.
+        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`.
         """
         self._answer(0, "", events)
 
     def nack(self, events: Answerable, action: NackAction = NackAction.RETRY, reason: str = "") -> None:
-        """Say that events could not be processed, what is to become of them, and why."""
+        """Say that events could not be processed, what the server should do with them, and why."""
         self._answer(*checked_nack(action, reason), events)
 
     def flush(self) -> None:
-        """Send the answers that wait. Returns when they are on their way."""
+        """Send the answers that wait; returns when they are on their way."""
         self._portal.run(self._flush())
 
     def _answer(self, action: int, reason: str, events: Answerable) -> None:
@@ -152,10 +153,10 @@ class PersistentSubscription:
     ) -> None:
         """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
 
-        It is a function; more than one at a time run on threads of their own. An event is acknowledged when it
-        returns. When it raises an exception, the event is delivered again up to `max_retries` times and then parked,
-        with the exception as the reason; or `on_error` decides (it gets event and exception, and returns a
-        `NackAction`). `stop()`, which a handler may call, lets the handlers that run come to their end.
+        `handler` is a function; with a `concurrency` above 1, handlers run on threads of their own. When it returns,
+        the event is acked. When it raises, the event is delivered again up to `max_retries` times, and then parked
+        with the exception as the reason; or `on_error(event, error)` decides by returning a `NackAction`. `stop()`,
+        which a handler may call, lets running handlers finish.
         """
         checked_number("concurrency", concurrency, 1)
         checked_number("max_retries", max_retries, 0)
@@ -194,9 +195,9 @@ class PersistentSubscription:
     # --- the end ---
 
     def close(self) -> None:
-        """Send the answers that wait, see that the server has them, and leave. May be repeated.
+        """Send the answers that wait, see that the server has them, and leave. Idempotent.
 
-        Events that were not answered go to other consumers at once.
+        Unanswered events go to other consumers at once. Waits up to 5 seconds.
         """
         self._events.clear()
         with suppress(ClientClosed):
@@ -245,9 +246,9 @@ def _raise_first(futures: Iterable[Future[None]]) -> None:
 
 
 class GroupApi:
-    """Groups of consumers that share the events of a stream, or all events."""
+    """Groups of consumers that share the events of a stream, or all events (persistent subscriptions)."""
 
-    def _live(self) -> _Live:
+    def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
     def create_subscription(
@@ -266,10 +267,11 @@ class GroupApi:
     ) -> None:
         """Create a group on a stream, or (without `stream_name`) on all events.
 
-        It begins with the event at `position`, inclusive: a stream position, or a commit position where the group is
-        on all events; by default with the first event, with `from_end` with the next one that is appended. The stream
-        need not exist. Filters are for groups on all events, and cannot be changed later.
-        Raises SubscriptionExists, SubscriptionFailed.
+        It begins with the event at `position`, inclusive: a stream position, or a commit position for a group on all
+        events (default: the first event; with `from_end`, the next one appended). The stream need not exist. Filters
+        are for groups on all events, and cannot be changed later. `settings` default to `SubscriptionSettings()`.
+        Raises SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The
+        rules are in sections 18 and 19 of the protocol notes.
         """
         live = self._live()
         live.portal.run(
@@ -298,11 +300,11 @@ class GroupApi:
         credentials: CredentialsLike = None,
         **changes: Unpack[SettingsChanges],
     ) -> None:
-        """Change settings of a group; what is not given stays as it is.
+        """Change settings of a group; the others stay as they are.
 
-        `changes` are the names in `SubscriptionSettings`. Consumers are dropped, and come back unless they were told
-        not to. Where the group has no checkpoint yet, it begins anew at its start, which `position` and `from_end`
-        change. The strategy PINNED_BY_CORRELATION cannot be set, nor kept, by an update.
+        `changes` are the names in `SubscriptionSettings`. The server drops the group's consumers; they come back unless
+        they were made with `reconnect=False`. A group without a checkpoint starts again at its start, which `position`
+        and `from_end` change. An update can neither set nor keep the strategy PINNED_BY_CORRELATION.
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
         live = self._live()
@@ -326,7 +328,7 @@ class GroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Delete a group with its checkpoints and parked events; its consumers end. Raises SubscriptionNotFound."""
+        """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
         live = self._live()
         live.portal.run(
             live.client.delete_subscription(group_name, stream_name, timeout=timeout, credentials=credentials)
@@ -353,7 +355,7 @@ class GroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> list[SubscriptionInfo]:
-        """Return all groups; or those on one stream, or (`$all`) those on all events. Where there are none, []."""
+        """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
         live = self._live()
         return live.portal.run(live.client.list_subscriptions(stream_name, timeout=timeout, credentials=credentials))
 
@@ -366,10 +368,11 @@ class GroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Have the parked events of a group delivered again, with a retry count of 0.
+        """Deliver the parked events of a group again, with a retry count of 0.
 
-        `stop_at` is a number in the stream of parked events (`$persistentsubscription-STREAM::GROUP-parked`): only
-        those before it are replayed. Returns when the server has begun. Raises SubscriptionNotFound.
+        Returns once the server has begun. `stop_at` is a position in the stream of parked events,
+        `$persistentsubscription-STREAM::GROUP-parked`: only those before it are replayed (default: all).
+        Raises SubscriptionNotFound; OutcomeUnknown when the request was sent and no answer came.
         """
         live = self._live()
         live.portal.run(
@@ -379,7 +382,7 @@ class GroupApi:
         )
 
     def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
-        """Restart all groups of the server: consumers are dropped, and what was not checkpointed comes again."""
+        """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
         live = self._live()
         live.portal.run(live.client.restart_subscriptions(timeout=timeout, credentials=credentials))
 
@@ -395,14 +398,13 @@ class GroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> PersistentSubscription:
-        """Become a consumer of a group; returns when the server has confirmed it.
+        """Become a consumer of a group; returns once the server has confirmed it.
 
-        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent when there are
-        `ack_batch_size` of them (by default a third of the buffer, at most 100), or after `ack_delay` seconds.
-        With `reconnect` the consumer comes back when it is dropped (the group was updated, the server restarted, the
-        connection lost); `last_drop` says why, and a group that was deleted raises SubscriptionNotFound. Without it,
-        being dropped raises SubscriptionDropped or ServiceUnavailable. `timeout` limits the whole subscription.
-        Raises SubscriptionNotFound, TooManySubscribers.
+        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent `ack_batch_size`
+        at a time (default: a third of the buffer, at most 100), or after `ack_delay` seconds.
+        A consumer that is dropped (the group was updated, the server restarted, the connection lost) comes back, and
+        `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
+        `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
         live = self._live()
         source = live.portal.run(

@@ -13,13 +13,13 @@ from esdb_lite.settings import CredentialsLike
 from esdb_lite.users import User
 
 if TYPE_CHECKING:
-    from esdb_lite.sync._client import _Live
+    from esdb_lite.sync.live import Live
 
 
 class UserApi:
-    """Users of a server with authentication. One without answers with NotSupported."""
+    """Users of a server with authentication; without it, every call raises NotSupported."""
 
-    def _live(self) -> _Live:
+    def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
     def create_user(
@@ -32,11 +32,12 @@ class UserApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Create a user. Does nothing where there is one with this name and password.
+        """Create a user. Does nothing if there is one with this name and password.
 
-        `groups`: `$admins` may do everything, `$ops` may run the server; other names are for access lists.
-        Takes an administrator, as all calls about users do but `get_user`, `list_users` and `change_password`.
-        Raises UserConflict.
+        `groups`: members of `$admins` may do everything, of `$ops` run the server; other names are for access lists.
+        Only administrators may do this, and all other calls about users except `get_user`, `list_users` and
+        `change_password`. Raises UserConflict if there is a user of this name with another password. The rules are in
+        section 21 of the protocol notes.
         """
         live = self._live()
         live.portal.run(
@@ -65,21 +66,21 @@ class UserApi:
     def delete_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Delete a user, for whom everything ends at once. Raises UserNotFound."""
+        """Delete a user, whose open calls end at once. Raises UserNotFound, OutcomeUnknown."""
         live = self._live()
         live.portal.run(live.client.delete_user(login_name, timeout=timeout, credentials=credentials))
 
     def enable_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Let a user in again. Raises UserNotFound."""
+        """Let a disabled user log in again. Raises UserNotFound."""
         live = self._live()
         live.portal.run(live.client.enable_user(login_name, timeout=timeout, credentials=credentials))
 
     def disable_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Keep a user out until `enable_user`. Raises UserNotFound."""
+        """Lock a user out until `enable_user`; open calls end at once. Raises UserNotFound."""
         live = self._live()
         live.portal.run(live.client.disable_user(login_name, timeout=timeout, credentials=credentials))
 
@@ -102,7 +103,11 @@ class UserApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Give a user another password, with the knowledge of the present one. Raises UserNotFound, AccessDenied."""
+        """Replace the password of a user who knows the current one.
+
+        Raises UserNotFound; AccessDenied if `current_password` is wrong; OutcomeUnknown when the request was sent and
+        no answer came.
+        """
         live = self._live()
         live.portal.run(
             live.client.change_password(
@@ -113,6 +118,6 @@ class UserApi:
     def reset_password(
         self, login_name: str, new_password: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Give a user another password without knowledge of the present one. Raises UserNotFound."""
+        """Replace the password of a user without the current one. Raises UserNotFound."""
         live = self._live()
         live.portal.run(live.client.reset_password(login_name, new_password, timeout=timeout, credentials=credentials))

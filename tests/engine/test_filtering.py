@@ -6,8 +6,10 @@ import re
 
 import pytest
 
-from esdb_lite.server.engine.dotnet_regex import UnsupportedRegex, compile_dotnet
 from esdb_lite.server.engine.filters import EventFilter, FilterOn, selector
+from esdb_lite.server.engine.regex.automaton import Allowance
+from esdb_lite.server.engine.regex.matcher import compile_dotnet
+from esdb_lite.server.engine.regex.translation import UnsupportedRegex, translate
 from tests.engine.naive_reader import Log
 
 
@@ -53,9 +55,9 @@ from tests.engine.naive_reader import Log
     ],
 )
 def test_dotnet(pattern: str, matching: list[str], others: list[str]) -> None:
-    search = compile_dotnet(pattern).search
-    assert [text for text in matching if not search(text)] == []
-    assert [text for text in others if search(text)] == []
+    search, allowance = compile_dotnet(pattern).search, Allowance(10_000)
+    assert [text for text in matching if not search(text, allowance)] == []
+    assert [text for text in others if search(text, allowance)] == []
 
 
 @pytest.mark.parametrize(
@@ -69,9 +71,7 @@ def test_what_cannot_be_used_is_refused(pattern: str) -> None:
 
 def test_the_replacement_for_atomic_groups(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.version_info", (3, 10))
-    compile_dotnet.cache_clear()
-    translated = compile_dotnet("^(?>a+)ab$|^(?>b|bc)d").pattern
-    compile_dotnet.cache_clear()
+    translated = translate("^(?>a+)ab$|^(?>b|bc)d")
     assert "(?>" not in translated
     assert [text for text in ("aab", "bd", "bcd") if re.search(translated, text)] == ["bd"]
 

@@ -199,9 +199,9 @@ async def test_a_time_without_leader(cluster: Cluster) -> None:
     assert (await append(old, more=REQUIRED)).status == OK
 
 
-async def until(condition: Callable[[], bool]) -> None:
+async def until(condition: Callable[[], bool], *, patience: float = PATIENCE) -> None:
     """Wait for something that comes with time."""
-    for _ in range(int(PATIENCE / 0.005)):
+    for _ in range(int(patience / 0.005)):
         if condition():
             return
         await asyncio.sleep(0.005)
@@ -294,8 +294,8 @@ async def test_no_election_without_a_majority() -> None:
     async with SimulatedCluster(election_after=0.02) as simulated:
         await simulated.kill_async(1)
         await simulated.kill_async(0)
-        await asyncio.sleep(0.1)
-        assert simulated.leader is None
+        with pytest.raises(AssertionError, match="did not come"):
+            await until(lambda: simulated.leader is not None, patience=0.1)
         await simulated.start_async(1)
         await until(lambda: simulated.leader is not None)
 
@@ -396,7 +396,11 @@ async def test_a_reset_hits_only_the_node_that_left(cluster: Cluster) -> None:
     await simulated.kill_async(1)
     await simulated.start_async(1)
     client = await cluster.connect(1)
-    await asyncio.sleep(0.2)
+    closed = asyncio.ensure_future(client.until_closed())
+    done, _ = await asyncio.wait({closed}, timeout=0.2)
+    assert not done
+    closed.cancel()
+    await asyncio.wait({closed})
     assert (await append(client)).status == OK
 
 
@@ -424,8 +428,8 @@ async def test_tls(tmp_path: Path) -> None:
         context = ssl.create_default_context(cafile=str(tmp_path / "certificates" / "ca.pem"))
         await simulated.freeze_async(1)
         opening = asyncio.ensure_future(asyncio.open_connection("127.0.0.1", simulated.nodes[1].port, ssl=context))
-        await asyncio.sleep(0.2)
-        assert not opening.done()
+        done, _ = await asyncio.wait({opening}, timeout=0.2)
+        assert not done
         await simulated.thaw_async(1)
         _, writer = await opening
         writer.close()

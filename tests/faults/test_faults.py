@@ -165,8 +165,8 @@ async def test_a_delay(server: EmbeddedServer, client: RawClient) -> None:
     with server.faults.delay(30.0, method="Append"):
         assert (await read(client)).status == OK
         waiting = asyncio.ensure_future(append(client))
-        await asyncio.sleep(0.05)
-        assert not waiting.done()
+        done, _ = await asyncio.wait({waiting}, timeout=0.05)
+        assert not done
         assert await written(server) == 0
     assert (await waiting).status == OK
 
@@ -252,9 +252,8 @@ async def test_a_stall(server: EmbeddedServer, client: RawClient) -> None:
     waiting = asyncio.ensure_future(append(client, "t"))
     async with connected(server.port) as another:
         late = asyncio.ensure_future(append(another))
-        await asyncio.sleep(0.2)
-        assert not waiting.done()
-        assert not late.done()
+        done, _ = await asyncio.wait({waiting, late}, timeout=0.2)
+        assert not done
         assert client.pongs == 0
         fault.clear()
         assert (await late).status == OK
@@ -350,8 +349,8 @@ async def test_clear_ends_all_of_them(server: EmbeddedServer, client: RawClient)
     faults.delay(30.0)
     faults.stall()
     waiting = asyncio.ensure_future(append(client))
-    await asyncio.sleep(0.05)
-    assert not waiting.done()
+    done, _ = await asyncio.wait({waiting}, timeout=0.05)
+    assert not done
     faults.clear()
     assert (await waiting).status == OK
     faults.clear()
@@ -364,7 +363,7 @@ async def test_a_server_stops_whatever_was_set() -> None:
             await confirmed(client, call)
             set_fault(server.faults)
             waiting = asyncio.ensure_future(append(client))
-            await asyncio.sleep(0.01)
+            await asyncio.wait({waiting}, timeout=0.01)
         waiting.cancel()
         await asyncio.wait({waiting})
 

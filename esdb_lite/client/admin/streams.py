@@ -1,4 +1,4 @@
-"""The calls about streams as a whole: their end, and what they say of themselves.
+"""The calls about streams as a whole: their end, and their metadata.
 
 Owns: `AsyncStreamApi`, the part of the asynchronous client that deletes streams and has their metadata.
 Must not know: bytes, connections.
@@ -38,9 +38,11 @@ class AsyncStreamApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
-        """Delete a stream; return the commit position of that. It can be written again, and goes on counting.
+        """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
 
-        Its metadata is replaced. Raises ExpectedPositionError (also for a stream that never was), StreamDeleted.
+        The events are hidden, and the metadata is replaced. Raises ExpectedPositionError (also for a stream that
+        never existed), StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The rules are in
+        section 9 of the protocol notes.
         """
         return await self._delete(DELETE, stream_name, expected_position, timeout, credentials)
 
@@ -52,16 +54,17 @@ class AsyncStreamApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
-        """Delete a stream for ever; return the commit position of that. Its name can never be used again.
+        """Delete a stream for ever and return the commit position of that. Its name can never be used again.
 
-        Raises ExpectedPositionError, StreamDeleted.
+        Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The
+        rules are in section 9 of the protocol notes.
         """
         return await self._delete(TOMBSTONE, stream_name, expected_position, timeout, credentials)
 
     async def get_stream_metadata(
         self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
-        """Return the metadata of a stream; where there is none, everything in it is None. Raises StreamDeleted."""
+        """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
         deadline = self._session.deadline(timeout)
         name = f"$${checked_stream(stream_name)}"
         try:
@@ -82,8 +85,9 @@ class AsyncStreamApi:
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist yet.
 
-        `metadata` may be the mapping that is its JSON. `expected_position` is that of the metadata as it was read.
-        Raises ExpectedPositionError, StreamDeleted.
+        `metadata` may also be the mapping that is its JSON. `expected_position` is the `position` of the metadata that
+        it replaces (default: any). Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was
+        sent and no answer came. The rules are in section 5 of the protocol notes.
         """
         if not isinstance(metadata, StreamMetadata):
             if not isinstance(metadata, Mapping):

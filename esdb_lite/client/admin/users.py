@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class AsyncUserApi:
-    """Users of a server with authentication. One without answers with NotSupported."""
+    """Users of a server with authentication; without it, every call raises NotSupported."""
 
     _session: ClientCore
 
@@ -32,11 +32,12 @@ class AsyncUserApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Create a user. Does nothing where there is one with this name and password.
+        """Create a user. Does nothing if there is one with this name and password.
 
-        `groups`: `$admins` may do everything, `$ops` may run the server; other names are for access lists.
-        Takes an administrator, as all calls about users do but `get_user`, `list_users` and `change_password`.
-        Raises UserConflict.
+        `groups`: members of `$admins` may do everything, of `$ops` run the server; other names are for access lists.
+        Only administrators may do this, and all other calls about users except `get_user`, `list_users` and
+        `change_password`. Raises UserConflict if there is a user of this name with another password. The rules are in
+        section 21 of the protocol notes.
         """
         from esdb_lite._convert import users as convert
 
@@ -64,7 +65,7 @@ class AsyncUserApi:
     async def delete_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Delete a user, for whom everything ends at once. Raises UserNotFound."""
+        """Delete a user, whose open calls end at once. Raises UserNotFound, OutcomeUnknown."""
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
@@ -74,7 +75,7 @@ class AsyncUserApi:
     async def enable_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Let a user in again. Raises UserNotFound."""
+        """Let a disabled user log in again. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
@@ -84,7 +85,7 @@ class AsyncUserApi:
     async def disable_user(
         self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Keep a user out until `enable_user`. Raises UserNotFound."""
+        """Lock a user out until `enable_user`; open calls end at once. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
@@ -121,7 +122,11 @@ class AsyncUserApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Give a user another password, with the knowledge of the present one. Raises UserNotFound, AccessDenied."""
+        """Replace the password of a user who knows the current one.
+
+        Raises UserNotFound; AccessDenied if `current_password` is wrong; OutcomeUnknown when the request was sent and
+        no answer came.
+        """
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)
@@ -136,7 +141,7 @@ class AsyncUserApi:
     async def reset_password(
         self, login_name: str, new_password: str, *, timeout: float | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Give a user another password without knowledge of the present one. Raises UserNotFound."""
+        """Replace the password of a user without the current one. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
         deadline = self._session.deadline(timeout)

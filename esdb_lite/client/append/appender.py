@@ -1,4 +1,4 @@
-"""Appending: how events get to the server, and what is done when the answer does not come.
+"""Appending: how events get to the server, and what to do when no answer comes.
 
 Owns: the choice between the shared BatchAppend call and a call of its own, sending the same events again, and what an
 append that fails may say. Must not know: how the shared call works (`batch_call`), how written events are found
@@ -30,7 +30,7 @@ from esdb_lite.client.append.batch_call import BatchAppender
 from esdb_lite.client.append.looking import CannotTell, LookStart, StreamLook, Unsettled, find_written
 from esdb_lite.client.retry import RetryState, Safety, in_doubt
 from esdb_lite.client.retry_log import unknown_outcome
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     AccessDenied,
     EsdbClientException,
@@ -222,13 +222,13 @@ class _Attempts:
 
     @property
     def must_look(self) -> bool:
-        """True when the events may be there and the server may not recognise them, or has not."""
+        """Whether the events may be there and the server may not recognise them, or has not."""
         return self._refusal is not None or (
             self._doubt is not None and self._request.expected < -1 and bool(self._request.events)
         )
 
     def renew(self) -> bool:
-        """After a refusal of who is calling: True where that is worth another attempt, which it is once."""
+        """After refused credentials: whether that is worth another attempt, which it is once."""
         renewed, self._renewed = self._renewed, True
         return not renewed and self._session.renew(self._credentials)
 
@@ -269,7 +269,7 @@ class _Attempts:
         """Return what says that the events may be there, with the events."""
         unknown = error if isinstance(error, OutcomeUnknown) else unknown_outcome(error)
         if not isinstance(unknown, OutcomeUnknown):
-            unknown = WriteInterrupted(f"{error} (perhaps it is done)")
+            unknown = WriteInterrupted(f"{error} (it may have been done)")
         request = self._request
         unknown.stream_name, unknown.events = request.stream_name, tuple(request.events)
         unknown.expected_position = None if request.expected == -1 else request.expected

@@ -19,7 +19,7 @@ from esdb_lite._wire.append import AppendAnswer
 from esdb_lite._wire.batch_append import BatchResponse, decode_batch_response, encode_batch_request
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     AccessDenied,
     ClientClosed,
@@ -77,7 +77,7 @@ class _Append:
         self.timer: asyncio.TimerHandle | None = None
 
     def may_be_sent(self, node: ConnectionPool | None) -> bool:
-        """False when nobody waits for it any more; nor after it has failed here."""
+        """Whether somebody still waits for it. If its look at the stream fails, it fails here, and is not sent."""
         if self.look is not None and not self.answer.done():
             try:
                 self.look.check(node)
@@ -131,7 +131,7 @@ class BatchAppendCall:
         self._task = asyncio.ensure_future(self._run())
 
     def begin(self, request: AppendRequest, deadline: Deadline, look: StreamLook | None) -> _Append:
-        """Send an append soon; its `answer` is to be awaited, and the append then to be forgotten."""
+        """Send an append soon; await its `answer`, and then forget the append."""
         self._count += 1
         key = f"{self._prefix}{self._count:012x}"
         message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
@@ -158,7 +158,7 @@ class BatchAppendCall:
 
     @property
     def usable(self) -> bool:
-        """True while it goes on, and to the server that appends go to."""
+        """Whether it still runs, and on the server that appends go to."""
         return not self.ended and (self._node is None or self._session.is_current(self._node, Need.LEADER))
 
     def leave(self) -> None:
@@ -280,7 +280,7 @@ class BatchAppendCall:
 
 
 class BatchAppender:
-    """Appends through a shared call, which is opened when it is needed and opened anew when it has ended."""
+    """Appends through a shared call, which is opened when it is needed and again when it has ended."""
 
     def __init__(self, session: ClientCore) -> None:
         self._session = session
@@ -395,7 +395,7 @@ def _not_sent(text: str) -> DeadlineExceeded:
 def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:
     """Return what one append fails with when the call has ended with `error`: an exception of its own."""
     if not isinstance(error, GrpcError):
-        return type(error)(f"{error} (perhaps it is done)" if in_doubt else str(error))
+        return type(error)(f"{error} (it may have been done)" if in_doubt else str(error))
     kind: type[GrpcError] = WriteInterrupted if in_doubt else type(error)
     failure = kind(str(error), code=error.code, details=error.details, trailers=error.trailers)
     failure.__dict__.update(error.__dict__)

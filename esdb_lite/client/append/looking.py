@@ -1,4 +1,4 @@
-"""Finding out whether events are written whose append was not answered.
+"""Finding out whether the events of an unanswered append were written.
 
 Owns: looking for them in their stream, and remembering for which that has to be done. Must not know: how they were
 sent, what is done about the answer.
@@ -20,7 +20,7 @@ from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._wire.append import AppendAnswer
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.iterators import ReadCall
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import EsdbClientException, StreamNotFound
 from esdb_lite.events import RecordedEvent
 
@@ -47,7 +47,7 @@ class LookStart(NamedTuple):
     """Where the log had got to, as far as the client knew: the commit position of an event that it had appended."""
 
     def comes_after(self, event: RecordedEvent) -> bool:
-        """True when the event was certainly there before."""
+        """Whether the event was certainly there before."""
         if event.commit_position is not None and event.commit_position <= self.position:
             return True
         return event.recorded_at is not None and event.recorded_at < self.time - CLOCKS

@@ -165,11 +165,11 @@ class Tracker:
 
     @property
     def unsaved(self) -> bool:
-        """True when the store does not have the position."""
+        """Whether the store does not have the position."""
         return self.position is not None and self.position != self.stored
 
     def due(self, now: float) -> bool:
-        """True when the position should be stored now."""
+        """Whether the position should be stored now."""
         if not self.unsaved:
             return False
         if self._every is not None and self._unsaved >= self._every:

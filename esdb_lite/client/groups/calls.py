@@ -1,7 +1,8 @@
 """The calls about persistent subscriptions.
 
 Owns: `AsyncGroupApi`, the part of the asynchronous client that makes, changes, describes and reads groups.
-Must not know: how a consumer behaves (`client.consumer`), bytes.
+Must not know: how a consumer behaves (`client.groups.subscription`), bytes. What translates the messages is imported
+when one of the calls is made.
 """
 
 from __future__ import annotations
@@ -13,26 +14,10 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
 
-from esdb_lite._convert.groups import (
-    CREATE,
-    DELETE,
-    GET_INFO,
-    LIST,
-    REPLAY_PARKED,
-    RESTART,
-    UPDATE,
-    GroupRequest,
-    decode_info,
-    decode_list,
-    encode_delete,
-    encode_get_info,
-    encode_list,
-    encode_replay_parked,
-)
+from esdb_lite._checks import checked_bool
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import (
     checked_filter,
-    checked_flag,
     checked_position,
     checked_source,
     checked_stream,
@@ -40,7 +25,7 @@ from esdb_lite.client.arguments import (
 )
 from esdb_lite.client.groups.options import ConsumerOptions
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
-from esdb_lite.errors import InvalidArgument, ProtocolError, SubscriptionNotFound, WrongArgumentType
+from esdb_lite.errors import InvalidArgument, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.groups import LARGEST_INT32, ConsumerStrategy, SettingsChanges, SubscriptionInfo, SubscriptionSettings
 from esdb_lite.positions import LARGEST
@@ -53,7 +38,7 @@ MAX_ACK_BATCH = 100
 
 
 class AsyncGroupApi:
-    """Groups of consumers that share the events of a stream, or all events."""
+    """Groups of consumers that share the events of a stream, or all events (persistent subscriptions)."""
 
     _session: ClientCore
 
@@ -73,20 +58,23 @@ class AsyncGroupApi:
     ) -> None:
         """Create a group on a stream, or (without `stream_name`) on all events.
 
-        It begins with the event at `position`, inclusive: a stream position, or a commit position where the group is
-        on all events; by default with the first event, with `from_end` with the next one that is appended. The stream
-        need not exist. Filters are for groups on all events, and cannot be changed later.
-        Raises SubscriptionExists, SubscriptionFailed.
+        It begins with the event at `position`, inclusive: a stream position, or a commit position for a group on all
+        events (default: the first event; with `from_end`, the next one appended). The stream need not exist. Filters
+        are for groups on all events, and cannot be changed later. `settings` default to `SubscriptionSettings()`.
+        Raises SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The
+        rules are in sections 18 and 19 of the protocol notes.
         """
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
-        request = GroupRequest(
+        request = convert.GroupRequest(
             _checked_group(group_name),
             checked_source(stream_name),
             _checked_settings(settings),
             _checked_start(position, from_end),
             checked_filter(stream_name, filter_exclude, filter_include, filter),
         )
-        await self._session.call(CREATE, request.encode_create(), deadline=deadline, credentials=credentials)
+        await convert.create(self._session.channel(deadline=deadline, credentials=credentials), request)
 
     async def update_subscription(
         self,
@@ -99,13 +87,15 @@ class AsyncGroupApi:
         credentials: CredentialsLike = None,
         **changes: Unpack[SettingsChanges],
     ) -> None:
-        """Change settings of a group; what is not given stays as it is.
+        """Change settings of a group; the others stay as they are.
 
-        `changes` are the names in `SubscriptionSettings`. Consumers are dropped, and come back unless they were told
-        not to. Where the group has no checkpoint yet, it begins anew at its start, which `position` and `from_end`
-        change. The strategy PINNED_BY_CORRELATION cannot be set, nor kept, by an update.
+        `changes` are the names in `SubscriptionSettings`. The server drops the group's consumers; they come back unless
+        they were made with `reconnect=False`. A group without a checkpoint starts again at its start, which `position`
+        and `from_end` change. An update can neither set nor keep the strategy PINNED_BY_CORRELATION.
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
         group, stream = _checked_group(group_name), checked_source(stream_name)
         begin = None if position is None and from_end is None else (_checked_start(position, bool(from_end)),)
@@ -113,10 +103,9 @@ class AsyncGroupApi:
         settings = known.settings.changed(changes)
         if settings.strategy is ConsumerStrategy.PINNED_BY_CORRELATION:
             raise InvalidArgument("strategy", settings.strategy, "must be one that an update can name")
-        request = GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
-        await self._session.call(
-            UPDATE, request.encode_update(), deadline=deadline, credentials=credentials, repeatable=True
-        )
+        request = convert.GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.update(channel, request)
 
     async def delete_subscription(
         self,
@@ -126,10 +115,11 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Delete a group with its checkpoints and parked events; its consumers end. Raises SubscriptionNotFound."""
-        deadline = self._session.deadline(timeout)
-        request = encode_delete(_checked_group(group_name), checked_source(stream_name))
-        await self._session.call(DELETE, request, deadline=deadline, credentials=credentials)
+        """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
+        from esdb_lite._convert import groups as convert
+
+        channel = self._session.channel(deadline=self._session.deadline(timeout), credentials=credentials)
+        await convert.delete(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def get_subscription_info(
         self,
@@ -140,15 +130,11 @@ class AsyncGroupApi:
         credentials: CredentialsLike = None,
     ) -> SubscriptionInfo:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
-        request = encode_get_info(_checked_group(group_name), checked_source(stream_name))
-        answer = await self._session.call(
-            GET_INFO, request, deadline=deadline, credentials=credentials, repeatable=True
-        )
-        info = decode_info(answer)
-        if info is None:
-            raise ProtocolError("the answer says nothing about the group")
-        return info
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        return await convert.info(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def list_subscriptions(
         self,
@@ -157,14 +143,13 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> list[SubscriptionInfo]:
-        """Return all groups; or those on one stream, or (`$all`) those on all events. Where there are none, []."""
+        """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
-        request = encode_list(None if stream_name is None else checked_stream(stream_name))
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
         try:
-            answer = await self._session.call(
-                LIST, request, deadline=deadline, credentials=credentials, repeatable=True
-            )
-            return decode_list(answer)
+            return await convert.infos(channel, None if stream_name is None else checked_stream(stream_name))
         except SubscriptionNotFound:
             return []
 
@@ -177,21 +162,25 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Have the parked events of a group delivered again, with a retry count of 0.
+        """Deliver the parked events of a group again, with a retry count of 0.
 
-        `stop_at` is a number in the stream of parked events (`$persistentsubscription-STREAM::GROUP-parked`): only
-        those before it are replayed. Returns when the server has begun. Raises SubscriptionNotFound.
+        Returns once the server has begun. `stop_at` is a position in the stream of parked events,
+        `$persistentsubscription-STREAM::GROUP-parked`: only those before it are replayed (default: all).
+        Raises SubscriptionNotFound; OutcomeUnknown when the request was sent and no answer came.
         """
-        deadline = self._session.deadline(timeout)
+        from esdb_lite._convert import groups as convert
+
+        channel = self._session.channel(deadline=self._session.deadline(timeout), credentials=credentials)
         if stop_at is not None:
             _check_range("stop_at", stop_at, 1, LARGEST)
-        request = encode_replay_parked(_checked_group(group_name), checked_source(stream_name), stop_at)
-        await self._session.call(REPLAY_PARKED, request, deadline=deadline, credentials=credentials)
+        await convert.replay_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
 
     async def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
-        """Restart all groups of the server: consumers are dropped, and what was not checkpointed comes again."""
+        """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
-        await self._session.call(RESTART, b"", deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.restart(self._session.channel(deadline=deadline, credentials=credentials, repeatable=True))
 
     async def read_subscription(
         self,
@@ -205,14 +194,13 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncPersistentSubscription:
-        """Become a consumer of a group; returns when the server has confirmed it.
+        """Become a consumer of a group; returns once the server has confirmed it.
 
-        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent when there are
-        `ack_batch_size` of them (by default a third of the buffer, at most 100), or after `ack_delay` seconds.
-        With `reconnect` the consumer comes back when it is dropped (the group was updated, the server restarted, the
-        connection lost); `last_drop` says why, and a group that was deleted raises SubscriptionNotFound. Without it,
-        being dropped raises SubscriptionDropped or ServiceUnavailable. `timeout` limits the whole subscription.
-        Raises SubscriptionNotFound, TooManySubscribers.
+        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent `ack_batch_size`
+        at a time (default: a third of the buffer, at most 100), or after `ack_delay` seconds.
+        A consumer that is dropped (the group was updated, the server restarted, the connection lost) comes back, and
+        `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
+        `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
         self._session.check()
         _check_range("buffer_size", buffer_size, 1, LARGEST_INT32)
@@ -225,7 +213,7 @@ class AsyncGroupApi:
             buffer_size=buffer_size,
             ack_batch_size=ack_batch_size,
             ack_delay=_checked_delay(ack_delay),
-            reconnect=checked_flag("reconnect", reconnect),
+            reconnect=checked_bool("reconnect", reconnect),
         )
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
@@ -247,7 +235,7 @@ def _checked_settings(value: SubscriptionSettings | None) -> SubscriptionSetting
 
 def _checked_start(position: int | None, from_end: bool) -> int | None:
     """Where a group begins; None: at the end."""
-    if not checked_flag("from_end", from_end):
+    if not checked_bool("from_end", from_end):
         return checked_position(position) or 0
     if position is not None:
         raise InvalidArgument("position", position, "cannot be combined with from_end")

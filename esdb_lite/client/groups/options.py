@@ -1,13 +1,11 @@
-"""What a consumer of a persistent subscription is asked for.
+"""The options of a consumer of a persistent subscription.
 
-Owns: the values, checked by whoever makes them. Must not know: calls.
+Owns: the values, checked by their makers. Must not know: calls.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-
-from esdb_lite._convert.groups import ALL
 
 
 @dataclass(frozen=True)
@@ -25,4 +23,4 @@ class ConsumerOptions:
     @property
     def subscription_id(self) -> str:
         """What the server confirms."""
-        return f"{ALL if self.stream_name is None else self.stream_name}::{self.group_name}"
+        return f"{'$all' if self.stream_name is None else self.stream_name}::{self.group_name}"

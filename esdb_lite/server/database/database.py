@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeAlias, TypeVar, cast
 
+from esdb_lite._limits import Oversized, Room
 from esdb_lite.server.database.feed import CommitFeed, Listener
 from esdb_lite.server.database.group_commit import Committed, Committer, new_id
 from esdb_lite.server.database.loop_share import PAGE, LoopShare
@@ -79,7 +79,7 @@ class Database:
         self._last_at_writer: WriterJob[Work] | None = None
         self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
         self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
-        self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
+        self._queue = Room(QUEUED_COMMANDS, QUEUED_BYTES, oversized=Oversized.OVERDRAWS)
         self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
         self._readers = ReaderThreads(files.reader, SqliteReader.close, count=READERS)
         self._finished: asyncio.Future[object] = self._loop.create_future()
@@ -92,7 +92,7 @@ class Database:
         durability: Durability = Durability.FULL,
         now: Callable[[], int] = ticks_now,
     ) -> Database:
-        """Open a file, making it if there is none (None: in memory). Raises: StorageError."""
+        """Open a file, making it if there is none (None: in memory). Raises StorageError."""
         files = Files(None if path is None else os.fspath(path), durability)
         try:
             committer = Committer(files.writer, now, files.confirm)
@@ -108,7 +108,7 @@ class Database:
         """Append events atomically; answers when they are committed and published to listeners.
 
         Cancelled while it waits for its turn, it is not written; later, it is written regardless.
-        Raises: StorageError.
+        Raises StorageError.
         """
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
         return cast(Outcome, await self._command(rule, _cost(events), anywhere=True))
@@ -153,22 +153,22 @@ class Database:
         self._queue.leave(job.cost)
 
     async def delete(self, stream: str, expected: int) -> Outcome:
-        """Soft-delete a stream. Raises: StorageError."""
+        """Soft-delete a stream. Raises StorageError."""
         return await self.execute(partial(appending.delete, stream=stream, expected=expected))
 
     async def tombstone(self, stream: str, expected: int) -> Outcome:
-        """Delete a stream for ever. Raises: StorageError."""
+        """Delete a stream for ever. Raises StorageError."""
         return await self.execute(partial(appending.tombstone, stream=stream, expected=expected))
 
     async def execute(self, rule: Rule, *, cost: int = 0) -> Outcome:
         """Run a rule in the transaction that writes what it decides; `cost` = bytes that it holds.
 
-        Raises: StorageError.
+        Raises StorageError.
         """
         return cast(Outcome, await self._command(rule, _COMMAND_BYTES + cost))
 
     async def read(self, query: Callable[[Reader], T]) -> T:
-        """Run a function on one consistent state; others get their turn before. Raises: StorageError.
+        """Run a function on one consistent state; others get their turn before. Raises StorageError.
 
         The function must not wait for anything, and should be done within a page or so.
         """
@@ -191,7 +191,7 @@ class Database:
     async def start_scavenge(self) -> Scavenge:
         """Start a scavenge, or return the one that is running. The log goes on at the next chunk.
 
-        Wait for its end with `scavenge_ended`; stop it with its `stop`. Raises: StorageError.
+        Wait for its end with `scavenge_ended`; stop it with its `stop`. Raises StorageError.
         """
         self._check_open()
         if self._scavenge is None or self._scavenge[1].done():
@@ -201,7 +201,7 @@ class Database:
         return self._scavenge[0]
 
     async def scavenge_ended(self) -> None:
-        """Wait until no scavenge is running. Raises: StorageError, when that is what it ended with."""
+        """Wait until no scavenge is running. Raises StorageError when that is what it ended with."""
         if self._scavenge is not None:
             await asyncio.shield(self._scavenge[1])
 
@@ -383,67 +383,6 @@ class _Pace:
         """One more has gone to a thread."""
         self._elsewhere -= 1
         self.quick = self._elsewhere <= 0
-
-
-class _Room:
-    """How much may wait for the writer: by number and by bytes. First come, first served."""
-
-    def __init__(self, commands: int, size: int) -> None:
-        self._commands = commands
-        self._size = size
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    @property
-    def taken(self) -> int:
-        """How many have come in and not left."""
-        return QUEUED_COMMANDS - self._commands + len(self._waiting)
-
-    def enter_at_once(self, cost: int) -> bool:
-        if self._waiting or not self._fits(cost):
-            return False
-        self._take(cost)
-        return True
-
-    async def enter(self, cost: int) -> None:
-        ahead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((cost, ahead))
-        try:
-            await ahead
-        except asyncio.CancelledError:
-            self._give_up(cost, ahead)
-            raise
-
-    def leave(self, cost: int) -> None:
-        self._commands += 1
-        self._size += cost
-        if self._waiting:
-            self._admit()
-
-    def _fits(self, cost: int) -> bool:
-        # Whatever is larger than all the room there is gets in alone.
-        return self._commands > 0 and self._size > 0 and (self._size >= cost or cost > QUEUED_BYTES)
-
-    def _take(self, cost: int) -> None:
-        self._commands -= 1
-        self._size -= cost
-
-    def _admit(self) -> None:
-        while self._waiting:
-            cost, ahead = self._waiting[0]
-            if ahead.cancelled():
-                self._waiting.popleft()
-                continue
-            if not self._fits(cost):
-                return
-            self._waiting.popleft()
-            self._take(cost)
-            ahead.set_result(None)
-
-    def _give_up(self, cost: int, ahead: asyncio.Future[None]) -> None:
-        if ahead.done() and not ahead.cancelled():
-            self.leave(cost)
-        else:
-            self._admit()
 
 
 __all__ = ["Database", "ticks_now"]

@@ -35,7 +35,7 @@ def scavenge(
     """Remove from a file what can never be read again, and make it shorter.
 
     A server may be using the file: it goes on serving, its appends take turns with the steps of the scavenge.
-    `progress` is called after each step. Raises: StorageError.
+    `progress` is called after each step. Raises StorageError.
     """
     if not exists(path):
         raise StorageUnavailable(f"{path} does not exist")

@@ -1,4 +1,4 @@
-"""Scavenge: removing what can never be read again, and giving the room back, a little at a time.
+"""Scavenge: removing what can never be read again, and giving the space back, a little at a time.
 
 Owns: the order and the size of the steps. Must not know: which thread runs them, the wire.
 """
@@ -35,7 +35,7 @@ class Steps:
         self._size = 256
 
     def step(self) -> bool:
-        """Do a little; False when nothing is left to do. Raises: StorageError."""
+        """Do a little; False when nothing is left to do. Raises StorageError."""
         began = time.perf_counter()
         more = self._shorten() if self._looked_through else self._look()
         taken = time.perf_counter() - began
@@ -103,6 +103,6 @@ class Scavenge:
         self.stopped = True
 
     async def run(self, execute: Callable[[Callable[[], bool]], Awaitable[bool]]) -> None:
-        """Run step after step, each by `execute`. Raises: StorageError."""
+        """Run step after step, each by `execute`. Raises StorageError."""
         while not self.stopped and await execute(self._steps.step):
             pass

@@ -11,13 +11,23 @@ from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
 
-from esdb_lite.server.engine.dotnet_regex import compile_dotnet
+from esdb_lite.server.engine.regex.automaton import Allowance
+from esdb_lite.server.engine.regex.matcher import compile_dotnet
+from esdb_lite.server.engine.regex.translation import UnsupportedRegex
 from esdb_lite.server.storage import Record
 
 Selector: TypeAlias = Callable[[Sequence[Record]], "Sequence[Record]"]
-"""Takes records of the log, returns those that are seen, in order."""
+"""Takes records of the log, returns those that are seen, in order. Raises RegexTooSlow."""
 
+Test: TypeAlias = Callable[[str, Allowance], bool]
+"""Of one stream name or event type. Raises RegexTooSlow."""
+
+MOST_PREFIXES = 2_000
+"""So many are compared with each name in less than a tenth of a millisecond."""
 _REMEMBERED = 4096
+_REMEMBERED_CHARACTERS = 512 * 1024
+_STEPS = 100_000
+"""What an expression may take for the names of one page that are new to it: some 50 milliseconds."""
 _GROUP_STREAMS = "$persistentsubscription-$all::"
 _GROUP_ENDINGS = ("-checkpoint", "-parked")
 
@@ -29,6 +39,10 @@ class FilterOn(enum.Enum):
     TYPE = "type"
 
 
+class UnusableFilter(ValueError):
+    """The filter cannot be used; the text says why."""
+
+
 @dataclass(frozen=True)
 class EventFilter:
     """A filter of the request: a .NET regular expression if there is one, else prefixes (none matches nothing)."""
@@ -37,13 +51,17 @@ class EventFilter:
     regex: str = ""
     prefixes: tuple[str, ...] = ()
 
-    def matcher(self) -> Callable[[str], bool]:
-        """Return the test of one stream name or event type. Raises UnsupportedRegex."""
+    def test(self) -> Test:
+        """Return the test of one stream name or event type. Raises UnusableFilter."""
         if not self.regex:
             prefixes = self.prefixes
-            return lambda value: value.startswith(prefixes)
-        search = compile_dotnet(self.regex).search
-        return lambda value: search(value) is not None
+            if len(prefixes) > MOST_PREFIXES:
+                raise UnusableFilter(f"it has {len(prefixes)} prefixes, the most are {MOST_PREFIXES}")
+            return lambda value, _: value.startswith(prefixes)
+        try:
+            return compile_dotnet(self.regex).search
+        except UnsupportedRegex as error:
+            raise UnusableFilter(f"the regular expression cannot be used: {error}") from error
 
 
 def hidden(stream: str) -> bool:
@@ -57,7 +75,7 @@ def shown(records: Sequence[Record]) -> Sequence[Record]:
 
 
 def selector(event_filter: EventFilter | None) -> Selector:
-    """Return what picks the events that a reader sees. Raises UnsupportedRegex."""
+    """Return what picks the events that a reader sees. Raises UnusableFilter."""
     return shown if event_filter is None else _Selection(event_filter)
 
 
@@ -65,15 +83,26 @@ class _Selection:
     """Picks by a filter; remembers the verdict on each name, since names repeat and expressions are slow."""
 
     def __init__(self, event_filter: EventFilter) -> None:
-        self._matches = event_filter.matcher()
+        self._test = event_filter.test()
         self._name: Callable[[Record], str] = attrgetter(event_filter.on.value)
         self._verdicts: dict[str, bool] = {}
+        self._characters = 0
+        """Of the names in `_verdicts`."""
 
     def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
         verdicts = self._verdicts
-        if len(verdicts) > _REMEMBERED:
-            verdicts.clear()
         names = list(map(self._name, records))
-        for name in set(names) - verdicts.keys():
-            verdicts[name] = self._matches(name)
+        unknown = set(names) - verdicts.keys()
+        if unknown:
+            if len(verdicts) > _REMEMBERED or self._characters > _REMEMBERED_CHARACTERS:
+                verdicts.clear()
+                self._characters = 0
+                unknown = set(names)
+            self._judge(unknown)
         return shown([record for record, name in zip(records, names, strict=True) if verdicts[name]])
+
+    def _judge(self, names: set[str]) -> None:
+        allowance = Allowance(_STEPS)
+        for name in names:
+            self._verdicts[name] = self._test(name, allowance)
+            self._characters += len(name)

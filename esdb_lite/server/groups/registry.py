@@ -14,7 +14,7 @@ from dataclasses import replace
 
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.database.group_commit import new_id
-from esdb_lite.server.engine.dotnet_regex import UnsupportedRegex
+from esdb_lite.server.engine.filters import UnusableFilter
 from esdb_lite.server.engine.groups.config import (
     CONFIG_METADATA,
     CONFIG_STREAM,
@@ -65,13 +65,13 @@ class PersistentGroups:
     # --- life -------------------------------------------------------------------------------------------------
 
     async def start(self) -> None:
-        """Start the groups that are remembered. Raises: StorageError."""
+        """Start the groups that are remembered. Raises StorageError."""
         ticks = self._ticks()
         for config in await self._database.read(lambda reader: stored_groups(reader, ticks)):
             try:
                 self._add(config)
-            except UnsupportedRegex as error:
-                log.error("persistent subscription %s: %s", config.key, error)
+            except UnusableFilter as error:
+                log.error("persistent subscription %r is left out: %s", config.key, error)
         self._running = True
 
     async def stop(self) -> None:
@@ -153,7 +153,7 @@ class PersistentGroups:
         return [runner for groups in self._streams.values() for runner in groups.values()]
 
     async def create(self, config: GroupConfig, *, username: str) -> None:
-        """Create a group. Raises GroupExists, InvalidSettings, UnsupportedRegex, NotReady, NotStored, StorageError."""
+        """Create a group. Raises GroupExists, InvalidSettings, UnusableFilter, NotReady, NotStored, StorageError."""
         async with self._changing:
             self._check()
             if config.group in self._streams.get(config.stream, {}):

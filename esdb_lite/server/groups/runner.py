@@ -1,4 +1,4 @@
-"""One running group: the pure machine of `engine.persistent.group`, connected to the database.
+"""One running group: the pure machine of `engine.groups.group`, connected to the database.
 
 Owns: carrying out the machine's effects, one after the other, and feeding it pages, live events and ticks.
 Must not know: calls, protobuf, other groups. A task exists only while there is something to do on storage.
@@ -120,7 +120,7 @@ class GroupRunner:
     """A group at work. Everything is called on the loop of the database."""
 
     def __init__(self, database: Database, config: GroupConfig, *, ticks: Callable[[], int]) -> None:
-        """Nothing happens before `start`. `ticks`: the time in 100 ns since 1970. Raises UnsupportedRegex."""
+        """Nothing happens before `start`. `ticks`: the time in 100 ns since 1970. Raises UnusableFilter."""
         self.config = config
         self._database = database
         self._ticks = ticks
@@ -186,7 +186,7 @@ class GroupRunner:
             self._carry_out()
 
     def take(self, consumer: GroupConsumer) -> list[tuple[Message, int]]:
-        """Return what is to be sent to a consumer, with retry counts."""
+        """Return what to send to a consumer, with retry counts."""
         taken = self._group.take(consumer, now=self._loop.time())
         self._carry_out()
         return taken
@@ -240,7 +240,10 @@ class GroupRunner:
             self._resolving = True
             self._add_job(_Resolve(records))
         elif records:
-            self._live(self._source.live(records, None, self._ticks()))
+            try:
+                self._live(self._source.live(records, None, self._ticks()))
+            except Unreadable as error:
+                self._give_up(error)
 
     def _live(self, events: queries.LiveEvents) -> None:
         self._group.live(events.messages, last=events.last, skipped=events.skipped, now=self._loop.time())
@@ -271,7 +274,7 @@ class GroupRunner:
                 try:
                     await self._do(job)
                 except Exception:
-                    log.exception("persistent subscription %s: %s failed", self.config.key, type(job).__name__)
+                    log.exception("persistent subscription %r: %s failed", self.config.key, type(job).__name__)
                     self._failed(job)
                 await asyncio.sleep(0)
         finally:
@@ -323,17 +326,27 @@ class GroupRunner:
         try:
             page = await self._database.read(lambda reader: source.page(reader, effect.first, effect.limit, ticks))
         except Unreadable as error:
-            log.warning("persistent subscription %s: %s", self.config.key, error)
-            self._group.fault()
-            self._unlisten()
+            self._give_up(error)
             return
         now = self._loop.time()
         self._group.page(page.messages, last=page.last, at_end=page.at_end, skipped=page.skipped, now=now)
 
+    def _give_up(self, error: Unreadable) -> None:
+        """Send away all consumers, now and from now on: until the group is updated, or the server started again."""
+        log.warning("persistent subscription %r has stopped: %s", self.config.key, error)
+        self._group.fault()
+        self._unlisten()
+        self._carry_out()
+
     async def _resolve(self, job: _Resolve) -> None:
         source, ticks = self._source, self._ticks()
-        events = await self._database.read(lambda reader: source.live(job.records, reader, ticks))
-        self._resolving = False
+        try:
+            events = await self._database.read(lambda reader: source.live(job.records, reader, ticks))
+        except Unreadable as error:
+            self._give_up(error)
+            return
+        finally:
+            self._resolving = False
         self._live(events)
         self._drain()
 
@@ -357,7 +370,7 @@ class GroupRunner:
         try:
             revision = await self._append(parked_stream(self.config.stream, self.config.group), events)
         except Exception:
-            log.exception("persistent subscription %s: %d events could not be parked", self.config.key, len(messages))
+            log.exception("persistent subscription %r: %d events could not be parked", self.config.key, len(messages))
             self._group.parking_failed(messages, now=now())
         else:
             self._group.parked(messages, next_number=revision + 1, now=now())

@@ -32,7 +32,7 @@ from esdb_lite.server.storage.errors import StorageClosed, StorageError
 
 FORGOTTEN_AFTER = 300.0
 """Seconds after which a transient projection is gone that nobody has asked about."""
-_NO_ENGINE = "This server runs the system projections only (run_projections: 'all' runs others, too)."
+_NO_ENGINE = "This server runs the system projections only."
 _DOES_NOT_FIT = "Exception has been thrown by the target of an invocation."
 
 

@@ -80,10 +80,13 @@ class SystemRun:
     def statistics(self) -> RunStatistics:
         """See `Run`."""
         end, index = self._database.log_end, self._index
-        progress = 100.0 if self._pages.is_at_end(self._next) or not end else min(100.0, 100 * self._next / end)
-        started = self._task is not None
-        position, checkpoint = _text(index.handled), _text(self._checkpoint)
-        return RunStatistics(position, checkpoint, progress if started else -1.0, index.events)
+        if self._task is None:
+            progress = -1.0
+        elif self._waiting is not None and self._pages.is_at_end(self._next):
+            progress = 100.0
+        else:
+            progress = min(99.9, 100 * self._next / end)
+        return RunStatistics(_text(index.handled), _text(self._checkpoint), progress, index.events)
 
     # --- at work ---
 

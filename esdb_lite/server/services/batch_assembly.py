@@ -89,7 +89,7 @@ class BatchAssembler:
         self._open: dict[bytes, Batch] = {}
 
     def is_open(self, id: WireUuid | None) -> bool:
-        """True when chunks of this batch have come before."""
+        """Whether chunks of this batch have come before."""
         try:
             return _key(id) in self._open
         except Refused:

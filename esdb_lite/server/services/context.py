@@ -5,7 +5,7 @@ Owns: the server as its services see it, and asking whether somebody may do some
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -14,6 +14,7 @@ from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.access import Action, Principal, allowed, decide_early
 from esdb_lite.server.engine.node_streams import Newest, WithNodeStreams, nothing
 from esdb_lite.server.faults.admission import Admission
+from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.storage import Reader
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ class Context:
     admission: Admission = field(default_factory=Admission)
     """Is asked about calls, unless it is idle."""
     node_event: Newest = nothing
-    """What the node says of itself, by stream."""
+    """What the node says about itself, by stream."""
 
     async def read(self, query: Callable[[Reader], T]) -> T:
         """Run a function on one consistent state, with the node's own streams in it. Raises StorageError."""
@@ -52,3 +53,7 @@ class Context:
         """Refuse those who may not do this with a stream now. Raises RpcError, StorageError."""
         if not principal.trusted and not await self.permits(principal, stream, action):
             raise refusals.access_denied()
+
+    def write(self, call: ServerCall, begin: Callable[[], Awaitable[T]]) -> Awaitable[T]:
+        """Write as faults and the role of the node have it. Raises RpcError, StorageError."""
+        return begin() if self.admission.idle else self.admission.write(call, begin)

@@ -34,7 +34,7 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
 from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart, Strategy
-from esdb_lite.server.services.unary import parse, required
+from esdb_lite.server.services.unary import required, stream_text
 
 INT64_MAX = 2**63 - 1
 MINUS_ONE = 2**64 - 1
@@ -59,9 +59,8 @@ class Definition(NamedTuple):
     filter: EventFilter | None
 
 
-def create_request(data: bytes) -> Definition:
+def create_request(request: CreateReq) -> Definition:
     """What a Create asks for. Raises RpcError."""
-    request = parse(CreateReq, data)
     options = required(request.options, "options")
     settings = required(options.settings, "options.settings")
     stream, start = _source("CreateReq", options, settings)
@@ -71,9 +70,8 @@ def create_request(data: bytes) -> Definition:
     return Definition(GroupName(stream, options.group_name), _settings(settings, start), strategy, filter_)
 
 
-def update_request(data: bytes) -> Definition:
+def update_request(request: UpdateReq) -> Definition:
     """What an Update asks for; it has no filter. Raises RpcError."""
-    request = parse(UpdateReq, data)
     options = required(request.options, "options")
     settings = required(options.settings, "options.settings")
     stream, start = _source("UpdateReq", options, settings)
@@ -81,9 +79,9 @@ def update_request(data: bytes) -> Definition:
     return Definition(GroupName(stream, options.group_name), _settings(settings, start), strategy, None)
 
 
-def delete_request(data: bytes) -> GroupName:
-    """Which group is to be deleted. Raises RpcError."""
-    options = required(parse(DeleteReq, data).options, "options")
+def delete_request(request: DeleteReq) -> GroupName:
+    """The group to delete. Raises RpcError."""
+    options = required(request.options, "options")
     name = _name(options)
     which, _ = betterproto.which_one_of(options, "stream_option")
     if which == "stream_identifier" and name.stream == ALL_STREAM:
@@ -91,9 +89,9 @@ def delete_request(data: bytes) -> GroupName:
     return name
 
 
-def info_request(data: bytes) -> GroupName:
+def info_request(request: GetInfoReq) -> GroupName:
     """Which group is asked about. Raises RpcError."""
-    return _name(required(parse(GetInfoReq, data).options, "options"))
+    return _name(required(request.options, "options"))
 
 
 class ReplayRequest(NamedTuple):
@@ -103,18 +101,18 @@ class ReplayRequest(NamedTuple):
     stop_at: int | None
 
 
-def replay_request(data: bytes) -> ReplayRequest:
+def replay_request(request: ReplayParkedReq) -> ReplayRequest:
     """What a ReplayParked asks for. Raises RpcError."""
-    options = required(parse(ReplayParkedReq, data).options, "options")
+    options = required(request.options, "options")
     which, _ = betterproto.which_one_of(options, "stop_at_option")
     if not which:
         raise refusals.invalid_argument("options.stop_at_option is not set.")
     return ReplayRequest(_name(options), options.stop_at if which == "stop_at" else None)
 
 
-def list_request(data: bytes) -> str | None:
+def list_request(request: ListReq) -> str | None:
     """Of which stream groups are asked for; None = of all. Raises RpcError."""
-    options = required(parse(ListReq, data).options, "options")
+    options = required(request.options, "options")
     which, _ = betterproto.which_one_of(options, "list_option")
     if which == "list_all_subscriptions":
         return None
@@ -124,14 +122,6 @@ def list_request(data: bytes) -> str | None:
     if not which:
         raise refusals.invalid_argument("options.list_for_stream.stream_option is not set.")
     return ALL_STREAM if which == "all" else stream_text(options.list_for_stream.stream.stream_name)
-
-
-def stream_text(name: bytes) -> str:
-    """A stream's name. Raises RpcError when it is not UTF-8."""
-    try:
-        return name.decode()
-    except UnicodeDecodeError:
-        raise refusals.invalid_argument("stream_identifier.stream_name is not UTF-8.") from None
 
 
 def _name(options: DeleteReqOptions | GetInfoReqOptions | ReplayParkedReqOptions) -> GroupName:

@@ -9,8 +9,25 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from esdb_lite_protos.event_store.client import Empty
+from esdb_lite_protos.event_store.client.persistent_subscriptions import (
+    CreateReq,
+    CreateResp,
+    DeleteReq,
+    DeleteResp,
+    GetInfoReq,
+    GetInfoResp,
+    ListReq,
+    ListResp,
+    PersistentSubscriptionsBase,
+    ReplayParkedReq,
+    ReplayParkedResp,
+    UpdateReq,
+    UpdateResp,
+)
+
 from esdb_lite._status import refusals
-from esdb_lite.server.engine.dotnet_regex import UnsupportedRegex
+from esdb_lite.server.engine.filters import UnusableFilter
 from esdb_lite.server.engine.groups.config import GroupConfig
 from esdb_lite.server.engine.groups.settings import (
     ALL_STREAM,
@@ -28,13 +45,12 @@ from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.group_consumers import serve_consumer
 from esdb_lite.server.services.group_info import encode_info, encode_list
 from esdb_lite.server.services.group_requests import Definition, GroupName
-from esdb_lite.server.services.unary import unary, unary_by_caller
+from esdb_lite.server.services.unary import current_call, encoded, routes
 
-PACKAGE = "event_store.client.persistent_subscriptions"
-SERVICE = f"{PACKAGE}.PersistentSubscriptions"
+SERVICE = "event_store.client.persistent_subscriptions.PersistentSubscriptions"
 
 
-class PersistentSubscriptions:
+class PersistentSubscriptions(PersistentSubscriptionsBase):
     """The methods of the service over the groups of one server."""
 
     def __init__(self, groups: PersistentGroups, context: Context) -> None:
@@ -43,44 +59,37 @@ class PersistentSubscriptions:
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
-        handlers = {
-            "Create": unary_by_caller(self._create),
-            "Update": unary_by_caller(self._update),
-            "Delete": unary_by_caller(self._delete),
-            "Read": self._read,
-            "GetInfo": unary(self._get_info),
-            "ReplayParked": unary(self._replay_parked),
-            "List": unary(self._list),
-            "RestartSubsystem": unary(self._restart),
-        }
-        return {f"/{SERVICE}/{name}": _when_ready(handler) for name, handler in handlers.items()}
+        served = {**routes(self), f"/{SERVICE}/Read": self._read}
+        return {path: _when_ready(served[path]) for path in self.__mapping__() if path in served}
 
     async def _read(self, call: ServerCall) -> None:
         await serve_consumer(call, self._groups, self._context)
 
-    async def _create(self, data: bytes, username: str) -> bytes:
-        asked = requests.create_request(data)
+    async def create(self, create_req: CreateReq) -> CreateResp:
+        """Create a group."""
+        asked = requests.create_request(create_req)
         try:
             config = GroupConfig(*asked.name, self._checked(asked), asked.filter)
-            await self._groups.create(config, username=username)
+            await self._groups.create(config, username=current_call().principal.name)
         except GroupExists:
             raise refusals.subscription_exists(*asked.name) from None
-        except UnsupportedRegex as error:
+        except UnusableFilter as error:
             raise refusals.invalid_argument(f"options.all.filter: {error}") from error
         except (InvalidSettings, NotStored) as error:
             raise refusals.subscription_failed(*asked.name, str(error)) from error
-        return b""
+        return CreateResp()
 
-    async def _update(self, data: bytes, username: str) -> bytes:
-        asked = requests.update_request(data)
+    async def update(self, update_req: UpdateReq) -> UpdateResp:
+        """Replace the settings of a group."""
+        asked = requests.update_request(update_req)
         self._find(asked.name)
         try:
-            await self._groups.update(*asked.name, self._checked(asked), username=username)
+            await self._groups.update(*asked.name, self._checked(asked), username=current_call().principal.name)
         except GroupMissing:
             raise refusals.subscription_does_not_exist(*asked.name) from None
         except (InvalidSettings, NotStored) as error:
             raise refusals.subscription_failed(*asked.name, str(error)) from error
-        return b""
+        return UpdateResp()
 
     def _checked(self, asked: Definition) -> GroupSettings:
         """The settings, checked in the order of a real server as far as that does not need the group."""
@@ -91,40 +100,45 @@ class PersistentSubscriptions:
             check_start_in_log(settings.start, self._context.database.last_position)
         return settings
 
-    async def _delete(self, data: bytes, username: str) -> bytes:
-        name = requests.delete_request(data)
+    async def delete(self, delete_req: DeleteReq) -> DeleteResp:
+        """Delete a group."""
+        name = requests.delete_request(delete_req)
         try:
-            await self._groups.delete(*name, username=username)
+            await self._groups.delete(*name, username=current_call().principal.name)
         except GroupMissing:
             raise refusals.subscription_does_not_exist(*name) from None
         except NotStored as error:
             raise refusals.subscription_failed(*name, str(error)) from error
-        return b""
+        return DeleteResp()
 
-    async def _get_info(self, data: bytes) -> bytes:
-        runner = self._find(requests.info_request(data))
-        return encode_info(runner.config, runner.info())
+    async def get_info(self, get_info_req: GetInfoReq) -> GetInfoResp:
+        """Describe a group."""
+        runner = self._find(requests.info_request(get_info_req))
+        return encoded(GetInfoResp, encode_info(runner.config, runner.info()))
 
-    async def _list(self, data: bytes) -> bytes:
-        stream = requests.list_request(data)
+    async def list(self, list_req: ListReq) -> ListResp:
+        """Describe all groups, or those of a stream."""
+        stream = requests.list_request(list_req)
         try:
             runners = self._groups.all() if stream is None else self._groups.of_stream(stream)
         except GroupMissing:
             raise refusals.subscription_does_not_exist(stream or "", "") from None
-        return encode_list((runner.config, runner.info()) for runner in runners)
+        return encoded(ListResp, encode_list((runner.config, runner.info()) for runner in runners))
 
-    async def _replay_parked(self, data: bytes) -> bytes:
-        asked = requests.replay_request(data)
+    async def replay_parked(self, replay_parked_req: ReplayParkedReq) -> ReplayParkedResp:
+        """Have the parked events of a group delivered again."""
+        asked = requests.replay_request(replay_parked_req)
         try:
             check_stop_at(0 if asked.stop_at is None else asked.stop_at)
         except InvalidSettings as error:
             raise refusals.subscription_failed(*asked.name, str(error)) from error
         self._find(asked.name).replay(asked.stop_at)
-        return b""
+        return ReplayParkedResp()
 
-    async def _restart(self, data: bytes) -> bytes:
+    async def restart_subsystem(self, client_empty: Empty) -> Empty:
+        """Restart all groups."""
         await self._groups.restart()
-        return b""
+        return Empty()
 
     def _find(self, name: GroupName) -> GroupRunner:
         try:

@@ -1,4 +1,4 @@
-"""Streams/Read: runs reads and subscriptions, and sends what they come to.
+"""Streams/Read: runs reads and subscriptions, and sends their results.
 
 Owns: fetching page after page, and the hand-over from history to live events.
 Must not know: which events a read consists of (the engine does), how they are encoded (`read_messages` does).
@@ -19,6 +19,7 @@ from esdb_lite.server.database.loop_share import BATCH
 from esdb_lite.server.engine.access import ALL_STREAM, Action
 from esdb_lite.server.engine.node_streams import in_memory
 from esdb_lite.server.engine.read import InvalidPosition, Page, Read
+from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.subscriptions import HistoryPart, Message, SubscriptionRules
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.faults.membership import Asks
@@ -73,6 +74,8 @@ class ReadService:
                 await self._read(call, plan, guard, structured=structured)
         except StreamTombstoned as error:
             raise refusals.stream_deleted(error.stream) from None
+        except RegexTooSlow as error:
+            raise refusals.invalid_argument(f"options.filter: {error}.") from None
 
     async def _read(self, call: ServerCall, read: Read, guard: AclWatch, *, structured: bool) -> None:
         done = False
@@ -157,7 +160,7 @@ class _Subscribed:
             await self._send(part.messages)
             end = part.end
             if end and self._listener.overflowed:
-                # What was committed meanwhile has been lost to the listener: collect anew, and read it.
+                # The listener has missed what was committed meanwhile: listen again, and read it.
                 self._listen_again()
                 end = False
 

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from esdb_lite._status import RpcError, refusals
+from esdb_lite._status import refusals
 from esdb_lite._wire.read_request import AllRange, End, FilterRequest, ReadRequest, StreamRange
-from esdb_lite.server.engine.dotnet_regex import UnsupportedRegex
-from esdb_lite.server.engine.filters import EventFilter, FilterOn, Selector, selector
+from esdb_lite.server.engine.filters import EventFilter, FilterOn, Selector, UnusableFilter, selector
 from esdb_lite.server.engine.read import AllBackwards, AllForwards, Read, StreamBackwards, StreamForwards
 from esdb_lite.server.engine.subscriptions import (
     AllSubscription,
@@ -149,12 +148,8 @@ def _selector(wanted: FilterRequest | None) -> Selector:
     on = FilterOn.TYPE if wanted.on_type else FilterOn.STREAM
     try:
         return selector(EventFilter(on, wanted.regex, wanted.prefixes))
-    except UnsupportedRegex as error:
-        raise _bad_regex(error) from error
-
-
-def _bad_regex(error: UnsupportedRegex) -> RpcError:
-    return refusals.invalid_argument(f"options.filter: the regular expression cannot be used: {error}.")
+    except UnusableFilter as error:
+        raise refusals.invalid_argument(f"options.filter: {error}.") from error
 
 
 def _filter_json(wanted: FilterRequest) -> str:

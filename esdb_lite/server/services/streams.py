@@ -1,6 +1,6 @@
 """The Streams service: its methods by path.
 
-Owns: the paths. Must not know: what the methods do.
+Owns: which class serves which path: the hot methods have a codec of their own. Must not know: what the methods do.
 """
 
 from __future__ import annotations
@@ -11,18 +11,20 @@ from esdb_lite.server.handlers import Handler
 from esdb_lite.server.services.append import Appending
 from esdb_lite.server.services.batch_append import BatchAppending
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.delete import Deleting
 from esdb_lite.server.services.read import ReadService
+from esdb_lite.server.services.unary import routes
 
 SERVICE = "event_store.client.streams.Streams"
 
 
 def handlers(context: Context) -> Mapping[str, Handler]:
-    """Return the handlers by path."""
-    appending = Appending(context)
-    return {
+    """Return the handlers by path, in the order of the schema."""
+    deleting = Deleting(context)
+    served = {
+        **routes(deleting),
         f"/{SERVICE}/Read": ReadService(context).handle,
-        f"/{SERVICE}/Append": appending.append,
-        f"/{SERVICE}/Delete": appending.delete,
-        f"/{SERVICE}/Tombstone": appending.tombstone,
+        f"/{SERVICE}/Append": Appending(context).append,
         f"/{SERVICE}/BatchAppend": BatchAppending(context).handle,
     }
+    return {path: served[path] for path in deleting.__mapping__()}

@@ -6,14 +6,16 @@ A cold service derives from its generated base, overrides the methods that it se
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 import betterproto
 
 from esdb_lite._status import RpcError, StatusCode, refusals
+from esdb_lite._wire.messages import decode_message
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.server.handlers import Handler, ServerCall
 from esdb_lite.server.storage.errors import (
@@ -44,10 +46,7 @@ def decoded(decode: Callable[[bytes], T], message: bytes) -> T:
 
 def parse(kind: type[M], data: bytes) -> M:
     """Decode a request by its generated class. Raises RpcError."""
-    try:
-        return kind().parse(data)
-    except Exception as error:
-        raise refusals.invalid_argument(f"The request cannot be decoded: {error}") from error
+    return decoded(partial(decode_message, kind), data)
 
 
 def required(message: M, field: str) -> M:
@@ -55,6 +54,14 @@ def required(message: M, field: str) -> M:
     if not betterproto.serialized_on_wire(message):
         raise refusals.invalid_argument(f"{field} is missing.")
     return message
+
+
+def stream_text(name: bytes) -> str:
+    """Return a stream's name. Raises RpcError when it is not UTF-8."""
+    try:
+        return name.decode()
+    except UnicodeDecodeError:
+        raise refusals.invalid_argument("stream_identifier.stream_name is not UTF-8.") from None
 
 
 def encoded(kind: type[M], data: bytes) -> M:
@@ -123,24 +130,6 @@ async def only_request(call: ServerCall) -> bytes:
     if not messages:
         raise refusals.internal("Incomplete message: the call has no request.")
     return messages[0]
-
-
-def unary(method: Callable[[bytes], Awaitable[bytes]]) -> Handler:
-    """Make a handler of a function from the request to the answer."""
-
-    async def handle(call: ServerCall) -> None:
-        await call.send([await method(await only_request(call))])
-
-    return handle
-
-
-def unary_by_caller(method: Callable[[bytes, str], Awaitable[bytes]]) -> Handler:
-    """Make a handler of a function from the request and the caller's name to the answer."""
-
-    async def handle(call: ServerCall) -> None:
-        await call.send([await method(await only_request(call), call.principal.name)])
-
-    return handle
 
 
 def pipeline(*layers: Callable[[Handler], Handler], handler: Handler) -> Handler:

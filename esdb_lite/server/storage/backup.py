@@ -21,7 +21,7 @@ def backup(path: str, to: str, *, salvage: bool = False) -> None:
 
     `to` must not exist; it appears when the copy is complete and on the disk. A file that has lost appends of which
     it is known that they were confirmed is refused, unless `salvage` says that the rest is wanted.
-    Raises: StorageError.
+    Raises StorageError.
     """
     check_path(path)
     check_path(to)

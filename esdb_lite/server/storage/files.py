@@ -1,4 +1,4 @@
-"""One database, file or memory, with all that is open of it.
+"""One database, file or memory, with its open connections.
 
 Owns: opening in the right order, and closing. Must not know: the rules, threads.
 """
@@ -25,13 +25,13 @@ T = TypeVar("T")
 
 
 def exists(path: str) -> bool:
-    """Whether there is a file of that name. Raises: StorageError, when there is something else."""
+    """Whether there is a file of that name. Raises StorageError when there is something else."""
     check_path(path)
     return os.path.exists(path)
 
 
 class Files:
-    """An open database. Raises: StorageError, each kind with a text that fits one line."""
+    """An open database. Raises StorageError; each kind has a text that fits one line."""
 
     def __init__(self, path: str | None, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
         self.in_memory = path is None
@@ -74,7 +74,7 @@ class Files:
         refuse_losses(path, ownership.notes.left)
 
     def confirm(self, end: int) -> None:
-        """Note that what lies before `end` is on the disk, before anybody is told."""
+        """Note that everything before `end` is on the disk, before anybody hears of it."""
         if self._ownership is None or self._relaxed:
             return
         if self._identity is None:

@@ -33,7 +33,7 @@ def identity(connection: sqlite3.Connection) -> bytes | None:
 def refuse_losses(path: str, left: LastRun) -> None:
     """Refuse a file that lacks what was confirmed; `left` is what its last holder has noted.
 
-    To be called before anybody writes to it: that would remove the traces. Raises: StorageError.
+    To be called before anybody writes to it: that would remove the traces. Raises StorageError.
     """
     if is_new(path):
         return

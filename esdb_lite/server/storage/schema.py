@@ -98,7 +98,7 @@ def checksum(
 def open_writer(path: str | None, durability: Durability = Durability.FULL) -> sqlite3.Connection:
     """Open the file (None: a database in memory) for writing, making its tables if it is new or empty.
 
-    Raises: StorageError, each kind with a text that fits one line.
+    Raises StorageError, each kind with a text that fits one line.
     """
     with _opening(path or "memory", path or ":memory:", uri=False) as connection:
         _prepare(connection, path, durability)
@@ -106,7 +106,7 @@ def open_writer(path: str | None, durability: Durability = Durability.FULL) -> s
 
 
 def open_reader(path: str) -> sqlite3.Connection:
-    """Open an existing file of a known version for reading. Raises: StorageError."""
+    """Open an existing file of a known version for reading. Raises StorageError."""
     connection = connect_reader(path)
     try:
         if not recognise(connection, path):
@@ -120,11 +120,11 @@ def open_reader(path: str) -> sqlite3.Connection:
 
 
 def connect_reader(path: str) -> sqlite3.Connection:
-    """Open any existing file for reading. Raises: StorageError."""
+    """Open any existing file for reading. Raises StorageError."""
     if not os.path.exists(path):
         raise StorageUnavailable(f"{path} does not exist")
-    # Who may not write cannot remove the files that SQLite puts beside. Where there is a log already, they stay: a
-    # connection that may write would move what is in the log, and nobody could say any more what has been lost of it.
+    # A process that may not write cannot remove the files that SQLite puts beside. If there is a log, they stay:
+    # a connection that may write would move what is in the log, and nobody could tell any more what was lost of it.
     mode = "ro" if os.path.exists(os.path.realpath(path) + "-wal") else "rw"
     with _opening(path, f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True) as connection:
         connection.execute("PRAGMA query_only=ON")
@@ -215,7 +215,7 @@ def _execute(connection: sqlite3.Connection, script: str) -> None:
 
 
 def check_path(path: str) -> None:
-    """Refuse what cannot be a database file before anything is made beside it. Raises: StorageError."""
+    """Refuse what cannot be a database file before anything is made beside it. Raises StorageError."""
     if not path:
         raise StorageUnavailable("the name of the database file is empty ('')")
     if os.path.isdir(path):

@@ -58,7 +58,7 @@ class SqliteReader:
         self._types = _Names(connection, "types")
 
     def snapshot(self, query: Callable[[Reader], T]) -> T:
-        """Run a function on one consistent state of the database. Raises: StorageError."""
+        """Run a function on one consistent state of the database. Raises StorageError."""
         try:
             self._connection.execute("BEGIN")
             try:

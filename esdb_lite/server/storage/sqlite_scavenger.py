@@ -32,7 +32,7 @@ class SqliteScavenger:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is removed within goes at its end, or none of it. Raises: StorageError."""
+        """All that is removed within goes at its end, or none of it. Raises StorageError."""
         with self._writer.transaction():
             self._connection.execute("BEGIN IMMEDIATE")
             yield

@@ -54,7 +54,7 @@ class SqliteWriter:
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All that is added within is committed at its end, or none of it. Raises: StorageError."""
+        """All that is added within is committed at its end, or none of it. Raises StorageError."""
         try:
             yield
             self._commit()

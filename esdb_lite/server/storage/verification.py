@@ -1,4 +1,4 @@
-"""Reading a whole database file to see whether it is as it should be.
+"""Reading a whole database file to check it.
 
 Owns: the checks and their texts. Must not know: how a damaged file could be mended.
 """
@@ -36,7 +36,7 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
     Confirmed appends that are missing, SQLite's own integrity, checksum, position and names of every event, gaps in the
     revisions of streams that have never been scavenged. `progress` is called with the number of events checked so far,
     now and then.
-    Raises: StorageError, when the file cannot be read as a database of ours at all.
+    Raises StorageError when the file cannot be read as a database of ours at all.
     """
     check_path(path)
     left = confirm_notes.read(path)

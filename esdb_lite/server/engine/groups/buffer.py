@@ -47,7 +47,7 @@ class EventBuffer:
         return len(self.waiting) >= self._history_size
 
     def add_live(self, message: Message) -> bool:
-        """Take a live event; True when it now waits for delivery."""
+        """Take a live event; return whether it now waits for delivery."""
         if message.position <= self.frontier:
             return False
         if self.live and self.is_full:

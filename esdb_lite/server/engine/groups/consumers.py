@@ -1,4 +1,4 @@
-"""The consumers of a group and the strategies by which events are shared out among them.
+"""The consumers of a group, and the strategies that share events among them.
 
 Owns: how many unacknowledged events a consumer may hold, who gets the next event, which stream is pinned to whom.
 Must not know: calls, retries, checkpoints, time.
@@ -44,7 +44,7 @@ class GroupConsumer:
         self.in_flight = 0
         self.total_items = 0
         self.outbox: list[tuple[Message, int]] = []
-        """What is to be sent, with the retry count of that delivery."""
+        """What to send, with the retry count of that delivery."""
         self.awake = False
         """A `Wake` for it is under way."""
         self.dropped = False

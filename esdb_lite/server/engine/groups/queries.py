@@ -11,6 +11,7 @@ from typing import NamedTuple
 from esdb_lite.server.engine.filters import Selector, hidden, selector
 from esdb_lite.server.engine.links import ReadEvent, Resolved, has_links, resolve
 from esdb_lite.server.engine.read import is_boundary, stream_page
+from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 
@@ -25,7 +26,7 @@ RECORDS_IN_ALL = 8 * RECORDS_AT_ONCE
 
 
 class Unreadable(Exception):
-    """The source of a group cannot be read: tombstoned, or the start is no position of an event."""
+    """The source of a group cannot be read: tombstoned, the start is no position of an event, the filter too slow."""
 
 
 class Loaded(NamedTuple):
@@ -109,7 +110,7 @@ def has_metadata(reader: Reader, stream: str) -> bool:
 
 
 class GroupSource:
-    """What a group reads from: its stream, or the log with the group's filter. Raises UnsupportedRegex when made."""
+    """What a group reads from: its stream, or the log with the group's filter. Raises UnusableFilter when made."""
 
     def __init__(self, config: GroupConfig) -> None:
         self._config = config
@@ -137,7 +138,7 @@ class GroupSource:
         for _ in range(RECORDS_IN_ALL // RECORDS_AT_ONCE):
             stored = reader.log_forward(first, limit if self._config.filter is None else RECORDS_AT_ONCE)
             at_end = not stored or stored[-1].position >= reader.last_position()
-            found = self._select(stored)
+            found = self._chosen(stored)
             if len(chosen) + len(found) > limit:
                 found = found[: limit - len(chosen)]
                 stored = [record for record in stored if record.position <= found[-1].position]
@@ -151,6 +152,12 @@ class GroupSource:
                 break
         return SourcePage(self._messages(chosen, reader, now), last, at_end, left_out)
 
+    def _chosen(self, records: Sequence[Record]) -> Sequence[Record]:
+        try:
+            return self._select(records)
+        except RegexTooSlow as error:
+            raise Unreadable(str(error)) from error
+
     def _check_start(self, reader: Reader, first: int) -> None:
         start = self._config.settings.start.position
         if not self._checked and first == start and first <= reader.last_position() and not is_boundary(reader, first):
@@ -162,10 +169,10 @@ class GroupSource:
         return self._resolve_links and has_links(records)
 
     def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> LiveEvents:
-        """Make messages of events that were just committed."""
+        """Make messages of events that were just committed. Raises Unreadable."""
         if not self._config.in_log:
             return LiveEvents(self._messages(records, reader, now), None, 0)
-        chosen = self._select(records)
+        chosen = self._chosen(records)
         return LiveEvents(
             self._messages(chosen, reader, now),
             records[-1].position if records else None,

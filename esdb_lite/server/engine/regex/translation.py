@@ -20,13 +20,12 @@ class UnsupportedRegex(ValueError):
     """The pattern is malformed, or uses what Python's regular expressions do not have."""
 
 
-@lru_cache(maxsize=256)
-def compile_dotnet(pattern: str) -> re.Pattern[str]:
-    """Compile a .NET pattern. Raises UnsupportedRegex."""
+def translate(pattern: str) -> str:
+    """Return a .NET pattern in Python's syntax, which may still find faults in it. Raises UnsupportedRegex."""
     try:
-        return re.compile(_Translator(pattern).translate())
-    except (re.error, RecursionError, OverflowError) as error:
-        raise UnsupportedRegex(str(error)) from error
+        return _Translator(pattern).translate()
+    except RecursionError as error:
+        raise UnsupportedRegex("nested too deeply") from error
 
 
 class _RegexGroup(NamedTuple):
@@ -215,9 +214,14 @@ def _control(letter: str) -> str:
     return re.escape(chr(ord(letter.upper()) - 64))
 
 
-@lru_cache(maxsize=64)
+_GENERAL_CATEGORIES = re.compile("C[cfnos]?|L[lmotu]?|M[cen]?|N[dlo]?|P[cdefios]?|S[ckmo]?|Z[lps]?")
+
+
+@lru_cache(maxsize=128)
 def _ranges(category: str, *, negated: bool) -> str:
     """Return the inside of a character class for a general category: `Lu`, or `L` for all that begin with it."""
+    if not _GENERAL_CATEGORIES.fullmatch(category):
+        raise UnsupportedRegex(rf"\p{{{category}}} is not supported: only general categories are")
     spans: list[tuple[int, int]] = []
     for code in range(0x10000):  # .NET looks at UTF-16 units, so letters beyond are in no category but Cs
         if unicodedata.category(chr(code)).startswith(category) != negated:
@@ -225,6 +229,4 @@ def _ranges(category: str, *, negated: bool) -> str:
                 spans[-1] = (spans[-1][0], code)
             else:
                 spans.append((code, code))
-    if not spans:
-        raise UnsupportedRegex(rf"\p{{{category}}} is not supported: only general categories are")
     return "".join(f"\\u{first:04x}-\\u{last:04x}" for first, last in spans)
