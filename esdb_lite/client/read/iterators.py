@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, Union, cast
 
 from typing_extensions import Self
 
-from esdb_lite._convert.requests import READ, ReadRequest
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shapes import ServerStream
 from esdb_lite._wire.controls import LastStreamPosition, StreamMissing, SubscriptionConfirmed
 from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.read_request import READ, ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite._wire.read_response_fast import ReadDecoder
 from esdb_lite.client.topology.need import Need
