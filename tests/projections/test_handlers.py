@@ -64,7 +64,8 @@ def test_a_type_that_has_a_name_is_asked_for_and_any_is_not() -> None:
 
 
 def test_variables_of_the_query_live_on() -> None:
-    query = "let n = 0; var m = 0; fromStream('x').when({T(s, e) { return {n: ++n, m: ++m, k: k = (globalThis.k || 0) + 1} }})"
+    query = """let n = 0; var m = 0;
+        fromStream('x').when({T(s, e) { return {n: ++n, m: ++m, k: k = (globalThis.k || 0) + 1} }})"""
     assert Projection(query).run(THREE).state == {"n": 2, "m": 2, "k": 2}
 
 
@@ -85,7 +86,10 @@ def test_definitions_are_gone_when_handlers_run() -> None:
 
 def test_created_comes_once_for_each_partition() -> None:
     query = """fromCategory('c').foreachStream().when({
-        $init: () => ({log: []}), $created(s, e) { s.log.push('created by ' + e.eventType) }, $any(s, e) { s.log.push('event') }})"""
+        $init: () => ({log: []}),
+        $created(s, e) { s.log.push('created by ' + e.eventType) },
+        $any(s, e) { s.log.push('event') }
+    })"""
     outcome = Projection(query).run([("c-1", "A"), ("c-2", "B"), ("c-1", "B")])
     assert outcome.states == {
         "c-1": {"log": ["created by A", "event", "event"]},
@@ -95,7 +99,10 @@ def test_created_comes_once_for_each_partition() -> None:
 
 def test_deleted_gets_no_event() -> None:
     query = """fromCategory('c').foreachStream().when({
-        $init: () => ({n: 0}), $any(s, e) { s.n++ }, $deleted(s, e, partition, flag) { s.gone = [e, partition, flag]; return 5 }})"""
+        $init: () => ({n: 0}),
+        $any(s, e) { s.n++ },
+        $deleted(s, e, partition, flag) { s.gone = [e, partition, flag]; return 5 }
+    })"""
     outcome = Projection(query).run([("c-1", "A"), deletion("c-1"), deletion("c-2"), deletion("d-1")])
     assert outcome.states == {
         "c-1": {"n": 1, "gone": [None, "c-1", False]},
@@ -119,7 +126,8 @@ def test_a_shared_state_goes_with_all_partitions() -> None:
 
 
 def test_a_shared_state_at_the_root() -> None:
-    query = "fromStream('x').when({$init: () => 0, $initShared: () => 10, $any([own, shared], e) { return [own + 1, shared + 1] }})"
+    query = """fromStream('x').when({
+        $init: () => 0, $initShared: () => 10, $any([own, shared], e) { return [own + 1, shared + 1] }})"""
     outcome = Projection(query).run(THREE)
     assert (outcome.state, outcome.result) == (13, 3)
 
@@ -158,7 +166,9 @@ def test_events_that_are_no_json_are_not_seen_if_they_are_flagged_as_json() -> N
 
 def test_what_an_event_shows_before_its_data_are_read_and_after() -> None:
     outcome = run(
-        "{U(s, e) { const keys = Object.keys(e); e.data; e.metadata; return [keys, Object.keys(e).slice(keys.length)] }}"
+        """{U(s, e) {
+            const keys = Object.keys(e); e.data; e.metadata; return [keys, Object.keys(e).slice(keys.length)]
+        }}"""
     )
     assert outcome.state == [
         [

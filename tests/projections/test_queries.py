@@ -1,4 +1,4 @@
-"""What queries define, and why those define nothing that fault when they are created (sections 2.1 and 2.2 of the notes)."""
+"""What queries define, and why those fault that define nothing (sections 2.1 and 2.2 of the notes)."""
 
 from __future__ import annotations
 
@@ -17,6 +17,10 @@ def defined(query: str) -> QueryDefinition:
 
 NONE = "None of streams and categories are included"
 ON = ".when({$any: (s, e) => s})"
+
+NO_FOREACH = "foreachStream projections are not supported on stream based sources"
+NO_DELETED = "Cannot handle deletes in bi-state projections"
+TOO_SOON = "Event reordering requires processing lag at least of 50ms"
 
 FAULTS = {
     "": NONE,
@@ -44,9 +48,9 @@ FAULTS = {
     "fromStreamMatching('x')": "fromStreamMatching is not defined",
     "fromStream('x'); fromAll()": "Both FromAll and specific categories/streams cannot be set",
     "fromAll().when({T(s) {}, $any(s) {}})": "Both AllEvents and specific event filters cannot be set",
-    f"fromCategory(['a', 'b']).foreachStream(){ON}": "foreachStream projections are not supported on stream based sources",
+    f"fromCategory(['a', 'b']).foreachStream(){ON}": NO_FOREACH,
     "fromAll().when({$deleted() {}})": "Deleted stream notifications are only supported with foreachStream()",
-    "fromAll().foreachStream().when({$initShared() {}, $deleted() {}})": "Cannot handle deletes in bi-state projections",
+    "fromAll().foreachStream().when({$initShared() {}, $deleted() {}})": NO_DELETED,
     "fromAll().when({}).transformBy(5)": "expected function",
     "fromAll().when({}).filterBy()": "expected function",
     "fromAll().when({}).outputTo()": "invalid number of parameters",
@@ -60,7 +64,7 @@ FAULTS = {
     "options({reorderEvents: true, processingLag: 100}); fromStream('a')": (
         "Event reordering is only available in fromStreams([]) projections"
     ),
-    "options({reorderEvents: true}); fromStreams('a', 'b')": "Event reordering requires processing lag at least of 50ms",
+    "options({reorderEvents: true}); fromStreams('a', 'b')": TOO_SOON,
     "eval('fromAll()')": "String compilation has been disabled in engine options",
     "new Function('return 1')": "String compilation has been disabled in engine options",
     "(async () => {}).constructor('return 1')": "String compilation has been disabled in engine options",

@@ -127,7 +127,11 @@ def test_other_threads_go_on_while_a_script_computes() -> None:
 
 def test_promises_are_kept_without_being_waited_for() -> None:
     kept = script(
-        "() => { const before = String(globalThis.n ?? 0); (async () => { await null; globalThis.n = 1 })(); return before }"
+        """() => {
+            const before = String(globalThis.n ?? 0);
+            (async () => { await null; globalThis.n = 1 })();
+            return before;
+        }"""
     )
     assert [kept.call("f", seconds=1), kept.call("f", seconds=1)] == ["0", "1"]
 

@@ -72,14 +72,15 @@ def test_the_text_of_a_state(value: str) -> None:
     assert text(value) == TEXTS[value]
 
 
+TOO_DEEP = "Index was outside the bounds of the array."
 FAULTS = {
     "NaN": ".NET number values such as positive and negative infinity",
     "({a: 1 / 0})": ".NET number values such as positive and negative infinity",
     "Symbol()": "Cannot serialize Symbol as primitive",
     "[Symbol.iterator]": "Cannot serialize Symbol as primitive",
-    "({f: () => 1})": "Index was outside the bounds of the array.",
-    "(() => { const c = {}; c.c = c; return c })()": "Index was outside the bounds of the array.",
-    "(() => { let a = 1; for (let i = 0; i < 65; i++) a = [a]; return a })()": "Index was outside the bounds of the array.",
+    "({f: () => 1})": TOO_DEEP,
+    "(() => { const c = {}; c.c = c; return c })()": TOO_DEEP,
+    "(() => { let a = 1; for (let i = 0; i < 65; i++) a = [a]; return a })()": TOO_DEEP,
 }
 
 

@@ -72,7 +72,7 @@ class StreamEnds:
         return self._tracking if self._tracks else None
 
     def emissions(self, steps: Sequence[Step]) -> list[Emission]:
-        """What is to be written for steps whose streams are known: one stream after the other, as a real server does."""
+        """What is to be written for steps whose streams are known: one stream after the other, as by a real server."""
         written: dict[str, list[Emission]] = {}
         for step in steps:
             for record in step.records:
