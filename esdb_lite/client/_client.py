@@ -12,14 +12,14 @@ from typing import Literal, overload
 
 from typing_extensions import Self
 
-from esdb_lite._checks import checked_bool
+from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
-from esdb_lite.client.append.appender import Appender, AppendRequest
+from esdb_lite.client.append.appender import Appender
+from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import (
-    ResumeFrom,
     checked_end,
     checked_events,
     checked_limit,
@@ -32,12 +32,12 @@ from esdb_lite.client.consumers.calls import AsyncConsumerApi
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
 from esdb_lite.client.groups.calls import AsyncGroupApi
-from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, SubscriptionItem, subscribe
+from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
 from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
 from esdb_lite.errors import StreamNotFound
-from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
+from esdb_lite.events import AppendResult, NewEvent, RecordedEvent, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
-from esdb_lite.positions import ExpectedPosition, expectation
+from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 
@@ -107,7 +107,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         """Whether the server runs inside this process, started by this client."""
         return self._session.settings.embedded is not None
 
-    async def connect(self, *, timeout: float | None = None) -> None:
+    async def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use."""
         deadline = self._session.deadline(timeout)
         await self._session.connect(deadline)
@@ -137,7 +137,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         expected_position: ExpectedPosition,
         events: NewEvent | Iterable[NewEvent],
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Append one event or several to a stream, all or none, and return the commit position of the last.
@@ -155,7 +155,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
     # --- reading ---
 
     async def get_stream_position(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> int | None:
         """Return the position of the last event of a stream, None if the stream does not exist.
 
@@ -177,7 +177,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         limit: int | None = None,
         *,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncReadResponse:
         """Read events of a stream.
@@ -207,7 +207,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         *,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncReadResponse:
         """Read events of all streams in the order in which they were committed.
@@ -231,7 +231,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         )
         return self._read(request, timeout, credentials)
 
-    async def get_commit_position(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> int:
+    async def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
         """Return the commit position of the last event, the server's own events included; 0 if there is none."""
         deadline = self._session.deadline(timeout)
         request = ReadRequest(None, from_end=True, backwards=True, limit=1)
@@ -252,7 +252,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[RecordedEvent]: ...
 
@@ -266,25 +266,9 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         from_end: bool = False,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
-
-    @overload
-    async def subscribe_all_events(
-        self,
-        position: ResumeFrom = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        *,
-        from_end: bool = False,
-        filter: Filter | None = None,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
 
@@ -299,7 +283,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]:
         """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
@@ -334,7 +318,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[RecordedEvent]: ...
 
@@ -346,23 +330,9 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         *,
         from_end: bool = False,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
-
-    @overload
-    async def subscribe_stream_events(
-        self,
-        stream_name: str,
-        position: int | None = None,
-        *,
-        from_end: bool = False,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
 
@@ -375,7 +345,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet.
@@ -397,7 +367,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
 
     # --- inside ---
 
-    def _read(self, request: ReadRequest, timeout: float | None, credentials: CredentialsLike) -> AsyncReadResponse:
+    def _read(self, request: ReadRequest, timeout: Seconds | None, credentials: CredentialsLike) -> AsyncReadResponse:
         chosen = checked_timeout(self._session.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
         self._session.check_open()
@@ -408,7 +378,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         request: ReadRequest,
         control: bool,
         reconnect: bool,
-        timeout: float | None,
+        timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> AsyncSubscription[SubscriptionItem]:
         self._session.check()

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from importlib import import_module
 from typing import TYPE_CHECKING, TypeVar
 
+from esdb_lite._checks import Seconds
 from esdb_lite._convert.requests import SERVER_FEATURES, KnownFeatures, decode_features
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
@@ -68,7 +69,7 @@ class ClientCore:
         """True after `close()`."""
         return self._closed
 
-    def deadline(self, timeout: float | None) -> Deadline:
+    def deadline(self, timeout: Seconds | None) -> Deadline:
         """Begin the budget of a call."""
         self.check()
         return Deadline(checked_timeout(self.settings.default_timeout if timeout is None else timeout))

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from esdb_lite._checks import Seconds
 from esdb_lite._convert.requests import DELETE, TOMBSTONE, ReadRequest, decode_delete, encode_delete
-from esdb_lite.client.append.appender import Appender, AppendRequest
+from esdb_lite.client.append.appender import Appender
+from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_stream
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.resuming import last_event
@@ -35,7 +37,7 @@ class AsyncStreamApi:
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
@@ -51,7 +53,7 @@ class AsyncStreamApi:
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream for ever and return the commit position of that. Its name can never be used again.
@@ -62,7 +64,7 @@ class AsyncStreamApi:
         return await self._delete(TOMBSTONE, stream_name, expected_position, timeout, credentials)
 
     async def get_stream_metadata(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
         deadline = self._session.deadline(timeout)
@@ -80,7 +82,7 @@ class AsyncStreamApi:
         metadata: StreamMetadata | Mapping[str, JsonValue],
         *,
         expected_position: ExpectedPosition = StreamState.ANY,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist yet.
@@ -103,7 +105,7 @@ class AsyncStreamApi:
         method: str,
         stream_name: str,
         expected_position: ExpectedPosition,
-        timeout: float | None,
+        timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> int | None:
         deadline = self._session.deadline(timeout)

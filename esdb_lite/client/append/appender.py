@@ -8,10 +8,9 @@ append that fails may say. Must not know: how the shared call works (`batch_call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from esdb_lite._convert.requests import APPEND, BATCH_APPEND
@@ -24,10 +23,10 @@ from esdb_lite._wire.append import (
     decode_append_response,
     encode_append_options,
     encode_append_proposed,
-    encode_proposed,
 )
 from esdb_lite.client.append.batch_call import BatchAppender
 from esdb_lite.client.append.looking import CannotTell, LookStart, StreamLook, Unsettled, find_written
+from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.retry import RetryState, Safety, in_doubt
 from esdb_lite.client.retry_log import unknown_outcome
 from esdb_lite.client.topology.choosing import Need
@@ -35,14 +34,13 @@ from esdb_lite.errors import (
     AccessDenied,
     EsdbClientException,
     ExpectedPositionError,
-    InvalidArgument,
     OutcomeUnknown,
     ProtocolError,
     StreamDeleted,
     Unauthenticated,
     WriteInterrupted,
 )
-from esdb_lite.events import AppendResult, NewEvent
+from esdb_lite.events import AppendResult
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.pool import ConnectionPool
@@ -52,44 +50,7 @@ if TYPE_CHECKING:
 SHARED_SIZE = 2**20
 """Appends of more bytes get a call of their own, where they do not hold up others."""
 
-MAX_MESSAGE = 16 * 1024 * 1024 - 10_000
-"""Bytes in one message that servers take at most; an event is at least one message."""
-
 _AT_A_TIME = 2**18
-_OVERHEAD = 200
-
-
-@dataclass(frozen=True)
-class AppendRequest:
-    """Events for one stream."""
-
-    stream_name: str
-    expected: int
-    """As on the wire."""
-    events: Sequence[NewEvent]
-
-    @cached_property
-    def size(self) -> int:
-        """About how many bytes the request has."""
-        return sum(len(event.data) + len(event.metadata) + 4 * len(event.type) + _OVERHEAD for event in self.events)
-
-    def proposed(self) -> Iterable[bytes]:
-        """The events as messages."""
-        for event in self.events:
-            yield encode_proposed(
-                id=str(event._id),  # as a text: it is quicker to take apart than the other form
-                type=event.type,
-                content_type=event.content_type,
-                metadata=event.metadata,
-                data=event.data,
-            )
-
-    def check(self) -> None:
-        """Refuse events that no server can take."""
-        for event in self.events:
-            size = len(event.data) + len(event.metadata) + len(event.type.encode()) + _OVERHEAD
-            if size > MAX_MESSAGE:
-                raise InvalidArgument("events", event, f"must be of less than {MAX_MESSAGE} bytes each")
 
 
 class Appender:

@@ -12,6 +12,7 @@ from collections import deque
 from typing import TYPE_CHECKING
 
 from esdb_lite._convert.requests import BATCH_APPEND
+from esdb_lite._limits import Room
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shapes import BidiStream
 from esdb_lite._status.exceptions import error_for_batch
@@ -39,8 +40,8 @@ from esdb_lite.errors import (
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.pool import ConnectionPool
-    from esdb_lite.client.append.appender import AppendRequest
     from esdb_lite.client.append.looking import StreamLook
+    from esdb_lite.client.append.request import AppendRequest
     from esdb_lite.client.core import ClientCore
 
 MAX_APPENDS = 1_000
@@ -292,7 +293,9 @@ class BatchAppender:
         self, request: AppendRequest, size: int, deadline: Deadline, look: StreamLook | None = None
     ) -> AppendAnswer:
         """Append events; waits while too much is under way. `look`: what has to hold still when they are sent."""
-        if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline):
+        if deadline.passed:
+            raise _not_sent("BatchAppend: not sent, because its time was over")
+        if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline.remaining()):
             raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
         try:
             conversation = self._current()
@@ -320,64 +323,6 @@ class BatchAppender:
                 self._left.append(conversation)
             conversation = self._conversation = BatchAppendCall(self._session)
         return conversation
-
-
-class Room:
-    """Limits how much is under way; those who wait get in in the order in which they came."""
-
-    def __init__(self, count: int, size: int) -> None:
-        self._count = count
-        self._size = self._most = size
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    def enter_at_once(self, size: int) -> bool:
-        """Take room if there is some and nobody waits for it. What is larger than all room gets all of it."""
-        size = min(size, self._most)
-        if self._waiting or not self._fits(size):
-            return False
-        self._take(size)
-        return True
-
-    async def enter(self, size: int, deadline: Deadline) -> bool:
-        """Wait for room; False when there is none before the deadline."""
-        if self.enter_at_once(size):
-            return True
-        size = min(size, self._most)
-        entry = size, asyncio.get_running_loop().create_future()
-        self._waiting.append(entry)
-        try:
-            await asyncio.wait({entry[1]}, timeout=deadline.remaining())
-        except asyncio.CancelledError:
-            self._give_up(entry)
-            raise
-        return entry[1].done() or self._give_up(entry)
-
-    def leave(self, size: int) -> None:
-        """Make room for others."""
-        self._count += 1
-        self._size += min(size, self._most)
-        self._admit()
-
-    def _fits(self, size: int) -> bool:
-        return self._count > 0 and self._size >= size
-
-    def _take(self, size: int) -> None:
-        self._count -= 1
-        self._size -= size
-
-    def _admit(self) -> None:
-        while self._waiting and self._fits(self._waiting[0][0]):
-            size, turn = self._waiting.popleft()
-            self._take(size)
-            turn.set_result(None)
-
-    def _give_up(self, entry: tuple[int, asyncio.Future[None]]) -> bool:
-        if entry[1].done():
-            self.leave(entry[0])
-        else:
-            self._waiting.remove(entry)
-            self._admit()
-        return False
 
 
 def _usual(id: WireUuid) -> str:
