@@ -66,7 +66,7 @@ class Room:
             self._admit()
 
     def _counted(self, size: int) -> int:
-        """What is larger than all room takes all of it, where it is to be alone."""
+        """Whatever is larger than all room takes all of it, and is then alone."""
         return self._most[1] if self._caps and size > self._most[1] else size
 
     def _fits(self, size: int) -> bool:

@@ -52,7 +52,7 @@ class _LoopCall(Generic[T]):
             self._result.append(await self._coroutine)
         except (asyncio.CancelledError, GeneratorExit):
             raise
-        except BaseException as error:  # it is for who waits, and must not end the loop
+        except BaseException as error:  # it is for the waiter, and must not end the loop
             self._error = error
         finally:
             self._under_way.discard(self)
@@ -155,7 +155,7 @@ class LoopCalls:
             self._loop.call_soon_threadsafe(call.start)
         except RuntimeError:
             raise LoopEnded("the event loop has ended") from None
-        # `end` sets the mark before it looks who waits, and this one waits before it looks at the mark
+        # `end` sets the mark before it looks for waiters, and this one waits before it looks at the mark
         if self._ended:
             call.abandon()
 

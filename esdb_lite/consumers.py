@@ -1,4 +1,4 @@
-"""What a consumer that remembers its position says of itself and is told.
+"""What a consumer that remembers its position reports, and what it is asked.
 
 Owns: `ConsumerProgress`, `ErrorAction`, `ConsumeOptions`, and what a position is. Must not know: how events come, how
 positions are kept.

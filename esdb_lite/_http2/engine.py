@@ -29,7 +29,7 @@ class Http2Engine(H2Connection):
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
         """A GOAWAY ends nothing yet: streams up to the one that it names go on (RFC 9113, section 6.8).
 
-        h2 takes the connection for closed, and throws away what is to be sent.
+        h2 takes the connection for closed, and throws away what waits to be sent.
         """
         state, unsent = self.state_machine.state, bytes(self._data_to_send)
         frames, events = super()._receive_goaway_frame(frame)

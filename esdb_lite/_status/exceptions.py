@@ -1,7 +1,7 @@
 """The client's side of the table of errors: which exception stands for a status with its trailers.
 
 Owns: the decision, by the trailer `exception` first, then by status, by text last; the same for the errors inside
-BatchAppend responses and for what HTTP/2 says by itself. Must not know: how an answer arrives.
+BatchAppend responses and for what HTTP/2 itself says. Must not know: how an answer arrives.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Owns: what betterproto's parser does otherwise. Must not know: any message; betterproto, but for how a class describes
 its fields.
 betterproto takes what is cut off for whole, values of a wrong wire type for right ones, and the last part of a message
-that comes in parts for all of it. So a message is written anew first, as everybody writes it: every field once, in one
+that comes in parts for all of it. So a message is first rewritten as everybody writes it: every field once, in one
 piece; what is unknown or has another wire type is left out.
 """
 

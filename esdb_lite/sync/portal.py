@@ -1,6 +1,6 @@
 """An event loop on a thread of its own for a client without asyncio.
 
-Owns: starting and ending that thread, and what a call is told that comes from where it would never end.
+Owns: starting and ending that thread, and what a call hears that comes from where it would never end.
 Must not know: what is run; how calls cross the threads (`esdb_lite._loop_thread`).
 
 No lock is held anywhere: a signal handler, or the `__del__` of somebody's object, may come in between at any place.
@@ -38,7 +38,7 @@ class Portal:
         self._failure: BaseException | None = None
         self._loop = asyncio.new_event_loop()
         self._calls = LoopCalls(self._loop)
-        self._claims = [True]  # whoever takes it runs the loop, or sees to it that nobody does
+        self._claims = [True]  # the one who takes it runs the loop, or makes sure that nobody does
         self._thread: threading.Thread | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:

@@ -189,7 +189,7 @@ class _Attempts:
         )
 
     def renew(self) -> bool:
-        """After a refusal of who is calling: True where that is worth another attempt, which it is once."""
+        """After refused credentials: whether that is worth another attempt, which it is once."""
         renewed, self._renewed = self._renewed, True
         return not renewed and self._session.renew(self._credentials)
 

@@ -132,7 +132,7 @@ class BatchAppendCall:
         self._task = asyncio.ensure_future(self._run())
 
     def begin(self, request: AppendRequest, deadline: Deadline, look: StreamLook | None) -> _Append:
-        """Send an append soon; its `answer` is to be awaited, and the append then to be forgotten."""
+        """Send an append soon; await its `answer`, and then forget the append."""
         self._count += 1
         key = f"{self._prefix}{self._count:012x}"
         message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
@@ -281,7 +281,7 @@ class BatchAppendCall:
 
 
 class BatchAppender:
-    """Appends through a shared call, which is opened when it is needed and opened anew when it has ended."""
+    """Appends through a shared call, which is opened when it is needed and again when it has ended."""
 
     def __init__(self, session: ClientCore) -> None:
         self._session = session

@@ -52,7 +52,7 @@ class ConsumerFeed:
                 loop.call_soon_threadsafe(self._wake)
 
     async def open(self, position: ConsumerPosition | None) -> None:
-        """Subscribe after a position; where there is none, where the consumer is to begin."""
+        """Subscribe after a position, or where the consumer should begin if there is none."""
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
         if self.stopping:  # by another thread, which did not know the loop yet

@@ -281,7 +281,7 @@ class AsyncPersistentSubscription:
         return [item for item in items if isinstance(item, RecordedEvent)]
 
     def _lose(self, error: GrpcError) -> None:
-        """The call has ended: whoever waits for events next comes back. Raises the error where there is no hope."""
+        """The call has ended: the next wait for events comes back. Raises the error if there is no hope."""
         self._forget_call()
         self._last_drop = error
         if self._node is not None:
@@ -298,7 +298,7 @@ class AsyncPersistentSubscription:
     async def _come_back(self) -> None:
         """Try to become a consumer again. What was not answered is delivered again by the server.
 
-        Whoever is cancelled here tries again with the next call.
+        If this is cancelled, the next call tries again.
         """
         await asyncio.wait({self._stopped}, timeout=max(0.0, self._again_at - self._loop.time()))
         try:
@@ -370,7 +370,7 @@ class AsyncPersistentSubscription:
             messages, count = self._answers.take()
             if messages:
                 self._sent += count
-                with suppress(GrpcError):  # whoever receives gets to know
+                with suppress(GrpcError):  # the receiver finds out
                     await call.send(messages)
 
     async def _answer(self, action: int, reason: str, events: Answerable) -> None:

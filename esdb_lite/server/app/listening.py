@@ -112,7 +112,7 @@ class Door:
             self._servers.append(server)
 
     async def close(self) -> None:
-        """Stop listening; who has been accepted becomes a connection. Idempotent."""
+        """Stop listening; accepted sockets still become connections. Idempotent."""
         self._closed = True
         if self._changing is not None:
             await asyncio.wait({self._changing})
