@@ -167,8 +167,19 @@ class LinkError(GrpcError):
     """No answer, or none that can be understood."""
 
     code = StatusCode.UNAVAILABLE
-    sent: bool = True
-    """False if nothing of the call was sent: the server certainly has not done it."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: StatusCode | None = None,
+        details: str = "",
+        trailers: Iterable[tuple[str, str]] = (),
+        sent: bool = True,
+    ) -> None:
+        super().__init__(message, code=code, details=details, trailers=trailers)
+        self.sent = sent
+        """False if nothing of the call was sent: the server certainly has not done it."""
 
 
 class ServiceUnavailable(LinkError, ConnectionError):

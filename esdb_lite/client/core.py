@@ -96,9 +96,7 @@ class ClientCore:
             await self._starting.get(deadline)
             self.check()
         if self._topology is None:
-            late = DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
-            late.sent = False
-            raise late
+            raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds", sent=False)
         node = await self._topology.node(need, deadline)
         self.check_open()
         return node

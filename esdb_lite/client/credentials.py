@@ -117,9 +117,7 @@ class _Token:
         try:
             return await asyncio.wait_for(self._get(), deadline.remaining())
         except asyncio.TimeoutError:
-            late = DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds")
-            late.sent = False
-            raise late from None
+            raise DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds", sent=False) from None
 
     async def _get(self) -> str:
         async with self._asking:

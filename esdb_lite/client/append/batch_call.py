@@ -332,9 +332,7 @@ def _usual(id: WireUuid) -> str:
 
 def _not_sent(text: str) -> DeadlineExceeded:
     """Return the exception for an append whose time is over before it was sent."""
-    error = DeadlineExceeded(text)
-    error.sent = False
-    return error
+    return DeadlineExceeded(text, sent=False)
 
 
 def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:
