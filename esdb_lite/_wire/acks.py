@@ -14,6 +14,8 @@ from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
 from esdb_lite.events import RecordedEvent
 
+READ = "/event_store.client.persistent_subscriptions.PersistentSubscriptions/Read"
+
 _TEXT = 36
 """Length of an id as text."""
 _ID_FIELD = 40

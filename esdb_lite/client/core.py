@@ -25,7 +25,7 @@ from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import Authorization, Metadata, checked_credentials
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.client.retry_log import RetryLog, outcome_of, wait_for_another_try
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.client.topology.nodes import Moved, Nodes, Single, Topology
 from esdb_lite.errors import (
     ClientClosed,

@@ -29,7 +29,7 @@ from esdb_lite.client.append.looking import CannotTell, LookStart, StreamLook, U
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.retry import RetryState, Safety, in_doubt
 from esdb_lite.client.retry_log import unknown_outcome
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     AccessDenied,
     EsdbClientException,

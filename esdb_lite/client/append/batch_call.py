@@ -20,7 +20,7 @@ from esdb_lite._wire.append import AppendAnswer
 from esdb_lite._wire.batch_append import BatchResponse, decode_batch_response, encode_batch_request
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     AccessDenied,
     ClientClosed,

@@ -20,7 +20,7 @@ from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._wire.append import AppendAnswer
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.call import ReadCall
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import EsdbClientException, StreamNotFound
 from esdb_lite.events import RecordedEvent
 

@@ -1,7 +1,8 @@
 """The calls about persistent subscriptions.
 
 Owns: `AsyncGroupApi`, the part of the asynchronous client that makes, changes, describes and reads groups.
-Must not know: how a consumer behaves (`client.consumer`), bytes.
+Must not know: how a consumer behaves (`client.groups.subscription`), bytes. What translates the messages is imported
+when one of the calls is made.
 """
 
 from __future__ import annotations
@@ -14,22 +15,6 @@ from typing import TYPE_CHECKING
 from typing_extensions import Unpack
 
 from esdb_lite._checks import checked_bool
-from esdb_lite._convert.groups import (
-    CREATE,
-    DELETE,
-    GET_INFO,
-    LIST,
-    REPLAY_PARKED,
-    RESTART,
-    UPDATE,
-    GroupRequest,
-    decode_info,
-    decode_list,
-    encode_delete,
-    encode_get_info,
-    encode_list,
-    encode_replay_parked,
-)
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import (
     checked_filter,
@@ -40,7 +25,7 @@ from esdb_lite.client.arguments import (
 )
 from esdb_lite.client.groups.options import ConsumerOptions
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
-from esdb_lite.errors import InvalidArgument, ProtocolError, SubscriptionNotFound, WrongArgumentType
+from esdb_lite.errors import InvalidArgument, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.groups import LARGEST_INT32, ConsumerStrategy, SettingsChanges, SubscriptionInfo, SubscriptionSettings
 from esdb_lite.positions import LARGEST
@@ -79,15 +64,17 @@ class AsyncGroupApi:
         Raises SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The
         rules are in sections 18 and 19 of the protocol notes.
         """
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
-        request = GroupRequest(
+        request = convert.GroupRequest(
             _checked_group(group_name),
             checked_source(stream_name),
             _checked_settings(settings),
             _checked_start(position, from_end),
             checked_filter(stream_name, filter_exclude, filter_include, filter),
         )
-        await self._session.call(CREATE, request.encode_create(), deadline=deadline, credentials=credentials)
+        await convert.create(self._session.channel(deadline=deadline, credentials=credentials), request)
 
     async def update_subscription(
         self,
@@ -107,6 +94,8 @@ class AsyncGroupApi:
         and `from_end` change. An update can neither set nor keep the strategy PINNED_BY_CORRELATION.
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
         group, stream = _checked_group(group_name), checked_source(stream_name)
         begin = None if position is None and from_end is None else (_checked_start(position, bool(from_end)),)
@@ -114,10 +103,9 @@ class AsyncGroupApi:
         settings = known.settings.changed(changes)
         if settings.strategy is ConsumerStrategy.PINNED_BY_CORRELATION:
             raise InvalidArgument("strategy", settings.strategy, "must be one that an update can name")
-        request = GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
-        await self._session.call(
-            UPDATE, request.encode_update(), deadline=deadline, credentials=credentials, repeatable=True
-        )
+        request = convert.GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.update(channel, request)
 
     async def delete_subscription(
         self,
@@ -128,9 +116,10 @@ class AsyncGroupApi:
         credentials: CredentialsLike = None,
     ) -> None:
         """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
-        deadline = self._session.deadline(timeout)
-        request = encode_delete(_checked_group(group_name), checked_source(stream_name))
-        await self._session.call(DELETE, request, deadline=deadline, credentials=credentials)
+        from esdb_lite._convert import groups as convert
+
+        channel = self._session.channel(deadline=self._session.deadline(timeout), credentials=credentials)
+        await convert.delete(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def get_subscription_info(
         self,
@@ -141,15 +130,11 @@ class AsyncGroupApi:
         credentials: CredentialsLike = None,
     ) -> SubscriptionInfo:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
-        request = encode_get_info(_checked_group(group_name), checked_source(stream_name))
-        answer = await self._session.call(
-            GET_INFO, request, deadline=deadline, credentials=credentials, repeatable=True
-        )
-        info = decode_info(answer)
-        if info is None:
-            raise ProtocolError("the answer says nothing about the group")
-        return info
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        return await convert.info(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def list_subscriptions(
         self,
@@ -159,13 +144,12 @@ class AsyncGroupApi:
         credentials: CredentialsLike = None,
     ) -> list[SubscriptionInfo]:
         """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
-        request = encode_list(None if stream_name is None else checked_stream(stream_name))
+        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
         try:
-            answer = await self._session.call(
-                LIST, request, deadline=deadline, credentials=credentials, repeatable=True
-            )
-            return decode_list(answer)
+            return await convert.infos(channel, None if stream_name is None else checked_stream(stream_name))
         except SubscriptionNotFound:
             return []
 
@@ -184,16 +168,19 @@ class AsyncGroupApi:
         `$persistentsubscription-STREAM::GROUP-parked`: only those before it are replayed (default: all).
         Raises SubscriptionNotFound; OutcomeUnknown when the request was sent and no answer came.
         """
-        deadline = self._session.deadline(timeout)
+        from esdb_lite._convert import groups as convert
+
+        channel = self._session.channel(deadline=self._session.deadline(timeout), credentials=credentials)
         if stop_at is not None:
             _check_range("stop_at", stop_at, 1, LARGEST)
-        request = encode_replay_parked(_checked_group(group_name), checked_source(stream_name), stop_at)
-        await self._session.call(REPLAY_PARKED, request, deadline=deadline, credentials=credentials)
+        await convert.replay_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
 
     async def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
         """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
+        from esdb_lite._convert import groups as convert
+
         deadline = self._session.deadline(timeout)
-        await self._session.call(RESTART, b"", deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.restart(self._session.channel(deadline=deadline, credentials=credentials, repeatable=True))
 
     async def read_subscription(
         self,

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from esdb_lite._convert.groups import ALL
-
 
 @dataclass(frozen=True)
 class ConsumerOptions:
@@ -25,4 +23,4 @@ class ConsumerOptions:
     @property
     def subscription_id(self) -> str:
         """What the server confirms."""
-        return f"{ALL if self.stream_name is None else self.stream_name}::{self.group_name}"
+        return f"{'$all' if self.stream_name is None else self.stream_name}::{self.group_name}"

@@ -22,10 +22,9 @@ from uuid import uuid4
 
 from typing_extensions import Self
 
-from esdb_lite._convert.groups import GET_INFO, READ, decode_info, encode_get_info
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shapes import BidiStream
-from esdb_lite._wire.acks import encode_consumer_options
+from esdb_lite._wire.acks import READ, encode_consumer_options
 from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.read_response_fast import ReadDecoder
@@ -40,7 +39,7 @@ from esdb_lite.client.groups.acks import (
 from esdb_lite.client.groups.handlers import Handler, OnError, handle_each, handle_several
 from esdb_lite.client.groups.options import ConsumerOptions
 from esdb_lite.client.retry import RetryState, Safety
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     CallCancelled,
     ClientClosed,
@@ -458,17 +457,12 @@ class AsyncPersistentSubscription:
 
     async def _counted(self) -> bool:
         """Ask the server whether it has counted all answers that were sent."""
-        options = self._options
-        request = encode_get_info(options.group_name, options.stream_name)
-        answer = await self._session.call(
-            GET_INFO,
-            request,
-            deadline=Deadline(LEAVING_SECONDS),
-            credentials=self._credentials,
-            repeatable=True,
-        )
-        info = decode_info(answer)
-        mine = [consumer for consumer in info.consumers if consumer.connection_name == self._name] if info else []
+        from esdb_lite._convert import groups as convert
+
+        deadline = Deadline(LEAVING_SECONDS)
+        channel = self._session.channel(deadline=deadline, credentials=self._credentials, repeatable=True)
+        info = await convert.info(channel, self._options.group_name, self._options.stream_name)
+        mine = [consumer for consumer in info.consumers if consumer.connection_name == self._name]
         return not mine or mine[0].total_items - mine[0].in_flight_messages >= self._sent
 
     def _end(self) -> None:

@@ -16,7 +16,7 @@ from esdb_lite._wire.controls import LastStreamPosition, StreamMissing, Subscrip
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite._wire.read_response_fast import ReadDecoder
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import ClientClosed, ProtocolError, StreamNotFound, Unauthenticated
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 

@@ -14,7 +14,7 @@ from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.client.retry import suspicious
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import NotLeader
 from esdb_lite.settings import Address, ConnectionSettings
 
