@@ -30,7 +30,7 @@ ONLY_ASYNC = {
     AsyncReadResponse: {"aclose"},
     AsyncSubscription: {"aclose"},
     AsyncConsumer: set(),
-    AsyncPersistentSubscription: set(),
+    AsyncPersistentSubscription: {"collect", "call_later"},
 }
 """What the client for threads has no use for: other names for the same, and what it uses itself."""
 

@@ -99,22 +99,22 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         return client
 
     def _use(self, settings: ConnectionSettings) -> None:
-        self._session = ClientCore(settings)
-        self._appender = Appender(self._session)
+        self._core = ClientCore(settings)
+        self._appender = Appender(self._core)
 
     @property
     def embedded(self) -> bool:
         """Whether the server runs inside this process, started by this client."""
-        return self._session.settings.embedded is not None
+        return self._core.settings.embedded is not None
 
     async def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use."""
-        deadline = self._session.deadline(timeout)
-        await self._session.connect(deadline)
+        deadline = self._core.deadline(timeout)
+        await self._core.connect(deadline)
 
     async def close(self) -> None:
         """Close the connection; open calls fail with ClientClosed. Idempotent."""
-        await self._session.close()
+        await self._core.close()
         await self._appender.close()
 
     def __reduce__(self) -> str:
@@ -148,7 +148,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         request = AppendRequest(checked_stream(stream_name), expectation(expected_position), checked_events(events))
         return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
 
@@ -161,10 +161,10 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
 
         Raises StreamDeleted if it was tombstoned.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         request = ReadRequest(checked_stream(stream_name), from_end=True, backwards=True, limit=1)
         try:
-            last, told = await last_event(self._session, request, deadline, credentials)
+            last, told = await last_event(self._core, request, deadline, credentials)
         except StreamNotFound:
             return None
         return told if last is None or told is not None else last.stream_position
@@ -233,9 +233,9 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
 
     async def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
         """Return the commit position of the last event, the server's own events included; 0 if there is none."""
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         request = ReadRequest(None, from_end=True, backwards=True, limit=1)
-        last, _ = await last_event(self._session, request, deadline, credentials)
+        last, _ = await last_event(self._core, request, deadline, credentials)
         return 0 if last is None or last.commit_position is None else last.commit_position
 
     # --- subscribing ---
@@ -368,10 +368,10 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
     # --- inside ---
 
     def _read(self, request: ReadRequest, timeout: Seconds | None, credentials: CredentialsLike) -> AsyncReadResponse:
-        chosen = checked_timeout(self._session.settings.default_timeout if timeout is None else timeout)
+        chosen = checked_timeout(self._core.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
-        self._session.check_open()
-        return AsyncReadResponse(HealingReading(self._session, request, chosen, who) if request.limit else None)
+        self._core.check_open()
+        return AsyncReadResponse(HealingReading(self._core, request, chosen, who) if request.limit else None)
 
     async def _subscribe(
         self,
@@ -381,9 +381,9 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> AsyncSubscription[SubscriptionItem]:
-        self._session.check()
+        self._core.check()
         reading = HealingSubscription(
-            self._session,
+            self._core,
             request,
             # a subscription has no end, so that the default for calls that have one does not apply
             Deadline(checked_timeout(timeout)),

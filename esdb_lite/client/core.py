@@ -63,7 +63,7 @@ class ClientCore:
         self._closed = False
         self._warned = False
         self._authorization = Authorization()
-        self._complaints = RetryLog()
+        self._retry_log = RetryLog()
 
     @property
     def closed(self) -> bool:
@@ -103,14 +103,14 @@ class ClientCore:
 
     async def connect(self, deadline: Deadline) -> None:
         """Make sure that there is a connection, where there was one before or the server has said that it is coming."""
-        struggle = RetryState(self.settings.retry, Safety.REPEATABLE)
+        retries = RetryState(self.settings.retry, Safety.REPEATABLE)
         while True:
             node: ConnectionPool | None = None
             try:
                 node = await self.node(deadline)
                 await node.connect(deadline)
             except EsdbClientException as error:
-                if not await self.try_again(struggle, node, error, deadline, "connect"):
+                if not await self.try_again(retries, node, error, deadline, "connect"):
                     raise
             else:
                 return
@@ -215,7 +215,7 @@ class ClientCore:
         safety: Safety,
     ) -> T:
         """Make a call until it succeeds or is not to be made again."""
-        struggle, renewed = RetryState(self.settings.retry, safety), False
+        retries, renewed = RetryState(self.settings.retry, safety), False
         while True:
             node: ConnectionPool | None = None
             try:
@@ -227,7 +227,7 @@ class ClientCore:
                     raise
                 renewed = True
             except EsdbClientException as error:
-                if await self.try_again(struggle, node, error, deadline, method):
+                if await self.try_again(retries, node, error, deadline, method):
                     continue
                 failure = outcome_of(error, safety)
                 if failure is error:
@@ -236,7 +236,7 @@ class ClientCore:
 
     async def try_again(
         self,
-        struggle: RetryState,
+        retries: RetryState,
         node: ConnectionPool | None,
         error: EsdbClientException,
         deadline: Deadline,
@@ -245,7 +245,7 @@ class ClientCore:
         """Note a failure, and wait for the next attempt; False if there is none."""
         if node is not None:
             self.failed(node, error)
-        return await wait_for_another_try(struggle, error, deadline, what, self._complaints, known=self.known)
+        return await wait_for_another_try(retries, error, deadline, what, self._retry_log, known=self.known)
 
     async def features(self, deadline: Deadline) -> KnownFeatures:
         """Return what the server can do; asked once, and not tried again."""

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class AsyncStreamApi:
     """Deleting streams, and their metadata."""
 
-    _session: ClientCore
+    _core: ClientCore
     _appender: Appender
 
     async def delete_stream(
@@ -67,11 +67,11 @@ class AsyncStreamApi:
         self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         name = f"$${checked_stream(stream_name)}"
         try:
             request = ReadRequest(name, from_end=True, backwards=True, limit=1)
-            last, _ = await last_event(self._session, request, deadline, credentials)
+            last, _ = await last_event(self._core, request, deadline, credentials)
         except StreamNotFound:
             last = None
         return StreamMetadata() if last is None else decode_metadata(last.data, last.stream_position)
@@ -95,7 +95,7 @@ class AsyncStreamApi:
             if not isinstance(metadata, Mapping):
                 raise WrongArgumentType("metadata", metadata, "must be StreamMetadata or a mapping")
             metadata = StreamMetadata(custom=metadata)
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         event = NewEvent(METADATA_TYPE, encode_metadata(metadata))
         request = AppendRequest(f"$${checked_stream(stream_name)}", expectation(expected_position), [event])
         return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
@@ -108,10 +108,10 @@ class AsyncStreamApi:
         timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> int | None:
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         expected = expectation(expected_position)
         message = encode_delete(checked_stream(stream_name), expected)
-        answer = await self._session.call(
+        answer = await self._core.call(
             method,
             message,
             deadline=deadline,

@@ -56,9 +56,9 @@ _AT_A_TIME = 2**18
 class Appender:
     """Appends for one client."""
 
-    def __init__(self, session: ClientCore) -> None:
-        self._session = session
-        self._batches = BatchAppender(session)
+    def __init__(self, core: ClientCore) -> None:
+        self._core = core
+        self._batches = BatchAppender(core)
         self._unsettled = Unsettled()
         self._appended = 0  # where the log has got to at least
 
@@ -89,7 +89,7 @@ class Appender:
         *,
         again: bool,
     ) -> AppendResult:
-        new = partial(_Attempts, self._session, request, deadline, credentials, start, again=again)
+        new = partial(_AppendAttempts, self._core, request, deadline, credentials, start, again=again)
         attempts = new() if again else None  # most appends succeed at once, and need none of it
         while True:
             begun = False
@@ -113,7 +113,7 @@ class Appender:
         """Return whether the events go through the shared call, for which the server may have to be asked."""
         if credentials is not None or request.size > SHARED_SIZE:
             return False
-        return (await self._session.features(deadline)).has(BATCH_APPEND)
+        return (await self._core.features(deadline)).has(BATCH_APPEND)
 
     async def _append(
         self,
@@ -125,11 +125,11 @@ class Appender:
     ) -> AppendAnswer:
         if shared:
             return await self._batches.append(request, request.size, deadline, look)
-        node = await self._session.node(deadline, Need.LEADER)
+        node = await self._core.node(deadline, Need.LEADER)
         try:
             answer = await self._call(node, request, deadline, credentials, look)
         except EsdbClientException as error:
-            self._session.failed(node, error)
+            self._core.failed(node, error)
             raise
         if isinstance(answer, Conflict):
             raise wrong_expected_position(request.stream_name, request.expected, answer.current)
@@ -145,7 +145,7 @@ class Appender:
         credentials: CredentialsLike,
         look: StreamLook | None,
     ) -> AppendAnswer | Conflict | None:
-        metadata = await self._session.metadata(node, credentials, deadline, Need.LEADER)
+        metadata = await self._core.metadata(node, credentials, deadline, Need.LEADER)
         async with ClientStream(node, APPEND, deadline=deadline, metadata=metadata) as call:
             if look is not None:
                 look.check(node)
@@ -155,12 +155,12 @@ class Appender:
             return decode_append_response(await call.finish())
 
 
-class _Attempts:
+class _AppendAttempts:
     """What has come of the attempts so far to append the same events."""
 
     def __init__(
         self,
-        session: ClientCore,
+        core: ClientCore,
         request: AppendRequest,
         deadline: Deadline,
         credentials: CredentialsLike,
@@ -169,11 +169,11 @@ class _Attempts:
         again: bool,
     ) -> None:
         """`again`: the caller has made the same append before, and the outcome of that is unknown."""
-        self._session = session
+        self._core = core
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
-        self._struggle = RetryState(session.settings.retry, Safety.SAME_IDS)
+        self._retries = RetryState(core.settings.retry, Safety.SAME_IDS)
         self._renewed = False
         self._refusal: EsdbClientException | None = None
         self._start = start
@@ -191,7 +191,7 @@ class _Attempts:
     def renew(self) -> bool:
         """After refused credentials: whether that is worth another attempt, which it is once."""
         renewed, self._renewed = self._renewed, True
-        return not renewed and self._session.renew(self._credentials)
+        return not renewed and self._core.renew(self._credentials)
 
     async def look(self) -> StreamLook:
         """Look whether an earlier attempt has written the events.
@@ -199,7 +199,7 @@ class _Attempts:
         Raises OutcomeUnknown where that cannot be seen, and the server's refusal where it has not.
         """
         try:
-            look = await find_written(self._session, self._request, self._start, self._deadline, self._credentials)
+            look = await find_written(self._core, self._request, self._start, self._deadline, self._credentials)
         except (CannotTell, AccessDenied, StreamDeleted) as error:
             raise self._unknown(self._doubt or error) from error
         if self._refusal is not None and look.found is None:
@@ -220,7 +220,7 @@ class _Attempts:
             raise error
         if begun and in_doubt(error):
             self._doubt = error
-        if await self._session.try_again(self._struggle, None, error, self._deadline, "append"):
+        if await self._core.try_again(self._retries, None, error, self._deadline, "append"):
             return
         if self._doubt is None:
             raise error

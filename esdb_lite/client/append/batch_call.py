@@ -114,8 +114,8 @@ class _Append:
 class BatchAppendCall:
     """One BatchAppend call from its opening to its end; after that it is of no use."""
 
-    def __init__(self, session: ClientCore) -> None:
-        self._session = session
+    def __init__(self, core: ClientCore) -> None:
+        self._core = core
         self._loop = asyncio.get_running_loop()
         self._under_way: dict[str, _Append] = {}
         self._queue: deque[_Append] = deque()
@@ -160,7 +160,7 @@ class BatchAppendCall:
     @property
     def usable(self) -> bool:
         """Whether it still runs, and on the server that appends go to."""
-        return not self.ended and (self._node is None or self._session.is_current(self._node, Need.LEADER))
+        return not self.ended and (self._node is None or self._core.is_current(self._node, Need.LEADER))
 
     def leave(self) -> None:
         """End the call when everything that is under way has its answer."""
@@ -182,14 +182,14 @@ class BatchAppendCall:
         finally:
             if not self.ended:
                 if self._node is not None:
-                    self._session.failed(self._node, error)
+                    self._core.failed(self._node, error)
                 self._end(error)
 
     async def _converse(self) -> EsdbClientException:
-        node = self._node = await self._session.node(Deadline(None), Need.LEADER)
-        metadata = await self._session.metadata(node, None, Deadline(None), Need.LEADER)
+        node = self._node = await self._core.node(Deadline(None), Need.LEADER)
+        metadata = await self._core.metadata(node, None, Deadline(None), Need.LEADER)
         async with BidiStream(node, BATCH_APPEND, deadline=Deadline(None), metadata=metadata) as stream:
-            unwatch = self._session.watch(node, lambda reason: self._move(stream, reason))
+            unwatch = self._core.watch(node, lambda reason: self._move(stream, reason))
             try:
                 self._stream = stream
                 self._flush()
@@ -219,7 +219,7 @@ class BatchAppendCall:
             if append is not None:
                 error = append.settle(response)
                 if isinstance(error, (ServerNotReady, OperationTimedOut)) and self._node is not None:
-                    self._session.failed(self._node, error)  # another one may be able to do it now
+                    self._core.failed(self._node, error)  # another one may be able to do it now
 
     def _asked(self, id: WireUuid | None) -> _Append | None:
         """Return the append with that id, if anybody still waits for its answer."""
@@ -283,9 +283,9 @@ class BatchAppendCall:
 class BatchAppender:
     """Appends through a shared call, which is opened when it is needed and again when it has ended."""
 
-    def __init__(self, session: ClientCore) -> None:
-        self._session = session
-        self._conversation: BatchAppendCall | None = None
+    def __init__(self, core: ClientCore) -> None:
+        self._core = core
+        self._call: BatchAppendCall | None = None
         self._left: list[BatchAppendCall] = []
         self._room = Room(MAX_APPENDS, MAX_BYTES)
 
@@ -298,31 +298,31 @@ class BatchAppender:
         if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline.remaining()):
             raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
         try:
-            conversation = self._current()
-            append = conversation.begin(request, deadline, look)
+            call = self._current()
+            append = call.begin(request, deadline, look)
             try:
                 return await append.answer
             finally:
-                conversation.forget(append)
+                call.forget(append)
         finally:
             self._room.leave(size)
 
     async def close(self) -> None:
         """End the shared call."""
-        for conversation in [*self._left, *([self._conversation] if self._conversation is not None else [])]:
-            await conversation.close()
+        for call in [*self._left, *([self._call] if self._call is not None else [])]:
+            await call.close()
 
     def _current(self) -> BatchAppendCall:
-        self._session.check_open()
-        conversation = self._conversation
-        if conversation is None or not conversation.usable:
-            if conversation is not None:
-                self._session.forget_features()
-                conversation.leave()
+        self._core.check_open()
+        call = self._call
+        if call is None or not call.usable:
+            if call is not None:
+                self._core.forget_features()
+                call.leave()
                 self._left = [left for left in self._left if not left.ended]
-                self._left.append(conversation)
-            conversation = self._conversation = BatchAppendCall(self._session)
-        return conversation
+                self._left.append(call)
+            call = self._call = BatchAppendCall(self._core)
+        return call
 
 
 def _usual(id: WireUuid) -> str:

@@ -95,12 +95,12 @@ class CannotTell(EsdbClientException):
 
 
 async def find_written(
-    session: ClientCore, request: AppendRequest, start: LookStart, deadline: Deadline, credentials: CredentialsLike
+    core: ClientCore, request: AppendRequest, start: LookStart, deadline: Deadline, credentials: CredentialsLike
 ) -> StreamLook:
     """Look for events that were perhaps written since an append was made first. Raises CannotTell."""
     wanted = request.events[-1].id
     read = ReadRequest(request.stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
-    call = ReadCall(session, read, deadline, checked_credentials(credentials), need=Need.LEADER)
+    call = ReadCall(core, read, deadline, checked_credentials(credentials), need=Need.LEADER)
     last: RecordedEvent | None = None
     try:
         while items := await call.batch():
@@ -116,7 +116,7 @@ async def find_written(
         return StreamLook(None, call)
     except EsdbClientException as error:
         if call.node is not None:
-            session.failed(call.node, error)
+            core.failed(call.node, error)
         raise
     finally:
         call.close()

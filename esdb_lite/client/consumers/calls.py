@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 class AsyncConsumerApi:
     """Consumers that remember where they are."""
 
-    _session: ClientCore
+    _core: ClientCore
 
     def consumer(
         self,
@@ -58,7 +58,7 @@ class AsyncConsumerApi:
         from esdb_lite.client.consumers.consumer import AsyncConsumer, ConsumerFeed
         from esdb_lite.client.consumers.settings import checked_settings, checked_store
 
-        self._session.check_open()
+        self._core.check_open()
         settings = checked_settings(
             stream_name=stream_name,
             chosen=checked_filter(checked_source(stream_name), filter_exclude, filter_include, filter),

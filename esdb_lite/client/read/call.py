@@ -33,13 +33,13 @@ class ReadCall:
 
     def __init__(
         self,
-        session: ClientCore,
+        core: ClientCore,
         request: ReadRequest,
         deadline: Deadline,
         credentials: CredentialsLike,
         need: Need = Need.PREFERRED,
     ) -> None:
-        self._session = session
+        self._core = core
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
@@ -58,8 +58,8 @@ class ReadCall:
 
     async def open(self) -> None:
         """Send the request."""
-        node = self.node = await self._session.node(self._deadline, self._need)
-        metadata = await self._session.metadata(node, self._credentials, self._deadline, self._need)
+        node = self.node = await self._core.node(self._deadline, self._need)
+        metadata = await self._core.metadata(node, self._credentials, self._deadline, self._need)
         stream = ServerStream(node, READ, deadline=self._deadline, metadata=metadata)
         try:
             await stream.open()
@@ -97,7 +97,7 @@ class ReadCall:
         try:
             return await self.stream.receive_data()
         except Unauthenticated:
-            if not self._session.renew(self._credentials):
+            if not self._core.renew(self._credentials):
                 raise
         self.stream.close()
         await self.open()

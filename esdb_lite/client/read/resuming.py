@@ -44,18 +44,18 @@ class HealingReading:
 
     def __init__(
         self,
-        session: ClientCore,
+        core: ClientCore,
         request: ReadRequest,
         deadline: Deadline | float | None,
         credentials: CredentialsLike,
     ) -> None:
         """`deadline` may be a number of seconds (None: without end), which begin with the first call."""
-        self._session = session
+        self._core = core
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
         self._progress = ReadProgress(request)
-        self._struggle = RetryState(session.settings.retry, Safety.REPEATABLE)
+        self._retries = RetryState(core.settings.retry, Safety.REPEATABLE)
         self._call: ReadCall | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened = 0.0
@@ -101,7 +101,7 @@ class HealingReading:
         fresh = self._progress.without_known(items)
         if fresh:
             self._progress.saw(fresh, only_events=call.only_events)
-            self._struggle.succeed()
+            self._retries.succeed()
         return fresh or None
 
     async def _next(self) -> ReadCall:
@@ -114,7 +114,7 @@ class HealingReading:
         deadline = self._budget()
         rest = self._progress.rest()
         assert rest is not None
-        call = await self._reach(ReadCall(self._session, rest, deadline, self._credentials))
+        call = await self._reach(ReadCall(self._core, rest, deadline, self._credentials))
         self._call, self._opened = call, self._loop.time()
         return call
 
@@ -124,7 +124,7 @@ class HealingReading:
             await call.open()
         except EsdbClientException as error:
             if call.node is not None:
-                self._session.failed(call.node, error)
+                self._core.failed(call.node, error)
             raise
         if self._closed:
             call.close()
@@ -140,7 +140,7 @@ class HealingReading:
         """Wait until the call can be made again; raises the error if it cannot."""
         node = None if self._call is None else self._call.node
         self._drop()
-        if self._closed or not await self._session.try_again(self._struggle, node, error, self._budget(), self._what):
+        if self._closed or not await self._core.try_again(self._retries, node, error, self._budget(), self._what):
             raise error
 
     def _drop(self) -> None:
@@ -156,7 +156,7 @@ class HealingSubscription(HealingReading):
 
     def __init__(
         self,
-        session: ClientCore,
+        core: ClientCore,
         request: ReadRequest,
         deadline: Deadline,
         credentials: CredentialsLike,
@@ -164,7 +164,7 @@ class HealingSubscription(HealingReading):
         reconnect: bool,
     ) -> None:
         """`reconnect`: whether it is resumed once it has been confirmed."""
-        super().__init__(session, request, deadline, credentials)
+        super().__init__(core, request, deadline, credentials)
         self._reconnect = reconnect
         self._unwatch: Callable[[], None] | None = None
         self._confirmed = False
@@ -195,7 +195,7 @@ class HealingSubscription(HealingReading):
         notes = self._notes(call)
         if first:
             self._confirmed = True
-            self._struggle = RetryState(self._session.settings.retry, Safety.REPEATABLE, endless=True)
+            self._retries = RetryState(self._core.settings.retry, Safety.REPEATABLE, endless=True)
         taken = super()._take(items[1:], call) if len(items) > 1 else ()
         self.only_events = False
         return [*notes, *(taken or ())] or (() if first else None)
@@ -216,21 +216,21 @@ class HealingSubscription(HealingReading):
         self._answered = False
         call = await super()._open()
         if call.node is not None:
-            self._unwatch = self._session.watch(call.node, self._move)
+            self._unwatch = self._core.watch(call.node, self._move)
         return call
 
     async def _with_end(self) -> ReadRequest:
         """Say where the end is, so that a subscription from there can be resumed however early it breaks."""
         stream = self._request.stream_name
         read = ReadRequest(stream, from_end=True, backwards=True, limit=1)
-        call = await self._reach(ReadCall(self._session, read, self._budget(), self._credentials))
+        call = await self._reach(ReadCall(self._core, read, self._budget(), self._credentials))
         try:
             last = await _only_event(call)
         except StreamNotFound:
             return replace(self._request, from_end=False)
         except EsdbClientException as error:
             if call.node is not None:
-                self._session.failed(call.node, error)
+                self._core.failed(call.node, error)
             raise
         place = None if last is None else place_of(last, stream)
         if stream is None:
@@ -247,7 +247,7 @@ class HealingSubscription(HealingReading):
         if self._confirmed and node is not None:
             self._broken = self._broken or (node.authority, moving or str(error))
             if self._loop is not None and self._loop.time() - self._opened > STEADY:
-                self._struggle.succeed()
+                self._retries.succeed()
         if moving is None or self._closed:
             await super()._heal(error)
         else:
@@ -272,10 +272,10 @@ class HealingSubscription(HealingReading):
 
 
 async def last_event(
-    session: ClientCore, request: ReadRequest, deadline: Deadline, credentials: CredentialsLike
+    core: ClientCore, request: ReadRequest, deadline: Deadline, credentials: CredentialsLike
 ) -> tuple[RecordedEvent | None, int | None]:
     """Return the one event that is asked for, and the last position of its stream, as far as they are known."""
-    reading = HealingReading(session, request, deadline, checked_credentials(credentials))
+    reading = HealingReading(core, request, deadline, checked_credentials(credentials))
     return await _only_event(reading), reading.last_stream_position
 
 
