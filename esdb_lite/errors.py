@@ -179,7 +179,7 @@ class LinkError(GrpcError):
     ) -> None:
         super().__init__(message, code=code, details=details, trailers=trailers)
         self.sent = sent
-        """False if nothing of the call was sent: the server certainly has not done it."""
+        """Whether anything of the call may have been sent; if not, the server has certainly not done it."""
 
 
 class ServiceUnavailable(LinkError, ConnectionError):

@@ -107,7 +107,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
-    """Name of a module without the package's own: `client.reading`."""
+    """Name of a module without the package's own: `client.read.iterators`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 

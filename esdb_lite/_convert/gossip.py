@@ -1,4 +1,4 @@
-"""The Gossip service: what the nodes of a cluster say of each other, as values.
+"""The Gossip service: what the nodes of a cluster say about each other, as values.
 
 Owns: the call, and which members count. Must not know: which node is to be asked, which one is to be chosen.
 """

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Hashable
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from esdb_lite._checks import Seconds
 from esdb_lite._convert.requests import SERVER_FEATURES, KnownFeatures, decode_features
@@ -59,6 +59,7 @@ class ClientCore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = Shared(self._start)
         self._asking = Shared(self._ask_features)
+        self._together: dict[Hashable, Shared[Any]] = {}
         self._features: KnownFeatures | None = None
         self._closed = False
         self._warned = False
@@ -126,7 +127,7 @@ class ClientCore:
             self._topology.failed(node, error)
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
-        """False when calls of this need go to another node by now."""
+        """Whether calls of this need still go to this node."""
         return self._topology is not None and self._topology.is_current(node, need)
 
     def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:
@@ -247,6 +248,15 @@ class ClientCore:
             self.failed(node, error)
         return await wait_for_another_try(retries, error, deadline, what, self._retry_log, known=self.known)
 
+    async def together(self, key: Hashable, ask: Callable[[], Awaitable[T]], deadline: Deadline) -> T | None:
+        """Ask once for all who ask for the same at the same time; None when there is no answer before the deadline."""
+        run = self._together.setdefault(key, Shared(ask))
+        try:
+            return await run.get(deadline)
+        finally:
+            if not run.running:
+                self._together.pop(key, None)
+
     async def features(self, deadline: Deadline) -> KnownFeatures:
         """Return what the server can do; asked once, and not tried again."""
         if self._features is None:
@@ -265,7 +275,8 @@ class ClientCore:
         """Close all connections, and stop the embedded server if there is one. Idempotent."""
         self._closed = True
         self._starting.cancel()
-        self._asking.cancel()
+        for run in (self._asking, *self._together.values()):
+            run.cancel()
         if self._topology is not None:
             await self._topology.close()
         if self._nodes is not None:

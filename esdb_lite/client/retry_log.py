@@ -1,4 +1,4 @@
-"""Waiting for the next attempt, and what a call fails with when there is none.
+"""Waiting for the next attempt, and the error of a call without one.
 
 Owns: the pause, its log line, and the exceptions that say that nobody knows whether something was done.
 Must not know: which failures may be repeated (`client.retry`), how calls are made.

@@ -1,4 +1,4 @@
-"""What the user of a server chooses among: enums whose values are also accepted as text.
+"""Choices for the user of a server: enums whose values are also accepted as text.
 
 Owns: the choices and their names. Must not know: what comes of them.
 """

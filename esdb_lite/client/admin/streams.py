@@ -1,4 +1,4 @@
-"""The calls about streams as a whole: their end, and what they say of themselves.
+"""The calls about streams as a whole: their end, and their metadata.
 
 Owns: `AsyncStreamApi`, the part of the asynchronous client that deletes streams and has their metadata.
 Must not know: bytes, connections.

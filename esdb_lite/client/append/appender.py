@@ -1,4 +1,4 @@
-"""Appending: how events get to the server, and what is done when the answer does not come.
+"""Appending: how events get to the server, and what to do when no answer comes.
 
 Owns: the choice between the shared BatchAppend call and a call of its own, sending the same events again, and what an
 append that fails may say. Must not know: how the shared call works (`batch_call`), how written events are found

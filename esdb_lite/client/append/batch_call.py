@@ -78,7 +78,7 @@ class _Append:
         self.timer: asyncio.TimerHandle | None = None
 
     def may_be_sent(self, node: ConnectionPool | None) -> bool:
-        """False when nobody waits for it any more; nor after it has failed here."""
+        """Whether somebody still waits for it. If its look at the stream fails, it fails here, and is not sent."""
         if self.look is not None and not self.answer.done():
             try:
                 self.look.check(node)

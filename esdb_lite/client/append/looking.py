@@ -1,4 +1,4 @@
-"""Finding out whether events are written whose append was not answered.
+"""Finding out whether the events of an unanswered append were written.
 
 Owns: looking for them in their stream, and remembering for which that has to be done. Must not know: how they were
 sent, what is done about the answer.

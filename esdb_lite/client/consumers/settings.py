@@ -1,4 +1,4 @@
-"""What a consumer is to do: its arguments, checked, and its store, whatever that can do.
+"""What a consumer should do: its arguments, checked, and its store, whatever that can do.
 
 Owns: refusing what cannot be meant, before anything is asked. Must not know: how a consumer does it.
 """

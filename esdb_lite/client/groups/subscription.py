@@ -330,13 +330,15 @@ class AsyncPersistentSubscription:
 
     async def _counted(self) -> bool:
         """Ask the server whether it has counted all answers that were sent."""
-        from esdb_lite._convert import groups as convert
+        from esdb_lite._convert.groups import info as ask_for_info
 
-        deadline = Deadline(LEAVING_SECONDS)
+        asked, deadline = (self.group_name, self.stream_name), Deadline(LEAVING_SECONDS)
         channel = self._core.channel(deadline=deadline, credentials=self._credentials, repeatable=True)
-        info = await convert.info(channel, self._options.group_name, self._options.stream_name)
-        mine = [consumer for consumer in info.consumers if consumer.connection_name == self._name]
-        return not mine or mine[0].total_items - mine[0].in_flight_messages >= self._acks.sent
+        # together with others that leave: each answer describes all consumers
+        key = (*asked, self._credentials)
+        info = await self._core.together(key, lambda: ask_for_info(channel, *asked), deadline)
+        mine = [each for each in info.consumers if each.connection_name == self._name] if info else None
+        return mine is not None and (not mine or mine[0].total_items - mine[0].in_flight_messages >= self._acks.sent)
 
     def _end(self) -> None:
         """End everything here and now."""

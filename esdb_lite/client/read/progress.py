@@ -1,4 +1,4 @@
-"""Where a read or a subscription goes on after it was cut off.
+"""Where a read or a subscription resumes after it was cut off.
 
 Owns: taking note of what has been handed out, and the request for the rest: pure. Must not know: calls, errors.
 """

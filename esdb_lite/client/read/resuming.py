@@ -1,4 +1,4 @@
-"""Reads and subscriptions that go on where they were when their call has failed.
+"""Reads and subscriptions that go on where they were when their call failed.
 
 Owns: making the call again, leaving a node that no longer leads, and logging that. Must not know: how items are handed
 out, how much of a request is left (`progress`), which failures pass (`client.retry`).

@@ -1,4 +1,4 @@
-"""The system projections as a node keeps them that has never started one.
+"""The system projections on a node that has never started one.
 
 Owns: their names and definitions, and the events that a new database gets for them (section 4.1 of the protocol
 notes). Must not know: how events are written, what projections compute: there is nothing here that could run one.

@@ -1,4 +1,4 @@
-"""One running group: the pure machine of `engine.persistent.group`, connected to the database.
+"""One running group: the pure machine of `engine.groups.group`, connected to the database.
 
 Owns: carrying out the machine's effects, one after the other, and feeding it pages, live events and ticks.
 Must not know: calls, protobuf, other groups. A task exists only while there is something to do on storage.

@@ -1,4 +1,4 @@
-"""Streams/Read: runs reads and subscriptions, and sends what they come to.
+"""Streams/Read: runs reads and subscriptions, and sends their results.
 
 Owns: fetching page after page, and the hand-over from history to live events.
 Must not know: which events a read consists of (the engine does), how they are encoded (`read_messages` does).

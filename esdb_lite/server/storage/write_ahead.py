@@ -1,4 +1,4 @@
-"""What SQLite would pass over in a write-ahead log without a word: commits behind a damaged place.
+"""What SQLite would silently pass over in a write-ahead log: commits behind a damaged place.
 
 Owns: the layout of `-wal` and `-shm` (sqlite.org/walformat.html), and telling damage from what a crash leaves.
 Must not know: tables, connections.

@@ -1,4 +1,4 @@
-"""The consumers of a group and the strategies by which events are shared out among them.
+"""The consumers of a group, and the strategies that share events among them.
 
 Owns: how many unacknowledged events a consumer may hold, who gets the next event, which stream is pinned to whom.
 Must not know: calls, retries, checkpoints, time.
