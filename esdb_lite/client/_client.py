@@ -13,8 +13,8 @@ from typing import Literal, overload
 from typing_extensions import Self
 
 from esdb_lite._checks import Seconds, checked_bool
-from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender

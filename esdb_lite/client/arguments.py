@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable
 
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
-from esdb_lite._convert.requests import UNLIMITED
+from esdb_lite._wire.read_request import UNLIMITED
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import CaughtUp, Checkpoint, NewEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter

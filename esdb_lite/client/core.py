@@ -13,13 +13,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from esdb_lite._checks import Seconds
-from esdb_lite._convert.requests import SERVER_FEATURES, KnownFeatures, decode_features
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._rpc.shapes import Metadata as Headers
 from esdb_lite._rpc.shapes import unary
 from esdb_lite._rpc.shared import Shared
 from esdb_lite._rpc.stubs import Attempt, Delivery, channel_by
+from esdb_lite._wire.features import GET_SUPPORTED_METHODS, KnownFeatures, decode_features
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import Authorization, Metadata, checked_credentials
@@ -184,28 +183,6 @@ class ClientCore:
 
         return channel_by(attempts, deadline, delivery)
 
-    async def call(
-        self,
-        method: str,
-        message: bytes,
-        *,
-        deadline: Deadline,
-        credentials: CredentialsLike = None,
-        need: Need = Need.LEADER,
-        repeatable: bool = False,
-    ) -> bytes:
-        """Make a call with one request and one answer.
-
-        It is made again where that is safe; `repeatable` says that it always is. Where it may have been done all the
-        same, raises OutcomeUnknown.
-        """
-
-        async def attempt(node: ConnectionPool, deadline: Deadline, metadata: Headers) -> bytes:
-            return await unary(node, method, message, deadline, metadata)
-
-        safety = Safety.REPEATABLE if repeatable else Safety.ONCE
-        return await self._persist(attempt, method, deadline, credentials, need, safety)
-
     async def _persist(
         self,
         attempt: Attempt[T],
@@ -309,7 +286,7 @@ class ClientCore:
         node = await self.node(deadline, Need.LEADER)
         try:
             metadata = await self.metadata(node, None, deadline, Need.LEADER)
-            return decode_features(await unary(node, SERVER_FEATURES, b"", deadline, metadata))
+            return decode_features(await unary(node, GET_SUPPORTED_METHODS, b"", deadline, metadata))
         except NotSupported:
             return KnownFeatures()
         except WireError as error:

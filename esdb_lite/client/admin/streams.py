@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from esdb_lite._checks import Seconds
-from esdb_lite._convert.requests import DELETE, TOMBSTONE, ReadRequest, decode_delete, encode_delete
+from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_stream
@@ -46,7 +46,13 @@ class AsyncStreamApi:
         never existed), StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The rules are in
         section 9 of the protocol notes.
         """
-        return await self._delete(DELETE, stream_name, expected_position, timeout, credentials)
+        from esdb_lite._convert import streams as convert
+
+        deadline = self._core.deadline(timeout)
+        expected = expectation(expected_position)
+        # deleting up to an event a second time says the same; without one, it could delete what has come since
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=expected >= 0)
+        return await convert.delete(channel, checked_stream(stream_name), expected)
 
     async def tombstone_stream(
         self,
@@ -61,7 +67,11 @@ class AsyncStreamApi:
         Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The
         rules are in section 9 of the protocol notes.
         """
-        return await self._delete(TOMBSTONE, stream_name, expected_position, timeout, credentials)
+        from esdb_lite._convert import streams as convert
+
+        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
+        expected = expectation(expected_position)
+        return await convert.tombstone(channel, checked_stream(stream_name), expected)
 
     async def get_stream_metadata(
         self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
@@ -99,24 +109,3 @@ class AsyncStreamApi:
         event = NewEvent(METADATA_TYPE, encode_metadata(metadata))
         request = AppendRequest(f"$${checked_stream(stream_name)}", expectation(expected_position), [event])
         return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
-
-    async def _delete(
-        self,
-        method: str,
-        stream_name: str,
-        expected_position: ExpectedPosition,
-        timeout: Seconds | None,
-        credentials: CredentialsLike,
-    ) -> int | None:
-        deadline = self._core.deadline(timeout)
-        expected = expectation(expected_position)
-        message = encode_delete(checked_stream(stream_name), expected)
-        answer = await self._core.call(
-            method,
-            message,
-            deadline=deadline,
-            credentials=credentials,
-            # deleting up to an event a second time says the same; without one, it could delete what has come since
-            repeatable=method is DELETE and expected >= 0,
-        )
-        return decode_delete(answer)

@@ -13,17 +13,18 @@ from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING
 
-from esdb_lite._convert.requests import APPEND, BATCH_APPEND
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shapes import ClientStream
 from esdb_lite._status.exceptions import wrong_expected_position
 from esdb_lite._wire.append import (
+    APPEND,
     AppendAnswer,
     Conflict,
     decode_append_response,
     encode_append_options,
     encode_append_proposed,
 )
+from esdb_lite._wire.batch_append import BATCH_APPEND
 from esdb_lite.client.append.batch_call import BatchAppender
 from esdb_lite.client.append.looking import CannotTell, LookStart, StreamLook, Unsettled, find_written
 from esdb_lite.client.append.request import AppendRequest

@@ -11,13 +11,12 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
-from esdb_lite._convert.requests import BATCH_APPEND
 from esdb_lite._limits import Room
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shapes import BidiStream
 from esdb_lite._status.exceptions import error_for_batch
 from esdb_lite._wire.append import AppendAnswer
-from esdb_lite._wire.batch_append import BatchResponse, decode_batch_response, encode_batch_request
+from esdb_lite._wire.batch_append import BATCH_APPEND, BatchResponse, decode_batch_response, encode_batch_request
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
 from esdb_lite.client.topology.need import Need

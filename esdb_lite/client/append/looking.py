@@ -16,8 +16,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._wire.append import AppendAnswer
+from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.call import ReadCall
 from esdb_lite.client.topology.need import Need

@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from esdb_lite._convert.requests import READ, ReadRequest
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shapes import ServerStream
 from esdb_lite._wire.controls import LastStreamPosition, StreamMissing, SubscriptionConfirmed
 from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.read_request import READ, ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite._wire.read_response_fast import ReadDecoder
 from esdb_lite.client.topology.need import Need

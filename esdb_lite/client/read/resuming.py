@@ -14,9 +14,9 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Union
 
-from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.controls import SubscriptionConfirmed
+from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.call import ReadCall
