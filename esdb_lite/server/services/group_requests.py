@@ -32,8 +32,9 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 )
 
 from esdb_lite._status import RpcError, StatusCode, refusals
+from esdb_lite.groups import ConsumerStrategy
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
-from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart, Strategy
+from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart
 from esdb_lite.server.services.unary import required, stream_text
 
 INT64_MAX = 2**63 - 1
@@ -217,7 +218,7 @@ def _settings(settings: CreateReqSettings | UpdateReqSettings, start: GroupStart
         live_buffer_size=settings.live_buffer_size,
         read_batch_size=settings.read_batch_size,
         history_buffer_size=settings.history_buffer_size,
-        strategy=Strategy.DISPATCH_TO_SINGLE,
+        strategy=ConsumerStrategy.DISPATCH_TO_SINGLE,
     )
 
 
