@@ -102,7 +102,16 @@ if TYPE_CHECKING:
     from esdb_lite.metadata import StreamAcl, StreamMetadata
     from esdb_lite.positions import ExpectedPosition, ResumeFrom
     from esdb_lite.retries import RetryPolicy
-    from esdb_lite.server import Durability, EmbeddedServer, Fault, Faults, Refusal, SimulatedCluster, SimulatedNode
+    from esdb_lite.server import (
+        Durability,
+        EmbeddedServer,
+        Fault,
+        Faults,
+        Refusal,
+        RunProjections,
+        SimulatedCluster,
+        SimulatedNode,
+    )
     from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
@@ -185,6 +194,7 @@ __all__ = [
     "ResourceExhausted",
     "ResumeFrom",
     "RetryPolicy",
+    "RunProjections",
     "Seconds",
     "ServerAnswer",
     "ServerNotReady",
@@ -333,6 +343,7 @@ _HOMES = {
         "Fault",
         "Faults",
         "Refusal",
+        "RunProjections",
         "SimulatedCluster",
         "SimulatedNode",
     ),

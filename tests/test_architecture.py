@@ -67,7 +67,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.open_calls": ("handlers",),
     "faults.admission": ("handlers", "faults"),
     "faults.api": ("faults.plan",),
-    "services": ("database", "engine", "faults", "groups", "handlers", "storage", "users"),
+    "services": ("database", "engine", "faults", "groups", "handlers", "projections", "storage", "users"),
     "app": ("handlers", "engine.access"),
     "node": (
         *("app", "database", "engine", "errors", "faults", "groups", "handlers"),

@@ -22,6 +22,15 @@ class Durability(str, enum.Enum):
     """A crash of the process. A crash of the machine may lose the last commits, never damage the file."""
 
 
+class RunProjections(str, enum.Enum):
+    """Which projections a server has."""
+
+    NONE = "none"
+    """None, and no calls about them."""
+    SYSTEM = "system"
+    """The five system projections, each of which runs once it has been enabled."""
+
+
 def one_of(argument: str, value: object, choices: type[E]) -> E:
     """Return a choice, given as such or as its value. Raises InvalidArgument."""
     try:
