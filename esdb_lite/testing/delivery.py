@@ -22,7 +22,7 @@ _RECORD = 100
 """Bytes that each event is said to take in the log."""
 
 
-class Delivery:
+class EventDelivery:
     """Places events as a database would, and hands over those that the projection reads."""
 
     def __init__(self, definition: QueryDefinition, category_separator: str) -> None:

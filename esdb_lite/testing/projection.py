@@ -18,10 +18,10 @@ from esdb_lite.server.projections.javascript.processing import (
     Step,
     own_partitions,
 )
-from esdb_lite.server.projections.javascript.program import Emitted, Program
+from esdb_lite.server.projections.javascript.program import Emitted, QueryProgram
 from esdb_lite.server.projections.javascript.quickjs_engine import open_quickjs
 from esdb_lite.server.storage import PartitionState
-from esdb_lite.testing.delivery import Delivery
+from esdb_lite.testing.delivery import EventDelivery
 from esdb_lite.testing.given import EventLike, all_given, from_file
 from esdb_lite.testing.outcome import EmittedEvent, LinkedEvent, ProjectionOutcome, value_of
 
@@ -62,11 +62,11 @@ class Projection:
         Raises InvalidArgument for what is no event, and what tells what to install where there is no JavaScript engine.
         """
         try:
-            program = Program.load(self.query, open_quickjs)
+            program = QueryProgram.load(self.query, open_quickjs)
         except QueryFault as error:
             return ProjectionOutcome(fault=str(error))
         try:
-            return _Run(program, self).over(events, stream)
+            return _RunOver(program, self).over(events, stream)
         finally:
             program.close()
 
@@ -78,11 +78,11 @@ class Projection:
         return f"Projection({self.query!r})"
 
 
-class _Run:
-    def __init__(self, program: Program, projection: Projection) -> None:
+class _RunOver:
+    def __init__(self, program: QueryProgram, projection: Projection) -> None:
         definition = program.definition
         self._definition = definition
-        self._delivery = Delivery(definition, projection._separator)
+        self._delivery = EventDelivery(definition, projection._separator)
         self._states: dict[str, PartitionState] = {}
         identity = Identity(projection.name, "6:-1:0:4", projection._emit_enabled)
         self._processor = Processor(program, identity, self._delivery.beginning, self._states)

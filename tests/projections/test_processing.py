@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from esdb_lite.server.projections.javascript.processing import Identity, Outgoing, ProcessingFault, Processor
-from esdb_lite.server.projections.javascript.program import Program
+from esdb_lite.server.projections.javascript.program import QueryProgram
 from esdb_lite.server.projections.javascript.quickjs_engine import open_quickjs
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
 from esdb_lite.server.projections.javascript.tags import Tag, tag_of
@@ -16,7 +16,7 @@ class Running:
     """A projection that is given events by their numbers."""
 
     def __init__(self, query: str, states: dict[str, PartitionState] | None = None) -> None:
-        self.program = Program.load(query, open_quickjs)
+        self.program = QueryProgram.load(query, open_quickjs)
         self.states = {} if states is None else states
         self.processor = Processor(self.program, Identity("p", "9:-1:0:4"), Tag({"x": -1}), self.states)
 

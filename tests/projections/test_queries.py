@@ -5,12 +5,12 @@ from __future__ import annotations
 import pytest
 
 from esdb_lite.server.projections.javascript.definition import QueryDefinition, QueryFault
-from esdb_lite.server.projections.javascript.program import Program
+from esdb_lite.server.projections.javascript.program import QueryProgram
 from esdb_lite.server.projections.javascript.quickjs_engine import open_quickjs
 
 
 def defined(query: str) -> QueryDefinition:
-    program = Program.load(query, open_quickjs)
+    program = QueryProgram.load(query, open_quickjs)
     program.close()
     return program.definition
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from esdb_lite.server.projections.javascript.program import Handled, HandlerFault, Program, StateIs
+from esdb_lite.server.projections.javascript.program import Handled, HandlerFault, QueryProgram, StateIs
 from esdb_lite.server.projections.javascript.quickjs_engine import open_quickjs
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
 from esdb_lite.server.projections.javascript.tags import Tag
@@ -19,7 +19,7 @@ def event(
 
 
 def handled(query: str, given: SourceEvent | None = None) -> Handled:
-    program = Program.load(query, open_quickjs)
+    program = QueryProgram.load(query, open_quickjs)
     try:
         return program.handle(given or event(), "", StateIs.NEW, "")
     finally:
@@ -116,7 +116,7 @@ KEYS = {
 
 @pytest.mark.parametrize("key", KEYS)
 def test_the_text_of_a_partition(key: str) -> None:
-    program = Program.load(f"fromStream('x').partitionBy(e => ({key})).when({{$any: s => s}})", open_quickjs)
+    program = QueryProgram.load(f"fromStream('x').partitionBy(e => ({key})).when({{$any: s => s}})", open_quickjs)
     assert program.partition(event()) == KEYS[key]
     program.close()
 

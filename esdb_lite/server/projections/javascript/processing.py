@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from esdb_lite.server.projections.javascript.definition import QueryDefinition
-from esdb_lite.server.projections.javascript.program import Emitted, Handled, HandlerFault, Program, StateIs
+from esdb_lite.server.projections.javascript.program import Emitted, Handled, HandlerFault, QueryProgram, StateIs
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
 from esdb_lite.server.projections.javascript.tags import Tag
 from esdb_lite.server.projections.seen import quoted
@@ -71,7 +71,7 @@ class Processor:
     """
 
     def __init__(
-        self, program: Program, identity: Identity, tag: Tag, states: MutableMapping[str, PartitionState]
+        self, program: QueryProgram, identity: Identity, tag: Tag, states: MutableMapping[str, PartitionState]
     ) -> None:
         """`tag`: where it goes on. `states`: all that is kept of the partitions of the events that will come; what
         changes is put there."""

@@ -61,7 +61,7 @@ class Handled:
     logged: list[str] = field(default_factory=list)
 
 
-class Program:
+class QueryProgram:
     """A query's handlers. Used in the thread that made it, and not after it has failed."""
 
     def __init__(self, definition: QueryDefinition, script: Script) -> None:
@@ -69,7 +69,7 @@ class Program:
         self._script = script
 
     @classmethod
-    def load(cls, query: str, opener: Opener) -> Program:
+    def load(cls, query: str, opener: Opener) -> QueryProgram:
         """Read a query. Raises QueryFault, JavaScriptMissing."""
         try:
             script = opener(_prelude())

@@ -12,7 +12,7 @@ from esdb_lite.server.projections.definitions import Definition
 from esdb_lite.server.projections.emitting import Emit, Owner
 from esdb_lite.server.projections.javascript.definition import QueryFault
 from esdb_lite.server.projections.javascript.engine import JavaScriptMissing, Opener
-from esdb_lite.server.projections.javascript.program import Program
+from esdb_lite.server.projections.javascript.program import QueryProgram
 from esdb_lite.server.projections.javascript.quickjs_engine import open_quickjs
 from esdb_lite.server.projections.running import EngineMissing, QueryRefused, Run, RunEvents
 from esdb_lite.server.projections.user.run import UserRun
@@ -43,7 +43,7 @@ class UserEngine:
 
     def _document(self, query: str) -> Mapping[str, object]:
         """In a thread of its own."""
-        program = Program.load(query, self._opener)
+        program = QueryProgram.load(query, self._opener)
         program.close()
         return program.definition.document()
 

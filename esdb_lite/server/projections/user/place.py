@@ -16,7 +16,7 @@ class PlaceUnreadable(Exception):
 
 
 @dataclass(frozen=True)
-class Place:
+class ProjectionPlace:
     """What has been handled, and what has been read without having a handler."""
 
     handled: Tag
@@ -24,15 +24,15 @@ class Place:
     checkpoint: Tag
     """What had been handled at the last checkpoint."""
 
-    def at(self, tag: Tag) -> Place:
+    def at(self, tag: Tag) -> ProjectionPlace:
         """An event there has been handled."""
         return replace(self, handled=tag, read=tag)
 
-    def with_read(self, tag: Tag) -> Place:
+    def with_read(self, tag: Tag) -> ProjectionPlace:
         """Everything up to there has been read."""
         return replace(self, read=tag)
 
-    def at_checkpoint(self) -> Place:
+    def at_checkpoint(self) -> ProjectionPlace:
         """A checkpoint is made here."""
         return replace(self, checkpoint=self.handled)
 
@@ -42,12 +42,12 @@ class Place:
         return json.dumps([[dict(tag.numbers), tag.position] for tag in tags], separators=(",", ":"))
 
 
-def place_of(note: str, beginning: Tag) -> Place:
+def place_of(note: str, beginning: Tag) -> ProjectionPlace:
     """Read a note of a projection whose source begins there; "" is the beginning. Raises PlaceUnreadable."""
     if not note:
-        return Place(beginning, beginning, beginning)
+        return ProjectionPlace(beginning, beginning, beginning)
     handled, read, checkpoint = (_fitting(Tag(numbers, position), beginning) for numbers, position in json.loads(note))
-    return Place(handled, read, checkpoint)
+    return ProjectionPlace(handled, read, checkpoint)
 
 
 def _fitting(tag: Tag, beginning: Tag) -> Tag:

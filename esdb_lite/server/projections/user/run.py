@@ -27,14 +27,14 @@ from esdb_lite.server.projections.javascript.processing import (
     Step,
     result_key,
 )
-from esdb_lite.server.projections.javascript.program import Program
+from esdb_lite.server.projections.javascript.program import QueryProgram
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
 from esdb_lite.server.projections.running import NOWHERE, RunEvents, RunStatistics
 from esdb_lite.server.projections.user.checkpoints import Checkpoints
 from esdb_lite.server.projections.user.news import News
-from esdb_lite.server.projections.user.place import Place, PlaceUnreadable, place_of
+from esdb_lite.server.projections.user.place import PlaceUnreadable, ProjectionPlace, place_of
 from esdb_lite.server.projections.user.results import COMPLETED, final_results
-from esdb_lite.server.projections.user.sources import ReadAt, Source, SourcePage, source_of
+from esdb_lite.server.projections.user.sources import ReadAt, Source, SourcePart, source_of
 from esdb_lite.server.projections.user.states import StateCache
 from esdb_lite.server.projections.user.thread import ScriptThread
 from esdb_lite.server.projections.user.writing import StreamEnds
@@ -54,7 +54,7 @@ Placed = Sequence[tuple[SourceEvent, str]]
 """Events with their partitions."""
 
 
-class Batch(NamedTuple):
+class HandledBatch(NamedTuple):
     """What the script's thread has come to."""
 
     steps: list[Step]
@@ -173,7 +173,7 @@ class UserRun:
             await self._execute([], [Forget(self._key)])
         note = await self._database.read(lambda reader: reader.projection_position(self._key))
         query, opener = self._definition.query, self._opener
-        program = await thread.run(lambda: Program.load(query, opener))
+        program = await thread.run(lambda: QueryProgram.load(query, opener))
         source = source_of(program.definition)
         place = place_of("" if note is None else note.position, source.beginning)
         if self._ends.tracking_stream is not None:
@@ -194,12 +194,12 @@ class UserRun:
         elif not self._stopping:
             await news.wait()
 
-    async def _read(self, at_work: _AtWork) -> SourcePage:
+    async def _read(self, at_work: _AtWork) -> SourcePart:
         at = ReadAt(self._now(), self._catching_up)
         after = at_work.place.read
         return await self._database.read(lambda reader: at_work.source.read(reader, after, PAGE_EVENTS, at))
 
-    async def _handle(self, at_work: _AtWork, page: SourcePage) -> None:
+    async def _handle(self, at_work: _AtWork, page: SourcePart) -> None:
         """Have a page handled; what comes of it is written in between, or soon."""
         events = [event for event in page.events if at_work.processor.takes(event)]
         placed: Placed = await at_work.thread.run(lambda: at_work.partitioned(events)) if events else ()
@@ -311,9 +311,9 @@ class _AtWork:
     def __init__(
         self,
         thread: ScriptThread,
-        program: Program,
+        program: QueryProgram,
         source: Source,
-        place: Place,
+        place: ProjectionPlace,
         definition: Definition,
         owner: Owner,
         states: StateCache,
@@ -341,7 +341,7 @@ class _AtWork:
         partitions = [(event, self.processor.partition_of(event)) for event in events]
         return [(event, partition) for event, partition in partitions if partition is not None]
 
-    def handled(self, placed: Placed, run: UserRun) -> Batch:
+    def handled(self, placed: Placed, run: UserRun) -> HandledBatch:
         """Handle events until there is enough to be written, or the run is to stop."""
         steps: list[Step] = []
         room, deadline = _BATCH_BYTES, time.monotonic() + _BATCH_SECONDS
@@ -351,7 +351,7 @@ class _AtWork:
             try:
                 step = self.processor.process(event, partition)
             except ProcessingFault as fault:
-                return Batch(steps, (), fault)
+                return HandledBatch(steps, (), fault)
             steps.append(step)
             room -= sum([len(record.data) for record in step.records])
-        return Batch(steps, placed[len(steps) :], None)
+        return HandledBatch(steps, placed[len(steps) :], None)

@@ -34,7 +34,7 @@ class ReadAt(NamedTuple):
     """It has not been at the end of its source since it began."""
 
 
-class SourcePage(NamedTuple):
+class SourcePart(NamedTuple):
     """A part of a source."""
 
     events: Sequence[SourceEvent]
@@ -56,7 +56,7 @@ class Source(Protocol):
         """The streams where new events make it worth reading on; None: the log."""
         ...
 
-    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePage:
+    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePart:
         """Read about so many records behind a place, or none at the end."""
         ...
 
@@ -71,7 +71,7 @@ def source_of(definition: QueryDefinition) -> Source:
 # --- records as handlers see them ---
 
 
-class Target(NamedTuple):
+class LinkEnd(NamedTuple):
     """What a link leads to."""
 
     record: Record | None = None
@@ -79,7 +79,7 @@ class Target(NamedTuple):
     """Where there is no event, but a stream that is known to have held one."""
 
 
-NOTHING = Target()
+NOTHING = LinkEnd()
 
 
 def event_of(record: Record, tag: Tag, link: Record | None = None) -> SourceEvent:
@@ -154,20 +154,20 @@ class StreamsSource:
         """See `Source`."""
         return self._names
 
-    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePage:
+    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePart:
         """See `Source`."""
         places = {name: after.numbers.get(name, BEFORE) for name in self._names}
         records, is_whole = merged(reader, places, limit, at.now)
-        targets = _Targets(reader, at.now)
+        targets = _LinkEnds(reader, at.now)
         events: list[SourceEvent] = []
         for record in records:
             places[record.stream] = record.revision
             event = self._event(record, Tag(dict(places)), targets, at)
             if event is not None:
                 events.append(event)
-        return SourcePage(events, Tag(places), is_whole)
+        return SourcePart(events, Tag(places), is_whole)
 
-    def _event(self, record: Record, tag: Tag, targets: _Targets, at: ReadAt) -> SourceEvent | None:
+    def _event(self, record: Record, tag: Tag, targets: _LinkEnds, at: ReadAt) -> SourceEvent | None:
         if record.type != LINK_TYPE or parse_link(record.data) is None:
             return None if self._category is not None or not self._wants(record) else event_of(record, tag)
         if self._category is not None and (deleted := _deleted_by(record)):
@@ -176,7 +176,7 @@ class StreamsSource:
         event = None if target is None else self._reached(target, tag, record)
         return event if event is None or self._category is None else self._of_category(event, record)
 
-    def _reached(self, target: Target, tag: Tag, link: Record) -> SourceEvent | None:
+    def _reached(self, target: LinkEnd, tag: Tag, link: Record) -> SourceEvent | None:
         if target.record is None:
             return None if self._types else event_of_nothing(tag, link, target.stream)
         return event_of(target.record, tag, link) if self._wants(target.record) else None
@@ -226,7 +226,7 @@ def _window(reader: Reader, stream: str, now: int) -> Window | None:
         return None
 
 
-class _Targets:
+class _LinkEnds:
     """Looks up what links point to, in one consistent state."""
 
     def __init__(self, reader: Reader, now: int) -> None:
@@ -234,18 +234,18 @@ class _Targets:
         self._now = now
         self._windows: dict[str, Window | None] = {}
 
-    def of(self, link: Record, *, gone_too: bool) -> Target | None:
+    def of(self, link: Record, *, gone_too: bool) -> LinkEnd | None:
         """What a link points to. None: it is as if the link were not there."""
         target = parse_link(link.data)
         if target is None or not target.stream:
             return NOTHING
         if target.revision == TOMBSTONE:
-            return Target(None, target.stream)
+            return LinkEnd(None, target.stream)
         window = self._window(target.stream)
         if window is None:
-            return Target(None, target.stream) if gone_too else None
+            return LinkEnd(None, target.stream) if gone_too else None
         found = self._reader.at(target.stream, [target.revision]).get(target.revision)
-        return Target(found) if found is not None and window.shows(found) else NOTHING
+        return LinkEnd(found) if found is not None and window.shows(found) else NOTHING
 
     def _window(self, stream: str) -> Window | None:
         if stream not in self._windows:
@@ -273,17 +273,17 @@ class LogSource:
         """See `Source`."""
         return
 
-    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePage:
+    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePart:
         """See `Source`."""
         records = reader.log_forward(_position(after) + 1, limit)
-        targets = _Targets(reader, at.now)
+        targets = _LinkEnds(reader, at.now)
         events: list[SourceEvent] = []
         for record in records:
             if is_taken(record.stream):
                 events += self._seen(record, targets, at)
-        return SourcePage(events, Tag(position=records[-1].position) if records else after, not records)
+        return SourcePart(events, Tag(position=records[-1].position) if records else after, not records)
 
-    def _seen(self, record: Record, targets: _Targets, at: ReadAt) -> Iterator[SourceEvent]:
+    def _seen(self, record: Record, targets: _LinkEnds, at: ReadAt) -> Iterator[SourceEvent]:
         tag = Tag(position=record.position)
         if record.type == LINK_TYPE and parse_link(record.data) is not None:
             yield from self._link(record, tag, targets, at)
@@ -292,7 +292,7 @@ class LogSource:
         if self._deletions and (deleted := Seen(record, record).deletes):
             yield deletion_of(tag, deleted)
 
-    def _link(self, record: Record, tag: Tag, targets: _Targets, at: ReadAt) -> Iterator[SourceEvent]:
+    def _link(self, record: Record, tag: Tag, targets: _LinkEnds, at: ReadAt) -> Iterator[SourceEvent]:
         if not self._include_links:
             return
         if at.catching_up:
@@ -327,13 +327,13 @@ class TypesSource:
         """See `Source`."""
         return
 
-    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePage:
+    def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePart:
         """See `Source`."""
         # News of deletions stand in no index of theirs.
         if at.catching_up and not self._deletions:
             events = self._indexed(reader, after, limit, at)
             if events:
-                return SourcePage(events, events[-1].tag, False)
+                return SourcePart(events, events[-1].tag, False)
         return self._logged(reader, after, limit)
 
     def _indexed(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> list[SourceEvent]:
@@ -341,7 +341,7 @@ class TypesSource:
         names = {f"$et-{type}": type for type in self._types}
         numbers = {type: after.numbers.get(type, BEFORE) for type in self._types}
         links, is_whole = merged(reader, {name: numbers[type] for name, type in names.items()}, limit, at.now)
-        targets = _Targets(reader, at.now)
+        targets = _LinkEnds(reader, at.now)
         events: list[SourceEvent] = []
         for link in links:
             type = names[link.stream]
@@ -352,7 +352,7 @@ class TypesSource:
                 events.append(event_of(record, Tag(dict(numbers), record.position)))
         return events[:-1] if is_whole else events
 
-    def _logged(self, reader: Reader, after: Tag, limit: int) -> SourcePage:
+    def _logged(self, reader: Reader, after: Tag, limit: int) -> SourcePart:
         numbers = {type: after.numbers.get(type, BEFORE) for type in self._types}
         records = reader.log_forward(_position(after) + 1, limit)
         events: list[SourceEvent] = []
@@ -360,7 +360,7 @@ class TypesSource:
             if is_taken(record.stream):
                 events += self._seen(record, Tag(numbers, record.position))
         read_to = Tag(numbers, records[-1].position) if records else Tag(numbers, after.position)
-        return SourcePage(events, read_to, not records)
+        return SourcePart(events, read_to, not records)
 
     def _seen(self, record: Record, tag: Tag) -> Iterator[SourceEvent]:
         if record.type in self._wanted and record.type != TOMBSTONE_TYPE and _is_seen(record):
