@@ -46,6 +46,10 @@ if TYPE_CHECKING:
         NotSupported,
         OperationTimedOut,
         OutcomeUnknown,
+        ProjectionError,
+        ProjectionExists,
+        ProjectionFailed,
+        ProjectionNotFound,
         ProtocolError,
         ResourceExhausted,
         ServerAnswer,
@@ -80,6 +84,7 @@ if TYPE_CHECKING:
     from esdb_lite.filters import ESDB_EVENTS_REGEX, Filter, FilterBy
     from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, NackAction, SubscriptionInfo, SubscriptionSettings
     from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
     from esdb_lite.retries import RetryPolicy
     from esdb_lite.server import (
         Durability,
@@ -154,6 +159,13 @@ __all__ = [
     "OperationTimedOut",
     "OutcomeUnknown",
     "PersistentSubscription",
+    "ProjectionError",
+    "ProjectionExists",
+    "ProjectionFailed",
+    "ProjectionInfo",
+    "ProjectionMode",
+    "ProjectionNotFound",
+    "ProjectionStatus",
     "ProtocolError",
     "ReadResponse",
     "Reconnected",
@@ -232,6 +244,10 @@ _HOMES = {
         "NotSupported",
         "OperationTimedOut",
         "OutcomeUnknown",
+        "ProjectionError",
+        "ProjectionExists",
+        "ProjectionFailed",
+        "ProjectionNotFound",
         "ProtocolError",
         "ResourceExhausted",
         "ServerAnswer",
@@ -278,6 +294,11 @@ _HOMES = {
     "esdb_lite.metadata": (
         "StreamAcl",
         "StreamMetadata",
+    ),
+    "esdb_lite.projections": (
+        "ProjectionInfo",
+        "ProjectionMode",
+        "ProjectionStatus",
     ),
     "esdb_lite.retries": ("RetryPolicy",),
     "esdb_lite.server": (

@@ -45,6 +45,11 @@ class CreateReqOptions(betterproto.Message):
     query: str = betterproto.string_field(4)
     """The program, in JavaScript."""
 
+    engine_version: int = betterproto.int32_field(5)
+    """
+    Since KurrentDB 26.1. 0 and 1: the engine that there has always been.
+    """
+
 
 @dataclass(eq=False, repr=False)
 class CreateReqOptionsTransient(betterproto.Message):
