@@ -11,15 +11,26 @@ from typing import TYPE_CHECKING
 from esdb_lite._version import __version__
 
 if TYPE_CHECKING:
+    from esdb_lite._checks import Seconds
     from esdb_lite.checkpoints.databases import DbApiCheckpoint
     from esdb_lite.checkpoints.files import FileCheckpoint
     from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
     from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
     from esdb_lite.client.consumers.consumer import AsyncConsumer
+    from esdb_lite.client.consumers.settings import AsyncCheckpointLike, CheckpointLike
+    from esdb_lite.client.credentials import Pem
     from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
-    from esdb_lite.consumers import ConsumerProgress, ErrorAction
+    from esdb_lite.consumers import (
+        AsyncEventHandler,
+        ConsumeOptions,
+        ConsumerPosition,
+        ConsumerProgress,
+        ErrorAction,
+        EventHandler,
+        HandlerError,
+    )
     from esdb_lite.errors import (
         AccessDenied,
         AppendTooLarge,
@@ -72,14 +83,24 @@ if TYPE_CHECKING:
         CaughtUp,
         Checkpoint,
         FellBehind,
+        JsonValue,
         NewEvent,
         Reconnected,
         RecordedEvent,
         StreamState,
+        SubscriptionItem,
     )
     from esdb_lite.filters import ESDB_EVENTS_REGEX, Filter, FilterBy
-    from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, NackAction, SubscriptionInfo, SubscriptionSettings
+    from esdb_lite.groups import (
+        ConsumerInfo,
+        ConsumerStrategy,
+        NackAction,
+        SettingsChanges,
+        SubscriptionInfo,
+        SubscriptionSettings,
+    )
     from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.positions import ExpectedPosition, ResumeFrom
     from esdb_lite.retries import RetryPolicy
     from esdb_lite.server import (
         Durability,
@@ -91,7 +112,7 @@ if TYPE_CHECKING:
         SimulatedCluster,
         SimulatedNode,
     )
-    from esdb_lite.settings import BearerToken, Credentials
+    from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.groups import PersistentSubscription
@@ -103,8 +124,10 @@ __all__ = [
     "AccessDenied",
     "AppendResult",
     "AppendTooLarge",
+    "AsyncCheckpointLike",
     "AsyncConsumer",
     "AsyncEsdbClient",
+    "AsyncEventHandler",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
     "AsyncSubscription",
@@ -115,15 +138,19 @@ __all__ = [
     "CheckpointConflict",
     "CheckpointCorrupt",
     "CheckpointError",
+    "CheckpointLike",
     "CheckpointMismatch",
     "CheckpointStore",
     "ClientClosed",
+    "ConsumeOptions",
     "Consumer",
     "ConsumerInfo",
+    "ConsumerPosition",
     "ConsumerProgress",
     "ConsumerStrategy",
     "ConsumerTooSlow",
     "Credentials",
+    "CredentialsLike",
     "CredentialsUnavailable",
     "DbApiCheckpoint",
     "DeadlineExceeded",
@@ -133,7 +160,9 @@ __all__ = [
     "ErrorAction",
     "EsdbClient",
     "EsdbClientException",
+    "EventHandler",
     "EventTooLarge",
+    "ExpectedPosition",
     "ExpectedPositionError",
     "Fault",
     "Faults",
@@ -142,10 +171,12 @@ __all__ = [
     "Filter",
     "FilterBy",
     "GrpcError",
+    "HandlerError",
     "HandlerFailed",
     "InvalidArgument",
     "InvalidRequest",
     "InvalidUri",
+    "JsonValue",
     "LinkError",
     "NackAction",
     "NewEvent",
@@ -153,6 +184,7 @@ __all__ = [
     "NotSupported",
     "OperationTimedOut",
     "OutcomeUnknown",
+    "Pem",
     "PersistentSubscription",
     "ProtocolError",
     "ReadResponse",
@@ -160,11 +192,14 @@ __all__ = [
     "RecordedEvent",
     "Refusal",
     "ResourceExhausted",
+    "ResumeFrom",
     "RetryPolicy",
     "RunProjections",
+    "Seconds",
     "ServerAnswer",
     "ServerNotReady",
     "ServiceUnavailable",
+    "SettingsChanges",
     "SimulatedCluster",
     "SimulatedNode",
     "SqliteCheckpoint",
@@ -179,6 +214,7 @@ __all__ = [
     "SubscriptionExists",
     "SubscriptionFailed",
     "SubscriptionInfo",
+    "SubscriptionItem",
     "SubscriptionNotFound",
     "SubscriptionSettings",
     "TlsError",
@@ -194,6 +230,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "esdb_lite.client.credentials": ("Pem",),
+    "esdb_lite.client.consumers.settings": (
+        "AsyncCheckpointLike",
+        "CheckpointLike",
+    ),
+    "esdb_lite.positions": (
+        "ExpectedPosition",
+        "ResumeFrom",
+    ),
+    "esdb_lite._checks": ("Seconds",),
     "esdb_lite.checkpoints.databases": ("DbApiCheckpoint",),
     "esdb_lite.checkpoints.files": ("FileCheckpoint",),
     "esdb_lite.checkpoints.sqlite": ("SqliteCheckpoint",),
@@ -205,7 +251,15 @@ _HOMES = {
         "AsyncReadResponse",
         "AsyncSubscription",
     ),
-    "esdb_lite.consumers": ("ConsumerProgress", "ErrorAction"),
+    "esdb_lite.consumers": (
+        "AsyncEventHandler",
+        "ConsumeOptions",
+        "ConsumerPosition",
+        "ConsumerProgress",
+        "ErrorAction",
+        "EventHandler",
+        "HandlerError",
+    ),
     "esdb_lite.errors": (
         "AccessDenied",
         "AppendTooLarge",
@@ -258,10 +312,12 @@ _HOMES = {
         "CaughtUp",
         "Checkpoint",
         "FellBehind",
+        "JsonValue",
         "NewEvent",
         "Reconnected",
         "RecordedEvent",
         "StreamState",
+        "SubscriptionItem",
     ),
     "esdb_lite.filters": (
         "ESDB_EVENTS_REGEX",
@@ -272,6 +328,7 @@ _HOMES = {
         "ConsumerInfo",
         "ConsumerStrategy",
         "NackAction",
+        "SettingsChanges",
         "SubscriptionInfo",
         "SubscriptionSettings",
     ),
@@ -293,6 +350,7 @@ _HOMES = {
     "esdb_lite.settings": (
         "BearerToken",
         "Credentials",
+        "CredentialsLike",
     ),
     "esdb_lite.sync._client": ("EsdbClient",),
     "esdb_lite.sync.consumer": ("Consumer",),
