@@ -170,8 +170,19 @@ class LinkError(GrpcError):
     """No answer, or none that can be understood."""
 
     code = StatusCode.UNAVAILABLE
-    sent: bool = True
-    """Whether anything of the call may have been sent; if not, the server has certainly not done it."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: StatusCode | None = None,
+        details: str = "",
+        trailers: Iterable[tuple[str, str]] = (),
+        sent: bool = True,
+    ) -> None:
+        super().__init__(message, code=code, details=details, trailers=trailers)
+        self.sent = sent
+        """Whether anything of the call may have been sent; if not, the server has certainly not done it."""
 
 
 class ServiceUnavailable(LinkError, ConnectionError):

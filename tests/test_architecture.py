@@ -194,6 +194,20 @@ def test_only_the_embedded_module_knows_client_and_server() -> None:
             assert "esdb_lite.server" not in source
 
 
+def test_no_word_names_two_things() -> None:
+    """No class name is there twice, also not with an underscore, nor a module's name in a folder of the same name."""
+    classes: dict[str, list[str]] = {}
+    modules: dict[tuple[str, str], list[str]] = {}
+    for path in MODULES:
+        if path.stem not in ("__init__", "__main__"):
+            modules.setdefault((path.parent.name, path.stem), []).append(name_of(path))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                classes.setdefault(node.name.lstrip("_"), []).append(name_of(path))
+    assert not {name: places for name, places in classes.items() if len(places) > 1}
+    assert not {name: places for name, places in modules.items() if len(places) > 1}
+
+
 @pytest.mark.parametrize("path", MODULES, ids=name_of)
 def test_every_module_says_what_it_owns(path: Path) -> None:
     document = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))

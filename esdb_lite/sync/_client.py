@@ -14,14 +14,13 @@ from typing import Literal, overload
 
 from typing_extensions import Self
 
+from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
-from esdb_lite.client.arguments import ResumeFrom
 from esdb_lite.client.credentials import Pem, with_arguments
-from esdb_lite.client.read.iterators import SubscriptionItem
-from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
+from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.metadata import StreamMetadata
-from esdb_lite.positions import ExpectedPosition
+from esdb_lite.positions import ExpectedPosition, ResumeFrom
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
@@ -83,7 +82,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         # also at the end of the program: before what was registered to be called there before the client was made
         weakref.finalize(self, self._clients.close)
 
-    def connect(self, *, timeout: float | None = None) -> None:
+    def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use."""
         live = self._live()
         live.portal.run(live.client.connect(timeout=timeout))
@@ -112,7 +111,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         expected_position: ExpectedPosition,
         events: NewEvent | Iterable[NewEvent],
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Append one event or several to a stream, all or none, and return the commit position of the last.
@@ -131,7 +130,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
     # --- reading ---
 
     def get_stream_position(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> int | None:
         """Return the position of the last event of a stream, None if the stream does not exist.
 
@@ -148,7 +147,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         limit: int | None = None,
         *,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ReadResponse:
         """Read events of a stream.
@@ -179,7 +178,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         *,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ReadResponse:
         """Read events of all streams in the order in which they were committed.
@@ -205,7 +204,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         )
         return ReadResponse(self, live.portal.run, response)
 
-    def get_commit_position(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> int:
+    def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
         """Return the commit position of the last event, the server's own events included; 0 if there is none."""
         live = self._live()
         return live.portal.run(live.client.get_commit_position(timeout=timeout, credentials=credentials))
@@ -224,7 +223,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
 
@@ -238,25 +237,9 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         from_end: bool = False,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]: ...
-
-    @overload
-    def subscribe_all_events(
-        self,
-        position: ResumeFrom = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        *,
-        from_end: bool = False,
-        filter: Filter | None = None,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
@@ -271,7 +254,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
@@ -310,7 +293,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
 
@@ -322,23 +305,9 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         *,
         from_end: bool = False,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]: ...
-
-    @overload
-    def subscribe_stream_events(
-        self,
-        stream_name: str,
-        position: int | None = None,
-        *,
-        from_end: bool = False,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
@@ -351,7 +320,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet.
@@ -381,7 +350,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
@@ -400,7 +369,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream for ever and return the commit position of that. Its name can never be used again.
@@ -414,7 +383,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         )
 
     def get_stream_metadata(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
         live = self._live()
@@ -426,7 +395,7 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         metadata: StreamMetadata | Mapping[str, JsonValue],
         *,
         expected_position: ExpectedPosition = StreamState.ANY,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist yet.

@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import Awaitable
 from datetime import timedelta
-from typing import TypeVar
 
 import betterproto
 import pytest
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
 from esdb_lite_protos.event_store.client import persistent_subscriptions as messages
-from grpclib.client import Channel
 
 from esdb_lite._convert import groups as convert
 from esdb_lite._convert.groups import GroupRequest
-from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._rpc.stubs import channel_to
-from esdb_lite._wire.framing import MessageSplitter
 from esdb_lite.errors import InvalidArgument, ProtocolError, WrongArgumentType
 from esdb_lite.filters import Filter
 from esdb_lite.groups import ConsumerStrategy, SubscriptionInfo, SubscriptionSettings
-from tests.rpc.fake import FakeCall, fake_server
-
-M = TypeVar("M", bound=betterproto.Message)
+from tests.unit.peer import Peer
 
 SETTINGS = SubscriptionSettings(
     resolve_links=True,
@@ -86,39 +78,6 @@ class TestSettings:
 
     def test_what_a_server_says_is_not_checked(self) -> None:
         assert SubscriptionSettings.from_server({"max_retry_count": -5}).max_retry_count == -5
-
-
-class Peer:
-    """A server that keeps requests, and answers as it is told."""
-
-    def __init__(self, channel: Channel) -> None:
-        self.channel = channel
-        self.requests: list[tuple[str, bytes]] = []
-        self.answer = b""
-
-    async def serve(self, call: FakeCall) -> None:
-        self.requests += [(call.method, request) for request in MessageSplitter().feed(await call.read())]
-        call.answer(self.answer)
-
-    async def asked(self, call: Awaitable[object], method: str, kind: type[M]) -> M:
-        """Make a call, and return what it asks for."""
-        await call
-        ((name, request),) = self.requests
-        self.requests.clear()
-        assert name == method
-        return kind().parse(request)
-
-
-@pytest.fixture
-async def peer() -> AsyncIterator[Peer]:
-    async def serve(call: FakeCall) -> None:
-        await here.serve(call)
-
-    async with fake_server(serve) as server:
-        node = ConnectionPool(server.host, server.port)
-        here = Peer(channel_to(node, Deadline(None)))
-        yield here
-        await node.close()
 
 
 class TestRequests:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from esdb_lite._convert.requests import UNLIMITED, ReadRequest
+from esdb_lite._wire.read_request import UNLIMITED, ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
 
