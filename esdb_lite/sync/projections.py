@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esdb_lite._checks import Seconds
 from esdb_lite.events import JsonValue
 from esdb_lite.projections import ProjectionInfo, ProjectionMode
 from esdb_lite.settings import CredentialsLike
@@ -30,7 +31,7 @@ class ProjectionApi:
         emit: bool = False,
         track_emitted_streams: bool = False,
         engine_version: int | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Create a projection that goes on until it is deleted, and start it.
@@ -62,7 +63,7 @@ class ProjectionApi:
         query: str,
         *,
         emit: bool | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Replace the query of a projection. What runs goes on with it where it was, with the state that it had.
@@ -80,7 +81,7 @@ class ProjectionApi:
         state_stream: bool = False,
         checkpoint_stream: bool = False,
         emitted_streams: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Delete a projection that was disabled or has faulted, and on request some of the streams it has written.
@@ -101,25 +102,29 @@ class ProjectionApi:
         )
 
     def enable_projection(
-        self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Let a projection go on where it was. Does nothing when it runs. Raises ProjectionNotFound."""
         live = self._live()
         live.portal.run(live.client.enable_projection(name, timeout=timeout, credentials=credentials))
 
     def disable_projection(
-        self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop a projection and have written down what it holds. Raises ProjectionNotFound."""
         live = self._live()
         live.portal.run(live.client.disable_projection(name, timeout=timeout, credentials=credentials))
 
-    def abort_projection(self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
+    def abort_projection(
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
         """Stop a projection at once; enabled again, it goes on from its last checkpoint. Raises ProjectionNotFound."""
         live = self._live()
         live.portal.run(live.client.abort_projection(name, timeout=timeout, credentials=credentials))
 
-    def reset_projection(self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
+    def reset_projection(
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
         """Let a projection start over from the first event. What it has written goes as it writes it anew.
 
         Raises ProjectionNotFound.
@@ -127,20 +132,20 @@ class ProjectionApi:
         live = self._live()
         live.portal.run(live.client.reset_projection(name, timeout=timeout, credentials=credentials))
 
-    def restart_projections(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
+    def restart_projections(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Restart everything that runs projections on the server. Transient ones are gone. Raises ProjectionFailed."""
         live = self._live()
         live.portal.run(live.client.restart_projections(timeout=timeout, credentials=credentials))
 
     def get_projection(
-        self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> ProjectionInfo:
         """Return what the server says of a projection. Raises ProjectionNotFound."""
         live = self._live()
         return live.portal.run(live.client.get_projection(name, timeout=timeout, credentials=credentials))
 
     def list_projections(
-        self, mode: ProjectionMode | None = None, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, mode: ProjectionMode | None = None, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> list[ProjectionInfo]:
         """Return what the server says of all projections, or of those of a mode; system projections are among them."""
         live = self._live()
@@ -151,7 +156,7 @@ class ProjectionApi:
         name: str,
         partition: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> JsonValue:
         """Return what a projection holds, or holds for a partition. None where there is nothing.
@@ -168,7 +173,7 @@ class ProjectionApi:
         name: str,
         partition: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> JsonValue:
         """Return what a projection has put out (`transformBy`, `filterBy`); where it does neither, its state.
@@ -185,7 +190,7 @@ class ProjectionApi:
         name: str,
         position: int | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ProjectionInfo:
         """Wait until a projection runs and has caught up, or has come to the end of a query; return what is said of it.
@@ -199,7 +204,9 @@ class ProjectionApi:
             live.client.wait_for_projection(name, position, timeout=timeout, credentials=credentials)
         )
 
-    def run_query(self, query: str, *, timeout: float | None = None, credentials: CredentialsLike = None) -> JsonValue:
+    def run_query(
+        self, query: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> JsonValue:
         """Run a query over all events that there are, and return its result.
 
         It is a transient projection, which is removed at the end.

@@ -13,7 +13,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from esdb_lite._checks import checked_bool, checked_int
+from esdb_lite._checks import Seconds, checked_bool, checked_int
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._status.projections import projection_error
 from esdb_lite.client.arguments import checked_position
@@ -46,7 +46,7 @@ _CLEANING_UP = 5.0
 class AsyncProjectionApi:
     """Projections: queries in JavaScript that the server runs over its events, and the five that it brings along."""
 
-    _session: ClientCore
+    _core: ClientCore
 
     # --- steering ---
 
@@ -58,7 +58,7 @@ class AsyncProjectionApi:
         emit: bool = False,
         track_emitted_streams: bool = False,
         engine_version: int | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Create a projection that goes on until it is deleted, and start it.
@@ -71,7 +71,7 @@ class AsyncProjectionApi:
         name that cannot be; OutcomeUnknown when the request was sent and no answer came. The rules are in section 20
         of the protocol notes.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         _checked_text("name", name)
         _checked_query(query)
         checked_bool("emit", emit)
@@ -80,7 +80,7 @@ class AsyncProjectionApi:
         engine = 0 if engine_version is None else await self._engine(engine_version, deadline)
         from esdb_lite._convert import projections as convert
 
-        channel = self._session.channel(deadline=deadline, credentials=credentials)
+        channel = self._core.channel(deadline=deadline, credentials=credentials)
         with _about(name):
             await convert.create(
                 channel,
@@ -97,7 +97,7 @@ class AsyncProjectionApi:
         query: str,
         *,
         emit: bool | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Replace the query of a projection. What runs goes on with it where it was, with the state that it had.
@@ -105,13 +105,13 @@ class AsyncProjectionApi:
         `emit`: it may write events and links from now on; servers do not keep what it was before. None: only system
         projections may. Raises ProjectionNotFound.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         _checked_text("name", name)
         _checked_query(query)
         emits = name.startswith("$") if emit is None else checked_bool("emit", emit)
         from esdb_lite._convert import projections as convert
 
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(name):
             await convert.update(channel, name, query, emit=emits)
 
@@ -122,7 +122,7 @@ class AsyncProjectionApi:
         state_stream: bool = False,
         checkpoint_stream: bool = False,
         emitted_streams: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Delete a projection that was disabled or has faulted, and on request some of the streams it has written.
@@ -130,14 +130,14 @@ class AsyncProjectionApi:
         `emitted_streams`: those that were tracked. Raises ProjectionNotFound; ProjectionFailed while it runs or is
         aborted, and always for system projections; OutcomeUnknown when the request was sent and no answer came.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         _checked_text("name", name)
         checked_bool("state_stream", state_stream)
         checked_bool("checkpoint_stream", checkpoint_stream)
         checked_bool("emitted_streams", emitted_streams)
         from esdb_lite._convert import projections as convert
 
-        channel = self._session.channel(deadline=deadline, credentials=credentials)
+        channel = self._core.channel(deadline=deadline, credentials=credentials)
         with _about(name):
             await convert.delete(
                 channel,
@@ -148,7 +148,7 @@ class AsyncProjectionApi:
             )
 
     async def enable_projection(
-        self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Let a projection go on where it was. Does nothing when it runs. Raises ProjectionNotFound."""
         channel = self._repeatable(name, timeout, credentials)
@@ -158,7 +158,7 @@ class AsyncProjectionApi:
             await convert.enable(channel, name)
 
     async def disable_projection(
-        self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop a projection and have written down what it holds. Raises ProjectionNotFound."""
         channel = self._repeatable(name, timeout, credentials)
@@ -168,7 +168,7 @@ class AsyncProjectionApi:
             await convert.disable(channel, name, write_checkpoint=True)
 
     async def abort_projection(
-        self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop a projection at once; enabled again, it goes on from its last checkpoint. Raises ProjectionNotFound."""
         channel = self._repeatable(name, timeout, credentials)
@@ -178,7 +178,7 @@ class AsyncProjectionApi:
             await convert.disable(channel, name, write_checkpoint=False)
 
     async def reset_projection(
-        self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Let a projection start over from the first event. What it has written goes as it writes it anew.
 
@@ -190,37 +190,37 @@ class AsyncProjectionApi:
         with _about(name):
             await convert.reset(channel, name)
 
-    async def restart_projections(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
+    async def restart_projections(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Restart everything that runs projections on the server. Transient ones are gone. Raises ProjectionFailed."""
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         from esdb_lite._convert import projections as convert
 
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(""):
             await convert.restart(channel)
 
     # --- asking ---
 
     async def get_projection(
-        self, name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> ProjectionInfo:
         """Return what the server says of a projection. Raises ProjectionNotFound."""
-        return await self._info(name, self._session.deadline(timeout), credentials)
+        return await self._info(name, self._core.deadline(timeout), credentials)
 
     async def list_projections(
         self,
         mode: ProjectionMode | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> list[ProjectionInfo]:
         """Return what the server says of all projections, or of those of a mode; system projections are among them."""
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         if mode is not None and not isinstance(mode, ProjectionMode):
             raise WrongArgumentType("mode", mode, "must be a ProjectionMode or None")
         from esdb_lite._convert import projections as convert
 
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(""):
             return await convert.statistics_of_all(channel, mode)
 
@@ -229,14 +229,14 @@ class AsyncProjectionApi:
         name: str,
         partition: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> JsonValue:
         """Return what a projection holds, or holds for a partition. None where there is nothing.
 
         Servers have numbers as floats; whole ones are returned as int. Raises ProjectionNotFound.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         from esdb_lite._convert import projections as convert
 
         return await self._ask(name, partition, deadline, credentials, convert.state)
@@ -246,14 +246,14 @@ class AsyncProjectionApi:
         name: str,
         partition: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> JsonValue:
         """Return what a projection has put out (`transformBy`, `filterBy`); where it does neither, its state.
 
         None where there is nothing. Raises ProjectionNotFound.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         from esdb_lite._convert import projections as convert
 
         return await self._ask(name, partition, deadline, credentials, convert.result)
@@ -263,7 +263,7 @@ class AsyncProjectionApi:
         name: str,
         position: int | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ProjectionInfo:
         """Wait until a projection runs and has caught up, or has come to the end of a query; return what is said of it.
@@ -272,7 +272,7 @@ class AsyncProjectionApi:
         the end of the log as the server sees it. A projection that is stopped is waited for.
         Raises ProjectionNotFound, ProjectionFailed when it has faulted.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         catch_up = CatchUp(checked_position(position))
         pausing = pauses()
         while True:
@@ -282,20 +282,20 @@ class AsyncProjectionApi:
             await _pause(next(pausing), deadline, info)
 
     async def run_query(
-        self, query: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, query: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> JsonValue:
         """Run a query over all events that there are, and return its result.
 
         It is a transient projection, which is removed at the end, also when the wait for it is cancelled.
         Raises ProjectionFailed when the query is wrong or cannot handle an event.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         _checked_query(query)
         from esdb_lite._convert import projections as convert
 
         name = f"query-{uuid.uuid4()}"
         try:
-            channel = self._session.channel(deadline=deadline, credentials=credentials)
+            channel = self._core.channel(deadline=deadline, credentials=credentials)
             with _about(name):
                 await convert.create_transient(channel, name, query)
             await self._completed(name, deadline, credentials)
@@ -318,7 +318,7 @@ class AsyncProjectionApi:
         _checked_text("name", name)
         from esdb_lite._convert import projections as convert
 
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(name):
             found = await convert.statistics_of(channel, name)
         if len(found) != 1:
@@ -339,20 +339,20 @@ class AsyncProjectionApi:
         _checked_text("name", name)
         if partition is not None:
             _checked_text("partition", partition)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(name):
             return await ask(channel, name, partition or "")
 
-    def _repeatable(self, name: str, timeout: float | None, credentials: CredentialsLike) -> Channel:
-        deadline = self._session.deadline(timeout)
+    def _repeatable(self, name: str, timeout: Seconds | None, credentials: CredentialsLike) -> Channel:
+        deadline = self._core.deadline(timeout)
         _checked_text("name", name)
-        return self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        return self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
 
     async def _engine(self, version: int, deadline: Deadline) -> int:
         """Older servers would ignore it. Raises NotSupported."""
         checked_int("engine_version", version, 1, 2)
         if version > 1:
-            server = (await self._session.features(deadline)).version
+            server = (await self._core.features(deadline)).version
             numbers = tuple(map(int, re.findall(r"\d+", server)[:2]))
             if numbers < _FIRST_WITH_ENGINES:
                 raise NotSupported(f"engine_version=2 takes KurrentDB 26.1 or later, and the server is {server!r}")
