@@ -21,6 +21,7 @@ PUBLIC = (
     "positions",
     "metadata",
     "groups",
+    "projections",
     "settings",
     "users",
     "consumers",

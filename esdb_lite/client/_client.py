@@ -32,6 +32,7 @@ from esdb_lite.client.consumers.calls import AsyncConsumerApi
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
 from esdb_lite.client.groups.calls import AsyncGroupApi
+from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
 from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
 from esdb_lite.errors import StreamNotFound
@@ -42,7 +43,7 @@ from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 
 
-class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUserApi):
+class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProjectionApi, AsyncUserApi):
     """A client of EventStoreDB (21.10 and later) and KurrentDB for asyncio.
 
     It connects on first use, and belongs to the event loop on which that happens. Close it with `close()` or by
