@@ -403,6 +403,10 @@ class Reconnected:
     """Why it was resumed."""
 
 
+SubscriptionItem = Union[RecordedEvent, Checkpoint, CaughtUp, FellBehind, Reconnected]  # noqa: UP007
+"""What a subscription hands out with `include_control=True`."""
+
+
 def checked_type(value: str) -> str:
     """Return the type of an event. Raises InvalidArgument."""
     if not isinstance(value, str):

@@ -71,8 +71,8 @@ class EmbeddedServer:
     else `changeit`).
 
     `run_projections` (or its value as text): "system": it has the five system projections; those that are enabled
-    write `$ce-...`, `$et-...` and the like. `start_standard_projections` enables them at each start. "none": it has no
-    projections.
+    write `$ce-...`, `$et-...` and the like. "all": it runs JavaScript projections, too (needs the extra
+    `projections`). `start_standard_projections` enables the system projections at each start. "none": it has none.
 
     `compatibility`: the server that it passes for, "24.10" (EventStoreDB), "25.1" or "26.1" (KurrentDB): its version,
     its methods and its limits. `max_append_size` and `max_append_event_size`: bytes that the events of one append, and
@@ -98,7 +98,7 @@ class EmbeddedServer:
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
-        run_projections: RunProjections | Literal["none", "system"] = RunProjections.NONE,
+        run_projections: RunProjections | Literal["none", "system", "all"] = RunProjections.NONE,
         start_standard_projections: bool = False,
         compatibility: Compatibility | Literal["24.10", "25.1", "26.1"] = DEFAULT_COMPATIBILITY,
         max_append_size: int | None = None,

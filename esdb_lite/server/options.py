@@ -44,6 +44,8 @@ class RunProjections(str, enum.Enum):
     """None, and no calls about them."""
     SYSTEM = "system"
     """The five system projections, each of which runs once it has been enabled."""
+    ALL = "all"
+    """These, and JavaScript projections, which need the extra `projections`."""
 
 
 def checked_size(argument: str, value: int | None) -> int | None:

@@ -14,25 +14,25 @@ from typing import Literal, overload
 
 from typing_extensions import Self
 
+from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
-from esdb_lite.client.arguments import ResumeFrom
 from esdb_lite.client.credentials import Pem, with_arguments
-from esdb_lite.client.read.iterators import SubscriptionItem
-from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
+from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.metadata import StreamMetadata
-from esdb_lite.positions import ExpectedPosition
+from esdb_lite.positions import ExpectedPosition, ResumeFrom
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.live import Live, LiveClients
+from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.records import AtomicApi
 from esdb_lite.sync.users import UserApi
 
 
-class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
+class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
@@ -83,7 +83,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         # also at the end of the program: before what was registered to be called there before the client was made
         weakref.finalize(self, self._clients.close)
 
-    def connect(self, *, timeout: float | None = None) -> None:
+    def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use."""
         live = self._live()
         live.portal.run(live.client.connect(timeout=timeout))
@@ -112,7 +112,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         expected_position: ExpectedPosition,
         events: NewEvent | Iterable[NewEvent],
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Append one event or several to a stream, all or none, and return the commit position of the last.
@@ -131,7 +131,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
     # --- reading ---
 
     def get_stream_position(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> int | None:
         """Return the position of the last event of a stream, None if the stream does not exist.
 
@@ -148,7 +148,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         limit: int | None = None,
         *,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ReadResponse:
         """Read events of a stream.
@@ -179,7 +179,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         *,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ReadResponse:
         """Read events of all streams in the order in which they were committed.
@@ -205,7 +205,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         )
         return ReadResponse(self, live.portal.run, response)
 
-    def get_commit_position(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> int:
+    def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
         """Return the commit position of the last event, the server's own events included; 0 if there is none."""
         live = self._live()
         return live.portal.run(live.client.get_commit_position(timeout=timeout, credentials=credentials))
@@ -224,7 +224,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
 
@@ -238,25 +238,9 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         from_end: bool = False,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]: ...
-
-    @overload
-    def subscribe_all_events(
-        self,
-        position: ResumeFrom = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        *,
-        from_end: bool = False,
-        filter: Filter | None = None,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
@@ -271,7 +255,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
@@ -310,7 +294,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
 
@@ -322,23 +306,9 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         *,
         from_end: bool = False,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]: ...
-
-    @overload
-    def subscribe_stream_events(
-        self,
-        stream_name: str,
-        position: int | None = None,
-        *,
-        from_end: bool = False,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
@@ -351,7 +321,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet.
@@ -381,7 +351,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
@@ -400,7 +370,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream for ever and return the commit position of that. Its name can never be used again.
@@ -414,7 +384,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         )
 
     def get_stream_metadata(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
         live = self._live()
@@ -426,7 +396,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, UserApi):
         metadata: StreamMetadata | Mapping[str, JsonValue],
         *,
         expected_position: ExpectedPosition = StreamState.ANY,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist yet.

@@ -7,8 +7,7 @@ Owns: the choice between the shared BatchAppend call and a call of its own. Must
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from esdb_lite._rpc.deadline import Deadline
@@ -21,15 +20,15 @@ from esdb_lite._wire.append import (
     decode_append_response,
     encode_append_options,
     encode_append_proposed,
-    encode_proposed,
 )
 from esdb_lite._wire.batch_append import BATCH_APPEND
 from esdb_lite.client.append.batch_call import BatchAppender
-from esdb_lite.client.append.looking import StreamLook, Wanted
+from esdb_lite.client.append.looking import StreamLook
 from esdb_lite.client.append.repeating import Repeater, Send
+from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.topology.need import Need
-from esdb_lite.errors import EsdbClientException, InvalidArgument, OutcomeUnknown, ProtocolError
-from esdb_lite.events import AppendResult, NewEvent
+from esdb_lite.errors import EsdbClientException, ProtocolError
+from esdb_lite.events import AppendResult
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.pool import ConnectionPool
@@ -39,68 +38,16 @@ if TYPE_CHECKING:
 SHARED_SIZE = 2**20
 """Appends of more bytes get a call of their own, where they do not hold up others."""
 
-MAX_MESSAGE = 16 * 1024 * 1024 - 10_000
-"""Bytes in one message that servers take at most; an event is at least one message."""
-
 _AT_A_TIME = 2**18
-_OVERHEAD = 200
-
-
-@dataclass(frozen=True)
-class AppendRequest:
-    """Events for one stream."""
-
-    stream_name: str
-    expected: int
-    """As on the wire."""
-    events: Sequence[NewEvent]
-
-    @cached_property
-    def size(self) -> int:
-        """About how many bytes the request has."""
-        return sum(len(event.data) + len(event.metadata) + 4 * len(event.type) + _OVERHEAD for event in self.events)
-
-    @property
-    def wanted(self) -> Sequence[Wanted]:
-        """See `Repeatable`."""
-        return [(self.stream_name, self.events[-1].id)] if self.events else []
-
-    @property
-    def uncertain(self) -> bool:
-        """See `Repeatable`."""
-        return self.expected < -1 and bool(self.events)
-
-    def tell(self, unknown: OutcomeUnknown) -> None:
-        """See `Repeatable`."""
-        unknown.stream_name, unknown.events = self.stream_name, tuple(self.events)
-        unknown.expected_position = None if self.expected == -1 else self.expected
-
-    def proposed(self) -> Iterable[bytes]:
-        """The events as messages."""
-        for event in self.events:
-            yield encode_proposed(
-                id=str(event._id),  # as a text: it is quicker to take apart than the other form
-                type=event.type,
-                content_type=event.content_type,
-                metadata=event.metadata,
-                data=event.data,
-            )
-
-    def check(self) -> None:
-        """Refuse events that no server can take."""
-        for event in self.events:
-            size = len(event.data) + len(event.metadata) + len(event.type.encode()) + _OVERHEAD
-            if size > MAX_MESSAGE:
-                raise InvalidArgument("events", event, f"must be of less than {MAX_MESSAGE} bytes each")
 
 
 class Appender:
     """Appends for one client."""
 
-    def __init__(self, session: ClientCore, repeater: Repeater) -> None:
-        self._session = session
+    def __init__(self, core: ClientCore, repeater: Repeater) -> None:
+        self._core = core
         self._repeater = repeater
-        self._batches = BatchAppender(session)
+        self._batches = BatchAppender(core)
 
     async def append(
         self, request: AppendRequest, *, deadline: Deadline, credentials: CredentialsLike = None
@@ -131,7 +78,7 @@ class Appender:
         """Return whether the events go through the shared call, for which the server may have to be asked."""
         if credentials is not None or request.size > SHARED_SIZE:
             return False
-        return (await self._session.features(deadline)).has(BATCH_APPEND)
+        return (await self._core.features(deadline)).has(BATCH_APPEND)
 
     async def _append(
         self,
@@ -143,11 +90,11 @@ class Appender:
     ) -> AppendAnswer:
         if shared:
             return await self._batches.append(request, request.size, deadline, look)
-        node = await self._session.node(deadline, Need.LEADER)
+        node = await self._core.node(deadline, Need.LEADER)
         try:
             answer = await self._call(node, request, deadline, credentials, look)
         except EsdbClientException as error:
-            self._session.failed(node, error)
+            self._core.failed(node, error)
             raise
         if isinstance(answer, Conflict):
             raise wrong_expected_position(request.stream_name, request.expected, answer.current)
@@ -163,7 +110,7 @@ class Appender:
         credentials: CredentialsLike,
         look: StreamLook | None,
     ) -> AppendAnswer | Conflict | None:
-        metadata = await self._session.metadata(node, credentials, deadline, Need.LEADER)
+        metadata = await self._core.metadata(node, credentials, deadline, Need.LEADER)
         async with ClientStream(node, APPEND, deadline=deadline, metadata=metadata) as call:
             if look is not None:
                 look.check(node)

@@ -17,10 +17,11 @@ from esdb_lite._rpc.shapes import ClientStream, unary
 from esdb_lite._wire.append import AppendAnswer
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.record_responses import decode_appended_records
-from esdb_lite.client.append.appender import Appender, AppendRequest
+from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.atomic_request import AtomicRequest, Way
 from esdb_lite.client.append.looking import StreamLook
 from esdb_lite.client.append.repeating import Repeater, Send
+from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.credentials import Metadata
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
@@ -43,9 +44,9 @@ if TYPE_CHECKING:
 class AtomicAppender:
     """Atomic appends for one client."""
 
-    def __init__(self, session: ClientCore, repeater: Repeater, appender: Appender) -> None:
+    def __init__(self, core: ClientCore, repeater: Repeater, appender: Appender) -> None:
         """`appender`: for servers that can append to one stream only."""
-        self._session = session
+        self._core = core
         self._repeater = repeater
         self._appender = appender
 
@@ -66,11 +67,11 @@ class AtomicAppender:
         self, request: AtomicRequest, deadline: Deadline, credentials: CredentialsLike
     ) -> Send[RecordsResult]:
         """Return what sends the records once, by the call that the server has."""
-        features = await self._session.features(deadline)
+        features = await self._core.features(deadline)
         try:
             way = request.way(features.has)
         except NotSupported:
-            self._session.forget_features()  # it may be upgraded
+            self._core.forget_features()  # it may be upgraded
             raise
         if way is Way.APPEND:
             return await self._prepare_events(request, deadline, credentials)
@@ -100,20 +101,20 @@ class AtomicAppender:
         way: Way,
         look: StreamLook | None,
     ) -> RecordsResult:
-        node = await self._session.node(deadline, Need.LEADER)
+        node = await self._core.node(deadline, Need.LEADER)
         try:
-            metadata = await self._session.metadata(node, credentials, deadline, Need.LEADER)
+            metadata = await self._core.metadata(node, credentials, deadline, Need.LEADER)
             call = _records if way is Way.RECORDS else _session
             answer = decode_appended_records(await call(node, request, deadline, metadata, look))
         except NotSupported:
-            self._session.forget_features()
+            self._core.forget_features()
             raise
         except WireError as error:
             raise ProtocolError(f"the answer to an atomic append cannot be understood: {error}") from error
         except EsdbClientException as error:
-            self._session.failed(node, error)
+            self._core.failed(node, error)
             if isinstance(error, ServiceUnavailable):
-                self._session.forget_features()  # behind the same address there may be another server next time
+                self._core.forget_features()  # behind the same address there may be another server next time
             raise
         return RecordsResult(answer.position if answer.position >= 0 else None, answer.revisions)
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class AsyncAtomicApi:
     """Atomic appends."""
 
-    _session: ClientCore
+    _core: ClientCore
     _atomic: AtomicAppender
 
     async def append_records(
@@ -44,6 +44,6 @@ class AsyncAtomicApi:
         OutcomeUnknown, with the records, when they were sent and no answer came. The rules are in section B.3 of the
         notes on KurrentDB.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         request = atomic_request(records, checks)
         return await self._atomic.append(request, deadline=deadline, credentials=checked_credentials(credentials))

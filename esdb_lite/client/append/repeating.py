@@ -49,8 +49,8 @@ Send = Callable[["StreamLook | None"], Awaitable[T]]
 class Repeater:
     """What the appends of one client have in common."""
 
-    def __init__(self, session: ClientCore) -> None:
-        self._session = session
+    def __init__(self, core: ClientCore) -> None:
+        self._core = core
         self._unsettled = Unsettled()
         self._appended = 0  # where the log has got to at least
 
@@ -73,7 +73,7 @@ class Repeater:
         """
         before = self._unsettled.take(request)
         start = before or LookStart(datetime.now(timezone.utc), self._appended)
-        new = partial(_Attempts, self._session, request, deadline, credentials, start, again=before is not None)
+        new = partial(_AppendAttempts, self._core, request, deadline, credentials, start, again=before is not None)
         try:
             return await self._persist(new, attempt, found, again=before is not None)
         except (OutcomeUnknown, asyncio.CancelledError):
@@ -82,7 +82,7 @@ class Repeater:
 
     async def _persist(
         self,
-        new: Callable[[], _Attempts],
+        new: Callable[[], _AppendAttempts],
         attempt: Callable[[], Awaitable[Send[T]]],
         found: Callable[[Sequence[AppendAnswer]], T],
         *,
@@ -104,12 +104,12 @@ class Repeater:
                     await attempts.after(error, begun)
 
 
-class _Attempts:
+class _AppendAttempts:
     """What has come of the attempts so far to append the same events."""
 
     def __init__(
         self,
-        session: ClientCore,
+        core: ClientCore,
         request: Repeatable,
         deadline: Deadline,
         credentials: CredentialsLike,
@@ -118,11 +118,11 @@ class _Attempts:
         again: bool,
     ) -> None:
         """`again`: the caller has made the same append before, and the outcome of that is unknown."""
-        self._session = session
+        self._core = core
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
-        self._struggle = RetryState(session.settings.retry, Safety.SAME_IDS)
+        self._retries = RetryState(core.settings.retry, Safety.SAME_IDS)
         self._renewed = False
         self._refusal: EsdbClientException | None = None
         self._start = start
@@ -138,7 +138,7 @@ class _Attempts:
     def renew(self) -> bool:
         """After refused credentials: whether that is worth another attempt, which it is once."""
         renewed, self._renewed = self._renewed, True
-        return not renewed and self._session.renew(self._credentials)
+        return not renewed and self._core.renew(self._credentials)
 
     async def look(self) -> StreamLook:
         """Look whether an earlier attempt has written the events, into the first of their streams.
@@ -162,7 +162,7 @@ class _Attempts:
         return [first, *(look.found or AppendAnswer(None, None) for look in looks)]
 
     def _find(self, wanted: Wanted) -> Awaitable[StreamLook]:
-        return find_written(self._session, wanted, self._start, self._deadline, self._credentials)
+        return find_written(self._core, wanted, self._start, self._deadline, self._credentials)
 
     async def after(self, error: EsdbClientException, begun: bool) -> None:
         """Wait until there may be another attempt, or a look; raises where there is no hope.
@@ -178,7 +178,7 @@ class _Attempts:
             raise error
         if begun and in_doubt(error):
             self._doubt = error
-        if await self._session.try_again(self._struggle, None, error, self._deadline, "append"):
+        if await self._core.try_again(self._retries, None, error, self._deadline, "append"):
             return
         if self._doubt is None:
             raise error

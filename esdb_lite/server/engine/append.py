@@ -104,14 +104,14 @@ class Write(NamedTuple):
     """The stream is soft-deleted and comes back by this."""
 
 
-class Repeat(NamedTuple):
+class WrittenBefore(NamedTuple):
     """The events are there already."""
 
     last: int
     """Number of the last of the events, all of which are there already."""
 
 
-VersionCheck: TypeAlias = Write | Repeat | WrongVersion | DeletedStream
+VersionCheck: TypeAlias = Write | WrittenBefore | WrongVersion | DeletedStream
 
 
 class Draft:
@@ -154,7 +154,7 @@ class Draft:
 def append(state: LogState, moment: Moment, *, stream: str, expected: int, events: Sequence[ProposedEvent]) -> Decision:
     """Append events, or none at all (which checks the version, and undoes a soft delete)."""
     check = check_version(state, stream, expected, [event.id for event in events])
-    if isinstance(check, Repeat):
+    if isinstance(check, WrittenBefore):
         outcome = Appended(check.last, readable_position(state, moment, stream, check.last), idempotent=True)
         return _refuse(moment, outcome)
     if not isinstance(check, Write):
@@ -205,9 +205,9 @@ def _refuse(moment: Moment, outcome: Outcome) -> Decision:
     return Decision(outcome, (), moment.log_end)
 
 
-def _never_repeated(check: Repeat | WrongVersion | DeletedStream) -> Outcome:
+def _never_repeated(check: WrittenBefore | WrongVersion | DeletedStream) -> Outcome:
     # A delete carries a fresh id, so that it cannot have been written before.
-    assert not isinstance(check, Repeat)
+    assert not isinstance(check, WrittenBefore)
     return check
 
 
@@ -253,7 +253,7 @@ def _check_any(state: LogState, stream: str, current: int, ids: Sequence[bytes])
         if found is None or found[0] != stream:
             return _write_to(state, stream, current) if last is None else WrongVersion(current)
         last = found[1]
-    return _write_to(state, stream, current) if last is None else Repeat(last)
+    return _write_to(state, stream, current) if last is None else WrittenBefore(last)
 
 
 def _check_earlier(state: LogState, stream: str, current: int, expected: int, ids: Sequence[bytes]) -> VersionCheck:
@@ -266,7 +266,7 @@ def _check_earlier(state: LogState, stream: str, current: int, expected: int, id
             break
         matching += 1
     if matching == len(ids):
-        return Repeat(expected + matching)
+        return WrittenBefore(expected + matching)
     if matching == 0 and expected == NO_STREAM and state.metadata(stream).soft_deleted:
         return Write(current, True)
     return WrongVersion(current)

@@ -13,8 +13,8 @@ from esdb_lite.server.engine.append import (
     Draft,
     LogState,
     Moment,
-    Repeat,
     Write,
+    WrittenBefore,
     check_version,
     current_revision,
     metadata_event,
@@ -46,7 +46,7 @@ class _Fails(NamedTuple):
     actual: int
 
 
-_Judgement: TypeAlias = Write | Repeat | _Fails | None
+_Judgement: TypeAlias = Write | WrittenBefore | _Fails | None
 """Of a stream that is written, or (None or _Fails) of one that is only checked."""
 
 
@@ -61,7 +61,7 @@ def append_records(state: LogState, moment: Moment, *, append: AtomicAppend) -> 
     }
     # Answers name the streams in the order of their first record.
     written = {stream: judged[stream] for stream in ids}
-    repeats = {stream: check for stream, check in written.items() if isinstance(check, Repeat)}
+    repeats = {stream: check for stream, check in written.items() if isinstance(check, WrittenBefore)}
     if len(repeats) == len(ids):
         # Whatever has become meanwhile of the streams that are only checked.
         return Decision(_repeated(state, moment, repeats), (), moment.log_end)
@@ -79,7 +79,7 @@ def _judge(state: LogState, stream: str, expected: int, ids: Sequence[bytes]) ->
     if expected == TOMBSTONED:
         return _Fails(current)
     check = check_version(state, stream, ANY if expected == SOFT_DELETED else expected, ids)
-    if isinstance(check, Repeat):
+    if isinstance(check, WrittenBefore):
         return check
     if isinstance(check, Write):
         return _Fails(current) if expected == SOFT_DELETED and not state.metadata(stream).soft_deleted else check
@@ -115,14 +115,14 @@ def _violations(
     """A stream whose records are there already fails, too: beside others that are not."""
     found = []
     for index, (stream, judgement) in enumerate(judged.items()):
-        if isinstance(judgement, Repeat):
+        if isinstance(judgement, WrittenBefore):
             found.append(StateViolation(index, stream, expected[stream], current_revision(state, stream)))
         elif isinstance(judgement, _Fails):
             found.append(StateViolation(index, stream, expected[stream], judgement.actual))
     return found
 
 
-def _repeated(state: LogState, moment: Moment, repeats: Mapping[str, Repeat]) -> RecordsAppended:
+def _repeated(state: LogState, moment: Moment, repeats: Mapping[str, WrittenBefore]) -> RecordsAppended:
     revisions = {stream: repeat.last for stream, repeat in repeats.items()}
     positions = [readable_position(state, moment, stream, last) for stream, last in revisions.items()]
     return RecordsAppended(revisions, max((place for place in positions if place is not None), default=None))
