@@ -261,13 +261,10 @@ class ExpectedPositionError(StreamError):
 
 
 class ConsistencyError(ExpectedPositionError):
-    """Streams of an atomic append are not in the states in which they were expected; nothing was written.
-
-    `stream_name`, `expected` and `current` are those of the first violation.
-    """
+    """Streams of an atomic append are not in their expected states (those of the first are told); nothing was written."""
 
     violations: Sequence[ConsistencyViolation] = ()
-    """All of them where the server has AppendRecords, else the first."""
+    """All of them if the server has AppendRecords, else the first."""
 
 
 class StreamNotFound(StreamError):
