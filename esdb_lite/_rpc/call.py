@@ -31,7 +31,7 @@ from esdb_lite._rpc.call_state import CallEvent, CallState, after
 from esdb_lite._rpc.connection import ClientConnection
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._status.exceptions import error_for, http_error, reset_error
+from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of
 from esdb_lite._version import __version__
 from esdb_lite.errors import (
     CallCancelled,
@@ -110,7 +110,7 @@ class ClientCall:
                 self._open_on(link)
             except NoStreamLeft:
                 self._node.release(link, long=self._long)
-                if not link.retired:
+                if link.usable:
                     raise ResourceExhausted(f"{self._node.authority} takes no more calls at a time") from None
             except BaseException:
                 self._node.release(link, long=self._long)
@@ -220,12 +220,16 @@ class ClientCall:
 
     def reset(self, code: int) -> None:
         """The server has reset the stream."""
-        self._fail(reset_error(code))
+        self._fail(self._node.placed(reset_error(code)))
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""
-        turned_away = self._link is not None and self._link.turned_away
-        self._fail(self._node.turned_away(sent=True) if turned_away else self._node.failure(reason, sent=True))
+        link = self._link
+        self._fail(self._node.failure(reason, sent=True) if link is None else self._node.broken(link, reason))
+
+    def refused(self, reason: str) -> None:
+        """The server has not looked at the stream."""
+        self._fail(self._node.failure(reason))
 
     def _expire(self) -> None:
         self._void = True
@@ -313,7 +317,7 @@ class ClientCall:
         """Return when the call has ended with OK, else raise what it has ended with."""
         status = _status_in(stream.trailers) or _status_in(stream.headers)
         if status is None:
-            raise self._failure or ProtocolError("the call has ended without a status")
+            raise self._failure or self._node.placed(cut_off("the call has ended without a status"))
         if status["grpc-status"] != "0":
             self._failure = self._error(status)
             raise self._failure
@@ -325,7 +329,7 @@ class ClientCall:
             for name, value in status.items()
             if not name.startswith((":", "grpc-")) and name not in _NOT_METADATA
         ]
-        error = error_for(int(code) if code.isdigit() else 2, unquote(status.get("grpc-message", "")), trailers)
+        error = error_for(status_of(code), unquote(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
             return self._too_late("on the server")
         return error
