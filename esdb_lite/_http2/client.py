@@ -24,10 +24,6 @@ from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW, Headers
 
-GOAWAY_PATIENCE = 3.0
-"""Seconds that open calls get to end on a connection to which the server has said goodbye. Long enough for answers that
-are under way; who stays open for longer goes elsewhere. (A server that stops may answer nothing any more.)"""
-
 _SHOWN_OF_GOODBYE = 100
 
 _CONFIGURATION = Configuration(
@@ -66,6 +62,9 @@ class StreamWatcher(Protocol):
 
     def refused(self, reason: str) -> None:
         """The server says that it has not looked at this stream, and will not."""
+
+    def forewarned(self, reason: str) -> None:
+        """The server says goodbye, and may end this stream as it should be."""
 
 
 class ConnectionOwner(Protocol):
@@ -139,6 +138,8 @@ class _ClientEvents(EventsProcessor):
         for watcher in [self.watchers.pop(number) for number in unseen]:
             watcher.refused(reason)
         self._protocol.retire(reason)
+        for watcher in [*self.watchers.values()]:
+            watcher.forewarned(reason)
 
     def close(self, reason: str = "Connection closed") -> None:
         """The connection is gone, or closed here. Idempotent."""
@@ -171,7 +172,6 @@ class ClientProtocol(HeartbeatProtocol):
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
-        self._leaving: asyncio.TimerHandle | None = None
 
     def _events(self) -> EventsProcessor:
         return _ClientEvents(self.handler, self.connection, self)
@@ -214,9 +214,7 @@ class ClientProtocol(HeartbeatProtocol):
             self.connection.ack(number, stream.buffer.unacked_size())
 
     def retire(self, reason: str) -> None:
-        """Open no more streams; those that are open get some time to end."""
-        if not self.goodbye and not self.lost:
-            self._leaving = self._loop.call_later(GOAWAY_PATIENCE, self.close, reason)
+        """Open no more streams; those that are open may go on."""
         self.goodbye = reason
         self._tell_retired()
 
@@ -293,8 +291,6 @@ class ClientProtocol(HeartbeatProtocol):
         if self.lost:
             return
         self.lost = True
-        if self._leaving is not None:
-            self._leaving.cancel()
         if self.owner is not None:
             self.owner.connection_lost()
         for watcher in [*self.processor.watchers.values()]:

@@ -47,6 +47,13 @@ USER_AGENT = f"esdb-lite/{__version__} grpc-python-grpclib"
 _NOT_METADATA = frozenset(("content-type", "te", "user-agent", "date", "server", "content-length"))
 _CLOSE_TO_DEADLINE = 0.1
 
+SHORT_GOODBYE, LONG_GOODBYE = 5.0, 1.0
+"""Seconds that a call gets to end when the server has said goodbye: a short one, and one that may stay open without end.
+
+A server that stops may answer nothing any more. Who stays open for long goes on elsewhere and loses nothing by it; of a
+short call nobody may know what has become of it.
+"""
+
 _SENDING = (CallState.WAITING, CallState.ANSWERED)
 
 
@@ -71,6 +78,7 @@ class ClientCall:
         self._link: ClientConnection | None = None
         self._stream: Stream | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._goodbye: asyncio.TimerHandle | None = None
         self._state = CallState.NEW
         self._failure: EsdbClientException | None = None
         """Why it has failed, or what it says to who uses it after it was closed."""
@@ -190,8 +198,9 @@ class ClientCall:
         if self._state is CallState.CLOSED:
             return
         self._state = after(self._state, CallEvent.CLOSED)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._goodbye):
+            if timer is not None:
+                timer.cancel()
         stream, link = self._stream, self._link
         if stream is None or link is None:
             return
@@ -230,6 +239,12 @@ class ClientCall:
     def refused(self, reason: str) -> None:
         """The server has not looked at the stream."""
         self._fail(self._node.failure(reason))
+
+    def forewarned(self, reason: str) -> None:
+        """The server says goodbye: the call may end, and is lost if it does not."""
+        if self._goodbye is None:
+            patience = LONG_GOODBYE if self._long else SHORT_GOODBYE
+            self._goodbye = asyncio.get_running_loop().call_later(patience, self.lost, reason)
 
     def _expire(self) -> None:
         self._void = True

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from esdb_lite import AsyncEsdbClient, StreamState
-from esdb_lite._http2 import client as http2
+from esdb_lite._rpc import call as calls
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._rpc.shapes import ServerStream, unary
@@ -98,7 +98,7 @@ async def test_a_goodbye_in_two_steps() -> None:
 
 
 async def test_calls_that_do_not_end_are_lost_after_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(http2, "GOAWAY_PATIENCE", 0.02)
+    monkeypatch.setattr(calls, "LONG_GOODBYE", 0.02)
     async with served(Answers()) as (server, node):
         async with ServerStream(node, METHOD, deadline=NEVER) as stream:
             await stream.request(b"")
