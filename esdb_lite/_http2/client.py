@@ -1,9 +1,9 @@
 """A client's end of a connection: streams that tell their calls how they end.
 
-Owns: opening streams, what the server says of itself at the beginning, noticing that the connection is gone.
+Owns: opening streams, what the server says about itself at the beginning, noticing that the connection is gone.
 Must not know: gRPC messages, how many calls a connection takes (`_rpc.connection`), other connections.
 
-Nothing here ever cancels a task: who waits is told through a `StreamWatcher` and looks why.
+Nothing here ever cancels a task: waiters hear of it through a `StreamWatcher`, and look why.
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ class ConnectionOwner(Protocol):
         """No new streams: the server says goodbye, or the numbers of streams are used up."""
 
     def connection_lost(self) -> None:
-        """The connection is gone; its calls are told next."""
+        """The connection is gone; its calls hear of it next."""
 
 
 class _NoRequests(AbstractHandler):
@@ -93,7 +93,7 @@ class _NoRequests(AbstractHandler):
         """The server has reset a stream: its watcher knows."""
 
     def close(self) -> None:
-        """The connection is gone: `_ClientEvents` tells who has to know."""
+        """The connection is gone: `_ClientEvents` passes it on."""
 
 
 class _ClientEvents(EventsProcessor):
@@ -278,7 +278,7 @@ class ClientProtocol(HeartbeatProtocol):
         self.abort()
 
     def close(self, reason: str) -> None:
-        """Close the connection; streams that are open are told that it is lost, and why. Idempotent."""
+        """Close the connection; open streams hear that it is lost, and why. Idempotent."""
         self.processor.close(reason)
 
     def abort(self) -> None:

@@ -29,7 +29,7 @@ class Http2Engine(H2Connection):
     def _receive_goaway_frame(self, frame: GoAwayFrame) -> tuple[list[Frame], list[Event]]:
         """A GOAWAY ends nothing yet: streams up to the one that it names go on (RFC 9113, section 6.8).
 
-        h2 takes the connection for closed, and throws away what is to be sent.
+        h2 takes the connection for closed, and throws away what waits to be sent.
         """
         state, unsent = self.state_machine.state, bytes(self._data_to_send)
         frames, events = super()._receive_goaway_frame(frame)
@@ -45,7 +45,7 @@ class Http2Engine(H2Connection):
             self._receiving = False
 
     def _prepare_for_sending(self, frames: list[Frame]) -> None:
-        """h2 answers every frame of a stream that was reset with another reset: once is enough (section 5.4.2)."""
+        """h2 answers every frame of a stream that was reset with another reset: once is enough (RFC 9113, 5.4.2)."""
         if self._receiving:
             frames = [frame for frame in frames if not self._says_again(frame)]
         super()._prepare_for_sending(frames)

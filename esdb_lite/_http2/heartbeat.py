@@ -1,6 +1,6 @@
 """A connection that notices when its peer is gone, whichever side it is on.
 
-Owns: the timer that drives a `Pulse`, and pings. Must not know: requests, what becomes of a connection that is dead.
+Owns: the timer that drives a `Pulse`, and pings. Must not know: requests, what happens to a dead connection.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PING = b"esdblite"
 
 
 class HeartbeatProtocol(FastProtocol):
-    """Whoever derives from it notes in `heard` when something comes, and starts and stops the heartbeat."""
+    """Subclasses note in `heard` when something comes, and start and stop the heartbeat."""
 
     heard: float = 0.0
     """When something has come last, on the clock of the loop."""

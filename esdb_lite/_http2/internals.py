@@ -3,7 +3,7 @@
 Owns: the names, and the decision whether the short way of `protocol` may be taken with the h2 that is installed. Must
 not know: what they are used for.
 
-Neither library promises any of these names (grpclib documents `Peer` alone of its `protocol`). Whoever touches another
+Neither library promises any of these names (grpclib documents `Peer` alone of its `protocol`). To use another
 one adds it here. Where one that the short way needs is missing, every frame goes through h2; the others are needed.
 """
 

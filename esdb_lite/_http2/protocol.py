@@ -113,11 +113,11 @@ class FastProtocol(H2Protocol):
         self.processor = self._events()
 
     def _events(self) -> EventsProcessor:
-        """Return what is told of everything that happens."""
+        """Return what hears of everything that happens."""
         return EventsProcessor(self.handler, self.connection)
 
     def _settings(self) -> dict[SettingCodes | int, int]:
-        """Return what the peer is told at first."""
+        """Return what the peer hears first."""
         settings: dict[SettingCodes | int, int] = {
             SettingCodes.INITIAL_WINDOW_SIZE: self.config.http2_stream_window_size
         }
@@ -135,7 +135,7 @@ class FastProtocol(H2Protocol):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        self.connection.write_ready.set()  # those who wait for it would wait for ever
+        self.connection.write_ready.set()  # waiters would wait for ever
 
     def data_received(self, data: bytes) -> None:
         if self.connection.is_closing():
@@ -217,7 +217,7 @@ class FastProtocol(H2Protocol):
                 self.processor.process(event)
 
     def _takes(self, stream_id: int) -> bool:
-        """Whether all that is to be done about a plain DATA frame of this stream is what `_deliver` does."""
+        """Whether `_deliver` does everything that a plain DATA frame of this stream needs."""
         inner: H2Stream | None = self._h2.streams.get(stream_id)
         if inner is None or stream_id not in self.processor.streams:
             return False

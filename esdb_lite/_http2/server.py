@@ -62,7 +62,7 @@ class _ServerEvents(EventsProcessor):
 
 
 class ServerProtocol(HeartbeatProtocol):
-    """A connection of a client. Whoever derives from it decides when HTTP/2 begins: with `connection_made`."""
+    """A connection of a client. Subclasses decide when HTTP/2 begins: with `connection_made`."""
 
     def __init__(self, handler: RequestHandler) -> None:
         super().__init__(handler, _CONFIGURATION, _H2_CONFIGURATION)

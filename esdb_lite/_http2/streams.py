@@ -101,7 +101,7 @@ class _HandOver(Buffer):
 
 
 def deliver(stream: Stream, take: Callable[[bytes], None]) -> None:
-    """Give what arrives on the stream to a function from now on, at once; `receive_data` then tells of the end only.
+    """Give what arrives on the stream to a function from now on, at once; `receive_data` then reports the end only.
 
     Nothing that has arrived may wait to be received. `take` must not raise. For calls that stay open: what has not
     been acknowledged when the stream ends never is.

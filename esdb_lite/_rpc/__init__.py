@@ -5,11 +5,11 @@ Owns: how bytes get to a server and back. Must not know: what they mean (`_wire`
 Why not grpclib's own `Channel`? It is as quick for one question and one answer (streams are another matter, see
 `_http2.protocol`). But a call here promises more, and each of these is held by a test in `tests/rpc`:
 
-* A refusal is told with its trailers, also where the server has stopped to read long before everything is sent
+* A refusal is raised with its trailers, also if the server stopped reading long before everything was sent
   (`test_an_early_refusal_is_told_while_much_is_still_to_be_sent`).
-* No task is ever cancelled to wake it: who cancels is always the caller (`test_cancelled_at_every_step`).
+* No task is ever cancelled to wake it: only callers cancel (`test_cancelled_at_every_step`).
 * Nothing is left of a call, in whatever state it is given up, on either side (the same, and `closed_calls` in all).
-* Every error says whether anything of the call was sent (`sent`): what was not is safe to make again
+* Every error says whether anything of the call was sent (`sent`): if not, it is safe to repeat
   (`test_no_time_at_all`, `test_nobody_listens`).
 * Calls that stay open leave room for short ones, who wait in order
   (`test_calls_that_stay_open_leave_room_for_short_ones`, `test_more_calls_than_the_server_takes_wait_in_order`).

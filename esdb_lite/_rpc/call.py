@@ -119,7 +119,7 @@ class ClientCall:
             except NoStreamLeft:
                 self._node.release(link, long=self._long)
                 if link.usable:
-                    raise ResourceExhausted(f"{self._node.authority} takes no more calls at a time") from None
+                    raise ResourceExhausted(f"{self._node.authority} takes no more concurrent calls") from None
             except BaseException:
                 self._node.release(link, long=self._long)
                 raise
@@ -174,7 +174,7 @@ class ClientCall:
         deliver(self._opened()[0], take)
 
     def fail(self, error: EsdbClientException) -> None:
-        """Have the call fail: who waits for it gets this error."""
+        """Make the call fail: waiters get this error."""
         self._fail(error)
 
     async def receive(self) -> bytes:
@@ -209,7 +209,7 @@ class ClientCall:
                 reset(stream, CANCEL)
         finally:
             self._release(link)
-            # the last thing, because releasing has emptied the queue in which who waits finds the end
+            # the last thing, because releasing has emptied the queue in which waiters find the end
             self._failure = self._failure or CallCancelled("the call was closed here")
             self._wake()
 
@@ -275,9 +275,7 @@ class ClientCall:
     def _opened(self) -> tuple[Stream, ClientConnection]:
         if self._stream is None or self._link is None:
             raise RuntimeError("the call is not open")
-        if (
-            self._state is CallState.CLOSED
-        ):  # by somebody else, as when another node leads: whoever uses it next finds out
+        if self._state is CallState.CLOSED:  # from elsewhere, as when another node leads: the next user finds out
             raise self._failure or CallCancelled("the call was closed here")
         return self._stream, self._link
 
@@ -294,7 +292,7 @@ class ClientCall:
             self._wake()
 
     def _wake(self) -> None:
-        """Let everybody go on who waits for this stream."""
+        """Wake everybody who waits for this stream."""
         stream = self._stream
         if stream is not None:
             stream.headers_received.set()

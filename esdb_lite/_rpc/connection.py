@@ -18,7 +18,7 @@ ASSUMED_STREAM_LIMIT = 100
 
 
 class ConnectionHolder(Protocol):
-    """Whoever shares out the places of a connection."""
+    """What shares out the places of a connection."""
 
     def greeted(self, link: ClientConnection) -> None:
         """The server has said that it speaks HTTP/2."""
@@ -27,7 +27,7 @@ class ConnectionHolder(Protocol):
         """The connection may take more calls than before, or none any more."""
 
     def dropped(self, link: ClientConnection) -> None:
-        """The connection is gone; its calls are told next."""
+        """The connection is gone; its calls hear of it next."""
 
 
 class ClientConnection:
@@ -125,7 +125,7 @@ class ClientConnection:
         self._protocol.flush()
 
     def close(self, reason: str = "the client was closed") -> None:
-        """Close the connection; open calls are told that it is lost, and why. Idempotent."""
+        """Close the connection; open calls hear that it is lost, and why. Idempotent."""
         self._protocol.close(reason)
 
     async def wait_closed(self, patience: float) -> None:

@@ -220,7 +220,7 @@ class ConnectionPool:
             self._retired.remove(link)
         if link in self._links:
             self._links.remove(link)
-            _log.info("the connection to %s is gone", self.authority)
+            _log.info("lost the connection to %s", self.authority)
         self._serve()
 
     async def _wait_for_place(self, deadline: Deadline) -> ClientConnection | None:

@@ -63,7 +63,7 @@ def missing_required_metadata_property(name: str) -> RpcError:
 
 
 def maximum_append_size(limit: int) -> RpcError:
-    """The events of one append are larger together than the server takes."""
+    """The events of one append are together larger than the server takes (by default 1 MiB, 256 MiB since 25.1)."""
     return _error(
         StatusCode.INVALID_ARGUMENT,
         f"Maximum Append Size of {limit} Exceeded.",
@@ -263,6 +263,11 @@ def users_need_authentication() -> RpcError:
 def projection_not_found(name: str) -> RpcError:
     """No such projection."""
     return _error(StatusCode.NOT_FOUND, f"Projection '{name}' not found")
+
+
+def projection_command(answer: str) -> RpcError:
+    """A command about a projection was answered with `Conflict` or `OperationFailed`; clients look at the text."""
+    return _error(StatusCode.UNKNOWN, f"Envelope callback expected Updated, received {answer} instead")
 
 
 def scavenge_not_found(running: str = "") -> RpcError:

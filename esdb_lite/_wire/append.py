@@ -1,7 +1,7 @@
 """Streams/Append: its requests and its answer, in both directions.
 
 Owns: AppendReq, AppendResp, and the proposed event, which BatchAppend has as well. Must not know: what an append does.
-What a server has to tell apart is told apart: None is a field that is not there.
+What a server must tell apart stays apart: None is a field that is not there.
 """
 
 from __future__ import annotations
@@ -28,6 +28,8 @@ from esdb_lite._wire.primitives import (
 )
 from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+
+APPEND = "/event_store.client.streams.Streams/Append"
 
 _SHORT = 256  # characters or bytes of what is worth to be remembered, and no burden
 _TEXT_ID = b"\n&\x12$"  # field 1, 38 bytes: a UUID as a text of 36 bytes

@@ -1,7 +1,7 @@
 """Streams/BatchAppend: its requests and its answers, in both directions.
 
 Owns: BatchAppendReq, BatchAppendResp and the details of an error in it. Must not know: what an append does.
-What a server has to tell apart is told apart: None is a field that is not there.
+What a server must tell apart stays apart: None is a field that is not there.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ from esdb_lite._wire.primitives import (
 )
 from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+
+BATCH_APPEND = "/event_store.client.streams.Streams/BatchAppend"
 
 _TYPE_URL = "type.googleapis.com/"
 _PACKAGE = "event_store.client."

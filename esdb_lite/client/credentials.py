@@ -1,6 +1,6 @@
-"""Who the client is and whom it trusts, as far as that is not in the connection string.
+"""Credentials and trusted authorities, as far as they are not in the connection string.
 
-Owns: checking these arguments, and the headers that say who is calling. Must not know: ssl, calls.
+Owns: checking these arguments, and the header with the credentials. Must not know: ssl, calls.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import inspect
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Union
 from weakref import WeakKeyDictionary
 
 from esdb_lite._rpc.deadline import Deadline
@@ -18,7 +18,7 @@ from esdb_lite.errors import CredentialsUnavailable, DeadlineExceeded, InvalidAr
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import BearerToken, ConnectionSettings, Credentials, CredentialsLike
 
-Pem: TypeAlias = "str | bytes | None"
+Pem = Union[str, bytes, None]  # noqa: UP007
 """Certificates or a key in PEM form: the content, not the name of a file."""
 
 Metadata = tuple[tuple[str, str], ...]
@@ -79,7 +79,7 @@ def checked_credentials(value: CredentialsLike) -> Credentials | BearerToken | N
 
 
 class Authorization:
-    """The header that says who is calling, for one client."""
+    """The header with the credentials, for one client."""
 
     def __init__(self) -> None:
         self._tokens: WeakKeyDictionary[BearerToken, _Token] = WeakKeyDictionary()
@@ -117,9 +117,7 @@ class _Token:
         try:
             return await asyncio.wait_for(self._get(), deadline.remaining())
         except asyncio.TimeoutError:
-            late = DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds")
-            late.sent = False
-            raise late from None
+            raise DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds", sent=False) from None
 
     async def _get(self) -> str:
         async with self._asking:

@@ -6,51 +6,32 @@ Must not know: how anything is done. A test holds it to the client for asyncio.
 
 from __future__ import annotations
 
-import itertools
-import os
-import threading
 import weakref
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Literal, overload
 
 from typing_extensions import Self
 
+from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
-from esdb_lite.client.arguments import ResumeFrom
-from esdb_lite.client.credentials import Pem
-from esdb_lite.client.read.iterators import SubscriptionItem
-from esdb_lite.errors import ClientClosed, WrongContext
-from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
+from esdb_lite.client.credentials import Pem, with_arguments
+from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.metadata import StreamMetadata
-from esdb_lite.positions import ExpectedPosition
+from esdb_lite.positions import ExpectedPosition, ResumeFrom
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import CredentialsLike
+from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.groups import GroupApi
-from esdb_lite.sync.portal import Portal
+from esdb_lite.sync.live import Live, LiveClients
+from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.users import UserApi
 
-_numbers = itertools.count(1)
 
-
-@dataclass(frozen=True)
-class _Live:
-    """A client at work: the one for asyncio, and the thread that it lives on."""
-
-    client: AsyncEsdbClient
-    portal: Portal
-
-
-_inherited: list[_Live] = []
-"""What a forked process has got from its parent: it must not be used, nor closed by the garbage collector."""
-
-
-class EsdbClient(ConsumerApi, GroupApi, UserApi):
+class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
@@ -88,9 +69,8 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         `userKeyFile`). All three are in PEM form.
         `retry` says how long failed calls are retried, where that is safe (default: `RetryPolicy()`).
         """
-        self._make = partial(
-            AsyncEsdbClient,
-            uri,
+        settings = with_arguments(
+            parse_uri(uri),
             credentials=credentials,
             root_certificates=root_certificates,
             certificate_chain=certificate_chain,
@@ -98,23 +78,18 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
         )
-        self._make()  # refuses what cannot be meant
-        self._lock = threading.Lock()
-        self._state: _Live | None = None
-        self._closed = False
+        self._clients = LiveClients(partial(AsyncEsdbClient._of, settings))
+        # also at the end of the program: before what was registered to be called there before the client was made
+        weakref.finalize(self, self._clients.close)
 
-    def connect(self, *, timeout: float | None = None) -> None:
+    def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use."""
         live = self._live()
         live.portal.run(live.client.connect(timeout=timeout))
 
     def close(self) -> None:
         """Close the connection; open calls fail with ClientClosed. Idempotent."""
-        with self._lock:
-            self._closed = True
-            state = self._state
-        if state is not None:
-            state.portal.close()
+        self._clients.close()
 
     def __reduce__(self) -> str:
         """Refuse: a pickle would take the connection nowhere, and the password anywhere."""
@@ -136,7 +111,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         expected_position: ExpectedPosition,
         events: NewEvent | Iterable[NewEvent],
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Append one event or several to a stream, all or none, and return the commit position of the last.
@@ -155,7 +130,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
     # --- reading ---
 
     def get_stream_position(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> int | None:
         """Return the position of the last event of a stream, None if the stream does not exist.
 
@@ -172,7 +147,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         limit: int | None = None,
         *,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ReadResponse:
         """Read events of a stream.
@@ -203,7 +178,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         *,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ReadResponse:
         """Read events of all streams in the order in which they were committed.
@@ -229,7 +204,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         )
         return ReadResponse(self, live.portal.run, response)
 
-    def get_commit_position(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> int:
+    def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
         """Return the commit position of the last event, the server's own events included; 0 if there is none."""
         live = self._live()
         return live.portal.run(live.client.get_commit_position(timeout=timeout, credentials=credentials))
@@ -248,7 +223,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
 
@@ -262,25 +237,9 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         from_end: bool = False,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]: ...
-
-    @overload
-    def subscribe_all_events(
-        self,
-        position: ResumeFrom = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        *,
-        from_end: bool = False,
-        filter: Filter | None = None,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
@@ -295,7 +254,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
@@ -334,7 +293,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
 
@@ -346,23 +305,9 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         *,
         from_end: bool = False,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]: ...
-
-    @overload
-    def subscribe_stream_events(
-        self,
-        stream_name: str,
-        position: int | None = None,
-        *,
-        from_end: bool = False,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
@@ -375,7 +320,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet.
@@ -405,7 +350,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
@@ -424,7 +369,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream for ever and return the commit position of that. Its name can never be used again.
@@ -438,7 +383,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         )
 
     def get_stream_metadata(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
         live = self._live()
@@ -450,7 +395,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         metadata: StreamMetadata | Mapping[str, JsonValue],
         *,
         expected_position: ExpectedPosition = StreamState.ANY,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist yet.
@@ -468,25 +413,5 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
 
     # --- inside ---
 
-    def _live(self) -> _Live:
-        state = self._state
-        if self._closed:
-            raise ClientClosed("the client is closed")
-        return state if state is not None and state.portal.pid == os.getpid() else self._begin()
-
-    def _begin(self) -> _Live:
-        """Start the thread, in this process, unless another thread has just done it."""
-        with self._lock:
-            state = self._state
-            if state is not None:
-                if state.portal.pid == os.getpid():
-                    return state
-                if state.client.embedded:
-                    raise WrongContext("the embedded server lives in the process from which this one was forked")
-                _inherited.append(state)
-            client = self._make()
-            portal = Portal(f"esdb-lite-{next(_numbers)}", client.close)
-            # also called at the end of the program
-            weakref.finalize(self, portal.close)
-            self._state = state = _Live(client, portal)
-            return state
+    def _live(self) -> Live:
+        return self._clients.get()

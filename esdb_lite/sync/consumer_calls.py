@@ -10,22 +10,26 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from esdb_lite.client.arguments import ResumeFrom, checked_filter, checked_source
+from typing_extensions import Unpack
+
+from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.positions import ResumeFrom
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
+    from esdb_lite._checks import Seconds
     from esdb_lite.client.consumers.settings import CheckpointLike
-    from esdb_lite.consumers import EventHandler, HandlerError
-    from esdb_lite.sync._client import _Live
+    from esdb_lite.consumers import ConsumeOptions, EventHandler, HandlerError
     from esdb_lite.sync.consumer import Consumer
+    from esdb_lite.sync.live import Live
 
 
 class ConsumerApi:
     """Consumers that remember where they are."""
 
-    def _live(self) -> _Live:
+    def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
     def consumer(
@@ -42,13 +46,13 @@ class ConsumerApi:
         resolve_links: bool = False,
         batch_size: int = 1,
         checkpoint_every: int | None = None,
-        checkpoint_interval: float | None = None,
+        checkpoint_interval: Seconds | None = None,
         on_error: HandlerError | None = None,
-        retry_pause: float = 1.0,
-        timeout: float | None = None,
+        retry_pause: Seconds = 1.0,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Consumer:
-        """Make a consumer: an object to run, to stop and to look at, which does what `consume` does.
+        """Make a consumer: an object that does what `consume` does, and that you can run, stop and look at.
 
         The arguments are those of `consume`. Nothing happens before `run()`.
         """
@@ -73,7 +77,7 @@ class ConsumerApi:
         )
         store = checked_store(checkpoint, settings.options, blocking=True)
         if not callable(handler) or inspect.iscoroutinefunction(handler):
-            raise WrongArgumentType("handler", handler, "must be a function, and no coroutine function")
+            raise WrongArgumentType("handler", handler, "must be a function, not a coroutine function")
         return Consumer(self, BlockingFeed(live.portal, ConsumerFeed(live.client, settings)), settings, store, handler)
 
     def consume(
@@ -81,56 +85,24 @@ class ConsumerApi:
         handler: EventHandler,
         *,
         checkpoint: CheckpointLike,
-        stream_name: str | None = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        filter: Filter | None = None,
-        position: ResumeFrom = None,
-        from_end: bool = False,
-        resolve_links: bool = False,
-        batch_size: int = 1,
-        checkpoint_every: int | None = None,
-        checkpoint_interval: float | None = None,
-        on_error: HandlerError | None = None,
-        retry_pause: float = 1.0,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
+        **options: Unpack[ConsumeOptions],
     ) -> None:
-        """Run a handler for all events (or, with `stream_name`, those of a stream) and remember how far it has come.
+        """Run a handler for all events (or, with `stream_name`, those of a stream), and remember how far it came.
 
-        It goes on after the position in `checkpoint`; where there is none yet, after `position`, at the end with
-        `from_end`, else at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`. `handler`
-        is called on this thread; it gets one event, or with a `batch_size` above 1 a list of what has arrived, up to
-        so many, and is called again when it has returned. Runs until Ctrl-C, or until the consumer is stopped (which
-        takes `consumer()`); `timeout` limits all of it.
+        It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end
+        with `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`. `handler`
+        is called on this thread. It gets one event; with a `batch_size` above 1, a list of up to so many that have
+        arrived. Runs until Ctrl-C; to stop it otherwise, use `consumer()`. `timeout` limits all of it.
 
-        `checkpoint`: a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
+        `checkpoint` is a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
         in one transaction with what the handler writes), any object with `load()` and `save(position)`, or a pair of
-        such functions. The position is stored after every batch; or, where saving is dear, after `checkpoint_every`
-        events and every `checkpoint_interval` seconds, and at the end. What a filter passes over moves the position,
-        too, which is then stored now and then.
+        such functions. The position is stored after every batch, or less often: after `checkpoint_every` events, every
+        `checkpoint_interval` seconds, and at the end. It also advances over events that a filter leaves out.
 
-        When the handler raises an exception, the batch is not stored and the exception is raised as it is. `on_error`
-        may decide otherwise: it gets event (or batch), exception and number of attempts, and returns an
-        `ErrorAction`; retries are `retry_pause` seconds apart, then twice that, and so on, up to a minute.
-        Raises CheckpointMismatch where the position is that of another stream or filter, CheckpointConflict,
+        When the handler raises, the batch is not stored, and the exception is raised unchanged. `on_error` may decide
+        otherwise: it gets the event (or batch), the exception and the number of attempts, and returns an
+        `ErrorAction`. Retries wait `retry_pause` seconds, then twice that, up to a minute.
+        Raises CheckpointMismatch if the position belongs to another stream or filter, CheckpointConflict,
         CheckpointCorrupt, StreamDeleted.
         """
-        self.consumer(
-            handler,
-            checkpoint=checkpoint,
-            stream_name=stream_name,
-            filter_exclude=filter_exclude,
-            filter_include=filter_include,
-            filter=filter,
-            position=position,
-            from_end=from_end,
-            resolve_links=resolve_links,
-            batch_size=batch_size,
-            checkpoint_every=checkpoint_every,
-            checkpoint_interval=checkpoint_interval,
-            on_error=on_error,
-            retry_pause=retry_pause,
-            timeout=timeout,
-            credentials=credentials,
-        ).run()
+        self.consumer(handler, checkpoint=checkpoint, **options).run()

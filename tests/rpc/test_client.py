@@ -32,7 +32,7 @@ from esdb_lite import (
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.batch_append import BatchRequest, encode_batch_error
 from esdb_lite._wire.read_response_encode import encode_stream_missing
-from esdb_lite.client.append.batch_call import MAX_APPENDS, Room
+from esdb_lite.client.append.batch_call import MAX_APPENDS
 from esdb_lite.errors import WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
 from tests.rpc.streams_service import StreamsService, event_message, subscription
@@ -239,24 +239,6 @@ async def test_thousands_at_a_time_are_limited() -> None:
         results = await asyncio.gather(*(client.append_events("s", -1, E) for _ in range(3 * MAX_APPENDS)))
     assert len(results) == 3 * MAX_APPENDS
     assert 0 < most <= MAX_APPENDS
-
-
-async def test_room_is_given_in_order() -> None:
-    room = Room(2, 100)
-    order: list[int] = []
-
-    async def visit(number: int, size: int) -> None:
-        assert await room.enter(size, Deadline(None))
-        order.append(number)
-        await asyncio.sleep(0)
-        room.leave(size)
-
-    await asyncio.gather(*(visit(number, 90 if number % 2 else 1000) for number in range(10)))
-    assert order == list(range(10))
-    assert await room.enter(100, Deadline(0))
-    assert not await room.enter(1, Deadline(0.01))
-    room.leave(100)
-    assert await room.enter(1, Deadline(0))
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -484,3 +466,30 @@ async def test_the_default_timeout_of_the_connection_string() -> None:
         with pytest.raises(DeadlineExceeded):
             await client.read_all_events().__anext__()
         await client.close()
+
+
+async def test_who_asks_for_the_same_at_the_same_time_asks_together() -> None:
+    client = AsyncEsdbClient("127.0.0.1:1")
+    core, answer = client._core, asyncio.Event()
+    asked: list[str] = []
+
+    async def ask(key: str) -> str | None:
+        async def run() -> str:
+            asked.append(key)
+            await answer.wait()
+            return key
+
+        return await core.together(key, run, Deadline(None))
+
+    answer.set()
+    assert await asyncio.gather(*map(ask, "aaba")) == ["a", "a", "b", "a"]
+    assert await ask("a") == "a"
+    assert asked == ["a", "b", "a"]
+    answer.clear()
+    late = asyncio.ensure_future(ask("a"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert asked == ["a", "b", "a", "a"]
+    await client.close()
+    assert await late is None
+    assert core._together == {}

@@ -9,23 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-from esdb_lite.client.arguments import ResumeFrom, checked_filter, checked_source
+from typing_extensions import Unpack
+
+from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.positions import ResumeFrom
 
 if TYPE_CHECKING:
+    from esdb_lite._checks import Seconds
     from esdb_lite.client._client import AsyncEsdbClient
     from esdb_lite.client.consumers.consumer import AsyncConsumer
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike
     from esdb_lite.client.core import ClientCore
-    from esdb_lite.consumers import AsyncEventHandler, HandlerError
+    from esdb_lite.consumers import AsyncEventHandler, ConsumeOptions, HandlerError
     from esdb_lite.settings import CredentialsLike
 
 
 class AsyncConsumerApi:
     """Consumers that remember where they are."""
 
-    _session: ClientCore
+    _core: ClientCore
 
     def consumer(
         self,
@@ -41,20 +45,20 @@ class AsyncConsumerApi:
         resolve_links: bool = False,
         batch_size: int = 1,
         checkpoint_every: int | None = None,
-        checkpoint_interval: float | None = None,
+        checkpoint_interval: Seconds | None = None,
         on_error: HandlerError | None = None,
-        retry_pause: float = 1.0,
-        timeout: float | None = None,
+        retry_pause: Seconds = 1.0,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncConsumer:
-        """Make a consumer: an object to run, to stop and to look at, which does what `consume` does.
+        """Make a consumer: an object that does what `consume` does, and that you can run, stop and look at.
 
         The arguments are those of `consume`. Nothing happens before `run()`.
         """
         from esdb_lite.client.consumers.consumer import AsyncConsumer, ConsumerFeed
         from esdb_lite.client.consumers.settings import checked_settings, checked_store
 
-        self._session.check_open()
+        self._core.check_open()
         settings = checked_settings(
             stream_name=stream_name,
             chosen=checked_filter(checked_source(stream_name), filter_exclude, filter_include, filter),
@@ -79,56 +83,24 @@ class AsyncConsumerApi:
         handler: AsyncEventHandler,
         *,
         checkpoint: AsyncCheckpointLike,
-        stream_name: str | None = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        filter: Filter | None = None,
-        position: ResumeFrom = None,
-        from_end: bool = False,
-        resolve_links: bool = False,
-        batch_size: int = 1,
-        checkpoint_every: int | None = None,
-        checkpoint_interval: float | None = None,
-        on_error: HandlerError | None = None,
-        retry_pause: float = 1.0,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
+        **options: Unpack[ConsumeOptions],
     ) -> None:
-        """Run a handler for all events (or, with `stream_name`, those of a stream) and remember how far it has come.
+        """Run a handler for all events (or, with `stream_name`, those of a stream), and remember how far it came.
 
-        It goes on after the position in `checkpoint`; where there is none yet, after `position`, at the end with
-        `from_end`, else at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`. `handler`
-        is a coroutine function; it gets one event, or with a `batch_size` above 1 a list of what has arrived, up to
-        so many, and is called again when it has returned. Runs until it is cancelled, or the consumer is stopped
-        (which takes `consumer()`); `timeout` limits all of it.
+        It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end
+        with `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`. `handler`
+        is a coroutine function. It gets one event; with a `batch_size` above 1, a list of up to so many that have
+        arrived. Runs until it is cancelled; to stop it otherwise, use `consumer()`. `timeout` limits all of it.
 
-        `checkpoint`: a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
+        `checkpoint` is a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
         in one transaction with what the handler writes), any object with `load()` and `save(position)`, or a pair of
-        such functions. The position is stored after every batch; or, where saving is dear, after `checkpoint_every`
-        events and every `checkpoint_interval` seconds, and at the end. What a filter passes over moves the position,
-        too, which is then stored now and then.
+        such functions. The position is stored after every batch, or less often: after `checkpoint_every` events, every
+        `checkpoint_interval` seconds, and at the end. It also advances over events that a filter leaves out.
 
-        When the handler raises an exception, the batch is not stored and the exception is raised as it is. `on_error`
-        may decide otherwise: it gets event (or batch), exception and number of attempts, and returns an
-        `ErrorAction`; retries are `retry_pause` seconds apart, then twice that, and so on, up to a minute.
-        Raises CheckpointMismatch where the position is that of another stream or filter, CheckpointConflict,
+        When the handler raises, the batch is not stored, and the exception is raised unchanged. `on_error` may decide
+        otherwise: it gets the event (or batch), the exception and the number of attempts, and returns an
+        `ErrorAction`. Retries wait `retry_pause` seconds, then twice that, up to a minute.
+        Raises CheckpointMismatch if the position belongs to another stream or filter, CheckpointConflict,
         CheckpointCorrupt, StreamDeleted.
         """
-        await self.consumer(
-            handler,
-            checkpoint=checkpoint,
-            stream_name=stream_name,
-            filter_exclude=filter_exclude,
-            filter_include=filter_include,
-            filter=filter,
-            position=position,
-            from_end=from_end,
-            resolve_links=resolve_links,
-            batch_size=batch_size,
-            checkpoint_every=checkpoint_every,
-            checkpoint_interval=checkpoint_interval,
-            on_error=on_error,
-            retry_pause=retry_pause,
-            timeout=timeout,
-            credentials=credentials,
-        ).run()
+        await self.consumer(handler, checkpoint=checkpoint, **options).run()

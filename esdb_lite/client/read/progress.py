@@ -1,4 +1,4 @@
-"""Where a read or a subscription goes on after it was cut off.
+"""Where a read or a subscription resumes after it was cut off.
 
 Owns: taking note of what has been handed out, and the request for the rest: pure. Must not know: calls, errors.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from esdb_lite._convert.requests import UNLIMITED, ReadRequest
+from esdb_lite._wire.read_request import UNLIMITED, ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
 
@@ -59,7 +59,7 @@ class ReadProgress:
         return replace(request, start=start, from_end=False, limit=left)
 
     def without_known(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
-        """Leave out events that have been handed out before the request was made anew."""
+        """Leave out events that were handed out before the request was made again."""
         if self._asked_for_more:
             items = self._within_limit(items)
         if not self._only_new:

@@ -1,6 +1,6 @@
 """The calls of one connection: each is a task, and each ends exactly once.
 
-Owns: what becomes of a call when it is done, cancelled by the client, too late, or open when the server stops.
+Owns: how a call ends: done, cancelled by the client, too late, or open when the server stops.
 Must not know: bytes on the wire, services.
 """
 
@@ -25,7 +25,7 @@ _LINGER = 5.0
 
 
 class Route(NamedTuple):
-    """Who serves a path, how long a request may be (bytes), and who serves it while something is the matter."""
+    """Which handler serves a path, how long a request may be (bytes), and which one serves it under faults."""
 
     handler: Handler
     max_message: int

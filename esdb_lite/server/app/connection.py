@@ -36,7 +36,7 @@ class ServerConnection(ServerProtocol):
     def __init__(
         self, calls: ConnectionCalls, made: Callable[[ServerConnection], None], lost: Callable[[ServerConnection], None]
     ) -> None:
-        """`made` is told when the connection is there (with TLS, after the handshake), `lost` when it is gone."""
+        """Calls `made` when the connection is there (with TLS, after the handshake), and `lost` when it is gone."""
         super().__init__(calls)
         self.calls = calls
         calls.cut = self.cut
@@ -74,7 +74,7 @@ class ServerConnection(ServerProtocol):
             self._begin_http2()
             self.data_received(greeting)
         elif greeting.startswith(_TLS_HANDSHAKE):
-            # Who speaks TLS here reads from this answer, as from a real server's, that nobody else does.
+            # A client that tries TLS here learns from this answer, as from a real server's, that there is none.
             self._answer_http1(b"")
         elif PREFACE.startswith(greeting) or not self._is_complete_http1(greeting):
             self._greeting = greeting

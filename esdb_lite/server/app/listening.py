@@ -1,4 +1,4 @@
-"""Where clients come in: the listening sockets, and what happens to those who knock.
+"""The listening sockets, and what happens to new connections.
 
 Owns: accepting, leaving connections waiting in the system's queue, closing them on arrival. Must not know: what a
 connection is for.
@@ -112,7 +112,7 @@ class Door:
             self._servers.append(server)
 
     async def close(self) -> None:
-        """Stop listening; who has been accepted becomes a connection. Idempotent."""
+        """Stop listening; accepted sockets still become connections. Idempotent."""
         self._closed = True
         if self._changing is not None:
             await asyncio.wait({self._changing})

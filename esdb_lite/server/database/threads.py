@@ -1,4 +1,4 @@
-"""The threads of a database: one that writes, a few that read.
+"""The threads of a database: one writes, a few read.
 
 Owns: handing work to threads and results back to the event loop, one wake-up for many. Must not know: what the
 work is about.
@@ -155,7 +155,7 @@ class ReaderThreads(Generic[T]):
 
 
 def settle(answer: asyncio.Future[object], result: object, error: Exception | None = None) -> None:
-    """Answer a future, unless whoever waited has gone away."""
+    """Answer a future, unless nobody waits for it any more."""
     if answer.done():
         return
     if error is not None:

@@ -1,4 +1,4 @@
-"""The words of the database: proposed events, and what an append can come to.
+"""The words of the database: proposed events, and how an append can end.
 
 Owns: value types and names used by every rule. Must not know: how events are kept, the wire, the clock.
 """
@@ -84,7 +84,7 @@ Outcome: TypeAlias = Appended | WrongVersion | DeletedStream
 
 
 class Decision(NamedTuple):
-    """What a rule decided: the answer, and what is to be written for it, all or nothing."""
+    """What a rule decided: the answer, and what to write for it, all or nothing."""
 
     outcome: Outcome
     records: Sequence[Record]

@@ -1,4 +1,4 @@
-"""One database, file or memory, with all that is open of it.
+"""One database, file or memory, with its open connections.
 
 Owns: opening in the right order, and closing. Must not know: the rules, threads.
 """
@@ -74,7 +74,7 @@ class Files:
         refuse_losses(path, ownership.notes.left)
 
     def confirm(self, end: int) -> None:
-        """Note that what lies before `end` is on the disk, before anybody is told."""
+        """Note that everything before `end` is on the disk, before anybody hears of it."""
         if self._ownership is None or self._relaxed:
             return
         if self._identity is None:
