@@ -48,7 +48,7 @@ _NOT_METADATA = frozenset(("content-type", "te", "user-agent", "date", "server",
 _CLOSE_TO_DEADLINE = 0.1
 
 SHORT_GOODBYE, LONG_GOODBYE = 5.0, 1.0
-"""Seconds that a call gets to end when the server has said goodbye: a short one, and one that may stay open without end.
+"""Seconds that a call gets to end after a goodbye of the server: a short one, and one that may stay open for ever.
 
 A server that stops may answer nothing any more. Who stays open for long goes on elsewhere and loses nothing by it; of a
 short call nobody may know what has become of it.
