@@ -1,21 +1,169 @@
-"""A thread with an event loop of its own, on which something runs until it is stopped.
+"""Event loops on threads, and the way for other threads to have something run on one.
 
-Owns: starting the thread, bringing errors to the caller, running coroutines on it. Must not know: what runs there.
+Owns: crossing from one thread to a loop and back, whatever becomes of loop and thread meanwhile; starting a thread
+with a loop of its own. Must not know: what runs there.
+
+No lock is held while anything else is called: a signal handler or a `__del__` may come in between at any place, on the
+same thread, and do the same.
 """
 
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
 import contextlib
+import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
 _PATIENCE = 30.0
-_LOOK_AGAIN = 1.0
+# On Windows waiting for a lock cannot be interrupted, so that Ctrl-C would have to wait for the answer.
+_WAIT_SECONDS = 0.1 if sys.platform == "win32" else -1.0
+
+
+class LoopEnded(RuntimeError):
+    """The event loop has ended, before it could do what it was asked for or in the middle of it."""
+
+
+class _LoopCall(Generic[T]):
+    """One coroutine, from the thread that wants it to the loop and back."""
+
+    def __init__(self, coroutine: Coroutine[Any, Any, T], under_way: set[_LoopCall[Any]]) -> None:
+        """It takes itself out of `under_way` when it has come to its end."""
+        self._coroutine = coroutine
+        self._under_way = under_way
+        self._task: asyncio.Task[None] | None = None
+        self._finished = threading.Lock()
+        self._finished.acquire()
+        self._given_up = False
+        self._result: list[T] = []
+        self._error: BaseException | None = None
+
+    def start(self) -> None:
+        """Begin, on the loop."""
+        if not self._given_up:
+            self._task = asyncio.ensure_future(self._run())
+
+    async def _run(self) -> None:
+        # It says itself that it is done: what a task calls when it is done comes a turn of the loop later.
+        try:
+            self._result.append(await self._coroutine)
+        except (asyncio.CancelledError, GeneratorExit):
+            raise
+        except BaseException as error:  # it is for the waiter, and must not end the loop
+            self._error = error
+        finally:
+            self._under_way.discard(self)
+            self._let_go()
+
+    def cancel(self) -> None:
+        """Give it up, on the loop."""
+        if self._task is None:
+            self.abandon()
+        else:
+            self._task.cancel()
+
+    def abandon(self) -> None:
+        """Let the thread go on that wants it, although there will be no result."""
+        self._given_up = True
+        self._under_way.discard(self)
+        if self._task is None:
+            with contextlib.suppress(RuntimeError, ValueError):  # the loop has begun with it just now
+                self._coroutine.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        with contextlib.suppress(RuntimeError):  # it was done before
+            self._finished.release()
+
+    def wait(self, patience: float | None) -> bool:
+        """Wait for the end, in the thread that wants it; False when it does not come within so many seconds."""
+        if patience is not None:
+            return self._finished.acquire(timeout=patience)
+        while not self._finished.acquire(timeout=_WAIT_SECONDS):
+            pass
+        return True
+
+    def result(self) -> T:
+        """Return what has come of it."""
+        if self._result:
+            return self._result[0]
+        error, self._error = self._error, None
+        if error is None:
+            raise LoopEnded("the event loop has ended")
+        try:
+            raise error
+        finally:
+            del error  # it knows this frame
+
+
+class LoopCalls:
+    """Runs coroutines on one event loop for other threads, which wait for the results."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._thread = 0
+        self._under_way: set[_LoopCall[Any]] = set()
+        self._ended = False
+
+    def here(self) -> LoopCalls:
+        """Say that the loop runs on the thread that calls this. Returns the object itself."""
+        self._thread = threading.get_ident()
+        return self
+
+    @property
+    def inside(self) -> bool:
+        """True on the thread of the loop."""
+        return threading.get_ident() == self._thread
+
+    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
+        """Run a coroutine on the loop, and return its result. Ctrl-C, and the end of patience, cancel it.
+
+        Raises LoopEnded, TimeoutError when there is no result within `patience` seconds, RuntimeError on the thread of
+        the loop.
+        """
+        call = _LoopCall(coroutine, self._under_way)
+        try:
+            self._submit(call)
+            in_time = call.wait(patience)
+        except BaseException:
+            self._cancel(call)
+            raise
+        if not in_time:
+            self._cancel(call)
+            raise TimeoutError(f"the event loop has not answered within {patience:g} seconds")
+        return call.result()
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have something called on the loop soon, without waiting for it; nothing happens where the loop has ended."""
+        with contextlib.suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback)
+
+    def end(self) -> None:
+        """Let go all who wait. On the thread of the loop, when nothing runs there any more."""
+        self._ended = True
+        for call in list(self._under_way):
+            call.abandon()
+
+    def _submit(self, call: _LoopCall[Any]) -> None:
+        if self.inside:
+            raise RuntimeError("this thread runs the event loop that would have to be waited for")
+        self._under_way.add(call)
+        try:
+            self._loop.call_soon_threadsafe(call.start)
+        except RuntimeError:
+            raise LoopEnded("the event loop has ended") from None
+        # `end` sets the mark before it looks for waiters, and this one waits before it looks at the mark
+        if self._ended:
+            call.abandon()
+
+    def _cancel(self, call: _LoopCall[Any]) -> None:
+        try:
+            self._loop.call_soon_threadsafe(call.cancel)
+        except RuntimeError:
+            call.abandon()
 
 
 class LoopThread:
@@ -26,7 +174,7 @@ class LoopThread:
         self._ended = ended
         self._ready = threading.Event()
         self._error: BaseException | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._calls: LoopCalls | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start_and_wait(self) -> None:
@@ -39,36 +187,9 @@ class LoopThread:
 
     def stop_and_wait(self, stop: Callable[[], None]) -> None:
         """Call a function on the loop that makes `ended` return, and wait for the end of the thread."""
-        loop = self._loop
-        if loop is not None and self._thread.is_alive():
-            with contextlib.suppress(RuntimeError):  # the loop has been closed just now
-                loop.call_soon_threadsafe(stop)
+        if self._calls is not None:
+            self._calls.post(stop)
         self._thread.join(_PATIENCE)
-
-    def call(self, function: Callable[[], Coroutine[object, object, T]]) -> T:
-        """Run a coroutine function on the loop; return its result. Raises RuntimeError when the loop has ended."""
-        if self._thread is threading.current_thread():
-            raise RuntimeError("this thread runs the event loop that would have to be waited for")
-        if self._loop is None or not self._thread.is_alive():
-            raise RuntimeError("it has been stopped")
-        result: concurrent.futures.Future[T] = concurrent.futures.Future()
-        self._loop.call_soon_threadsafe(self._begin_call, function, result)
-        while True:
-            with contextlib.suppress(concurrent.futures.TimeoutError):
-                return result.result(_LOOK_AGAIN)
-            if not self._thread.is_alive():
-                raise RuntimeError("it has been stopped")
-
-    @staticmethod
-    def _begin_call(function: Callable[[], Coroutine[object, object, T]], result: concurrent.futures.Future[T]) -> None:
-        async def run() -> None:
-            try:
-                result.set_result(await function())
-            except BaseException as error:
-                result.set_exception(error)
-
-        task = asyncio.ensure_future(run())
-        task.add_done_callback(lambda _: None)
 
     def _run(self) -> None:
         try:
@@ -79,7 +200,10 @@ class LoopThread:
             self._ready.set()
 
     async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        await self._begin()
-        self._ready.set()
-        await self._ended()
+        calls = self._calls = LoopCalls(asyncio.get_running_loop()).here()
+        try:
+            await self._begin()
+            self._ready.set()
+            await self._ended()
+        finally:
+            calls.end()

@@ -1,4 +1,4 @@
-"""What a consumer that remembers its position says of itself and is told.
+"""What a consumer that remembers its position reports, and what it is asked.
 
 Owns: `ConsumerProgress`, `ErrorAction`, and what a position is. Must not know: how events come, how positions are kept.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from esdb_lite.events import Checkpoint, RecordedEvent
 
 ConsumerPosition = int | Checkpoint
-"""Up to where events have been handled: a number in a stream, or a `Checkpoint` in all events."""
+"""Up to where events were handled: a stream position, or a `Checkpoint` in all events."""
 
 EventHandler = Callable[[RecordedEvent], object] | Callable[[list[RecordedEvent]], object]
 """A function for one event, or (with a `batch_size` of more than 1) for a list of them."""
@@ -22,12 +22,12 @@ AsyncEventHandler = Callable[[RecordedEvent], Awaitable[object]] | Callable[[lis
 
 
 class ErrorAction(enum.Enum):
-    """What a consumer does when its handler has failed."""
+    """What a consumer does when its handler failed."""
 
     STOP = "stop"
-    """End with the exception of the handler. The events come again when a consumer goes on from the checkpoint."""
+    """End with the handler's exception. The events come again when a consumer resumes from the checkpoint."""
     SKIP = "skip"
-    """Leave the event (or the whole batch) out, and go on after it."""
+    """Leave out the event (or the whole batch), and go on after it."""
     RETRY = "retry"
     """Call the handler again with the same events, after a pause."""
 
@@ -36,7 +36,7 @@ HandlerError = (
     Callable[[RecordedEvent, Exception, int], ErrorAction]
     | Callable[[list[RecordedEvent], Exception, int], ErrorAction]
 )
-"""Decides about a failure: called with what the handler was called with, its exception, and the number of attempts."""
+"""Decides about a failure. It gets what the handler got, the handler's exception, and the number of attempts."""
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,17 @@ class ConsumerProgress:
     """How far a consumer has come."""
 
     position: ConsumerPosition | None
-    """Up to where everything has been handled; None: nowhere yet."""
+    """Everything up to here was handled; None: nothing yet."""
     stored: ConsumerPosition | None
     """The position in the checkpoint store; None: none yet."""
     handled: int
-    """How many events this consumer has handled since it began to run."""
+    """How many events this consumer handled since `run()`."""
     rate: float
-    """Events handled per second, smoothed over the last ten seconds or so."""
+    """Events handled a second, smoothed over the last ten seconds or so."""
     lag: float | None
-    """Seconds between the time at which the last handled event was recorded and now; 0 when there is nothing left to
-    do; None before the first event. It compares two clocks: the server's and this machine's."""
+    """Seconds since the last handled event was recorded; 0 if nothing is left to do; None before the first event. It
+    compares two clocks: the server's and this machine's."""
     lag_events: int | None
-    """How many numbers the last handled event is before the last known one of the stream; None where the consumer
-    handles all events, or where the end of the stream is not known."""
+    """How many events of the stream are left, as far as its end is known; None for a consumer of all events."""
     caught_up: bool
-    """Whether the server has said that nothing more is stored; what comes then is handled as it is appended."""
+    """Whether everything stored was handled, so that new events are handled as they are appended."""

@@ -9,10 +9,10 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
     │   │   └── InvalidUri
     │   ├── ClientClosed                 (RuntimeError)
     │   └── WrongContext                 (RuntimeError)    another event loop, thread or process
-    ├── CredentialsUnavailable           the function that was to return a token has failed
-    ├── CheckpointError                  what a consumer has remembered cannot be used  .checkpoint
+    ├── CredentialsUnavailable           the function that should return a token failed
+    ├── CheckpointError                  a consumer's stored position cannot be used  .checkpoint
     │   └── CheckpointCorrupt, CheckpointMismatch, CheckpointConflict
-    ├── OutcomeUnknown                   perhaps done      .stream_name .expected_position .events
+    ├── OutcomeUnknown                   may be done       .stream_name .expected_position .events
     │   └── WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut     (each also the class that says why)
     └── GrpcError                        .code .details .trailers
         ├── LinkError                    no answer, or none that can be understood
@@ -102,7 +102,7 @@ class UsageError(EsdbClientException):
 
 
 class InvalidArgument(UsageError, ValueError):
-    """An argument has a value that no server would accept, or that the client cannot mean."""
+    """An argument has a value that no server would accept, or that makes no sense."""
 
     def __init__(self, argument: str, value: object, reason: str) -> None:
         super().__init__(f"{argument}: {reason}, not {_shorten(value)}")
@@ -130,7 +130,7 @@ class ClientClosed(UsageError, RuntimeError):
 
 
 class WrongContext(UsageError, RuntimeError):
-    """An object was used from an event loop, a thread or a process where it cannot work."""
+    """An object was used on an event loop, thread or process where it cannot work."""
 
 
 def _shorten(value: object) -> str:
@@ -142,7 +142,7 @@ def _shorten(value: object) -> str:
 
 
 class GrpcError(EsdbClientException):
-    """A call has failed. `str()` gives a text for people; decide by class and attributes instead."""
+    """A call failed. `str()` gives a text for people; programs should decide by class and attributes."""
 
     code: StatusCode = StatusCode.UNKNOWN
     """The gRPC status."""
@@ -158,7 +158,7 @@ class GrpcError(EsdbClientException):
         self.code = type(self).code if code is None else code
         super().__init__(message or details or self.code.name)
         self.details = details
-        """The text that came with the status, as sent by the server."""
+        """The text of the status, as the server sent it."""
         self.trailers = tuple(trailers)
         """The trailers of the answer, without those of gRPC itself."""
 
@@ -168,14 +168,16 @@ class LinkError(GrpcError):
 
     code = StatusCode.UNAVAILABLE
     sent: bool = True
-    """False when nothing of the call had been sent: it has certainly not been done."""
+    """False if nothing of the call was sent: the server certainly has not done it."""
 
 
 class ServiceUnavailable(LinkError, ConnectionError):
-    """The server cannot be reached, or the connection to it has broken."""
+    """The server cannot be reached, or the connection to it broke."""
 
     host: str = ""
+    """Which server it was; empty if that is not known."""
     port: int = 0
+    """Its port; 0 if that is not known."""
 
     def at(self, host: str, port: int) -> ServiceUnavailable:
         """Say which server it was. Returns the exception itself."""
@@ -184,11 +186,11 @@ class ServiceUnavailable(LinkError, ConnectionError):
 
 
 class ServerNotReady(ServiceUnavailable):
-    """The server is starting, stopping, electing a leader or too busy: wait and ask again."""
+    """The server is starting, stopping, electing a leader or too busy: wait and try again."""
 
 
 class TlsError(ServiceUnavailable):
-    """The TLS handshake has failed."""
+    """The TLS handshake failed; the text says what was wrong."""
 
 
 class DiscoveryFailed(ServiceUnavailable):
@@ -208,7 +210,7 @@ class ProtocolError(LinkError):
 
 
 class ServerAnswer(GrpcError):
-    """The server has answered, with a refusal."""
+    """The server answered with a refusal."""
 
 
 class AccessDenied(ServerAnswer):
@@ -228,15 +230,16 @@ class StreamError(ServerAnswer):
 
     code = StatusCode.FAILED_PRECONDITION
     stream_name: str = ""
+    """Name of the stream."""
 
 
 class ExpectedPositionError(StreamError):
-    """The end of the stream is not where it was expected."""
+    """The stream does not end where it was expected to; nothing was written."""
 
     expected: int | None = None
-    """The position that was expected; None: no stream; negative: any, or (-4) that the stream exists."""
+    """The expected position; None: no stream; -2: any; -4: that the stream exists."""
     current: int | None = None
-    """The position of the last event; None when there is no stream."""
+    """The position of the last event; None if there is no stream."""
 
 
 class StreamNotFound(StreamError):
@@ -246,7 +249,7 @@ class StreamNotFound(StreamError):
 
 
 class StreamDeleted(StreamError):
-    """The stream was tombstoned; it can never be read or written again. (Or: deleted, where it had to exist.)"""
+    """The stream was tombstoned, for ever; or it was deleted where `StreamState.EXISTS` was expected."""
 
 
 class InvalidRequest(ServerAnswer, ValueError):
@@ -256,17 +259,19 @@ class InvalidRequest(ServerAnswer, ValueError):
 
 
 class AppendTooLarge(InvalidRequest):
-    """The events of one append are larger together than the server takes."""
+    """The events of one append are together larger than the server takes (by default 1 MiB, 256 MiB since 25.1)."""
 
     limit: int = 0
     """The server's limit in bytes; 0 when the server did not say."""
 
 
 class EventTooLarge(AppendTooLarge):
-    """One event is larger than the server takes."""
+    """One event is larger than the server takes (since 24.10)."""
 
     event_id: str = ""
+    """The id of the event, as the server spells it."""
     size: int = 0
+    """Its size in bytes, as the server counts it."""
 
 
 class NotLeader(ServerAnswer):
@@ -274,24 +279,25 @@ class NotLeader(ServerAnswer):
 
     code = StatusCode.NOT_FOUND
     host: str = ""
-    """Where the leader is, as far as the node knows."""
+    """Where the leader is, as far as the node knows; it may be gone by now."""
     port: int = 0
+    """The port of the leader."""
 
 
 class OperationTimedOut(ServerAnswer):
-    """The server gave up a write that took too long. It may be written all the same."""
+    """The server gave up waiting for a write. It may have been written."""
 
     code = StatusCode.ABORTED
 
 
 class ConsumerTooSlow(ServerAnswer):
-    """The server has ended a subscription because its events were not taken fast enough."""
+    """The server ended a subscription because its events were read too slowly (up to 23.10)."""
 
     code = StatusCode.ABORTED
 
 
 class CallCancelled(ServerAnswer):
-    """The server has ended the call without giving a reason."""
+    """The server ended the call without a reason."""
 
     code = StatusCode.CANCELLED
 
@@ -312,8 +318,9 @@ class SubscriptionError(ServerAnswer):
     """A refusal that concerns a persistent subscription."""
 
     stream_name: str = ""
-    """Name of the stream, `$all` for one to all events."""
+    """Name of the stream, `$all` for a group on all events."""
     group_name: str = ""
+    """Name of the group."""
 
 
 class SubscriptionNotFound(SubscriptionError):
@@ -329,13 +336,13 @@ class SubscriptionExists(SubscriptionError):
 
 
 class SubscriptionDropped(SubscriptionError):
-    """The server has ended the consumer: the group was changed or deleted, or its node is leader no more."""
+    """The server dropped the consumer: the group was changed or deleted, or its node no longer leads."""
 
     code = StatusCode.CANCELLED
 
 
 class TooManySubscribers(SubscriptionError):
-    """The group has all the consumers that it may have."""
+    """The group has as many consumers as it may have (`max_subscriber_count`)."""
 
     code = StatusCode.FAILED_PRECONDITION
 
@@ -345,12 +352,14 @@ class SubscriptionFailed(SubscriptionError):
 
     code = StatusCode.INTERNAL
     reason: str = ""
+    """Why, in the server's words."""
 
 
 class UserError(ServerAnswer):
     """A refusal that concerns a user."""
 
     login: str = ""
+    """The user's name."""
 
 
 class UserNotFound(UserError):
@@ -360,23 +369,23 @@ class UserNotFound(UserError):
 
 
 class UserConflict(UserError):
-    """There is such a user already, or another change of it was made at the same time."""
+    """There is such a user already, or somebody else changed it at the same time."""
 
     code = StatusCode.FAILED_PRECONDITION
 
 
 class HandlerFailed(ServerAnswer):
-    """Something went wrong inside the server, which does not say what."""
+    """Something went wrong inside the server, and it does not say what."""
 
 
 # --- who is calling ---------------------------------------------------------------------------------------------------
 
 
 class CredentialsUnavailable(EsdbClientException):
-    """The function that was to return a bearer token has failed: its own exception is the cause. Nothing was sent."""
+    """The function that should return a bearer token failed; its exception is the cause. Nothing was sent."""
 
 
-# --- what consumers remember ------------------------------------------------------------------------------------------
+# --- what consumers store ---------------------------------------------------------------------------------------------
 
 
 class CheckpointError(EsdbClientException):
@@ -392,7 +401,7 @@ class CheckpointError(EsdbClientException):
 
 
 class CheckpointCorrupt(CheckpointError):
-    """What is stored is no position."""
+    """What is stored is not a position."""
 
 
 class CheckpointMismatch(CheckpointError):
@@ -400,33 +409,36 @@ class CheckpointMismatch(CheckpointError):
 
 
 class CheckpointConflict(CheckpointError):
-    """Another consumer uses the same checkpoint: the stored position is not the one that was stored last."""
+    """Another consumer uses the same checkpoint: the stored position is not the one that this consumer stored."""
 
 
-# --- perhaps done ---------------------------------------------------------------------------------------------------
+# --- may be done ----------------------------------------------------------------------------------------------------
 
 
 class OutcomeUnknown(EsdbClientException):
-    """What was to be changed has been sent, and the answer did not come: perhaps it is done, perhaps not.
+    """A change was sent, and no answer came: the server may or may not have done it.
 
-    For an append, the client has tried again for as long as it may (see `RetryPolicy`). Appending the same `events`
-    (their ids make it safe) with the same `expected_position` again settles it; where any end of the stream will do, it
-    has to be the same client, which looks whether they are there. For other calls (deleting a stream, changing a group
-    or a user) nothing was tried again, because it is not the same to do them twice: look first.
+    For an append, the client has retried for as long as it may (see `RetryPolicy`). Append the same `events` with the
+    same `expected_position` again to settle it: their ids make that safe. With `StreamState.ANY`, use the same client,
+    which first looks whether they are there. Other calls (deleting a stream, changing a group or a user) were not
+    retried, because doing them twice is not the same as doing them once: look first.
     """
 
     stream_name: str = ""
+    """The stream of an append; empty for other calls."""
     expected_position: int | None = None
+    """What an append expected: None, no stream; -2, any; -4, that the stream exists."""
     events: Sequence[NewEvent] = ()
+    """What was to be appended; empty for other calls."""
 
 
 class WriteDeadlineExceeded(OutcomeUnknown, DeadlineExceeded):
-    """The timeout passed while waiting for the answer to something that changes the database."""
+    """The timeout was over before the answer to a change came."""
 
 
 class WriteInterrupted(OutcomeUnknown, ServiceUnavailable):
-    """The connection broke while waiting for the answer to something that changes the database."""
+    """The connection broke before the answer to a change came."""
 
 
 class WriteTimedOut(OutcomeUnknown, OperationTimedOut):
-    """The server gave up waiting for something to be written."""
+    """The server gave up waiting for its own write."""

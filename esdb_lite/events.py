@@ -30,10 +30,10 @@ _SHOWN_BYTES = 40
 
 
 class StreamState(enum.Enum):
-    """What a stream is expected to be when events are appended to it, where that is not a position."""
+    """What is expected of a stream before an append, where that is not a position."""
 
     ANY = "any"
-    """No expectation."""
+    """Nothing is expected."""
     NO_STREAM = "no_stream"
     """It has no events; the same as `None`."""
     EXISTS = "exists"
@@ -41,20 +41,23 @@ class StreamState(enum.Enum):
 
 
 class NewEvent:
-    """An event to be appended.
+    """An event to append. `NewEvent.json` makes one from a JSON value.
 
-    `type` is any text that is not empty; `data` and `metadata` are bytes. With the content type `application/json`
-    (the default) servers show the data as JSON and let projections use it, but they do not check it; the only other
-    one they keep is `application/octet-stream`. `id` makes appending idempotent: by default a random UUID.
-    Wrong values raise `InvalidArgument`, wrong types `WrongArgumentType`, both naming the argument.
+    `type` is any text that is not empty. The content type is `application/json` (default), which servers show as JSON
+    and hand to projections without checking it, or `application/octet-stream`. `id` makes appending idempotent
+    (default: a random UUID). Raises InvalidArgument for wrong values, WrongArgumentType for wrong types.
     """
 
     __slots__ = ("_id", "content_type", "data", "metadata", "type")
 
     type: str
+    """What happened."""
     data: bytes
+    """The content."""
     metadata: bytes
+    """More about the event, usually JSON; empty by default."""
     content_type: str
+    """`application/json` or `application/octet-stream`."""
     _id: UUID | str
 
     def __init__(
@@ -75,7 +78,7 @@ class NewEvent:
 
     @property
     def id(self) -> UUID:
-        """The identity of the event, by which a server knows it again."""
+        """The identity of the event, by which a server recognises it."""
         return self._id if isinstance(self._id, UUID) else UUID(self._id)
 
     @id.setter
@@ -84,7 +87,10 @@ class NewEvent:
 
     @classmethod
     def json(cls, type: str, data: JsonValue, metadata: JsonValue | bytes = b"", *, id: UUID | None = None) -> NewEvent:
-        """Make an event whose data (and metadata, unless it is bytes) is the compact JSON of a value."""
+        """Make an event from a JSON value; `metadata` may be one, too, or bytes.
+
+        Raises InvalidArgument for values that are not JSON.
+        """
         encoded = metadata if isinstance(metadata, bytes) else _to_json("metadata", metadata)
         return cls(type, _to_json("data", data), encoded, JSON, id)
 
@@ -114,10 +120,11 @@ def _random_id() -> str:
 
 
 class RecordedEvent:
-    """An event as it stands in the database. To be treated as read-only.
+    """An event in the database. Treat it as read-only.
 
-    Where a link (`$>`) has been resolved, the attributes are those of the event that it points to, and `link` is the
-    link itself. A link that cannot be resolved (its target is gone) is handed out as what it is: an event of type `$>`.
+    If a link (`$>`) was resolved, the attributes are those of the event that it points to, and `link` is the link
+    itself. A link whose target is gone comes as it is: an event of type `$>`. The rules are in section 10 of the
+    protocol notes.
     """
 
     __slots__ = (
@@ -136,21 +143,25 @@ class RecordedEvent:
     )
 
     type: str
+    """What happened, as the event was appended."""
     data: bytes
+    """The content; `json()` decodes it."""
     metadata: bytes
+    """What was appended with it; empty if nothing was."""
     stream_name: str
+    """The stream that it is in."""
     stream_position: int
-    """Number of the event in its stream, from 0."""
+    """Its number in the stream, from 0."""
     commit_position: int | None
-    """Position in the order of all events; None where an old server (21.10) does not tell it."""
+    """Its position in the order of all events; None in stream reads of servers before 22.10."""
     prepare_position: int | None
-    """The same as `commit_position` on all servers of today."""
+    """The same as `commit_position` on all current servers."""
     content_type: str
     """`application/json` or `application/octet-stream`."""
     link: RecordedEvent | None
-    """The link through which the event was reached, when links are resolved."""
+    """The link through which the event was reached; None without one."""
     retry_count: int | None
-    """How often a persistent subscription has delivered the event before; None anywhere else."""
+    """How often a persistent subscription delivered the event before; None elsewhere."""
     _id: UUID | bytes | str
     _created: datetime | bytes | int | None
 
@@ -185,7 +196,7 @@ class RecordedEvent:
 
     @property
     def id(self) -> UUID:
-        """The id that the event was appended with. Raises ValueError where a server has sent something else."""
+        """The id that the event was appended with. Raises ValueError if the server sent something else."""
         raw = self._id
         if not isinstance(raw, UUID):
             self._id = raw = _uuid(raw)
@@ -193,7 +204,7 @@ class RecordedEvent:
 
     @property
     def recorded_at(self) -> datetime | None:
-        """When the server recorded the event, in UTC, to the microsecond; None where that is not known."""
+        """When the server recorded the event, in UTC, to the microsecond; None if that is not known."""
         raw = self._created
         if raw is None or isinstance(raw, datetime):
             return raw
@@ -202,19 +213,16 @@ class RecordedEvent:
 
     @property
     def original(self) -> RecordedEvent:
-        """The event whose place in the read or subscription this is: the link where there is one, else itself.
-
-        Its positions are the ones to resume from.
-        """
+        """The link if there is one, else the event itself: its positions are the ones to resume from."""
         return self if self.link is None else self.link
 
     @property
     def ack_id(self) -> UUID:
-        """The id by which a persistent subscription knows this delivery."""
+        """The id by which a persistent subscription knows this delivery: that of the original."""
         return self.original.id
 
     def json(self) -> JsonValue:
-        """Return the data, decoded as JSON. Raises ValueError where it is something else."""
+        """Return the data, decoded as JSON. Raises ValueError if it is not JSON."""
         decoded: JsonValue = json.loads(self.data)
         return decoded
 
@@ -278,16 +286,16 @@ def _restored(cls: type[RecordedEvent], values: Sequence[object]) -> RecordedEve
 
 
 class AppendResult(int):
-    """What an append has led to: the commit position of its last event, as an int.
+    """The result of an append: the commit position of its last event, as an int.
 
-    A server can recognise events that it has already, and yet not tell where they are (they have been deleted or
-    truncated meanwhile). Then `commit_position` is None, and the int is 0, which is before every event.
+    A server may recognise events that it has, and not know where they are any more (deleted or truncated meanwhile).
+    Then `commit_position` is None, and the int is 0, which is before every event.
     """
 
     commit_position: int | None
-    """Position of the last event in the order of all events."""
+    """Position of the last event in the order of all events; None if the server does not know it."""
     stream_position: int | None
-    """Number of the last event in its stream; None when the stream has none (nothing was appended)."""
+    """Number of the last event in its stream; None if the stream has none (nothing was appended)."""
 
     def __new__(cls, commit_position: int | None, stream_position: int | None) -> AppendResult:
         self = super().__new__(cls, commit_position or 0)
@@ -307,49 +315,62 @@ class AppendResult(int):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A filtered subscription has seen everything up to here: resuming from here skips nothing."""
+    """A filtered subscription has searched everything up to here: resume from this object, and nothing is missed.
+
+    Resume from the object, not from its `commit_position`: a checkpoint may stand just before the event at that
+    position (`prepare_position` is then smaller), and the bare number stands for the event itself. The rules are in
+    section 16 of the protocol notes.
+    """
 
     commit_position: int
+    """Position in the order of all events."""
     prepare_position: int
+    """Equal to `commit_position`, or 0 for "just before"."""
     timestamp: datetime | None = None
-    """When the server sent it (since 24.10.5)."""
+    """When the server sent it, in UTC; None before server 24.10.5."""
 
 
 @dataclass(frozen=True)
 class CaughtUp:
-    """A subscription has handed out everything that was stored, and goes on with what is appended from now on.
+    """A subscription has handed out everything that was stored; from now on it hands out new events.
 
-    Everything in it is None with servers before 24.10.5.
+    Servers send it since 23.10. Everything in it is None before server 24.10.5.
     """
 
     timestamp: datetime | None = None
+    """When the server sent it, in UTC."""
     stream_position: int | None = None
     """In a subscription to a stream: the last event handed out, or the starting position."""
     commit_position: int | None = None
     """In a subscription to all events: the last position seen."""
     prepare_position: int | None = None
+    """The other half of that position; usually equal."""
 
 
 @dataclass(frozen=True)
 class FellBehind:
-    """A subscription could not keep up with what is appended, and reads from storage again."""
+    """A subscription could not keep up with new events, and reads from storage again. No current server sends it."""
 
     timestamp: datetime | None = None
+    """When the server sent it, in UTC."""
     stream_position: int | None = None
+    """In a subscription to a stream: the last event handed out."""
     commit_position: int | None = None
+    """In a subscription to all events: the last position seen."""
     prepare_position: int | None = None
+    """The other half of that position; usually equal."""
 
 
 @dataclass(frozen=True)
 class Reconnected:
-    """A subscription has been resumed after its connection was lost; no event is missing or comes twice."""
+    """A subscription was resumed after it lost its connection; no event is missing or comes twice."""
 
     from_: str | None
-    """`host:port` of the node that served it before; None when that is not known."""
+    """`host:port` of the node that served it before; None if that is not known."""
     to: str
     """`host:port` of the node that serves it now."""
     reason: str
-    """Why it had to be resumed."""
+    """Why it was resumed."""
 
 
 def _checked_type(value: str) -> str:

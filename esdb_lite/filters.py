@@ -12,10 +12,11 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from esdb_lite._checks import checked_int
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 ESDB_EVENTS_REGEX = r"\$.*"
-"""Matches the types of the events that servers write for themselves."""
+"""Matches the types of events that servers write for themselves."""
 
 DEFAULT_EXCLUDE: Sequence[str] = (ESDB_EVENTS_REGEX,)
 
@@ -33,23 +34,29 @@ class FilterBy(enum.Enum):
 
 @dataclass(frozen=True)
 class Filter:
-    """Selects events on the server. Make one with `by_event_type()` or `by_stream_name()`."""
+    """Selects events on the server. Make one with `by_event_type()` or `by_stream_name()`.
+
+    The rules are in section 13 of the protocol notes. Raises InvalidArgument.
+    """
 
     by: FilterBy
+    """What it looks at."""
     regex: str = ""
+    """One .NET regular expression, searched for anywhere; empty with `prefixes`."""
     prefixes: tuple[str, ...] = ()
+    """The value begins with one of these; empty with `regex`."""
     window: int = 32
-    """How many events the server considers before it looks up from its search."""
+    """How many events the server searches at a time."""
     checkpoint_interval: int = 32
-    """A subscription gets a `Checkpoint` whenever this many windows have been considered."""
+    """A subscription gets a `Checkpoint` after so many windows."""
 
     def __post_init__(self) -> None:
         if not isinstance(self.by, FilterBy):
             raise WrongArgumentType("by", self.by, "must be a FilterBy")
         if bool(self.regex) == bool(self.prefixes):
             raise InvalidArgument("filter", self.regex or self.prefixes, "must have a regular expression or prefixes")
-        _check_number("window", self.window)
-        _check_number("checkpoint_interval", self.checkpoint_interval)
+        checked_int("window", self.window, 1, _MOST)
+        checked_int("checkpoint_interval", self.checkpoint_interval, 1, _MOST)
 
     @classmethod
     def by_event_type(
@@ -62,11 +69,11 @@ class Filter:
         window: int = 32,
         checkpoint_interval: int = 32,
     ) -> Filter:
-        """Select by the type of the events; give one of the four.
+        """Select by event type. Pass exactly one of the first four arguments.
 
-        `include`: regular expressions, of which one must match the whole type; `exclude`: of which none may;
-        `prefixes`: one of which the type must begin with; `regex`: one expression, searched for anywhere in the type,
-        passed to the server as it is. The expressions are .NET's.
+        `include`: regular expressions, one of which matches the whole type. `exclude`: none of them matches it.
+        `prefixes`: the type begins with one of them. `regex`: one expression, searched for anywhere in the type, and
+        passed to the server unchanged. Servers use .NET's regular expressions. Raises InvalidArgument.
         """
         chosen, starts = _choose(include, exclude, prefixes, regex)
         return cls(FilterBy.EVENT_TYPE, chosen, starts, window, checkpoint_interval)
@@ -82,7 +89,7 @@ class Filter:
         window: int = 32,
         checkpoint_interval: int = 32,
     ) -> Filter:
-        """Select by the name of the stream; the arguments are those of `by_event_type()`."""
+        """Select by stream name. The arguments are those of `by_event_type()`."""
         chosen, starts = _choose(include, exclude, prefixes, regex)
         return cls(FilterBy.STREAM_NAME, chosen, starts, window, checkpoint_interval)
 
@@ -163,10 +170,3 @@ def _check_regex(argument: str, text: str) -> None:
         re.compile(plain)
     except (re.error, OverflowError, RecursionError) as error:
         raise InvalidArgument(argument, text, f"is not a regular expression ({error})") from error
-
-
-def _check_number(argument: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    if not 1 <= value <= _MOST:
-        raise InvalidArgument(argument, value, f"must be between 1 and {_MOST}")

@@ -13,59 +13,65 @@ from datetime import timedelta
 
 from typing_extensions import TypedDict
 
+from esdb_lite._checks import Duration, OptionalDuration, Seconds, checked_bool, checked_duration, checked_int
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 LARGEST_INT32 = 2**31 - 1
 _MILLISECOND = timedelta(milliseconds=1)
+_LONGEST = LARGEST_INT32 * _MILLISECOND
 
 
 class ConsumerStrategy(enum.Enum):
-    """How the events of a group are shared out among its consumers. The values are the servers' names."""
+    """How a group shares its events among its consumers. The values are the servers' names."""
 
     DISPATCH_TO_SINGLE = "DispatchToSingle"
-    """All to one consumer until it has as many as it takes, then to the next."""
+    """All to one consumer until its buffer is full, then to the next."""
     ROUND_ROBIN = "RoundRobin"
     """To each consumer in turn."""
     PINNED = "Pinned"
-    """Those of one stream to the same consumer, as long as it stays."""
+    """Events of one stream to the same consumer, as long as it stays."""
     PINNED_BY_CORRELATION = "PinnedByCorrelation"
-    """Those with the same `$correlationId` in their metadata to the same consumer. Cannot be kept by an update."""
+    """Events with the same `$correlationId` in their metadata to the same consumer. An update cannot keep it."""
 
 
 class NackAction(enum.Enum):
-    """What is to become of an event that could not be processed. The values are the numbers on the wire."""
+    """What the server does with an event that could not be processed. The values are the numbers on the wire."""
 
     PARK = 1
-    """Put it aside, to be replayed when somebody asks for that."""
+    """Put it aside, until `replay_parked_events`."""
     RETRY = 2
-    """Deliver it again; when that was done `max_retry_count` times, the server parks it."""
+    """Deliver it again; after `max_retry_count` retries the server parks it."""
     SKIP = 3
     """Forget it, as if it had been processed."""
     STOP = 4
-    """The same as SKIP on the servers of today; the subscription goes on."""
+    """The same as SKIP on all current servers; the subscription goes on."""
 
 
 @dataclass(frozen=True)
 class SubscriptionSettings:
     """The settings of a group.
 
-    The defaults are those of the other clients; servers have none of their own. Wrong values raise
-    `InvalidArgument`, wrong types `WrongArgumentType`, both naming the setting.
+    Servers have no defaults of their own; these are chosen by this client. Times may be given in seconds, too, and are
+    held as timedelta. Raises InvalidArgument for wrong values,
+    WrongArgumentType for wrong types. The rules are in section 19 of the protocol notes.
     """
 
     resolve_links: bool = False
     """Deliver the events that links point to."""
     extra_statistics: bool = False
-    """Measure how long consumers take (`ConsumerInfo.measurements`)."""
-    message_timeout: timedelta = timedelta(seconds=30)
-    """An event not answered for so long is delivered again (servers look once a second)."""
+    """Measure how long consumers take to answer (`ConsumerInfo.measurements`)."""
+    message_timeout: Duration = Duration(timedelta(seconds=30))
+    """An event that is not answered for so long is delivered again; servers look once a second."""
     max_retry_count: int = 10
-    """So often an event is delivered again before it is parked; 0: it is parked at once."""
-    checkpoint_after: timedelta | None = timedelta(seconds=2)
-    """So much time passes between checkpoints, if `min_checkpoint_count` events are done; None: any amount."""
+    """How often an event is retried before it is parked; 0: it is parked at once."""
+    checkpoint_after: OptionalDuration = OptionalDuration(timedelta(seconds=2))
+    """Time between two checkpoints, once `min_checkpoint_count` events are done; None: only `max_checkpoint_count`
+    counts."""
     min_checkpoint_count: int = 10
+    """No checkpoint is written for fewer events. With 10, a server that restarts forgets up to 9 acks, and delivers
+    these events again; with 1 it forgets none that are older than `checkpoint_after`."""
     max_checkpoint_count: int = 1000
-    """After so many events that are done, a checkpoint is written at once."""
+    """After so many done events, a checkpoint is written at once."""
     max_subscriber_count: int = 0
     """How many consumers there may be; 0: any number."""
     live_buffer_size: int = 500
@@ -75,20 +81,18 @@ class SubscriptionSettings:
     history_buffer_size: int = 500
     """How many events may wait on the server to be delivered."""
     strategy: ConsumerStrategy = ConsumerStrategy.ROUND_ROBIN
+    """How events are shared among consumers."""
 
     def __post_init__(self) -> None:
         for name in ("resolve_links", "extra_statistics"):
-            _check_type(name, getattr(self, name), bool, "a bool")
-        for name in _COUNTS:
-            _check_count(name, getattr(self, name))
-        _check_time("message_timeout", self.message_timeout)
+            checked_bool(name, getattr(self, name))
+        for name, least in _COUNTS.items():
+            checked_int(name, getattr(self, name), least, LARGEST_INT32)
+        checked_duration("message_timeout", self.message_timeout, timedelta(0), _LONGEST)
         if self.checkpoint_after is not None:
-            _check_time("checkpoint_after", self.checkpoint_after)
-            if self.checkpoint_after < _MILLISECOND:
-                raise InvalidArgument(
-                    "checkpoint_after", self.checkpoint_after, "must be at least a millisecond or None"
-                )
-        _check_type("strategy", self.strategy, ConsumerStrategy, "a ConsumerStrategy")
+            checked_duration("checkpoint_after", self.checkpoint_after, _MILLISECOND, _LONGEST)
+        if not isinstance(self.strategy, ConsumerStrategy):
+            raise WrongArgumentType("strategy", self.strategy, "must be a ConsumerStrategy")
         if self.read_batch_size >= self.history_buffer_size:
             raise InvalidArgument("read_batch_size", self.read_batch_size, "must be less than history_buffer_size")
         if self.min_checkpoint_count > self.max_checkpoint_count:
@@ -98,14 +102,14 @@ class SubscriptionSettings:
 
     @classmethod
     def from_server(cls, values: Mapping[str, object]) -> SubscriptionSettings:
-        """Make settings of what a server says, which may have been set by others, without checking them."""
+        """Make settings from what a server says, without checking them: others may have set them."""
         settings = cls()
         for name, value in values.items():
             object.__setattr__(settings, name, value)
         return settings
 
     def changed(self, changes: SettingsChanges) -> SubscriptionSettings:
-        """Return settings with some values replaced. Raises TypeError for names that are no setting."""
+        """Return settings with some values replaced. Raises TypeError for names that are not settings."""
         known = {field.name: getattr(self, field.name) for field in fields(self)}
         return SubscriptionSettings(**{**known, **changes})
 
@@ -115,9 +119,9 @@ class SettingsChanges(TypedDict, total=False):
 
     resolve_links: bool
     extra_statistics: bool
-    message_timeout: timedelta
+    message_timeout: Seconds
     max_retry_count: int
-    checkpoint_after: timedelta | None
+    checkpoint_after: Seconds | None
     min_checkpoint_count: int
     max_checkpoint_count: int
     max_subscriber_count: int
@@ -139,39 +143,24 @@ _COUNTS = {
 """The counts, with the least that makes sense."""
 
 
-def _check_type(argument: str, value: object, kind: type, words: str) -> None:
-    if not isinstance(value, kind):
-        raise WrongArgumentType(argument, value, f"must be {words}")
-
-
-def _check_count(argument: str, value: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    least = _COUNTS[argument]
-    if not least <= value <= LARGEST_INT32:
-        raise InvalidArgument(argument, value, f"must be between {least} and {LARGEST_INT32}")
-
-
-def _check_time(argument: str, value: timedelta) -> None:
-    _check_type(argument, value, timedelta, "a timedelta")
-    if not timedelta(0) <= value <= LARGEST_INT32 * _MILLISECOND:
-        raise InvalidArgument(argument, value, f"must be between 0 and {LARGEST_INT32} milliseconds")
-
-
 @dataclass(frozen=True)
 class ConsumerInfo:
     """One consumer of a group, as the server sees it."""
 
     username: str
+    """Who it logged in as; `system` without authentication."""
     connection_name: str
+    """What it calls itself: `connectionName` of the connection string, with an id."""
     total_items: int
-    """Deliveries, those that were repeated included."""
+    """Deliveries, repeated ones included."""
     count_since_last_measurement: int
+    """Deliveries since these figures were last read."""
     average_items_per_second: int
-    """Since the figures were asked for before."""
+    """Deliveries a second since these figures were last read."""
     available_slots: int
     """How many more events it takes before it has to answer."""
     in_flight_messages: int
+    """Events that it has and has not answered."""
     measurements: Mapping[str, int]
     """Milliseconds that it took to answer (`Mean`, `95%`, ...); empty without `extra_statistics`."""
 
@@ -181,22 +170,25 @@ class SubscriptionInfo:
     """A group and its state, as the server sees it."""
 
     stream_name: str | None
-    """None: all events."""
+    """Name of the stream; None: all events."""
     group_name: str
+    """Name of the group."""
     settings: SubscriptionSettings
+    """Its settings, as the server has them."""
     start: int | None
-    """Where it began: number of an event or commit position, inclusive; None: at the end."""
+    """Where it began, inclusive: a stream position or commit position; None: at the end."""
     status: str
     """`Live`, `Behind`, `NotReady` and others, also several joined by commas."""
     last_checkpoint: int | None
-    """Everything up to here is done, and is not delivered again whatever happens; None: nothing yet."""
+    """Everything up to here is done and will not come again; None: nothing yet."""
     last_known: int | None
     """The last event that the group has seen."""
     total_items: int
-    """Deliveries, those that were repeated included."""
+    """Deliveries, repeated ones included."""
     count_since_last_measurement: int
+    """Deliveries since these figures were last read."""
     average_per_second: int
-    """Since the figures were asked for before."""
+    """Deliveries a second since these figures were last read."""
     waiting: int
     """Events that wait to be delivered for the first time."""
     retrying: int
@@ -204,12 +196,13 @@ class SubscriptionInfo:
     in_flight: int
     """Events that consumers have and have not answered."""
     parked: int
-    """Parked events that were not replayed."""
+    """Parked events that are not replayed yet."""
     live_buffer_count: int
-    """How many of the latest events the server has at hand; no backlog."""
+    """How many of the latest events the server has at hand; not a backlog."""
     consumers: tuple[ConsumerInfo, ...] = ()
+    """Who consumes it now."""
 
     @property
     def is_live(self) -> bool:
-        """Whether the group has read everything that was there, and follows what comes."""
+        """Whether the group has read everything stored, and follows new events."""
         return "Live" in self.status.split(", ")

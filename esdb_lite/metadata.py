@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 
+from esdb_lite._checks import OptionalDuration, checked_duration, checked_int
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import JsonValue
+from esdb_lite.positions import LARGEST
 
 METADATA_TYPE = "$metadata"
-LARGEST = 2**63 - 1
 
 Roles = Sequence[str]
 _ACL_KEYS = {"read": "$r", "write": "$w", "delete": "$d", "meta_read": "$mr", "meta_write": "$mw"}
@@ -23,13 +24,22 @@ _SECONDS = timedelta(seconds=1)
 
 @dataclass(frozen=True)
 class StreamAcl:
-    """Who may do what with a stream: names of users and groups. None: the server's default; (): nobody but admins."""
+    """Who may do what with a stream: names of users and groups. None: the server's default; (): only `$admins`.
+
+    Set all five: an entry that is None keeps the default, and for ordinary streams that is every user who has logged
+    in. The rules are in section 2.3 of the protocol notes.
+    """
 
     read: tuple[str, ...] | None = None
+    """Who may read the stream and subscribe to it."""
     write: tuple[str, ...] | None = None
+    """Who may append to it."""
     delete: tuple[str, ...] | None = None
+    """Who may delete and tombstone it."""
     meta_read: tuple[str, ...] | None = None
+    """Who may read its metadata."""
     meta_write: tuple[str, ...] | None = None
+    """Who may replace its metadata, this list included."""
 
     def __post_init__(self) -> None:
         for name in _ACL_KEYS:
@@ -38,27 +48,33 @@ class StreamAcl:
 
 @dataclass(frozen=True)
 class StreamMetadata:
-    """What is known of a stream beside its events. Everything is None where it is not set."""
+    """A stream's metadata: retention, access list, and values of your own. What is not set is None.
+
+    Raises InvalidArgument for wrong values. The rules are in section 5 of the protocol notes.
+    """
 
     max_count: int | None = None
-    """Only this many of the last events can be read."""
-    max_age: timedelta | None = None
-    """Only events that are not older can be read; whole seconds."""
+    """Only so many of the last events can be read."""
+    max_age: OptionalDuration = OptionalDuration(None)
+    """Only events that are not older can be read. Whole seconds, from 1."""
     truncate_before: int | None = None
     """Only events from this position on can be read. 2**63 - 1 marks a deleted stream."""
-    cache_control: timedelta | None = None
-    """How long the server's HTTP interface lets the stream be cached; whole seconds."""
+    cache_control: OptionalDuration = OptionalDuration(None)
+    """How long the server's HTTP interface lets the stream be cached. Whole seconds, from 1."""
     acl: StreamAcl | None = None
+    """Who may do what with the stream."""
     custom: Mapping[str, JsonValue] = field(default_factory=dict)
-    """All else that the metadata holds; kept as it is when it is set again."""
+    """Your own values, and everything else in the metadata."""
     position: int | None = field(default=None, compare=False)
-    """Number of the event that holds the metadata; None: there is none. What `set_stream_metadata` may expect."""
+    """Position of the event that holds the metadata; None: there is none. `set_stream_metadata` can expect it."""
 
     def __post_init__(self) -> None:
-        _check_number("max_count", self.max_count, 1)
-        _check_number("truncate_before", self.truncate_before, 0)
-        _check_seconds("max_age", self.max_age)
-        _check_seconds("cache_control", self.cache_control)
+        for name, least in (("max_count", 1), ("truncate_before", 0)):
+            if getattr(self, name) is not None:
+                checked_int(name, getattr(self, name), least, LARGEST)
+        for name in ("max_age", "cache_control"):
+            if getattr(self, name) is not None:
+                _check_whole(name, getattr(self, name))
         if self.acl is not None and not isinstance(self.acl, StreamAcl):
             raise WrongArgumentType("acl", self.acl, "must be a StreamAcl")
         if not isinstance(self.custom, Mapping) or not all(isinstance(key, str) for key in self.custom):
@@ -152,19 +168,7 @@ def _roles(argument: str, value: object) -> tuple[str, ...] | None:
     return tuple(value)
 
 
-def _check_number(argument: str, value: object, least: int) -> None:
-    if value is None:
-        return
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    if not least <= value <= LARGEST:
-        raise InvalidArgument(argument, value, f"must be between {least} and {LARGEST}")
-
-
-def _check_seconds(argument: str, value: object) -> None:
-    if value is None:
-        return
-    if not isinstance(value, timedelta):
-        raise WrongArgumentType(argument, value, "must be a timedelta")
-    if value < _SECONDS or value % _SECONDS:
+def _check_whole(argument: str, value: timedelta) -> None:
+    checked_duration(argument, value, _SECONDS, timedelta.max)
+    if value % _SECONDS:
         raise InvalidArgument(argument, value, "must be a whole number of seconds, from 1")

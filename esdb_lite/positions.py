@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import Union
 
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite._checks import checked_int
+from esdb_lite.errors import WrongArgumentType
 from esdb_lite.events import StreamState
 
 NO_STREAM = -1
@@ -32,6 +33,5 @@ def expectation(value: ExpectedPosition) -> int:
         return _STATES[value]
     if isinstance(value, bool) or not isinstance(value, int):
         raise WrongArgumentType("expected_position", value, "must be an int, None or a StreamState")
-    if value > LARGEST:
-        raise InvalidArgument("expected_position", value, f"must be at most {LARGEST}")
+    checked_int("expected_position", value, most=LARGEST)
     return value if value >= 0 else ANY

@@ -5,45 +5,39 @@ Owns: `RetryPolicy`. Must not know: which calls may be made again (`client.retry
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite._checks import checked_int, checked_seconds
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
-    """How often, and for how long, a call that has failed on the way is made again.
+    """How often, and for how long, the client retries a failed call.
 
-    Only what is safe to repeat is: reads; appends, with the same ids of events; and anything that the server has
-    refused to begin. Times are in seconds. `RetryPolicy(attempts=1)` never repeats anything, and has subscriptions
-    fail where they would be resumed. Raises InvalidArgument.
+    It retries only what is safe: reads; appends, with the same event ids; and whatever the server has refused to
+    begin. All times are in seconds. `RetryPolicy(attempts=1)` never retries, and makes subscriptions fail instead of
+    resuming them. Raises InvalidArgument.
     """
 
     attempts: int | None = None
     """How often a call is made at most, the first time included; None: as often as the budget allows."""
     first_pause: float = 0.05
-    """Before the second attempt. Each pause is twice as long as the one before, less up to half of it by chance."""
+    """Seconds before the second attempt. Each pause is twice as long as the last, less up to half of it by chance."""
     longest_pause: float = 0.5
+    """Seconds that a pause lasts at most."""
     budget: float = 30.0
-    """After the first failure of a call, it is not begun anew later than this; nor after its own timeout."""
+    """Seconds after the first failure in which new attempts may begin; the call's own timeout ends it, too."""
 
     def __post_init__(self) -> None:
-        attempts = self.attempts
-        if attempts is not None and (isinstance(attempts, bool) or not isinstance(attempts, int)):
-            raise WrongArgumentType("attempts", attempts, "must be an int or None")
-        if attempts is not None and attempts < 1:
-            raise InvalidArgument("attempts", attempts, "must be at least 1")
+        if self.attempts is not None:
+            checked_int("attempts", self.attempts, 1)
         for name in ("first_pause", "longest_pause", "budget"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, (int, float)):
-                raise WrongArgumentType(name, value, "must be a number of seconds")
-            if not value >= 0 or (name != "budget" and math.isinf(value)):
-                raise InvalidArgument(name, value, "must be 0 or more, and finite")
+            seconds = checked_seconds(name, getattr(self, name), endless=name == "budget")
+            object.__setattr__(self, name, seconds)
 
     @property
     def gives_up_at_once(self) -> bool:
-        """Whether nothing is ever tried again."""
+        """Whether nothing is ever retried."""
         return self.attempts == 1
 
     def pause(self, failures: int, chance: float) -> float:

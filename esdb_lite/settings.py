@@ -41,18 +41,21 @@ class Credentials:
     """A user's name and password. The password is never shown."""
 
     username: str
+    """The login name."""
     password: str = field(repr=False)
+    """Left out of `repr`."""
 
 
 @dataclass(frozen=True, eq=False)
 class BearerToken:
     """A token in place of a user's name and password: the token itself, or a function that returns one.
 
-    The function, which may be a coroutine function, is asked on first use, and again when the server has refused the
-    token that it gave; it must not block for long. The token is never shown.
+    The function may be a coroutine function. It is called on first use, and again when the server refuses the token;
+    it must not block for long. If it fails, calls raise CredentialsUnavailable. The token is never shown.
     """
 
     provider: str | Callable[[], str | Awaitable[str]] = field(repr=False)
+    """The token or the function; left out of `repr`."""
 
 
 CredentialsLike = Union[Credentials, BearerToken, "tuple[str, str]", None]

@@ -14,9 +14,12 @@ class User:
     """A user of a server with authentication."""
 
     login_name: str
+    """The name to log in with."""
     full_name: str
+    """The name to show."""
     groups: tuple[str, ...]
-    """`$admins` may do everything, `$ops` may run the server; all other names are for access lists."""
+    """Members of `$admins` may do everything, of `$ops` run the server; other names are for access lists."""
     disabled: bool
+    """Whether the user is locked out."""
     updated_at: datetime
-    """When the user was changed last; in UTC."""
+    """When the user was last changed, in UTC."""

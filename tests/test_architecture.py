@@ -14,6 +14,7 @@ import esdb_lite
 
 ROOT = Path(esdb_lite.__file__).parent
 PUBLIC = (
+    "_checks",
     "errors",
     "events",
     "filters",
@@ -35,17 +36,18 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "demo": ("__init__",),
     "pytest_plugin": ("__init__",),
     "embedded": ("server", "settings"),
-    "sync": ("client", *PUBLIC),
-    "client": ("_rpc", "_http2.keepalive", "checkpoints", *CODEC, *PUBLIC),
+    "sync": ("client", "_loop_thread", *PUBLIC),
+    "client": ("_limits", "_rpc", "_http2.keepalive", "checkpoints", *CODEC, *PUBLIC),
     "checkpoints": PUBLIC,
     "_rpc": ("_http2", "_wire", "_status", *PUBLIC),
     "_http2": ("_wire",),
     "_convert": ("_wire", *PUBLIC),
     "_json": (),
+    "_limits": (),
     "_loop_thread": (),
     "_status": ("_wire", *PUBLIC),
     "_wire": PUBLIC,
-    "server": (*CODEC, "_http2", "_json", "_loop_thread", *PUBLIC),
+    "server": (*CODEC, "_http2", "_json", "_limits", "_loop_thread", *PUBLIC),
     **dict.fromkeys(PUBLIC, PUBLIC),
 }
 """What each part may import at run time; `server` has layers of its own."""
@@ -80,8 +82,10 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
 ONLY_THERE = {
     "esdb_lite_protos": ("_convert", "server.services"),
     "betterproto": ("_convert", "server.services"),
-    "grpclib": ("_http2", "_rpc", "server.app"),
-    "h2": ("_http2", "_rpc", "server.app"),
+    "grpclib": ("_http2",),
+    "h2": ("_http2",),
+    "hpack": ("_http2",),
+    "hyperframe": ("_http2",),
     "sqlite3": ("server.storage", "checkpoints.sqlite"),
 }
 """Who may import what is of nobody else's business."""

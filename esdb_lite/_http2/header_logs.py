@@ -1,7 +1,7 @@
 """Keeps the headers that say who is calling out of the logs.
 
 Owns: what the header compression of HTTP/2 may write into the log. At level DEBUG it writes every header, and the
-`authorization` of every call would be in the logs of whoever turns on DEBUG for everything. Must not know: calls.
+`authorization` of every call would be in the logs of everybody who turns on DEBUG. Must not know: calls.
 """
 
 from __future__ import annotations

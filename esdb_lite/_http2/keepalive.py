@@ -24,7 +24,7 @@ class KeepAlive:
 
 
 class Act(enum.Enum):
-    """What is to be done now."""
+    """What to do now."""
 
     NOTHING = "nothing"
     ASK = "send a ping"

@@ -7,47 +7,52 @@ Must not know: gRPC, or what the data is.
 h2 stays in charge of the state: it owns the windows, which are only debited here, and it sees every frame that
 could change the state of a stream or of the connection. A frame takes the short way only if all that h2 would do with
 it is to debit the windows: no padding, no END_STREAM, headers received, not in the middle of a block of headers. Where
-grpclib or h2 have changed so that this cannot be told, every frame goes to h2.
+h2 has changed so that this cannot be told, every frame goes to h2.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
-from asyncio import BaseTransport
 from struct import Struct
+from typing import cast
 
 from grpclib.config import Configuration
-from grpclib.protocol import AbstractHandler, Connection, H2Protocol, Stream
+from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol, Stream
 from h2.config import H2Configuration
-from h2.connection import ConnectionState, H2Connection
+from h2.connection import ConnectionState
 from h2.exceptions import FrameTooLargeError, ProtocolError
+from h2.settings import SettingCodes
 from h2.stream import H2Stream, StreamState
 
 from esdb_lite._http2 import header_logs
+from esdb_lite._http2.engine import Http2Engine
+from esdb_lite._http2.internals import short_way_is_known
 
 log = logging.getLogger("esdb_lite.http2")
 
 _READ_SIZE = 112 * 1024  # less than what malloc does not take from its heap
-_HEADER = Struct(">IBI")  # three bytes of length and one of type, flags, stream
+
+# A frame (RFC 9113, section 4.1):
+#
+#     0         3      4      5           9                9 + length
+#     | length  | type | flags | R stream |  payload ...   |
+#
+# read as two big-endian numbers with a byte in between: length << 8 | type, flags, R << 31 | stream.
+_HEADER = Struct(">IBI")
+_HEADER_SIZE = 9
+_DATA = 0
 _RESERVED = 0x80000000
+
 _PREAMBLE = 24  # bytes with which a client begins
 _CONNECTED = (ConnectionState.CLIENT_OPEN, ConnectionState.SERVER_OPEN)
 _RECEIVING = (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL)
 _SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
 
-def knows(h2: H2Connection) -> bool:
-    """Whether h2 keeps its state where this module looks for it."""
-    return (
-        hasattr(h2, "max_inbound_frame_size")
-        and hasattr(h2, "streams")
-        and hasattr(h2, "state_machine")
-        and hasattr(getattr(h2, "_inbound_flow_control_window_manager", None), "window_consumed")
-        and hasattr(getattr(h2, "incoming_buffer", None), "_headers_buffer")
-        and hasattr(h2, "_terminate_connection")
-        and hasattr(h2, "outbound_flow_control_window")
-    )
+class QuickConnection(Connection):
+    """A connection on which DATA may be written without h2."""
 
 
 def write_data(connection: Connection, stream_id: int, data: bytes | memoryview) -> bool:
@@ -55,28 +60,29 @@ def write_data(connection: Connection, stream_id: int, data: bytes | memoryview)
 
     False, and nothing written, where h2 has to do it: when that would change more than the windows.
     """
+    if not isinstance(connection, QuickConnection):
+        return False
     h2 = connection._connection
     inner: H2Stream | None = h2.streams.get(stream_id)
     if (
         inner is None
         or inner.state_machine.state not in _SENDING
-        or not getattr(inner.state_machine, "headers_sent", False)
+        or not inner.state_machine.headers_sent
         or h2.state_machine.state not in _CONNECTED
-        or not knows(h2)
     ):
         return False
     size, largest = len(data), h2.max_outbound_frame_size
     parts: list[bytes | memoryview] = [h2.data_to_send()]
     for at in range(0, size, largest):
         piece = data if size <= largest else data[at : at + largest]
-        parts += (_HEADER.pack(len(piece) << 8, 0, stream_id), piece)
+        parts += (_HEADER.pack(len(piece) << 8 | _DATA, 0, stream_id), piece)
     h2.outbound_flow_control_window -= size
     inner.outbound_flow_control_window -= size
     connection._transport.write(b"".join(parts))
     return True
 
 
-def read_moderately(transport: BaseTransport) -> None:
+def read_moderately(transport: asyncio.BaseTransport) -> None:
     """Have a socket read less at a time than the 256 KB of asyncio, for which memory is taken from the system and given
     back with every read, however little there is."""
     if hasattr(transport, "max_size"):
@@ -89,21 +95,47 @@ class FastProtocol(H2Protocol):
     def __init__(self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration) -> None:
         super().__init__(handler, config, h2_config)
         header_logs.keep_secrets()
-        self._fast = True
+        self._fast = short_way_is_known()
         self._preamble = 0 if h2_config.client_side else _PREAMBLE
         self._rest = b""  # the beginning of a frame
         self._stream_id = 0  # the stream of the run of frames that is collected in
         self._run: list[bytes] = []
+        self._unread = 0  # bytes that nobody takes, and that the window of the connection has to get back
+        self._unread_of = 0  # one of the streams that they were for
 
-    def connection_made(self, transport: BaseTransport) -> None:
-        super().connection_made(transport)
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin to speak HTTP/2."""
         read_moderately(transport)
-        self._h2 = self.connection._connection
-        self._fast = knows(self._h2)
+        self._h2 = self._begin_h2()
+        kind = QuickConnection if self._fast else Connection
+        self.connection = kind(self._h2, cast(asyncio.Transport, transport), config=self.config)
+        self.connection.flush()
+        self.processor = self._events()
+
+    def _events(self) -> EventsProcessor:
+        """Return what hears of everything that happens."""
+        return EventsProcessor(self.handler, self.connection)
+
+    def _settings(self) -> dict[SettingCodes | int, int]:
+        """Return what the peer hears first."""
+        settings: dict[SettingCodes | int, int] = {
+            SettingCodes.INITIAL_WINDOW_SIZE: self.config.http2_stream_window_size
+        }
+        return {**settings, SettingCodes.ENABLE_PUSH: 0} if self.h2_config.client_side else settings
+
+    def _begin_h2(self) -> Http2Engine:
+        h2 = Http2Engine(config=self.h2_config)
+        h2.local_settings.update(self._settings())
+        h2.local_settings.acknowledge()  # valid at once: the peer is given more than it knows, never less
+        h2.initiate_connection()
+        more = self.config.http2_connection_window_size - h2.inbound_flow_control_window
+        if more > 0:
+            h2.increment_flow_control_window(more)
+        return h2
 
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
-        self.connection.write_ready.set()  # those who wait for it would wait for ever
+        self.connection.write_ready.set()  # waiters would wait for ever
 
     def data_received(self, data: bytes) -> None:
         if self.connection.is_closing():
@@ -113,6 +145,7 @@ class FastProtocol(H2Protocol):
             return
         try:
             self._receive(data)
+            self._give_back()
         except ProtocolError as error:
             log.debug("protocol error", exc_info=True)
             self._fail(error)
@@ -120,33 +153,42 @@ class FastProtocol(H2Protocol):
             self._flush()
 
     def _receive(self, data: bytes) -> None:
+        """Take what has arrived: frame by frame, DATA of one stream in runs.
+
+        Invariants, at the head of the loop: data[:seen] is done with, or it is in the run. data[seen:at] are whole
+        frames for h2 that it does not have yet. Only one of them is not empty: a run, or frames that wait; so nothing
+        can overtake anything.
+        """
         if self._preamble:
             data = self._begin(data)
         if self._rest:
             data = self._rest + data
-        at = seen = 0  # data[seen:at] are frames for h2 that it does not have yet
+        at = seen = 0
         end, largest = len(data), self._h2.max_inbound_frame_size
-        while end - at >= 9:
+        while end - at >= _HEADER_SIZE:
             kind, flags, stream_id = _HEADER.unpack_from(data, at)
-            stop = at + 9 + (kind >> 8)
+            stop = at + _HEADER_SIZE + (kind >> 8)
             if kind >> 8 > largest:
                 self._settle(data[seen:at])
                 raise FrameTooLargeError(f"a frame of {kind >> 8} bytes, where {largest} is the most")
             if stop > end:
                 break
-            if kind & 0xFF or flags:
+            if kind & 0xFF != _DATA:  # for h2: it waits, so the run must not
                 if self._run:
                     self._deliver()
-            elif self._run and stream_id == self._stream_id:
-                self._run.append(data[at + 9 : stop])
+            elif self._run and stream_id == self._stream_id and not flags:  # one more of the run
+                self._run.append(data[at + _HEADER_SIZE : stop])
                 seen = stop
-            else:
+            else:  # what comes before is settled: then the state of the stream can be asked
                 if not self._settle(data[seen:at]):
                     return
                 seen, largest = at, self._h2.max_inbound_frame_size
-                if self._takes(stream_id & ~_RESERVED):
+                if not flags and self._takes(stream_id & ~_RESERVED):
                     self._stream_id = stream_id
-                    self._run.append(data[at + 9 : stop])
+                    self._run.append(data[at + _HEADER_SIZE : stop])
+                    seen = stop
+                elif self._forgets(stream_id & ~_RESERVED):
+                    self._forget(stream_id & ~_RESERVED, kind >> 8)
                     seen = stop
             at = stop
         self._settle(data[seen:at])
@@ -175,7 +217,7 @@ class FastProtocol(H2Protocol):
                 self.processor.process(event)
 
     def _takes(self, stream_id: int) -> bool:
-        """Whether all that is to be done about a plain DATA frame of this stream is what `_deliver` does."""
+        """Whether `_deliver` does everything that a plain DATA frame of this stream needs."""
         inner: H2Stream | None = self._h2.streams.get(stream_id)
         if inner is None or stream_id not in self.processor.streams:
             return False
@@ -183,11 +225,32 @@ class FastProtocol(H2Protocol):
         return (
             machine.state in _RECEIVING
             and bool(machine.headers_received)
-            and getattr(inner, "_expected_content_length", 0) is None
-            and hasattr(inner, "_inbound_window_manager")
+            and inner._expected_content_length is None
             and self._h2.state_machine.state in _CONNECTED
             and not self._h2.incoming_buffer._headers_buffer
         )
+
+    def _forgets(self, stream_id: int) -> bool:
+        """Whether a DATA frame of this stream counts against the window of the connection, and for nothing else.
+
+        h2 would take its time over each, and old ones would not give the room back.
+        """
+        return (
+            self._h2.was_reset_here(stream_id)
+            and self._h2.state_machine.state in _CONNECTED
+            and not self._h2.incoming_buffer._headers_buffer
+        )
+
+    def _forget(self, stream_id: int, size: int) -> None:
+        self._h2._inbound_flow_control_window_manager.window_consumed(size)
+        self._unread += size
+        self._unread_of = stream_id
+
+    def _give_back(self) -> None:
+        """Open the window of the connection again by what was forgotten."""
+        size, self._unread = self._unread, 0
+        if size and not self.connection.is_closing():
+            self.connection.ack(self._unread_of, size)
 
     def _deliver(self) -> None:
         """Hand a run of frames to its stream, as one piece."""

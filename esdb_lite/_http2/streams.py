@@ -1,21 +1,43 @@
-"""Bytes in and out of one HTTP/2 stream of grpclib, in batches. With `protocol` it knows grpclib's insides.
+"""Bytes in and out of one HTTP/2 stream of grpclib, in batches.
 
-Owns: taking all that has arrived with one flow-control acknowledgement, sending with back-pressure, and the sizes of
-the windows. Must not know: gRPC methods, protobuf, events. Used by the client's calls and by `server.app`.
+Owns: taking all that has arrived with one flow-control acknowledgement, sending with back-pressure, the ends of a
+stream, and the sizes of the windows. Must not know: gRPC methods, protobuf, events. Used by the client's calls and by
+`server.app`, for which a `Stream` is something that they hand to these functions.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
-from grpclib.config import Configuration
-from grpclib.protocol import AbstractHandler, H2Protocol, Stream
-from h2.config import H2Configuration
-from h2.exceptions import StreamClosedError
+from grpclib.protocol import Buffer, Stream
+from h2.errors import ErrorCodes
+from h2.exceptions import H2Error, StreamClosedError
 
-from esdb_lite._http2.protocol import FastProtocol as FastProtocol
-from esdb_lite._http2.protocol import read_moderately as read_moderately
+from esdb_lite._http2.gathering import GatheringTransport
 from esdb_lite._http2.protocol import write_data
+
+__all__ = [
+    "CANCEL",
+    "CONNECTION_WINDOW",
+    "NO_ERROR",
+    "STREAM_WINDOW",
+    "Headers",
+    "Stream",
+    "StreamOver",
+    "deliver",
+    "end_input",
+    "is_over",
+    "push",
+    "receive_data",
+    "reset",
+    "room_in_window",
+    "send_data",
+    "send_data_at_once",
+    "send_headers",
+]
+
+Headers = Sequence[tuple[str, str]]
 
 STREAM_WINDOW = 4 * 2**20
 """Bytes that a stream may have received and not read: what a receiver that stands still costs at most."""
@@ -24,6 +46,9 @@ CONNECTION_WINDOW = 2**31 - 1
 """The same for all streams of a connection: no limit, so that a receiver that stands still, such as a subscription
 whose events nobody takes, does not hold up the others."""
 
+NO_ERROR, CANCEL = int(ErrorCodes.NO_ERROR), int(ErrorCodes.CANCEL)
+"""Codes with which a stream is reset: because nobody needs the rest of it, or because the call is given up."""
+
 _OWED = 64 * 1024
 """Bytes that may wait to be acknowledged where little arrives at a time."""
 
@@ -31,9 +56,8 @@ _AT_A_TIME = 4 * 16_384
 """Bytes that are written before the socket is asked again whether it takes more."""
 
 
-def new_protocol(handler: AbstractHandler, config: Configuration, h2_config: H2Configuration) -> H2Protocol:
-    """Return the protocol for one connection, of a client or a server."""
-    return FastProtocol(handler, config, h2_config)
+class StreamOver(Exception):
+    """Nothing can be sent on a stream: it has ended, was reset, or never was."""
 
 
 async def receive_data(stream: Stream) -> bytes:
@@ -59,31 +83,81 @@ async def receive_data(stream: Stream) -> bytes:
     return b""
 
 
+class _HandOver(Buffer):
+    """Gives on what arrives instead of keeping it."""
+
+    def __init__(self, stream: Stream, take: Callable[[bytes], None]) -> None:
+        super().__init__(lambda size: stream.connection.ack(_id(stream), size))
+        self._stream = stream
+        self._take = take
+        self._owed = 0
+
+    def add(self, data: bytes, ack_size: int) -> None:
+        self._owed += ack_size
+        if self._owed >= _OWED and not self._stream.connection.is_closing():
+            self._stream.connection.ack(_id(self._stream), self._owed)
+            self._owed = 0
+        self._take(data)
+
+
 def deliver(stream: Stream, take: Callable[[bytes], None]) -> None:
-    """Give what arrives on the stream to a function from now on, at once; `receive_data` then tells of the end only.
+    """Give what arrives on the stream to a function from now on, at once; `receive_data` then reports the end only.
 
     Nothing that has arrived may wait to be received. `take` must not raise. For calls that stay open: what has not
     been acknowledged when the stream ends never is.
     """
-    owed = 0
+    ended = stream.buffer._eof
+    stream.buffer = _HandOver(stream, take)
+    if ended:
+        stream.buffer.eof()
 
-    def add(data: bytes, size: int) -> None:
-        nonlocal owed
-        owed += size
-        if owed >= _OWED and not stream.connection.is_closing():
-            stream.connection.ack(_id(stream), owed)
-            owed = 0
-        take(data)
 
-    setattr(stream.buffer, "add", add)  # noqa: B010 - an assignment to a method, which mypy refuses
+def end_input(stream: Stream) -> None:
+    """Let who receives go on as if the peer had ended the stream."""
+    stream.buffer.eof()
+
+
+def is_over(stream: Stream) -> bool:
+    """Whether there is nothing left to reset: both sides have ended the stream, or the connection is gone."""
+    return not stream.closable
+
+
+def reset(stream: Stream, code: int) -> None:
+    """End the stream here and now, unless it has ended."""
+    if stream.closable:
+        with suppress(H2Error):  # the peer was faster
+            stream.reset_nowait(ErrorCodes(code))
+
+
+async def send_headers(stream: Stream, headers: Headers, *, end: bool = False) -> None:
+    """Send headers or trailers, when the socket takes something. Raises StreamOver."""
+    try:
+        await stream.send_headers([*headers], end_stream=end)
+    except H2Error as error:
+        raise StreamOver(str(error)) from error
+
+
+def room_in_window(stream: Stream) -> int:
+    """Return how many bytes may be sent on the stream now. Raises StreamOver."""
+    try:
+        return stream._h2_connection.local_flow_control_window(_id(stream))
+    except H2Error as error:
+        raise StreamOver(str(error)) from error
 
 
 async def send_data(stream: Stream, data: bytes, *, end: bool = False) -> None:
     """Send bytes, in frames as large as the peer takes them; returns when window and socket have taken all of them.
 
-    A call that is cancelled may have sent a part: then the stream can only be reset. Raises StreamClosedError when
-    the stream has ended, ConnectionResetError when the connection is gone.
+    A call that is cancelled may have sent a part: then the stream can only be reset. Raises StreamOver when the stream
+    has ended, ConnectionResetError when the connection is gone.
     """
+    try:
+        await _send(stream, data, end)
+    except H2Error as error:
+        raise StreamOver(str(error)) from error
+
+
+async def _send(stream: Stream, data: bytes, end: bool) -> None:
     stream_id, h2 = _id(stream), stream._h2_connection
     at, size = 0, len(data)
     if not size and not end:
@@ -115,6 +189,13 @@ def send_data_at_once(stream: Stream, data: bytes) -> bool:
         return False
     _written(stream, len(data))
     return True
+
+
+def push(stream: Stream) -> None:
+    """Write what waits for the end of this turn of the loop."""
+    transport = stream.connection._transport
+    if isinstance(transport, GatheringTransport):
+        transport.flush()
 
 
 async def _room(stream: Stream, needed: bool) -> int:

@@ -1,7 +1,7 @@
 """One gRPC call on an HTTP/2 stream, from its opening to its end.
 
 Owns: headers, deadline, flow control while sending, the status at the end, and leaving nothing behind however the
-call ends. Must not know: what the messages mean, framing, which of the four shapes the call has (`streams`).
+call ends. Must not know: what the messages mean, framing, which of the four shapes the call has (`shapes`).
 
 Nothing here ever cancels a task to wake it: whatever ends a call sets events, and those who wait look why.
 """
@@ -13,12 +13,22 @@ from collections.abc import Callable, Iterable
 from types import TracebackType
 from urllib.parse import unquote
 
-from grpclib.protocol import Stream
-from h2.errors import ErrorCodes
-from h2.exceptions import H2Error
-
-from esdb_lite._http2.streams import deliver, receive_data, send_data, send_data_at_once
-from esdb_lite._rpc.connection import ClientConnection, Headers
+from esdb_lite._http2.client import NoStreamLeft
+from esdb_lite._http2.streams import (
+    CANCEL,
+    Headers,
+    Stream,
+    StreamOver,
+    deliver,
+    end_input,
+    receive_data,
+    reset,
+    room_in_window,
+    send_data,
+    send_data_at_once,
+)
+from esdb_lite._rpc.call_state import CallEvent, CallState, after
+from esdb_lite._rpc.connection import ClientConnection
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._status.exceptions import error_for, http_error, reset_error
@@ -36,6 +46,8 @@ USER_AGENT = f"esdb-lite/{__version__} grpc-python-grpclib"
 
 _NOT_METADATA = frozenset(("content-type", "te", "user-agent", "date", "server", "content-length"))
 _CLOSE_TO_DEADLINE = 0.1
+
+_SENDING = (CallState.WAITING, CallState.ANSWERED)
 
 
 class ClientCall:
@@ -58,12 +70,12 @@ class ClientCall:
         self._long = long
         self._link: ClientConnection | None = None
         self._stream: Stream | None = None
-        self._forget: Callable[[], None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._state = CallState.NEW
         self._failure: EsdbClientException | None = None
-        self._ended = False
-        self._answered = False
-        self._closed = False
+        """Why it has failed, or what it says to who uses it after it was closed."""
+        self._void = False
+        """What has come does not count: it is no answer, or too late."""
 
     async def __aenter__(self) -> ClientCall:
         try:
@@ -96,10 +108,10 @@ class ClientCall:
             link = await self._node.acquire(long=self._long, deadline=self._deadline)
             try:
                 self._open_on(link)
-            except LookupError:
+            except NoStreamLeft:
                 self._node.release(link, long=self._long)
                 if not link.retired:
-                    raise ResourceExhausted(f"{self._node.authority} takes no more calls at a time") from None
+                    raise ResourceExhausted(f"{self._node.authority} takes no more concurrent calls") from None
             except BaseException:
                 self._node.release(link, long=self._long)
                 raise
@@ -123,16 +135,16 @@ class ClientCall:
         while True:
             if not await self._may_send(link, stream):
                 return
-            room = stream._h2_connection.local_flow_control_window(stream.id or 0)
-            if room <= 0 and size:
-                link.flush()
-                stream.window_updated.clear()
-                await self._until(stream.window_updated)
-                continue
-            stop = min(size, at + room)
             try:
+                room = room_in_window(stream)
+                if room <= 0 and size:
+                    link.flush()
+                    stream.window_updated.clear()
+                    await self._until(stream.window_updated)
+                    continue
+                stop = min(size, at + room)
                 await send_data(stream, data[at:stop] if at or stop < size else data, end=end and stop == size)
-            except (ConnectionResetError, H2Error) as error:  # it has ended meanwhile, and says how
+            except (ConnectionResetError, StreamOver) as error:  # it has ended meanwhile, and says how
                 if await self._may_send(link, stream):
                     raise self._node.failure(str(error), sent=True) from error
                 return
@@ -142,7 +154,7 @@ class ClientCall:
 
     def send_at_once(self, data: bytes) -> bool:
         """Send bytes if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
-        if self._stream is None or self._closed or self._ended or self._failure is not None:
+        if self._stream is None or self._state not in _SENDING:
             return False
         return send_data_at_once(self._stream, data)
 
@@ -154,7 +166,7 @@ class ClientCall:
         deliver(self._opened()[0], take)
 
     def fail(self, error: EsdbClientException) -> None:
-        """Have the call fail: who waits for it gets this error."""
+        """Make the call fail: waiters get this error."""
         self._fail(error)
 
     async def receive(self) -> bytes:
@@ -163,10 +175,10 @@ class ClientCall:
         Raises the exception that stands for any other end.
         """
         stream, link = self._opened()
-        if not self._answered:
+        if not stream.headers_received.is_set():
             link.flush()
-            await self._headers(stream)
-        if isinstance(self._failure, DeadlineExceeded):
+            await stream.headers_received.wait()
+        if self._failure is not None and self._void:
             raise self._failure
         data = await receive_data(stream)
         if not data:
@@ -175,30 +187,35 @@ class ClientCall:
 
     def close(self) -> None:
         """End the call here and now: reset the stream unless it has ended, and give its place back. Idempotent."""
-        if self._closed:
+        if self._state is CallState.CLOSED:
             return
-        self._closed = True
+        self._state = after(self._state, CallEvent.CLOSED)
         if self._timer is not None:
             self._timer.cancel()
         stream, link = self._stream, self._link
         if stream is None or link is None:
             return
         try:
-            if not link.lost and stream.closable:
-                stream.reset_nowait(ErrorCodes.CANCEL)
-        except H2Error:
-            pass  # the server was faster
+            if not link.lost:
+                reset(stream, CANCEL)
         finally:
             self._release(link)
-            # the last thing, because releasing has emptied the queue in which who waits finds the end
+            # the last thing, because releasing has emptied the queue in which waiters find the end
             self._failure = self._failure or CallCancelled("the call was closed here")
             self._wake()
 
     # --- told by the connection ---
 
+    def answered(self) -> None:
+        """The headers of the answer are there."""
+        self._state = after(self._state, CallEvent.ANSWERED)
+        if self._stream is not None and (error := _no_grpc(dict(self._stream.headers or ()))) is not None:
+            self._void = True
+            self._fail(error)
+
     def ended(self) -> None:
         """The server has ended the stream."""
-        self._ended = True
+        self._state = after(self._state, CallEvent.ENDED)
         self._wake()
 
     def reset(self, code: int) -> None:
@@ -211,13 +228,14 @@ class ClientCall:
         self._fail(self._node.turned_away(sent=True) if turned_away else self._node.failure(reason, sent=True))
 
     def _expire(self) -> None:
+        self._void = True
         self._fail(self._too_late("while waiting for the answer"))
 
     # --- inside ---
 
     def _open_on(self, link: ClientConnection) -> None:
-        self._stream, self._forget = link.open(self, self._headers_to_send())
-        self._link = link
+        self._stream, self._link = link.open(self, self._headers_to_send()), link
+        self._state = after(self._state, CallEvent.OPENED)
 
     def _headers_to_send(self) -> Headers:
         headers = [
@@ -238,36 +256,35 @@ class ClientCall:
     def _opened(self) -> tuple[Stream, ClientConnection]:
         if self._stream is None or self._link is None:
             raise RuntimeError("the call is not open")
-        if self._closed:  # by somebody else, as when another node leads: whoever uses it next finds out
+        if self._state is CallState.CLOSED:  # from elsewhere, as when another node leads: the next user finds out
             raise self._failure or CallCancelled("the call was closed here")
         return self._stream, self._link
 
     def _release(self, link: ClientConnection) -> None:
-        if self._forget is not None:
-            self._forget()
-            self._forget = None
-        if not link.lost:
-            link.flush()
+        if self._stream is not None:
+            link.forget(self._stream)
+        link.flush()
         self._node.release(link, long=self._long)
 
     def _fail(self, error: EsdbClientException) -> None:
-        if self._failure is None and not self._ended:
+        before, self._state = self._state, after(self._state, CallEvent.FAILED)
+        if self._state is not before:
             self._failure = error
             self._wake()
 
     def _wake(self) -> None:
-        """Let everybody go on who waits for this stream."""
+        """Wake everybody who waits for this stream."""
         stream = self._stream
         if stream is not None:
             stream.headers_received.set()
             stream.window_updated.set()
             if self._failure is not None:
-                stream.__ended__()
+                end_input(stream)
 
     async def _may_send(self, link: ClientConnection, stream: Stream) -> bool:
         """Wait until the socket takes data; False when the call has ended."""
         while True:
-            if self._ended:
+            if self._state is CallState.ENDED:
                 return False
             if self._failure is not None:
                 self._finish(stream)
@@ -289,21 +306,6 @@ class ClientCall:
         finally:
             for wait in waits:
                 wait.cancel()
-
-    async def _headers(self, stream: Stream) -> None:
-        await stream.headers_received.wait()
-        if stream.headers is None:
-            return
-        self._answered = True
-        headers = dict(stream.headers)
-        if "grpc-status" in headers:
-            return
-        if headers.get(":status") != "200":
-            self._failure = http_error(headers.get(":status", ""))
-            raise self._failure
-        if not headers.get("content-type", "").startswith("application/grpc"):
-            self._failure = ProtocolError(f"the answer is not gRPC but {headers.get('content-type')!r}")
-            raise self._failure
 
     def _finish(self, stream: Stream) -> None:
         """Return when the call has ended with OK, else raise what it has ended with."""
@@ -328,6 +330,16 @@ class ClientCall:
 
     def _too_late(self, where: str) -> DeadlineExceeded:
         return DeadlineExceeded(f"{self._name} did not end within {self._deadline.timeout:g} seconds ({where})")
+
+
+def _no_grpc(headers: dict[str, str]) -> GrpcError | None:
+    """Return what is wrong with the headers of an answer; None where they are those of gRPC."""
+    if "grpc-status" in headers:
+        return None
+    if headers.get(":status") != "200":
+        return http_error(headers.get(":status", ""))
+    kind = headers.get("content-type", "")
+    return None if kind.startswith("application/grpc") else ProtocolError(f"the answer is not gRPC but {kind!r}")
 
 
 def _status_in(headers: Headers | None) -> dict[str, str] | None:

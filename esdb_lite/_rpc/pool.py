@@ -17,14 +17,9 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 
-from grpclib.client import Handler
-from grpclib.config import Configuration
-from grpclib.protocol import H2Protocol
-from h2.config import H2Configuration
-
+from esdb_lite._http2.client import ClientProtocol
 from esdb_lite._http2.keepalive import KeepAlive
-from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW
-from esdb_lite._rpc.connection import ClientConnection, ClientProtocol
+from esdb_lite._rpc.connection import ClientConnection
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shared import Shared
 from esdb_lite.errors import ClientClosed, DeadlineExceeded, ServiceUnavailable, TlsError
@@ -35,13 +30,9 @@ CONNECT_TIMEOUT = 10.0
 CLOSE_TIMEOUT = 1.0
 """Seconds that a connection gets to end in good order."""
 
-Dial = Callable[[], Awaitable[H2Protocol]]
+Dial = Callable[[], Awaitable[ClientProtocol]]
 
 _log = logging.getLogger("esdb_lite.connection")
-
-_CONFIGURATION = Configuration(
-    http2_connection_window_size=CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
-).__for_client__()
 
 
 class _HungUp(OSError):
@@ -131,7 +122,7 @@ class ConnectionPool:
         for link in links:
             link.close(reason)
             self._leaving.append(link)
-        self._leaving = [link for link in self._leaving if not link.gone]
+        self._leaving = [link for link in self._leaving if not link.closed]
         self._serve()
 
     async def close(self) -> None:
@@ -141,7 +132,7 @@ class ConnectionPool:
         self.close_links()
         leaving, self._leaving = self._leaving, []
         for link in leaving:
-            await link.closed(CLOSE_TIMEOUT)
+            await link.wait_closed(CLOSE_TIMEOUT)
 
     def failure(self, reason: str, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
         """Return the exception that says that this server is out of reach, and why."""
@@ -190,9 +181,7 @@ class ConnectionPool:
         protocol = await asyncio.wait_for(self._dial(), CONNECT_TIMEOUT)
         if protocol.connection.is_closing():  # it has gone before anybody could make a link of it
             raise _HungUp
-        link = ClientConnection(protocol)
-        link.on_lost = lambda: self._drop(link)
-        link.on_greeting = self._greeted
+        link = ClientConnection(protocol, self)
         if self._closed:
             link.close()
         elif link.usable:
@@ -200,14 +189,16 @@ class ConnectionPool:
             self._serve()
         return link
 
-    def _greeted(self) -> None:
+    def greeted(self, link: ClientConnection) -> None:
+        """A server has said that it speaks HTTP/2."""
         self.met = True
         _log.info("connected to %s", self.authority)
 
-    def _drop(self, link: ClientConnection) -> None:
+    def dropped(self, link: ClientConnection) -> None:
+        """A connection is gone."""
         if link in self._links:
             self._links.remove(link)
-            _log.info("the connection to %s is gone", self.authority)
+            _log.info("lost the connection to %s", self.authority)
         self._serve()
 
     async def _wait_for_place(self, deadline: Deadline) -> ClientConnection | None:
@@ -244,9 +235,9 @@ class ConnectionPool:
             else:
                 self._waiting.popleft().set_result(None)
 
-    async def _connect(self) -> H2Protocol:
+    async def _connect(self) -> ClientProtocol:
         _, protocol = await asyncio.get_running_loop().create_connection(
-            lambda: ClientProtocol(Handler(), _CONFIGURATION, _h2_configuration(), self._keep_alive),
+            lambda: ClientProtocol(self._keep_alive),
             self.host,
             self.port,
             ssl=self._tls,
@@ -288,15 +279,3 @@ def _count(link: ClientConnection, long: bool, change: int) -> None:
         link.long_calls += change
     else:
         link.short_calls += change
-
-
-def _h2_configuration() -> H2Configuration:
-    # latin-1 takes any byte: what a server puts into a trailer must not bring the connection down
-    return H2Configuration(
-        client_side=True,
-        header_encoding="latin-1",
-        validate_inbound_headers=False,
-        validate_outbound_headers=False,
-        normalize_inbound_headers=False,
-        normalize_outbound_headers=False,
-    )

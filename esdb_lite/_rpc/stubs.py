@@ -24,6 +24,8 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._rpc.shapes import MAX_UNARY, Metadata, all_messages, only_message, split
 from esdb_lite._wire.framing import MessageSplitter, frame
+from esdb_lite._wire.messages import decode_message
+from esdb_lite._wire.primitives import WireError
 from esdb_lite.errors import ProtocolError
 
 if TYPE_CHECKING:
@@ -187,8 +189,8 @@ class StubCall(Generic[_Request, _Response]):
 
     def _decoded(self, data: bytes) -> _Response:
         try:
-            return self._response_type().parse(data)
-        except Exception as error:  # betterproto's parser raises whatever it trips over
+            return decode_message(self._response_type, data)
+        except WireError as error:
             raise ProtocolError(f"an answer to {self._method} cannot be decoded: {error}") from error
 
 

@@ -1,7 +1,7 @@
 """The client's side of the table of errors: which exception stands for a status with its trailers.
 
 Owns: the decision, by the trailer `exception` first, then by status, by text last; the same for the errors inside
-BatchAppend responses and for what HTTP/2 says by itself. Must not know: how an answer arrives.
+BatchAppend responses and for what HTTP/2 itself says. Must not know: how an answer arrives.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ def error_for_batch(error: BatchError, stream_name: str, expected: int) -> GrpcE
 def wrong_expected_position(stream_name: str, expected: int, current: int | None) -> ExpectedPositionError:
     """Return the exception for a stream that is not where it was expected; `expected` as on the wire."""
     at = "does not exist" if current is None else f"is at position {current}"
-    error = ExpectedPositionError(f"stream {stream_name!r} {at}, expected was {_EXPECTED.get(expected, expected)}")
+    error = ExpectedPositionError(f"stream {stream_name!r} {at}, expected {_EXPECTED.get(expected, expected)}")
     error.stream_name, error.current = stream_name, current
     error.expected = None if expected == -1 else expected
     return error

@@ -63,7 +63,7 @@ def missing_required_metadata_property(name: str) -> RpcError:
 
 
 def maximum_append_size(limit: int) -> RpcError:
-    """The events of one append are larger together than the server takes."""
+    """The events of one append are together larger than the server takes (by default 1 MiB, 256 MiB since 25.1)."""
     return _error(
         StatusCode.INVALID_ARGUMENT,
         f"Maximum Append Size of {limit} Exceeded.",

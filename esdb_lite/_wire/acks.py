@@ -23,7 +23,7 @@ _ID_PATTERN = ((0, b"\x12"), (1, b"&"), (2, b"\x12"), (3, b"$"), (12, b"-"), (17
 
 
 class NackAction(enum.IntEnum):
-    """What is to become of an event that was not processed."""
+    """What the server should do with an event that was not processed."""
 
     UNKNOWN = 0
     PARK = 1

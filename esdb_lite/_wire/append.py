@@ -1,7 +1,7 @@
 """Streams/Append: its requests and its answer, in both directions.
 
 Owns: AppendReq, AppendResp, and the proposed event, which BatchAppend has as well. Must not know: what an append does.
-What a server has to tell apart is told apart: None is a field that is not there.
+What a server must tell apart stays apart: None is a field that is not there.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Streams/BatchAppend: its requests and its answers, in both directions.
 
 Owns: BatchAppendReq, BatchAppendResp and the details of an error in it. Must not know: what an append does.
-What a server has to tell apart is told apart: None is a field that is not there.
+What a server must tell apart stays apart: None is a field that is not there.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ class StreamMissing:
 
 @dataclass(frozen=True)
 class FirstStreamPosition:
-    """Where the readable events of the stream begin, when that is not where the read was to begin."""
+    """Where the readable events of the stream begin, if not where the read should begin."""
 
     stream_position: int
 

@@ -1,7 +1,7 @@
 """Streams/Read: its request, decoded. (The client's half is written where its arguments are known.)
 
 Owns: ReadReq. Must not know: which combinations make sense, what a read does.
-What a server has to tell apart is told apart: None is a field that is not there.
+What a server must tell apart stays apart: None is a field that is not there.
 """
 
 from __future__ import annotations

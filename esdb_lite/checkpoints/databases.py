@@ -53,25 +53,25 @@ class DbApiConnection(Protocol):
 
 
 class DbApiCheckpoint(BoundStore):
-    """Keeps the position of a consumer in a table, in the transaction of a handler that writes with this connection.
+    """Keeps a consumer's position in a table, in the transaction of a handler that writes with this connection.
 
     What the handler writes and the position are committed together, once a batch; when the handler fails, everything
-    is rolled back. So every event has its effect exactly once, whatever happens. The handler must not commit, and the
-    connection belongs to the consumer as long as that runs. It is used on the thread that the consumer runs on: with
-    asyncio that of the event loop, which waits meanwhile.
+    is rolled back. So every event takes effect exactly once. The handler must not commit, and nobody else may use the
+    connection while the consumer runs. It is used on the consumer's thread: with asyncio on the event loop's, which
+    waits meanwhile.
 
-    The table is made when it is not there: columns `consumer_name`, `consumed_source` and `stored_position`. A
-    position that somebody else has changed raises CheckpointConflict, and nothing is committed.
+    The table is made if missing: columns `consumer_name`, `consumed_source` and `stored_position`. If somebody else
+    has changed the position, CheckpointConflict is raised and nothing is committed.
     """
 
     def __init__(
         self, connection: DbApiConnection, name: str, *, table: str = TABLE, paramstyle: str | None = None
     ) -> None:
-        """Make a store for the consumer of this name. Nothing is asked of the database yet.
+        """Make a store for the consumer of this name, without asking the database yet.
 
-        `connection` may be of any driver that follows PEP 249 (psycopg, PyMySQL, oracledb, pyodbc ...), but not in
-        autocommit mode; for sqlite3 there is `SqliteCheckpoint`, which can do more. `table` may be `schema.table`.
-        `paramstyle` is that of the driver (default: what its module says).
+        `connection` belongs to any driver that follows PEP 249 (psycopg, PyMySQL, oracledb, pyodbc ...), and must not
+        be in autocommit mode; for sqlite3 there is `SqliteCheckpoint`. `table` may be `schema.table`. `paramstyle` is
+        the driver's (default: what its module says). Raises InvalidArgument.
         """
         if not (hasattr(connection, "cursor") and hasattr(connection, "commit") and hasattr(connection, "rollback")):
             raise WrongArgumentType("connection", connection, "must be a connection as in PEP 249")
@@ -117,7 +117,7 @@ class DbApiCheckpoint(BoundStore):
         """Called before the handler."""
 
     def save(self, position: ConsumerPosition) -> None:
-        """Store the position and commit. Raises CheckpointConflict where it is not the one that was stored last."""
+        """Store the position and commit. Raises CheckpointConflict if somebody else has changed it."""
         text = to_text(position)
         if self._stored is None:
             self.load()
@@ -229,4 +229,4 @@ def _paramstyle_of(connection: object) -> str:
             with suppress(KeyError, AttributeError):
                 return str(sys.modules[module].paramstyle)
             module = module.rpartition(".")[0]
-    raise InvalidArgument("paramstyle", None, f"must be given: {type(connection)} does not tell it")
+    raise InvalidArgument("paramstyle", None, f"must be given: {type(connection)} does not say which")

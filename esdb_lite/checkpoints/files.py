@@ -23,13 +23,12 @@ _LEFTOVER = re.compile(r"\.[0-9a-f]{32}\.tmp")
 
 
 class FileCheckpoint(BoundStore):
-    """Keeps the position of a consumer in a file of its own, which is replaced as a whole and is on the disk then.
+    """Keeps a consumer's position in a file, which is replaced as a whole and synced to the disk.
 
-    Delivery is at least once: when the process is killed between the end of a handler and the change of the file, the
-    event comes again. Every save waits for the disk (on the event loop, with asyncio), so that consumers of many
-    events had better save less often, with `checkpoint_every` or `checkpoint_interval`. One file is for one consumer;
-    a file that another one has changed meanwhile raises CheckpointConflict, one that is not understood
-    CheckpointCorrupt.
+    Delivery is at least once: if the process is killed after the handler and before the save, the event comes again.
+    Every save waits for the disk (on the event loop, with asyncio), so save less often if events are many:
+    `checkpoint_every` or `checkpoint_interval`. One file is for one consumer: if another one changed it,
+    CheckpointConflict is raised; if it cannot be understood, CheckpointCorrupt.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -61,7 +60,7 @@ class FileCheckpoint(BoundStore):
         return position
 
     def save(self, position: ConsumerPosition) -> None:
-        """Replace the file. Raises CheckpointConflict where it is not the one that was loaded or saved last."""
+        """Replace the file. Raises CheckpointConflict if somebody else has changed it."""
         if not self._loaded:
             self.load()
         if self._read() != self._content:

@@ -20,19 +20,19 @@ Database = Union[str, "os.PathLike[str]", "sqlite3.Connection"]
 
 
 class SqliteCheckpoint(DbApiCheckpoint):
-    """Keeps the position of a consumer in a SQLite database, in the transaction of a handler that writes there, too.
+    """Keeps a consumer's position in a SQLite database, in the transaction of a handler that writes there.
 
     What the handler writes with `connection` and the position are committed together, once a batch; when the handler
-    fails, everything is rolled back. So every event has its effect exactly once, whatever happens. A handler that
-    commits by itself (`with connection:` does) is told so by a CheckpointError. All else is as with
-    `DbApiCheckpoint`, but the connection may be in autocommit mode.
+    fails, everything is rolled back. So every event takes effect exactly once. A handler that commits (`with
+    connection:` does) gets a CheckpointError. Everything else is as with `DbApiCheckpoint`, but the connection may be
+    in autocommit mode.
     """
 
     def __init__(self, database: Database, name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name in a database: a path, or a connection of sqlite3.
 
-        With a path the store has a connection of its own, made on first use in the thread that it is used in, and
-        closed when the consumer ends.
+        With a path, the store makes its own connection on first use, in the consumer's thread, and closes it when the
+        consumer ends. Raises InvalidArgument.
         """
         path = isinstance(database, (str, os.PathLike))
         if not path and not hasattr(database, "in_transaction"):
@@ -68,7 +68,7 @@ class SqliteCheckpoint(DbApiCheckpoint):
         self._begun = True
 
     def save(self, position: ConsumerPosition) -> None:
-        """Store the position and commit. Raises CheckpointConflict where it is not the one that was stored last."""
+        """Store the position and commit. Raises CheckpointConflict if somebody else has changed it."""
         if self._begun:
             self._check_transaction()
         self._begin()
@@ -91,8 +91,8 @@ class SqliteCheckpoint(DbApiCheckpoint):
         except sqlite3.OperationalError as error:
             self.rollback()
             raise CheckpointError(
-                f"the handler has ended the transaction by itself, so that what it has written and {self._label} "
-                "cannot be committed together; leave committing to the store"
+                f"the handler ended the transaction itself, so what it wrote and {self._label} cannot be committed "
+                "together; leave committing to the store"
             ).of(self._checkpoint) from error
 
     @property

@@ -14,15 +14,15 @@ from esdb_lite.errors import CheckpointConflict, CheckpointCorrupt, CheckpointMi
 
 
 class CheckpointStore(Protocol):
-    """Keeps the position of a consumer. Any object with these two methods is one.
+    """Keeps a consumer's position. Any object with these two methods is one.
 
-    With the client for asyncio all that a store has may be coroutine functions; what is not runs on the thread of the
-    event loop, which waits for it. A store may have more methods, which are called if they are there:
-    `rollback()` when a handler has failed or was cancelled: the store then stands for a transaction that the handler
-    takes part in, and `save()` is called after every batch, to commit it;
+    In `AsyncEsdbClient` all methods may be coroutine functions; others run on the event loop's thread, which waits.
+    A store may have more methods, which are called if they are there:
+    `rollback()` when a handler failed or was cancelled; the store then stands for a transaction that the handler takes
+    part in, and `save()` is called after every batch, to commit it;
     `begin()` before a handler is called;
-    `bind(source)` before `load()`, with a text that says what is consumed, and is another for another stream or
-    filter; and `release()` when the consumer has ended.
+    `bind(source)` before `load()`, with a text that differs for each stream and filter;
+    and `release()` when the consumer has ended.
     """
 
     def load(self) -> ConsumerPosition | Awaitable[ConsumerPosition | None] | None:
@@ -66,7 +66,7 @@ class BoundStore:
         if source and self._source and source != self._source:
             raise CheckpointMismatch(
                 f"{self._label} belongs to a consumer of {source}, not of {self._source}; "
-                "use another one, or delete it to begin anew"
+                "use another one, or delete it to start over"
             ).of(self._checkpoint)
 
     def _corrupt(self, why: str) -> CheckpointCorrupt:

@@ -31,7 +31,7 @@ examples:
   esdb-lite serve --dev-certificate certificates   with TLS and users, for developing
 
 passwords of the users admin and ops of a new database: ESDB_ADMIN_PASSWORD and ESDB_OPS_PASSWORD, else changeit.
-SIGHUP makes a server with TLS read its certificate anew.
+SIGHUP makes a server with TLS read its certificate again.
 """
 
 

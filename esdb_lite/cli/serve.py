@@ -20,7 +20,7 @@ log = logging.getLogger("esdb_lite.server")
 
 _SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes lets others have the interpreter. (Python's default is 0.005.) The thread
-that writes needs it between two calls of SQLite, and whoever has appended waits for that thread."""
+that writes needs it between two calls of SQLite, and appends wait for that thread."""
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -75,15 +75,15 @@ async def _run(server: EmbeddedServer) -> None:
 
 
 def _reload_on_signal(server: EmbeddedServer) -> None:
-    """SIGHUP, where there is one, makes the server read its certificate anew."""
+    """SIGHUP, where there is one, makes the server read its certificate again."""
 
     def reload() -> None:
         try:
             server.reload_certificate()
         except ServerStartError as error:
-            log.error("the certificate stays as it was: %s", error)
+            log.error("the certificate was not changed: %s", error)
         else:
-            log.info("the certificate has been read anew")
+            log.info("the certificate was read again")
 
     if server.secure and hasattr(signal, "SIGHUP"):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)

@@ -12,6 +12,7 @@ from typing import Literal, overload
 
 from typing_extensions import Self
 
+from esdb_lite._checks import checked_bool
 from esdb_lite._convert.requests import ReadRequest
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.admin.streams import AsyncStreamApi
@@ -21,7 +22,6 @@ from esdb_lite.client.arguments import (
     ResumeFrom,
     checked_end,
     checked_events,
-    checked_flag,
     checked_limit,
     checked_position,
     checked_resume,
@@ -39,7 +39,7 @@ from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, expectation
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import CredentialsLike, parse_uri
+from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 
 
 class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUserApi):
@@ -89,6 +89,16 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
         )
+        self._use(settings)
+
+    @classmethod
+    def _of(cls, settings: ConnectionSettings) -> Self:
+        """Make a client of settings that have been looked at already."""
+        client = cls.__new__(cls)
+        client._use(settings)
+        return client
+
+    def _use(self, settings: ConnectionSettings) -> None:
         self._session = ClientCore(settings)
         self._appender = Appender(self._session)
 
@@ -176,14 +186,14 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         `limit` events (default: all). With `resolve_links`, links come as the events that they point to.
         Iterating raises StreamNotFound, StreamDeleted. The rules are in section 11 of the protocol notes.
         """
-        backwards = checked_flag("backwards", backwards)
+        backwards = checked_bool("backwards", backwards)
         request = ReadRequest(
             checked_stream(stream_name),
             checked_position(position),
             from_end=backwards,
             backwards=backwards,
             limit=checked_limit(limit),
-            resolve_links=checked_flag("resolve_links", resolve_links),
+            resolve_links=checked_bool("resolve_links", resolve_links),
         )
         return self._read(request, timeout, credentials)
 
@@ -209,14 +219,14 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         Iterating raises InvalidRequest if no event begins at `position`. The rules are in sections 12 and 13 of the
         protocol notes.
         """
-        backwards = checked_flag("backwards", backwards)
+        backwards = checked_bool("backwards", backwards)
         request = ReadRequest(
             None,
             checked_position(position),
             from_end=backwards,
             backwards=backwards,
             limit=checked_limit(limit),
-            resolve_links=checked_flag("resolve_links", resolve_links),
+            resolve_links=checked_bool("resolve_links", resolve_links),
             filter=make_filter(filter_exclude, filter_include, filter),
         )
         return self._read(request, timeout, credentials)
@@ -309,7 +319,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
             start,
             from_end=checked_end(from_end, start),
             limit=None,
-            resolve_links=checked_flag("resolve_links", resolve_links),
+            resolve_links=checked_bool("resolve_links", resolve_links),
             filter=make_filter(filter_exclude, filter_include, filter),
         )
         return await self._subscribe(request, include_control, reconnect, timeout, credentials)
@@ -381,7 +391,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
             start,
             from_end=checked_end(from_end, start),
             limit=None,
-            resolve_links=checked_flag("resolve_links", resolve_links),
+            resolve_links=checked_bool("resolve_links", resolve_links),
         )
         return await self._subscribe(request, include_control, reconnect, timeout, credentials)
 
@@ -408,6 +418,6 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
             # a subscription has no end, so that the default for calls that have one does not apply
             Deadline(checked_timeout(timeout)),
             checked_credentials(credentials),
-            reconnect=checked_flag("reconnect", reconnect),
+            reconnect=checked_bool("reconnect", reconnect),
         )
-        return await subscribe(reading, control=checked_flag("include_control", control))
+        return await subscribe(reading, control=checked_bool("include_control", control))

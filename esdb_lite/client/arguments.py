@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterable
 from typing import Union
 
+from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._convert.requests import UNLIMITED
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import CaughtUp, Checkpoint, NewEvent
@@ -32,35 +33,22 @@ def checked_stream(value: str, argument: str = "stream_name") -> str:
     return value
 
 
-def checked_timeout(value: float | None) -> float | None:
+def checked_timeout(value: Seconds | None) -> float | None:
     """Seconds, from 0; None and infinity: without end."""
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise WrongArgumentType("timeout", value, "must be a number of seconds")
-    if math.isnan(value) or value < 0:
-        raise InvalidArgument("timeout", value, "must be 0 or more")
-    return None if math.isinf(value) else float(value)
+    seconds = math.inf if value is None else checked_seconds("timeout", value, endless=True)
+    return None if math.isinf(seconds) else seconds
 
 
 def checked_limit(value: int | None) -> int:
     """How many events are read at most."""
     if value is None:
         return UNLIMITED
-    number = _integer("limit", value)
-    if not 0 <= number <= UNLIMITED:
-        raise InvalidArgument("limit", value, "must be 0 or more")
-    return number
+    return checked_int("limit", value, 0, UNLIMITED)
 
 
 def checked_position(value: int | None) -> int | None:
     """A position in a stream, or a commit position."""
-    if value is None:
-        return None
-    number = _integer("position", value)
-    if not 0 <= number <= LARGEST:
-        raise InvalidArgument("position", value, f"must be between 0 and {LARGEST}")
-    return number
+    return None if value is None else checked_int("position", value, 0, LARGEST)
 
 
 def checked_resume(value: ResumeFrom) -> int | tuple[int, int] | None:
@@ -73,13 +61,6 @@ def checked_resume(value: ResumeFrom) -> int | tuple[int, int] | None:
             raise InvalidArgument("position", value, "must have a commit position")
         return value.commit_position, value.prepare_position
     return checked_position(value)
-
-
-def checked_flag(argument: str, value: bool) -> bool:
-    """True or False."""
-    if not isinstance(value, bool):
-        raise WrongArgumentType(argument, value, "must be a bool")
-    return value
 
 
 def checked_events(value: NewEvent | Iterable[NewEvent]) -> list[NewEvent]:
@@ -100,7 +81,7 @@ def checked_source(value: str | None) -> str | None:
     if value is None:
         return None
     if checked_stream(value) == "$all":
-        raise InvalidArgument("stream_name", value, "must be left out where all events are meant")
+        raise InvalidArgument("stream_name", value, "must be left out for all events")
     return value
 
 
@@ -112,18 +93,12 @@ def checked_filter(
     if stream_name is None:
         return chosen
     if given is not None or tuple(include) or tuple(exclude) != tuple(DEFAULT_EXCLUDE):
-        raise InvalidArgument("filter", given, "is for all events only, not for those of a stream")
+        raise InvalidArgument("filter", given, "works for all events only, not for a stream")
     return None
 
 
 def checked_end(from_end: bool, start: object) -> bool:
     """Whether only what is appended from now on is wanted; then there can be no position."""
-    if checked_flag("from_end", from_end) and start is not None:
+    if checked_bool("from_end", from_end) and start is not None:
         raise InvalidArgument("position", start, "cannot be combined with from_end")
     return from_end
-
-
-def _integer(argument: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    return value

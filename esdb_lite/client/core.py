@@ -1,6 +1,7 @@
 """What all calls of one client share: the connections, credentials, defaults, trying again, and being closed.
 
-Owns: the life of a client from its first use to `close()`. Must not know: what the calls say.
+Owns: the life of a client from its first use to `close()`. Must not know: what the calls say, but for one: which
+methods a server has.
 """
 
 from __future__ import annotations
@@ -85,7 +86,7 @@ class ClientCore:
         if self._loop is None:
             self._loop = loop
         elif self._loop is not loop:
-            raise WrongContext("the client belongs to another event loop, on which it was used first")
+            raise WrongContext("the client belongs to another event loop, where it was first used")
 
     async def node(self, deadline: Deadline, need: Need = Need.PREFERRED) -> ConnectionPool:
         """Return the server to talk to, which is started here where it is an embedded one."""
@@ -137,7 +138,7 @@ class ClientCore:
     async def metadata(
         self, node: ConnectionPool, credentials: CredentialsLike, deadline: Deadline, need: Need
     ) -> Metadata:
-        """Return the headers for a call: who is calling. Raises CredentialsUnavailable, DeadlineExceeded."""
+        """Return the headers for a call, credentials included. Raises CredentialsUnavailable, DeadlineExceeded."""
         leader = self._topology is not None and self._topology.requires_leader(need)
         role: Metadata = (("requires-leader", "true"),) if leader else ()
         chosen = self._chosen(credentials)
@@ -146,7 +147,7 @@ class ClientCore:
     async def _who(
         self, node: ConnectionPool, deadline: Deadline, chosen: Credentials | BearerToken | None = None
     ) -> Metadata:
-        """Return the header that says who is calling: by default, whom the settings name."""
+        """Return the header with the credentials: by default those of the settings."""
         chosen = chosen or self.settings.credentials
         if chosen is None:
             return ()
@@ -242,7 +243,7 @@ class ClientCore:
         deadline: Deadline,
         what: str,
     ) -> bool:
-        """Take note of a failure, and wait for the next attempt; False when there is to be none."""
+        """Note a failure, and wait for the next attempt; False if there is none."""
         if node is not None:
             self.failed(node, error)
         return await wait_for_another_try(struggle, error, deadline, what, self._complaints, known=self.known)
@@ -293,7 +294,7 @@ class ClientCore:
             self._topology = Single(self._nodes, settings.nodes[0])
 
     async def _ask_features(self) -> KnownFeatures:
-        """Ask once: whoever wants to know has attempts of its own."""
+        """Ask once: the caller has attempts of its own."""
         deadline = Deadline(None)
         node = await self.node(deadline, Need.LEADER)
         try:

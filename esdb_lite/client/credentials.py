@@ -1,6 +1,6 @@
-"""Who the client is and whom it trusts, as far as that is not in the connection string.
+"""Credentials and trusted authorities, as far as they are not in the connection string.
 
-Owns: checking these arguments, and the headers that say who is calling. Must not know: ssl, calls.
+Owns: checking these arguments, and the header with the credentials. Must not know: ssl, calls.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ def checked_credentials(value: CredentialsLike) -> Credentials | BearerToken | N
 
 
 class Authorization:
-    """The header that says who is calling, for one client."""
+    """The header with the credentials, for one client."""
 
     def __init__(self) -> None:
         self._tokens: WeakKeyDictionary[BearerToken, _Token] = WeakKeyDictionary()

@@ -60,7 +60,7 @@ class RetryState:
         self.failures = 0
 
     def pause(self, error: Exception, *, known: bool, now: float, left: float | None, chance: float) -> float | None:
-        """Return how many seconds to wait before the next attempt; None when there is to be none.
+        """Return how many seconds to wait before the next attempt; None if there is none.
 
         `known`: the client has been connected before, so that a server which cannot be reached was there once.
         `left`: seconds until the call's deadline.
@@ -80,12 +80,12 @@ class RetryState:
         return min(pause, left / 2) if left > 0 else None
 
     def succeed(self) -> None:
-        """Begin anew: the call has got further."""
+        """Start over: the call got further."""
         self.failures = self._unexplained = 0
         self._since = None
 
     def _policy_allows(self, after: float) -> bool:
-        """Whether a call may be begun anew so many seconds after its first failure."""
+        """Whether a call may be retried so many seconds after its first failure."""
         policy = self._policy
         if self._endless:
             return not policy.gives_up_at_once
@@ -116,7 +116,7 @@ class RetryState:
 
 
 def was_sent(error: Exception) -> bool:
-    """False when nothing of the call had been sent when it failed."""
+    """False if nothing of the call had been sent when it failed."""
     return error.sent if isinstance(error, LinkError) else True
 
 

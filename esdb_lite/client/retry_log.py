@@ -84,7 +84,7 @@ def unknown_outcome(error: EsdbClientException) -> EsdbClientException:
 
 
 def _like(kind: type[_E], error: GrpcError) -> _E:
-    new = kind(f"{error} (perhaps it is done)", code=error.code, details=error.details, trailers=error.trailers)
+    new = kind(f"{error} (it may have been done)", code=error.code, details=error.details, trailers=error.trailers)
     if isinstance(error, ServiceUnavailable) and isinstance(new, ServiceUnavailable):
         new.at(error.host, error.port)
     new.__cause__ = error

@@ -44,14 +44,14 @@ def path_of(path: str | os.PathLike[str] | None) -> str | None:
 class EmbeddedServer:
     """A server that speaks EventStoreDB's protocol, in this process, on SQLite.
 
-    `path` is the database file, made if missing; without it events are kept in memory. `port` 0 takes a free one.
-    `durability` (or its value as text) says what an acknowledged append survives: a power cut, or the end of the
-    process.
+    `path` is the database file, made if missing; without it, events are in memory. `port` 0 takes a free port.
+    `durability` (or its value as text) says what an acknowledged append survives: a power cut (default), or the end of
+    the process.
 
-    With a certificate it speaks TLS and asks who is calling; without, everybody may do everything. `certificate_file`
-    and `certificate_private_key_file` are in PEM form; `trusted_root_certificates_path`: authorities whose
-    certificates clients may show. Instead of these, `dev_certificate` is a folder with a certificate for this machine,
-    which is made if missing (extra `tls`). A new database gets the users admin and ops with the passwords
+    With a certificate the server speaks TLS and checks who is calling; without one, everybody may do everything.
+    `certificate_file` and `certificate_private_key_file` are PEM files; clients may present certificates of the
+    authorities in `trusted_root_certificates_path`. Instead, `dev_certificate` is a folder with a certificate for this
+    machine, made if missing (needs the package trustme). A new database gets the users admin and ops, with
     `admin_password` and `ops_password` (default: `ESDB_ADMIN_PASSWORD` and `ESDB_OPS_PASSWORD` of the environment,
     else `changeit`).
 
@@ -59,9 +59,8 @@ class EmbeddedServer:
     here can run them or others. "none": it has no projections.
 
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
-    thread of its own. `start` and `stop`, `start_async` and `stop_async` are the same without `with`. It can be
-    started again after it was stopped. Raises InvalidArgument; starting raises
-    `esdb_lite.server.errors.ServerStartError`.
+    thread of its own. `start` and `stop`, `start_async` and `stop_async` do the same without `with`. A stopped server
+    can be started again. Raises InvalidArgument; starting raises `esdb_lite.server.errors.ServerStartError`.
 
     For tests, `faults` makes things go wrong, `kill` ends it abruptly, and `restart` brings it back at the same port.
     """
@@ -107,12 +106,12 @@ class EmbeddedServer:
 
     @property
     def host(self) -> str:
-        """The address that it listens on, as given."""
+        """The address that the server listens on, as given."""
         return self._host
 
     @property
     def port(self) -> int:
-        """The port that it listens on; before it is started, the one that was asked for."""
+        """The port that the server listens on; before the start, the one that was asked for."""
         return self._port if self._node is None else self._node.port
 
     @property
@@ -131,12 +130,12 @@ class EmbeddedServer:
 
     @property
     def secure(self) -> bool:
-        """Whether it speaks TLS and asks who is calling."""
+        """Whether the server speaks TLS and checks who is calling."""
         return self._certificates.secure
 
     @property
     def faults(self) -> Faults:
-        """What can be made to go wrong with it, from any thread."""
+        """What you can break, from any thread."""
         return self._faults
 
     def __repr__(self) -> str:
@@ -179,7 +178,10 @@ class EmbeddedServer:
         return Security(self._certificates.files(), passwords(self._passwords))
 
     def reload_certificate(self) -> None:
-        """Read the certificate's files anew, for connections to come. Raises CertificateUnusable; then all stays."""
+        """Read the certificate's files again, for new connections.
+
+        Raises CertificateUnusable, and keeps the old certificate.
+        """
         if self._node is not None:
             self._node.reload_certificate()
 
@@ -194,20 +196,20 @@ class EmbeddedServer:
         self._stopping = asyncio.ensure_future(self.kill_async())
 
     async def stop_async(self) -> None:
-        """Stop: open calls end, what was acknowledged is kept. Idempotent."""
+        """Stop: open calls end, acknowledged events are kept. Idempotent."""
         await self._end(lambda node: node.stop())
 
     async def kill_async(self) -> None:
-        """End abruptly, as SIGKILL would: connections are reset, no call is ended, nothing is said. Idempotent.
+        """End abruptly, as SIGKILL would: connections are reset, and no call gets a status. Idempotent.
 
-        As far as that can be done within a process: appends that wait for their turn are lost, the file is closed.
+        As far as that is possible within a process: waiting appends are lost, and the file is closed.
         """
         await self._end(lambda node: node.kill())
 
     async def restart_async(self) -> None:
-        """Stop, if it is running, and start at the same port with the same file.
+        """Stop, if it is running, and start at the same port with the same file. Raises ServerStartError.
 
-        In memory everything is lost, as with `stop_async` and `start_async`.
+        In memory everything is lost.
         """
         await self.stop_async()
         await self._start_node(self._last_port)
@@ -223,7 +225,7 @@ class EmbeddedServer:
             await self._stopped.wait()
 
     async def wait_stopped(self) -> None:
-        """Return when the server has been stopped, by whomever (a client may ask for it)."""
+        """Return when the server has stopped, whoever asked for it (a client may)."""
         if self._stopped is not None:
             await self._stopped.wait()
 
@@ -260,9 +262,9 @@ class EmbeddedServer:
             thread.stop_and_wait(self._stop_soon)
 
     def kill(self) -> None:
-        """End abruptly, as SIGKILL would: connections are reset, no call is ended, nothing is said. Idempotent.
+        """End abruptly, as SIGKILL would: connections are reset, and no call gets a status. Idempotent.
 
-        As far as that can be done within a process: appends that wait for their turn are lost, the file is closed.
+        As far as that is possible within a process: waiting appends are lost, and the file is closed.
         """
         self._check_not_on_a_loop("kill_async")
         thread, self._thread = self._thread, None
@@ -270,9 +272,9 @@ class EmbeddedServer:
             thread.stop_and_wait(self._kill_soon)
 
     def restart(self) -> None:
-        """Stop, if it is running, and start at the same port with the same file.
+        """Stop, if it is running, and start at the same port with the same file. Raises ServerStartError.
 
-        In memory everything is lost, as with `stop` and `start`.
+        In memory everything is lost.
         """
         self._check_not_on_a_loop("restart_async")
         self.stop()

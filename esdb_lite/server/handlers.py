@@ -21,7 +21,7 @@ class CallWatcher(Protocol):
         ...
 
     def allowed(self, messages: list[bytes]) -> int | None:
-        """Return how many messages are to be sent before the connection is cut; None: all, and it is not."""
+        """Return how many messages to send before the connection is cut; None: all, and it is not cut."""
         ...
 
 
@@ -29,7 +29,7 @@ class ServerCall(Protocol):
     """One gRPC call on the server: messages are bytes, framing and flow control are hidden."""
 
     principal: Principal
-    """Who makes it. Whoever starts it is trusted until authentication says who they are."""
+    """Who makes the call. Callers are trusted until authentication says who they are."""
     tap: CallWatcher | None
     """Is asked about everything that is sent, where somebody wants that."""
 

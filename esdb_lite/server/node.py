@@ -76,7 +76,7 @@ class ServerSettings:
 
 @dataclass(frozen=True)
 class Security:
-    """TLS, and who may come in."""
+    """TLS, and the first users."""
 
     certificate: CertificateFiles
     initial_passwords: Mapping[str, str] = field(default_factory=dict)
@@ -185,7 +185,7 @@ class ServerNode:
         await self._close()
 
     async def kill(self) -> None:
-        """End everything at once, as far as that can be done within a process: nobody is told, connections are reset.
+        """End everything at once, as far as that is possible within a process: connections are reset without a word.
 
         What had been handed to the writer is committed; what waited for it is not.
         """
@@ -266,7 +266,7 @@ class ServerNode:
             for login in FIRST_LOGINS:
                 if await authenticator.has_password(login, DEFAULT_PASSWORD):
                     log.warning(
-                        "user %s still has the password that everybody knows, and the server listens on %s: change it",
+                        "user %s still has the default password, and the server listens on %s: change it",
                         login,
                         self._settings.host or "all addresses",
                     )

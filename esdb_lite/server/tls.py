@@ -1,6 +1,6 @@
 """TLS of the server: the certificate it shows, and a certificate for those who only want to develop.
 
-Owns: which certificate is meant, the ssl context, reading certificates anew, making an authority and a certificate for
+Owns: which certificate is meant, the ssl context, reading certificates again, making an authority and a certificate for
 this machine.
 Must not know: connections, users.
 """
@@ -50,7 +50,7 @@ class Certificates:
 
     @property
     def secure(self) -> bool:
-        """Whether there is to be TLS."""
+        """Whether to use TLS."""
         return self.certificate_file is not None or self.dev_certificate is not None
 
     @property
@@ -78,7 +78,7 @@ class ServerTls:
         """For listening. `reload` changes it in place, for connections to come."""
 
     def reload(self) -> None:
-        """Read the files anew. Raises CertificateUnusable, and goes on as before, when they are of no use."""
+        """Read the files again. Raises CertificateUnusable, and keeps the old certificate, if they cannot be used."""
         _context(self._files)
         _load(self.context, self._files)
 

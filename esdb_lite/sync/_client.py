@@ -6,12 +6,8 @@ Must not know: how anything is done. A test holds it to the client for asyncio.
 
 from __future__ import annotations
 
-import itertools
-import os
-import threading
 import weakref
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Literal, overload
@@ -20,34 +16,19 @@ from typing_extensions import Self
 
 from esdb_lite.client._client import AsyncEsdbClient
 from esdb_lite.client.arguments import ResumeFrom
-from esdb_lite.client.credentials import Pem
+from esdb_lite.client.credentials import Pem, with_arguments
 from esdb_lite.client.read.iterators import SubscriptionItem
-from esdb_lite.errors import ClientClosed, WrongContext
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.metadata import StreamMetadata
 from esdb_lite.positions import ExpectedPosition
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import CredentialsLike
+from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.groups import GroupApi
-from esdb_lite.sync.portal import Portal
+from esdb_lite.sync.live import Live, LiveClients
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.users import UserApi
-
-_numbers = itertools.count(1)
-
-
-@dataclass(frozen=True)
-class _Live:
-    """A client at work: the one for asyncio, and the thread that it lives on."""
-
-    client: AsyncEsdbClient
-    portal: Portal
-
-
-_inherited: list[_Live] = []
-"""What a forked process has got from its parent: it must not be used, nor closed by the garbage collector."""
 
 
 class EsdbClient(ConsumerApi, GroupApi, UserApi):
@@ -88,9 +69,8 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         `userKeyFile`). All three are in PEM form.
         `retry` says how long failed calls are retried, where that is safe (default: `RetryPolicy()`).
         """
-        self._make = partial(
-            AsyncEsdbClient,
-            uri,
+        settings = with_arguments(
+            parse_uri(uri),
             credentials=credentials,
             root_certificates=root_certificates,
             certificate_chain=certificate_chain,
@@ -98,10 +78,9 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
         )
-        self._make()  # refuses what cannot be meant
-        self._lock = threading.Lock()
-        self._state: _Live | None = None
-        self._closed = False
+        self._clients = LiveClients(partial(AsyncEsdbClient._of, settings))
+        # also at the end of the program: before what was registered to be called there before the client was made
+        weakref.finalize(self, self._clients.close)
 
     def connect(self, *, timeout: float | None = None) -> None:
         """Connect now instead of on first use."""
@@ -110,11 +89,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
 
     def close(self) -> None:
         """Close the connection; open calls fail with ClientClosed. Idempotent."""
-        with self._lock:
-            self._closed = True
-            state = self._state
-        if state is not None:
-            state.portal.close()
+        self._clients.close()
 
     def __reduce__(self) -> str:
         """Refuse: a pickle would take the connection nowhere, and the password anywhere."""
@@ -468,25 +443,5 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
 
     # --- inside ---
 
-    def _live(self) -> _Live:
-        state = self._state
-        if self._closed:
-            raise ClientClosed("the client is closed")
-        return state if state is not None and state.portal.pid == os.getpid() else self._begin()
-
-    def _begin(self) -> _Live:
-        """Start the thread, in this process, unless another thread has just done it."""
-        with self._lock:
-            state = self._state
-            if state is not None:
-                if state.portal.pid == os.getpid():
-                    return state
-                if state.client.embedded:
-                    raise WrongContext("the embedded server lives in the process from which this one was forked")
-                _inherited.append(state)
-            client = self._make()
-            portal = Portal(f"esdb-lite-{next(_numbers)}", client.close)
-            # also called at the end of the program
-            weakref.finalize(self, portal.close)
-            self._state = state = _Live(client, portal)
-            return state
+    def _live(self) -> Live:
+        return self._clients.get()

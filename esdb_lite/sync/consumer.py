@@ -61,10 +61,10 @@ class BlockingFeed:
 
 
 class Consumer:
-    """A handler at work on all events, or those of a stream, from where the checkpoint says.
+    """Runs a handler over all events, or those of a stream, from where the checkpoint says. See `client.consumer()`.
 
-    Made by `client.consumer()`. It runs once, by `run()`, and ends with `stop()`, with Ctrl-C, or with an error.
-    Leaving `with` stops it, too, and waits until it has ended.
+    It runs once, by `run()`, and ends with `stop()`, with Ctrl-C, or with an error. Leaving `with` stops it, and
+    waits until it has ended.
     """
 
     def __init__(
@@ -79,15 +79,15 @@ class Consumer:
 
     @property
     def progress(self) -> ConsumerProgress:
-        """How far it has come: positions, rate, lag."""
+        """How far the consumer has come: positions, rate, lag."""
         return self._consumption.tracker.progress(time.monotonic(), datetime.now(timezone.utc))
 
     def run(self) -> None:
-        """Handle events until `stop()`; raises what the handler has raised, as it is.
+        """Handle events until `stop()`; raises the handler's exception unchanged.
 
         Handler and store are called on the thread that calls this. Ctrl-C ends it at once, as a crash would: only what
-        is stored already counts. Raises CheckpointError where the position cannot be loaded or stored, and what a
-        subscription raises.
+        is stored counts. Raises CheckpointError if the position cannot be loaded or stored, ClientClosed if it ran
+        before, and what a subscription raises.
         """
         with self._lock:
             if self._thread is not None:
@@ -114,7 +114,7 @@ class Consumer:
                 not_let_go(error)
 
     def stop(self) -> None:
-        """End gracefully: the handler that runs comes to its end, the position is stored, and `run()` returns.
+        """End gracefully: the running handler finishes, the position is stored, and `run()` returns.
 
         May be called from the handler, from other threads, and in the handler of a signal.
         """

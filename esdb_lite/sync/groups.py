@@ -34,7 +34,7 @@ from esdb_lite.groups import NackAction, SettingsChanges, SubscriptionInfo, Subs
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
-    from esdb_lite.sync._client import _Live
+    from esdb_lite.sync.live import Live
     from esdb_lite.sync.portal import Portal
 
 Handler = Callable[[RecordedEvent], object]
@@ -43,10 +43,11 @@ Handler = Callable[[RecordedEvent], object]
 class PersistentSubscription:
     """The events of a group for one of its consumers: an iterator, and a context manager.
 
-    Every event has to be answered with `ack()` or `nack()`; the server delivers no more than `buffer_size` events
-    that were not, and delivers them again when their time is up or the consumer leaves. Leave by `with` or
-    `close()`, so that the last answers arrive. Answers to events that the server has taken back meanwhile (their
-    time was up, the consumer was dropped) are ignored by it. Answers may be given from several threads.
+    Answer every event with `ack()` or `nack()`, from any thread. The server delivers at most `buffer_size` unanswered
+    events, and delivers them again after the group's `message_timeout`, or when the consumer leaves. Leave `with`, or
+    call `close()`, so that the last answers arrive. The server ignores answers to events that it has taken back.
+    Iterating raises what ends the subscription: SubscriptionNotFound when the group was deleted, and with
+    `reconnect=False` SubscriptionDropped or ServiceUnavailable.
     """
 
     def __init__(self, owner: object, portal: Portal, source: AsyncPersistentSubscription) -> None:
@@ -71,7 +72,7 @@ class PersistentSubscription:
 
     @property
     def closed(self) -> bool:
-        """True after `close()`, and when the subscription has ended with an error."""
+        """Whether the subscription has ended, by `close()` or with an error."""
         return self._source.closed
 
     @property
@@ -81,7 +82,7 @@ class PersistentSubscription:
 
     @property
     def last_drop(self) -> GrpcError | None:
-        """Why the consumer had to come back the last time; None when it never had to."""
+        """Why the consumer last had to come back; None if it never had to."""
         return self._source.last_drop
 
     # --- events ---
@@ -99,31 +100,31 @@ class PersistentSubscription:
         return self._events.popleft()
 
     def next_batch(self) -> list[RecordedEvent]:
-        """Return all events that have arrived, waiting for one; [] after `stop()` or `close()`."""
+        """Return all events that have arrived, after waiting for one; [] after `stop()` or `close()`."""
         batch = list(self._events)
         self._events.clear()
         return batch or self._portal.run(self._exchange())
 
     def stop(self) -> None:
-        """Take no more events: the iteration ends, and `consume()` does when its handlers are done."""
+        """Take no more events: the iteration ends, and `consume()` ends when its handlers have finished."""
         self._portal.run(self._stop())
         self._events.clear()
 
     # --- answers ---
 
     def ack(self, events: Answerable) -> None:
-        """Say that events have been processed. Sent with others, see `ack_batch_size` and `ack_delay`.
+        """Say that one event or several have been processed. Raises ClientClosed after `close()`.
 
-        It is the link that is acknowledged where an event came through one.
+        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`.
         """
         self._answer(0, "", events)
 
     def nack(self, events: Answerable, action: NackAction = NackAction.RETRY, reason: str = "") -> None:
-        """Say that events could not be processed, what is to become of them, and why."""
+        """Say that events could not be processed, what the server should do with them, and why."""
         self._answer(*checked_nack(action, reason), events)
 
     def flush(self) -> None:
-        """Send the answers that wait. Returns when they are on their way."""
+        """Send the answers that wait; returns when they are on their way."""
         self._portal.run(self._flush())
 
     def _answer(self, action: int, reason: str, events: Answerable) -> None:
@@ -152,10 +153,10 @@ class PersistentSubscription:
     ) -> None:
         """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
 
-        It is a function; more than one at a time run on threads of their own. An event is acknowledged when it
-        returns. When it raises an exception, the event is delivered again up to `max_retries` times and then parked,
-        with the exception as the reason; or `on_error` decides (it gets event and exception, and returns a
-        `NackAction`). `stop()`, which a handler may call, lets the handlers that run come to their end.
+        `handler` is a function; with a `concurrency` above 1, handlers run on threads of their own. When it returns,
+        the event is acked. When it raises, the event is delivered again up to `max_retries` times, and then parked
+        with the exception as the reason; or `on_error(event, error)` decides by returning a `NackAction`. `stop()`,
+        which a handler may call, lets running handlers finish.
         """
         checked_number("concurrency", concurrency, 1)
         checked_number("max_retries", max_retries, 0)
@@ -196,7 +197,7 @@ class PersistentSubscription:
     def close(self) -> None:
         """Send the answers that wait, see that the server has them, and leave. Idempotent.
 
-        Events that were not answered go to other consumers at once.
+        Unanswered events go to other consumers at once. Waits up to 5 seconds.
         """
         self._events.clear()
         with suppress(ClientClosed):
@@ -247,7 +248,7 @@ def _raise_first(futures: Iterable[Future[None]]) -> None:
 class GroupApi:
     """Groups of consumers that share the events of a stream, or all events (persistent subscriptions)."""
 
-    def _live(self) -> _Live:
+    def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
     def create_subscription(
@@ -397,14 +398,13 @@ class GroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> PersistentSubscription:
-        """Become a consumer of a group; returns when the server has confirmed it.
+        """Become a consumer of a group; returns once the server has confirmed it.
 
-        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent when there are
-        `ack_batch_size` of them (by default a third of the buffer, at most 100), or after `ack_delay` seconds.
-        With `reconnect` the consumer comes back when it is dropped (the group was updated, the server restarted, the
-        connection lost); `last_drop` says why, and a group that was deleted raises SubscriptionNotFound. Without it,
-        being dropped raises SubscriptionDropped or ServiceUnavailable. `timeout` limits the whole subscription.
-        Raises SubscriptionNotFound, TooManySubscribers.
+        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent `ack_batch_size`
+        at a time (default: a third of the buffer, at most 100), or after `ack_delay` seconds.
+        A consumer that is dropped (the group was updated, the server restarted, the connection lost) comes back, and
+        `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
+        `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
         live = self._live()
         source = live.portal.run(

@@ -1,7 +1,9 @@
-"""An event loop on a thread of its own, and the way for other threads to have coroutines run there.
+"""An event loop on a thread of its own for a client without asyncio.
 
-Owns: starting and ending that thread, waiting for results so that Ctrl-C works, and refusing what would never end.
-Must not know: what is run.
+Owns: starting and ending that thread, and what a call hears that comes from where it would never end.
+Must not know: what is run; how calls cross the threads (`esdb_lite._loop_thread`).
+
+No lock is held anywhere: a signal handler, or the `__del__` of somebody's object, may come in between at any place.
 """
 
 from __future__ import annotations
@@ -9,12 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-import sys
 import threading
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
+from esdb_lite._loop_thread import LoopCalls, LoopEnded
 from esdb_lite.errors import ClientClosed, WrongContext
 
 T = TypeVar("T")
@@ -22,145 +23,115 @@ T = TypeVar("T")
 _log = logging.getLogger("esdb_lite.client")
 
 _JOIN_SECONDS = 5.0
-# On Windows waiting for a lock cannot be interrupted, so that Ctrl-C would have to wait for the answer.
-_WAIT_SECONDS = 0.1 if sys.platform == "win32" else -1
-
-
-class _PortalCall(Generic[T]):
-    """One coroutine, from the thread that wants it to the loop and back."""
-
-    def __init__(self, coroutine: Coroutine[Any, Any, T], running: set[_PortalCall[Any]]) -> None:
-        """It is in `running` from its beginning on the loop to its end."""
-        self._coroutine = coroutine
-        self._running = running
-        self._task: asyncio.Task[None] | None = None
-        self._finished = threading.Lock()
-        self._finished.acquire()
-        self._cancelled = False
-        self._result: list[T] = []
-        self._error: BaseException | None = None
-
-    def start(self) -> None:
-        """Begin, on the loop."""
-        self._running.add(self)
-        self._task = asyncio.ensure_future(self._run())
-        if self._cancelled:
-            self._task.cancel()
-
-    async def _run(self) -> None:
-        # It says itself that it is done: what a task calls when it is done comes a turn of the loop later.
-        try:
-            self._result.append(await self._coroutine)
-        except Exception as error:
-            self._error = error  # whoever waits raises it; after Ctrl-C nobody waits
-        finally:
-            self._running.discard(self)
-            self._finished.release()
-
-    def abandon(self) -> None:
-        """Let the thread that wants it go on, although it has never run: it was cancelled before it could."""
-        self._coroutine.close()
-        self._finished.release()
-
-    def cancel(self) -> None:
-        """Give it up, on the loop."""
-        self._cancelled = True
-        if self._task is not None:
-            self._task.cancel()
-
-    def wait(self) -> None:
-        """Wait for the end, in the thread that wants it."""
-        while not self._finished.acquire(timeout=_WAIT_SECONDS):
-            pass
-
-    def result(self) -> T:
-        """Return what has come of it."""
-        if self._result:
-            return self._result[0]
-        error, self._error = self._error, None
-        if error is None:
-            raise ClientClosed("the client was closed")
-        try:
-            raise error
-        finally:
-            del error  # it knows this frame
 
 
 class Portal:
-    """A running event loop on a thread of its own. Belongs to the process that has made it."""
+    """An event loop on a thread of its own. Belongs to the process that has made it."""
 
     def __init__(self, name: str, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """`last` is run when the loop is to end."""
+        """`last` is run when the loop is to end. The thread begins with the first call."""
         self.pid = os.getpid()
+        self._name = name
         self._last = last
         self._ended = False
-        self._running: set[_PortalCall[Any]] = set()
-        self._lock = threading.Lock()
+        self._stopping = False
+        self._failure: BaseException | None = None
         self._loop = asyncio.new_event_loop()
-        # A daemon, so that a program that has forgotten to close its client can end; `close` is called at its exit.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
+        self._calls = LoopCalls(self._loop)
+        self._claims = [True]  # the one who takes it runs the loop, or makes sure that nobody does
+        self._thread: threading.Thread | None = None
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Have a coroutine run on the loop, and return its result. Ctrl-C cancels it."""
-        job = _PortalCall(coroutine, self._running)
         try:
-            self._submit(job)
+            self._check()
+            if self._thread is None:
+                self._start()
         except BaseException:
             coroutine.close()
             raise
         try:
-            job.wait()
-        except BaseException:
-            with suppress(RuntimeError):  # the loop is closed by now
-                self._loop.call_soon_threadsafe(job.cancel)
-            raise
-        return job.result()
+            return self._calls.run(coroutine)
+        except LoopEnded:
+            raise self._closed() from None
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have something called on the loop soon, without waiting for it. Does nothing when the loop has ended."""
         if self.pid == os.getpid():
-            with self._lock:
-                if not self._ended:
-                    self._loop.call_soon_threadsafe(callback)
+            self._calls.post(callback)
 
     def close(self) -> None:
         """Run what is last, end the loop, wait for its thread. Idempotent; does nothing in a forked process."""
         if self.pid != os.getpid():
             return
-        with self._lock:
-            if not self._ended:
-                self._ended = True
-                self._loop.call_soon_threadsafe(self._loop.stop)
-        if not self.inside:
-            self._thread.join(_JOIN_SECONDS)
+        self._ended = True
+        if self._claim():
+            self._end()
+            return
+        self._calls.post(self._stop)
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(_JOIN_SECONDS)
 
-    @property
-    def inside(self) -> bool:
-        """True on the thread of the loop."""
-        return threading.current_thread() is self._thread
+    def _start(self) -> None:
+        """See to it that the loop runs. May be called again, also in the middle of itself."""
+        if self._claims:
+            # A daemon, so that a program that has forgotten to close its client can end; `close` is called at its exit.
+            threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
-    def _submit(self, job: _PortalCall[Any]) -> None:
+    def _claim(self) -> bool:
+        try:
+            return self._claims.pop()
+        except IndexError:
+            return False
+
+    def _check(self) -> None:
         if self.pid != os.getpid():
             raise WrongContext("it belongs to the process from which this one was forked")
-        if self.inside:
+        if self._thread is threading.current_thread():
             raise WrongContext(
-                "the client cannot be used on the thread of its own event loop, which would wait for itself"
+                "the client cannot be used on the thread of its own event loop: that thread would wait for itself"
             )
-        with self._lock:
-            if self._ended:
-                raise ClientClosed("the client is closed")
-            self._loop.call_soon_threadsafe(job.start)
+        if self._ended:
+            raise self._closed()
+
+    def _closed(self) -> ClientClosed | WrongContext:
+        if self._failure is None:
+            return ClientClosed("the client is closed")
+        return WrongContext(f"the event loop of the client cannot run: {self._failure}")
+
+    # --- on the thread ---
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
+        if not self._claim():
+            return
+        self._thread = threading.current_thread()
+        self._calls.here()
         try:
-            self._loop.run_forever()
-        finally:
+            asyncio.set_event_loop(self._loop)
+            self._run_loop()
             self._finish()
+            asyncio.set_event_loop(None)
+        except BaseException as error:
+            self._failure = error
+            _log.error("the event loop of the client has ended: %s", error)
+        finally:
+            self._end()
+
+    def _run_loop(self) -> None:
+        """Run the loop until it is stopped: what somebody else's code raises in it is no reason to end."""
+        while not self._stopping:
+            try:
+                self._loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                _log.warning("%s was raised on the event loop of the client, which goes on", type(error).__name__)
+
+    def _stop(self) -> None:
+        self._stopping = True
+        self._loop.stop()
 
     def _finish(self) -> None:
-        """Run what is last, cancel what still runs, let it end, and close the loop."""
+        """Run what is last, cancel what still runs, and let it end."""
         loop = self._loop
         try:
             loop.run_until_complete(asyncio.wait_for(self._last(), _JOIN_SECONDS))
@@ -171,8 +142,9 @@ class Portal:
             task.cancel()
         if tasks:
             loop.run_until_complete(asyncio.wait(tasks, timeout=_JOIN_SECONDS))
-        for job in [*self._running]:
-            job.abandon()
         loop.run_until_complete(loop.shutdown_asyncgens())
-        asyncio.set_event_loop(None)
-        loop.close()
+
+    def _end(self) -> None:
+        self._ended = True
+        self._calls.end()
+        self._loop.close()

@@ -25,7 +25,7 @@ Run = Callable[[Coroutine[Any, Any, Any]], Any]
 class EventIterator(Generic[T_co]):
     """Hands out what a call brings, one by one.
 
-    Can be used in `with`. Ends the call when it is exhausted, fails, is closed or is dropped.
+    Works in `with`. The call ends when the iterator is exhausted, fails, is closed or is dropped.
     """
 
     def __init__(self, owner: object, run: Run, source: AsyncEventIterator[T_co]) -> None:
@@ -44,12 +44,12 @@ class EventIterator(Generic[T_co]):
         return next(self._items)
 
     def next_batch(self) -> Sequence[T_co]:
-        """Return all items that are there, waiting for one; none at the end."""
+        """Return all items that are there, after waiting for one; none at the end."""
         items: Sequence[T_co] = list(self._items) or self._run(self._source.next_batch())
         return items
 
     def close(self) -> None:
-        """End the call; the iteration ends, too. Idempotent."""
+        """End the call and the iteration. Idempotent."""
         self._items = iter(())
         with suppress(ClientClosed):
             self._run(self._source.close())
@@ -68,10 +68,10 @@ class ReadResponse(EventIterator[RecordedEvent]):
 
 
 class Subscription(EventIterator[T_co]):
-    """Events that are stored, then those that are appended, without end.
+    """Stored events, then new ones as they are appended, without end.
 
-    Goes on by itself when its connection is lost, another node becomes the leader, or the server says that it is too
-    slow: after the last event that it has handed out, without a gap and without handing out any twice.
+    When the connection is lost, another node leads, or the server calls it too slow, the subscription resumes after
+    the last event it handed out: nothing is missing, and nothing comes twice.
     """
 
     def __init__(self, owner: object, run: Run, source: AsyncSubscription[T_co]) -> None:
@@ -80,12 +80,12 @@ class Subscription(EventIterator[T_co]):
 
     @property
     def subscription_id(self) -> str:
-        """The server's name for the subscription; another one each time that it has been resumed."""
+        """The server's name for the subscription; it changes when the subscription is resumed."""
         return self._subscription.subscription_id
 
     @property
     def last_activity(self) -> datetime | None:
-        """When something has come last from the server, be it an answer to a keep-alive; None while there is no link.
+        """When the server was last heard, answers to keep-alive pings included; None while there is no connection.
 
         In UTC, by the clock of this machine.
         """

@@ -13,13 +13,13 @@ from esdb_lite.settings import CredentialsLike
 from esdb_lite.users import User
 
 if TYPE_CHECKING:
-    from esdb_lite.sync._client import _Live
+    from esdb_lite.sync.live import Live
 
 
 class UserApi:
     """Users of a server with authentication; without it, every call raises NotSupported."""
 
-    def _live(self) -> _Live:
+    def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
     def create_user(

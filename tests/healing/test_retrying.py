@@ -129,7 +129,7 @@ def test_unknown_outcomes_keep_what_is_known(error: ServiceUnavailable, kind: ty
     assert type(unknown) is kind
     assert isinstance(unknown, OutcomeUnknown)
     assert "x" in str(unknown)
-    assert "perhaps" in str(unknown)
+    assert "it may have been done" in str(unknown)
     assert unknown.__cause__ is error
     kept = vars(unknown)
     assert (kept["details"], kept["trailers"], kept["code"]) == ("why", (("a", "b"),), StatusCode.ABORTED)

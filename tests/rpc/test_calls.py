@@ -551,13 +551,12 @@ async def test_bidi_stream(serve: _Serve) -> None:
     await served.closed_calls()
 
 
-async def test_in_memory(serve: _Serve) -> None:
-    """Over grpclib's own transport for tests, where every write arrives one turn of the loop later."""
+async def test_against_the_server_of_grpclib() -> None:
     from grpclib.const import Cardinality
     from grpclib.const import Handler as Method
     from grpclib.encoding.base import CodecBase
+    from grpclib.server import Server
     from grpclib.server import Stream as ServerSide
-    from grpclib.testing import ChannelFor
 
     class Raw(CodecBase):
         __content_subtype__ = "proto"
@@ -577,10 +576,14 @@ async def test_in_memory(serve: _Serve) -> None:
         def __mapping__(self) -> dict[str, Method]:
             return {METHOD: Method(self.method, Cardinality.UNARY_UNARY, bytes, bytes)}
 
-    async with ChannelFor([Service()], codec=Raw()) as channel:
-        node = ConnectionPool("memory", 0, dial=channel.__connect__)
-        assert await unary(node, METHOD, b"abc", deadline=NEVER) == b"cba"
-        await node.close()
+    server = Server([Service()], codec=Raw())
+    listening = socket.create_server(("127.0.0.1", 0))
+    await server.start(sock=listening)
+    node = ConnectionPool("127.0.0.1", listening.getsockname()[1])
+    assert await unary(node, METHOD, b"abc", deadline=NEVER) == b"cba"
+    await node.close()
+    server.close()
+    await server.wait_closed()
 
 
 # --- cancellation ---------------------------------------------------------------------------------------------------

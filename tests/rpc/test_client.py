@@ -29,10 +29,9 @@ from esdb_lite import (
     StreamNotFound,
     WrongContext,
 )
-from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.batch_append import BatchRequest, encode_batch_error
 from esdb_lite._wire.read_response_encode import encode_stream_missing
-from esdb_lite.client.append.batch_call import MAX_APPENDS, Room
+from esdb_lite.client.append.batch_call import MAX_APPENDS
 from esdb_lite.errors import WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
 from tests.rpc.streams_service import StreamsService, event_message, subscription
@@ -239,24 +238,6 @@ async def test_thousands_at_a_time_are_limited() -> None:
         results = await asyncio.gather(*(client.append_events("s", -1, E) for _ in range(3 * MAX_APPENDS)))
     assert len(results) == 3 * MAX_APPENDS
     assert 0 < most <= MAX_APPENDS
-
-
-async def test_room_is_given_in_order() -> None:
-    room = Room(2, 100)
-    order: list[int] = []
-
-    async def visit(number: int, size: int) -> None:
-        assert await room.enter(size, Deadline(None))
-        order.append(number)
-        await asyncio.sleep(0)
-        room.leave(size)
-
-    await asyncio.gather(*(visit(number, 90 if number % 2 else 1000) for number in range(10)))
-    assert order == list(range(10))
-    assert await room.enter(100, Deadline(0))
-    assert not await room.enter(1, Deadline(0.01))
-    room.leave(100)
-    assert await room.enter(1, Deadline(0))
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

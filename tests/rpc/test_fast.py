@@ -7,10 +7,7 @@ import importlib.metadata
 from collections.abc import Callable
 
 import pytest
-from grpclib.client import Handler
-from grpclib.config import Configuration
 from grpclib.protocol import H2Protocol
-from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived
 from h2.settings import SettingCodes
@@ -18,39 +15,22 @@ from h2.stream import StreamState
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._http2 import protocol as fast
-from esdb_lite._http2.protocol import FastProtocol, knows, write_data
-from esdb_lite._http2.streams import new_protocol, receive_data
+from esdb_lite._http2 import protocol
+from esdb_lite._http2.protocol import FastProtocol, write_data
+from esdb_lite._http2.streams import receive_data
 from tests.rpc.pair import TRAILERS, Pair, noise
 
-# --- grpclib and h2 are as this module knows them -------------------------------------------------------------------
+# --- without what it has to know --------------------------------------------------------------------------------------
 
 
-def test_the_version_of_grpclib_is_one_whose_insides_are_known():
-    major, minor, patch = (int(part) for part in importlib.metadata.version("grpclib").split(".")[:3])
-    assert (major, minor) == (0, 4)
-    assert patch >= 9
-
-
-async def test_the_names_inside_are_there():
-    pair = Pair()
-    stream = await pair.open()
-    assert knows(pair.protocol.connection._connection)
-    assert pair.protocol._fast
-    assert pair.protocol._takes(stream.id)
-    for name in ("_unacked", "_eof", "add", "eof"):
-        assert hasattr(stream.buffer, name)
-    assert hasattr(stream, "_h2_connection")
-    assert isinstance(new_protocol(Handler(), Configuration(), H2Configuration()), FastProtocol)
-
-
-async def test_without_those_names_everything_goes_to_h2(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(fast, "knows", lambda h2: False)
+async def test_without_the_names_that_it_needs_everything_goes_to_h2(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(protocol, "short_way_is_known", lambda: False)
     monkeypatch.setattr(FastProtocol, "_receive", None)
     pair = Pair()
     stream = await pair.open()
     pair.send(stream, b"abc")
     assert await receive_data(stream) == b"abc"
+    assert not write_data(pair.protocol.connection, stream.id, b"abc")
 
 
 # --- what is not allowed --------------------------------------------------------------------------------------------
@@ -91,6 +71,7 @@ async def test_frames_of_a_kind_that_nobody_knows_are_ignored():
     assert not pair.wire.closed
 
 
+@pytest.mark.skipif(importlib.metadata.version("h2") < "4", reason="h2 takes such data before version 4")
 async def test_data_before_headers_is_refused():
     pair = Pair()
     await pair.open(answered=False)
@@ -123,9 +104,9 @@ ACTIONS: list[Action] = [
 ]
 
 
-async def conversation(protocol: type[H2Protocol], script: list[tuple[int, int]], cuts: list[int]) -> list[object]:
+async def conversation(kind: type[H2Protocol], script: list[tuple[int, int]], cuts: list[int]) -> list[object]:
     """Play a script of (stream, action) to a connection, in pieces of these sizes; return all that can be seen."""
-    pair = Pair(protocol, window=2**20, connection=2**22)
+    pair = Pair(kind, window=2**20, connection=2**22)
     streams = [await pair.open() for _ in range(3)]
     ids = [stream.id or 0 for stream in streams]
     for which, action in script:
@@ -174,6 +155,59 @@ async def test_the_shortcut_is_taken(monkeypatch: pytest.MonkeyPatch):
     for at in range(0, len(data), 700):
         pair.protocol.data_received(data[at : at + 700])
     assert await receive_data(stream) == b"".join(noise(1000, at) for at in range(30))
+
+
+# --- what comes for a stream that was given up ------------------------------------------------------------------------
+
+
+def kinds(data: bytes) -> list[int]:
+    """The types of the frames in what was written."""
+    found, at = [], 0
+    while at < len(data):
+        found.append(data[at + 3])
+        at += 9 + int.from_bytes(data[at : at + 3], "big")
+    return found
+
+
+@pytest.mark.parametrize("how", ["data", "padded", "end", "trailers"])
+async def test_a_stream_is_reset_no_more_than_once(how: str):
+    """RFC 9113, section 5.4.2; and what comes still does not take room in the window of the connection for ever."""
+    pair = Pair(window=2**20, connection=2**20)
+    stream = await pair.open()
+    stream.reset_nowait()
+    for at in range(50):  # the peer does not know yet
+        pair.peer.send_data(stream.id, noise(10_000, at), pad_length=5 if how == "padded" else None)
+    if how == "end":
+        pair.peer.end_stream(stream.id)
+    elif how == "trailers":
+        pair.peer.send_headers(stream.id, TRAILERS, end_stream=True)
+    sent = pair.peer.data_to_send()
+    for at in range(0, len(sent), 7000):
+        pair.protocol.data_received(sent[at : at + 7000])
+    written = pair.wire.take()
+    assert kinds(written).count(3) == 1
+    assert pair.protocol.connection._connection.inbound_flow_control_window >= 2**19
+    pair.peer.receive_data(written)
+    other = await pair.open()
+    pair.send(other, b"abc")
+    assert await receive_data(other) == b"abc"
+
+
+async def test_data_for_a_stream_that_was_given_up_does_not_go_through_h2(monkeypatch: pytest.MonkeyPatch):
+    pair = Pair()
+    stream = await pair.open()
+    stream.reset_nowait()
+    pair.peer.send_data(stream.id, noise(10_000))
+    monkeypatch.setattr(FastProtocol, "_feed", None)
+    pair.protocol.data_received(pair.peer.data_to_send())
+
+
+async def test_more_than_the_window_of_the_connection_is_refused_for_such_streams_too():
+    pair = Pair(window=2**20, connection=70_000)
+    stream = await pair.open()
+    stream.reset_nowait()
+    pair.protocol.data_received(frame(16_000, 0, 0, stream.id or 0) * 6)
+    assert pair.wire.closed
 
 
 # --- writing --------------------------------------------------------------------------------------------------------

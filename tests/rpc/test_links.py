@@ -5,12 +5,10 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from grpclib.client import Handler
-from grpclib.protocol import H2Protocol
 
-from esdb_lite._rpc.connection import ClientProtocol
+from esdb_lite._http2.client import ClientProtocol
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.pool import _CONFIGURATION, ConnectionPool, _h2_configuration
+from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.errors import ServiceUnavailable
 
 
@@ -19,11 +17,9 @@ async def test_a_connection_that_is_lost_before_anybody_has_it() -> None:
     server = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
 
-    async def dial() -> H2Protocol:
-        _, protocol = await asyncio.get_running_loop().create_connection(
-            lambda: ClientProtocol(Handler(), _CONFIGURATION, _h2_configuration()), "127.0.0.1", port
-        )
-        await protocol.gone.wait()
+    async def dial() -> ClientProtocol:
+        _, protocol = await asyncio.get_running_loop().create_connection(ClientProtocol, "127.0.0.1", port)
+        await protocol.closed.wait()
         return protocol
 
     node = ConnectionPool("127.0.0.1", port, dial=dial)

@@ -224,7 +224,7 @@ async def test_answers_that_are_none(serve: Serve, data: bytes, text: str) -> No
 async def test_an_answer_that_cannot_be_decoded(serve: Serve) -> None:
     async def answer(call: FakeCall) -> None:
         await call.read()
-        call.answer(b"\x0a\x03\x0a\x01\xff")
+        call.answer(b"\x0a\x05\x0a\x09ann")
 
     served = await serve(answer)
     with pytest.raises(ProtocolError, match=r"an answer to /\S+/Details cannot be decoded"):

@@ -17,14 +17,13 @@ from grpclib.encoding.base import CodecBase
 from grpclib.protocol import Stream
 from grpclib.testing import ChannelFor
 from h2.config import H2Configuration
-from h2.exceptions import StreamClosedError
 
 from esdb_lite._http2.protocol import FastProtocol
 from esdb_lite._http2.streams import (
     CONNECTION_WINDOW,
     STREAM_WINDOW,
+    StreamOver,
     deliver,
-    new_protocol,
     receive_data,
     send_data,
     send_data_at_once,
@@ -241,7 +240,7 @@ async def test_sending_on_a_stream_that_has_ended():
     pair.peer.reset_stream(stream.id)
     pair.exchange()
     stream.window_updated.set()  # as those do who learn of the reset
-    with pytest.raises(StreamClosedError):
+    with pytest.raises(StreamOver):
         await sending
 
 
@@ -286,11 +285,11 @@ async def connected(handler: Echo, window: int = STREAM_WINDOW) -> AsyncIterator
     client_side = H2Configuration(client_side=True, header_encoding="ascii")
     loop = asyncio.get_running_loop()
     server = await loop.create_server(
-        lambda: new_protocol(handler, config.__for_client__(), server_side), "127.0.0.1", 0
+        lambda: FastProtocol(handler, config.__for_client__(), server_side), "127.0.0.1", 0
     )
     host, port = server.sockets[0].getsockname()
     wire, protocol = await loop.create_connection(
-        lambda: new_protocol(Handler(), config.__for_client__(), client_side), host, port
+        lambda: FastProtocol(Handler(), config.__for_client__(), client_side), host, port
     )
     assert isinstance(protocol, FastProtocol)
     try:
@@ -369,7 +368,7 @@ async def test_a_reader_who_stands_still_costs_no_more_than_his_window():
         async def serve(self, stream: Stream, release_stream: Callable[[], None]) -> None:
             nonlocal sent
             await stream.send_headers(ANSWER)
-            with contextlib.suppress(StreamClosedError, ConnectionResetError):
+            with contextlib.suppress(StreamOver, ConnectionResetError):
                 while True:
                     await send_data(stream, bytes(10_000))
                     sent += 10_000

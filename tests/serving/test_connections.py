@@ -9,6 +9,7 @@ import socket
 
 import pytest
 
+from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite.server.app import connection as connections
 from esdb_lite.server.app.server import RpcServer
 from esdb_lite.server.handlers import ServerCall
@@ -112,7 +113,7 @@ async def test_header_values_beyond_ascii(capfd: pytest.CaptureFixture[str]) -> 
 
 
 async def test_who_is_silent_is_asked_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "KEEPALIVE_AFTER", 0.05)
+    monkeypatch.setattr(connections, "KEEPALIVE", KeepAlive(0.05, 0.05))
     async with serving(echo) as (_, _, port):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(connections.PREFACE + b"\0\0\0\x04\0\0\0\0\0")
@@ -123,7 +124,7 @@ async def test_who_is_silent_is_asked_and_dropped(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_who_answers_is_not_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(connections, "KEEPALIVE_AFTER", 0.02)
+    monkeypatch.setattr(connections, "KEEPALIVE", KeepAlive(0.02, 0.02))
     async with serving(echo) as (client, _, _):
         while client.pings < 5:  # h2 answers them
             await client.more()

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from esdb_lite._limits import Oversized, Room
 from esdb_lite.server.database import database as module
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine import append as appending
@@ -183,19 +184,19 @@ async def test_cancelled_later_it_is_written_regardless(file_db: Database) -> No
 
 
 async def test_appends_wait_when_the_queue_is_full(file_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    room = module._Room(3, 10_000)
+    room = Room(3, 10_000, oversized=Oversized.OVERDRAWS)
     monkeypatch.setattr(file_db, "_queue", room)
     gate = Gate(file_db)
     await gate.reached()
     tasks = [asyncio.ensure_future(file_db.append(f"s{n}", ANY, events(1))) for n in range(10)]
     await asyncio.wait(tasks, timeout=0)
-    assert len(room._waiting) == 8
+    assert room.taken == 11
     tasks[5].cancel()
     tasks[0].cancel()
     await gate.open()
     outcomes = await asyncio.gather(*tasks, return_exceptions=True)
     assert [isinstance(outcome, Appended) for outcome in outcomes] == [n not in (0, 5) for n in range(10)]
-    assert (room._commands, room._size) == (3, 10_000)
+    assert room.taken == 0
 
 
 async def test_what_waits_is_committed_before_closing(tmp_path: Path) -> None:
@@ -285,7 +286,7 @@ async def test_appends_that_are_begun_are_answered_when_they_are_committed(db: D
     await committed.wait()
     assert [answer.revision for answer in answers if isinstance(answer, Appended)] == [1]
     assert len(await of_stream(db, "s")) == 2
-    assert db._queue._commands == module.QUEUED_COMMANDS
+    assert db.waiting == 0
     await db.close()
     assert db.begin_append("s", ANY, events(1), answer) is None
 

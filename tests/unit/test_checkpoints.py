@@ -388,7 +388,7 @@ def test_a_handler_that_commits_by_itself_is_told_so(
     connection.execute("INSERT INTO totals VALUES (1)")
     commits(connection)
     connection.execute("INSERT INTO totals VALUES (2)")
-    with pytest.raises(CheckpointError, match="ended the transaction by itself"):
+    with pytest.raises(CheckpointError, match="ended the transaction itself"):
         store.save(0)
     assert store.load() is None
     for each in made.connections:

@@ -149,7 +149,7 @@ def test_readable(value: str, expected: str) -> None:
 
 def test_conflicts_say_what_was_expected_and_found() -> None:
     error = wrong_expected_position("s", -1, 4)
-    assert str(error) == "stream 's' is at position 4, expected was no stream"
+    assert str(error) == "stream 's' is at position 4, expected no stream"
     assert (error.expected, error.current) == (None, 4)
     assert "does not exist" in str(wrong_expected_position("s", 3, None))
 

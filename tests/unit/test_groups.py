@@ -64,8 +64,8 @@ class TestSettings:
             ("resolve_links", 1),
             ("max_retry_count", True),
             ("max_retry_count", "3"),
-            ("message_timeout", 30),
-            ("checkpoint_after", 2.0),
+            ("message_timeout", "30"),
+            ("checkpoint_after", True),
             ("strategy", "RoundRobin"),
         ],
     )

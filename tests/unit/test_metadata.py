@@ -89,7 +89,7 @@ def test_what_is_no_document(data: bytes) -> None:
         ({"max_count": "5"}, WrongArgumentType),
         ({"max_count": True}, WrongArgumentType),
         ({"truncate_before": -1}, InvalidArgument),
-        ({"max_age": 60}, WrongArgumentType),
+        ({"max_age": "60"}, WrongArgumentType),
         ({"max_age": timedelta(0)}, InvalidArgument),
         ({"max_age": timedelta(seconds=1.5)}, InvalidArgument),
         ({"cache_control": timedelta(seconds=-1)}, InvalidArgument),

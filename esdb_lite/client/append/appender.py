@@ -228,7 +228,7 @@ class _Attempts:
         )
 
     def renew(self) -> bool:
-        """After a refusal of who is calling: True where that is worth another attempt, which it is once."""
+        """After refused credentials: whether that is worth another attempt, which it is once."""
         renewed, self._renewed = self._renewed, True
         return not renewed and self._session.renew(self._credentials)
 
@@ -269,7 +269,7 @@ class _Attempts:
         """Return what says that the events may be there, with the events."""
         unknown = error if isinstance(error, OutcomeUnknown) else unknown_outcome(error)
         if not isinstance(unknown, OutcomeUnknown):
-            unknown = WriteInterrupted(f"{error} (perhaps it is done)")
+            unknown = WriteInterrupted(f"{error} (it may have been done)")
         request = self._request
         unknown.stream_name, unknown.events = request.stream_name, tuple(request.events)
         unknown.expected_position = None if request.expected == -1 else request.expected

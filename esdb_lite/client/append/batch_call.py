@@ -131,7 +131,7 @@ class BatchAppendCall:
         self._task = asyncio.ensure_future(self._run())
 
     def begin(self, request: AppendRequest, deadline: Deadline, look: StreamLook | None) -> _Append:
-        """Send an append soon; its `answer` is to be awaited, and the append then to be forgotten."""
+        """Send an append soon; await its `answer`, and then forget the append."""
         self._count += 1
         key = f"{self._prefix}{self._count:012x}"
         message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
@@ -280,7 +280,7 @@ class BatchAppendCall:
 
 
 class BatchAppender:
-    """Appends through a shared call, which is opened when it is needed and opened anew when it has ended."""
+    """Appends through a shared call, which is opened when it is needed and again when it has ended."""
 
     def __init__(self, session: ClientCore) -> None:
         self._session = session
@@ -395,7 +395,7 @@ def _not_sent(text: str) -> DeadlineExceeded:
 def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:
     """Return what one append fails with when the call has ended with `error`: an exception of its own."""
     if not isinstance(error, GrpcError):
-        return type(error)(f"{error} (perhaps it is done)" if in_doubt else str(error))
+        return type(error)(f"{error} (it may have been done)" if in_doubt else str(error))
     kind: type[GrpcError] = WriteInterrupted if in_doubt else type(error)
     failure = kind(str(error), code=error.code, details=error.details, trailers=error.trailers)
     failure.__dict__.update(error.__dict__)

@@ -47,7 +47,7 @@ class AsyncConsumerApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncConsumer:
-        """Make a consumer: an object to run, to stop and to look at, which does what `consume` does.
+        """Make a consumer: an object that does what `consume` does, and that you can run, stop and look at.
 
         The arguments are those of `consume`. Nothing happens before `run()`.
         """
@@ -94,24 +94,22 @@ class AsyncConsumerApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Run a handler for all events (or, with `stream_name`, those of a stream) and remember how far it has come.
+        """Run a handler for all events (or, with `stream_name`, those of a stream), and remember how far it came.
 
-        It goes on after the position in `checkpoint`; where there is none yet, after `position`, at the end with
-        `from_end`, else at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`. `handler`
-        is a coroutine function; it gets one event, or with a `batch_size` above 1 a list of what has arrived, up to
-        so many, and is called again when it has returned. Runs until it is cancelled, or the consumer is stopped
-        (which takes `consumer()`); `timeout` limits all of it.
+        It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end
+        with `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`. `handler`
+        is a coroutine function. It gets one event; with a `batch_size` above 1, a list of up to so many that have
+        arrived. Runs until it is cancelled; to stop it otherwise, use `consumer()`. `timeout` limits all of it.
 
-        `checkpoint`: a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
+        `checkpoint` is a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
         in one transaction with what the handler writes), any object with `load()` and `save(position)`, or a pair of
-        such functions. The position is stored after every batch; or, where saving is dear, after `checkpoint_every`
-        events and every `checkpoint_interval` seconds, and at the end. What a filter passes over moves the position,
-        too, which is then stored now and then.
+        such functions. The position is stored after every batch, or less often: after `checkpoint_every` events, every
+        `checkpoint_interval` seconds, and at the end. It also advances over events that a filter leaves out.
 
-        When the handler raises an exception, the batch is not stored and the exception is raised as it is. `on_error`
-        may decide otherwise: it gets event (or batch), exception and number of attempts, and returns an
-        `ErrorAction`; retries are `retry_pause` seconds apart, then twice that, and so on, up to a minute.
-        Raises CheckpointMismatch where the position is that of another stream or filter, CheckpointConflict,
+        When the handler raises, the batch is not stored, and the exception is raised unchanged. `on_error` may decide
+        otherwise: it gets the event (or batch), the exception and the number of attempts, and returns an
+        `ErrorAction`. Retries wait `retry_pause` seconds, then twice that, up to a minute.
+        Raises CheckpointMismatch if the position belongs to another stream or filter, CheckpointConflict,
         CheckpointCorrupt, StreamDeleted.
         """
         await self.consumer(

@@ -51,7 +51,7 @@ class ConsumerFeed:
                 loop.call_soon_threadsafe(self._wake)
 
     async def open(self, position: ConsumerPosition | None) -> None:
-        """Subscribe after a position; where there is none, where the consumer is to begin."""
+        """Subscribe after a position, or where the consumer should begin if there is none."""
         self._loop = asyncio.get_running_loop()
         self._stopped = self._loop.create_future()
         if self.stopping:  # by another thread, which did not know the loop yet
@@ -162,10 +162,10 @@ async def _end(task: asyncio.Task[object]) -> None:
 
 
 class AsyncConsumer:
-    """A handler at work on all events, or those of a stream, from where the checkpoint says.
+    """Runs a handler over all events, or those of a stream, from where the checkpoint says. See `client.consumer()`.
 
-    Made by `client.consumer()`. It runs once, by `run()`, and ends with `stop()`, when it is cancelled, or with an
-    error. Leaving `async with` stops it, too, and waits until it has ended.
+    It runs once, by `run()`, and ends with `stop()`, when it is cancelled, or with an error. Leaving `async with`
+    stops it, and waits until it has ended.
     """
 
     def __init__(
@@ -179,14 +179,14 @@ class AsyncConsumer:
 
     @property
     def progress(self) -> ConsumerProgress:
-        """How far it has come: positions, rate, lag."""
+        """How far the consumer has come: positions, rate, lag."""
         return self._consumption.tracker.progress(time.monotonic(), datetime.now(timezone.utc))
 
     async def run(self) -> None:
-        """Handle events until `stop()`; raises what the handler has raised, as it is.
+        """Handle events until `stop()`; raises the handler's exception unchanged.
 
-        Being cancelled ends it at once, as a crash would: only what is stored already counts. Raises CheckpointError
-        where the position cannot be loaded or stored, and what a subscription raises.
+        Cancelling it ends it at once, as a crash would: only what is stored counts. Raises CheckpointError if the
+        position cannot be loaded or stored, ClientClosed if it ran before, and what a subscription raises.
         """
         if self._ended is not None:
             raise ClientClosed("a consumer runs once; make another one")
@@ -219,7 +219,7 @@ class AsyncConsumer:
         return handling
 
     def stop(self) -> None:
-        """End gracefully: the handler that runs comes to its end, the position is stored, and `run()` returns.
+        """End gracefully: the running handler finishes, the position is stored, and `run()` returns.
 
         May be called from the handler, from other tasks and threads, and when a signal arrives.
         """

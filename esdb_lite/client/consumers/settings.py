@@ -6,25 +6,23 @@ Owns: refusing what cannot be meant, before anything is asked. Must not know: ho
 from __future__ import annotations
 
 import inspect
-import math
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite.checkpoints.positions import source_of
 from esdb_lite.checkpoints.store import CheckpointStore
 from esdb_lite.client.arguments import (
     ResumeFrom,
     checked_end,
-    checked_flag,
     checked_position,
     checked_resume,
     checked_timeout,
 )
 from esdb_lite.client.consumers.steps import ConsumptionOptions, Store
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.groups.acks import checked_number
 from esdb_lite.consumers import ConsumerPosition, HandlerError
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.filters import Filter
@@ -66,34 +64,34 @@ def checked_settings(
     resolve_links: bool,
     batch_size: int,
     checkpoint_every: int | None,
-    checkpoint_interval: float | None,
+    checkpoint_interval: Seconds | None,
     on_error: HandlerError | None,
-    retry_pause: float,
-    timeout: float | None,
+    retry_pause: Seconds,
+    timeout: Seconds | None,
     credentials: CredentialsLike,
 ) -> ConsumerSettings:
     """What the arguments of `consume` say."""
     if on_error is not None and (not callable(on_error) or inspect.iscoroutinefunction(on_error)):
-        raise WrongArgumentType("on_error", on_error, "must be a function, and no coroutine function")
+        raise WrongArgumentType("on_error", on_error, "must be a function, not a coroutine function")
     if checkpoint_every is not None:
-        checked_number("checkpoint_every", checkpoint_every, 1)
+        checked_int("checkpoint_every", checkpoint_every, 1)
     options = ConsumptionOptions(
         source=source_of(stream_name, chosen),
         of_stream=stream_name is not None,
-        batch_size=checked_number("batch_size", batch_size, 1),
+        batch_size=checked_int("batch_size", batch_size, 1),
         checkpoint_every=checkpoint_every,
         checkpoint_interval=None
         if checkpoint_interval is None
-        else _checked_seconds("checkpoint_interval", checkpoint_interval),
+        else checked_seconds("checkpoint_interval", checkpoint_interval),
         on_error=on_error,
-        retry_pause=_checked_seconds("retry_pause", retry_pause),
+        retry_pause=checked_seconds("retry_pause", retry_pause),
     )
     return ConsumerSettings(
         stream_name=stream_name,
         filter=chosen,
         position=_checked_start(stream_name, position),
         from_end=checked_end(from_end, position),
-        resolve_links=checked_flag("resolve_links", resolve_links),
+        resolve_links=checked_bool("resolve_links", resolve_links),
         timeout=checked_timeout(timeout),
         credentials=checked_credentials(credentials),
         options=options,
@@ -110,7 +108,7 @@ def checked_store(value: object, options: ConsumptionOptions, *, blocking: bool 
         raise WrongArgumentType("checkpoint", value, "must have load and save, or be a pair of such functions")
     store = Store(*functions, value)
     if blocking and any(map(inspect.iscoroutinefunction, vars(store).values())):
-        raise WrongArgumentType("checkpoint", value, "must not have coroutine functions in the client without asyncio")
+        raise WrongArgumentType("checkpoint", value, "must not have coroutine functions in EsdbClient")
     if store.transactional:
         for name in ("checkpoint_every", "checkpoint_interval"):
             if getattr(options, name) is not None:
@@ -126,11 +124,3 @@ def _checked_start(stream_name: str | None, position: ResumeFrom) -> ResumeFrom:
     if position is not None and not isinstance(position, int):
         raise WrongArgumentType("position", position, "must be an int for a stream")
     return checked_position(position)
-
-
-def _checked_seconds(argument: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise WrongArgumentType(argument, value, "must be a number of seconds")
-    if not (value >= 0 and math.isfinite(value)):
-        raise InvalidArgument(argument, value, "must be 0 or more")
-    return float(value)

@@ -113,7 +113,7 @@ class Consumption:
         )
 
     def steps(self) -> Steps:
-        """All that is to be done."""
+        """Everything to do."""
         try:
             yield from self._begin()
             yield from self._consume()
@@ -129,9 +129,9 @@ class Consumption:
         _log.info("consumer of %s has ended after %s", self._options.source, self.tracker.position)
 
     def end(self) -> list[Step]:
-        """Return what is to be called when the steps have ended, in whatever way, so that the store is let go of.
+        """Return what to call when the steps have ended, in whatever way, so that the store is released.
 
-        What these calls raise is to be told by `not_let_go`: the consumer has its reason to end already.
+        `not_let_go` logs what these calls raise: the consumer already has its reason to end.
         """
         last: list[Step] = []
         if (self._attempting or self._saving) and self._store.rollback is not None:
@@ -210,7 +210,7 @@ class Consumption:
             try:
                 yield self._store.rollback
             except Exception as second:
-                _log.warning("rolling back has failed: %s", type(second).__name__)
+                _log.warning("rollback failed: %s", type(second).__name__)
                 raise error from None
 
     def _decide(self, part: HandledPart, error: BaseException, attempts: int) -> ErrorAction:
@@ -223,7 +223,7 @@ class Consumption:
             raise WrongArgumentType("on_error", action, "must return an ErrorAction") from error
         if action is ErrorAction.STOP:
             raise error
-        _log.warning("handler has failed with %s, attempt %d: %s", type(error).__name__, attempts, action.value)
+        _log.warning("handler failed with %s, attempt %d: %s", type(error).__name__, attempts, action.value)
         return action
 
     def _handed(self, part: HandledPart) -> object:
@@ -232,7 +232,7 @@ class Consumption:
     def _may_save(self) -> bool:
         """After the end: True where there is something to store, and nothing speaks against it.
 
-        Being cancelled is to be quick, and a store that has failed is not asked again.
+        Cancelling must be quick, and a store that failed is not asked again.
         """
         if not self._bound or self._saving or isinstance(self.failure, CheckpointError):
             return False
@@ -254,7 +254,7 @@ def pause_before(attempts: int, first: float) -> float:
 
 def not_let_go(error: Exception) -> None:
     """Say that a store has failed at the very end."""
-    _log.warning("letting go of a checkpoint store has failed: %s", type(error).__name__)
+    _log.warning("releasing a checkpoint store failed: %s", type(error).__name__)
 
 
 def checked_position(value: object, *, of_stream: bool) -> ConsumerPosition | None:

@@ -68,7 +68,7 @@ def checked_answerable(events: Answerable) -> Iterable[RecordedEvent]:
 
 
 def checked_nack(action: NackAction, reason: str) -> tuple[int, str]:
-    """What is to become of events, and why, as the server is told."""
+    """What the server should do with events, and why, as it goes on the wire."""
     if not isinstance(action, NackAction):
         raise WrongArgumentType("action", action, "must be a NackAction")
     if not isinstance(reason, str):
@@ -82,7 +82,7 @@ def retry_then_park(event: RecordedEvent, max_retries: int) -> NackAction:
 
 
 def reason_of(error: Exception) -> str:
-    """What is told to the server about a failed handler."""
+    """What the server gets to know about a failed handler."""
     return f"{type(error).__name__}: {error}"
 
 

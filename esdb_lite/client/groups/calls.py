@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
 
+from esdb_lite._checks import checked_bool
 from esdb_lite._convert.groups import (
     CREATE,
     DELETE,
@@ -32,7 +33,6 @@ from esdb_lite._convert.groups import (
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import (
     checked_filter,
-    checked_flag,
     checked_position,
     checked_source,
     checked_stream,
@@ -207,14 +207,13 @@ class AsyncGroupApi:
         timeout: float | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncPersistentSubscription:
-        """Become a consumer of a group; returns when the server has confirmed it.
+        """Become a consumer of a group; returns once the server has confirmed it.
 
-        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent when there are
-        `ack_batch_size` of them (by default a third of the buffer, at most 100), or after `ack_delay` seconds.
-        With `reconnect` the consumer comes back when it is dropped (the group was updated, the server restarted, the
-        connection lost); `last_drop` says why, and a group that was deleted raises SubscriptionNotFound. Without it,
-        being dropped raises SubscriptionDropped or ServiceUnavailable. `timeout` limits the whole subscription.
-        Raises SubscriptionNotFound, TooManySubscribers.
+        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent `ack_batch_size`
+        at a time (default: a third of the buffer, at most 100), or after `ack_delay` seconds.
+        A consumer that is dropped (the group was updated, the server restarted, the connection lost) comes back, and
+        `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
+        `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
         self._session.check()
         _check_range("buffer_size", buffer_size, 1, LARGEST_INT32)
@@ -227,7 +226,7 @@ class AsyncGroupApi:
             buffer_size=buffer_size,
             ack_batch_size=ack_batch_size,
             ack_delay=_checked_delay(ack_delay),
-            reconnect=checked_flag("reconnect", reconnect),
+            reconnect=checked_bool("reconnect", reconnect),
         )
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
@@ -249,7 +248,7 @@ def _checked_settings(value: SubscriptionSettings | None) -> SubscriptionSetting
 
 def _checked_start(position: int | None, from_end: bool) -> int | None:
     """Where a group begins; None: at the end."""
-    if not checked_flag("from_end", from_end):
+    if not checked_bool("from_end", from_end):
         return checked_position(position) or 0
     if position is not None:
         raise InvalidArgument("position", position, "cannot be combined with from_end")

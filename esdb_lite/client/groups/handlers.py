@@ -1,4 +1,4 @@
-"""Handlers of a consumer: functions that are run for every event, and what their ends mean for the event.
+"""Handlers of a consumer: functions that run for every event, and what their outcome means for the event.
 
 Owns: how many run at a time, and the answer that follows. Must not know: where events come from, how answers go.
 """

@@ -1,6 +1,6 @@
 """What a consumer of a persistent subscription is asked for.
 
-Owns: the values, checked by whoever makes them. Must not know: calls.
+Owns: the values, checked by their makers. Must not know: calls.
 """
 
 from __future__ import annotations

@@ -85,10 +85,11 @@ COMES_BACK = (
 class AsyncPersistentSubscription:
     """The events of a group for one of its consumers: an async iterator, and an async context manager.
 
-    Every event has to be answered with `ack()` or `nack()`; the server delivers no more than `buffer_size` events
-    that were not, and delivers them again when their time is up or the consumer leaves. Leave by `async with` or
-    `close()`, so that the last answers arrive. Answers to events that the server has taken back meanwhile (their
-    time was up, the consumer was dropped) are ignored by it.
+    Answer every event with `ack()` or `nack()`. The server delivers at most `buffer_size` unanswered events, and
+    delivers them again after the group's `message_timeout`, or when the consumer leaves. Leave `async with`, or call
+    `close()`, so that the last answers arrive. The server ignores answers to events that it has taken back.
+    Iterating raises what ends the subscription: SubscriptionNotFound when the group was deleted, and with
+    `reconnect=False` SubscriptionDropped or ServiceUnavailable.
     """
 
     def __init__(
@@ -135,12 +136,12 @@ class AsyncPersistentSubscription:
 
     @property
     def last_drop(self) -> GrpcError | None:
-        """Why the consumer had to come back the last time; None when it never had to."""
+        """Why the consumer last had to come back; None if it never had to."""
         return self._last_drop
 
     @property
     def closed(self) -> bool:
-        """True after `close()`, and when the subscription has ended with an error."""
+        """Whether the subscription has ended, by `close()` or with an error."""
         return self._closed
 
     # --- events -----------------------------------------------------------------------------------------------
@@ -154,14 +155,14 @@ class AsyncPersistentSubscription:
         return self._events.popleft()
 
     async def next_batch(self) -> list[RecordedEvent]:
-        """Return all events that have arrived, waiting for one; [] after `stop()` or `close()`."""
+        """Return all events that have arrived, after waiting for one; [] after `stop()` or `close()`."""
         await self._more()
         batch = list(self._events)
         self._events.clear()
         return batch
 
     def stop(self) -> None:
-        """Take no more events: the iteration ends, and `consume()` does when its handlers are done."""
+        """Take no more events: the iteration ends, and `consume()` ends when its handlers have finished."""
         if not self._stopped.done():
             self._stopped.set_result(b"")
         self._events.clear()
@@ -280,7 +281,7 @@ class AsyncPersistentSubscription:
         return [item for item in items if isinstance(item, RecordedEvent)]
 
     def _lose(self, error: GrpcError) -> None:
-        """The call has ended: whoever waits for events next comes back. Raises the error where there is no hope."""
+        """The call has ended: the next wait for events comes back. Raises the error if there is no hope."""
         self._forget_call()
         self._last_drop = error
         if self._node is not None:
@@ -297,7 +298,7 @@ class AsyncPersistentSubscription:
     async def _come_back(self) -> None:
         """Try to become a consumer again. What was not answered is delivered again by the server.
 
-        Whoever is cancelled here tries again with the next call.
+        If this is cancelled, the next call tries again.
         """
         await asyncio.wait({self._stopped}, timeout=max(0.0, self._again_at - self._loop.time()))
         try:
@@ -349,18 +350,18 @@ class AsyncPersistentSubscription:
         return self._options.ack_batch_size
 
     async def ack(self, events: Answerable) -> None:
-        """Say that events have been processed. Sent with others, see `ack_batch_size` and `ack_delay`.
+        """Say that one event or several have been processed. Raises ClientClosed after `close()`.
 
-        It is the link that is acknowledged where an event came through one.
+        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`.
         """
         await self._answer(0, "", events)
 
     async def nack(self, events: Answerable, action: NackAction = NackAction.RETRY, reason: str = "") -> None:
-        """Say that events could not be processed, what is to become of them, and why."""
+        """Say that events could not be processed, what the server should do with them, and why."""
         await self._answer(*checked_nack(action, reason), events)
 
     async def flush(self) -> None:
-        """Send the answers that wait. Returns when they are on their way."""
+        """Send the answers that wait; returns when they are on their way."""
         self._cancel_timer()
         async with self._sending:
             call = self._call
@@ -369,7 +370,7 @@ class AsyncPersistentSubscription:
             messages, count = self._answers.take()
             if messages:
                 self._sent += count
-                with suppress(GrpcError):  # whoever receives gets to know
+                with suppress(GrpcError):  # the receiver finds out
                     await call.send(messages)
 
     async def _answer(self, action: int, reason: str, events: Answerable) -> None:
@@ -410,10 +411,10 @@ class AsyncPersistentSubscription:
     ) -> None:
         """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
 
-        It is a coroutine function. An event is acknowledged when it returns. When it raises an exception, the event
-        is delivered again up to `max_retries` times and then parked, with the exception as the reason; or `on_error`
-        decides (it gets event and exception, and returns a `NackAction`). `stop()` lets the handlers that run come to
-        their end; where this call is cancelled, so are they, and their events are left to be delivered again.
+        `handler` is a coroutine function. When it returns, the event is acked. When it raises, the event is delivered
+        again up to `max_retries` times, and then parked with the exception as the reason; or `on_error(event, error)`
+        decides by returning a `NackAction`. `stop()` lets running handlers finish. Cancelling this call cancels them,
+        and the server delivers their events again.
         """
         checked_number("concurrency", concurrency, 1)
         checked_number("max_retries", max_retries, 0)
@@ -431,7 +432,7 @@ class AsyncPersistentSubscription:
     async def close(self) -> None:
         """Send the answers that wait, see that the server has them, and leave. Idempotent.
 
-        Events that were not answered go to other consumers at once.
+        Unanswered events go to other consumers at once. Waits up to 5 seconds.
         """
         if self._closed:
             return
@@ -440,7 +441,7 @@ class AsyncPersistentSubscription:
             await asyncio.wait_for(self._leave(), LEAVING_SECONDS)
         except (asyncio.TimeoutError, EsdbClientException) as error:
             _log.warning(
-                "consumer of %s left before its answers were counted: %s", self._options.subscription_id, error
+                "consumer of %s left before the server had processed its acks: %s", self._options.subscription_id, error
             )
         finally:
             self._end()

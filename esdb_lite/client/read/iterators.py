@@ -145,9 +145,9 @@ class ReadCall:
 
 
 class AsyncEventIterator(Generic[T_co]):
-    """Hands out what a call brings, one by one, without waiting as long as something is there.
+    """Hands out what a call brings, one by one, without waiting while something is there.
 
-    Can be used in `async with`. Ends the call when it is exhausted, fails, is closed or is dropped.
+    Works in `async with`. The call ends when the iterator is exhausted, fails, is closed or is dropped.
     """
 
     def __init__(self, reading: HealingReading | None, first: Sequence[T_co] = ()) -> None:
@@ -168,11 +168,11 @@ class AsyncEventIterator(Generic[T_co]):
         return next(self._items)
 
     async def next_batch(self) -> Sequence[T_co]:
-        """Return all items that are there, waiting for one; none at the end."""
+        """Return all items that are there, after waiting for one; none at the end."""
         return list(self._items) or await self._fetch()
 
     async def close(self) -> None:
-        """End the call; the iteration ends, too. Idempotent."""
+        """End the call and the iteration. Idempotent."""
         self._end()
 
     aclose = close
@@ -193,7 +193,7 @@ class AsyncEventIterator(Generic[T_co]):
     async def _fetch(self) -> Sequence[T_co]:
         """Return the next batch; none, and everything closed, at the end. Being cancelled loses nothing."""
         if self._fetching:
-            raise RuntimeError("two tasks iterate over the same object")
+            raise RuntimeError("two tasks or threads iterate over the same object")
         self._fetching = True
         try:
             while self._reading is not None:
@@ -230,10 +230,10 @@ class AsyncReadResponse(AsyncEventIterator[RecordedEvent]):
 
 
 class AsyncSubscription(AsyncEventIterator[T_co]):
-    """Events that are stored, then those that are appended, without end.
+    """Stored events, then new ones as they are appended, without end.
 
-    Goes on by itself when its connection is lost, another node becomes the leader, or the server says that it is too
-    slow: after the last event that it has handed out, without a gap and without handing out any twice.
+    When the connection is lost, another node leads, or the server calls it too slow, the subscription resumes after
+    the last event it handed out: nothing is missing, and nothing comes twice.
     """
 
     def __init__(self, reading: HealingSubscription, first: Sequence[T_co], control: bool) -> None:
@@ -243,12 +243,12 @@ class AsyncSubscription(AsyncEventIterator[T_co]):
 
     @property
     def subscription_id(self) -> str:
-        """The server's name for the subscription; another one each time that it has been resumed."""
+        """The server's name for the subscription; it changes when the subscription is resumed."""
         return self._subscription.subscription_id
 
     @property
     def last_activity(self) -> datetime | None:
-        """When something has come last from the server, be it an answer to a keep-alive; None while there is no link.
+        """When the server was last heard, answers to keep-alive pings included; None while there is no connection.
 
         In UTC, by the clock of this machine.
         """

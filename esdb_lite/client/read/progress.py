@@ -59,7 +59,7 @@ class ReadProgress:
         return replace(request, start=start, from_end=False, limit=left)
 
     def without_known(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
-        """Leave out events that have been handed out before the request was made anew."""
+        """Leave out events that were handed out before the request was made again."""
         if self._asked_for_more:
             items = self._within_limit(items)
         if not self._only_new:

@@ -1,7 +1,7 @@
 """Reads and subscriptions that go on where they were when their call has failed.
 
-Owns: making the call anew, leaving a node that leads no more, and what is said about that. Must not know: how items
-are handed out, how much of a request is left (`progress`), which failures pass (`client.retry`).
+Owns: making the call again, leaving a node that no longer leads, and logging that. Must not know: how items are handed
+out, how much of a request is left (`progress`), which failures pass (`client.retry`).
 """
 
 from __future__ import annotations
@@ -119,7 +119,7 @@ class HealingReading:
         return reading
 
     async def _reach(self, reading: ReadCall) -> ReadCall:
-        """Send the request of a call, or tell who has failed to take it."""
+        """Send the request of a call, or report the node that failed to take it."""
         try:
             await reading.open()
         except EsdbClientException as error:
@@ -137,7 +137,7 @@ class HealingReading:
         return self._deadline
 
     async def _heal(self, error: EsdbClientException) -> None:
-        """Wait until the call can be made anew; raises the error where it cannot."""
+        """Wait until the call can be made again; raises the error if it cannot."""
         node = None if self._reading is None else self._reading.node
         self._drop()
         if self._closed or not await self._session.try_again(self._struggle, node, error, self._budget(), self._what):
@@ -200,7 +200,7 @@ class HealingSubscription(HealingReading):
         return [*notes, *(taken or ())] or (() if first else None)
 
     def _notes(self, reading: ReadCall) -> list[Item]:
-        """Return what is to be said of a subscription that has been resumed."""
+        """Return what to report about a resumed subscription."""
         broken, self._broken = self._broken, None
         if broken is None or reading.node is None:
             return []

@@ -1,4 +1,4 @@
-"""A cluster: asking its nodes who is there, settling on one of them, and noticing that another one leads.
+"""A cluster: asking its nodes for the members, choosing one of them, and noticing that another one leads.
 
 Owns: which nodes are asked, how long, and what is remembered of them. Must not know: what calls say, retries.
 
@@ -53,7 +53,7 @@ class Cluster:
     def __init__(
         self, nodes: Nodes, settings: ConnectionSettings, who: Callable[[ConnectionPool, Deadline], Awaitable[Metadata]]
     ) -> None:
-        """`who` says who is calling a node."""
+        """`who` returns the credentials for a node."""
         self._nodes = nodes
         self._who = who
         self._settings = settings
@@ -200,7 +200,7 @@ class Cluster:
         return tuple(members)
 
     async def _ask(self, node: ConnectionPool) -> tuple[GossipMember, ...]:
-        """Ask a node who is in the cluster. Raises what the call does, or ServerNotReady for nonsense."""
+        """Ask a node for the members of the cluster. Raises what the call does, or ServerNotReady for nonsense."""
         deadline = Deadline(self._settings.gossip_timeout)
         try:
             answer = await unary(node, READ_GOSSIP, b"", deadline)

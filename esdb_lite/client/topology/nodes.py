@@ -109,7 +109,7 @@ class Single:
             self._leader = None
 
     def requires_leader(self, need: Need) -> bool:
-        """Never: a follower may pass on what it is told, as long as nobody says that it must not."""
+        """Never: a follower may forward what it gets, unless it is told not to."""
         return False
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:

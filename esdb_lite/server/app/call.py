@@ -7,24 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping
 from email.utils import formatdate
 from functools import lru_cache
 from time import time
 from urllib.parse import quote
 
-from grpclib.protocol import Stream
-
-from esdb_lite._http2.streams import receive_data, send_data, send_data_at_once
+from esdb_lite._http2.streams import Stream, push, receive_data, send_data, send_data_at_once, send_headers
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._version import __version__
 from esdb_lite._wire.framing import CompressedMessage, MessageSplitter, MessageTooLong, frame
 from esdb_lite._wire.primitives import WireError
-from esdb_lite.server.app.gathering import GatheringTransport
 from esdb_lite.server.engine.access import SYSTEM
 from esdb_lite.server.handlers import CallWatcher
-
-Headers = Sequence[tuple[str, str]]
 
 _UNQUOTED = "".join(map(chr, range(0x20, 0x7F))).replace("%", "")
 _TIMEOUT = re.compile(r"(\d{1,8})([HMSmun])")
@@ -86,7 +81,7 @@ class GrpcCall:
             await asyncio.get_running_loop().create_future()  # until it is noticed that the connection is gone
         if not self._answered:
             self._answered = True
-            await self._stream.send_headers(response_headers())
+            await send_headers(self._stream, response_headers())
         await send_data(self._stream, frame(messages))
 
     def cut(self) -> None:
@@ -97,9 +92,7 @@ class GrpcCall:
         """Send messages if window and socket take them now, and do not wait for others to be sent with them."""
         if not self._answered or not send_data_at_once(self._stream, frame(messages)):
             return False
-        transport = self._stream.connection._transport
-        if isinstance(transport, GatheringTransport):
-            transport.flush()
+        push(self._stream)
         return True
 
     async def finish(self, error: RpcError | None) -> None:
@@ -111,7 +104,7 @@ class GrpcCall:
             if error.message:
                 headers.append(("grpc-message", quote(error.message, safe=_UNQUOTED, errors="replace")))
             headers.extend(error.trailers)
-        await self._stream.send_headers(headers, end_stream=True)
+        await send_headers(self._stream, headers, end=True)
 
 
 def response_headers() -> list[tuple[str, str]]:

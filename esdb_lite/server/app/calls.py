@@ -1,6 +1,6 @@
 """The calls of one connection: each is a task, and each ends exactly once.
 
-Owns: what becomes of a call when it is done, cancelled by the client, too late, or open when the server stops.
+Owns: how a call ends: done, cancelled by the client, too late, or open when the server stops.
 Must not know: bytes on the wire, services.
 """
 
@@ -12,11 +12,10 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
-import h2.exceptions
-from grpclib.protocol import AbstractHandler, Stream
-
+from esdb_lite._http2.server import RequestHandler
+from esdb_lite._http2.streams import NO_ERROR, Headers, Stream, StreamOver, is_over, reset, send_headers
 from esdb_lite._status import RpcError, refusals
-from esdb_lite.server.app.call import GrpcCall, Headers, plain_headers, timeout_of
+from esdb_lite.server.app.call import GrpcCall, plain_headers, timeout_of
 from esdb_lite.server.handlers import Handler
 
 log = logging.getLogger("esdb_lite.server")
@@ -26,7 +25,7 @@ _LINGER = 5.0
 
 
 class Route(NamedTuple):
-    """Who serves a path, how long a request may be (bytes), and who serves it while something is the matter."""
+    """Which handler serves a path, how long a request may be (bytes), and which one serves it under faults."""
 
     handler: Handler
     max_message: int
@@ -78,7 +77,7 @@ class _OpenCall:
                 self.task.cancel()
 
 
-class ConnectionCalls(AbstractHandler):
+class ConnectionCalls(RequestHandler):
     """Starts calls for one connection and keeps track of them."""
 
     def __init__(
@@ -141,7 +140,7 @@ class ConnectionCalls(AbstractHandler):
                 await self._serve(running, headers)
             else:
                 await _serve_plain(running.stream, headers)
-        except h2.exceptions.ProtocolError:
+        except StreamOver:
             log.debug("a call ended while it was being answered", exc_info=True)
         except asyncio.CancelledError:
             if running.why is None:
@@ -159,8 +158,8 @@ class ConnectionCalls(AbstractHandler):
         if running.why is _Why.FORSAKEN:
             return
         running.release()
-        if stream.closable:
-            self._loop.call_later(_LINGER, _reset, stream)
+        if not is_over(stream):
+            self._loop.call_later(_LINGER, reset, stream, NO_ERROR)
 
     async def _serve(self, running: _OpenCall, headers: Mapping[str, str]) -> None:
         route = self._routes.get(headers.get(":path", ""))
@@ -190,7 +189,7 @@ class ConnectionCalls(AbstractHandler):
             return error
         except asyncio.CancelledError:
             return _ending(running.why)
-        except h2.exceptions.ProtocolError:
+        except StreamOver:
             raise
         except Exception:
             if running.stream.connection.is_closing():
@@ -214,7 +213,7 @@ def _ending(why: _Why | None) -> RpcError:
 async def _serve_plain(stream: Stream, headers: Mapping[str, str]) -> None:
     """Answer a request that is not gRPC."""
     status = plain_status(headers.get(":method", ""), headers.get(":path", ""))
-    await stream.send_headers([(":status", str(status)), *plain_headers()], end_stream=True)
+    await send_headers(stream, [(":status", str(status)), *plain_headers()], end=True)
 
 
 def plain_status(method: str, path: str) -> int:
@@ -226,8 +225,3 @@ def plain_status(method: str, path: str) -> int:
 
 def _nothing() -> None:
     """There is no connection yet."""
-
-
-def _reset(stream: Stream) -> None:
-    if stream.closable:
-        stream.reset_nowait()

@@ -13,6 +13,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import cast
 
 _HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client gets for the TLS handshake."""
@@ -36,8 +37,7 @@ class DoorState(enum.Enum):
 
 class _TurnedAway(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.Transport):
-            transport.abort()
+        cast(asyncio.Transport, transport).abort()
 
 
 class Door:
@@ -112,7 +112,7 @@ class Door:
             self._servers.append(server)
 
     async def close(self) -> None:
-        """Stop listening; who has been accepted becomes a connection. Idempotent."""
+        """Stop listening; accepted sockets still become connections. Idempotent."""
         self._closed = True
         if self._changing is not None:
             await asyncio.wait({self._changing})

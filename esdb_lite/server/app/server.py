@@ -119,7 +119,7 @@ class RpcServer:
             await asyncio.wait(tasks, timeout=_PATIENCE)
         self._ending = True
         for connection in list(self._connections):
-            connection.say_goodbye()
+            connection.leave()
         await self._wait_until_empty()
         for connection in list(self._connections):
             connection.abort()

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TypeAlias, TypeVar, cast
 
+from esdb_lite._limits import Oversized, Room
 from esdb_lite.server.database.feed import CommitFeed, Listener
 from esdb_lite.server.database.group_commit import Committed, Committer, new_id
 from esdb_lite.server.database.loop_share import PAGE, LoopShare
@@ -79,7 +79,7 @@ class Database:
         self._last_at_writer: WriterJob[Work] | None = None
         self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
         self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
-        self._queue = _Room(QUEUED_COMMANDS, QUEUED_BYTES)
+        self._queue = Room(QUEUED_COMMANDS, QUEUED_BYTES, oversized=Oversized.OVERDRAWS)
         self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
         self._readers = ReaderThreads(files.reader, SqliteReader.close, count=READERS)
         self._finished: asyncio.Future[object] = self._loop.create_future()
@@ -383,67 +383,6 @@ class _Pace:
         """One more has gone to a thread."""
         self._elsewhere -= 1
         self.quick = self._elsewhere <= 0
-
-
-class _Room:
-    """How much may wait for the writer: by number and by bytes. First come, first served."""
-
-    def __init__(self, commands: int, size: int) -> None:
-        self._commands = commands
-        self._size = size
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    @property
-    def taken(self) -> int:
-        """How many have come in and not left."""
-        return QUEUED_COMMANDS - self._commands + len(self._waiting)
-
-    def enter_at_once(self, cost: int) -> bool:
-        if self._waiting or not self._fits(cost):
-            return False
-        self._take(cost)
-        return True
-
-    async def enter(self, cost: int) -> None:
-        ahead: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._waiting.append((cost, ahead))
-        try:
-            await ahead
-        except asyncio.CancelledError:
-            self._give_up(cost, ahead)
-            raise
-
-    def leave(self, cost: int) -> None:
-        self._commands += 1
-        self._size += cost
-        if self._waiting:
-            self._admit()
-
-    def _fits(self, cost: int) -> bool:
-        # Whatever is larger than all the room there is gets in alone.
-        return self._commands > 0 and self._size > 0 and (self._size >= cost or cost > QUEUED_BYTES)
-
-    def _take(self, cost: int) -> None:
-        self._commands -= 1
-        self._size -= cost
-
-    def _admit(self) -> None:
-        while self._waiting:
-            cost, ahead = self._waiting[0]
-            if ahead.cancelled():
-                self._waiting.popleft()
-                continue
-            if not self._fits(cost):
-                return
-            self._waiting.popleft()
-            self._take(cost)
-            ahead.set_result(None)
-
-    def _give_up(self, cost: int, ahead: asyncio.Future[None]) -> None:
-        if ahead.done() and not ahead.cancelled():
-            self.leave(cost)
-        else:
-            self._admit()
 
 
 __all__ = ["Database", "ticks_now"]

@@ -59,7 +59,7 @@ class Listener:
         self._feed.remove(self)
 
     def put(self, records: Sequence[Record], size: int) -> None:
-        """Take events that have so many bytes of data and metadata; wakes whoever waits when none was here."""
+        """Take events that have so many bytes of data and metadata; wakes the reader if there were none."""
         held = len(self._records)
         self._bytes += size
         # A single event is taken, however large it is.

@@ -51,7 +51,7 @@ class Committer:
     def __init__(
         self, writer: SqliteWriter, now: Callable[[], int], confirm: Callable[[int], None] = lambda _: None
     ) -> None:
-        """`confirm` is called with the end of the log after each commit, before anybody is told of it."""
+        """`confirm` is called with the end of the log after each commit, before anybody hears of it."""
         self._writer = writer
         self._now = now
         self._confirm = confirm

@@ -1,4 +1,4 @@
-"""Turns of the event loop: how much is read and sent in one of them, so that whoever appends does not wait for all.
+"""Turns of the event loop: how much is read and sent in one of them, so that appends do not wait for all readers.
 
 Owns: the order of those who wait (first come, first served). Must not know: what they do when it is their turn.
 """

@@ -155,7 +155,7 @@ class ReaderThreads(Generic[T]):
 
 
 def settle(answer: asyncio.Future[object], result: object, error: Exception | None = None) -> None:
-    """Answer a future, unless whoever waited has gone away."""
+    """Answer a future, unless nobody waits for it any more."""
     if answer.done():
         return
     if error is not None:

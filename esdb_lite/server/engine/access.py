@@ -18,7 +18,7 @@ from esdb_lite.server.storage import Reader, Record
 ADMINS = "$admins"
 OPS = "$ops"
 EVERYBODY = "$all"
-"""In an access list: whoever has logged in."""
+"""In an access list: everybody who has logged in."""
 
 ALL_STREAM = "$all"
 """The name under which access to the log as a whole is governed: by the metadata in `$$$all`."""
@@ -104,7 +104,7 @@ def decide_early(principal: Principal, stream: str, action: Action) -> bool | No
 
 
 def allowed(reader: Reader, principal: Principal, stream: str, action: Action) -> bool:
-    """Decide. A link's target is not asked about: who may read the link may see it."""
+    """Decide. The target of a link is not checked: a caller who may read the link may see it."""
     early = decide_early(principal, stream, action)
     asked = question(stream, action)
     if early is not None or asked is None:

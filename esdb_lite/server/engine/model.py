@@ -84,7 +84,7 @@ Outcome: TypeAlias = Appended | WrongVersion | DeletedStream
 
 
 class Decision(NamedTuple):
-    """What a rule decided: the answer, and what is to be written for it, all or nothing."""
+    """What a rule decided: the answer, and what to write for it, all or nothing."""
 
     outcome: Outcome
     records: Sequence[Record]

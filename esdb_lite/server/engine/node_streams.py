@@ -18,12 +18,12 @@ _PREFIX = "$mem-"
 
 
 def in_memory(stream: str) -> bool:
-    """Whether what is read by this name comes from the node's memory. (What is appended goes to the log, as ever.)"""
+    """Whether what is read by this name comes from the node's memory. (What is appended goes to the log.)"""
     return stream.startswith(_PREFIX)
 
 
 def nothing(_: str) -> Record | None:
-    """Of a node that says nothing of itself."""
+    """For a node that says nothing about itself."""
     return None
 
 

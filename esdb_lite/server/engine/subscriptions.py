@@ -196,7 +196,7 @@ class AllSubscription(_Links):
         self._begun = True
 
     def _advance(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Go past records of the log; return those that are to be delivered."""
+        """Go past records of the log; return those to deliver."""
         if not records:
             return records
         self._cursor = _of(records[-1].position)

@@ -226,7 +226,7 @@ class EventCounter:
         self._limits.begin()
 
     def allowed(self, messages: list[bytes]) -> int | None:
-        """Return how many messages are to be sent before the connection is cut; None: all, and it is not."""
+        """Return how many messages to send before the connection is cut; None: all, and it is not cut."""
         events = [index for index, message in enumerate(messages) if message[:1] and message[0] == _EVENT]
         cut = self._limits.allowed(len(events))
         if cut is None:

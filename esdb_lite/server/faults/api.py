@@ -7,13 +7,13 @@ meets which call (`plan`), how it is carried out (`node`).
 from __future__ import annotations
 
 import asyncio
-import concurrent.futures
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
+from esdb_lite._loop_thread import LoopCalls, LoopEnded
+from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.faults import plan
 from esdb_lite.server.faults.plan import Plan, Refusal, Rule
 
@@ -53,7 +53,7 @@ class Site(Protocol):
 
 
 class Fault:
-    """A fault that lasts. It ends with `clear()`, at the end of `with`, with `Faults.clear()`, or when used up."""
+    """A lasting fault. It ends with `clear()`, at the end of `with`, with `Faults.clear()`, or when it is used up."""
 
     def __init__(self, faults: Faults, rule: Rule) -> None:
         """Made by the methods of `Faults`."""
@@ -61,7 +61,7 @@ class Fault:
         self._rule = rule
 
     def clear(self) -> None:
-        """End this fault; what was waiting because of it goes on. Idempotent."""
+        """End this fault; what it held back goes on. Idempotent."""
         self._faults._remove(self._rule)
 
     def __enter__(self) -> Fault:
@@ -77,14 +77,13 @@ class Fault:
 
 
 class Faults:
-    """What goes wrong with a server: `server.faults`.
+    """What goes wrong with a server, for tests only: `server.faults`.
 
-    Every method can be called from any thread, and has taken effect when it returns. Those that last return a `Fault`,
-    which is a context manager: `with server.faults.delay(1.0): ...`. Times are in seconds; `times=None` means until it
-    is cleared. Faults that are set while the server is stopped wait for its start, and survive a restart; those that
-    do something at once do nothing then. Of several faults for appends the one that was set first comes first.
-
-    For tests only. A server without faults pays nothing for them.
+    Every method works from any thread, and has taken effect when it returns. Lasting faults return a `Fault`, which is
+    a context manager: `with server.faults.delay(1.0): ...`. Times are in seconds; `times=None` means until it is
+    cleared. A fault set while the server is stopped waits for its start, and survives a restart; one that acts at once
+    does nothing then. Of several faults for appends, the one set first comes first. All methods raise InvalidArgument.
+    A server without faults pays nothing for them.
     """
 
     def __init__(self) -> None:
@@ -92,66 +91,59 @@ class Faults:
         self._plan = Plan()
         self._plan.changed = self._changed
         self._site: Site | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread = 0
+        self._calls: LoopCalls | None = None
 
     # --- connections ---
 
     def drop_connections(self) -> None:
-        """Cut every connection now: reset, without a word, whatever is under way. New ones are taken."""
+        """Reset every connection now, whatever is under way. New connections are accepted."""
         self._do(lambda site: site.break_connections())
 
     def drop_after(self, events: int, *, times: int | None = 1) -> Fault:
-        """Cut the connection of a call once it has been sent so many events, counted for each call from now on.
+        """Cut a call's connection after so many events, counted for each call from now on.
 
-        Applies to reads, subscriptions and persistent consumers, those under way included. The events arrive.
+        Applies to reads, subscriptions and consumers of groups, running ones included. The events arrive.
         """
-        _check_count("events", events)
-        return self._add(plan.DropAfter(_times(times), events))
+        return self._add(plan.DropAfter(_times(times), checked_int("events", events, 1)))
 
     def stall(self, *, connections: bool = True) -> Fault:
-        """Never answer anything, until it is cleared; then everything that waits goes on.
+        """Answer nothing until it is cleared; then everything that waits goes on.
 
-        As a process that is stopped (SIGSTOP) or whose packets are dropped: connections are accepted by the system,
-        what is sent stays unread, pings are not answered, nothing is sent. With `connections=False` connections and
-        pings are well, and only calls (appends of an open BatchAppend, too) are not handled.
+        Like a stopped process (SIGSTOP), or one whose packets are dropped: the system accepts connections, requests
+        stay unread, pings are not answered. With `connections=False`, connections and pings work, and only calls hang,
+        appends in an open BatchAppend included.
         """
-        if not isinstance(connections, bool):
-            raise WrongArgumentType("connections", connections, "must be True or False")
-        return self._add(plan.Stall(connections=connections))
+        return self._add(plan.Stall(connections=checked_bool("connections", connections)))
 
     def refuse_connections(self) -> Fault:
-        """Close new connections as soon as they are there; those that are open stay."""
+        """Close new connections at once; open ones stay."""
         return self._add(plan.RefuseConnections())
 
     def go_away(self, code: int = 0) -> None:
         """Send GOAWAY with an HTTP/2 error code on every connection, as a node that shuts down does.
 
-        Calls that are open go on, new calls on these connections are never answered. New connections are well.
+        Open calls go on, new calls on these connections hang, and new connections work.
         """
-        if not isinstance(code, int) or isinstance(code, bool):
-            raise WrongArgumentType("code", code, "must be a number")
-        if not 0 <= code < 2**32:
-            raise InvalidArgument("code", code, "must be between 0 and 4294967295")
-        self._do(lambda site: site.go_away(code))
+        error = checked_int("code", code, 0, 2**32 - 1)
+        self._do(lambda site: site.go_away(error))
 
     # --- calls ---
 
-    def delay(self, seconds: float, *, method: str | None = None, times: int | None = None) -> Fault:
-        """Let every call, or those of one method ("Append", "Read", "BatchAppend"), wait before it is handled.
+    def delay(self, seconds: Seconds, *, method: str | None = None, times: int | None = None) -> Fault:
+        """Delay every call, or those of one method (such as "Append", "Read" or "BatchAppend").
 
-        Inside an open BatchAppend each append is a call. `times`: how many calls wait.
+        In an open BatchAppend, each append counts as a call. `times`: how many calls wait.
         """
-        check_seconds("seconds", seconds)
         if method is not None and method not in _METHODS:
             raise InvalidArgument("method", method, "must be the name of a method, such as 'Append' or 'Read'")
-        return self._add(plan.Delay(_times(times), float(seconds), method))
+        return self._add(plan.Delay(_times(times), checked_seconds("seconds", seconds), method))
 
     def not_leader(self, host: str, port: int, *, times: int | None = None) -> Fault:
         """Send calls that need a leader to `host` and `port`: NOT_FOUND, with the endpoint in the trailers.
 
         These are all writes, all calls of persistent subscriptions, and reads with `requires-leader: true`. As on a
-        real follower, subscriptions are confirmed before that, and only those end that have something to catch up.
+        real follower, subscriptions are confirmed first, and only those with something to catch up end. The rules are
+        in section 3 of the notes on clusters.
         """
         if not isinstance(host, str) or not host:
             raise InvalidArgument("host", host, "must be the name or address of a host")
@@ -162,10 +154,9 @@ class Faults:
     # --- appends ---
 
     def refuse_appends(self, *, reason: Refusal | str = Refusal.NOT_READY, times: int | None = None) -> Fault:
-        """Refuse appends, deletes and tombstones; nothing is written. `reason`: a `Refusal` or its value.
+        """Refuse appends, deletes and tombstones; nothing is written. `reason` is a `Refusal` or its value.
 
-        A refused append of an open BatchAppend is answered there, and the call stays open, except for
-        `Refusal.UNKNOWN`, which ends the call.
+        In an open BatchAppend, the append gets its answer and the call stays open; only `Refusal.UNKNOWN` ends it.
         """
         try:
             refusal = Refusal(reason)
@@ -175,11 +166,11 @@ class Faults:
         return self._add(plan.RefuseAppends(_times(times), refusal))
 
     def lose_answers(self, *, times: int | None = 1) -> Fault:
-        """Write appends, deletes and tombstones, and cut their connection in place of the answer."""
+        """Write appends, deletes and tombstones, and cut the connection instead of answering."""
         return self._add(plan.LoseAnswers(_times(times)))
 
     def time_out_appends(self, *, times: int | None = 1) -> Fault:
-        """Write appends, deletes and tombstones, and answer that they were not committed in time: ABORTED.
+        """Write appends, deletes and tombstones, and answer that they timed out: ABORTED.
 
         In an open BatchAppend: DEADLINE_EXCEEDED, and the call stays open.
         """
@@ -188,7 +179,7 @@ class Faults:
     # --- subscriptions ---
 
     def consumer_too_slow(self) -> None:
-        """End every open subscription as a server does for which a client does not read fast enough: ABORTED.
+        """End every open subscription as old servers do when a client reads too slowly: ABORTED.
 
         Consumers of persistent subscriptions are dropped: CANCELLED.
         """
@@ -197,20 +188,20 @@ class Faults:
     # --- all of them ---
 
     def clear(self) -> None:
-        """End all faults; what was waiting because of them goes on. Idempotent."""
+        """End all faults; what they held back goes on. Idempotent."""
         self._on_loop(self._plan.clear)
 
     # --- inside ---
 
     def _attach(self, site: Site) -> Plan:
         """A server starts, on this thread."""
-        self._loop, self._thread = asyncio.get_running_loop(), threading.get_ident()
+        self._calls = LoopCalls(asyncio.get_running_loop()).here()
         self._site = site
         return self._plan
 
     def _detach(self) -> None:
         """It is about to stop."""
-        self._site = self._loop = None
+        self._site = self._calls = None
 
     def _changed(self) -> None:
         if self._site is not None:
@@ -228,47 +219,21 @@ class Faults:
 
     def _on_loop(self, action: Callable[[], None]) -> None:
         """Run on the server's loop, or here where it is not running; return when it is done."""
-        loop = self._loop
-        if loop is None or loop.is_closed() or threading.get_ident() == self._thread:
+        calls = self._calls
+        if calls is None or calls.inside:
             action()
             return
-        done: concurrent.futures.Future[None] = concurrent.futures.Future()
 
-        def run() -> None:
-            try:
-                action()
-            except BaseException as error:
-                done.set_exception(error)
-            else:
-                done.set_result(None)
-
-        try:
-            loop.call_soon_threadsafe(run)
-        except RuntimeError:  # it has been closed just now
+        async def act() -> None:
             action()
-            return
+
         try:
-            done.result(_PATIENCE)
-        except concurrent.futures.TimeoutError:
+            calls.run(act(), patience=_PATIENCE)
+        except LoopEnded:
+            action()
+        except TimeoutError:
             raise RuntimeError(f"the server's event loop is stuck: it did nothing for {_PATIENCE:g} seconds") from None
 
 
-def check_seconds(name: str, value: float) -> None:
-    """Refuse what is not a time. Raises InvalidArgument."""
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise WrongArgumentType(name, value, "must be a number of seconds")
-    if not 0 <= value < float("inf"):
-        raise InvalidArgument(name, value, "must not be negative, nor infinite")
-
-
-def _check_count(name: str, value: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise WrongArgumentType(name, value, "must be a number")
-    if value < 1:
-        raise InvalidArgument(name, value, "must be at least 1")
-
-
 def _times(value: int | None) -> int | None:
-    if value is not None:
-        _check_count("times", value)
-    return value
+    return None if value is None else checked_int("times", value, 1)

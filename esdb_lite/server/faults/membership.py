@@ -1,4 +1,4 @@
-"""Who is in a cluster, in which state, and what a node in some state answers to whom.
+"""The members of a cluster and their states, and what a node in some state answers to whom.
 
 Owns: the states of nodes, and section 3 of the notes on clusters: what followers and nodes between two roles serve,
 refuse, or cannot do. Must not know: sockets, event loops, messages, when states change.
@@ -108,7 +108,7 @@ class Membership:
         return sorted(self.members, key=lambda member: (member.host, member.port), reverse=True)
 
     def verdict(self, node: ClusterMember, asks: Asks, *, required: bool) -> Verdict:
-        """Return what becomes of a call on a node. `required`: its header says that it wants the leader."""
+        """Return what happens to a call on a node. `required`: its header says that it wants the leader."""
         if asks is Asks.OTHER or node.leads:
             return Verdict.SERVED
         if asks is Asks.GROUP_RESTART:

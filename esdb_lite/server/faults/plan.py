@@ -22,11 +22,11 @@ class Refusal(enum.Enum):
     NOT_READY = "not-ready"
     """UNAVAILABLE, as from a node that is becoming or ceasing to be the leader."""
     TIMED_OUT = "timed-out"
-    """ABORTED, as a write that was not committed in time. (A client cannot know that nothing was written.)"""
+    """ABORTED, as for a write that was not committed in time. A client cannot know that nothing was written."""
     TOO_BUSY = "too-busy"
     """UNAVAILABLE, as from a node that has no room."""
     UNKNOWN = "unknown"
-    """UNKNOWN, as from a node that has failed inside."""
+    """UNKNOWN, as from a node that failed inside."""
 
 
 @dataclass(eq=False)
@@ -119,7 +119,7 @@ class Plan:
 
     @property
     def frozen(self) -> bool:
-        """Whether nothing is to be read, accepted or sent."""
+        """Whether to read, accept and send nothing."""
         return any(isinstance(rule, Stall) and rule.connections for rule in self._rules)
 
     @property
@@ -129,7 +129,7 @@ class Plan:
 
     @property
     def refuses_connections(self) -> bool:
-        """Whether new connections are to be closed at once."""
+        """Whether to close new connections at once."""
         return any(isinstance(rule, RefuseConnections) for rule in self._rules)
 
     def add(self, rule: Rule) -> None:
@@ -203,7 +203,7 @@ class EventLimits:
             self._sent.setdefault(rule, 0)
 
     def allowed(self, events: int) -> int | None:
-        """Count events that are to be sent; return how many may be before the cut, None for all of them."""
+        """Count events to send; return how many may go before the cut, None for all of them."""
         cut: int | None = None
         for rule, sent in list(self._sent.items()):
             if sent + events >= rule.events and (cut is None or rule.events - sent < cut) and self._plan.use(rule):

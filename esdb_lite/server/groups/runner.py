@@ -190,7 +190,7 @@ class GroupRunner:
             self._carry_out()
 
     def take(self, consumer: GroupConsumer) -> list[tuple[Message, int]]:
-        """Return what is to be sent to a consumer, with retry counts."""
+        """Return what to send to a consumer, with retry counts."""
         taken = self._group.take(consumer, now=self._loop.time())
         self._carry_out()
         return taken

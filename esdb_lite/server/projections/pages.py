@@ -80,7 +80,7 @@ class LogPages:
         return self._listener is not None and position >= self._tail and not self._arrived.is_set()
 
     async def close(self) -> None:
-        """Stop listening; whoever waits is cancelled. Idempotent."""
+        """Stop listening; waiters are cancelled. Idempotent."""
         if self._listener is not None:
             self._listener.close()
             self._listener, self._rest = None, ()
@@ -123,7 +123,7 @@ class LogPages:
         return Page(position, (), ())
 
     async def _next(self) -> Sequence[Record]:
-        """Take what has arrived, a page at most; nothing: too much has come, it is to be read from storage."""
+        """Take what has arrived, a page at most; None: too much has come, read it from storage."""
         if not self._rest:
             listener = self._listener
             await self._arrived.wait()

@@ -37,7 +37,7 @@ class AclWatch:
         return listener
 
     async def check(self) -> None:
-        """Refuse a subscriber who may not read any more, if anything has changed. Raises RpcError, StorageError."""
+        """Refuse a subscriber who lost the right to read, if anything changed. Raises RpcError, StorageError."""
         while self._changed:
             self._changed = False
             await self._context.require(self._principal, self._stream, Action.READ)

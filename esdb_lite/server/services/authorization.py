@@ -111,7 +111,7 @@ def satisfies(principal: Principal, need: Permission) -> bool:
 
 
 def authenticated(path: str, handler: Handler, authenticator: Authenticator) -> Handler:
-    """Make a handler that serves only those who may use the method. What is not in the table is for admins."""
+    """Make a handler that serves only callers who may use the method; one that is not in the table is for admins."""
     need = NEEDS.get(path, Permission.ADMIN)
 
     async def handle(call: ServerCall) -> None:

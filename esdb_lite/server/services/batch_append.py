@@ -99,7 +99,7 @@ class _BatchAppendHandler:
                 raise self._failed
 
     def _answer(self, message: bytes) -> None:
-        """Send an answer at once where no other is to be expected, or there are some; else it goes with others soon."""
+        """Send an answer at once if no other is expected, or if some wait; otherwise it goes with others soon."""
         self._answers.append(message)
         more = self._writes or self._held or self._ending
         waits = self._sending or (more and len(self._answers) < _AT_ONCE)
@@ -161,7 +161,7 @@ class _BatchAppendHandler:
             return False
         if options.stream is None:
             if self._call.principal.known:
-                return False  # what is wrong with the batch is said to those who may know
+                return False  # only those who may write hear what is wrong with the batch
         elif await self._context.permits(self._call.principal, options.stream, Action.WRITE):
             return False
         denied = Refused(StatusCode.PERMISSION_DENIED, "AccessDenied", "AccessDenied")

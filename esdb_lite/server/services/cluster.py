@@ -1,6 +1,6 @@
-"""What a node says of itself: its methods (ServerFeatures) and who is in its cluster (Gossip).
+"""What a node says about itself: its methods (ServerFeatures) and the members of its cluster (Gossip).
 
-Owns: the list of methods with their features, how members are told of (section 23 of the protocol notes),
+Owns: the list of methods with their features, how members are described (section 23 of the protocol notes),
 and what is in the streams of the node's memory (section 4 of the protocol notes). Must not know: the database, who is
 in which state.
 """
@@ -45,7 +45,7 @@ class ServerFeatures(ServerFeaturesBase):
         self._answer: SupportedMethods | None = None
 
     async def get_supported_methods(self, client_empty: Empty) -> SupportedMethods:
-        """Tell the methods: the same, encoded once, for every client."""
+        """Answer with the methods: the same for every client, encoded once."""
         if self._answer is None:
             methods = [_supported(path.removeprefix("/")) for path in self._paths()]
             answer = SupportedMethods(methods=methods, event_store_server_version=PROTOCOL_VERSION)

@@ -36,7 +36,7 @@ class Context:
     admission: Admission = field(default_factory=Admission)
     """Is asked about calls, unless it is idle."""
     node_event: Newest = nothing
-    """What the node says of itself, by stream."""
+    """What the node says about itself, by stream."""
 
     async def read(self, query: Callable[[Reader], T]) -> T:
         """Run a function on one consistent state, with the node's own streams in it. Raises StorageError."""

@@ -80,7 +80,7 @@ def update_request(request: UpdateReq) -> Definition:
 
 
 def delete_request(request: DeleteReq) -> GroupName:
-    """Which group is to be deleted. Raises RpcError."""
+    """The group to delete. Raises RpcError."""
     options = required(request.options, "options")
     name = _name(options)
     which, _ = betterproto.which_one_of(options, "stream_option")

@@ -160,7 +160,7 @@ class _Subscribed:
             await self._send(part.messages)
             end = part.end
             if end and self._listener.overflowed:
-                # What was committed meanwhile has been lost to the listener: collect anew, and read it.
+                # The listener has missed what was committed meanwhile: listen again, and read it.
                 self._listen_again()
                 end = False
 

@@ -9,14 +9,15 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
+from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 import betterproto
 
 from esdb_lite._status import RpcError, StatusCode, refusals
+from esdb_lite._wire.messages import decode_message
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.server.handlers import Handler, ServerCall
-from esdb_lite.server.services.well_typed import well_typed
 from esdb_lite.server.storage.errors import (
     StorageClosed,
     StorageCorrupted,
@@ -45,10 +46,7 @@ def decoded(decode: Callable[[bytes], T], message: bytes) -> T:
 
 def parse(kind: type[M], data: bytes) -> M:
     """Decode a request by its generated class. Raises RpcError."""
-    try:
-        return kind().parse(well_typed(kind, data))
-    except Exception as error:
-        raise refusals.invalid_argument(f"The request cannot be decoded: {error}") from error
+    return decoded(partial(decode_message, kind), data)
 
 
 def required(message: M, field: str) -> M:

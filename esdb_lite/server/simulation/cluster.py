@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import threading
 from collections.abc import Callable, Coroutine, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from esdb_lite._loop_thread import LoopThread
+from esdb_lite._checks import Seconds, checked_int, checked_seconds
+from esdb_lite._loop_thread import LoopCalls, LoopThread
 from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.embedded import passwords, path_of
-from esdb_lite.server.faults.api import Faults, check_seconds
+from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import Durability, one_of
 from esdb_lite.server.tls import Certificates
 
@@ -33,22 +33,19 @@ class SimulatedNode:
     def __init__(self, cluster: SimulatedCluster, number: int) -> None:
         """Made by the cluster."""
         self.number = number
-        """Its place in `cluster.nodes`."""
+        """Its index in `cluster.nodes`."""
         self.faults = Faults()
-        """What can be made to go wrong with this node, from any thread: with what it is asked itself.
-
-        What others forward does not come this way.
-        """
+        """What you can break on this node, from any thread: calls made to it, not those that others forward."""
         self._cluster = cluster
 
     @property
     def host(self) -> str:
-        """The address that it listens on."""
+        """The address that the node listens on."""
         return self._node.member.host
 
     @property
     def port(self) -> int:
-        """The port that it listens on; it keeps it."""
+        """The port that the node listens on; it never changes."""
         return self._node.member.port
 
     @property
@@ -58,12 +55,12 @@ class SimulatedNode:
 
     @property
     def role(self) -> str:
-        """What it is, or was when it died, as gossip names it: `Leader`, `Follower`, `ReadOnlyReplica`, `Unknown`..."""
+        """What the node is, or was when it died, as gossip names it: `Leader`, `Follower`, `ReadOnlyReplica` ..."""
         return self._node.member.state.value
 
     @property
     def alive(self) -> bool:
-        """Whether the others take it for alive: it was neither killed nor is it frozen."""
+        """Whether the others take the node for alive: it is neither killed nor frozen."""
         return self._node.member.alive
 
     @property
@@ -77,17 +74,17 @@ class SimulatedNode:
 
 
 class SimulatedCluster:
-    """Three nodes for tests: they say who leads, follow, fail and answer as those of a real cluster, in this process.
+    """Three nodes for tests: they lead, follow, fail and answer as those of a real cluster do, in this process.
 
     For tests only: all nodes share one store, so nothing is replicated, and nothing is safer than with one server.
-    What is written stays while any nodes are killed and started. `path` is the database file; without it events are
-    in memory, and lost when the cluster is stopped. The first node leads in the beginning.
+    Events stay while nodes are killed and started. `path` is the database file; without it, events are in memory and
+    lost when the cluster stops. The first node leads at the start. The rules are in the notes on clusters (proto/).
 
-    `election_after`: seconds after which, when the leader is gone, another one leads by itself (in the first half
-    nobody has noticed, in the second they vote); None: when `elect` is called. `forwarding_timeout`: seconds after
-    which a write fails that a follower has forwarded to a leader which is gone (a real one takes 4 to 5).
-    `read_only_replicas`: nodes besides, which never lead; they come last in `nodes`. The others are as with
-    `EmbeddedServer`.
+    `election_after`: seconds after which another node leads when the leader is gone (for the first half nobody has
+    noticed, in the second they vote); None: when `elect` is called. `forwarding_timeout`: seconds after which a write
+    fails that a follower forwarded to a lost leader (4 to 5 on a real one). `read_only_replicas`: further nodes that
+    never lead, last in `nodes`. The other arguments are those of `EmbeddedServer`. Raises InvalidArgument; starting
+    raises `esdb_lite.server.errors.ServerStartError`.
 
     `with SimulatedCluster() as cluster:` runs it on a thread of its own, `async with` on the running loop. Methods
     whose names end in `_async` are for the loop that it runs on, the others for all other threads.
@@ -99,32 +96,26 @@ class SimulatedCluster:
         *,
         nodes: int = 3,
         read_only_replicas: int = 0,
-        election_after: float | None = None,
-        forwarding_timeout: float = 0.5,
+        election_after: Seconds | None = None,
+        forwarding_timeout: Seconds = 0.5,
         host: str = "127.0.0.1",
         durability: Durability | Literal["full", "relaxed"] = Durability.FULL,
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
     ) -> None:
-        _check_number("nodes", nodes, 1)
-        _check_number("read_only_replicas", read_only_replicas, 0)
-        check_seconds("forwarding_timeout", forwarding_timeout)
-        if election_after is not None:
-            check_seconds("election_after", election_after)
         self._path = path_of(path)
         self._host = host
         self._durability = one_of("durability", durability, Durability)
-        self._voters = nodes
-        self._replicas = read_only_replicas
-        self._election_after = election_after
-        self._forwarding_timeout = forwarding_timeout
+        self._voters = checked_int("nodes", nodes, 1)
+        self._replicas = checked_int("read_only_replicas", read_only_replicas, 0)
+        self._election_after = None if election_after is None else checked_seconds("election_after", election_after)
+        self._forwarding_timeout = checked_seconds("forwarding_timeout", forwarding_timeout)
         self._certificates = Certificates(None, None, None, path_of(dev_certificate))
         self._passwords = {"admin": admin_password, "ops": ops_password}
         self._all = tuple(SimulatedNode(self, number) for number in range(nodes + read_only_replicas))
         self._nodes: ClusterNodes | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._loop_thread = 0
+        self._calls: LoopCalls | None = None
         self._stopped: asyncio.Event | None = None
         self._thread: LoopThread | None = None
 
@@ -137,7 +128,7 @@ class SimulatedCluster:
 
     @property
     def leader(self) -> SimulatedNode | None:
-        """The node that leads and is alive; None while there is none."""
+        """The living node that leads; None while there is none."""
         leader = self._running().leader
         return None if leader is None else self._all[leader.number]
 
@@ -184,7 +175,7 @@ class SimulatedCluster:
         nodes = ClusterNodes(self._settings(), [node.faults for node in self._all])
         await nodes.start()
         self._nodes = nodes
-        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
+        self._calls = LoopCalls(asyncio.get_running_loop()).here()
         self._stopped = asyncio.Event()
 
     def _settings(self) -> ClusterSettings:
@@ -205,6 +196,8 @@ class SimulatedCluster:
                 await nodes.stop()
             finally:
                 self._stopped.set()
+                if self._calls is not None:
+                    self._calls.end()
         elif self._stopped is not None:
             await self._stopped.wait()
 
@@ -257,79 +250,76 @@ class SimulatedCluster:
 
     # --- what happens to nodes ---
 
-    async def elect_async(self, n: int | SimulatedNode, *, after: float = 0.0) -> None:
-        """Let node `n` lead from now on, or after some seconds in which nobody does.
+    async def elect_async(self, n: int | SimulatedNode, *, after: Seconds = 0.0) -> None:
+        """Let node `n` lead from now on, or `after` some seconds in which nobody does.
 
-        Meanwhile the old and the coming leader answer writes with "Server Is Not Ready", and gossip shows no leader;
-        this does not wait for it. Consumers of persistent subscriptions are dropped at once, catch-up subscriptions
-        stay where they are. Raises InvalidArgument when the node does not run or is a read-only replica.
+        Returns at once. In between, the old and the new leader answer writes with "Server Is Not Ready", and gossip
+        shows no leader. Consumers of persistent subscriptions are dropped at once; catch-up subscriptions stay where
+        they are. Raises InvalidArgument if the node does not run or is a read-only replica.
         """
-        check_seconds("after", after)
-        await self._running().elect(self._find(n), after=after)
+        await self._running().elect(self._find(n), after=checked_seconds("after", after))
 
-    def elect(self, n: int | SimulatedNode, *, after: float = 0.0) -> None:
-        """Let node `n` lead from now on, or after some seconds in which nobody does.
+    def elect(self, n: int | SimulatedNode, *, after: Seconds = 0.0) -> None:
+        """Let node `n` lead from now on, or `after` some seconds in which nobody does.
 
         See `elect_async`.
         """
         self._call(lambda: self.elect_async(n, after=after))
 
     async def kill_async(self, n: int | SimulatedNode) -> None:
-        """End a node abruptly: its connections are reset, and nobody is told.
+        """End a node abruptly: its connections are reset, and nobody is told. Idempotent.
 
-        The others show it as dead with its last state. If it led there is no leader before `elect`, or before
-        `election_after` has passed. Nothing happens when it is dead.
+        The others show it as dead, in its last state. If it led, nobody leads before `elect`, or before
+        `election_after` is over.
         """
         await self._running().kill(self._find(n))
 
     def kill(self, n: int | SimulatedNode) -> None:
-        """End a node abruptly: its connections are reset, and nobody is told.
+        """End a node abruptly: its connections are reset, and nobody is told. Idempotent.
 
         See `kill_async`.
         """
         self._call(lambda: self.kill_async(n))
 
     async def freeze_async(self, n: int | SimulatedNode) -> None:
-        """Let a node stand still: it accepts connections and bytes, and never says anything. The others miss it.
+        """Freeze a node: it accepts connections and bytes, and never answers. The others miss it.
 
-        If it led, there is an election after `election_after`, as when it was killed.
+        If it led, there is an election after `election_after`, as when it is killed.
         """
         await self._running().freeze(self._find(n))
 
     def freeze(self, n: int | SimulatedNode) -> None:
-        """Let a node stand still: it accepts connections and bytes, and never says anything. The others miss it.
+        """Freeze a node: it accepts connections and bytes, and never answers. The others miss it.
 
         See `freeze_async`.
         """
         self._call(lambda: self.freeze_async(n))
 
-    async def thaw_async(self, n: int | SimulatedNode, *, after: float = 0.0) -> None:
-        """Let a frozen node go on: it answers all that waits.
+    async def thaw_async(self, n: int | SimulatedNode, *, after: Seconds = 0.0) -> None:
+        """Thaw a frozen node: it answers all that waits. Idempotent.
 
-        If it led, and another one leads now, it follows after `after` seconds; until then gossip shows two living
-        leaders, and this one refuses writes. Nothing happens when it is not frozen.
+        If it led and another node leads now, it follows after `after` seconds; until then gossip shows two living
+        leaders, and this one refuses writes.
         """
-        check_seconds("after", after)
-        await self._running().thaw(self._find(n), after=after)
+        await self._running().thaw(self._find(n), after=checked_seconds("after", after))
 
-    def thaw(self, n: int | SimulatedNode, *, after: float = 0.0) -> None:
-        """Let a frozen node go on: it answers all that waits.
+    def thaw(self, n: int | SimulatedNode, *, after: Seconds = 0.0) -> None:
+        """Thaw a frozen node: it answers all that waits. Idempotent.
 
         See `thaw_async`.
         """
         self._call(lambda: self.thaw_async(n, after=after))
 
-    async def shut_down_async(self, n: int | SimulatedNode, *, reset_after: float = 5.0) -> None:
-        """Let a node leave as a real one does: GOAWAY now, a reset after some seconds, and no answers in between.
+    async def shut_down_async(self, n: int | SimulatedNode, *, reset_after: Seconds = 5.0) -> None:
+        """Shut a node down as a real one: GOAWAY now, a reset after some seconds, and no answers in between.
 
-        Consumers of persistent subscriptions are dropped, other open calls hear nothing more, new connections are
-        refused. The others show it as `ShuttingDown`, and after the reset as dead. This does not wait for that.
+        Returns at once. Consumers of persistent subscriptions are dropped, other open calls hear nothing more, and new
+        connections are refused. The others show the node as `ShuttingDown`, and after the reset as dead.
         """
-        check_seconds("reset_after", reset_after)
-        await self._running().shut_down(self._find(n), reset_after=reset_after)
+        await self._running().shut_down(self._find(n), reset_after=checked_seconds("reset_after", reset_after))
 
-    def shut_down(self, n: int | SimulatedNode, *, reset_after: float = 5.0) -> None:
-        """Let a node leave as a real one does: GOAWAY now, a reset after some seconds, and no answers in between.
+    def shut_down(self, n: int | SimulatedNode, *, reset_after: Seconds = 5.0) -> None:
+        """Shut a node down as a real one: GOAWAY now, a reset after some seconds, and no answers in between.
 
         See `shut_down_async`.
         """
@@ -344,14 +334,6 @@ class SimulatedCluster:
     def _call(self, function: Callable[[], Coroutine[object, object, None]]) -> None:
         """Run a coroutine function on the loop of the cluster, from another thread."""
         self._running()
-        if self._thread is not None:
-            self._thread.call(function)
-        elif self._loop is None or threading.get_ident() == self._loop_thread:
+        if self._calls is None or self._calls.inside:
             raise RuntimeError("the cluster runs on the event loop of this thread: use the method that ends in _async")
-        else:
-            asyncio.run_coroutine_threadsafe(function(), self._loop).result(_CALL_PATIENCE)
-
-
-def _check_number(name: str, value: int, least: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise InvalidArgument(name, value, f"must be a number, at least {least}")
+        self._calls.run(function(), patience=_CALL_PATIENCE)

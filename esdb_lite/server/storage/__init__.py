@@ -1,7 +1,7 @@
 """The storage protocol: what the engine and the services may ask of the place that remembers events.
 
 Owns: the record type and the two protocols. Must not know: SQLite, threads, asyncio, protobuf.
-`storage.sqlite` is the implementation; tests of the engine use a naive one in memory.
+`sqlite_reader` and `sqlite_writer` are the implementation; tests of the engine use a naive one in memory.
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ class Files:
         refuse_losses(path, ownership.notes.left)
 
     def confirm(self, end: int) -> None:
-        """Note that what lies before `end` is on the disk, before anybody is told."""
+        """Note that everything before `end` is on the disk, before anybody hears of it."""
         if self._ownership is None or self._relaxed:
             return
         if self._identity is None:

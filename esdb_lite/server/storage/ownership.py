@@ -60,7 +60,7 @@ class Ownership:
             if not keep:
                 self.notes.forget()
             self.notes.close()
-            # While it is still locked: whoever waits for it finds that it is no longer the one beside the file.
+            # While it is still locked: a waiter then finds that it is no longer the one beside the file.
             if sys.platform != "win32" and not keep:
                 with suppress(OSError):
                     os.unlink(self.path)

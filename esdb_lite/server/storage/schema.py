@@ -123,8 +123,8 @@ def connect_reader(path: str) -> sqlite3.Connection:
     """Open any existing file for reading. Raises StorageError."""
     if not os.path.exists(path):
         raise StorageUnavailable(f"{path} does not exist")
-    # Who may not write cannot remove the files that SQLite puts beside. Where there is a log already, they stay: a
-    # connection that may write would move what is in the log, and nobody could say any more what has been lost of it.
+    # A process that may not write cannot remove the files that SQLite puts beside. If there is a log, they stay:
+    # a connection that may write would move what is in the log, and nobody could tell any more what was lost of it.
     mode = "ro" if os.path.exists(os.path.realpath(path) + "-wal") else "rw"
     with _opening(path, f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True) as connection:
         connection.execute("PRAGMA query_only=ON")

@@ -1,1 +1,1 @@
-"""Who may come in: users as the log keeps them, passwords, logins that are remembered."""
+"""Who may log in: users as the log keeps them, passwords, remembered logins."""

@@ -90,7 +90,7 @@ class _Check(NamedTuple):
 
 
 class _Account:
-    """What is remembered of a user who has logged in."""
+    """What the server remembers of a user who logged in."""
 
     def __init__(self) -> None:
         self.user: UserRecord | None = None
@@ -148,7 +148,7 @@ class Authenticator:
     # --- callers ---
 
     async def identify(self, header: str | None, peer: Hashable = None) -> Principal:
-        """Return who is calling; when it returns, that is so at this moment. Raises LoginRefused, TooManyLogins.
+        """Return who is calling, true at the moment of returning. Raises LoginRefused, TooManyLogins.
 
         `peer`: where the call comes from. Those who guess leave room for the others.
         """
@@ -254,7 +254,7 @@ class Authenticator:
         raise LoginRefused
 
     async def hash_password(self, password: str) -> passwords.Hashed:
-        """Return what is to be kept of a new password."""
+        """Return what to keep of a new password."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._threads, passwords.hash_password, password)
 

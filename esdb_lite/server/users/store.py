@@ -65,7 +65,7 @@ class UserStore:
         return found
 
     async def create(self, login: str, password: str, full_name: str, groups: Sequence[str]) -> None:
-        """Create a user; does nothing for one who has this password already.
+        """Create a user; does nothing if the user exists with this password.
 
         Raises UserExists, UserChanged, TooManyLogins, StorageError.
         """
@@ -122,7 +122,7 @@ class UserStore:
         await self._append(users.USERS_STREAM, ANY, users.USER_TYPE, login.encode("utf-8", "replace"), is_json=False)
 
     async def _notify(self, login: str) -> None:
-        """Tell whoever reads along. (This server itself sees the change of the user's stream, which is earlier.)"""
+        """Tell other readers. (This server itself reacts to the change of the user's stream, which comes earlier.)"""
         stream = users.NOTIFICATIONS_STREAM
         if await self._database.read(lambda reader: reader.head(stream)) is None:
             await self._append(metastream_of(stream), ANY, METADATA_TYPE, users.NOTIFICATIONS_METADATA)

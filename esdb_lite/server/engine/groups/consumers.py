@@ -45,7 +45,7 @@ class GroupConsumer:
         self.in_flight = 0
         self.total_items = 0
         self.outbox: list[tuple[Message, int]] = []
-        """What is to be sent, with the retry count of that delivery."""
+        """What to send, with the retry count of that delivery."""
         self.awake = False
         """A `Wake` for it is under way."""
         self.dropped = False

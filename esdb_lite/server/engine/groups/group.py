@@ -2,7 +2,7 @@
 
 Owns: who has which event, when it is delivered again, parked or done, when pages are read (section 19 of the
 protocol notes). Must not know: asyncio, protobuf, SQLite, the clock. `now` is seconds of a clock that only goes
-forward. Inputs are the public methods; what is to be done about them is fetched with `effects()`.
+forward. Inputs are the public methods; `effects()` returns what to do about them.
 """
 
 from __future__ import annotations
@@ -192,7 +192,7 @@ class Group:
         self._effects.append(Drop(consumer))
 
     def take(self, consumer: GroupConsumer, *, now: float) -> list[tuple[Message, int]]:
-        """Return what is to be sent to a consumer, with retry counts."""
+        """Return what to send to a consumer, with retry counts."""
         outbox, consumer.outbox = consumer.outbox, []
         consumer.awake = False
         self._push(now)

@@ -51,7 +51,7 @@ class Message:
         """The position just before it: where a checkpoint must stand while this one is not done."""
         self.retry_count = 0
         self.consumer: GroupConsumer | None = None
-        """Who has it now; None when nobody has."""
+        """The consumer that has it now; None if no one has."""
         self.expires = 0.0
         self.sent_at = 0.0
         self.done = False

@@ -1,4 +1,4 @@
-"""What a group is told when it is created or updated: its settings, where it starts, and which of them are refused.
+"""What a group gets when it is created or updated: its settings, where it starts, and which of them are refused.
 
 Owns: the settings of a group, the names of the strategies, start points, the checks of Create and Update with the
 reasons that a real server gives (sections 18.1 and 18.2 of the protocol notes), and the text forms of positions.

@@ -1,0 +1,250 @@
+"""A client's end of a connection: streams that tell their calls how they end.
+
+Owns: opening streams, what the server says about itself at the beginning, noticing that the connection is gone.
+Must not know: gRPC messages, how many calls a connection takes (`_rpc.connection`), other connections.
+
+Nothing here ever cancels a task: waiters hear of it through a `StreamWatcher`, and look why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from grpclib.config import Configuration
+from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, Stream
+from h2.config import H2Configuration
+from h2.events import ConnectionTerminated, ResponseReceived, StreamEnded, StreamReset
+from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
+from h2.settings import SettingCodes
+
+from esdb_lite._http2.heartbeat import HeartbeatProtocol
+from esdb_lite._http2.keepalive import KeepAlive
+from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW, Headers
+
+_SETTINGS = b"\x04"
+"""The type of the frame that a server begins with, the fourth byte that it sends."""
+
+_CONFIGURATION = Configuration(
+    http2_connection_window_size=CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
+).__for_client__()
+
+# latin-1 takes any byte: what a server puts into a trailer must not bring the connection down
+_H2_CONFIGURATION = H2Configuration(
+    client_side=True,
+    header_encoding="latin-1",
+    validate_inbound_headers=False,
+    validate_outbound_headers=False,
+    normalize_inbound_headers=False,
+    normalize_outbound_headers=False,
+)
+
+
+class NoStreamLeft(Exception):
+    """No stream can be opened now."""
+
+
+class StreamWatcher(Protocol):
+    """What a call wants to be told about its stream."""
+
+    def answered(self) -> None:
+        """The server has answered with headers."""
+
+    def ended(self) -> None:
+        """The server has ended the stream; headers, data and trailers are all there."""
+
+    def reset(self, code: int) -> None:
+        """The server has reset the stream, with this HTTP/2 error code."""
+
+    def lost(self, reason: str) -> None:
+        """The connection is gone."""
+
+
+class ConnectionOwner(Protocol):
+    """What the holder of a connection wants to be told about it."""
+
+    def connection_greeted(self) -> None:
+        """The server has said that it speaks HTTP/2."""
+
+    def connection_retired(self) -> None:
+        """No new streams: the server says goodbye, or the numbers of streams are used up."""
+
+    def connection_lost(self) -> None:
+        """The connection is gone; its calls hear of it next."""
+
+
+class _NoRequests(AbstractHandler):
+    """A client serves nothing."""
+
+    def accept(self, stream: Stream, headers: Headers, release_stream: Callable[[], None]) -> None:
+        """A request has come, which is not answered."""
+
+    def cancel(self, stream: Stream) -> None:
+        """The server has reset a stream: its watcher knows."""
+
+    def close(self) -> None:
+        """The connection is gone: `_ClientEvents` passes it on."""
+
+
+class _ClientEvents(EventsProcessor):
+    """Tells calls how their streams end, and the owner how the connection does."""
+
+    def __init__(self, handler: AbstractHandler, connection: Connection, protocol: ClientProtocol) -> None:
+        super().__init__(handler, connection)
+        self.watchers: dict[int, StreamWatcher] = {}
+        self._protocol = protocol
+
+    def process_response_received(self, event: ResponseReceived) -> None:
+        """Say so."""
+        super().process_response_received(event)
+        if (watcher := self.watchers.get(event.stream_id)) is not None:
+            watcher.answered()
+
+    def process_stream_ended(self, event: StreamEnded) -> None:
+        """Say so."""
+        super().process_stream_ended(event)
+        if (watcher := self.watchers.get(event.stream_id)) is not None:
+            watcher.ended()
+
+    def process_stream_reset(self, event: StreamReset) -> None:
+        """Say so, with the code."""
+        self.connection.streams_failed += 1
+        if (watcher := self.watchers.get(event.stream_id)) is not None:
+            watcher.reset(int(event.error_code or 0))
+
+    def process_connection_terminated(self, event: ConnectionTerminated) -> None:
+        """Open no more streams."""
+        self._protocol.retire()
+        super().process_connection_terminated(event)
+
+    def close(self, reason: str = "Connection closed") -> None:
+        """The connection is gone, or closed here. Idempotent."""
+        super().close(reason)
+        self._protocol.gone_for(reason)
+
+
+class ClientProtocol(HeartbeatProtocol):
+    """A connection to a server."""
+
+    processor: _ClientEvents
+
+    def __init__(self, keep_alive: KeepAlive | None = None) -> None:
+        super().__init__(_NoRequests(), _CONFIGURATION, _H2_CONFIGURATION)
+        self.closed = asyncio.Event()
+        """Set when the socket is closed."""
+        self.lost = False
+        """Whether the connection is gone, whether the socket is closed already or not."""
+        self.greeted = False
+        """The server has said that it speaks HTTP/2: it begins with SETTINGS, perhaps before anybody holds the link."""
+        self.turned_away = False
+        """The server has closed the connection before it has said anything."""
+        self.owner: ConnectionOwner | None = None
+        self._keep_alive = keep_alive
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport | None = None
+
+    def _events(self) -> EventsProcessor:
+        return _ClientEvents(self.handler, self.connection, self)
+
+    def _settings(self) -> dict[SettingCodes | int, int]:
+        return {**super()._settings(), SettingCodes.ENABLE_PUSH: 0}
+
+    # --- streams ---
+
+    @property
+    def stream_limit(self) -> int:
+        """How many streams the server takes at a time, as far as it has said."""
+        return int(self._h2.remote_settings.max_concurrent_streams)
+
+    def open_stream(self, watcher: StreamWatcher, headers: Headers) -> Stream:
+        """Open a stream; its headers are sent with what is sent next. `forget` ends what begins here.
+
+        Raises NoStreamLeft.
+        """
+        stream = self.connection.create_stream()
+        try:
+            stream_id = self._h2.get_next_available_stream_id()
+            self._h2.send_headers(stream_id, headers)
+        except TooManyStreamsError as error:
+            raise NoStreamLeft("the server takes no more streams") from error
+        except NoAvailableStreamIDError as error:
+            self.retire()
+            raise NoStreamLeft("the connection has used up its streams") from error
+        stream.init_stream(stream_id, self.connection)
+        self.processor.register(stream)
+        self.processor.watchers[stream_id] = watcher
+        self.connection.headers_send_process()
+        return stream
+
+    def forget(self, stream: Stream) -> None:
+        """Drop a stream, and give back the room of what nobody has taken. Idempotent."""
+        number = stream.id or 0
+        self.processor.watchers.pop(number, None)
+        if self.processor.streams.pop(number, None) is not None and not self.connection.is_closing():
+            self.connection.ack(number, stream.buffer.unacked_size())
+
+    def retire(self) -> None:
+        """Open no more streams here."""
+        if self.owner is not None:
+            self.owner.connection_retired()
+
+    def flush(self) -> None:
+        """Send what has been prepared."""
+        self._flush()
+
+    @property
+    def writable(self) -> asyncio.Event:
+        """Set while the socket takes data."""
+        return self.connection.write_ready
+
+    # --- the life of the connection ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """The socket is open (with TLS, after the handshake)."""
+        super().connection_made(transport)
+        self._transport = self.connection._transport
+        if self._keep_alive is None:
+            self.heard = self._loop.time()
+        else:
+            self.start_heartbeat(self._keep_alive)
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come."""
+        self.heard = self._loop.time()
+        if not self.greeted and data[3:4] == _SETTINGS:
+            self.greeted = True
+            if self.owner is not None:
+                self.owner.connection_greeted()
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The socket is closed."""
+        self.stop_heartbeat()
+        self.turned_away = not (self.greeted or self.lost)
+        super().connection_lost(exc)
+        self.closed.set()
+
+    def give_up(self, silence: float) -> None:
+        """Drop a server that is frozen, or behind a cable that was pulled."""
+        self.close(f"the server has given no sign of life for {silence:.0f} seconds")
+        self.abort()
+
+    def close(self, reason: str) -> None:
+        """Close the connection; open streams hear that it is lost, and why. Idempotent."""
+        self.processor.close(reason)
+
+    def abort(self) -> None:
+        """Close the socket now, whatever is still to be sent."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def gone_for(self, reason: str) -> None:
+        """Tell everybody, once, that the connection is gone."""
+        if self.lost:
+            return
+        self.lost = True
+        if self.owner is not None:
+            self.owner.connection_lost()
+        for watcher in [*self.processor.watchers.values()]:
+            watcher.lost(reason)
