@@ -1,4 +1,4 @@
-"""Persistent subscriptions as users see them: settings, what becomes of an event, and what a server tells of a group.
+"""Persistent subscriptions as users see them: settings, answers to events, and what a server says about a group.
 
 Owns: `SubscriptionSettings` with the rules that servers apply to them, `ConsumerStrategy`, `NackAction`,
 `SubscriptionInfo`. Must not know: protobuf, calls.

@@ -21,6 +21,7 @@ PUBLIC = (
     "positions",
     "metadata",
     "groups",
+    "projections",
     "settings",
     "users",
     "consumers",
@@ -68,7 +69,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.open_calls": ("handlers",),
     "faults.admission": ("handlers", "faults"),
     "faults.api": ("faults.plan",),
-    "services": ("database", "engine", "faults", "groups", "handlers", "storage", "users"),
+    "services": ("database", "engine", "faults", "groups", "handlers", "projections", "storage", "users"),
     "app": ("handlers", "engine.access"),
     "node": (
         *("app", "database", "engine", "errors", "faults", "groups", "handlers"),
@@ -108,7 +109,7 @@ MODULES = sorted(ROOT.rglob("*.py"))
 
 
 def name_of(path: Path) -> str:
-    """Name of a module without the package's own: `client.reading`."""
+    """Name of a module without the package's own: `client.read.iterators`."""
     parts = path.relative_to(ROOT).with_suffix("").parts
     return ".".join(parts[:-1] if len(parts) > 1 and parts[-1] == "__init__" else parts)
 
@@ -192,6 +193,20 @@ def test_only_the_embedded_module_knows_client_and_server() -> None:
         if name_of(path).startswith("client"):
             source = path.read_text(encoding="utf-8")
             assert "esdb_lite.server" not in source
+
+
+def test_no_word_names_two_things() -> None:
+    """No class name is there twice, also not with an underscore, nor a module's name in a folder of the same name."""
+    classes: dict[str, list[str]] = {}
+    modules: dict[tuple[str, str], list[str]] = {}
+    for path in MODULES:
+        if path.stem not in ("__init__", "__main__"):
+            modules.setdefault((path.parent.name, path.stem), []).append(name_of(path))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef):
+                classes.setdefault(node.name.lstrip("_"), []).append(name_of(path))
+    assert not {name: places for name, places in classes.items() if len(places) > 1}
+    assert not {name: places for name, places in modules.items() if len(places) > 1}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

@@ -1,39 +1,23 @@
-"""What the nodes of a cluster say of each other, as bytes and as values.
+"""The Gossip service: what the nodes of a cluster say about each other, as values.
 
-Owns: the request and the answer of Gossip/Read (clients need nothing else of that service). Must not know: how it is
-asked, which node is to be chosen.
+Owns: the call, and which members count. Must not know: which node is to be asked, which one is to be chosen.
 """
 
 from __future__ import annotations
 
-import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from esdb_lite._wire.primitives import fields, last_field, text
+from esdb_lite_protos.event_store.client import Empty
+from esdb_lite_protos.event_store.client.gossip import ClusterInfo, GossipStub, MemberInfo
+from esdb_lite_protos.event_store.client.gossip import MemberInfoVNodeState as GossipState
+
 from esdb_lite.settings import Address
 
-READ_GOSSIP = "/event_store.client.gossip.Gossip/Read"
+if TYPE_CHECKING:
+    from grpclib.client import Channel
 
-
-class GossipState(enum.Enum):
-    """What a node is, or is about to be. The numbers are those of MemberInfo.VNodeState."""
-
-    INITIALIZING = 0
-    DISCOVER_LEADER = 1
-    UNKNOWN = 2
-    PRE_REPLICA = 3
-    CATCHING_UP = 4
-    CLONE = 5
-    FOLLOWER = 6
-    PRE_LEADER = 7
-    LEADER = 8
-    MANAGER = 9
-    SHUTTING_DOWN = 10
-    SHUTDOWN = 11
-    READ_ONLY_LEADERLESS = 12
-    PRE_READ_ONLY_REPLICA = 13
-    READ_ONLY_REPLICA = 14
-    RESIGNING_LEADER = 15
+__all__ = ["GossipMember", "GossipState", "members_of", "read"]
 
 
 @dataclass(frozen=True)
@@ -46,22 +30,19 @@ class GossipMember:
     alive: bool
 
 
-def decode_gossip(data: bytes) -> tuple[GossipMember, ...]:
-    """Read ClusterInfo. Members without an address are left out."""
-    return tuple(member for tag, _, raw in fields(data) if tag == 0x0A and (member := _member(raw)) is not None)
+async def read(channel: Channel) -> tuple[GossipMember, ...]:
+    """Ask a node who is in the cluster."""
+    return members_of(await GossipStub(channel).read(Empty()))
 
 
-def _member(data: bytes) -> GossipMember | None:
-    state, alive = 0, False
-    for tag, value, _ in fields(data):
-        if tag == 0x18:
-            state = value
-        elif tag == 0x20:
-            alive = bool(value)
-    address = last_field(data, 0x2A)
-    host = text(last_field(address, 0x0A))
-    port = next((value for tag, value, _ in fields(address) if tag == 0x10), 0)
-    if not host or not 0 < port < 65536:
+def members_of(cluster: ClusterInfo) -> tuple[GossipMember, ...]:
+    """Return the members; those without an address are left out."""
+    return tuple(member for info in cluster.members if (member := _member(info)) is not None)
+
+
+def _member(info: MemberInfo) -> GossipMember | None:
+    at = info.http_end_point
+    if not at.address or not 0 < at.port < 65536:
         return None
-    known = state in GossipState._value2member_map_
-    return GossipMember(Address(host, port), GossipState(state) if known else GossipState.UNKNOWN, alive)
+    state = info.state if info.state.name else GossipState(GossipState.Unknown)  # one of the future has no name
+    return GossipMember(Address(at.address, at.port), state, info.is_alive)

@@ -1,7 +1,6 @@
-"""The client's requests about persistent subscriptions as bytes, and the answers to them.
+"""The management of persistent subscriptions: its calls, requests from arguments, descriptions of groups from answers.
 
-Owns: Create, Update, Delete, GetInfo, List and ReplayParked of PersistentSubscriptions (Read is in `_wire.acks`).
-Must not know: how they are sent. Written by hand for the same reasons as `_convert`.
+Owns: the translation (Read is in `_wire.acks`). Must not know: connections, how consumers behave.
 """
 
 from __future__ import annotations
@@ -9,36 +8,55 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from esdb_lite._convert.requests import encode_filter
-from esdb_lite._wire.primitives import (
-    Field,
-    block,
-    encode_pair,
-    encode_stream_identifier,
-    fields,
-    int32,
-    number,
-    signed,
-    text,
+from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
+from esdb_lite_protos.event_store.client.persistent_subscriptions import (
+    CreateReq,
+    CreateReqAllOptions,
+    CreateReqAllOptionsFilterOptions,
+    CreateReqAllOptionsFilterOptionsExpression,
+    CreateReqOptions,
+    CreateReqPosition,
+    CreateReqSettings,
+    CreateReqStreamOptions,
+    DeleteReq,
+    DeleteReqOptions,
+    GetInfoReq,
+    GetInfoReqOptions,
+    ListReq,
+    ListReqOptions,
+    ListReqStreamOption,
+    PersistentSubscriptionsStub,
+    ReplayParkedReq,
+    ReplayParkedReqOptions,
+    UpdateReq,
+    UpdateReqAllOptions,
+    UpdateReqConsumerStrategy,
+    UpdateReqOptions,
+    UpdateReqPosition,
+    UpdateReqSettings,
+    UpdateReqStreamOptions,
 )
-from esdb_lite.filters import Filter
+from esdb_lite_protos.event_store.client.persistent_subscriptions import SubscriptionInfo as InfoMessage
+from esdb_lite_protos.event_store.client.persistent_subscriptions import (
+    SubscriptionInfoConnectionInfo as ConnectionInfo,
+)
+
+from esdb_lite.errors import ProtocolError
+from esdb_lite.filters import Filter, FilterBy
 from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, SubscriptionInfo, SubscriptionSettings
 
-SERVICE = "/event_store.client.persistent_subscriptions.PersistentSubscriptions"
-CREATE = f"{SERVICE}/Create"
-UPDATE = f"{SERVICE}/Update"
-DELETE = f"{SERVICE}/Delete"
-READ = f"{SERVICE}/Read"
-GET_INFO = f"{SERVICE}/GetInfo"
-LIST = f"{SERVICE}/List"
-REPLAY_PARKED = f"{SERVICE}/ReplayParked"
-RESTART = f"{SERVICE}/RestartSubsystem"
+if TYPE_CHECKING:
+    from grpclib.client import Channel
 
 ALL = "$all"
 INFINITE_MILLISECONDS = 2**31 - 1
-_STRATEGY = b"\x82\x01"  # field 16, whose tag takes two bytes
-_NUMBERED_STRATEGIES = (ConsumerStrategy.DISPATCH_TO_SINGLE, ConsumerStrategy.ROUND_ROBIN, ConsumerStrategy.PINNED)
+_NUMBERED_STRATEGIES = {
+    ConsumerStrategy.DISPATCH_TO_SINGLE: UpdateReqConsumerStrategy.DispatchToSingle,
+    ConsumerStrategy.ROUND_ROBIN: UpdateReqConsumerStrategy.RoundRobin,
+    ConsumerStrategy.PINNED: UpdateReqConsumerStrategy.Pinned,
+}
 _LOG_POSITION = re.compile(r"C:(-?\d+)/P:(-?\d+)")
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -55,154 +73,174 @@ class GroupRequest:
     """Number of an event, or commit position, inclusive; None: the end."""
     filter: Filter | None = None
 
-    def encode_create(self) -> bytes:
-        """Return the CreateReq."""
-        strategy = self.settings.strategy.value.encode()
-        settings = _settings(self.settings) + _STRATEGY + bytes((len(strategy),)) + strategy
-        return self._encode(settings, _filter(self.filter) if self.stream_name is None else b"")
 
-    def encode_update(self) -> bytes:
-        """Return the UpdateReq, which cannot change the filter. Raises ValueError for a strategy without a number."""
-        strategy = number(0x68, _NUMBERED_STRATEGIES.index(self.settings.strategy))
-        return self._encode(_settings(self.settings) + strategy, b"")
-
-    def _encode(self, settings: bytes, filter_: bytes) -> bytes:
-        stream = self.stream_name
-        if stream is None:
-            source = block(0x2A, self._log_start() + filter_)
-        else:
-            source = encode_stream_identifier(0x0A, stream) + block(0x22, self._stream_start(stream))
-        return block(0x0A, block(0x12, self.group_name.encode()) + block(0x1A, settings) + source)
-
-    def _stream_start(self, stream: str) -> bytes:
-        start = b'"\0' if self.start is None else number(0x10, self.start) if self.start else b"\x1a\0"
-        return encode_stream_identifier(0x0A, stream) + start
-
-    def _log_start(self) -> bytes:
-        start = self.start
-        if start is None:
-            return b"\x1a\0"
-        return block(0x0A, encode_pair(start, start)) if start else b"\x12\0"
+async def create(channel: Channel, asked: GroupRequest) -> None:
+    """Create a group."""
+    settings = CreateReqSettings(consumer_strategy=asked.settings.strategy.value, **_settings(asked.settings))
+    options = CreateReqOptions(group_name=asked.group_name, settings=settings)
+    if asked.stream_name is None:
+        options.all = _all_to_create(asked)
+    else:
+        stream = options.stream_identifier = _stream(asked.stream_name)
+        options.stream = CreateReqStreamOptions(stream_identifier=stream, **_revision(asked.start))
+    await PersistentSubscriptionsStub(channel).create(CreateReq(options=options))
 
 
-def _filter(value: Filter | None) -> bytes:
-    return b"*\0" if value is None else block(0x22, encode_filter(value))
-
-
-def _settings(settings: SubscriptionSettings) -> bytes:
-    after = settings.checkpoint_after
-    return b"".join(
-        (
-            number(0x08, settings.resolve_links),
-            number(0x18, settings.extra_statistics),
-            number(0x28, settings.max_retry_count),
-            number(0x38, settings.min_checkpoint_count),
-            number(0x40, settings.max_checkpoint_count),
-            number(0x48, settings.max_subscriber_count),
-            number(0x50, settings.live_buffer_size),
-            number(0x58, settings.read_batch_size),
-            number(0x60, settings.history_buffer_size),
-            number(0x70, settings.message_timeout // _MILLISECOND),
-            number(0x78, 0 if after is None else after // _MILLISECOND),
-        )
+async def update(channel: Channel, asked: GroupRequest) -> None:
+    """Replace the settings of a group, but for its filter. Raises KeyError for a strategy without a number."""
+    strategy = _NUMBERED_STRATEGIES[asked.settings.strategy]
+    settings = UpdateReqSettings(
+        named_consumer_strategy=UpdateReqConsumerStrategy(strategy), **_settings(asked.settings)
     )
+    options = UpdateReqOptions(group_name=asked.group_name, settings=settings)
+    if asked.stream_name is None:
+        options.all = UpdateReqAllOptions(**_ends(asked.start))
+        if asked.start:
+            options.all.position = UpdateReqPosition(asked.start, asked.start)
+    else:
+        stream = options.stream_identifier = _stream(asked.stream_name)
+        options.stream = UpdateReqStreamOptions(stream_identifier=stream, **_revision(asked.start))
+    await PersistentSubscriptionsStub(channel).update(UpdateReq(options=options))
 
 
-def encode_delete(group_name: str, stream_name: str | None) -> bytes:
-    """Return the DeleteReq."""
-    stream = b"\x1a\0" if stream_name is None else encode_stream_identifier(0x0A, stream_name)
-    return block(0x0A, stream + block(0x12, group_name.encode()))
+async def delete(channel: Channel, group_name: str, stream_name: str | None) -> None:
+    """Delete a group."""
+    options = DeleteReqOptions(group_name=group_name, **_source(stream_name))
+    await PersistentSubscriptionsStub(channel).delete(DeleteReq(options=options))
 
 
-def encode_get_info(group_name: str, stream_name: str | None) -> bytes:
-    """Return the GetInfoReq."""
-    stream = b"\x12\0" if stream_name is None else encode_stream_identifier(0x0A, stream_name)
-    return block(0x0A, stream + block(0x1A, group_name.encode()))
+async def info(channel: Channel, group_name: str, stream_name: str | None) -> SubscriptionInfo:
+    """Describe a group."""
+    options = GetInfoReqOptions(group_name=group_name, **_source(stream_name))
+    answer = await PersistentSubscriptionsStub(channel).get_info(GetInfoReq(options=options))
+    if not answer.is_set("subscription_info"):
+        raise ProtocolError("the answer says nothing about the group")
+    return described(answer.subscription_info)
 
 
-def encode_list(stream_name: str | None) -> bytes:
-    """Return the ListReq: of a stream, of `$all`, or (None) of everything."""
+async def infos(channel: Channel, stream_name: str | None) -> list[SubscriptionInfo]:
+    """Describe all groups; or those of a stream, or (`$all`) those on all events."""
     if stream_name is None:
-        return block(0x0A, b"\n\0")
-    of = b"\x12\0" if stream_name == ALL else encode_stream_identifier(0x0A, stream_name)
-    return block(0x0A, block(0x12, of))
+        options = ListReqOptions(list_all_subscriptions=Empty())
+    elif stream_name == ALL:
+        options = ListReqOptions(list_for_stream=ListReqStreamOption(all=Empty()))
+    else:
+        options = ListReqOptions(list_for_stream=ListReqStreamOption(stream=_stream(stream_name)))
+    answer = await PersistentSubscriptionsStub(channel).list(ListReq(options=options))
+    return [described(each) for each in answer.subscriptions]
 
 
-def encode_replay_parked(group_name: str, stream_name: str | None, stop_at: int | None) -> bytes:
-    """Return the ReplayParkedReq."""
-    stream = b"\x1a\0" if stream_name is None else encode_stream_identifier(0x12, stream_name)
-    limit = b"*\0" if stop_at is None else number(0x20, stop_at)
-    return block(0x0A, block(0x0A, group_name.encode()) + stream + limit)
+async def replay_parked(channel: Channel, group_name: str, stream_name: str | None, stop_at: int | None) -> None:
+    """Have parked events delivered again."""
+    options = ReplayParkedReqOptions(group_name=group_name, **_source(stream_name))
+    if stop_at is None:
+        options.no_limit = Empty()
+    else:
+        options.stop_at = stop_at
+    await PersistentSubscriptionsStub(channel).replay_parked(ReplayParkedReq(options=options))
 
 
-def decode_info(data: bytes) -> SubscriptionInfo | None:
-    """Return what a GetInfoResp says; None when it says nothing."""
-    found = [_info(raw) for tag, _, raw in fields(data) if tag == 0x0A]
-    return found[-1] if found else None
+async def restart(channel: Channel) -> None:
+    """Restart all groups."""
+    await PersistentSubscriptionsStub(channel).restart_subsystem(Empty())
 
 
-def decode_list(data: bytes) -> list[SubscriptionInfo]:
-    """Return what a ListResp says."""
-    return [_info(raw) for tag, _, raw in fields(data) if tag == 0x0A]
+# --- requests ---
 
 
-class _Values:
-    """The fields of a message by number."""
-
-    def __init__(self, data: bytes) -> None:
-        self._fields: dict[int, Field] = {}
-        for tag, value, raw in fields(data):
-            self._fields[tag >> 3] = (tag, value, raw)
-
-    def number(self, field: int) -> int:
-        return int32(self._fields[field][1]) if field in self._fields else 0
-
-    def long(self, field: int) -> int:
-        return signed(self._fields[field][1]) if field in self._fields else 0
-
-    def text(self, field: int) -> str:
-        return text(self._fields[field][2]) if field in self._fields else ""
+def _stream(name: str) -> StreamIdentifier:
+    return StreamIdentifier(stream_name=name.encode())
 
 
-def _info(data: bytes) -> SubscriptionInfo:
-    values = _Values(data)
-    source = values.text(1)
+def _source(stream_name: str | None) -> dict[str, Any]:
+    return {"all": Empty()} if stream_name is None else {"stream_identifier": _stream(stream_name)}
+
+
+def _ends(start: int | None) -> dict[str, Any]:
+    return {"end": Empty()} if start is None else {} if start else {"start": Empty()}
+
+
+def _revision(start: int | None) -> dict[str, Any]:
+    return {"revision": start} if start else _ends(start)
+
+
+def _all_to_create(asked: GroupRequest) -> CreateReqAllOptions:
+    options = CreateReqAllOptions(**_ends(asked.start))
+    if asked.start:
+        options.position = CreateReqPosition(asked.start, asked.start)
+    wanted = asked.filter
+    if wanted is None:
+        options.no_filter = Empty()
+        return options
+    expression = CreateReqAllOptionsFilterOptionsExpression(regex=wanted.regex, prefix=list(wanted.prefixes))
+    options.filter = CreateReqAllOptionsFilterOptions(
+        max=wanted.window, checkpoint_interval_multiplier=wanted.checkpoint_interval
+    )
+    if wanted.by is FilterBy.EVENT_TYPE:
+        options.filter.event_type = expression
+    else:
+        options.filter.stream_identifier = expression
+    return options
+
+
+def _settings(settings: SubscriptionSettings) -> dict[str, Any]:
+    after = settings.checkpoint_after
+    return {
+        "resolve_links": settings.resolve_links,
+        "extra_statistics": settings.extra_statistics,
+        "max_retry_count": settings.max_retry_count,
+        "min_checkpoint_count": settings.min_checkpoint_count,
+        "max_checkpoint_count": settings.max_checkpoint_count,
+        "max_subscriber_count": settings.max_subscriber_count,
+        "live_buffer_size": settings.live_buffer_size,
+        "read_batch_size": settings.read_batch_size,
+        "history_buffer_size": settings.history_buffer_size,
+        "message_timeout_ms": settings.message_timeout // _MILLISECOND,
+        "checkpoint_after_ms": 0 if after is None else after // _MILLISECOND,
+    }
+
+
+# --- answers ---
+
+
+def described(info: InfoMessage) -> SubscriptionInfo:
+    """Return what a server says of a group."""
     return SubscriptionInfo(
-        stream_name=None if source == ALL else source,
-        group_name=values.text(2),
-        settings=_decode_settings(values),
-        start=_start(values.text(11)),
-        status=values.text(3),
-        last_checkpoint=_position(values.text(8)),
-        last_known=_position(values.text(9)),
-        total_items=values.long(6),
-        count_since_last_measurement=values.long(7),
-        average_per_second=values.number(5),
-        waiting=values.number(21),
-        retrying=values.number(23),
-        in_flight=values.number(24),
-        parked=values.long(28),
-        live_buffer_count=values.long(22),
-        consumers=tuple(_consumer(raw) for tag, _, raw in fields(data) if tag == 0x22),
+        stream_name=None if info.event_source == ALL else info.event_source,
+        group_name=info.group_name,
+        settings=_told_settings(info),
+        start=_start(info.start_from),
+        status=info.status,
+        last_checkpoint=_position(info.last_checkpointed_event_position),
+        last_known=_position(info.last_known_event_position),
+        total_items=info.total_items,
+        count_since_last_measurement=info.count_since_last_measurement,
+        average_per_second=info.average_per_second,
+        waiting=info.read_buffer_count,
+        retrying=info.retry_buffer_count,
+        in_flight=info.total_in_flight_messages,
+        parked=info.parked_message_count,
+        live_buffer_count=info.live_buffer_count,
+        consumers=tuple(map(_consumer, info.connections)),
     )
 
 
-def _decode_settings(values: _Values) -> SubscriptionSettings:
-    after = values.number(18)
+def _told_settings(info: InfoMessage) -> SubscriptionSettings:
+    after = info.check_point_after_milliseconds
     return SubscriptionSettings.from_server(
         {
-            "resolve_links": bool(values.number(10)),
-            "message_timeout": values.number(12) * _MILLISECOND,
-            "extra_statistics": bool(values.number(13)),
-            "max_retry_count": values.number(14),
-            "live_buffer_size": values.number(15),
-            "history_buffer_size": values.number(16),
-            "read_batch_size": values.number(17),
+            "resolve_links": info.resolve_link_tos,
+            "message_timeout": info.message_timeout_milliseconds * _MILLISECOND,
+            "extra_statistics": info.extra_statistics,
+            "max_retry_count": info.max_retry_count,
+            "live_buffer_size": info.live_buffer_size,
+            "history_buffer_size": info.buffer_size,
+            "read_batch_size": info.read_batch_size,
             "checkpoint_after": None if after in (0, INFINITE_MILLISECONDS) else after * _MILLISECOND,
-            "min_checkpoint_count": values.number(19),
-            "max_checkpoint_count": values.number(20),
-            "strategy": _strategy(values.text(26)),
-            "max_subscriber_count": values.number(27),
+            "min_checkpoint_count": info.min_check_point_count,
+            "max_checkpoint_count": info.max_check_point_count,
+            "strategy": _strategy(info.named_consumer_strategy),
+            "max_subscriber_count": info.max_subscriber_count,
         }
     )
 
@@ -227,16 +265,14 @@ def _start(name: str) -> int | None:
     return None if position == -1 else position
 
 
-def _consumer(data: bytes) -> ConsumerInfo:
-    values = _Values(data)
-    measured = [_Values(raw) for tag, _, raw in fields(data) if tag == 0x32]
+def _consumer(info: ConnectionInfo) -> ConsumerInfo:
     return ConsumerInfo(
-        username=values.text(2),
-        connection_name=values.text(9),
-        total_items=values.long(4),
-        count_since_last_measurement=values.long(5),
-        average_items_per_second=values.number(3),
-        available_slots=values.number(7),
-        in_flight_messages=values.number(8),
-        measurements={each.text(1): each.long(2) for each in measured},
+        username=info.username,
+        connection_name=info.connection_name,
+        total_items=info.total_items,
+        count_since_last_measurement=info.count_since_last_measurement,
+        average_items_per_second=info.average_items_per_second,
+        available_slots=info.available_slots,
+        in_flight_messages=info.in_flight_messages,
+        measurements={each.key: each.value for each in info.observed_measurements},
     )

@@ -1,4 +1,4 @@
-"""Noticing that a peer is gone which does not say so: a frozen process, a cable that was pulled.
+"""Noticing a peer that is gone without saying so: a frozen process, a pulled cable.
 
 Owns: when a connection that is silent is asked for a sign of life, and when it counts as dead: pure, with the time as
 an argument. Must not know: sockets, HTTP/2, timers.

@@ -265,6 +265,11 @@ def projection_not_found(name: str) -> RpcError:
     return _error(StatusCode.NOT_FOUND, f"Projection '{name}' not found")
 
 
+def projection_command(answer: str) -> RpcError:
+    """A command about a projection was answered with `Conflict` or `OperationFailed`; clients look at the text."""
+    return _error(StatusCode.UNKNOWN, f"Envelope callback expected Updated, received {answer} instead")
+
+
 def scavenge_not_found(running: str = "") -> RpcError:
     """There is no scavenge to stop under that name; `running` is the id of the one that runs."""
     return _error(StatusCode.NOT_FOUND, "Scavenge id was invalid.", "scavenge-not-found", scavenge_id=running)

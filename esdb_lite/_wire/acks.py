@@ -5,7 +5,6 @@ Owns: ReadReq with options, ack and nack. Must not know: what a consumer does.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from typing import NamedTuple, Union
 
@@ -14,22 +13,14 @@ from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
 from esdb_lite.events import RecordedEvent
 
+READ = "/event_store.client.persistent_subscriptions.PersistentSubscriptions/Read"
+
 _TEXT = 36
 """Length of an id as text."""
 _ID_FIELD = 40
 """Length of the field with it."""
 _ID_PATTERN = ((0, b"\x12"), (1, b"&"), (2, b"\x12"), (3, b"$"), (12, b"-"), (17, b"-"), (22, b"-"), (27, b"-"))
 """What is at which place in that field."""
-
-
-class NackAction(enum.IntEnum):
-    """What the server should do with an event that was not processed."""
-
-    UNKNOWN = 0
-    PARK = 1
-    RETRY = 2
-    SKIP = 3
-    STOP = 4
 
 
 class GroupReadOptions(NamedTuple):
@@ -55,7 +46,7 @@ class Nack(NamedTuple):
 
     ids: list[WireUuid]
     action: int
-    """A `NackAction`, or a number that is none."""
+    """The value of a `NackAction`, or another number."""
     reason: str
 
 

@@ -29,6 +29,8 @@ from esdb_lite._wire.primitives import (
 from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
 
+APPEND = "/event_store.client.streams.Streams/Append"
+
 _SHORT = 256  # characters or bytes of what is worth to be remembered, and no burden
 _TEXT_ID = b"\n&\x12$"  # field 1, 38 bytes: a UUID as a text of 36 bytes
 

@@ -42,6 +42,8 @@ from esdb_lite._wire.primitives import (
 from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
 
+BATCH_APPEND = "/event_store.client.streams.Streams/BatchAppend"
+
 _TYPE_URL = "type.googleapis.com/"
 _PACKAGE = "event_store.client."
 _NANOS = 1_000_000_000

@@ -1,4 +1,4 @@
-"""Streams/Read: its request, decoded. (The client's half is written where its arguments are known.)
+"""Streams/Read: its request, in both directions (for its answers, see the modules `read_response*`).
 
 Owns: ReadReq. Must not know: which combinations make sense, what a read does.
 What a server must tell apart stays apart: None is a field that is not there.
@@ -7,13 +7,82 @@ What a server must tell apart stays apart: None is a field that is not there.
 from __future__ import annotations
 
 import enum
+from dataclasses import dataclass
 from typing import NamedTuple
 
-from esdb_lite._wire.primitives import fields, int32, pair, stream_identifier, text
+from esdb_lite._wire.primitives import (
+    MAX_UINT64,
+    block,
+    encode_pair,
+    encode_stream_identifier,
+    fields,
+    int32,
+    number,
+    pair,
+    stream_identifier,
+    text,
+)
 from esdb_lite._wire.read_response import OneofField, last_of
+from esdb_lite.filters import Filter, FilterBy
+
+READ = "/event_store.client.streams.Streams/Read"
 
 DEFAULT_WINDOW = 32
 """The window of a filter that asks for `count`."""
+
+
+UNLIMITED = MAX_UINT64
+
+
+@dataclass(frozen=True)
+class ReadRequest:
+    """What is asked of Streams/Read."""
+
+    stream_name: str | None = None
+    """None: all events."""
+    start: int | tuple[int, int] | None = None
+    """Number of an event in the stream, or commit and prepare position; None: from the beginning or the end."""
+    from_end: bool = False
+    backwards: bool = False
+    limit: int | None = UNLIMITED
+    """None: a subscription."""
+    resolve_links: bool = False
+    filter: Filter | None = None
+
+    def encode(self) -> bytes:
+        """Return the ReadReq."""
+        stream = self.stream_name
+        parts = [
+            block(0x0A, self._stream(stream)) if stream is not None else block(0x12, self._all()),
+            number(0x18, 1) if self.backwards else b"",
+            number(0x20, 1) if self.resolve_links else b"",
+            b"2\0" if self.limit is None else number(0x28, self.limit),
+            b"B\0" if self.filter is None else block(0x3A, encode_filter(self.filter)),
+            b"J\x02\x12\0",  # ids as text
+            b"R\x02\x08\x01",  # compatibility: tell the last position of the stream
+        ]
+        return block(0x0A, b"".join(parts))
+
+    def _stream(self, name: str) -> bytes:
+        revision = self.start
+        assert not isinstance(revision, tuple)
+        start = number(0x10, revision) if revision is not None else b'"\0' if self.from_end else b"\x1a\0"
+        return encode_stream_identifier(0x0A, name) + start
+
+    def _all(self) -> bytes:
+        start = self.start
+        if start is None:
+            return b"\x1a\0" if self.from_end else b"\x12\0"
+        commit, prepare = start if isinstance(start, tuple) else (start, start)
+        return block(0x0A, encode_pair(commit, prepare))
+
+
+def encode_filter(value: Filter) -> bytes:
+    """Return ReadReq.Options.FilterOptions."""
+    expression = block(0x0A, value.regex.encode()) if value.regex else b""
+    expression += b"".join(block(0x12, prefix.encode()) for prefix in value.prefixes)
+    tag = 0x12 if value.by is FilterBy.EVENT_TYPE else 0x0A
+    return block(tag, expression) + number(0x18, value.window) + number(0x28, value.checkpoint_interval)
 
 
 class End(enum.Enum):
@@ -50,8 +119,8 @@ class FilterRequest(NamedTuple):
     multiplier: int
 
 
-class ReadRequest(NamedTuple):
-    """A request to read or to subscribe."""
+class ReadOptions(NamedTuple):
+    """A request to read or to subscribe, as sent."""
 
     source: StreamRange | AllRange | None
     direction: int
@@ -72,13 +141,13 @@ _COUNT = (0x28, 0x32)
 _FILTER = (0x3A, 0x42)
 
 
-def decode_read_request(data: bytes) -> ReadRequest | None:
+def decode_read_request(data: bytes) -> ReadOptions | None:
     """Decode a ReadReq; None when it has no options. Raises WireError."""
     options = last_of(data, (0x0A,))
     return None if options is None else _decode_options(options.raw)
 
 
-def _decode_options(data: bytes) -> ReadRequest:
+def _decode_options(data: bytes) -> ReadOptions:
     direction, resolve_links = 0, False
     for tag, value, _ in fields(data):
         if tag == 0x18:
@@ -87,7 +156,7 @@ def _decode_options(data: bytes) -> ReadRequest:
             resolve_links = bool(value)
     count, chosen = last_of(data, _COUNT), last_of(data, _FILTER)
     control = last_of(data, (0x52,))
-    return ReadRequest(
+    return ReadOptions(
         _decode_source(last_of(data, _SOURCE)),
         direction,
         resolve_links,

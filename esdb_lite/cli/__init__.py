@@ -106,8 +106,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "--run-projections",
         choices=("none", "system"),
         default="none",
-        help="system: have the five system projections, stopped, as a new node has them; there is no engine to run "
-        "them or others (default: %(default)s)",
+        help="system: have the five system projections, which write $ce-..., $et-... and the like once they are "
+        "enabled (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--start-standard-projections", action="store_true", help="enable the system projections at the start"
     )
     _add_tls(parser.add_argument_group("TLS and users", "With a certificate callers have to say who they are."))
     parser.add_argument(

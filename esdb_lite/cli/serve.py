@@ -52,6 +52,7 @@ def _server(options: argparse.Namespace) -> EmbeddedServer:
             trusted_root_certificates_path=options.trusted_root_certificates_path,
             dev_certificate=options.dev_certificate,
             run_projections=options.run_projections,
+            start_standard_projections=options.start_standard_projections,
         )
     except ValueError as error:
         # The options have the names of the arguments.

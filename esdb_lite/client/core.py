@@ -8,23 +8,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Hashable
 from importlib import import_module
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from esdb_lite._convert.requests import SERVER_FEATURES, KnownFeatures, decode_features
+from esdb_lite._checks import Seconds
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._rpc.shapes import Metadata as Headers
 from esdb_lite._rpc.shapes import unary
 from esdb_lite._rpc.shared import Shared
 from esdb_lite._rpc.stubs import Attempt, Delivery, channel_by
+from esdb_lite._wire.features import GET_SUPPORTED_METHODS, KnownFeatures, decode_features
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import Authorization, Metadata, checked_credentials
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.client.retry_log import RetryLog, outcome_of, wait_for_another_try
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.client.topology.nodes import Moved, Nodes, Single, Topology
 from esdb_lite.errors import (
     ClientClosed,
@@ -58,18 +58,19 @@ class ClientCore:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = Shared(self._start)
         self._asking = Shared(self._ask_features)
+        self._together: dict[Hashable, Shared[Any]] = {}
         self._features: KnownFeatures | None = None
         self._closed = False
         self._warned = False
         self._authorization = Authorization()
-        self._complaints = RetryLog()
+        self._retry_log = RetryLog()
 
     @property
     def closed(self) -> bool:
         """True after `close()`."""
         return self._closed
 
-    def deadline(self, timeout: float | None) -> Deadline:
+    def deadline(self, timeout: Seconds | None) -> Deadline:
         """Begin the budget of a call."""
         self.check()
         return Deadline(checked_timeout(self.settings.default_timeout if timeout is None else timeout))
@@ -95,23 +96,21 @@ class ClientCore:
             await self._starting.get(deadline)
             self.check()
         if self._topology is None:
-            late = DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
-            late.sent = False
-            raise late
+            raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds", sent=False)
         node = await self._topology.node(need, deadline)
         self.check_open()
         return node
 
     async def connect(self, deadline: Deadline) -> None:
         """Make sure that there is a connection, where there was one before or the server has said that it is coming."""
-        struggle = RetryState(self.settings.retry, Safety.REPEATABLE)
+        retries = RetryState(self.settings.retry, Safety.REPEATABLE)
         while True:
             node: ConnectionPool | None = None
             try:
                 node = await self.node(deadline)
                 await node.connect(deadline)
             except EsdbClientException as error:
-                if not await self.try_again(struggle, node, error, deadline, "connect"):
+                if not await self.try_again(retries, node, error, deadline, "connect"):
                     raise
             else:
                 return
@@ -127,7 +126,7 @@ class ClientCore:
             self._topology.failed(node, error)
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
-        """False when calls of this need go to another node by now."""
+        """Whether calls of this need still go to this node."""
         return self._topology is not None and self._topology.is_current(node, need)
 
     def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:
@@ -184,28 +183,6 @@ class ClientCore:
 
         return channel_by(attempts, deadline, delivery)
 
-    async def call(
-        self,
-        method: str,
-        message: bytes,
-        *,
-        deadline: Deadline,
-        credentials: CredentialsLike = None,
-        need: Need = Need.LEADER,
-        repeatable: bool = False,
-    ) -> bytes:
-        """Make a call with one request and one answer.
-
-        It is made again where that is safe; `repeatable` says that it always is. Where it may have been done all the
-        same, raises OutcomeUnknown.
-        """
-
-        async def attempt(node: ConnectionPool, deadline: Deadline, metadata: Headers) -> bytes:
-            return await unary(node, method, message, deadline, metadata)
-
-        safety = Safety.REPEATABLE if repeatable else Safety.ONCE
-        return await self._persist(attempt, method, deadline, credentials, need, safety)
-
     async def _persist(
         self,
         attempt: Attempt[T],
@@ -216,7 +193,7 @@ class ClientCore:
         safety: Safety,
     ) -> T:
         """Make a call until it succeeds or is not to be made again."""
-        struggle, renewed = RetryState(self.settings.retry, safety), False
+        retries, renewed = RetryState(self.settings.retry, safety), False
         while True:
             node: ConnectionPool | None = None
             try:
@@ -228,7 +205,7 @@ class ClientCore:
                     raise
                 renewed = True
             except EsdbClientException as error:
-                if await self.try_again(struggle, node, error, deadline, method):
+                if await self.try_again(retries, node, error, deadline, method):
                     continue
                 failure = outcome_of(error, safety)
                 if failure is error:
@@ -237,7 +214,7 @@ class ClientCore:
 
     async def try_again(
         self,
-        struggle: RetryState,
+        retries: RetryState,
         node: ConnectionPool | None,
         error: EsdbClientException,
         deadline: Deadline,
@@ -246,7 +223,16 @@ class ClientCore:
         """Note a failure, and wait for the next attempt; False if there is none."""
         if node is not None:
             self.failed(node, error)
-        return await wait_for_another_try(struggle, error, deadline, what, self._complaints, known=self.known)
+        return await wait_for_another_try(retries, error, deadline, what, self._retry_log, known=self.known)
+
+    async def together(self, key: Hashable, ask: Callable[[], Awaitable[T]], deadline: Deadline) -> T | None:
+        """Ask once for all who ask for the same at the same time; None when there is no answer before the deadline."""
+        run = self._together.setdefault(key, Shared(ask))
+        try:
+            return await run.get(deadline)
+        finally:
+            if not run.running:
+                self._together.pop(key, None)
 
     async def features(self, deadline: Deadline) -> KnownFeatures:
         """Return what the server can do; asked once, and not tried again."""
@@ -266,7 +252,8 @@ class ClientCore:
         """Close all connections, and stop the embedded server if there is one. Idempotent."""
         self._closed = True
         self._starting.cancel()
-        self._asking.cancel()
+        for run in (self._asking, *self._together.values()):
+            run.cancel()
         if self._topology is not None:
             await self._topology.close()
         if self._nodes is not None:
@@ -299,7 +286,7 @@ class ClientCore:
         node = await self.node(deadline, Need.LEADER)
         try:
             metadata = await self.metadata(node, None, deadline, Need.LEADER)
-            return decode_features(await unary(node, SERVER_FEATURES, b"", deadline, metadata))
+            return decode_features(await unary(node, GET_SUPPORTED_METHODS, b"", deadline, metadata))
         except NotSupported:
             return KnownFeatures()
         except WireError as error:

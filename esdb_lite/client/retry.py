@@ -1,4 +1,4 @@
-"""Whether a call that has failed is made again, and when.
+"""Whether a failed call is made again, and when.
 
 Owns: which failures leave it safe to repeat what, and the counting against a `RetryPolicy`: pure, with the time and
 chance as arguments. Must not know: calls, nodes, how one waits.
@@ -116,7 +116,7 @@ class RetryState:
 
 
 def was_sent(error: Exception) -> bool:
-    """False if nothing of the call had been sent when it failed."""
+    """Whether anything of the call may have been sent when it failed."""
     return error.sent if isinstance(error, LinkError) else True
 
 

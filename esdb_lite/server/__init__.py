@@ -6,7 +6,16 @@ Owns: `EmbeddedServer`, `SimulatedCluster` and what belongs to them. What they c
 from esdb_lite.server.embedded import EmbeddedServer
 from esdb_lite.server.faults.api import Fault, Faults
 from esdb_lite.server.faults.plan import Refusal
-from esdb_lite.server.options import Durability
+from esdb_lite.server.options import Durability, RunProjections
 from esdb_lite.server.simulation.cluster import SimulatedCluster, SimulatedNode
 
-__all__ = ["Durability", "EmbeddedServer", "Fault", "Faults", "Refusal", "SimulatedCluster", "SimulatedNode"]
+__all__ = [
+    "Durability",
+    "EmbeddedServer",
+    "Fault",
+    "Faults",
+    "Refusal",
+    "RunProjections",
+    "SimulatedCluster",
+    "SimulatedNode",
+]

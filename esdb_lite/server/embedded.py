@@ -16,7 +16,7 @@ from urllib.parse import quote
 from esdb_lite._loop_thread import LoopThread
 from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.faults.api import Faults
-from esdb_lite.server.options import Durability, one_of
+from esdb_lite.server.options import Durability, RunProjections, one_of
 from esdb_lite.server.tls import Certificates
 
 if TYPE_CHECKING:
@@ -41,6 +41,14 @@ def path_of(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else os.fspath(path)
 
 
+def projections_of(run: object, start_standard: bool) -> RunProjections:
+    """Return which projections are to run. Raises InvalidArgument."""
+    chosen = one_of("run_projections", run, RunProjections)
+    if start_standard and chosen is RunProjections.NONE:
+        raise InvalidArgument("start_standard_projections", start_standard, "takes run_projections 'system'")
+    return chosen
+
+
 class EmbeddedServer:
     """A server that speaks EventStoreDB's protocol, in this process, on SQLite.
 
@@ -55,8 +63,9 @@ class EmbeddedServer:
     `admin_password` and `ops_password` (default: `ESDB_ADMIN_PASSWORD` and `ESDB_OPS_PASSWORD` of the environment,
     else `changeit`).
 
-    `run_projections` "system": it has the five system projections, stopped, like a new node with projections; nothing
-    here can run them or others. "none": it has no projections.
+    `run_projections` (or its value as text): "system": it has the five system projections; those that are enabled
+    write `$ce-...`, `$et-...` and the like. `start_standard_projections` enables them at each start. "none": it has no
+    projections.
 
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` do the same without `with`. A stopped server
@@ -78,17 +87,17 @@ class EmbeddedServer:
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
-        run_projections: str = "none",
+        run_projections: RunProjections | Literal["none", "system"] = RunProjections.NONE,
+        start_standard_projections: bool = False,
     ) -> None:
         if not isinstance(port, int) or not 0 <= port <= 65535:
             raise InvalidArgument("port", port, "must be a number between 0 and 65535")
-        if run_projections not in ("none", "system"):
-            raise InvalidArgument("run_projections", run_projections, "must be 'none' or 'system'")
         self._path = path_of(path)
         self._host = host
         self._port = port
         self._durability = one_of("durability", durability, Durability)
-        self._run_projections = run_projections
+        self._run_projections = projections_of(run_projections, start_standard_projections)
+        self._start_standard_projections = start_standard_projections
         self._certificates = Certificates(
             *map(
                 path_of,
@@ -167,7 +176,8 @@ class EmbeddedServer:
             port,
             self._durability,
             security=self._security(),
-            lists_projections=self._run_projections == "system",
+            run_projections=self._run_projections,
+            start_standard_projections=self._start_standard_projections,
         )
 
     def _security(self) -> Security | None:

@@ -29,8 +29,8 @@ from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import Handler
-from esdb_lite.server.options import Durability
-from esdb_lite.server.projections import store
+from esdb_lite.server.options import Durability, RunProjections
+from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
@@ -70,8 +70,10 @@ class ServerSettings:
     """100-ns ticks since 1970."""
     security: Security | None = None
     """None: no TLS, and everybody may do everything."""
-    lists_projections: bool = False
-    """Whether there are the system projections, stopped, and the service for them."""
+    run_projections: RunProjections = RunProjections.NONE
+    """Which projections there are."""
+    start_standard_projections: bool = False
+    """Whether the system projections are enabled at the start."""
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ class ServerNode:
         self._gossip = Gossip(self._membership, self._member, settings.now)
         self._context = Context(database, settings.now, admission=self._admission, node_event=self._gossip.node_event)
         self._groups = PersistentGroups(database, ticks=settings.now)
+        self._projections = _projections(settings, database)
         self._operations = Operations(
             database,
             shut_down=shut_down,
@@ -169,10 +172,10 @@ class ServerNode:
         """Begin with what the database needs to have; listen last."""
         settings = self._settings
         await self._begin_users()
-        if settings.lists_projections:
-            await store.begin(self._database)
+        if self._projections is not None:
+            await self._projections.begin()
         if self._leads:
-            await self._groups.start()
+            await self.start_leading()
         context = None if self._tls is None else self._tls.context
         self.port = self._member.port = await self._server.start(settings.host, settings.port, context)
         self.faults_changed()
@@ -180,7 +183,7 @@ class ServerNode:
     async def stop(self) -> None:
         """End all calls, stop listening, commit what waits, close the file. Takes a few seconds at most."""
         self._faults._detach()
-        await self._groups.stop()
+        await self.stop_leading()
         await self._server.stop()
         await self._close()
 
@@ -191,7 +194,7 @@ class ServerNode:
         """
         self._faults._detach()
         await self._server.kill()
-        await self._groups.stop()
+        await self.stop_leading()
         await self._close()
 
     async def _close(self) -> None:
@@ -233,17 +236,21 @@ class ServerNode:
         """Its own state or the leader has changed: serve calls accordingly."""
         self._admission.refresh()
 
-    async def start_groups(self) -> None:
-        """Begin to lead: serve persistent subscriptions."""
+    async def start_leading(self) -> None:
+        """Begin to lead: serve persistent subscriptions, run projections."""
         await self._groups.start()
+        if self._projections is not None:
+            await self._projections.start()
 
-    async def stop_groups(self) -> None:
-        """Stop leading: drop the consumers of persistent subscriptions."""
+    async def stop_leading(self) -> None:
+        """Stop leading: drop the consumers of persistent subscriptions, stop projections. Idempotent."""
         await self._groups.stop()
+        if self._projections is not None:
+            await self._projections.stop()
 
     async def leave(self) -> None:
         """Shut down as a real node does: drop consumers, tell clients to go, and answer nothing any more."""
-        await self._groups.stop()
+        await self.stop_leading()
         await self._admission.consumers.wait_ended(_DROPPED_WITHIN)
         await self._server.leave()
 
@@ -298,7 +305,7 @@ class ServerNode:
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
-            routes(Projections()) if settings.lists_projections else {},
+            {} if self._projections is None else routes(Projections(self._projections)),
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
@@ -310,6 +317,13 @@ class ServerNode:
         ):
             handlers.update(part)
         return handlers
+
+
+def _projections(settings: ServerSettings, database: Database) -> ProjectionManager | None:
+    if settings.run_projections is RunProjections.NONE:
+        return None
+    starts = settings.start_standard_projections
+    return ProjectionManager(database, now=settings.now, engine=None, starts_standard=starts)
 
 
 async def open_database(settings: ServerSettings) -> Database:

@@ -1,4 +1,4 @@
-"""What the user of a server chooses among: enums whose values are also accepted as text.
+"""Choices for the user of a server: enums whose values are also accepted as text.
 
 Owns: the choices and their names. Must not know: what comes of them.
 """
@@ -20,6 +20,15 @@ class Durability(str, enum.Enum):
     """A crash of the process, and of the machine: every commit is on the disk before it is answered."""
     RELAXED = "relaxed"
     """A crash of the process. A crash of the machine may lose the last commits, never damage the file."""
+
+
+class RunProjections(str, enum.Enum):
+    """Which projections a server has."""
+
+    NONE = "none"
+    """None, and no calls about them."""
+    SYSTEM = "system"
+    """The five system projections, each of which runs once it has been enabled."""
 
 
 def one_of(argument: str, value: object, choices: type[E]) -> E:

@@ -1,4 +1,4 @@
-"""TLS of the server: the certificate it shows, and a certificate for those who only want to develop.
+"""TLS of the server: its certificate, and one to develop with.
 
 Owns: which certificate is meant, the ssl context, reading certificates again, making an authority and a certificate for
 this machine.

@@ -50,7 +50,7 @@ class LiveClients:
         return live
 
     def close(self) -> None:
-        """Close the one of this process. May be repeated."""
+        """Close the one of this process. Idempotent."""
         self._closed = True
         live = self._by_process.get(os.getpid())
         if live is not None:

@@ -15,7 +15,7 @@ from typing import Any
 
 Json = Any
 
-_TOKEN = re.compile(r'//[^\n]*|"[^"]*"|[\w.]+|[{}=;<>,()\[\]-]')
+_TOKEN = re.compile(r'//[^\n]*|"[^"]*"|-?[\w.]+|[{}=;<>,()\[\]]')
 _SIGNED = {"int32", "int64", "sint32", "sint64"}
 _LONG = {"int64", "uint64", "sint64"}
 _VARINT = {*_SIGNED, "uint32", "uint64", "bool"}
@@ -24,6 +24,7 @@ _WELL_KNOWN = """
 package google.protobuf;
 message Empty {} message Any { string type_url = 1; bytes value = 2; }
 message Value {}
+message FieldMask { repeated string paths = 1; }
 message Timestamp { int64 seconds = 1; int32 nanos = 2; } message Duration { int64 seconds = 1; int32 nanos = 2; }
 """
 
@@ -103,12 +104,14 @@ class Schema:
 
     def _one(self, kind: str, f: Field, value: Json) -> bytes:
         of = self.resolve(f.type, kind)
+        if of == "google.protobuf.Value":
+            return self._tagged(f, _value_bytes(value))
         if of in self.messages:
             return self._tagged(f, self.encode(of, _duration(value) if of.endswith("Duration") else value))
         if of in ("string", "bytes"):
             return self._tagged(f, value.encode() if of == "string" else base64.b64decode(value))
         number = self.enums[of].get(value, value) if of in self.enums else int(value)
-        return _varint(f.number << 3) + _varint(int(number))
+        return _varint(f.number << 3) + _varint(_zigzag(int(number)) if of == "sint64" else int(number))
 
     # --- bytes to JSON ---
 
@@ -154,7 +157,9 @@ class Schema:
             return raw.decode()
         if of == "bytes":
             return base64.b64encode(raw).decode()
-        if of in _SIGNED and raw >= 2**63:
+        if of == "sint64":
+            raw = raw >> 1 ^ -(raw & 1)
+        elif of in _SIGNED and raw >= 2**63:
             raw -= 2**64
         return bool(raw) if of == "bool" else str(raw) if of in _LONG else raw
 
@@ -283,6 +288,28 @@ def _json_value(data: bytes) -> Json:
     if number == 6:
         return [_json_value(value) for _, value in _parts(raw)]
     return {1: None, 3: bytes(raw).decode() if number == 3 else "", 4: bool(raw)}.get(number, raw)
+
+
+def _value_bytes(value: Json) -> bytes:
+    """Encode a google.protobuf.Value."""
+    if value is None or isinstance(value, bool):
+        return _varint(0x08 if value is None else 0x20) + _varint(bool(value))
+    if isinstance(value, (int, float)):
+        return _varint(0x11) + struct.pack("<d", value)
+    if isinstance(value, str):
+        return _sized(0x1A, value.encode())
+    if isinstance(value, list):
+        return _sized(0x32, b"".join(_sized(0x0A, _value_bytes(item)) for item in value))
+    entries = (_sized(0x0A, name.encode()) + _sized(0x12, _value_bytes(item)) for name, item in value.items())
+    return _sized(0x2A, b"".join(_sized(0x0A, entry) for entry in entries))
+
+
+def _sized(tag: int, data: bytes) -> bytes:
+    return _varint(tag) + _varint(len(data)) + data
+
+
+def _zigzag(number: int) -> int:
+    return number << 1 ^ number >> 63
 
 
 def _duration(text: str) -> dict[str, Json]:

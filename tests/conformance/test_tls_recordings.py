@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from esdb_lite.server.node import Security, ServerNode, ServerSettings
+from esdb_lite.server.options import RunProjections
 from esdb_lite.server.tls import dev_certificate
 from tests.conformance.replaying import Clock, Skip, calls_projections, recorded_order, replay_folder
 from tests.conformance.schema import Schema
@@ -33,13 +34,13 @@ def takes_an_engine(step: Any) -> bool:
     return "proj-ops" in asked or "proj-admin" in asked or len(step["responses"]) > 5
 
 
-async def replay(folder: Path, skip: Skip, *, lists_projections: bool) -> list[str]:
+async def replay(folder: Path, skip: Skip, *, projections: RunProjections) -> list[str]:
     """What differs when the recordings are replayed against a fresh server."""
     certificate = dev_certificate(str(folder))
     context = ssl.create_default_context(cafile=certificate.authority)
     context.set_alpn_protocols(["h2"])
     clock = Clock()
-    settings = ServerSettings(now=clock, security=Security(certificate.files), lists_projections=lists_projections)
+    settings = ServerSettings(now=clock, security=Security(certificate.files), run_projections=projections)
     stack = await ServerNode.start(settings, lambda: None)
     try:
         return await replay_folder(SCHEMA, RECORDINGS, ("127.0.0.1", stack.port), clock, context, skip)
@@ -48,7 +49,7 @@ async def replay(folder: Path, skip: Skip, *, lists_projections: bool) -> list[s
 
 
 async def test_answers_are_the_same(tmp_path: Path) -> None:
-    differences = await replay(tmp_path, takes_an_engine, lists_projections=True)
+    differences = await replay(tmp_path, takes_an_engine, projections=RunProjections.SYSTEM)
     # A refusal that the real server words as if it had failed is answered as a refusal.
     refused = [line for line in differences if line.startswith("unprivileged, step 61 Projections/Create:")]
     assert len(refused) == 1
@@ -57,7 +58,7 @@ async def test_answers_are_the_same(tmp_path: Path) -> None:
 
 
 async def test_without_projections_only_what_shows_them_differs(tmp_path: Path) -> None:
-    differences = await replay(tmp_path, calls_projections, lists_projections=False)
+    differences = await replay(tmp_path, calls_projections, projections=RunProjections.NONE)
     # Their events in the log, and their ten methods in the list of all.
     shown = [line for line in differences if "Streams/Read: Differs 7 messages, recorded 18" in line]
     listed = [line for line in differences if "ServerFeatures/GetSupportedMethods" in line]

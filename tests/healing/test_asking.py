@@ -11,8 +11,8 @@ from esdb_lite import NewEvent, SimulatedCluster
 from esdb_lite._convert.gossip import GossipMember, GossipState
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite.client.topology.choosing import Need
 from esdb_lite.client.topology.cluster import Cluster
+from esdb_lite.client.topology.need import Need
 from esdb_lite.client.topology.nodes import Nodes
 from esdb_lite.errors import ServiceUnavailable
 from esdb_lite.settings import Address, parse_uri
@@ -36,8 +36,8 @@ async def test_answers_that_come_together_with_the_first_good_one(monkeypatch: p
         await answers.wait()
         if node.host == "b":
             return (
-                GossipMember(Address("b", 2), GossipState.LEADER, True),
-                GossipMember(Address("c", 3), GossipState.FOLLOWER, True),
+                GossipMember(Address("b", 2), GossipState.Leader, True),
+                GossipMember(Address("c", 3), GossipState.Follower, True),
             )
         raise ServiceUnavailable(f"{node.host} is not there")
 

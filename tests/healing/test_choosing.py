@@ -7,27 +7,28 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esdb_lite._convert.gossip import GossipMember, GossipState
-from esdb_lite.client.topology.choosing import Need, choose, leaders, wanted
+from esdb_lite.client.topology.choosing import choose, leaders
+from esdb_lite.client.topology.need import Need, wanted
 from esdb_lite.settings import Address, NodePreference
 
 A, B, C, D = (Address("10.0.0.1", port) for port in (1, 2, 3, 4))
 LEADER, FOLLOWER = NodePreference.LEADER, NodePreference.FOLLOWER
 RANDOM, REPLICA = NodePreference.RANDOM, NodePreference.READ_ONLY_REPLICA
 
-SERVES = {GossipState.LEADER, GossipState.FOLLOWER, GossipState.READ_ONLY_REPLICA, GossipState.READ_ONLY_LEADERLESS}
+SERVES = {GossipState.Leader, GossipState.Follower, GossipState.ReadOnlyReplica, GossipState.ReadOnlyLeaderless}
 
 
 def member(place: Address, state: GossipState, alive: bool = True) -> GossipMember:
     return GossipMember(place, state, alive)
 
 
-CLUSTER = (member(C, GossipState.FOLLOWER), member(B, GossipState.LEADER), member(A, GossipState.FOLLOWER))
+CLUSTER = (member(C, GossipState.Follower), member(B, GossipState.Leader), member(A, GossipState.Follower))
 """As gossip lists a settled one: by address, not the leader first."""
 
 NAMED = {"A": A, "B": B, "C": C, "D": D}
 
 MEMBERS = st.lists(
-    st.builds(GossipMember, st.sampled_from([A, B, C, D]), st.sampled_from(GossipState), st.booleans()),
+    st.builds(GossipMember, st.sampled_from([A, B, C, D]), st.sampled_from(list(GossipState)), st.booleans()),
     max_size=6,
     unique_by=lambda member: member.place,
 )
@@ -41,7 +42,7 @@ DOUBTED = st.sets(st.sampled_from([A, B, C, D]))
 @pytest.mark.parametrize("state", GossipState)
 @pytest.mark.parametrize("preference", NodePreference)
 def test_a_single_living_member(state: GossipState, preference: NodePreference) -> None:
-    usable = state is GossipState.LEADER if preference is LEADER else state in SERVES
+    usable = state is GossipState.Leader if preference is LEADER else state in SERVES
     assert choose([member(A, state)], preference) == (A if usable else None)
 
 
@@ -60,23 +61,23 @@ def test_nobody_is_there(preference: NodePreference) -> None:
 def test_a_lone_follower_that_lists_its_dead_leader() -> None:
     """As a node says without end that has survived both others."""
     seen = [
-        member(C, GossipState.FOLLOWER, False),
-        member(B, GossipState.LEADER, False),
-        member(A, GossipState.PRE_REPLICA),
+        member(C, GossipState.Follower, False),
+        member(B, GossipState.Leader, False),
+        member(A, GossipState.PreReplica),
     ]
     for preference in NodePreference:
         assert choose(seen, preference) is None
 
 
 def test_an_election_has_no_leader() -> None:
-    seen = [member(A, GossipState.PRE_LEADER), member(B, GossipState.RESIGNING_LEADER), member(C, GossipState.FOLLOWER)]
+    seen = [member(A, GossipState.PreLeader), member(B, GossipState.ResigningLeader), member(C, GossipState.Follower)]
     assert choose(seen, LEADER) is None
     assert choose(seen, RANDOM) == choose(seen, FOLLOWER) == choose(seen, REPLICA) == C
 
 
 # --- two leaders ------------------------------------------------------------------------------------------------------
 
-TWO = [member(A, GossipState.LEADER), member(B, GossipState.LEADER), member(C, GossipState.FOLLOWER)]
+TWO = [member(A, GossipState.Leader), member(B, GossipState.Leader), member(C, GossipState.Follower)]
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,7 @@ def test_leaders_are_those_that_live_and_lead() -> None:
     assert leaders(CLUSTER) == [B]
     assert (
         leaders(
-            [member(A, GossipState.LEADER, False), member(B, GossipState.PRE_LEADER), member(C, GossipState.FOLLOWER)]
+            [member(A, GossipState.Leader, False), member(B, GossipState.PreLeader), member(C, GossipState.Follower)]
         )
         == []
     )
@@ -108,7 +109,7 @@ def test_a_doubted_leader_is_better_than_none() -> None:
 
 
 def test_a_follower_is_no_leader_however_doubted_that_is() -> None:
-    assert choose([member(A, GossipState.FOLLOWER), member(B, GossipState.LEADER, False)], LEADER, doubted=[B]) is None
+    assert choose([member(A, GossipState.Follower), member(B, GossipState.Leader, False)], LEADER, doubted=[B]) is None
 
 
 def test_doubt_counts_more_than_kind() -> None:
@@ -119,10 +120,10 @@ def test_doubt_counts_more_than_kind() -> None:
 # --- preferences and what they fall back to ---------------------------------------------------------------------------
 
 MIXED = [
-    member(A, GossipState.LEADER),
-    member(B, GossipState.FOLLOWER),
-    member(C, GossipState.READ_ONLY_REPLICA),
-    member(D, GossipState.READ_ONLY_LEADERLESS),
+    member(A, GossipState.Leader),
+    member(B, GossipState.Follower),
+    member(C, GossipState.ReadOnlyReplica),
+    member(D, GossipState.ReadOnlyLeaderless),
 ]
 
 
@@ -170,8 +171,8 @@ def test_against_the_rules_in_words(
     members: list[GossipMember], preference: NodePreference, doubted: set[Address], chance: float
 ) -> None:
     found = choose(members, preference, doubted=doubted, chance=chance)
-    kinds = {LEADER: [{GossipState.LEADER}], FOLLOWER: [{GossipState.FOLLOWER}, SERVES], RANDOM: [SERVES]}
-    kinds[REPLICA] = [{GossipState.READ_ONLY_REPLICA}, {GossipState.READ_ONLY_LEADERLESS}, SERVES]
+    kinds = {LEADER: [{GossipState.Leader}], FOLLOWER: [{GossipState.Follower}, SERVES], RANDOM: [SERVES]}
+    kinds[REPLICA] = [{GossipState.ReadOnlyReplica}, {GossipState.ReadOnlyLeaderless}, SERVES]
     living = [each for each in members if each.alive]
     for trusted in (True, False):
         for states in kinds[preference]:

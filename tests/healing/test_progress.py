@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from esdb_lite._convert.requests import UNLIMITED, ReadRequest
+from esdb_lite._wire.read_request import UNLIMITED, ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite.client.read.progress import ReadProgress, place_of
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, RecordedEvent

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from esdb_lite._convert.requests import BATCH_APPEND
 from esdb_lite._wire.append import AppendOptions, Proposed, decode_append_request, encode_appended
 from esdb_lite._wire.batch_append import (
+    BATCH_APPEND,
     BatchRequest,
     decode_batch_request,
     encode_batch_error,

@@ -29,6 +29,7 @@ from esdb_lite import (
     StreamNotFound,
     WrongContext,
 )
+from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.batch_append import BatchRequest, encode_batch_error
 from esdb_lite._wire.read_response_encode import encode_stream_missing
 from esdb_lite.client.append.batch_call import MAX_APPENDS
@@ -465,3 +466,30 @@ async def test_the_default_timeout_of_the_connection_string() -> None:
         with pytest.raises(DeadlineExceeded):
             await client.read_all_events().__anext__()
         await client.close()
+
+
+async def test_who_asks_for_the_same_at_the_same_time_asks_together() -> None:
+    client = AsyncEsdbClient("127.0.0.1:1")
+    core, answer = client._core, asyncio.Event()
+    asked: list[str] = []
+
+    async def ask(key: str) -> str | None:
+        async def run() -> str:
+            asked.append(key)
+            await answer.wait()
+            return key
+
+        return await core.together(key, run, Deadline(None))
+
+    answer.set()
+    assert await asyncio.gather(*map(ask, "aaba")) == ["a", "a", "b", "a"]
+    assert await ask("a") == "a"
+    assert asked == ["a", "b", "a"]
+    answer.clear()
+    late = asyncio.ensure_future(ask("a"))
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert asked == ["a", "b", "a", "a"]
+    await client.close()
+    assert await late is None
+    assert core._together == {}

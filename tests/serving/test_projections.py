@@ -1,4 +1,4 @@
-"""The system projections, stopped: what a server says of them, and that it never pretends to run one."""
+"""The service of projections: what a server with the system projections answers, call by call."""
 
 from __future__ import annotations
 
@@ -19,7 +19,10 @@ from esdb_lite._wire.framing import MessageSplitter, frame
 from tests.support import ServeProcess
 
 SYSTEM = ["$streams", "$stream_by_category", "$by_category", "$by_event_type", "$by_correlation_id"]
-NO_ENGINE = ("UNIMPLEMENTED", "This server has no engine for projections.")
+NO_ENGINE = (
+    "UNIMPLEMENTED",
+    "This server runs the system projections only.",
+)
 
 
 @pytest.fixture
@@ -83,9 +86,9 @@ NOTHING = Value(struct_value=Struct())
 @pytest.mark.parametrize(
     ("method", "expected"),
     [
-        ("Update", NO_ENGINE),
-        ("Enable", NO_ENGINE),
-        ("Reset", NO_ENGINE),
+        ("Update", [b""]),
+        ("Enable", [b""]),
+        ("Reset", [b""]),
         ("Delete", ("UNKNOWN", "Envelope callback expected Updated, received OperationFailed instead")),
         ("Disable", [b""]),
         ("State", [bytes(messages.StateResp(NOTHING))]),
@@ -141,7 +144,9 @@ async def test_without_them_there_is_no_such_service() -> None:
 
 def test_the_argument() -> None:
     with pytest.raises(ValueError, match="run_projections"):
-        EmbeddedServer(run_projections="all")
+        EmbeddedServer(run_projections="some")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="start_standard_projections"):
+        EmbeddedServer(start_standard_projections=True)
 
 
 def test_the_option(serve: Callable[..., ServeProcess]) -> None:

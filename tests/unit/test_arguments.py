@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from esdb_lite import CaughtUp, Checkpoint, InvalidArgument, StreamState, WrongArgumentType
-from esdb_lite._convert.requests import UNLIMITED
+from esdb_lite._wire.read_request import UNLIMITED
 from esdb_lite.client.arguments import checked_limit, checked_resume, checked_timeout
 from esdb_lite.positions import ANY, EXISTS, NO_STREAM, expectation
 

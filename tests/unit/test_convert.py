@@ -1,4 +1,4 @@
-"""The hand-written requests are what the generated classes make of the same."""
+"""Deletes: what is asked for, and what is told."""
 
 from __future__ import annotations
 
@@ -6,116 +6,21 @@ from typing import Any
 
 import pytest
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
-from esdb_lite_protos.event_store.client.server_features import SupportedMethod, SupportedMethods
 from esdb_lite_protos.event_store.client.streams import (
     DeleteReq,
     DeleteReqOptions,
     DeleteResp,
     DeleteRespPosition,
-    ReadReq,
-    ReadReqOptions,
-    ReadReqOptionsAllOptions,
-    ReadReqOptionsControlOption,
-    ReadReqOptionsFilterOptions,
-    ReadReqOptionsFilterOptionsExpression,
-    ReadReqOptionsPosition,
-    ReadReqOptionsReadDirection,
-    ReadReqOptionsStreamOptions,
-    ReadReqOptionsSubscriptionOptions,
-    ReadReqOptionsUuidOption,
+    TombstoneReq,
+    TombstoneReqOptions,
+    TombstoneResp,
+    TombstoneRespPosition,
 )
 
-from esdb_lite import Filter
-from esdb_lite._convert.requests import (
-    BATCH_APPEND,
-    UNLIMITED,
-    ReadRequest,
-    decode_delete,
-    decode_features,
-    encode_delete,
-)
+from esdb_lite._convert import streams
+from tests.unit.peer import Peer
 
 STREAM = StreamIdentifier("größe".encode())
-BACKWARDS = ReadReqOptionsReadDirection.Backwards
-
-
-def options(**more: Any) -> bytes:
-    return bytes(
-        ReadReq(
-            ReadReqOptions(
-                uuid_option=ReadReqOptionsUuidOption(string=Empty()),
-                control_option=ReadReqOptionsControlOption(compatibility=1),
-                **more,
-            )
-        )
-    )
-
-
-def filtered(**more: Any) -> bytes:
-    return options(
-        all=ReadReqOptionsAllOptions(start=Empty()),
-        subscription=ReadReqOptionsSubscriptionOptions(),
-        filter=ReadReqOptionsFilterOptions(max=32, checkpoint_interval_multiplier=32, **more),
-    )
-
-
-@pytest.mark.parametrize(
-    ("request_", "expected"),
-    [
-        (
-            ReadRequest("größe"),
-            options(
-                stream=ReadReqOptionsStreamOptions(stream_identifier=STREAM, start=Empty()),
-                count=UNLIMITED,
-                no_filter=Empty(),
-            ),
-        ),
-        (
-            ReadRequest("größe", 0, from_end=True, backwards=True, limit=3, resolve_links=True),
-            options(
-                stream=ReadReqOptionsStreamOptions(stream_identifier=STREAM, revision=0),
-                read_direction=BACKWARDS,
-                resolve_links=True,
-                count=3,
-                no_filter=Empty(),
-            ),
-        ),
-        (
-            ReadRequest("größe", from_end=True, limit=None),
-            options(
-                stream=ReadReqOptionsStreamOptions(stream_identifier=STREAM, end=Empty()),
-                subscription=ReadReqOptionsSubscriptionOptions(),
-                no_filter=Empty(),
-            ),
-        ),
-        (
-            ReadRequest(None, 7, limit=1),
-            options(all=ReadReqOptionsAllOptions(position=ReadReqOptionsPosition(7, 7)), count=1, no_filter=Empty()),
-        ),
-        (
-            ReadRequest(None, (7, 0), limit=None),
-            options(
-                all=ReadReqOptionsAllOptions(position=ReadReqOptionsPosition(7, 0)),
-                subscription=ReadReqOptionsSubscriptionOptions(),
-                no_filter=Empty(),
-            ),
-        ),
-        (
-            ReadRequest(None, from_end=True, backwards=True, limit=1),
-            options(all=ReadReqOptionsAllOptions(end=Empty()), read_direction=BACKWARDS, count=1, no_filter=Empty()),
-        ),
-        (
-            ReadRequest(None, limit=None, filter=Filter.by_event_type(include=["a"])),
-            filtered(event_type=ReadReqOptionsFilterOptionsExpression(regex="^(?:a)$")),
-        ),
-        (
-            ReadRequest(None, limit=None, filter=Filter.by_stream_name(prefixes=["a", "b"])),
-            filtered(stream_identifier=ReadReqOptionsFilterOptionsExpression(prefix=["a", "b"])),
-        ),
-    ],
-)
-def test_reads(request_: ReadRequest, expected: bytes) -> None:
-    assert request_.encode() == expected
 
 
 @pytest.mark.parametrize(
@@ -128,18 +33,23 @@ def test_reads(request_: ReadRequest, expected: bytes) -> None:
         (-4, {"stream_exists": Empty()}),
     ],
 )
-def test_deletes(expected: int, fields: dict[str, Any]) -> None:
-    assert encode_delete("größe", expected) == bytes(DeleteReq(DeleteReqOptions(stream_identifier=STREAM, **fields)))
+async def test_deletes(peer: Peer, expected: int, fields: dict[str, Any]) -> None:
+    peer.answer = bytes(DeleteResp(position=DeleteRespPosition(8, 8)))
+    call = streams.delete(peer.channel, "größe", expected)
+    request = await peer.asked(call, "Delete", DeleteReq)
+    assert request == DeleteReq(DeleteReqOptions(stream_identifier=STREAM, **fields))
+    peer.answer = bytes(TombstoneResp(position=TombstoneRespPosition(8, 8)))
+    call = streams.tombstone(peer.channel, "größe", expected)
+    tombstone = await peer.asked(call, "Tombstone", TombstoneReq)
+    assert tombstone == TombstoneReq(TombstoneReqOptions(stream_identifier=STREAM, **fields))
 
 
-def test_what_a_delete_answers() -> None:
-    assert decode_delete(bytes(DeleteResp(position=DeleteRespPosition(8, 8)))) == 8
-    assert decode_delete(bytes(DeleteResp(no_position=Empty()))) is None
-
-
-def test_features() -> None:
-    methods = [SupportedMethod("batchappend", "event_store.client.streams.streams", ["deadline_duration"])]
-    found = decode_features(bytes(SupportedMethods(methods, "24.10.0")))
-    assert found.version == "24.10.0"
-    assert found.has(BATCH_APPEND)
-    assert not found.has("/event_store.client.streams.Streams/Read")
+async def test_what_is_told(peer: Peer) -> None:
+    peer.answer = bytes(DeleteResp(position=DeleteRespPosition(8, 8)))
+    assert await streams.delete(peer.channel, "s", 0) == 8
+    peer.answer = bytes(DeleteResp(no_position=Empty()))
+    assert await streams.delete(peer.channel, "s", 0) is None
+    peer.answer = bytes(TombstoneResp(position=TombstoneRespPosition(9, 9)))
+    assert await streams.tombstone(peer.channel, "s", 0) == 9
+    peer.answer = b""
+    assert await streams.tombstone(peer.channel, "s", 0) is None

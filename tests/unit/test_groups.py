@@ -1,25 +1,21 @@
-"""Settings of groups, and the requests and answers about them, compared with the generated classes."""
+"""Settings of groups, and the requests and answers about them."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
 from datetime import timedelta
 
+import betterproto
 import pytest
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
 from esdb_lite_protos.event_store.client import persistent_subscriptions as messages
 
-from esdb_lite._convert.groups import (
-    GroupRequest,
-    decode_info,
-    decode_list,
-    encode_delete,
-    encode_get_info,
-    encode_list,
-    encode_replay_parked,
-)
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite._convert import groups as convert
+from esdb_lite._convert.groups import GroupRequest
+from esdb_lite.errors import InvalidArgument, ProtocolError, WrongArgumentType
 from esdb_lite.filters import Filter
-from esdb_lite.groups import ConsumerStrategy, SubscriptionSettings
+from esdb_lite.groups import ConsumerStrategy, SubscriptionInfo, SubscriptionSettings
+from tests.unit.peer import Peer
 
 SETTINGS = SubscriptionSettings(
     resolve_links=True,
@@ -89,8 +85,9 @@ class TestRequests:
         ("start", "expected"),
         [(0, {"start": Empty()}), (5, {"revision": 5}), (None, {"end": Empty()})],
     )
-    def test_create_on_a_stream(self, start: int | None, expected: dict[str, object]) -> None:
-        request = messages.CreateReq().parse(GroupRequest("g", "s", SETTINGS, start).encode_create())
+    async def test_create_on_a_stream(self, peer: Peer, start: int | None, expected: dict[str, object]) -> None:
+        call = convert.create(peer.channel, GroupRequest("g", "s", SETTINGS, start))
+        request = await peer.asked(call, "Create", messages.CreateReq)
         assert request.options == messages.CreateReqOptions(
             stream_identifier=named("s"),
             group_name="g",
@@ -110,55 +107,87 @@ class TestRequests:
             ),
         )
 
-    def test_create_on_all_events(self) -> None:
-        wanted = Filter.by_stream_name(prefixes=["a", "b"], window=64, checkpoint_interval=2)
-        request = messages.CreateReq().parse(GroupRequest("g", None, SETTINGS, 829, wanted).encode_create())
-        options = request.options.all
+    @pytest.mark.parametrize("by", ["stream_identifier", "event_type"])
+    async def test_create_on_all_events(self, peer: Peer, by: str) -> None:
+        make = Filter.by_event_type if by == "event_type" else Filter.by_stream_name
+        wanted = make(prefixes=["a", "b"], window=64, checkpoint_interval=2)
+        call = convert.create(peer.channel, GroupRequest("g", None, SETTINGS, 829, wanted))
+        options = (await peer.asked(call, "Create", messages.CreateReq)).options.all
         assert options.position == messages.CreateReqPosition(commit_position=829, prepare_position=829)
-        assert options.filter.stream_identifier.prefix == ["a", "b"]
+        assert betterproto.which_one_of(options.filter, "filter") == (
+            by,
+            messages.CreateReqAllOptionsFilterOptionsExpression(prefix=["a", "b"]),
+        )
         assert (options.filter.max, options.filter.checkpoint_interval_multiplier) == (64, 2)
 
-    def test_create_on_all_events_without_filter(self) -> None:
-        request = messages.CreateReq().parse(GroupRequest("g", None, SETTINGS, None).encode_create())
-        assert request.options.all == messages.CreateReqAllOptions(end=Empty(), no_filter=Empty())
+    @pytest.mark.parametrize(("start", "which"), [(None, "end"), (0, "start")])
+    async def test_create_on_all_events_without_filter(self, peer: Peer, start: int | None, which: str) -> None:
+        call = convert.create(peer.channel, GroupRequest("g", None, SETTINGS, start))
+        request = await peer.asked(call, "Create", messages.CreateReq)
+        assert request.options.all == messages.CreateReqAllOptions(no_filter=Empty(), **{which: Empty()})  # type: ignore[arg-type]
 
-    def test_update_names_the_strategy_by_its_number(self) -> None:
-        request = messages.UpdateReq().parse(GroupRequest("g", "s", SETTINGS, 5).encode_update())
+    async def test_update_names_the_strategy_by_its_number(self, peer: Peer) -> None:
+        call = convert.update(peer.channel, GroupRequest("g", "s", SETTINGS, 5))
+        request = await peer.asked(call, "Update", messages.UpdateReq)
         assert request.options.settings.named_consumer_strategy == messages.UpdateReqConsumerStrategy.Pinned
+        assert request.options.settings.message_timeout_ms == 7000
         assert request.options.stream.revision == 5
 
-    def test_naming_a_group(self) -> None:
-        assert messages.DeleteReq().parse(encode_delete("g", "s")).options == messages.DeleteReqOptions(
+    @pytest.mark.parametrize(
+        ("start", "which"),
+        [(None, ("end", Empty())), (0, ("start", Empty())), (7, ("position", messages.UpdateReqPosition(7, 7)))],
+    )
+    async def test_update_on_all_events(self, peer: Peer, start: int | None, which: tuple[str, object]) -> None:
+        call = convert.update(peer.channel, GroupRequest("g", None, SETTINGS, start))
+        request = await peer.asked(call, "Update", messages.UpdateReq)
+        assert betterproto.which_one_of(request.options.all, "all_option") == which
+
+    async def test_naming_a_group(self, peer: Peer) -> None:
+        call: Awaitable[object] = convert.delete(peer.channel, "g", "s")
+        assert (await peer.asked(call, "Delete", messages.DeleteReq)).options == messages.DeleteReqOptions(
             stream_identifier=named("s"), group_name="g"
         )
-        assert messages.DeleteReq().parse(encode_delete("g", None)).options == messages.DeleteReqOptions(
+        call = convert.delete(peer.channel, "g", None)
+        assert (await peer.asked(call, "Delete", messages.DeleteReq)).options == messages.DeleteReqOptions(
             all=Empty(), group_name="g"
         )
-        assert messages.GetInfoReq().parse(encode_get_info("g", "s")).options == messages.GetInfoReqOptions(
+        peer.answer = bytes(messages.GetInfoResp(subscription_info=messages.SubscriptionInfo(group_name="g")))
+        call = convert.info(peer.channel, "g", "s")
+        assert (await peer.asked(call, "GetInfo", messages.GetInfoReq)).options == messages.GetInfoReqOptions(
             stream_identifier=named("s"), group_name="g"
         )
-        assert messages.GetInfoReq().parse(encode_get_info("g", None)).options == messages.GetInfoReqOptions(
+        call = convert.info(peer.channel, "g", None)
+        assert (await peer.asked(call, "GetInfo", messages.GetInfoReq)).options == messages.GetInfoReqOptions(
             all=Empty(), group_name="g"
         )
 
-    def test_list(self) -> None:
-        assert messages.ListReq().parse(encode_list(None)).options.list_all_subscriptions == Empty()
-        assert messages.ListReq().parse(encode_list("$all")).options.list_for_stream.all == Empty()
-        assert messages.ListReq().parse(encode_list("s")).options.list_for_stream.stream == named("s")
+    async def test_list(self, peer: Peer) -> None:
+        request = await peer.asked(convert.infos(peer.channel, None), "List", messages.ListReq)
+        assert betterproto.which_one_of(request.options, "list_option") == ("list_all_subscriptions", Empty())
+        request = await peer.asked(convert.infos(peer.channel, "$all"), "List", messages.ListReq)
+        assert betterproto.which_one_of(request.options.list_for_stream, "stream_option") == ("all", Empty())
+        request = await peer.asked(convert.infos(peer.channel, "s"), "List", messages.ListReq)
+        assert request.options.list_for_stream.stream == named("s")
 
-    def test_replay(self) -> None:
-        request = messages.ReplayParkedReq().parse(encode_replay_parked("g", "s", 3))
+    async def test_replay(self, peer: Peer) -> None:
+        call = convert.replay_parked(peer.channel, "g", "s", 3)
+        request = await peer.asked(call, "ReplayParked", messages.ReplayParkedReq)
         assert request.options == messages.ReplayParkedReqOptions(
             group_name="g", stream_identifier=named("s"), stop_at=3
         )
-        request = messages.ReplayParkedReq().parse(encode_replay_parked("g", None, None))
+        call = convert.replay_parked(peer.channel, "g", None, None)
+        request = await peer.asked(call, "ReplayParked", messages.ReplayParkedReq)
         assert request.options == messages.ReplayParkedReqOptions(group_name="g", all=Empty(), no_limit=Empty())
+
+    async def test_restart(self, peer: Peer) -> None:
+        assert await peer.asked(convert.restart(peer.channel), "RestartSubsystem", Empty) == Empty()
+
+
+def described(**values: object) -> SubscriptionInfo:
+    return convert.described(messages.SubscriptionInfo(**values))  # type: ignore[arg-type]
 
 
 class TestAnswers:
-    def info(self, **values: object) -> bytes:
-        return bytes(messages.GetInfoResp(subscription_info=messages.SubscriptionInfo(**values)))  # type: ignore[arg-type]
-
     def test_info(self) -> None:
         connection = messages.SubscriptionInfoConnectionInfo(
             username="u",
@@ -168,24 +197,21 @@ class TestAnswers:
             in_flight_messages=2,
             observed_measurements=[messages.SubscriptionInfoMeasurement(key="Mean", value=4)],
         )
-        info = decode_info(
-            self.info(
-                event_source="s",
-                group_name="g",
-                status="Behind, OutstandingPageRequest",
-                start_from="5",
-                last_checkpointed_event_position="7",
-                last_known_event_position="",
-                message_timeout_milliseconds=1500,
-                check_point_after_milliseconds=2**31 - 1,
-                max_retry_count=-1,
-                named_consumer_strategy="PinnedByCorrelation",
-                buffer_size=50,
-                parked_message_count=3,
-                connections=[connection],
-            )
+        info = described(
+            event_source="s",
+            group_name="g",
+            status="Behind, OutstandingPageRequest",
+            start_from="5",
+            last_checkpointed_event_position="7",
+            last_known_event_position="",
+            message_timeout_milliseconds=1500,
+            check_point_after_milliseconds=2**31 - 1,
+            max_retry_count=-1,
+            named_consumer_strategy="PinnedByCorrelation",
+            buffer_size=50,
+            parked_message_count=3,
+            connections=[connection],
         )
-        assert info is not None
         assert (info.stream_name, info.group_name, info.start) == ("s", "g", 5)
         assert (info.last_checkpoint, info.last_known, info.parked, info.is_live) == (7, None, 3, False)
         assert info.settings.message_timeout == timedelta(seconds=1.5)
@@ -197,15 +223,13 @@ class TestAnswers:
         ]
 
     def test_positions_in_all_events(self) -> None:
-        info = decode_info(self.info(event_source="$all", start_from="C:-1/P:-1", last_known_event_position="C:9/P:9"))
-        assert info is not None
+        info = described(event_source="$all", start_from="C:-1/P:-1", last_known_event_position="C:9/P:9")
         assert (info.stream_name, info.start, info.last_known) == (None, None, 9)
 
     def test_a_strategy_of_the_future_keeps_its_name(self) -> None:
-        info = decode_info(self.info(named_consumer_strategy="Other"))
-        assert info is not None
-        assert info.settings.strategy == "Other"
+        assert described(named_consumer_strategy="Other").settings.strategy == "Other"
 
-    def test_nothing(self) -> None:
-        assert decode_info(b"") is None
-        assert decode_list(b"") == []
+    async def test_nothing(self, peer: Peer) -> None:
+        with pytest.raises(ProtocolError, match="says nothing about the group"):
+            await convert.info(peer.channel, "g", "s")
+        assert await convert.infos(peer.channel, None) == []

@@ -145,6 +145,21 @@ RECORD: Schema = {
     0x42: "bytes",
 }
 EVENT: Schema = {0x0A: RECORD, 0x12: RECORD, 0x18: "varint", 0x22: EMPTY}
+EXPRESSION: Schema = {0x0A: "text", 0x12: "text"}
+READ_REQ: Schema = {
+    0x0A: {
+        0x0A: {0x0A: STREAM, 0x10: "varint", 0x1A: EMPTY, 0x22: EMPTY},
+        0x12: {0x0A: HALVES, 0x12: EMPTY, 0x1A: EMPTY},
+        0x18: "varint",
+        0x20: "varint",
+        0x28: "varint",
+        0x32: EMPTY,
+        0x3A: {0x0A: EXPRESSION, 0x12: EXPRESSION, 0x18: "varint", 0x22: EMPTY, 0x28: "varint"},
+        0x42: EMPTY,
+        0x4A: {0x0A: EMPTY, 0x12: EMPTY},
+        0x52: {0x08: "varint"},
+    }
+}
 PROGRESS: Schema = {0x0A: HALVES, 0x10: "varint", 0x1A: HALVES}
 READ_RESP: Schema = {
     0x0A: EVENT,

@@ -22,6 +22,15 @@ from esdb_lite._wire.append import ANY, EXISTS, NO_STREAM, AppendAnswer, decode_
 from esdb_lite._wire.batch_append import BatchError, decode_batch_request, decode_batch_response
 from esdb_lite._wire.controls import FirstStreamPosition, LastAllPosition, LastStreamPosition, StreamMissing
 from esdb_lite._wire.primitives import WireError
+from esdb_lite._wire.read_request import (
+    DEFAULT_WINDOW,
+    AllRange,
+    End,
+    FilterRequest,
+    ReadOptions,
+    StreamRange,
+    decode_read_request,
+)
 from esdb_lite._wire.read_response import decode_persistent_response, decode_response
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, RecordedEvent
 from tests.wire import strategies as wire
@@ -256,10 +265,52 @@ def our_consumer_request(item: object) -> object:
     return item and (names[type(item)], *item)  # type: ignore[index, misc]
 
 
+def read_request(raw: Any) -> object:
+    if not raw.HasField("options"):
+        return None
+    options = raw.options
+    source, count, chosen = (options.WhichOneof(f"{name}_option") for name in ("stream", "count", "filter"))
+    uuids = options.uuid_option.WhichOneof("content") != "string" if options.HasField("uuid_option") else None
+    return ReadOptions(
+        read_from(getattr(options, source)) if source else None,
+        options.read_direction,
+        options.resolve_links,
+        options.count if count == "count" else None,
+        count == "subscription",
+        read_filter(options.filter) if chosen == "filter" else None if chosen is None else False,
+        uuids,
+        options.control_option.compatibility,
+    )
+
+
+def read_from(raw: Any) -> StreamRange | AllRange:
+    ends = {"start": End.START, "end": End.END, None: None}
+    if raw.DESCRIPTOR.name == "StreamOptions":
+        kind = raw.WhichOneof("revision_option")
+        return StreamRange(stream(raw), raw.revision if kind == "revision" else ends[kind])
+    kind = raw.WhichOneof("all_option")
+    place = (raw.position.commit_position, raw.position.prepare_position)
+    return AllRange(place if kind == "position" else ends[kind])
+
+
+def read_filter(raw: Any) -> FilterRequest:
+    by, window = raw.WhichOneof("filter"), raw.WhichOneof("window")
+    expression = getattr(raw, by or "event_type")
+    return FilterRequest(
+        None if by is None else by == "event_type",
+        expression.regex,
+        tuple(expression.prefix),
+        DEFAULT_WINDOW if window == "count" else raw.max if window else None,
+        window == "count",
+        raw.checkpointIntervalMultiplier,
+    )
+
+
 # --- the comparison -------------------------------------------------------------------------------------------------
 
 Decode = Callable[[bytes], object]
 KINDS: dict[str, tuple[wire.Schema, str, Decode, Decode]] = {
+    "ReadReq": (wire.READ_REQ, "streams.ReadReq", read_request, decode_read_request),
     "ReadResp": (
         wire.READ_RESP,
         "streams.ReadResp",

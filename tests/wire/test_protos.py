@@ -16,6 +16,7 @@ import betterproto
 import pytest
 from betterproto.compile.naming import pythonize_class_name
 from betterproto.lib.google import protobuf as well_known
+from esdb_lite_protos import tags
 from esdb_lite_protos.event_store import client
 from esdb_lite_protos.event_store.client import (
     gossip,
@@ -28,30 +29,45 @@ from esdb_lite_protos.event_store.client import (
     users,
 )
 from esdb_lite_protos.google import rpc
+from esdb_lite_protos.kurrent import rpc as kurrent_rpc
+from esdb_lite_protos.kurrentdb.protocol.registry import v2 as registry
+from esdb_lite_protos.kurrentdb.protocol.v2 import indexes
+from esdb_lite_protos.kurrentdb.protocol.v2 import streams as v2_streams
+from esdb_lite_protos.kurrentdb.protocol.v2.indexes import errors as indexes_errors
+from esdb_lite_protos.kurrentdb.protocol.v2.streams import errors as v2_streams_errors
 from grpclib.const import Cardinality
 
 GENERATED = Path(__file__).parents[2] / "generated"
 SERVICES = (
     gossip.GossipBase,
+    indexes.IndexesServiceBase,
     monitoring.MonitoringBase,
     operations.OperationsBase,
     persistent_subscriptions.PersistentSubscriptionsBase,
     projections.ProjectionsBase,
+    registry.SchemaRegistryServiceBase,
     server_features.ServerFeaturesBase,
     streams.StreamsBase,
     users.UsersBase,
+    v2_streams.StreamsServiceBase,
 )
 MODULES = (
     client,
     gossip,
+    indexes,
+    indexes_errors,
+    kurrent_rpc,
     monitoring,
     operations,
     persistent_subscriptions,
     projections,
+    registry,
     rpc,
     server_features,
     streams,
     users,
+    v2_streams,
+    v2_streams_errors,
 )
 GENERATED_METHODS = {path: handler for service in SERVICES for path, handler in service().__mapping__().items()}
 METHODS = {
@@ -69,6 +85,7 @@ METHODS = {
         ("Read", Cardinality.STREAM_STREAM, "ReadReq", "ReadResp"),
         ("GetInfo", Cardinality.UNARY_UNARY, "GetInfoReq", "GetInfoResp"),
         ("ReplayParked", Cardinality.UNARY_UNARY, "ReplayParkedReq", "ReplayParkedResp"),
+        ("TruncateParked", Cardinality.UNARY_UNARY, "TruncateParkedReq", "TruncateParkedResp"),
         ("List", Cardinality.UNARY_UNARY, "ListReq", "ListResp"),
         ("RestartSubsystem", Cardinality.UNARY_UNARY, "Empty", "Empty"),
     ),
@@ -108,6 +125,36 @@ METHODS = {
     "event_store.client.server_features.ServerFeatures": (
         ("GetSupportedMethods", Cardinality.UNARY_UNARY, "Empty", "SupportedMethods"),
     ),
+    "kurrentdb.protocol.v2.streams.StreamsService": (
+        ("AppendSession", Cardinality.STREAM_UNARY, "AppendRequest", "AppendSessionResponse"),
+        ("AppendRecords", Cardinality.UNARY_UNARY, "AppendRecordsRequest", "AppendRecordsResponse"),
+    ),
+    "kurrentdb.protocol.v2.indexes.IndexesService": (
+        ("Create", Cardinality.UNARY_UNARY, "CreateIndexRequest", "CreateIndexResponse"),
+        ("Start", Cardinality.UNARY_UNARY, "StartIndexRequest", "StartIndexResponse"),
+        ("Stop", Cardinality.UNARY_UNARY, "StopIndexRequest", "StopIndexResponse"),
+        ("Delete", Cardinality.UNARY_UNARY, "DeleteIndexRequest", "DeleteIndexResponse"),
+        ("List", Cardinality.UNARY_UNARY, "ListIndexesRequest", "ListIndexesResponse"),
+        ("Get", Cardinality.UNARY_UNARY, "GetIndexRequest", "GetIndexResponse"),
+    ),
+    "kurrentdb.protocol.registry.v2.SchemaRegistryService": tuple(
+        (method, Cardinality.UNARY_UNARY, f"{method}Request", f"{method}Response")
+        for method in (
+            "CreateSchema",
+            "UpdateSchema",
+            "DeleteSchema",
+            "GetSchema",
+            "ListSchemas",
+            "LookupSchemaName",
+            "RegisterSchemaVersion",
+            "DeleteSchemaVersions",
+            "GetSchemaVersion",
+            "GetSchemaVersionById",
+            "ListSchemaVersions",
+            "ListRegisteredSchemas",
+            "CheckSchemaCompatibility",
+        )
+    ),
 }
 ROWS = [(f"/{service}/{method}", *rest) for service, methods in METHODS.items() for method, *rest in methods]
 # Of each enum a client or a server depends on: every number with its name, in the order of the .proto files.
@@ -126,6 +173,31 @@ ENUMS: dict[type[betterproto.Enum], str] = {
         " RESOURCE_EXHAUSTED FAILED_PRECONDITION ABORTED OUT_OF_RANGE UNIMPLEMENTED INTERNAL UNAVAILABLE"
         " DATA_LOSS UNAUTHENTICATED"
     ),
+    v2_streams.SchemaFormat: "UNSPECIFIED JSON PROTOBUF AVRO BYTES",
+    indexes.IndexState: "UNSPECIFIED STARTED STOPPED DELETED",
+    registry.SchemaDataFormat: "UNSPECIFIED JSON PROTOBUF AVRO BYTES",
+    registry.CompatibilityMode: "UNSPECIFIED BACKWARD FORWARD FULL BACKWARD_ALL FORWARD_ALL FULL_ALL NONE",
+    registry.SchemaCompatibilityErrorKind: (
+        "UNSPECIFIED MISSING_REQUIRED_PROPERTY INCOMPATIBLE_TYPE_CHANGE OPTIONAL_TO_REQUIRED NEW_REQUIRED_PROPERTY"
+        " REMOVED_PROPERTY ARRAY_TYPE_INCOMPATIBILITY DATA_FORMAT_MISMATCH"
+    ),
+}
+# Enums with gaps, or with numbers below zero.
+SPARSE_ENUMS: dict[type[betterproto.Enum], str] = {
+    v2_streams.ExpectedRevisionConstants: "EXISTS=-4 ANY=-2 NO_STREAM=-1 SINGLE_EVENT=0",
+    v2_streams_errors.StreamsError: (
+        "UNSPECIFIED=0 STREAM_NOT_FOUND=1 STREAM_ALREADY_EXISTS=2 STREAM_DELETED=3 STREAM_TOMBSTONED=4"
+        " STREAM_REVISION_CONFLICT=5 APPEND_RECORD_SIZE_EXCEEDED=6 APPEND_TRANSACTION_SIZE_EXCEEDED=7"
+        " STREAM_ALREADY_IN_APPEND_SESSION=8 APPEND_SESSION_NO_REQUESTS=9 APPEND_CONSISTENCY_VIOLATION=14"
+    ),
+    kurrent_rpc.ServerError: (
+        "UNSPECIFIED=0 ACCESS_DENIED=1 BAD_REQUEST=2 NOT_LEADER_NODE=5 OPERATION_TIMEOUT=6 SERVER_NOT_READY=7"
+        " SERVER_OVERLOADED=8 SERVER_MALFUNCTION=9 SERVER_SHUTTING_DOWN=10"
+    ),
+    indexes.IndexFieldType: "UNSPECIFIED=0 STRING=1 DOUBLE=2 INT_32=4 INT_64=5",
+    indexes_errors.IndexesError: (
+        "UNSPECIFIED=0 INDEX_NOT_FOUND=1 INDEX_ALREADY_EXISTS=2 INDEXES_NOT_READY=3 SECONDARY_INDEXING_DISABLED=4"
+    ),
 }
 # Messages whose numbers are easy to get wrong -> their bytes.
 ODDITIES: list[tuple[betterproto.Message, str]] = [
@@ -138,6 +210,13 @@ ODDITIES: list[tuple[betterproto.Message, str]] = [
     (streams.ReadResp(last_stream_position=0), "3000"),
     (streams.ReadRespCaughtUp(stream_revision=0), "1000"),
     (streams.BatchAppendReqOptions(any=well_known.Empty()), "2200"),
+    (v2_streams.AppendRequest(stream="", expected_revision=-1), "0a00 1801"),
+    (
+        v2_streams.AppendRecord(properties={"p": well_known.Value(number_value=1.0)}),
+        "120e 0a0170 1209 11000000000000f03f",
+    ),
+    (v2_streams_errors.StreamRevisionConflictErrorDetails("s", -1, 0), "0a0173 1001"),
+    (indexes.CreateIndexRequest(start=False), "2800"),
     (rpc.Status(code=rpc.Code.from_string("UNAUTHENTICATED")), "0810"),
 ]
 
@@ -196,9 +275,70 @@ def test_enum(kind: type[betterproto.Enum], names: str) -> None:
     assert " ".join(str(member) for member in by_number) == names
 
 
+@pytest.mark.parametrize(("kind", "members"), SPARSE_ENUMS.items(), ids=lambda value: getattr(value, "__name__", ""))
+def test_sparse_enum(kind: type[betterproto.Enum], members: str) -> None:
+    assert " ".join(f"{member}={int(member)}" for member in sorted(kind, key=int)) == members
+
+
 @pytest.mark.parametrize(("message", "wire"), ODDITIES, ids=lambda value: type(value).__name__)
 def test_field_numbers(message: betterproto.Message, wire: str) -> None:
     assert bytes(message) == bytes.fromhex(wire)
+
+
+TAG_PREFIXES = {
+    "event_store.client": "SHARED",
+    "event_store.client.persistent_subscriptions": "PERSISTENT",
+    "event_store.client.streams": "STREAMS",
+    "google.rpc": "RPC",
+    "kurrent.rpc": "KURRENT",
+    "kurrentdb.protocol.v2.streams": "V2",
+    "kurrentdb.protocol.v2.streams.errors": "V2_ERRORS",
+}
+WIRE_TYPES = {"string": 2, "bytes": 2, "message": 2, "map": 2, "float": 5, "double": 1}
+WRITTEN_TAGS = {name: value for name, value in vars(tags).items() if name.isupper() and isinstance(value, int)}
+
+
+def test_tags() -> None:
+    """Every tag in tags.py says what fields.txt says; those of maps and of google.protobuf are written out here."""
+    expected = {}
+    for line in (Path(__file__).parent / "fields.txt").read_text(encoding="utf-8").splitlines():
+        name, *fields = line.split()
+        package = [part for part in name.split(".") if part.islower()]
+        prefix = TAG_PREFIXES.get(".".join(package))
+        for number, field, kind, *_ in (field.split(":") for field in fields if prefix):
+            message = betterproto.casing.snake_case("_".join(name.split(".")[len(package) :])).upper()
+            expected[f"{prefix}_{message}_{field.upper()}"] = int(number) << 3 | WIRE_TYPES.get(kind, 0)
+    others = {name: tag for name, tag in WRITTEN_TAGS.items() if name not in expected}
+    assert {name: expected[name] for name in WRITTEN_TAGS.keys() - others.keys()} == {
+        name: tag for name, tag in WRITTEN_TAGS.items() if name not in others
+    }
+    assert {name.partition("_")[0] for name in others if "_ENTRY_" not in name} == {"PROTOBUF"}
+    assert {tag for name, tag in others.items() if name.endswith("_ENTRY_KEY")} == {0x0A}
+    assert {tag for name, tag in others.items() if name.endswith("_ENTRY_VALUE")} == {0x12}
+    assert (tags.PROTOBUF_VALUE_NULL_VALUE, tags.PROTOBUF_VALUE_NUMBER_VALUE) == (0x08, 0x11)
+    assert (tags.PROTOBUF_VALUE_STRING_VALUE, tags.PROTOBUF_VALUE_BOOL_VALUE) == (0x1A, 0x20)
+    assert (tags.PROTOBUF_VALUE_STRUCT_VALUE, tags.PROTOBUF_VALUE_LIST_VALUE) == (0x2A, 0x32)
+    assert (tags.PROTOBUF_ANY_TYPE_URL, tags.PROTOBUF_ANY_VALUE) == (0x0A, 0x12)
+
+
+def test_hot_messages_have_tags() -> None:
+    hot = "STREAMS_READ_REQ STREAMS_READ_RESP STREAMS_APPEND_REQ STREAMS_APPEND_RESP STREAMS_BATCH_APPEND_REQ"
+    hot += " STREAMS_BATCH_APPEND_RESP PERSISTENT_READ_REQ PERSISTENT_READ_RESP V2_APPEND_RECORDS_REQUEST RPC_STATUS"
+    assert [prefix for prefix in hot.split() if not any(name.startswith(prefix) for name in WRITTEN_TAGS)] == []
+
+
+def test_paths() -> None:
+    assert {value for name, value in vars(tags).items() if name.startswith("PATH_")} == {row[0] for row in ROWS}
+    assert tags.PATH_STREAMS_BATCH_APPEND == "/event_store.client.streams.Streams/BatchAppend"
+
+
+def test_tags_import_nothing() -> None:
+    code = (
+        "import sys; before = set(sys.modules); import esdb_lite_protos.tags; print(sorted(set(sys.modules) - before))"
+    )
+    env = {**os.environ, "PYTHONPATH": str(GENERATED)}
+    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)
+    assert done.stdout == "['esdb_lite_protos', 'esdb_lite_protos.tags']\n"
 
 
 def test_imports_are_quiet_and_light() -> None:

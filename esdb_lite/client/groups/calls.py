@@ -1,35 +1,19 @@
 """The calls about persistent subscriptions.
 
 Owns: `AsyncGroupApi`, the part of the asynchronous client that makes, changes, describes and reads groups.
-Must not know: how a consumer behaves (`client.consumer`), bytes.
+Must not know: how a consumer behaves (`client.groups.subscription`), bytes. What translates the messages is imported
+when one of the calls is made.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
 
-from esdb_lite._checks import checked_bool
-from esdb_lite._convert.groups import (
-    CREATE,
-    DELETE,
-    GET_INFO,
-    LIST,
-    REPLAY_PARKED,
-    RESTART,
-    UPDATE,
-    GroupRequest,
-    decode_info,
-    decode_list,
-    encode_delete,
-    encode_get_info,
-    encode_list,
-    encode_replay_parked,
-)
+from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import (
     checked_filter,
@@ -38,9 +22,9 @@ from esdb_lite.client.arguments import (
     checked_stream,
     checked_timeout,
 )
-from esdb_lite.client.groups.options import ConsumerOptions
+from esdb_lite.client.groups.call import ConsumerOptions
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
-from esdb_lite.errors import InvalidArgument, ProtocolError, SubscriptionNotFound, WrongArgumentType
+from esdb_lite.errors import InvalidArgument, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.groups import LARGEST_INT32, ConsumerStrategy, SettingsChanges, SubscriptionInfo, SubscriptionSettings
 from esdb_lite.positions import LARGEST
@@ -55,7 +39,7 @@ MAX_ACK_BATCH = 100
 class AsyncGroupApi:
     """Groups of consumers that share the events of a stream, or all events (persistent subscriptions)."""
 
-    _session: ClientCore
+    _core: ClientCore
 
     async def create_subscription(
         self,
@@ -68,7 +52,7 @@ class AsyncGroupApi:
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
         filter_include: Iterable[str] = (),
         filter: Filter | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Create a group on a stream, or (without `stream_name`) on all events.
@@ -79,15 +63,17 @@ class AsyncGroupApi:
         Raises SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The
         rules are in sections 18 and 19 of the protocol notes.
         """
-        deadline = self._session.deadline(timeout)
-        request = GroupRequest(
+        from esdb_lite._convert import groups as convert
+
+        deadline = self._core.deadline(timeout)
+        request = convert.GroupRequest(
             _checked_group(group_name),
             checked_source(stream_name),
             _checked_settings(settings),
             _checked_start(position, from_end),
             checked_filter(stream_name, filter_exclude, filter_include, filter),
         )
-        await self._session.call(CREATE, request.encode_create(), deadline=deadline, credentials=credentials)
+        await convert.create(self._core.channel(deadline=deadline, credentials=credentials), request)
 
     async def update_subscription(
         self,
@@ -96,7 +82,7 @@ class AsyncGroupApi:
         *,
         position: int | None = None,
         from_end: bool | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
         **changes: Unpack[SettingsChanges],
     ) -> None:
@@ -107,65 +93,62 @@ class AsyncGroupApi:
         and `from_end` change. An update can neither set nor keep the strategy PINNED_BY_CORRELATION.
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
-        deadline = self._session.deadline(timeout)
+        from esdb_lite._convert import groups as convert
+
+        deadline = self._core.deadline(timeout)
         group, stream = _checked_group(group_name), checked_source(stream_name)
         begin = None if position is None and from_end is None else (_checked_start(position, bool(from_end)),)
         known = await self.get_subscription_info(group, stream, timeout=deadline.remaining(), credentials=credentials)
         settings = known.settings.changed(changes)
         if settings.strategy is ConsumerStrategy.PINNED_BY_CORRELATION:
             raise InvalidArgument("strategy", settings.strategy, "must be one that an update can name")
-        request = GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
-        await self._session.call(
-            UPDATE, request.encode_update(), deadline=deadline, credentials=credentials, repeatable=True
-        )
+        request = convert.GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        await convert.update(channel, request)
 
     async def delete_subscription(
         self,
         group_name: str,
         stream_name: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
-        deadline = self._session.deadline(timeout)
-        request = encode_delete(_checked_group(group_name), checked_source(stream_name))
-        await self._session.call(DELETE, request, deadline=deadline, credentials=credentials)
+        from esdb_lite._convert import groups as convert
+
+        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
+        await convert.delete(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def get_subscription_info(
         self,
         group_name: str,
         stream_name: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> SubscriptionInfo:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
-        deadline = self._session.deadline(timeout)
-        request = encode_get_info(_checked_group(group_name), checked_source(stream_name))
-        answer = await self._session.call(
-            GET_INFO, request, deadline=deadline, credentials=credentials, repeatable=True
-        )
-        info = decode_info(answer)
-        if info is None:
-            raise ProtocolError("the answer says nothing about the group")
-        return info
+        from esdb_lite._convert import groups as convert
+
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        return await convert.info(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def list_subscriptions(
         self,
         stream_name: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> list[SubscriptionInfo]:
         """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
-        deadline = self._session.deadline(timeout)
-        request = encode_list(None if stream_name is None else checked_stream(stream_name))
+        from esdb_lite._convert import groups as convert
+
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         try:
-            answer = await self._session.call(
-                LIST, request, deadline=deadline, credentials=credentials, repeatable=True
-            )
-            return decode_list(answer)
+            return await convert.infos(channel, None if stream_name is None else checked_stream(stream_name))
         except SubscriptionNotFound:
             return []
 
@@ -175,7 +158,7 @@ class AsyncGroupApi:
         stream_name: str | None = None,
         *,
         stop_at: int | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Deliver the parked events of a group again, with a retry count of 0.
@@ -184,16 +167,21 @@ class AsyncGroupApi:
         `$persistentsubscription-STREAM::GROUP-parked`: only those before it are replayed (default: all).
         Raises SubscriptionNotFound; OutcomeUnknown when the request was sent and no answer came.
         """
-        deadline = self._session.deadline(timeout)
-        if stop_at is not None:
-            _check_range("stop_at", stop_at, 1, LARGEST)
-        request = encode_replay_parked(_checked_group(group_name), checked_source(stream_name), stop_at)
-        await self._session.call(REPLAY_PARKED, request, deadline=deadline, credentials=credentials)
+        from esdb_lite._convert import groups as convert
 
-    async def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
+        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
+        if stop_at is not None:
+            checked_int("stop_at", stop_at, 1, LARGEST)
+        await convert.replay_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
+
+    async def restart_subscriptions(
+        self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
         """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
-        deadline = self._session.deadline(timeout)
-        await self._session.call(RESTART, b"", deadline=deadline, credentials=credentials, repeatable=True)
+        from esdb_lite._convert import groups as convert
+
+        deadline = self._core.deadline(timeout)
+        await convert.restart(self._core.channel(deadline=deadline, credentials=credentials, repeatable=True))
 
     async def read_subscription(
         self,
@@ -202,9 +190,9 @@ class AsyncGroupApi:
         *,
         buffer_size: int = 150,
         ack_batch_size: int | None = None,
-        ack_delay: float = 0.1,
+        ack_delay: Seconds = 0.1,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncPersistentSubscription:
         """Become a consumer of a group; returns once the server has confirmed it.
@@ -215,22 +203,22 @@ class AsyncGroupApi:
         `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
         `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
-        self._session.check()
-        _check_range("buffer_size", buffer_size, 1, LARGEST_INT32)
+        self._core.check()
+        checked_int("buffer_size", buffer_size, 1, LARGEST_INT32)
         if ack_batch_size is None:
             ack_batch_size = max(1, min(buffer_size // 3, MAX_ACK_BATCH))
-        _check_range("ack_batch_size", ack_batch_size, 1, LARGEST_INT32)
+        checked_int("ack_batch_size", ack_batch_size, 1, LARGEST_INT32)
         options = ConsumerOptions(
             group_name=_checked_group(group_name),
             stream_name=checked_source(stream_name),
             buffer_size=buffer_size,
             ack_batch_size=ack_batch_size,
-            ack_delay=_checked_delay(ack_delay),
+            ack_delay=checked_seconds("ack_delay", ack_delay),
             reconnect=checked_bool("reconnect", reconnect),
         )
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
-            self._session, options, deadline=deadline, credentials=credentials
+            self._core, options, deadline=deadline, credentials=credentials
         )._begin()
 
 
@@ -253,18 +241,3 @@ def _checked_start(position: int | None, from_end: bool) -> int | None:
     if position is not None:
         raise InvalidArgument("position", position, "cannot be combined with from_end")
     return None
-
-
-def _check_range(argument: str, value: int, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    if not least <= value <= most:
-        raise InvalidArgument(argument, value, f"must be between {least} and {most}")
-
-
-def _checked_delay(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise WrongArgumentType("ack_delay", value, "must be a number of seconds")
-    if not (value >= 0 and math.isfinite(value)):
-        raise InvalidArgument("ack_delay", value, "must be 0 or more")
-    return float(value)

@@ -1,4 +1,4 @@
-"""Where a read or a subscription goes on after it was cut off.
+"""Where a read or a subscription resumes after it was cut off.
 
 Owns: taking note of what has been handed out, and the request for the rest: pure. Must not know: calls, errors.
 """
@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from esdb_lite._convert.requests import UNLIMITED, ReadRequest
+from esdb_lite._wire.read_request import UNLIMITED, ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
 

@@ -5,28 +5,13 @@ Owns: the choice, as a pure function of what the nodes say. Must not know: how t
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Collection, Sequence
 
 from esdb_lite._convert.gossip import GossipMember, GossipState
 from esdb_lite.settings import Address, NodePreference
 
-_SERVES = (GossipState.LEADER, GossipState.FOLLOWER, GossipState.READ_ONLY_REPLICA, GossipState.READ_ONLY_LEADERLESS)
+_SERVES = (GossipState.Leader, GossipState.Follower, GossipState.ReadOnlyReplica, GossipState.ReadOnlyLeaderless)
 """States in which a node answers reads; in all others it is coming or going."""
-
-
-class Need(enum.Enum):
-    """What a call needs of a node."""
-
-    LEADER = "leader"
-    """Writing, and everything about groups and users: other nodes refuse it, or pass it on."""
-    PREFERRED = "preferred"
-    """Reading: any node that the settings prefer."""
-
-
-def wanted(need: Need, preference: NodePreference) -> NodePreference:
-    """Return which kind of node a call goes to."""
-    return NodePreference.LEADER if need is Need.LEADER else preference
 
 
 def choose(
@@ -55,7 +40,7 @@ def choose(
 
 def leaders(members: Sequence[GossipMember]) -> list[Address]:
     """Return all living leaders."""
-    return [member.place for member in members if member.alive and member.state is GossipState.LEADER]
+    return [member.place for member in members if member.alive and member.state is GossipState.Leader]
 
 
 def _rank(member: GossipMember, preference: NodePreference, doubted: bool) -> tuple[bool, int] | None:
@@ -64,13 +49,13 @@ def _rank(member: GossipMember, preference: NodePreference, doubted: bool) -> tu
     if not member.alive or state not in _SERVES:
         return None
     if preference is NodePreference.LEADER:
-        return (doubted, 0) if state is GossipState.LEADER else None
+        return (doubted, 0) if state is GossipState.Leader else None
     order = _ORDER[preference]
     return doubted, order.index(state) if state in order else len(order)
 
 
 _ORDER = {
     NodePreference.RANDOM: (),
-    NodePreference.FOLLOWER: (GossipState.FOLLOWER,),
-    NodePreference.READ_ONLY_REPLICA: (GossipState.READ_ONLY_REPLICA, GossipState.READ_ONLY_LEADERLESS),
+    NodePreference.FOLLOWER: (GossipState.Follower,),
+    NodePreference.READ_ONLY_REPLICA: (GossipState.ReadOnlyReplica, GossipState.ReadOnlyLeaderless),
 }

@@ -15,15 +15,16 @@ import socket
 from collections.abc import Awaitable, Callable, Sequence
 from time import monotonic
 
-from esdb_lite._convert.gossip import READ_GOSSIP, GossipMember, decode_gossip
+from esdb_lite._convert import gossip
+from esdb_lite._convert.gossip import GossipMember
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._rpc.shapes import unary
 from esdb_lite._rpc.shared import Shared
-from esdb_lite._wire.primitives import WireError
+from esdb_lite._rpc.stubs import channel_to
 from esdb_lite.client.credentials import Metadata
 from esdb_lite.client.retry import suspicious
-from esdb_lite.client.topology.choosing import Need, choose, leaders, wanted
+from esdb_lite.client.topology.choosing import choose, leaders
+from esdb_lite.client.topology.need import Need, wanted
 from esdb_lite.client.topology.nodes import Moved, Nodes
 from esdb_lite.errors import (
     AccessDenied,
@@ -31,6 +32,7 @@ from esdb_lite.errors import (
     DiscoveryFailed,
     EsdbClientException,
     NotLeader,
+    ProtocolError,
     ServerNotReady,
 )
 from esdb_lite.settings import Address, ConnectionSettings, NodePreference
@@ -203,12 +205,11 @@ class Cluster:
         """Ask a node for the members of the cluster. Raises what the call does, or ServerNotReady for nonsense."""
         deadline = Deadline(self._settings.gossip_timeout)
         try:
-            answer = await unary(node, READ_GOSSIP, b"", deadline)
-        except AccessDenied:  # as a rule everybody may ask
-            answer = await unary(node, READ_GOSSIP, b"", deadline, await self._who(node, deadline))
-        try:
-            return decode_gossip(answer)
-        except WireError as error:
+            try:
+                return await gossip.read(channel_to(node, deadline))
+            except AccessDenied:  # as a rule everybody may ask
+                return await gossip.read(channel_to(node, deadline, await self._who(node, deadline)))
+        except ProtocolError as error:
             raise ServerNotReady(f"{node.authority}: its gossip cannot be understood: {error}") from error
 
     async def _to_be_asked(self) -> list[ConnectionPool]:

@@ -1,7 +1,7 @@
-"""The servers that a client may talk to, and which one is meant: one that was named, or the nodes of a cluster.
+"""The servers that a client may talk to: one that was named, or the nodes of a cluster.
 
 Owns: `Nodes`, which makes and keeps connections' ends, and `Single`, which is all there is to choose without a cluster
-(`client.cluster` has the other). Must not know: what is called on a node.
+(`client.topology.cluster` has the other). Must not know: what is called on a node.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.client.retry import suspicious
-from esdb_lite.client.topology.choosing import Need
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import NotLeader
 from esdb_lite.settings import Address, ConnectionSettings
 
@@ -37,7 +37,7 @@ class Topology(Protocol):
         ...
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
-        """False when calls of this need go to another node by now."""
+        """Whether calls of this need still go to this node."""
         ...
 
     def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:

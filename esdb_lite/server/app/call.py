@@ -1,4 +1,4 @@
-"""One call on the server: the `Call` that handlers see, and how it ends.
+"""One call on the server: the `ServerCall` that handlers see, and how it ends.
 
 Owns: gRPC's part of a stream: messages, response headers, trailers. Must not know: connections, services.
 """
@@ -27,7 +27,7 @@ _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 
 
 class GrpcCall:
-    """Implements `Call` over one HTTP/2 stream."""
+    """Implements `ServerCall` over one HTTP/2 stream."""
 
     def __init__(self, stream: Stream, metadata: Mapping[str, str], limit: int, cut: Callable[[], None]) -> None:
         """`limit`: bytes that a message may have. `cut`: closes the connection."""

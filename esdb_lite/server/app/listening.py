@@ -1,4 +1,4 @@
-"""Where clients come in: the listening sockets, and what happens to those who knock.
+"""The listening sockets, and what happens to new connections.
 
 Owns: accepting, leaving connections waiting in the system's queue, closing them on arrival. Must not know: what a
 connection is for.

@@ -1,4 +1,4 @@
-"""Scavenge: removing what can never be read again, and giving the room back, a little at a time.
+"""Scavenge: removing what can never be read again, and giving the space back, a little at a time.
 
 Owns: the order and the size of the steps. Must not know: which thread runs them, the wire.
 """

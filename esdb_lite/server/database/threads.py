@@ -1,4 +1,4 @@
-"""The threads of a database: one that writes, a few that read.
+"""The threads of a database: one writes, a few read.
 
 Owns: handing work to threads and results back to the event loop, one wake-up for many. Must not know: what the
 work is about.

@@ -1,4 +1,4 @@
-"""Who may do what: callers, access lists, and the rules of section 2.3 of the protocol notes.
+"""Access: callers, access lists, and who may do what (section 2.3 of the protocol notes).
 
 Owns: the decision. Must not know: passwords, calls, how a caller was recognised, how events are kept.
 """

@@ -1,4 +1,4 @@
-"""What a new database holds before anybody has written to it, and what an election adds.
+"""What a new database holds before the first append, and what an election adds.
 
 Owns: these records. Must not know: how they are kept.
 """

@@ -1,4 +1,4 @@
-"""The words of the database: proposed events, and what an append can come to.
+"""The words of the database: proposed events, and how an append can end.
 
 Owns: value types and names used by every rule. Must not know: how events are kept, the wire, the clock.
 """

@@ -1,4 +1,4 @@
-"""`Faults`: what can be made to go wrong with an embedded server, for tests of code that has to live with it.
+"""`Faults`: what tests can break about an embedded server.
 
 Owns: the names, checking the arguments, and getting from any thread to the server's loop. Must not know: which fault
 meets which call (`plan`), how it is carried out (`node`).

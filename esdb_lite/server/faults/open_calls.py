@@ -1,4 +1,4 @@
-"""Calls that are open for long, and that the server may want to end: subscriptions and consumers of groups.
+"""Calls that stay open, and that the server may want to end: subscriptions and consumers of groups.
 
 Owns: ending them with an answer of their own. Must not know: why they are ended, what they send.
 """

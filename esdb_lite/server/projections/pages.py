@@ -57,6 +57,8 @@ class LogPages:
         self._rest: Sequence[Record] = ()
         self._tail = 0
         """Where the events begin that the listener has, or will get; what lies before is in storage."""
+        self._looking = False
+        """Whether events are on their way from the listener to a page."""
         self._at_tail: asyncio.Task[Page] | None = None
         self._pages: dict[int, asyncio.Task[Page]] = {}
 
@@ -76,8 +78,9 @@ class LogPages:
         return self._at_tail
 
     def is_at_end(self, position: int) -> bool:
-        """Whether nothing is left to be seen from a position on."""
-        return self._listener is not None and position >= self._tail and not self._arrived.is_set()
+        """Whether nothing is left to be seen by one that waits for the page at a position."""
+        there = position >= self._tail or self._pages.get(position) is self._at_tail
+        return there and not self._looking and not self._arrived.is_set()
 
     async def close(self) -> None:
         """Stop listening; waiters are cancelled. Idempotent."""
@@ -117,7 +120,7 @@ class LogPages:
             if not records:
                 break
             position = self._tail = records[-1].position + 1
-            seen = await self._seen(records)
+            seen = await self._look(records)
             if seen.written or seen.arrived:
                 return seen
         return Page(position, (), ())
@@ -155,6 +158,13 @@ class LogPages:
         return page if found and len(records) == len(found) else page._replace(next=tail)
 
     # --- what is seen ---
+
+    async def _look(self, records: Sequence[Record]) -> Page:
+        self._looking = True
+        try:
+            return await self._seen(records)
+        finally:
+            self._looking = False
 
     async def _seen(self, records: Sequence[Record]) -> Page:
         taken = [record for record in records if is_taken(record.stream)]

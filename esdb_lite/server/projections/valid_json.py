@@ -12,7 +12,8 @@ import re
 _DEPTH = 64
 _STRING = r'"(?:[^"\\]|\\.)*"'
 _COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
-_COMMA = re.compile(rf"({_STRING})|(?<=[^\s,\[{{]),(?=\s*[\]}}])", re.DOTALL)
+_COMMA = re.compile(rf"({_STRING}|[^\s,\[{{\"])(\s*),(?=\s*[\]}}])|({_STRING})", re.DOTALL)
+"""A comma before a closing bracket and behind the end of a value; or a string, in which no comma counts."""
 _BRACKET = re.compile(rf"{_STRING}|([\[{{])|([\]}}])", re.DOTALL)
 
 
@@ -50,4 +51,4 @@ def _depth(text: str) -> int:
 
 def _standard(text: str) -> str:
     """Leave out comments, and commas before a closing bracket."""
-    return _COMMA.sub(r"\1", _COMMENT.sub(r"\1", text))
+    return _COMMA.sub(r"\1\2\3", _COMMENT.sub(r"\1", text))

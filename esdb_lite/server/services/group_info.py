@@ -1,4 +1,4 @@
-"""A group and its consumers, as GetInfo and List tell of them.
+"""A group and its consumers, as GetInfo and List describe them.
 
 Owns: the messages SubscriptionInfo and ConnectionInfo, written by hand: consumers ask for them when they leave, all at
 the same time, and each answer describes all of them. Must not know: where the figures come from.

@@ -1,4 +1,4 @@
-"""The Operations service: scavenges, and what else administrators ask of a node.
+"""The Operations service: scavenges, and other requests of administrators.
 
 Owns: the answers of its methods, and the streams in which scavenges are noted (section 22 of the protocol notes).
 Must not know: what a scavenge removes.

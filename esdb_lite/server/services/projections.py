@@ -1,18 +1,21 @@
-"""The Projections service of a server that has the system projections, stopped, and nothing that could run one.
+"""The Projections service.
 
-Owns: its messages and its answers (section 20 of the protocol notes). What takes an engine is refused, never
-pretended. Must not know: how definitions are kept.
+Owns: its messages and its answers (section 20 of the protocol notes), who may do what. Must not know: how projections
+are kept and run.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import json
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from contextlib import contextmanager
 
 import betterproto
-from betterproto.lib.google.protobuf import Struct, Value
+from betterproto.lib.google.protobuf import ListValue, NullValue, Struct, Value
 from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client.projections import (
     CreateReq,
+    CreateReqOptions,
     CreateResp,
     DeleteReq,
     DeleteResp,
@@ -35,93 +38,119 @@ from esdb_lite_protos.event_store.client.projections import (
 )
 
 from esdb_lite._status import RpcError, StatusCode, refusals
-from esdb_lite.server.engine.projections import NAMES, SYSTEM_PROJECTIONS
+from esdb_lite.server.projections.definitions import Definition, Mode
+from esdb_lite.server.projections.managed import ProjectionStatistics
+from esdb_lite.server.projections.manager import (
+    CommandRefused,
+    ProjectionConflict,
+    ProjectionManager,
+    ProjectionMissing,
+    SubsystemStopped,
+)
+from esdb_lite.server.projections.running import EngineMissing
 from esdb_lite.server.services.unary import current_call, required
 
-_BEGINNING = "C:0/P:-1"
+_MODES = {"transient": Mode.TRANSIENT, "continuous": Mode.CONTINUOUS, "one_time": Mode.ONE_TIME}
+# Integers as floats: others than that are not in the message.
+_decode = json.JSONDecoder(parse_int=float, strict=False).decode
 
 
 class Projections(ProjectionsBase):
     """The methods of the service."""
 
-    # --- what takes an engine ---
+    def __init__(self, manager: ProjectionManager) -> None:
+        super().__init__()
+        self._manager = manager
 
     async def create(self, create_req: CreateReq) -> CreateResp:
-        """Refuse."""
+        """Create a projection."""
         asked = required(create_req.options, "options")
-        mode, _ = betterproto.which_one_of(asked, "mode")
-        if not mode:
-            raise refusals.invalid_argument("options.mode is not set.")
-        if mode != "transient":
+        definition = _asked_for(asked)
+        if definition.mode is not Mode.TRANSIENT:
             _operators_only()
-        raise _no_engine()
+        if definition.track_emitted_streams and not definition.emit_enabled:
+            raise refusals.invalid_argument("options.continuous.track_emitted_streams needs emit_enabled.")
+        with _refusals():
+            await self._manager.create(definition)
+        return CreateResp()
 
     async def update(self, update_req: UpdateReq) -> UpdateResp:
-        """Refuse."""
+        """Replace a query."""
         asked = required(update_req.options, "options")
-        if not betterproto.which_one_of(asked, "emit_option")[0]:
+        which, emits = betterproto.which_one_of(asked, "emit_option")
+        if not which:
             raise refusals.invalid_argument("options.emit_option is not set.")
-        _changing(asked.name)
-        raise _no_engine()
-
-    async def enable(self, enable_req: EnableReq) -> EnableResp:
-        """Refuse."""
-        _changing(required(enable_req.options, "options").name)
-        raise _no_engine()
-
-    async def reset(self, reset_req: ResetReq) -> ResetResp:
-        """Refuse."""
-        _changing(required(reset_req.options, "options").name)
-        raise _no_engine()
-
-    # --- what is true of projections that never ran ---
+        with _refusals():
+            self._check_caller(asked.name)
+            await self._manager.update(asked.name, asked.query, emit_enabled=emits is True)
+        return UpdateResp()
 
     async def delete(self, delete_req: DeleteReq) -> DeleteResp:
-        """Refuse: not even a real server deletes system projections. Clients look at the text."""
-        _known(required(delete_req.options, "options").name)
-        raise RpcError(StatusCode.UNKNOWN, "Envelope callback expected Updated, received OperationFailed instead")
+        """Remove a projection that does not run; never one that every server has."""
+        asked = required(delete_req.options, "options")
+        with _refusals():
+            await self._manager.delete(
+                asked.name, checkpoints=asked.delete_checkpoint_stream, emitted_streams=asked.delete_emitted_streams
+            )
+        return DeleteResp()
+
+    async def enable(self, enable_req: EnableReq) -> EnableResp:
+        """Let a projection go on."""
+        name = required(enable_req.options, "options").name
+        with _refusals():
+            self._check_caller(name)
+            await self._manager.enable(name)
+        return EnableResp()
 
     async def disable(self, disable_req: DisableReq) -> DisableResp:
-        """Do nothing: they are stopped already."""
-        _changing(required(disable_req.options, "options").name)
+        """Stop a projection."""
+        asked = required(disable_req.options, "options")
+        with _refusals():
+            self._check_caller(asked.name)
+            await self._manager.disable(asked.name, checkpoint=asked.write_checkpoint)
         return DisableResp()
 
+    async def reset(self, reset_req: ResetReq) -> ResetResp:
+        """Let a projection start over."""
+        name = required(reset_req.options, "options").name
+        with _refusals():
+            self._check_caller(name)
+            await self._manager.reset(name)
+        return ResetResp()
+
     async def state(self, state_req: StateReq) -> StateResp:
-        """Tell that there is none."""
-        _known(required(state_req.options, "options").name)
-        return StateResp(state=Value(struct_value=Struct()))
+        """Return what a projection holds."""
+        asked = required(state_req.options, "options")
+        return StateResp(state=_value(await self._text(self._manager.state(asked.name, asked.partition))))
 
     async def result(self, result_req: ResultReq) -> ResultResp:
-        """Tell that there is none."""
-        _known(required(result_req.options, "options").name)
-        return ResultResp(result=Value(struct_value=Struct()))
+        """Return what a projection has put out."""
+        asked = required(result_req.options, "options")
+        return ResultResp(result=_value(await self._text(self._manager.result(asked.name, asked.partition))))
+
+    async def _text(self, text: Awaitable[str | None]) -> str | None:
+        with _refusals():
+            return await text
 
     async def restart_subsystem(self, client_empty: Empty) -> Empty:
-        """Do nothing: nothing runs, so there is nothing to stop and to start."""
+        """Stop all projections, and start them again."""
+        with _refusals():
+            await self._manager.restart()
         return Empty()
 
     async def statistics(self, statistics_req: StatisticsReq) -> AsyncIterator[StatisticsResp]:
-        """Tell that they are stopped."""
+        """Say what there is to be said of projections."""
         which, value = betterproto.which_one_of(statistics_req.options, "mode")
-        names = [projection.name for projection in SYSTEM_PROJECTIONS]
-        if which == "name" and value:
-            names = [_known(str(value))]
-        elif which in ("transient", "one_time"):
-            names = []
-        for name in names:
-            yield StatisticsResp(details=_stopped(name))
+        name = str(value) if which == "name" and value else None
+        with _refusals():
+            found = self._manager.statistics(name, _MODES.get(which))
+        for one in found:
+            yield StatisticsResp(details=_details(one))
 
-
-def _known(name: str) -> str:
-    if name not in NAMES:
-        raise refusals.projection_not_found(name)
-    return name
-
-
-def _changing(name: str) -> None:
-    """All of them are continuous: ordinary users may change transient ones only."""
-    _known(name)
-    _operators_only()
+    def _check_caller(self, name: str) -> None:
+        """Ordinary users may change transient projections only."""
+        if self._manager.definition(name).mode is not Mode.TRANSIENT:
+            _operators_only()
 
 
 def _operators_only() -> None:
@@ -129,19 +158,79 @@ def _operators_only() -> None:
         raise refusals.access_denied()
 
 
-def _no_engine() -> RpcError:
-    return RpcError(StatusCode.UNIMPLEMENTED, "This server has no engine for projections.")
+@contextmanager
+def _refusals() -> Iterator[None]:
+    """What is refused, in the words that clients look at."""
+    try:
+        yield
+    except ProjectionMissing as missing:
+        raise refusals.projection_not_found(str(missing)) from None
+    except ProjectionConflict:
+        raise refusals.projection_command("Conflict") from None
+    except CommandRefused:
+        raise refusals.projection_command("OperationFailed") from None
+    except SubsystemStopped:
+        raise refusals.not_ready() from None
+    except EngineMissing as error:
+        raise RpcError(StatusCode.UNIMPLEMENTED, str(error)) from None
 
 
-def _stopped(name: str) -> StatisticsRespDetails:
+def _asked_for(asked: CreateReqOptions) -> Definition:
+    which, _ = betterproto.which_one_of(asked, "mode")
+    caller = current_call().principal.name
+    if which == "continuous":
+        given = asked.continuous
+        emits, tracks = given.emit_enabled, given.track_emitted_streams
+        return Definition(
+            given.name, asked.query, emit_enabled=emits, track_emitted_streams=tracks, run_as=caller or "$anonymous"
+        )
+    if which == "transient":
+        return Definition(asked.transient.name, asked.query, mode=Mode.TRANSIENT)
+    if which == "one_time":
+        return Definition("", asked.query, mode=Mode.ONE_TIME, run_as=caller or "$anonymous")
+    raise refusals.invalid_argument("options.mode is not set.")
+
+
+def _details(one: ProjectionStatistics) -> StatisticsRespDetails:
     return StatisticsRespDetails(
-        epoch=-1,
-        effective_name=name,
-        partitions_cached=1,
-        status="Stopped",
-        name=name,
-        mode="Continuous",
-        position=_BEGINNING,
-        progress=-1.0,
-        last_checkpoint=_BEGINNING,
+        version=one.version,
+        epoch=one.epoch,
+        effective_name=one.name,
+        partitions_cached=one.run.partitions_cached,
+        status=one.status,
+        state_reason=one.state_reason,
+        name=one.name,
+        mode=one.mode.value,
+        position=one.run.position,
+        progress=one.run.progress,
+        last_checkpoint=one.run.last_checkpoint,
+        events_processed_after_restart=one.run.events_processed,
     )
+
+
+# --- values -----------------------------------------------------------------------------------------------------------
+
+
+def _value(text: str | None) -> Value:
+    """The text of a state: nothing is an empty object, what is no JSON is itself."""
+    if not text:
+        return Value(struct_value=Struct())
+    try:
+        found = _decode(text)
+    except (ValueError, RecursionError):
+        return Value(string_value=text)
+    return Value(struct_value=Struct()) if found is None else _of_json(found)
+
+
+def _of_json(value: object) -> Value:
+    if isinstance(value, dict):
+        return Value(struct_value=Struct(fields={name: _of_json(member) for name, member in value.items()}))
+    if isinstance(value, list):
+        return Value(list_value=ListValue(values=[_of_json(item) for item in value]))
+    if isinstance(value, str):
+        return Value(string_value=value)
+    if isinstance(value, bool):
+        return Value(bool_value=value)
+    if isinstance(value, float):
+        return Value(number_value=value)
+    return Value(null_value=NullValue(0))

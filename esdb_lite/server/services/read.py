@@ -1,4 +1,4 @@
-"""Streams/Read: runs reads and subscriptions, and sends what they come to.
+"""Streams/Read: runs reads and subscriptions, and sends their results.
 
 Owns: fetching page after page, and the hand-over from history to live events.
 Must not know: which events a read consists of (the engine does), how they are encoded (`read_messages` does).
@@ -12,13 +12,13 @@ from functools import partial
 from uuid import uuid4
 
 from esdb_lite._status import refusals
-from esdb_lite._wire.read_request import ReadRequest, StreamRange, decode_read_request
+from esdb_lite._wire.read_request import ReadOptions, StreamRange, decode_read_request
 from esdb_lite._wire.read_response_encode import encode_confirmation
 from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.database.loop_share import BATCH
 from esdb_lite.server.engine.access import ALL_STREAM, Action
 from esdb_lite.server.engine.node_streams import in_memory
-from esdb_lite.server.engine.read import InvalidPosition, Page, Read
+from esdb_lite.server.engine.read import AnswerPage, InvalidPosition, Read
 from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.subscriptions import HistoryPart, Message, SubscriptionRules
 from esdb_lite.server.engine.visibility import StreamTombstoned
@@ -58,12 +58,12 @@ class ReadService:
         finally:
             guard.close()
 
-    def _admit(self, call: ServerCall, request: ReadRequest | None) -> None:
+    def _admit(self, call: ServerCall, request: ReadOptions | None) -> None:
         """Refuse a read that this node does not serve; a subscription asks when it has something to catch up."""
         if request is None or not request.subscription:
             self._context.admission.admit(call, Asks.READ)
 
-    async def _serve(self, call: ServerCall, request: ReadRequest | None, guard: AclWatch) -> None:
+    async def _serve(self, call: ServerCall, request: ReadOptions | None, guard: AclWatch) -> None:
         plan = plan_read(request)
         structured = request is not None and request.structured is True
         try:
@@ -92,14 +92,14 @@ class ReadService:
             done = page.done
 
 
-def _asked_for(request: ReadRequest | None) -> str | None:
+def _asked_for(request: ReadOptions | None) -> str | None:
     """The stream to which access is needed; None where the request does not say."""
     if request is None or request.source is None:
         return None
     return request.source.stream if isinstance(request.source, StreamRange) else ALL_STREAM
 
 
-def _page(read: Read, now: int, reader: Reader) -> Page:
+def _page(read: Read, now: int, reader: Reader) -> AnswerPage:
     return read.page(reader, now)
 
 

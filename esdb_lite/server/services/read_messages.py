@@ -1,4 +1,4 @@
-"""What reads and subscriptions are answered with, as bytes.
+"""The answers of reads and subscriptions, as bytes.
 
 Owns: the choice of the encoder, and how much is encoded at once: a client that does not read must not cost more than
 that. Must not know: where the events come from.

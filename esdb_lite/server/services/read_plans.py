@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from esdb_lite._status import refusals
-from esdb_lite._wire.read_request import AllRange, End, FilterRequest, ReadRequest, StreamRange
+from esdb_lite._wire.read_request import AllRange, End, FilterRequest, ReadOptions, StreamRange
 from esdb_lite.server.engine.filters import EventFilter, FilterOn, Selector, UnusableFilter, selector
 from esdb_lite.server.engine.read import AllBackwards, AllForwards, Read, StreamBackwards, StreamForwards
 from esdb_lite.server.engine.subscriptions import (
@@ -32,7 +32,7 @@ class SubscriptionPlan(NamedTuple):
     stream: str | None
 
 
-def plan_read(request: ReadRequest | None) -> Read | SubscriptionPlan:
+def plan_read(request: ReadOptions | None) -> Read | SubscriptionPlan:
     """Return what serves a request. Raises RpcError."""
     if request is None:
         raise refusals.invalid_argument("options is missing.")
@@ -45,7 +45,7 @@ def plan_read(request: ReadRequest | None) -> Read | SubscriptionPlan:
     return _plan_all(request, request.source)
 
 
-def _combination(request: ReadRequest) -> tuple[str, str, str, str]:
+def _combination(request: ReadOptions) -> tuple[str, str, str, str]:
     return (
         "Stream" if isinstance(request.source, StreamRange) else "All",
         "Count" if request.limit is not None else "Subscription" if request.subscription else "None",
@@ -54,7 +54,7 @@ def _combination(request: ReadRequest) -> tuple[str, str, str, str]:
     )
 
 
-def _count(request: ReadRequest) -> int:
+def _count(request: ReadOptions) -> int:
     if not request.limit:
         raise refusals.invalid_argument("options.count must be at least 1.")
     return request.limit
@@ -63,7 +63,7 @@ def _count(request: ReadRequest) -> int:
 # --- streams ----------------------------------------------------------------------------------------------------------
 
 
-def _plan_stream(request: ReadRequest, source: StreamRange) -> Read | SubscriptionPlan:
+def _plan_stream(request: ReadOptions, source: StreamRange) -> Read | SubscriptionPlan:
     if source.stream is None:
         raise refusals.invalid_argument("options.stream.stream_identifier is missing.")
     combination = _combination(request)
@@ -88,12 +88,12 @@ def _stream_start(source: StreamRange) -> int | End:
     return source.start
 
 
-def _stream_subscription(request: ReadRequest, stream: str, start: int | End) -> SubscriptionPlan:
+def _stream_subscription(request: ReadOptions, stream: str, start: int | End) -> SubscriptionPlan:
     after = {End.START: -1, End.END: None}[start] if isinstance(start, End) else start
     return SubscriptionPlan(StreamSubscription(stream, after, resolve_links=request.resolve_links), stream)
 
 
-def _stream_read(request: ReadRequest, stream: str, start: int | End) -> Read:
+def _stream_read(request: ReadOptions, stream: str, start: int | End) -> Read:
     count, links, positions = _count(request), request.resolve_links, request.compatibility >= 1
     if request.direction == 1:
         first = {End.START: 0, End.END: None}[start] if isinstance(start, End) else start
@@ -107,7 +107,7 @@ def _stream_read(request: ReadRequest, stream: str, start: int | End) -> Read:
 # --- $all -------------------------------------------------------------------------------------------------------------
 
 
-def _plan_all(request: ReadRequest, source: AllRange) -> Read | SubscriptionPlan:
+def _plan_all(request: ReadOptions, source: AllRange) -> Read | SubscriptionPlan:
     combination = _combination(request)
     counted = combination[1] == "Count" and combination[2] in _DIRECTIONS.values()
     subscribing = combination[1:3] == ("Subscription", "Forwards")
@@ -161,7 +161,7 @@ def _filter_json(wanted: FilterRequest) -> str:
     return f"{{ {', '.join(members)} }}"
 
 
-def _all_read(request: ReadRequest, start: tuple[int, int] | End, select: Selector) -> Read:
+def _all_read(request: ReadOptions, start: tuple[int, int] | End, select: Selector) -> Read:
     count, links = _count(request), request.resolve_links
     if request.direction == 0:
         places = {End.START: 0, End.END: _BEYOND_THE_END}

@@ -1,4 +1,4 @@
-"""The Redaction service: listed like on every node of that version, and not offered.
+"""The Redaction service: listed as on every node of that version, and not offered.
 
 Owns: that answer, and the names of the methods. Must not know: anything else.
 """

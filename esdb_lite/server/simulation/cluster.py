@@ -16,9 +16,9 @@ from urllib.parse import quote
 from esdb_lite._checks import Seconds, checked_int, checked_seconds
 from esdb_lite._loop_thread import LoopCalls, LoopThread
 from esdb_lite.errors import InvalidArgument
-from esdb_lite.server.embedded import passwords, path_of
+from esdb_lite.server.embedded import passwords, path_of, projections_of
 from esdb_lite.server.faults.api import Faults
-from esdb_lite.server.options import Durability, one_of
+from esdb_lite.server.options import Durability, RunProjections, one_of
 from esdb_lite.server.tls import Certificates
 
 if TYPE_CHECKING:
@@ -103,10 +103,14 @@ class SimulatedCluster:
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
+        run_projections: RunProjections | Literal["none", "system"] = RunProjections.NONE,
+        start_standard_projections: bool = False,
     ) -> None:
         self._path = path_of(path)
         self._host = host
         self._durability = one_of("durability", durability, Durability)
+        self._run_projections = projections_of(run_projections, start_standard_projections)
+        self._start_standard_projections = start_standard_projections
         self._voters = checked_int("nodes", nodes, 1)
         self._replicas = checked_int("read_only_replicas", read_only_replicas, 0)
         self._election_after = None if election_after is None else checked_seconds("election_after", election_after)
@@ -185,7 +189,15 @@ class SimulatedCluster:
         security = None
         if self._certificates.secure:
             security = Security(self._certificates.files(), passwords(self._passwords))
-        server = ServerSettings(self._path, self._host, 0, self._durability, security=security)
+        server = ServerSettings(
+            self._path,
+            self._host,
+            0,
+            self._durability,
+            security=security,
+            run_projections=self._run_projections,
+            start_standard_projections=self._start_standard_projections,
+        )
         return ClusterSettings(server, self._voters, self._replicas, self._election_after, self._forwarding_timeout)
 
     async def stop_async(self) -> None:

@@ -217,11 +217,11 @@ class ClusterNodes:
         self._roles_changed()
         for other in self.nodes:
             if other.stack is not None:
-                await other.stack.stop_groups()
+                await other.stack.stop_leading()
 
     async def _end_election(self, node: SimulatedServer) -> None:
         if node.stack is not None:
-            await node.stack.start_groups()
+            await node.stack.start_leading()
         self._set_leader(node)
         self._roles_changed()
 

@@ -1,4 +1,4 @@
-"""The storage protocol: what the engine and the services may ask of the place that remembers events.
+"""The storage protocol: what the engine and the services may ask of the storage.
 
 Owns: the record type and the two protocols. Must not know: SQLite, threads, asyncio, protobuf.
 `sqlite_reader` and `sqlite_writer` are the implementation; tests of the engine use a naive one in memory.

@@ -1,4 +1,4 @@
-"""What can go wrong with the place that remembers events, each with a text that fits one line.
+"""The failures of the storage, each with a text that fits one line.
 
 Owns: the exceptions of storage and the translation of SQLite's. Must not know: gRPC, the engine.
 """

@@ -1,4 +1,4 @@
-"""One database, file or memory, with all that is open of it.
+"""One database, file or memory, with its open connections.
 
 Owns: opening in the right order, and closing. Must not know: the rules, threads.
 """

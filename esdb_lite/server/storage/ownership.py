@@ -1,4 +1,4 @@
-"""Who may write a database file: one server at a time.
+"""Ownership of a database file: one server at a time.
 
 Owns: the lock beside the file. The operating system gives it up when its holder dies, however that comes about.
 Reading (backup, verification) needs no lock. Must not know: SQLite.

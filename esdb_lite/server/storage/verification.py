@@ -1,4 +1,4 @@
-"""Reading a whole database file to see whether it is as it should be.
+"""Reading a whole database file to check it.
 
 Owns: the checks and their texts. Must not know: how a damaged file could be mended.
 """

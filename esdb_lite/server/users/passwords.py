@@ -1,4 +1,4 @@
-"""What is kept of passwords, and how they are checked.
+"""What the server keeps of passwords, and how it checks them.
 
 Owns: the slow hash. Must not know: users, calls, asyncio. Everything here takes some 50 ms of a processor: not for
 the event loop.

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from esdb_lite._json import Json, NotJson, parse_json
+from esdb_lite.groups import ConsumerStrategy
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
 
 from .parking import iso_time
-from .settings import ALL_STREAM, INT32, INT64, GroupSettings, GroupStart, Strategy, parse_position, position_text
+from .settings import ALL_STREAM, INT32, INT64, GroupSettings, GroupStart, parse_position, position_text
 
 CONFIG_STREAM = "$persistentSubscriptionConfig"
 CONFIG_TYPE = "$PersistentConfig"
@@ -160,7 +161,7 @@ def _load_settings(entry: Mapping[str, Json]) -> GroupSettings:
         extra_statistics=entry.get("extraStatistics") is True,
         start=_load_start(entry),
         message_timeout=_integer(entry, "messageTimeout", INT64),
-        strategy=Strategy(_text(entry, "namedConsumerStrategy", Strategy.ROUND_ROBIN.value)),
+        strategy=ConsumerStrategy(_text(entry, "namedConsumerStrategy", ConsumerStrategy.ROUND_ROBIN.value)),
         **numbers,
     )
 

@@ -1,4 +1,4 @@
-"""The consumers of a group and the strategies by which events are shared out among them.
+"""The consumers of a group, and the strategies that share events among them.
 
 Owns: how many unacknowledged events a consumer may hold, who gets the next event, which stream is pinned to whom.
 Must not know: calls, retries, checkpoints, time.
@@ -10,9 +10,9 @@ import zlib
 from collections import deque
 
 from esdb_lite._json import NotJson, parse_json
+from esdb_lite.groups import ConsumerStrategy
 
 from .messages import Message
-from .settings import Strategy
 from .statistics import DeliveryRate, Measurements
 
 OUTBOX_LIMIT = 1_000
@@ -172,10 +172,10 @@ class CorrelationDispatcher(PinnedDispatcher):
         return value if isinstance(value, str) else message.source_stream
 
 
-def dispatcher_for(strategy: Strategy) -> Dispatcher:
+def dispatcher_for(strategy: ConsumerStrategy) -> Dispatcher:
     """Return a dispatcher without consumers."""
-    if strategy is Strategy.ROUND_ROBIN:
+    if strategy is ConsumerStrategy.ROUND_ROBIN:
         return Dispatcher()
-    if strategy is Strategy.DISPATCH_TO_SINGLE:
+    if strategy is ConsumerStrategy.DISPATCH_TO_SINGLE:
         return SingleDispatcher()
-    return PinnedDispatcher() if strategy is Strategy.PINNED else CorrelationDispatcher()
+    return PinnedDispatcher() if strategy is ConsumerStrategy.PINNED else CorrelationDispatcher()

@@ -1,4 +1,4 @@
-"""What GetInfo and List tell about a group.
+"""The figures of a group for GetInfo and List.
 
 Owns: the figures, their names and how rates and latencies are measured. Must not know: protobuf, the group's rules.
 """

@@ -449,6 +449,29 @@ class ReplayParkedResp(betterproto.Message):
 
 
 @dataclass(eq=False, repr=False)
+class TruncateParkedReq(betterproto.Message):
+    options: "TruncateParkedReqOptions" = betterproto.message_field(1)
+
+
+@dataclass(eq=False, repr=False)
+class TruncateParkedReqOptions(betterproto.Message):
+    group_name: str = betterproto.string_field(1)
+    stream_identifier: "__client__.StreamIdentifier" = betterproto.message_field(
+        2, group="stream_option"
+    )
+    all: "__client__.Empty" = betterproto.message_field(3, group="stream_option")
+    stop_at: int = betterproto.int64_field(4, group="stop_at_option")
+    """The revision in the stream of parked events before which to stop."""
+
+    no_limit: "__client__.Empty" = betterproto.message_field(5, group="stop_at_option")
+
+
+@dataclass(eq=False, repr=False)
+class TruncateParkedResp(betterproto.Message):
+    pass
+
+
+@dataclass(eq=False, repr=False)
 class ListReq(betterproto.Message):
     options: "ListReqOptions" = betterproto.message_field(1)
 
@@ -581,6 +604,23 @@ class PersistentSubscriptionsStub(betterproto.ServiceStub):
             metadata=metadata,
         )
 
+    async def truncate_parked(
+        self,
+        truncate_parked_req: "TruncateParkedReq",
+        *,
+        timeout: Optional[float] = None,
+        deadline: Optional["Deadline"] = None,
+        metadata: Optional["MetadataLike"] = None
+    ) -> "TruncateParkedResp":
+        return await self._unary_unary(
+            "/event_store.client.persistent_subscriptions.PersistentSubscriptions/TruncateParked",
+            truncate_parked_req,
+            TruncateParkedResp,
+            timeout=timeout,
+            deadline=deadline,
+            metadata=metadata,
+        )
+
     async def list(
         self,
         list_req: "ListReq",
@@ -641,6 +681,11 @@ class PersistentSubscriptionsBase(ServiceBase):
     ) -> "ReplayParkedResp":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
+    async def truncate_parked(
+        self, truncate_parked_req: "TruncateParkedReq"
+    ) -> "TruncateParkedResp":
+        raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
+
     async def list(self, list_req: "ListReq") -> "ListResp":
         raise grpclib.GRPCError(grpclib.const.Status.UNIMPLEMENTED)
 
@@ -694,6 +739,13 @@ class PersistentSubscriptionsBase(ServiceBase):
         response = await self.replay_parked(request)
         await stream.send_message(response)
 
+    async def __rpc_truncate_parked(
+        self, stream: "grpclib.server.Stream[TruncateParkedReq, TruncateParkedResp]"
+    ) -> None:
+        request = await stream.recv_message()
+        response = await self.truncate_parked(request)
+        await stream.send_message(response)
+
     async def __rpc_list(
         self, stream: "grpclib.server.Stream[ListReq, ListResp]"
     ) -> None:
@@ -745,6 +797,12 @@ class PersistentSubscriptionsBase(ServiceBase):
                 grpclib.const.Cardinality.UNARY_UNARY,
                 ReplayParkedReq,
                 ReplayParkedResp,
+            ),
+            "/event_store.client.persistent_subscriptions.PersistentSubscriptions/TruncateParked": grpclib.const.Handler(
+                self.__rpc_truncate_parked,
+                grpclib.const.Cardinality.UNARY_UNARY,
+                TruncateParkedReq,
+                TruncateParkedResp,
             ),
             "/event_store.client.persistent_subscriptions.PersistentSubscriptions/List": grpclib.const.Handler(
                 self.__rpc_list,

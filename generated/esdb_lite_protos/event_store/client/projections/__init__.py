@@ -45,6 +45,14 @@ class CreateReqOptions(betterproto.Message):
     query: str = betterproto.string_field(4)
     """The program, in JavaScript."""
 
+    engine_version: int = betterproto.int32_field(5)
+    """0 or 1: the first engine, 2: the second. Since 26.1."""
+
+    properties: Dict[str, "betterproto_lib_google_protobuf.Value"] = (
+        betterproto.map_field(6, betterproto.TYPE_STRING, betterproto.TYPE_MESSAGE)
+    )
+    """Kept with the projection. Since 26.2."""
+
 
 @dataclass(eq=False, repr=False)
 class CreateReqOptionsTransient(betterproto.Message):
@@ -80,6 +88,11 @@ class UpdateReqOptions(betterproto.Message):
         4, group="emit_option"
     )
     """Leave it as it is."""
+
+    properties: Dict[str, "betterproto_lib_google_protobuf.Value"] = (
+        betterproto.map_field(5, betterproto.TYPE_STRING, betterproto.TYPE_MESSAGE)
+    )
+    """Kept with the projection. Since 26.2."""
 
 
 @dataclass(eq=False, repr=False)

@@ -1,0 +1,175 @@
+"""A system projection at work: pages of the log in, links out, each page with its position in one transaction.
+
+Owns: where it is, and when it writes a checkpoint. Must not know: which links are written, commands.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.projections.definitions import CHECKPOINT_METADATA, Definition, checkpoint_stream
+from esdb_lite.server.projections.emitting import Emission, Emit, EmitRefused, Owner
+from esdb_lite.server.projections.pages import LogPages, Page
+from esdb_lite.server.projections.running import RunEvents, RunStatistics
+from esdb_lite.server.projections.system import NOTHING_SEEN, SystemIndex, position_members
+from esdb_lite.server.storage import Progress
+from esdb_lite.server.storage.errors import StorageClosed, StorageError
+
+CHECKPOINT_EVENTS = 4000
+"""So many handled events, or so many bytes of the log, lie between checkpoints."""
+CHECKPOINT_BYTES = 10_000_000
+_NOT_ALLOWED = "'emit' is not allowed by the projection/configuration/mode"
+
+
+class SystemRun:
+    """One system projection. See `Run`."""
+
+    def __init__(self, database: Database, pages: LogPages, definition: Definition, events: RunEvents) -> None:
+        """Raises QueryDoesNotFit."""
+        self._owner = Owner(definition.id, definition.epoch, definition.version)
+        self._index = SystemIndex(definition.name, definition.query, self._owner)
+        self._database = database
+        self._pages = pages
+        self._definition = definition
+        self._events = events
+        self._known: dict[str, int] = {}
+        self._next = 0
+        """Everything before has been looked at."""
+        self._noted = 0
+        """The same, as a restart would find it."""
+        self._arrived_since = 0
+        self._checkpoint = NOTHING_SEEN
+        self._events_at_checkpoint = 0
+        self._next_at_checkpoint = 0
+        self._waiting: asyncio.Future[Page] | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = False
+
+    # --- see `Run` ---
+
+    async def start(self) -> None:
+        """See `Run`."""
+        await self._load()
+        # What is appended from now on is seen as it arrives.
+        self._arrived_since = self._database.log_end
+        self._task = asyncio.create_task(self._work())
+
+    async def stop(self, *, checkpoint: bool) -> None:
+        """See `Run`."""
+        self._stopping = True
+        if self._waiting is not None:
+            self._waiting.cancel()
+        if self._task is not None:
+            await asyncio.wait({self._task})
+            with suppress(StorageError, EmitRefused):
+                await self._write([], checkpoint=checkpoint)
+
+    async def state(self, partition: str) -> str | None:
+        """See `Run`: they hold nothing."""
+        return None
+
+    async def result(self, partition: str) -> str | None:
+        """See `Run`."""
+        return None
+
+    @property
+    def statistics(self) -> RunStatistics:
+        """See `Run`."""
+        end, index = self._database.log_end, self._index
+        if self._task is None:
+            progress = -1.0
+        elif self._waiting is not None and self._pages.is_at_end(self._next):
+            progress = 100.0
+        else:
+            progress = min(99.9, 100 * self._next / end)
+        return RunStatistics(_text(index.handled), _text(self._checkpoint), progress, index.events)
+
+    # --- at work ---
+
+    async def _load(self) -> None:
+        stored = await self._database.read(lambda reader: reader.projection_position(self._definition.id))
+        if stored is not None and stored.position:
+            self._next, self._index.handled, self._checkpoint = json.loads(stored.position)
+            self._noted = self._next_at_checkpoint = self._next
+
+    async def _work(self) -> None:
+        try:
+            await self._write(self._index.mark())
+            while (page := await self._page()) is not None:
+                await self._handle(page)
+        except EmitRefused as refused:
+            self._events.faulted(str(refused))
+        except StorageClosed:
+            pass
+        except StorageError as error:
+            self._events.faulted(f"The database failed: {error}")
+
+    async def _page(self) -> Page | None:
+        """The next page; None when it is to stop."""
+        if self._stopping:
+            return None
+        page = self._pages.page(self._next)
+        if page.done():
+            return page.result()
+        self._waiting = asyncio.shield(page)
+        try:
+            return await self._waiting
+        except asyncio.CancelledError:
+            if self._stopping:
+                return None
+            raise
+        finally:
+            self._waiting = None
+
+    async def _handle(self, page: Page) -> None:
+        handled, events = self._index.handled, self._index.events
+        emissions = self._index.handle(page.since(self._arrived_since))
+        if emissions and not self._definition.emit_enabled:
+            self._index.handled, self._index.events = handled, events
+            raise EmitRefused(self._reason())
+        self._next = page.next
+        if self._is_due or emissions:
+            await self._write(emissions, checkpoint=self._is_due)
+
+    @property
+    def _is_due(self) -> bool:
+        events = self._index.events - self._events_at_checkpoint
+        return events >= CHECKPOINT_EVENTS or self._next - self._next_at_checkpoint >= CHECKPOINT_BYTES
+
+    async def _write(self, emissions: Sequence[Emission], *, checkpoint: bool = False) -> None:
+        """Write links, and how far it is by them, or none of it."""
+        index = self._index
+        if checkpoint:
+            mark = [] if self._stopping else index.mark()
+            emissions = [*emissions, *mark, self._checkpoint_record()]
+        elif not emissions and self._next == self._noted:
+            return
+        last = index.handled if checkpoint else self._checkpoint
+        note = Progress(self._definition.id, json.dumps([self._next, index.handled, last]))
+        emit = Emit(self._owner, emissions, self._known, [note])
+        await self._database.execute(emit, cost=emit.cost)
+        emit.accept()
+        self._noted = self._next
+        if checkpoint:
+            self._checkpoint = last
+            self._events_at_checkpoint, self._next_at_checkpoint = index.events, self._next
+
+    def _checkpoint_record(self) -> Emission:
+        metadata = f'{{"$v":"{self._owner.stamp}",{position_members(self._index.handled)}}}'.encode()
+        stream = checkpoint_stream(self._definition.name)
+        return Emission(stream, "$ProjectionCheckpoint", True, b"[]", metadata, CHECKPOINT_METADATA, stamped=False)
+
+    def _reason(self) -> str:
+        return (
+            f"The {self._definition.name} projection failed to process an event.\r\n"
+            f"Handler: {self._definition.handler_class}\r\nEvent Position: {_text(self._index.handled)}\r\n\r\n"
+            f"Message:\r\n\r\n{_NOT_ALLOWED}"
+        )
+
+
+def _text(position: int) -> str:
+    return f"C:{max(position, 0)}/P:{position}"

@@ -1,0 +1,145 @@
+"""ReadReq as the client writes it: what the generated classes make of the same; the server's half reads it back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
+from esdb_lite_protos.event_store.client.streams import (
+    ReadReq,
+    ReadReqOptions,
+    ReadReqOptionsAllOptions,
+    ReadReqOptionsControlOption,
+    ReadReqOptionsFilterOptions,
+    ReadReqOptionsFilterOptionsExpression,
+    ReadReqOptionsPosition,
+    ReadReqOptionsReadDirection,
+    ReadReqOptionsStreamOptions,
+    ReadReqOptionsSubscriptionOptions,
+    ReadReqOptionsUuidOption,
+)
+
+from esdb_lite import Filter
+from esdb_lite._wire.read_request import (
+    UNLIMITED,
+    AllRange,
+    End,
+    FilterRequest,
+    ReadOptions,
+    ReadRequest,
+    StreamRange,
+    decode_read_request,
+)
+
+STREAM = StreamIdentifier("größe".encode())
+BACKWARDS = ReadReqOptionsReadDirection.Backwards
+
+
+def options(**more: Any) -> bytes:
+    return bytes(
+        ReadReq(
+            ReadReqOptions(
+                uuid_option=ReadReqOptionsUuidOption(string=Empty()),
+                control_option=ReadReqOptionsControlOption(compatibility=1),
+                **more,
+            )
+        )
+    )
+
+
+def filtered(**more: Any) -> bytes:
+    return options(
+        all=ReadReqOptionsAllOptions(start=Empty()),
+        subscription=ReadReqOptionsSubscriptionOptions(),
+        filter=ReadReqOptionsFilterOptions(max=32, checkpoint_interval_multiplier=32, **more),
+    )
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (
+            ReadRequest("größe"),
+            options(
+                stream=ReadReqOptionsStreamOptions(stream_identifier=STREAM, start=Empty()),
+                count=UNLIMITED,
+                no_filter=Empty(),
+            ),
+        ),
+        (
+            ReadRequest("größe", 0, from_end=True, backwards=True, limit=3, resolve_links=True),
+            options(
+                stream=ReadReqOptionsStreamOptions(stream_identifier=STREAM, revision=0),
+                read_direction=BACKWARDS,
+                resolve_links=True,
+                count=3,
+                no_filter=Empty(),
+            ),
+        ),
+        (
+            ReadRequest("größe", from_end=True, limit=None),
+            options(
+                stream=ReadReqOptionsStreamOptions(stream_identifier=STREAM, end=Empty()),
+                subscription=ReadReqOptionsSubscriptionOptions(),
+                no_filter=Empty(),
+            ),
+        ),
+        (
+            ReadRequest(None, 7, limit=1),
+            options(all=ReadReqOptionsAllOptions(position=ReadReqOptionsPosition(7, 7)), count=1, no_filter=Empty()),
+        ),
+        (
+            ReadRequest(None, (7, 0), limit=None),
+            options(
+                all=ReadReqOptionsAllOptions(position=ReadReqOptionsPosition(7, 0)),
+                subscription=ReadReqOptionsSubscriptionOptions(),
+                no_filter=Empty(),
+            ),
+        ),
+        (
+            ReadRequest(None, from_end=True, backwards=True, limit=1),
+            options(all=ReadReqOptionsAllOptions(end=Empty()), read_direction=BACKWARDS, count=1, no_filter=Empty()),
+        ),
+        (
+            ReadRequest(None, limit=None, filter=Filter.by_event_type(include=["a"])),
+            filtered(event_type=ReadReqOptionsFilterOptionsExpression(regex="^(?:a)$")),
+        ),
+        (
+            ReadRequest(None, limit=None, filter=Filter.by_stream_name(prefixes=["a", "b"])),
+            filtered(stream_identifier=ReadReqOptionsFilterOptionsExpression(prefix=["a", "b"])),
+        ),
+    ],
+)
+def test_reads(request_: ReadRequest, expected: bytes) -> None:
+    assert request_.encode() == expected
+
+
+@pytest.mark.parametrize(
+    ("request_", "expected"),
+    [
+        (
+            ReadRequest("s", 7, backwards=True, limit=3, resolve_links=True),
+            ReadOptions(StreamRange("s", 7), 1, True, 3, False, False, False, 1),
+        ),
+        (
+            ReadRequest("s", from_end=True, limit=None),
+            ReadOptions(StreamRange("s", End.END), 0, False, None, True, False, False, 1),
+        ),
+        (
+            ReadRequest(None, (7, 5), filter=Filter.by_stream_name(prefixes=["a", "b"])),
+            ReadOptions(
+                AllRange((7, 5)),
+                0,
+                False,
+                UNLIMITED,
+                False,
+                FilterRequest(False, "", ("a", "b"), 32, False, 32),
+                False,
+                1,
+            ),
+        ),
+    ],
+)
+def test_the_server_reads_what_the_client_writes(request_: ReadRequest, expected: ReadOptions) -> None:
+    assert decode_read_request(request_.encode()) == expected
