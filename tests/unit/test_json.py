@@ -9,6 +9,7 @@ import time
 import pytest
 
 from esdb_lite._json import DEPTH, LONGEST_NUMBER, NotJson, parse_json
+from esdb_lite.server.projections.valid_json import is_valid
 
 
 @pytest.mark.parametrize("value", [None, True, -1, 1.5, "text", [], {}, {"a": [1, {"b": "\U0001f600"}]}, "ä\n"])
@@ -89,3 +90,22 @@ def test_a_megabyte_does_not_take_long(text: str) -> None:
     with pytest.raises(NotJson):
         parse_json("[" * 100 + text)
     assert time.process_time() - began < 1
+
+
+@pytest.mark.parametrize(
+    "data", [b'"' + b'\\"' * 300_000, b"/*" * 300_000, b'["' * 300_000, b'"a" ' * 200_000, b"[1," * 60]
+)
+def test_what_projections_take_for_json_is_found_out_in_no_time(data: bytes) -> None:
+    began = time.process_time()
+    assert not is_valid(data)
+    assert time.process_time() - began < 2
+
+
+@pytest.mark.parametrize("data", [b'{"a":1,/* b */}', b'["//",//\n]', b'["/*",1,]', b'{"a":"\\"",}', b'["\\\\",]'])
+def test_comments_and_commas_that_projections_allow(data: bytes) -> None:
+    assert is_valid(data)
+
+
+@pytest.mark.parametrize("data", [b"{}/*", b"{}/*/", b'["a', b'["a\\', b"{/**/", b'"a\\",]'])
+def test_what_has_no_end(data: bytes) -> None:
+    assert not is_valid(data)
