@@ -1,4 +1,4 @@
-"""What handlers are given, and what becomes of what they return, emit and throw (sections 2.3 to 2.6 of the notes)."""
+"""What handlers are given, and what becomes of what they return, emit and throw (sections 2.3 to 2.6 of the notes on projections)."""
 
 from __future__ import annotations
 
