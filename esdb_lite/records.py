@@ -116,7 +116,7 @@ class StreamCheck:
     stream_name: str
     """The stream to check."""
     state: CheckedState
-    """The position of its last event, or a `StreamState`."""
+    """None: no stream; n: its last event is at n; or a `StreamState` other than ANY."""
 
     def __post_init__(self) -> None:
         checked_name("stream_name", self.stream_name)
