@@ -47,11 +47,12 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "_rpc": ("_http2", "_wire", "_status", *PUBLIC),
     "_http2": ("_wire",),
     "_convert": ("_wire", *PUBLIC),
+    "_json": (),
     "_limits": (),
     "_loop_thread": (),
     "_status": ("_wire", *PUBLIC),
     "_wire": PUBLIC,
-    "server": (*CODEC, "_http2", "_limits", "_loop_thread", *PUBLIC),
+    "server": (*CODEC, "_http2", "_json", "_limits", "_loop_thread", *PUBLIC),
     **dict.fromkeys(PUBLIC, PUBLIC),
 }
 """What each part may import at run time; `server` has layers of its own."""
