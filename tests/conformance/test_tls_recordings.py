@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from esdb_lite.server.node import Security, ServerNode, ServerSettings
-from esdb_lite.server.options import RunProjections
+from esdb_lite.server.options import Compatibility, RunProjections
 from esdb_lite.server.tls import dev_certificate
 from tests.conformance.replaying import Clock, Skip, calls_projections, recorded_order, replay_folder
 from tests.conformance.schema import Schema
@@ -40,7 +40,12 @@ async def replay(folder: Path, skip: Skip, *, projections: RunProjections) -> li
     context = ssl.create_default_context(cafile=certificate.authority)
     context.set_alpn_protocols(["h2"])
     clock = Clock()
-    settings = ServerSettings(now=clock, security=Security(certificate.files), run_projections=projections)
+    settings = ServerSettings(
+        now=clock,
+        security=Security(certificate.files),
+        run_projections=projections,
+        compatibility=Compatibility.V24_10,
+    )
     stack = await ServerNode.start(settings, lambda: None)
     try:
         return await replay_folder(SCHEMA, RECORDINGS, ("127.0.0.1", stack.port), clock, context, skip)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -13,7 +11,6 @@ from esdb_lite import (
     AppendTooLarge,
     ConsistencyError,
     ConsistencyViolation,
-    EmbeddedServer,
     EventTooLarge,
     InvalidArgument,
     NewEvent,
@@ -28,20 +25,6 @@ from esdb_lite import (
     StreamState,
 )
 from tests.contract.faces import drain
-
-
-@pytest.fixture
-def version() -> str:
-    return "26.1"
-
-
-@pytest.fixture
-async def uri(version: str) -> AsyncIterator[str]:
-    if real := os.environ.get("ESDB_URI"):
-        yield real
-        return
-    async with EmbeddedServer(compatibility=version) as server:  # type: ignore[arg-type]
-        yield server.uri
 
 
 def names(count: int) -> list[str]:
