@@ -261,7 +261,7 @@ class ExpectedPositionError(StreamError):
 
 
 class ConsistencyError(ExpectedPositionError):
-    """Streams of an atomic append are not in their expected states; nothing was written. It tells those of the first."""
+    """Streams of an atomic append are not in their expected states; nothing was written. The first is on the error."""
 
     violations: Sequence[ConsistencyViolation] = ()
     """All of them if the server has AppendRecords, else the first."""
