@@ -11,15 +11,26 @@ from typing import TYPE_CHECKING
 from esdb_lite._version import __version__
 
 if TYPE_CHECKING:
+    from esdb_lite._checks import Seconds
     from esdb_lite.checkpoints.databases import DbApiCheckpoint
     from esdb_lite.checkpoints.files import FileCheckpoint
     from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
     from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
     from esdb_lite.client.consumers.consumer import AsyncConsumer
+    from esdb_lite.client.consumers.settings import AsyncCheckpointLike, CheckpointLike
+    from esdb_lite.client.credentials import Pem
     from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
-    from esdb_lite.consumers import ConsumerProgress, ErrorAction
+    from esdb_lite.consumers import (
+        AsyncEventHandler,
+        ConsumeOptions,
+        ConsumerPosition,
+        ConsumerProgress,
+        ErrorAction,
+        EventHandler,
+        HandlerError,
+    )
     from esdb_lite.errors import (
         AccessDenied,
         AppendTooLarge,
@@ -46,6 +57,10 @@ if TYPE_CHECKING:
         NotSupported,
         OperationTimedOut,
         OutcomeUnknown,
+        ProjectionError,
+        ProjectionExists,
+        ProjectionFailed,
+        ProjectionNotFound,
         ProtocolError,
         ResourceExhausted,
         ServerAnswer,
@@ -72,14 +87,25 @@ if TYPE_CHECKING:
         CaughtUp,
         Checkpoint,
         FellBehind,
+        JsonValue,
         NewEvent,
         Reconnected,
         RecordedEvent,
         StreamState,
+        SubscriptionItem,
     )
     from esdb_lite.filters import ESDB_EVENTS_REGEX, Filter, FilterBy
-    from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, NackAction, SubscriptionInfo, SubscriptionSettings
+    from esdb_lite.groups import (
+        ConsumerInfo,
+        ConsumerStrategy,
+        NackAction,
+        SettingsChanges,
+        SubscriptionInfo,
+        SubscriptionSettings,
+    )
     from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.positions import ExpectedPosition, ResumeFrom
+    from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
     from esdb_lite.retries import RetryPolicy
     from esdb_lite.server import (
         Durability,
@@ -91,7 +117,7 @@ if TYPE_CHECKING:
         SimulatedCluster,
         SimulatedNode,
     )
-    from esdb_lite.settings import BearerToken, Credentials
+    from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.groups import PersistentSubscription
@@ -103,8 +129,10 @@ __all__ = [
     "AccessDenied",
     "AppendResult",
     "AppendTooLarge",
+    "AsyncCheckpointLike",
     "AsyncConsumer",
     "AsyncEsdbClient",
+    "AsyncEventHandler",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
     "AsyncSubscription",
@@ -115,15 +143,19 @@ __all__ = [
     "CheckpointConflict",
     "CheckpointCorrupt",
     "CheckpointError",
+    "CheckpointLike",
     "CheckpointMismatch",
     "CheckpointStore",
     "ClientClosed",
+    "ConsumeOptions",
     "Consumer",
     "ConsumerInfo",
+    "ConsumerPosition",
     "ConsumerProgress",
     "ConsumerStrategy",
     "ConsumerTooSlow",
     "Credentials",
+    "CredentialsLike",
     "CredentialsUnavailable",
     "DbApiCheckpoint",
     "DeadlineExceeded",
@@ -133,7 +165,9 @@ __all__ = [
     "ErrorAction",
     "EsdbClient",
     "EsdbClientException",
+    "EventHandler",
     "EventTooLarge",
+    "ExpectedPosition",
     "ExpectedPositionError",
     "Fault",
     "Faults",
@@ -142,10 +176,12 @@ __all__ = [
     "Filter",
     "FilterBy",
     "GrpcError",
+    "HandlerError",
     "HandlerFailed",
     "InvalidArgument",
     "InvalidRequest",
     "InvalidUri",
+    "JsonValue",
     "LinkError",
     "NackAction",
     "NewEvent",
@@ -153,18 +189,29 @@ __all__ = [
     "NotSupported",
     "OperationTimedOut",
     "OutcomeUnknown",
+    "Pem",
     "PersistentSubscription",
+    "ProjectionError",
+    "ProjectionExists",
+    "ProjectionFailed",
+    "ProjectionInfo",
+    "ProjectionMode",
+    "ProjectionNotFound",
+    "ProjectionStatus",
     "ProtocolError",
     "ReadResponse",
     "Reconnected",
     "RecordedEvent",
     "Refusal",
     "ResourceExhausted",
+    "ResumeFrom",
     "RetryPolicy",
     "RunProjections",
+    "Seconds",
     "ServerAnswer",
     "ServerNotReady",
     "ServiceUnavailable",
+    "SettingsChanges",
     "SimulatedCluster",
     "SimulatedNode",
     "SqliteCheckpoint",
@@ -179,6 +226,7 @@ __all__ = [
     "SubscriptionExists",
     "SubscriptionFailed",
     "SubscriptionInfo",
+    "SubscriptionItem",
     "SubscriptionNotFound",
     "SubscriptionSettings",
     "TlsError",
@@ -194,6 +242,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "esdb_lite.client.credentials": ("Pem",),
+    "esdb_lite.client.consumers.settings": (
+        "AsyncCheckpointLike",
+        "CheckpointLike",
+    ),
+    "esdb_lite.positions": (
+        "ExpectedPosition",
+        "ResumeFrom",
+    ),
+    "esdb_lite._checks": ("Seconds",),
     "esdb_lite.checkpoints.databases": ("DbApiCheckpoint",),
     "esdb_lite.checkpoints.files": ("FileCheckpoint",),
     "esdb_lite.checkpoints.sqlite": ("SqliteCheckpoint",),
@@ -205,7 +263,15 @@ _HOMES = {
         "AsyncReadResponse",
         "AsyncSubscription",
     ),
-    "esdb_lite.consumers": ("ConsumerProgress", "ErrorAction"),
+    "esdb_lite.consumers": (
+        "AsyncEventHandler",
+        "ConsumeOptions",
+        "ConsumerPosition",
+        "ConsumerProgress",
+        "ErrorAction",
+        "EventHandler",
+        "HandlerError",
+    ),
     "esdb_lite.errors": (
         "AccessDenied",
         "AppendTooLarge",
@@ -232,6 +298,10 @@ _HOMES = {
         "NotSupported",
         "OperationTimedOut",
         "OutcomeUnknown",
+        "ProjectionError",
+        "ProjectionExists",
+        "ProjectionFailed",
+        "ProjectionNotFound",
         "ProtocolError",
         "ResourceExhausted",
         "ServerAnswer",
@@ -258,10 +328,12 @@ _HOMES = {
         "CaughtUp",
         "Checkpoint",
         "FellBehind",
+        "JsonValue",
         "NewEvent",
         "Reconnected",
         "RecordedEvent",
         "StreamState",
+        "SubscriptionItem",
     ),
     "esdb_lite.filters": (
         "ESDB_EVENTS_REGEX",
@@ -272,12 +344,18 @@ _HOMES = {
         "ConsumerInfo",
         "ConsumerStrategy",
         "NackAction",
+        "SettingsChanges",
         "SubscriptionInfo",
         "SubscriptionSettings",
     ),
     "esdb_lite.metadata": (
         "StreamAcl",
         "StreamMetadata",
+    ),
+    "esdb_lite.projections": (
+        "ProjectionInfo",
+        "ProjectionMode",
+        "ProjectionStatus",
     ),
     "esdb_lite.retries": ("RetryPolicy",),
     "esdb_lite.server": (
@@ -293,6 +371,7 @@ _HOMES = {
     "esdb_lite.settings": (
         "BearerToken",
         "Credentials",
+        "CredentialsLike",
     ),
     "esdb_lite.sync._client": ("EsdbClient",),
     "esdb_lite.sync.consumer": ("Consumer",),

@@ -1,15 +1,25 @@
 """What a consumer that remembers its position reports, and what it is asked.
 
-Owns: `ConsumerProgress`, `ErrorAction`, and what a position is. Must not know: how events come, how positions are kept.
+Owns: `ConsumerProgress`, `ErrorAction`, `ConsumeOptions`, and what a position is. Must not know: how events come, how
+positions are kept.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from typing_extensions import TypedDict
 
 from esdb_lite.events import Checkpoint, RecordedEvent
+
+if TYPE_CHECKING:
+    from esdb_lite._checks import Seconds
+    from esdb_lite.filters import Filter
+    from esdb_lite.positions import ResumeFrom
+    from esdb_lite.settings import CredentialsLike
 
 ConsumerPosition = int | Checkpoint
 """Up to where events were handled: a stream position, or a `Checkpoint` in all events."""
@@ -37,6 +47,25 @@ HandlerError = (
     | Callable[[list[RecordedEvent], Exception, int], ErrorAction]
 )
 """Decides about a failure. It gets what the handler got, the handler's exception, and the number of attempts."""
+
+
+class ConsumeOptions(TypedDict, total=False):
+    """The options of `consume`; those of `consumer()`, which says them one by one with their defaults."""
+
+    stream_name: str | None
+    filter_exclude: Iterable[str]
+    filter_include: Iterable[str]
+    filter: Filter | None
+    position: ResumeFrom
+    from_end: bool
+    resolve_links: bool
+    batch_size: int
+    checkpoint_every: int | None
+    checkpoint_interval: Seconds | None
+    on_error: HandlerError | None
+    retry_pause: Seconds
+    timeout: Seconds | None
+    credentials: CredentialsLike
 
 
 @dataclass(frozen=True)

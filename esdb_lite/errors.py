@@ -40,6 +40,9 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── SubscriptionError        .stream_name .group_name
             │   ├── SubscriptionNotFound, SubscriptionExists, SubscriptionDropped, TooManySubscribers
             │   └── SubscriptionFailed                     .reason
+            ├── ProjectionError          .projection_name
+            │   ├── ProjectionNotFound, ProjectionExists
+            │   └── ProjectionFailed                       .reason
             ├── UserError                .login
             │   └── UserNotFound, UserConflict
             └── HandlerFailed            an error inside the server that it does not explain
@@ -167,8 +170,19 @@ class LinkError(GrpcError):
     """No answer, or none that can be understood."""
 
     code = StatusCode.UNAVAILABLE
-    sent: bool = True
-    """Whether anything of the call may have been sent; if not, the server has certainly not done it."""
+
+    def __init__(
+        self,
+        message: str = "",
+        *,
+        code: StatusCode | None = None,
+        details: str = "",
+        trailers: Iterable[tuple[str, str]] = (),
+        sent: bool = True,
+    ) -> None:
+        super().__init__(message, code=code, details=details, trailers=trailers)
+        self.sent = sent
+        """Whether anything of the call may have been sent; if not, the server has certainly not done it."""
 
 
 class ServiceUnavailable(LinkError, ConnectionError):
@@ -353,6 +367,33 @@ class SubscriptionFailed(SubscriptionError):
     code = StatusCode.INTERNAL
     reason: str = ""
     """Why, in the server's words."""
+
+
+class ProjectionError(ServerAnswer):
+    """A refusal that concerns a projection, or a projection that cannot go on."""
+
+    projection_name: str = ""
+    """Its name."""
+
+
+class ProjectionNotFound(ProjectionError):
+    """There is no such projection."""
+
+    code = StatusCode.NOT_FOUND
+
+
+class ProjectionExists(ProjectionError):
+    """There is such a projection already."""
+
+    code = StatusCode.ALREADY_EXISTS
+
+
+class ProjectionFailed(ProjectionError):
+    """The projection has faulted, or the server does not do this with it as it is now."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason: str = ""
+    """Why, in the server's words where it has any."""
 
 
 class UserError(ServerAnswer):

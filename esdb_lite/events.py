@@ -373,6 +373,10 @@ class Reconnected:
     """Why it was resumed."""
 
 
+SubscriptionItem = Union[RecordedEvent, Checkpoint, CaughtUp, FellBehind, Reconnected]  # noqa: UP007
+"""What a subscription hands out with `include_control=True`."""
+
+
 def _checked_type(value: str) -> str:
     if not isinstance(value, str):
         raise WrongArgumentType("type", value, "must be a str")

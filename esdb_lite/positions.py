@@ -10,7 +10,7 @@ from typing import Union
 
 from esdb_lite._checks import checked_int
 from esdb_lite.errors import WrongArgumentType
-from esdb_lite.events import StreamState
+from esdb_lite.events import CaughtUp, Checkpoint, StreamState
 
 NO_STREAM = -1
 ANY = -2
@@ -21,6 +21,9 @@ LARGEST = 2**63 - 1
 
 ExpectedPosition = Union[int, StreamState, None]  # noqa: UP007 - read at run time by documentation tools on 3.10
 """`None`: no stream. `n >= 0`: the last event has this number. Negative: anything. Or a `StreamState`."""
+
+ResumeFrom = Union[int, Checkpoint, CaughtUp, None]  # noqa: UP007
+"""Where a subscription to all events goes on: after a commit position, or from what a subscription has handed out."""
 
 _STATES = {StreamState.ANY: ANY, StreamState.NO_STREAM: NO_STREAM, StreamState.EXISTS: EXISTS}
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from typing_extensions import get_overloads
 
-from esdb_lite import AsyncEsdbClient, EsdbClient
+from esdb_lite import AsyncEsdbClient, ConsumeOptions, EsdbClient
 from esdb_lite.client.consumers.consumer import AsyncConsumer
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
@@ -30,7 +30,7 @@ ONLY_ASYNC = {
     AsyncReadResponse: {"aclose"},
     AsyncSubscription: {"aclose"},
     AsyncConsumer: set(),
-    AsyncPersistentSubscription: set(),
+    AsyncPersistentSubscription: {"collect", "call_later"},
 }
 """What the client for threads has no use for: other names for the same, and what it uses itself."""
 
@@ -109,6 +109,11 @@ def test_what_is_a_coroutine() -> None:
         assert not inspect.iscoroutinefunction(method), name
 
 
+def test_the_options_of_consume_are_those_of_consumer() -> None:
+    taken = set(inspect.signature(EsdbClient.consumer).parameters) - {"self", "handler", "checkpoint"}
+    assert set(ConsumeOptions.__annotations__) == taken
+
+
 def test_options_are_keyword_only() -> None:
     positional = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.POSITIONAL_ONLY)
     for name, method in methods(AsyncEsdbClient).items():
@@ -119,7 +124,8 @@ def test_options_are_keyword_only() -> None:
 
 
 def test_every_call_takes_a_timeout_and_credentials() -> None:
-    without = {"close": set(), "connect": {"timeout"}}
+    without = {"close": set(), "connect": {"timeout"}, "consume": {"options"}}
+    assert {"timeout", "credentials"} <= set(ConsumeOptions.__annotations__)
     for name, method in methods(EsdbClient).items():
         expected = without.get(name, {"timeout", "credentials"})
         assert expected <= set(inspect.signature(method).parameters), name

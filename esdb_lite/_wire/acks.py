@@ -5,7 +5,6 @@ Owns: ReadReq with options, ack and nack. Must not know: what a consumer does.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable
 from typing import NamedTuple, Union
 
@@ -51,16 +50,6 @@ _ID_PATTERN = (*((at, tag_byte(byte)) for at, byte in enumerate(_BEFORE_ID)), *(
 _NO_DIGITS = _BEFORE_ID + b"-"
 
 
-class NackAction(enum.IntEnum):
-    """What the server should do with an event that was not processed."""
-
-    UNKNOWN = 0
-    PARK = 1
-    RETRY = 2
-    SKIP = 3
-    STOP = 4
-
-
 class GroupReadOptions(NamedTuple):
     """The first request of a consumer."""
 
@@ -84,7 +73,7 @@ class Nack(NamedTuple):
 
     ids: list[WireUuid]
     action: int
-    """A `NackAction`, or a number that is none."""
+    """The value of a `NackAction`, or another number."""
     reason: str
 
 

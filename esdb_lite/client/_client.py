@@ -12,14 +12,14 @@ from typing import Literal, overload
 
 from typing_extensions import Self
 
-from esdb_lite._checks import checked_bool
+from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
-from esdb_lite.client.append.appender import Appender, AppendRequest
+from esdb_lite.client.append.appender import Appender
+from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import (
-    ResumeFrom,
     checked_end,
     checked_events,
     checked_limit,
@@ -32,17 +32,18 @@ from esdb_lite.client.consumers.calls import AsyncConsumerApi
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
 from esdb_lite.client.groups.calls import AsyncGroupApi
-from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, SubscriptionItem, subscribe
+from esdb_lite.client.projections.calls import AsyncProjectionApi
+from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
 from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
 from esdb_lite.errors import StreamNotFound
-from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
+from esdb_lite.events import AppendResult, NewEvent, RecordedEvent, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
-from esdb_lite.positions import ExpectedPosition, expectation
+from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 
 
-class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUserApi):
+class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProjectionApi, AsyncUserApi):
     """A client of EventStoreDB (21.10 and later) and KurrentDB for asyncio.
 
     It connects on first use, and belongs to the event loop on which that happens. Close it with `close()` or by
@@ -99,22 +100,22 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         return client
 
     def _use(self, settings: ConnectionSettings) -> None:
-        self._session = ClientCore(settings)
-        self._appender = Appender(self._session)
+        self._core = ClientCore(settings)
+        self._appender = Appender(self._core)
 
     @property
     def embedded(self) -> bool:
         """Whether the server runs inside this process, started by this client."""
-        return self._session.settings.embedded is not None
+        return self._core.settings.embedded is not None
 
-    async def connect(self, *, timeout: float | None = None) -> None:
+    async def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use."""
-        deadline = self._session.deadline(timeout)
-        await self._session.connect(deadline)
+        deadline = self._core.deadline(timeout)
+        await self._core.connect(deadline)
 
     async def close(self) -> None:
         """Close the connection; open calls fail with ClientClosed. Idempotent."""
-        await self._session.close()
+        await self._core.close()
         await self._appender.close()
 
     def __reduce__(self) -> str:
@@ -137,7 +138,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         expected_position: ExpectedPosition,
         events: NewEvent | Iterable[NewEvent],
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Append one event or several to a stream, all or none, and return the commit position of the last.
@@ -148,23 +149,23 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         request = AppendRequest(checked_stream(stream_name), expectation(expected_position), checked_events(events))
         return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
 
     # --- reading ---
 
     async def get_stream_position(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> int | None:
         """Return the position of the last event of a stream, None if the stream does not exist.
 
         Raises StreamDeleted if it was tombstoned.
         """
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         request = ReadRequest(checked_stream(stream_name), from_end=True, backwards=True, limit=1)
         try:
-            last, told = await last_event(self._session, request, deadline, credentials)
+            last, told = await last_event(self._core, request, deadline, credentials)
         except StreamNotFound:
             return None
         return told if last is None or told is not None else last.stream_position
@@ -177,7 +178,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         limit: int | None = None,
         *,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncReadResponse:
         """Read events of a stream.
@@ -207,7 +208,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         *,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncReadResponse:
         """Read events of all streams in the order in which they were committed.
@@ -231,11 +232,11 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         )
         return self._read(request, timeout, credentials)
 
-    async def get_commit_position(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> int:
+    async def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
         """Return the commit position of the last event, the server's own events included; 0 if there is none."""
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         request = ReadRequest(None, from_end=True, backwards=True, limit=1)
-        last, _ = await last_event(self._session, request, deadline, credentials)
+        last, _ = await last_event(self._core, request, deadline, credentials)
         return 0 if last is None or last.commit_position is None else last.commit_position
 
     # --- subscribing ---
@@ -252,7 +253,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[RecordedEvent]: ...
 
@@ -266,25 +267,9 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         from_end: bool = False,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
-
-    @overload
-    async def subscribe_all_events(
-        self,
-        position: ResumeFrom = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        *,
-        from_end: bool = False,
-        filter: Filter | None = None,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
 
@@ -299,7 +284,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]:
         """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
@@ -334,7 +319,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[RecordedEvent]: ...
 
@@ -346,23 +331,9 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         *,
         from_end: bool = False,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
-
-    @overload
-    async def subscribe_stream_events(
-        self,
-        stream_name: str,
-        position: int | None = None,
-        *,
-        from_end: bool = False,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]: ...
 
@@ -375,7 +346,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncSubscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet.
@@ -397,23 +368,23 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncUser
 
     # --- inside ---
 
-    def _read(self, request: ReadRequest, timeout: float | None, credentials: CredentialsLike) -> AsyncReadResponse:
-        chosen = checked_timeout(self._session.settings.default_timeout if timeout is None else timeout)
+    def _read(self, request: ReadRequest, timeout: Seconds | None, credentials: CredentialsLike) -> AsyncReadResponse:
+        chosen = checked_timeout(self._core.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
-        self._session.check_open()
-        return AsyncReadResponse(HealingReading(self._session, request, chosen, who) if request.limit else None)
+        self._core.check_open()
+        return AsyncReadResponse(HealingReading(self._core, request, chosen, who) if request.limit else None)
 
     async def _subscribe(
         self,
         request: ReadRequest,
         control: bool,
         reconnect: bool,
-        timeout: float | None,
+        timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> AsyncSubscription[SubscriptionItem]:
-        self._session.check()
+        self._core.check()
         reading = HealingSubscription(
-            self._session,
+            self._core,
             request,
             # a subscription has no end, so that the default for calls that have one does not apply
             Deadline(checked_timeout(timeout)),

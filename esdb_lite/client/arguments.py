@@ -7,17 +7,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Union
 
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._wire.read_request import UNLIMITED
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import CaughtUp, Checkpoint, NewEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
-from esdb_lite.positions import LARGEST
-
-ResumeFrom = Union[int, Checkpoint, CaughtUp, None]  # noqa: UP007
-"""Where a subscription to all events goes on: after a commit position, or from what a subscription has handed out."""
+from esdb_lite.positions import LARGEST, ResumeFrom
 
 
 def checked_stream(value: str, argument: str = "stream_name") -> str:

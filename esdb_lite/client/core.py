@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Hashable
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from esdb_lite._checks import Seconds
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._rpc.shapes import unary
@@ -62,14 +63,14 @@ class ClientCore:
         self._closed = False
         self._warned = False
         self._authorization = Authorization()
-        self._complaints = RetryLog()
+        self._retry_log = RetryLog()
 
     @property
     def closed(self) -> bool:
         """True after `close()`."""
         return self._closed
 
-    def deadline(self, timeout: float | None) -> Deadline:
+    def deadline(self, timeout: Seconds | None) -> Deadline:
         """Begin the budget of a call."""
         self.check()
         return Deadline(checked_timeout(self.settings.default_timeout if timeout is None else timeout))
@@ -95,23 +96,21 @@ class ClientCore:
             await self._starting.get(deadline)
             self.check()
         if self._topology is None:
-            late = DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds")
-            late.sent = False
-            raise late
+            raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds", sent=False)
         node = await self._topology.node(need, deadline)
         self.check_open()
         return node
 
     async def connect(self, deadline: Deadline) -> None:
         """Make sure that there is a connection, where there was one before or the server has said that it is coming."""
-        struggle = RetryState(self.settings.retry, Safety.REPEATABLE)
+        retries = RetryState(self.settings.retry, Safety.REPEATABLE)
         while True:
             node: ConnectionPool | None = None
             try:
                 node = await self.node(deadline)
                 await node.connect(deadline)
             except EsdbClientException as error:
-                if not await self.try_again(struggle, node, error, deadline, "connect"):
+                if not await self.try_again(retries, node, error, deadline, "connect"):
                     raise
             else:
                 return
@@ -194,7 +193,7 @@ class ClientCore:
         safety: Safety,
     ) -> T:
         """Make a call until it succeeds or is not to be made again."""
-        struggle, renewed = RetryState(self.settings.retry, safety), False
+        retries, renewed = RetryState(self.settings.retry, safety), False
         while True:
             node: ConnectionPool | None = None
             try:
@@ -206,7 +205,7 @@ class ClientCore:
                     raise
                 renewed = True
             except EsdbClientException as error:
-                if await self.try_again(struggle, node, error, deadline, method):
+                if await self.try_again(retries, node, error, deadline, method):
                     continue
                 failure = outcome_of(error, safety)
                 if failure is error:
@@ -215,7 +214,7 @@ class ClientCore:
 
     async def try_again(
         self,
-        struggle: RetryState,
+        retries: RetryState,
         node: ConnectionPool | None,
         error: EsdbClientException,
         deadline: Deadline,
@@ -224,7 +223,7 @@ class ClientCore:
         """Note a failure, and wait for the next attempt; False if there is none."""
         if node is not None:
             self.failed(node, error)
-        return await wait_for_another_try(struggle, error, deadline, what, self._complaints, known=self.known)
+        return await wait_for_another_try(retries, error, deadline, what, self._retry_log, known=self.known)
 
     async def together(self, key: Hashable, ask: Callable[[], Awaitable[T]], deadline: Deadline) -> T | None:
         """Ask once for all who ask for the same at the same time; None when there is no answer before the deadline."""

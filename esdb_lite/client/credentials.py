@@ -10,7 +10,7 @@ import inspect
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import TypeAlias
+from typing import Union
 from weakref import WeakKeyDictionary
 
 from esdb_lite._rpc.deadline import Deadline
@@ -18,7 +18,7 @@ from esdb_lite.errors import CredentialsUnavailable, DeadlineExceeded, InvalidAr
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import BearerToken, ConnectionSettings, Credentials, CredentialsLike
 
-Pem: TypeAlias = "str | bytes | None"
+Pem = Union[str, bytes, None]  # noqa: UP007
 """Certificates or a key in PEM form: the content, not the name of a file."""
 
 Metadata = tuple[tuple[str, str], ...]
@@ -117,9 +117,7 @@ class _Token:
         try:
             return await asyncio.wait_for(self._get(), deadline.remaining())
         except asyncio.TimeoutError:
-            late = DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds")
-            late.sent = False
-            raise late from None
+            raise DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds", sent=False) from None
 
     async def _get(self) -> str:
         async with self._asking:

@@ -49,20 +49,20 @@ class RetryLog:
 
 
 async def wait_for_another_try(
-    struggle: RetryState,
+    retries: RetryState,
     error: EsdbClientException,
     deadline: Deadline,
     what: str,
-    complaints: RetryLog,
+    retry_log: RetryLog,
     *,
     known: bool,
 ) -> bool:
     """Wait until a call may be made again; False when it is not to be."""
     now = asyncio.get_running_loop().time()
-    pause = struggle.pause(error, known=known, now=now, left=deadline.remaining(), chance=random.random())
+    pause = retries.pause(error, known=known, now=now, left=deadline.remaining(), chance=random.random())
     if pause is None:
         return False
-    complaints.about(what.rpartition("/")[2], error, first=struggle.failures == 1, now=now)
+    retry_log.about(what.rpartition("/")[2], error, first=retries.failures == 1, now=now)
     await asyncio.sleep(pause)
     return True
 

@@ -14,24 +14,24 @@ from typing import Literal, overload
 
 from typing_extensions import Self
 
+from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
-from esdb_lite.client.arguments import ResumeFrom
 from esdb_lite.client.credentials import Pem, with_arguments
-from esdb_lite.client.read.iterators import SubscriptionItem
-from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
+from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.metadata import StreamMetadata
-from esdb_lite.positions import ExpectedPosition
+from esdb_lite.positions import ExpectedPosition, ResumeFrom
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.live import Live, LiveClients
+from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.users import UserApi
 
 
-class EsdbClient(ConsumerApi, GroupApi, UserApi):
+class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
@@ -82,7 +82,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         # also at the end of the program: before what was registered to be called there before the client was made
         weakref.finalize(self, self._clients.close)
 
-    def connect(self, *, timeout: float | None = None) -> None:
+    def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use."""
         live = self._live()
         live.portal.run(live.client.connect(timeout=timeout))
@@ -111,7 +111,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         expected_position: ExpectedPosition,
         events: NewEvent | Iterable[NewEvent],
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Append one event or several to a stream, all or none, and return the commit position of the last.
@@ -130,7 +130,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
     # --- reading ---
 
     def get_stream_position(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> int | None:
         """Return the position of the last event of a stream, None if the stream does not exist.
 
@@ -147,7 +147,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         limit: int | None = None,
         *,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ReadResponse:
         """Read events of a stream.
@@ -178,7 +178,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         *,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ReadResponse:
         """Read events of all streams in the order in which they were committed.
@@ -204,7 +204,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         )
         return ReadResponse(self, live.portal.run, response)
 
-    def get_commit_position(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> int:
+    def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
         """Return the commit position of the last event, the server's own events included; 0 if there is none."""
         live = self._live()
         return live.portal.run(live.client.get_commit_position(timeout=timeout, credentials=credentials))
@@ -223,7 +223,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
 
@@ -237,25 +237,9 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         from_end: bool = False,
         filter: Filter | None = None,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]: ...
-
-    @overload
-    def subscribe_all_events(
-        self,
-        position: ResumeFrom = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        *,
-        from_end: bool = False,
-        filter: Filter | None = None,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
@@ -270,7 +254,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
@@ -309,7 +293,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: Literal[False] = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[RecordedEvent]: ...
 
@@ -321,23 +305,9 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         *,
         from_end: bool = False,
         resolve_links: bool = False,
-        include_control: Literal[True],
-        reconnect: bool = True,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]: ...
-
-    @overload
-    def subscribe_stream_events(
-        self,
-        stream_name: str,
-        position: int | None = None,
-        *,
-        from_end: bool = False,
-        resolve_links: bool = False,
         include_control: bool,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
@@ -350,7 +320,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         resolve_links: bool = False,
         include_control: bool = False,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet.
@@ -380,7 +350,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
@@ -399,7 +369,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream for ever and return the commit position of that. Its name can never be used again.
@@ -413,7 +383,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         )
 
     def get_stream_metadata(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
         live = self._live()
@@ -425,7 +395,7 @@ class EsdbClient(ConsumerApi, GroupApi, UserApi):
         metadata: StreamMetadata | Mapping[str, JsonValue],
         *,
         expected_position: ExpectedPosition = StreamState.ANY,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist yet.

@@ -10,14 +10,18 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from esdb_lite.client.arguments import ResumeFrom, checked_filter, checked_source
+from typing_extensions import Unpack
+
+from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.positions import ResumeFrom
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
+    from esdb_lite._checks import Seconds
     from esdb_lite.client.consumers.settings import CheckpointLike
-    from esdb_lite.consumers import EventHandler, HandlerError
+    from esdb_lite.consumers import ConsumeOptions, EventHandler, HandlerError
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.live import Live
 
@@ -42,10 +46,10 @@ class ConsumerApi:
         resolve_links: bool = False,
         batch_size: int = 1,
         checkpoint_every: int | None = None,
-        checkpoint_interval: float | None = None,
+        checkpoint_interval: Seconds | None = None,
         on_error: HandlerError | None = None,
-        retry_pause: float = 1.0,
-        timeout: float | None = None,
+        retry_pause: Seconds = 1.0,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> Consumer:
         """Make a consumer: an object that does what `consume` does, and that you can run, stop and look at.
@@ -81,20 +85,7 @@ class ConsumerApi:
         handler: EventHandler,
         *,
         checkpoint: CheckpointLike,
-        stream_name: str | None = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        filter: Filter | None = None,
-        position: ResumeFrom = None,
-        from_end: bool = False,
-        resolve_links: bool = False,
-        batch_size: int = 1,
-        checkpoint_every: int | None = None,
-        checkpoint_interval: float | None = None,
-        on_error: HandlerError | None = None,
-        retry_pause: float = 1.0,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
+        **options: Unpack[ConsumeOptions],
     ) -> None:
         """Run a handler for all events (or, with `stream_name`, those of a stream), and remember how far it came.
 
@@ -114,21 +105,4 @@ class ConsumerApi:
         Raises CheckpointMismatch if the position belongs to another stream or filter, CheckpointConflict,
         CheckpointCorrupt, StreamDeleted.
         """
-        self.consumer(
-            handler,
-            checkpoint=checkpoint,
-            stream_name=stream_name,
-            filter_exclude=filter_exclude,
-            filter_include=filter_include,
-            filter=filter,
-            position=position,
-            from_end=from_end,
-            resolve_links=resolve_links,
-            batch_size=batch_size,
-            checkpoint_every=checkpoint_every,
-            checkpoint_interval=checkpoint_interval,
-            on_error=on_error,
-            retry_pause=retry_pause,
-            timeout=timeout,
-            credentials=credentials,
-        ).run()
+        self.consumer(handler, checkpoint=checkpoint, **options).run()

@@ -7,7 +7,6 @@ Must not know: how anything is done.
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -17,11 +16,11 @@ from typing import TYPE_CHECKING
 
 from typing_extensions import Self, Unpack
 
+from esdb_lite._checks import Seconds, checked_int
 from esdb_lite.client.groups.acks import (
     Answerable,
     checked_answerable,
     checked_nack,
-    checked_number,
     reason_of,
     retry_then_park,
 )
@@ -55,8 +54,8 @@ class PersistentSubscription:
         self._portal = portal
         self._source = source
         self._events: deque[RecordedEvent] = deque()
-        self._lock = threading.Lock()
-        self._answers: list[tuple[int, str, Sequence[RecordedEvent]]] = []
+        # No lock: a signal handler may answer an event in the middle of another answer.
+        self._answers: deque[tuple[int, str, Sequence[RecordedEvent]]] = deque()
         self._count = 0
         self._armed = False
 
@@ -131,14 +130,12 @@ class PersistentSubscription:
         checked = (events,) if isinstance(events, RecordedEvent) else tuple(checked_answerable(events))
         if self._source.closed:
             raise ClientClosed("the subscription is closed")
-        with self._lock:
-            self._answers.append((action, reason, checked))
-            self._count += len(checked)
-            full, arm = self._count >= self._source.ack_batch_size, not self._armed
-            self._armed = True
-        if full:
+        self._answers.append((action, reason, checked))
+        self._count += len(checked)  # about: it only decides when to send
+        if self._count >= self._source.ack_batch_size:
             self.flush()
-        elif arm:
+        elif not self._armed:
+            self._armed = True
             self._portal.post(self._arm)
 
     # --- handlers ---
@@ -158,8 +155,8 @@ class PersistentSubscription:
         with the exception as the reason; or `on_error(event, error)` decides by returning a `NackAction`. `stop()`,
         which a handler may call, lets running handlers finish.
         """
-        checked_number("concurrency", concurrency, 1)
-        checked_number("max_retries", max_retries, 0)
+        checked_int("concurrency", concurrency, 1)
+        checked_int("max_retries", max_retries, 0)
         policy = on_error or (lambda event, _: retry_then_park(event, max_retries))
         try:
             if concurrency == 1:
@@ -214,15 +211,16 @@ class PersistentSubscription:
     # --- on the thread of the loop ---
 
     def _hand_over(self) -> None:
-        with self._lock:
-            answers, self._answers = self._answers, []
-            self._count, self._armed = 0, False
-        if not self._source.closed:
-            for action, reason, events in answers:
-                self._source._collect(action, reason, events)
+        # The mark goes first: an answer that was added while it was set is taken here, a later one sets it again.
+        self._armed = False
+        self._count = 0
+        while self._answers:
+            action, reason, events = self._answers.popleft()
+            if not self._source.closed:
+                self._source.collect(action, reason, events)
 
     def _arm(self) -> None:
-        self._source._call_later(self._hand_over)
+        self._source.call_later(self._hand_over)
 
     async def _exchange(self) -> list[RecordedEvent]:
         self._hand_over()
@@ -262,7 +260,7 @@ class GroupApi:
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
         filter_include: Iterable[str] = (),
         filter: Filter | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Create a group on a stream, or (without `stream_name`) on all events.
@@ -296,7 +294,7 @@ class GroupApi:
         *,
         position: int | None = None,
         from_end: bool | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
         **changes: Unpack[SettingsChanges],
     ) -> None:
@@ -325,7 +323,7 @@ class GroupApi:
         group_name: str,
         stream_name: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
@@ -339,7 +337,7 @@ class GroupApi:
         group_name: str,
         stream_name: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> SubscriptionInfo:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
@@ -352,7 +350,7 @@ class GroupApi:
         self,
         stream_name: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> list[SubscriptionInfo]:
         """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
@@ -365,7 +363,7 @@ class GroupApi:
         stream_name: str | None = None,
         *,
         stop_at: int | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Deliver the parked events of a group again, with a retry count of 0.
@@ -381,7 +379,7 @@ class GroupApi:
             )
         )
 
-    def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
+    def restart_subscriptions(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
         live = self._live()
         live.portal.run(live.client.restart_subscriptions(timeout=timeout, credentials=credentials))
@@ -393,9 +391,9 @@ class GroupApi:
         *,
         buffer_size: int = 150,
         ack_batch_size: int | None = None,
-        ack_delay: float = 0.1,
+        ack_delay: Seconds = 0.1,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> PersistentSubscription:
         """Become a consumer of a group; returns once the server has confirmed it.

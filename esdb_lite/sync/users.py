@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from esdb_lite._checks import Seconds
 from esdb_lite.settings import CredentialsLike
 from esdb_lite.users import User
 
@@ -29,7 +30,7 @@ class UserApi:
         *,
         full_name: str = "",
         groups: Sequence[str] = (),
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Create a user. Does nothing if there is one with this name and password.
@@ -52,7 +53,7 @@ class UserApi:
         *,
         full_name: str,
         groups: Sequence[str],
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Replace the full name and the groups of a user. Raises UserNotFound."""
@@ -64,32 +65,32 @@ class UserApi:
         )
 
     def delete_user(
-        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Delete a user, whose open calls end at once. Raises UserNotFound, OutcomeUnknown."""
         live = self._live()
         live.portal.run(live.client.delete_user(login_name, timeout=timeout, credentials=credentials))
 
     def enable_user(
-        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Let a disabled user log in again. Raises UserNotFound."""
         live = self._live()
         live.portal.run(live.client.enable_user(login_name, timeout=timeout, credentials=credentials))
 
     def disable_user(
-        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Lock a user out until `enable_user`; open calls end at once. Raises UserNotFound."""
         live = self._live()
         live.portal.run(live.client.disable_user(login_name, timeout=timeout, credentials=credentials))
 
-    def get_user(self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None) -> User:
+    def get_user(self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> User:
         """Return a user. Raises UserNotFound."""
         live = self._live()
         return live.portal.run(live.client.get_user(login_name, timeout=timeout, credentials=credentials))
 
-    def list_users(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> list[User]:
+    def list_users(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> list[User]:
         """Return all users, sorted by name."""
         live = self._live()
         return live.portal.run(live.client.list_users(timeout=timeout, credentials=credentials))
@@ -100,7 +101,7 @@ class UserApi:
         current_password: str,
         new_password: str,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Replace the password of a user who knows the current one.
@@ -116,7 +117,7 @@ class UserApi:
         )
 
     def reset_password(
-        self, login_name: str, new_password: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, login_name: str, new_password: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Replace the password of a user without the current one. Raises UserNotFound."""
         live = self._live()

@@ -142,7 +142,7 @@ def test_what_failures_say(error: EsdbClientException, _: str, __: bool, doubt: 
 
 
 @pytest.mark.parametrize(("error", "safe", "unknown_too", "_", "__"), TABLE, ids=NAMES)
-def test_endless_struggles_take_the_same_for_passing_and_two_more(
+def test_endless_retries_take_the_same_for_passing_and_two_more(
     error: EsdbClientException, safe: str, unknown_too: bool, _: bool, __: bool
 ) -> None:
     more = isinstance(error, (ProtocolError, TooManySubscribers))
@@ -170,36 +170,36 @@ def test_errors_of_others_are_never_made_again() -> None:
 
 @pytest.mark.parametrize("attempts", [1, 2, 3, 7])
 def test_attempts(attempts: int) -> None:
-    struggle = RetryState(RetryPolicy(attempts=attempts), REPEATABLE)
+    retries = RetryState(RetryPolicy(attempts=attempts), REPEATABLE)
     made = 1
-    while struggle.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None:
+    while retries.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None:
         made += 1
     assert made == attempts
 
 
 def test_attempts_are_counted_anew_after_a_success() -> None:
-    struggle = RetryState(RetryPolicy(attempts=2), REPEATABLE)
+    retries = RetryState(RetryPolicy(attempts=2), REPEATABLE)
     for _ in range(5):
-        assert struggle.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None
-        struggle.succeed()
-    assert struggle.failures == 0
+        assert retries.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None
+        retries.succeed()
+    assert retries.failures == 0
 
 
 def test_the_budget_begins_with_the_first_failure() -> None:
-    struggle = RetryState(RetryPolicy(budget=10), REPEATABLE)
+    retries = RetryState(RetryPolicy(budget=10), REPEATABLE)
     times = [1000.0, 1005.0, 1009.4, 1009.9, 1010.1]
     allowed = [
-        struggle.pause(ServiceUnavailable("x"), known=True, now=now, left=None, chance=0.0) is not None for now in times
+        retries.pause(ServiceUnavailable("x"), known=True, now=now, left=None, chance=0.0) is not None for now in times
     ]
     assert allowed == [True, True, True, False, False]
-    struggle.succeed()
-    assert struggle.pause(ServiceUnavailable("x"), known=True, now=2000.0, left=None, chance=0.0) is not None
+    retries.succeed()
+    assert retries.pause(ServiceUnavailable("x"), known=True, now=2000.0, left=None, chance=0.0) is not None
 
 
 def test_the_budget_counts_from_zero_as_well() -> None:
-    struggle = RetryState(RetryPolicy(budget=1), REPEATABLE)
-    assert struggle.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None
-    assert struggle.pause(ServiceUnavailable("x"), known=True, now=1.5, left=None, chance=0.0) is None
+    retries = RetryState(RetryPolicy(budget=1), REPEATABLE)
+    assert retries.pause(ServiceUnavailable("x"), known=True, now=0.0, left=None, chance=0.0) is not None
+    assert retries.pause(ServiceUnavailable("x"), known=True, now=1.5, left=None, chance=0.0) is None
 
 
 def test_no_budget_is_no_second_attempt() -> None:
@@ -215,25 +215,25 @@ def test_no_budget_is_no_second_attempt() -> None:
 def test_nothing_begins_later_than_the_budget(
     first: float, longest: float, budget: float, steps: list[tuple[float, float]]
 ) -> None:
-    struggle = RetryState(RetryPolicy(first_pause=first, longest_pause=longest, budget=budget), REPEATABLE)
+    retries = RetryState(RetryPolicy(first_pause=first, longest_pause=longest, budget=budget), REPEATABLE)
     now = begin = 50.0
     for took, chance in steps:
-        pause = struggle.pause(ServiceUnavailable("x"), known=True, now=now, left=None, chance=chance)
+        pause = retries.pause(ServiceUnavailable("x"), known=True, now=now, left=None, chance=chance)
         if pause is None:
             return
         assert now + pause <= begin + budget + 1e-9
         now += pause + took
 
 
-def test_endless_struggles_count_neither_attempts_nor_budget() -> None:
-    struggle = RetryState(RetryPolicy(attempts=2, budget=0.5), REPEATABLE, endless=True)
+def test_endless_retries_count_neither_attempts_nor_budget() -> None:
+    retries = RetryState(RetryPolicy(attempts=2, budget=0.5), REPEATABLE, endless=True)
     for now in range(0, 100_000, 1000):
-        pause = struggle.pause(ServiceUnavailable("x"), known=True, now=float(now), left=None, chance=0.0)
+        pause = retries.pause(ServiceUnavailable("x"), known=True, now=float(now), left=None, chance=0.0)
         assert pause is not None
         assert pause <= 0.5
 
 
-def test_endless_struggles_end_where_nothing_is_ever_tried_again() -> None:
+def test_endless_retries_end_where_nothing_is_ever_tried_again() -> None:
     for error in (ServiceUnavailable("x"), NotLeader("x"), SubscriptionDropped("x"), ServerNotReady("x")):
         assert asked(error, endless=True, policy=RetryPolicy(attempts=1)) is None
         assert asked(error, policy=RetryPolicy(attempts=1)) is None
@@ -248,12 +248,12 @@ def test_endless_struggles_end_where_nothing_is_ever_tried_again() -> None:
     ],
 )
 def test_what_is_not_explained_is_tried_again_a_few_times(error: Exception, endless: bool, limit: int) -> None:
-    struggle = RetryState(RetryPolicy(), REPEATABLE, endless=endless)
+    retries = RetryState(RetryPolicy(), REPEATABLE, endless=endless)
     for _ in range(2):
         for _ in range(limit):
-            assert struggle.pause(error, known=True, now=0.0, left=None, chance=0.0) is not None
-        assert struggle.pause(error, known=True, now=0.0, left=None, chance=0.0) is None
-        struggle.succeed()
+            assert retries.pause(error, known=True, now=0.0, left=None, chance=0.0) is not None
+        assert retries.pause(error, known=True, now=0.0, left=None, chance=0.0) is None
+        retries.succeed()
 
 
 # --- when -------------------------------------------------------------------------------------------------------------
@@ -266,8 +266,8 @@ def named() -> NotLeader:
 
 
 def test_a_leader_that_is_named_is_gone_to_at_once_but_only_the_first_time() -> None:
-    struggle = RetryState(RetryPolicy(), REPEATABLE)
-    pauses = [struggle.pause(named(), known=True, now=0.0, left=None, chance=0.0) for _ in range(3)]
+    retries = RetryState(RetryPolicy(), REPEATABLE)
+    pauses = [retries.pause(named(), known=True, now=0.0, left=None, chance=0.0) for _ in range(3)]
     assert pauses == [0.0, 0.1, 0.2]
     assert asked(NotLeader("nobody is named")) != 0.0
     later = RetryState(RetryPolicy(), REPEATABLE)

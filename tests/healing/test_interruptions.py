@@ -94,7 +94,7 @@ async def test_a_subscription_that_is_cancelled_in_a_pause_goes_on() -> None:
 async def test_a_subscription_that_is_dropped_while_nobody_heals_it_leaves_nothing() -> None:
     async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
         await client.append_events("s", None, events(0))
-        watchers = client._session._topology._watchers  # type: ignore[union-attr]
+        watchers = client._core._topology._watchers  # type: ignore[union-attr]
         before = len(watchers)
         subscribed = await client.subscribe_stream_events("s")
         assert (await subscribed.__anext__()).stream_position == 0
@@ -128,7 +128,7 @@ async def test_closing_a_subscription_that_heals_ends_the_iteration() -> None:
             with pytest.raises(StopAsyncIteration):
                 await asyncio.wait_for(waiting, 5)
             await client.get_commit_position()
-            assert all(not link.long_calls for link in client._session._topology._node._links)  # type: ignore[union-attr]
+            assert all(not link.long_calls for link in client._core._topology._node._links)  # type: ignore[union-attr]
 
 
 async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_once() -> None:
@@ -140,7 +140,7 @@ async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_on
             waiting = asyncio.ensure_future(subscribed.__anext__())
             with server.faults.stall():
                 await asyncio.sleep(0)
-                client._session._topology._node.close_links("cut")  # type: ignore[union-attr]
+                client._core._topology._node.close_links("cut")  # type: ignore[union-attr]
                 await asyncio.sleep(0.1)
                 before = loop.time()
                 await subscribed.close()
@@ -217,7 +217,7 @@ async def test_a_consumer_says_once_that_it_comes_back(caplog: pytest.LogCapture
             waiting = asyncio.ensure_future(consumer.__anext__())
             with server.faults.refuse_connections():
                 server.faults.drop_connections()
-                await until(lambda: consumer._struggle.failures > 5)
+                await until(lambda: consumer._retries.failures > 5)
             await client.append_events("s", StreamState.ANY, events(0))
             await asyncio.wait_for(waiting, 5)
             assert len([line for line in caplog.messages if "coming back" in line]) == 1
@@ -283,7 +283,7 @@ async def test_a_consumer_that_is_dropped_leaves_no_watcher() -> None:
     async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
         await client.create_subscription("g", "s")
         consumer = await client.read_subscription("g", "s")
-        watchers = client._session._topology._watchers  # type: ignore[union-attr]
+        watchers = client._core._topology._watchers  # type: ignore[union-attr]
         assert len(watchers) == 1
         del consumer
         gc.collect()
@@ -297,7 +297,7 @@ async def moved(client: AsyncEsdbClient, cluster: SimulatedCluster) -> None:
     """Let another node lead, and wait until the client knows."""
     new = cluster.nodes[1]
     await cluster.elect_async(1)
-    topology = client._session._topology
+    topology = client._core._topology
     await until(lambda: topology._chosen[NodePreference.LEADER].port == new.port)  # type: ignore[union-attr]
 
 

@@ -46,35 +46,35 @@ def lost(text: str = "lost") -> ServiceUnavailable:
     return ServiceUnavailable(text)
 
 
-# --- complaints -------------------------------------------------------------------------------------------------------
+# --- retry_log -------------------------------------------------------------------------------------------------------
 
 
 def test_the_first_failure_is_a_warning_and_the_others_are_not(log: pytest.LogCaptureFixture) -> None:
-    complaints = RetryLog()
+    retry_log = RetryLog()
     for number in range(4):
-        complaints.about("Read", lost(), first=number == 0, now=100.0 + number)
+        retry_log.about("Read", lost(), first=number == 0, now=100.0 + number)
     assert levels(log) == "WDDD"
     assert log.records[0].getMessage() == "Read: lost; trying again"
 
 
 def test_many_calls_on_one_connection_are_worth_one_warning(log: pytest.LogCaptureFixture) -> None:
-    complaints = RetryLog()
+    retry_log = RetryLog()
     for number in range(100):
-        complaints.about("append", lost(), first=True, now=100.0 + number * QUIET / 1000)
+        retry_log.about("append", lost(), first=True, now=100.0 + number * QUIET / 1000)
     assert levels(log) == "W" + "D" * 99
 
 
 def test_the_same_later_is_worth_another(log: pytest.LogCaptureFixture) -> None:
-    complaints = RetryLog()
+    retry_log = RetryLog()
     for now in (100.0, 100.0 + QUIET / 2, 100.0 + QUIET, 100.1 + QUIET):
-        complaints.about("append", lost(), first=True, now=now)
+        retry_log.about("append", lost(), first=True, now=now)
     assert levels(log) == "WDWD"
 
 
 def test_another_failure_is_worth_another(log: pytest.LogCaptureFixture) -> None:
-    complaints = RetryLog()
+    retry_log = RetryLog()
     for text in ("a", "b", "b", "a"):
-        complaints.about("append", lost(text), first=True, now=100.0)
+        retry_log.about("append", lost(text), first=True, now=100.0)
     assert levels(log) == "WWDW"
 
 
@@ -87,24 +87,24 @@ def test_at_the_very_beginning_of_the_clock(log: pytest.LogCaptureFixture) -> No
 
 
 async def test_waiting_says_what_is_made_again_and_for_how_long(log: pytest.LogCaptureFixture) -> None:
-    struggle = RetryState(RetryPolicy(attempts=2, first_pause=0.01), Safety.REPEATABLE)
-    complaints, loop = RetryLog(), asyncio.get_running_loop()
+    retries = RetryState(RetryPolicy(attempts=2, first_pause=0.01), Safety.REPEATABLE)
+    retry_log, loop = RetryLog(), asyncio.get_running_loop()
     before = loop.time()
-    assert await wait_for_another_try(struggle, lost(), Deadline(None), "/a.b/Read", complaints, known=True)
+    assert await wait_for_another_try(retries, lost(), Deadline(None), "/a.b/Read", retry_log, known=True)
     assert loop.time() - before >= 0.004
     assert log.records[0].getMessage() == "Read: lost; trying again"
-    assert not await wait_for_another_try(struggle, lost(), Deadline(None), "/a.b/Read", complaints, known=True)
+    assert not await wait_for_another_try(retries, lost(), Deadline(None), "/a.b/Read", retry_log, known=True)
     assert len(log.records) == 1  # where nothing is tried again, nothing is said: the caller gets the error
 
 
 async def test_nothing_is_waited_for_after_the_deadline() -> None:
-    struggle = RetryState(RetryPolicy(), Safety.REPEATABLE)
-    assert not await wait_for_another_try(struggle, lost(), Deadline(0), "x", RetryLog(), known=True)
+    retries = RetryState(RetryPolicy(), Safety.REPEATABLE)
+    assert not await wait_for_another_try(retries, lost(), Deadline(0), "x", RetryLog(), known=True)
 
 
 async def test_being_cancelled_while_waiting() -> None:
-    struggle = RetryState(RetryPolicy(first_pause=60, longest_pause=60, budget=600), Safety.REPEATABLE)
-    waiting = wait_for_another_try(struggle, lost(), Deadline(None), "x", RetryLog(), known=True)
+    retries = RetryState(RetryPolicy(first_pause=60, longest_pause=60, budget=600), Safety.REPEATABLE)
+    waiting = wait_for_another_try(retries, lost(), Deadline(None), "x", RetryLog(), known=True)
     with pytest.raises(asyncio.TimeoutError):
         await asyncio.wait_for(waiting, 0.01)
 

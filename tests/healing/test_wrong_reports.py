@@ -58,7 +58,7 @@ async def test_the_budget_is_one_for_the_append_and_for_asking_what_the_server_c
     service, loop = StreamsService(), asyncio.get_running_loop()
     async with served(service, SHORT) as (server, client):
         await client.append_events("s", StreamState.ANY, E)
-        client._session.forget_features()
+        client._core.forget_features()
 
         async def serve(call: FakeCall) -> None:
             call.peer.drop()
@@ -96,11 +96,11 @@ async def test_an_append_that_waited_for_its_call_is_not_in_doubt() -> None:
     service = StreamsService()
     async with served(service) as (server, client):
         await client.append_events("s", StreamState.ANY, E)
-        features = client._session._features
+        features = client._core._features
         server.peer.drop()
-        await until(lambda: not client._appender._batches._conversation.usable)  # type: ignore[union-attr]
+        await until(lambda: not client._appender._batches._call.usable)  # type: ignore[union-attr]
         held = asyncio.Event()
-        node = client._session._topology._node  # type: ignore[union-attr]
+        node = client._core._topology._node  # type: ignore[union-attr]
         dial = node._dial
 
         async def slow() -> object:
@@ -108,16 +108,16 @@ async def test_an_append_that_waited_for_its_call_is_not_in_doubt() -> None:
             return await dial()
 
         node._dial = slow
-        asked = client._session.features
+        asked = client._core.features
 
         async def known(deadline: object) -> object:
             return features
 
-        client._session.features = known  # type: ignore[method-assign,assignment]
+        client._core.features = known  # type: ignore[method-assign,assignment]
         with pytest.raises(DeadlineExceeded) as caught:
             await client.append_events("s", StreamState.ANY, E, timeout=0.05)
         assert not isinstance(caught.value, OutcomeUnknown)
-        client._session.features = asked  # type: ignore[method-assign]
+        client._core.features = asked  # type: ignore[method-assign]
         held.set()
 
 
@@ -318,7 +318,7 @@ async def test_looking_for_the_events_follows_the_leader() -> None:
             old.faults.lose_answers(times=1)
             old.faults.delay(0.5, method="Read")
             task = asyncio.ensure_future(client.append_events("s", StreamState.EXISTS, E))
-            node = client._session._nodes.get(Address(old.host, old.port))  # type: ignore[union-attr]
+            node = client._core._nodes.get(Address(old.host, old.port))  # type: ignore[union-attr]
             await until(lambda: any(link.long_calls == 0 for link in node._links) or not node.connected)
             await until(lambda: any(link.long_calls for link in node._links))
             await cluster.elect_async(1)

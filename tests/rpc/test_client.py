@@ -470,7 +470,7 @@ async def test_the_default_timeout_of_the_connection_string() -> None:
 
 async def test_who_asks_for_the_same_at_the_same_time_asks_together() -> None:
     client = AsyncEsdbClient("127.0.0.1:1")
-    core, answer = client._session, asyncio.Event()
+    core, answer = client._core, asyncio.Event()
     asked: list[str] = []
 
     async def ask(key: str) -> str | None:

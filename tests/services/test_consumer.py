@@ -42,10 +42,10 @@ class Client(AsyncGroupApi):
     """The part of the client that is tested here."""
 
     def __init__(self, port: int) -> None:
-        self._session = ClientCore(ConnectionSettings(nodes=(Address("127.0.0.1", port),), tls=False))
+        self._core = ClientCore(ConnectionSettings(nodes=(Address("127.0.0.1", port),), tls=False))
 
     async def close(self) -> None:
-        await self._session.close()
+        await self._core.close()
 
 
 class World:

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from esdb_lite._checks import Seconds
 from esdb_lite._wire.read_request import ReadRequest
-from esdb_lite.client.append.appender import Appender, AppendRequest
+from esdb_lite.client.append.appender import Appender
+from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_stream
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.resuming import last_event
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 class AsyncStreamApi:
     """Deleting streams, and their metadata."""
 
-    _session: ClientCore
+    _core: ClientCore
     _appender: Appender
 
     async def delete_stream(
@@ -35,7 +37,7 @@ class AsyncStreamApi:
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
@@ -46,10 +48,10 @@ class AsyncStreamApi:
         """
         from esdb_lite._convert import streams as convert
 
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         expected = expectation(expected_position)
         # deleting up to an event a second time says the same; without one, it could delete what has come since
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=expected >= 0)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=expected >= 0)
         return await convert.delete(channel, checked_stream(stream_name), expected)
 
     async def tombstone_stream(
@@ -57,7 +59,7 @@ class AsyncStreamApi:
         stream_name: str,
         expected_position: ExpectedPosition = StreamState.ANY,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
         """Delete a stream for ever and return the commit position of that. Its name can never be used again.
@@ -67,19 +69,19 @@ class AsyncStreamApi:
         """
         from esdb_lite._convert import streams as convert
 
-        channel = self._session.channel(deadline=self._session.deadline(timeout), credentials=credentials)
+        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
         expected = expectation(expected_position)
         return await convert.tombstone(channel, checked_stream(stream_name), expected)
 
     async def get_stream_metadata(
-        self, stream_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         name = f"$${checked_stream(stream_name)}"
         try:
             request = ReadRequest(name, from_end=True, backwards=True, limit=1)
-            last, _ = await last_event(self._session, request, deadline, credentials)
+            last, _ = await last_event(self._core, request, deadline, credentials)
         except StreamNotFound:
             last = None
         return StreamMetadata() if last is None else decode_metadata(last.data, last.stream_position)
@@ -90,7 +92,7 @@ class AsyncStreamApi:
         metadata: StreamMetadata | Mapping[str, JsonValue],
         *,
         expected_position: ExpectedPosition = StreamState.ANY,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AppendResult:
         """Replace the metadata of a stream, which need not exist yet.
@@ -103,7 +105,7 @@ class AsyncStreamApi:
             if not isinstance(metadata, Mapping):
                 raise WrongArgumentType("metadata", metadata, "must be StreamMetadata or a mapping")
             metadata = StreamMetadata(custom=metadata)
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         event = NewEvent(METADATA_TYPE, encode_metadata(metadata))
         request = AppendRequest(f"$${checked_stream(stream_name)}", expectation(expected_position), [event])
         return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from esdb_lite._checks import Seconds
 from esdb_lite.errors import InvalidArgument, ProtocolError, WrongArgumentType
 from esdb_lite.users import User
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class AsyncUserApi:
     """Users of a server with authentication; without it, every call raises NotSupported."""
 
-    _session: ClientCore
+    _core: ClientCore
 
     async def create_user(
         self,
@@ -29,7 +30,7 @@ class AsyncUserApi:
         *,
         full_name: str = "",
         groups: Sequence[str] = (),
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Create a user. Does nothing if there is one with this name and password.
@@ -41,9 +42,9 @@ class AsyncUserApi:
         """
         from esdb_lite._convert import users as convert
 
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         _checked_login(login_name)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         await convert.create(channel, login_name, _checked_password("password", password), *_checked(full_name, groups))
 
     async def update_user(
@@ -52,65 +53,65 @@ class AsyncUserApi:
         *,
         full_name: str,
         groups: Sequence[str],
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Replace the full name and the groups of a user. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         await convert.update(channel, _checked_login(login_name), *_checked(full_name, groups))
 
     async def delete_user(
-        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Delete a user, whose open calls end at once. Raises UserNotFound, OutcomeUnknown."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials)
         await convert.delete(channel, _checked_login(login_name))
 
     async def enable_user(
-        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Let a disabled user log in again. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         await convert.enable(channel, _checked_login(login_name))
 
     async def disable_user(
-        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Lock a user out until `enable_user`; open calls end at once. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         await convert.disable(channel, _checked_login(login_name))
 
     async def get_user(
-        self, login_name: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> User:
         """Return a user. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         found = await convert.details(channel, _checked_login(login_name))
         if len(found) != 1:
             raise ProtocolError(f"one user was asked for, and {len(found)} are answered")
         return found[0]
 
-    async def list_users(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> list[User]:
+    async def list_users(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> list[User]:
         """Return all users, sorted by name."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         return await convert.details(channel, "")
 
     async def change_password(
@@ -119,7 +120,7 @@ class AsyncUserApi:
         current_password: str,
         new_password: str,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Replace the password of a user who knows the current one.
@@ -129,8 +130,8 @@ class AsyncUserApi:
         """
         from esdb_lite._convert import users as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials)
         await convert.change_password(
             channel,
             _checked_login(login_name),
@@ -139,13 +140,13 @@ class AsyncUserApi:
         )
 
     async def reset_password(
-        self, login_name: str, new_password: str, *, timeout: float | None = None, credentials: CredentialsLike = None
+        self, login_name: str, new_password: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Replace the password of a user without the current one. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         await convert.reset_password(
             channel, _checked_login(login_name), _checked_password("new_password", new_password)
         )

@@ -8,10 +8,9 @@ append that fails may say. Must not know: how the shared call works (`batch_call
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime, timezone
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
 from esdb_lite._rpc.deadline import Deadline
@@ -24,11 +23,11 @@ from esdb_lite._wire.append import (
     decode_append_response,
     encode_append_options,
     encode_append_proposed,
-    encode_proposed,
 )
 from esdb_lite._wire.batch_append import BATCH_APPEND
 from esdb_lite.client.append.batch_call import BatchAppender
 from esdb_lite.client.append.looking import CannotTell, LookStart, StreamLook, Unsettled, find_written
+from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.retry import RetryState, Safety, in_doubt
 from esdb_lite.client.retry_log import unknown_outcome
 from esdb_lite.client.topology.need import Need
@@ -36,14 +35,13 @@ from esdb_lite.errors import (
     AccessDenied,
     EsdbClientException,
     ExpectedPositionError,
-    InvalidArgument,
     OutcomeUnknown,
     ProtocolError,
     StreamDeleted,
     Unauthenticated,
     WriteInterrupted,
 )
-from esdb_lite.events import AppendResult, NewEvent
+from esdb_lite.events import AppendResult
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.pool import ConnectionPool
@@ -53,52 +51,15 @@ if TYPE_CHECKING:
 SHARED_SIZE = 2**20
 """Appends of more bytes get a call of their own, where they do not hold up others."""
 
-MAX_MESSAGE = 16 * 1024 * 1024 - 10_000
-"""Bytes in one message that servers take at most; an event is at least one message."""
-
 _AT_A_TIME = 2**18
-_OVERHEAD = 200
-
-
-@dataclass(frozen=True)
-class AppendRequest:
-    """Events for one stream."""
-
-    stream_name: str
-    expected: int
-    """As on the wire."""
-    events: Sequence[NewEvent]
-
-    @cached_property
-    def size(self) -> int:
-        """About how many bytes the request has."""
-        return sum(len(event.data) + len(event.metadata) + 4 * len(event.type) + _OVERHEAD for event in self.events)
-
-    def proposed(self) -> Iterable[bytes]:
-        """The events as messages."""
-        for event in self.events:
-            yield encode_proposed(
-                id=str(event._id),  # as a text: it is quicker to take apart than the other form
-                type=event.type,
-                content_type=event.content_type,
-                metadata=event.metadata,
-                data=event.data,
-            )
-
-    def check(self) -> None:
-        """Refuse events that no server can take."""
-        for event in self.events:
-            size = len(event.data) + len(event.metadata) + len(event.type.encode()) + _OVERHEAD
-            if size > MAX_MESSAGE:
-                raise InvalidArgument("events", event, f"must be of less than {MAX_MESSAGE} bytes each")
 
 
 class Appender:
     """Appends for one client."""
 
-    def __init__(self, session: ClientCore) -> None:
-        self._session = session
-        self._batches = BatchAppender(session)
+    def __init__(self, core: ClientCore) -> None:
+        self._core = core
+        self._batches = BatchAppender(core)
         self._unsettled = Unsettled()
         self._appended = 0  # where the log has got to at least
 
@@ -129,7 +90,7 @@ class Appender:
         *,
         again: bool,
     ) -> AppendResult:
-        new = partial(_Attempts, self._session, request, deadline, credentials, start, again=again)
+        new = partial(_AppendAttempts, self._core, request, deadline, credentials, start, again=again)
         attempts = new() if again else None  # most appends succeed at once, and need none of it
         while True:
             begun = False
@@ -153,7 +114,7 @@ class Appender:
         """Return whether the events go through the shared call, for which the server may have to be asked."""
         if credentials is not None or request.size > SHARED_SIZE:
             return False
-        return (await self._session.features(deadline)).has(BATCH_APPEND)
+        return (await self._core.features(deadline)).has(BATCH_APPEND)
 
     async def _append(
         self,
@@ -165,11 +126,11 @@ class Appender:
     ) -> AppendAnswer:
         if shared:
             return await self._batches.append(request, request.size, deadline, look)
-        node = await self._session.node(deadline, Need.LEADER)
+        node = await self._core.node(deadline, Need.LEADER)
         try:
             answer = await self._call(node, request, deadline, credentials, look)
         except EsdbClientException as error:
-            self._session.failed(node, error)
+            self._core.failed(node, error)
             raise
         if isinstance(answer, Conflict):
             raise wrong_expected_position(request.stream_name, request.expected, answer.current)
@@ -185,7 +146,7 @@ class Appender:
         credentials: CredentialsLike,
         look: StreamLook | None,
     ) -> AppendAnswer | Conflict | None:
-        metadata = await self._session.metadata(node, credentials, deadline, Need.LEADER)
+        metadata = await self._core.metadata(node, credentials, deadline, Need.LEADER)
         async with ClientStream(node, APPEND, deadline=deadline, metadata=metadata) as call:
             if look is not None:
                 look.check(node)
@@ -195,12 +156,12 @@ class Appender:
             return decode_append_response(await call.finish())
 
 
-class _Attempts:
+class _AppendAttempts:
     """What has come of the attempts so far to append the same events."""
 
     def __init__(
         self,
-        session: ClientCore,
+        core: ClientCore,
         request: AppendRequest,
         deadline: Deadline,
         credentials: CredentialsLike,
@@ -209,11 +170,11 @@ class _Attempts:
         again: bool,
     ) -> None:
         """`again`: the caller has made the same append before, and the outcome of that is unknown."""
-        self._session = session
+        self._core = core
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
-        self._struggle = RetryState(session.settings.retry, Safety.SAME_IDS)
+        self._retries = RetryState(core.settings.retry, Safety.SAME_IDS)
         self._renewed = False
         self._refusal: EsdbClientException | None = None
         self._start = start
@@ -231,7 +192,7 @@ class _Attempts:
     def renew(self) -> bool:
         """After refused credentials: whether that is worth another attempt, which it is once."""
         renewed, self._renewed = self._renewed, True
-        return not renewed and self._session.renew(self._credentials)
+        return not renewed and self._core.renew(self._credentials)
 
     async def look(self) -> StreamLook:
         """Look whether an earlier attempt has written the events.
@@ -239,7 +200,7 @@ class _Attempts:
         Raises OutcomeUnknown where that cannot be seen, and the server's refusal where it has not.
         """
         try:
-            look = await find_written(self._session, self._request, self._start, self._deadline, self._credentials)
+            look = await find_written(self._core, self._request, self._start, self._deadline, self._credentials)
         except (CannotTell, AccessDenied, StreamDeleted) as error:
             raise self._unknown(self._doubt or error) from error
         if self._refusal is not None and look.found is None:
@@ -260,7 +221,7 @@ class _Attempts:
             raise error
         if begun and in_doubt(error):
             self._doubt = error
-        if await self._session.try_again(self._struggle, None, error, self._deadline, "append"):
+        if await self._core.try_again(self._retries, None, error, self._deadline, "append"):
             return
         if self._doubt is None:
             raise error

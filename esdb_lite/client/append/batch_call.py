@@ -11,6 +11,7 @@ import os
 from collections import deque
 from typing import TYPE_CHECKING
 
+from esdb_lite._limits import Room
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shapes import BidiStream
 from esdb_lite._status.exceptions import error_for_batch
@@ -38,8 +39,8 @@ from esdb_lite.errors import (
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.pool import ConnectionPool
-    from esdb_lite.client.append.appender import AppendRequest
     from esdb_lite.client.append.looking import StreamLook
+    from esdb_lite.client.append.request import AppendRequest
     from esdb_lite.client.core import ClientCore
 
 MAX_APPENDS = 1_000
@@ -112,8 +113,8 @@ class _Append:
 class BatchAppendCall:
     """One BatchAppend call from its opening to its end; after that it is of no use."""
 
-    def __init__(self, session: ClientCore) -> None:
-        self._session = session
+    def __init__(self, core: ClientCore) -> None:
+        self._core = core
         self._loop = asyncio.get_running_loop()
         self._under_way: dict[str, _Append] = {}
         self._queue: deque[_Append] = deque()
@@ -158,7 +159,7 @@ class BatchAppendCall:
     @property
     def usable(self) -> bool:
         """Whether it still runs, and on the server that appends go to."""
-        return not self.ended and (self._node is None or self._session.is_current(self._node, Need.LEADER))
+        return not self.ended and (self._node is None or self._core.is_current(self._node, Need.LEADER))
 
     def leave(self) -> None:
         """End the call when everything that is under way has its answer."""
@@ -180,14 +181,14 @@ class BatchAppendCall:
         finally:
             if not self.ended:
                 if self._node is not None:
-                    self._session.failed(self._node, error)
+                    self._core.failed(self._node, error)
                 self._end(error)
 
     async def _converse(self) -> EsdbClientException:
-        node = self._node = await self._session.node(Deadline(None), Need.LEADER)
-        metadata = await self._session.metadata(node, None, Deadline(None), Need.LEADER)
+        node = self._node = await self._core.node(Deadline(None), Need.LEADER)
+        metadata = await self._core.metadata(node, None, Deadline(None), Need.LEADER)
         async with BidiStream(node, BATCH_APPEND, deadline=Deadline(None), metadata=metadata) as stream:
-            unwatch = self._session.watch(node, lambda reason: self._move(stream, reason))
+            unwatch = self._core.watch(node, lambda reason: self._move(stream, reason))
             try:
                 self._stream = stream
                 self._flush()
@@ -217,7 +218,7 @@ class BatchAppendCall:
             if append is not None:
                 error = append.settle(response)
                 if isinstance(error, (ServerNotReady, OperationTimedOut)) and self._node is not None:
-                    self._session.failed(self._node, error)  # another one may be able to do it now
+                    self._core.failed(self._node, error)  # another one may be able to do it now
 
     def _asked(self, id: WireUuid | None) -> _Append | None:
         """Return the append with that id, if anybody still waits for its answer."""
@@ -281,9 +282,9 @@ class BatchAppendCall:
 class BatchAppender:
     """Appends through a shared call, which is opened when it is needed and again when it has ended."""
 
-    def __init__(self, session: ClientCore) -> None:
-        self._session = session
-        self._conversation: BatchAppendCall | None = None
+    def __init__(self, core: ClientCore) -> None:
+        self._core = core
+        self._call: BatchAppendCall | None = None
         self._left: list[BatchAppendCall] = []
         self._room = Room(MAX_APPENDS, MAX_BYTES)
 
@@ -291,92 +292,36 @@ class BatchAppender:
         self, request: AppendRequest, size: int, deadline: Deadline, look: StreamLook | None = None
     ) -> AppendAnswer:
         """Append events; waits while too much is under way. `look`: what has to hold still when they are sent."""
-        if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline):
+        if deadline.passed:
+            raise _not_sent("BatchAppend: not sent, because its time was over")
+        if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline.remaining()):
             raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
         try:
-            conversation = self._current()
-            append = conversation.begin(request, deadline, look)
+            call = self._current()
+            append = call.begin(request, deadline, look)
             try:
                 return await append.answer
             finally:
-                conversation.forget(append)
+                call.forget(append)
         finally:
             self._room.leave(size)
 
     async def close(self) -> None:
         """End the shared call."""
-        for conversation in [*self._left, *([self._conversation] if self._conversation is not None else [])]:
-            await conversation.close()
+        for call in [*self._left, *([self._call] if self._call is not None else [])]:
+            await call.close()
 
     def _current(self) -> BatchAppendCall:
-        self._session.check_open()
-        conversation = self._conversation
-        if conversation is None or not conversation.usable:
-            if conversation is not None:
-                self._session.forget_features()
-                conversation.leave()
+        self._core.check_open()
+        call = self._call
+        if call is None or not call.usable:
+            if call is not None:
+                self._core.forget_features()
+                call.leave()
                 self._left = [left for left in self._left if not left.ended]
-                self._left.append(conversation)
-            conversation = self._conversation = BatchAppendCall(self._session)
-        return conversation
-
-
-class Room:
-    """Limits how much is under way; those who wait get in in the order in which they came."""
-
-    def __init__(self, count: int, size: int) -> None:
-        self._count = count
-        self._size = self._most = size
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
-
-    def enter_at_once(self, size: int) -> bool:
-        """Take room if there is some and nobody waits for it. What is larger than all room gets all of it."""
-        size = min(size, self._most)
-        if self._waiting or not self._fits(size):
-            return False
-        self._take(size)
-        return True
-
-    async def enter(self, size: int, deadline: Deadline) -> bool:
-        """Wait for room; False when there is none before the deadline."""
-        if self.enter_at_once(size):
-            return True
-        size = min(size, self._most)
-        entry = size, asyncio.get_running_loop().create_future()
-        self._waiting.append(entry)
-        try:
-            await asyncio.wait({entry[1]}, timeout=deadline.remaining())
-        except asyncio.CancelledError:
-            self._give_up(entry)
-            raise
-        return entry[1].done() or self._give_up(entry)
-
-    def leave(self, size: int) -> None:
-        """Make room for others."""
-        self._count += 1
-        self._size += min(size, self._most)
-        self._admit()
-
-    def _fits(self, size: int) -> bool:
-        return self._count > 0 and self._size >= size
-
-    def _take(self, size: int) -> None:
-        self._count -= 1
-        self._size -= size
-
-    def _admit(self) -> None:
-        while self._waiting and self._fits(self._waiting[0][0]):
-            size, turn = self._waiting.popleft()
-            self._take(size)
-            turn.set_result(None)
-
-    def _give_up(self, entry: tuple[int, asyncio.Future[None]]) -> bool:
-        if entry[1].done():
-            self.leave(entry[0])
-        else:
-            self._waiting.remove(entry)
-            self._admit()
-        return False
+                self._left.append(call)
+            call = self._call = BatchAppendCall(self._core)
+        return call
 
 
 def _usual(id: WireUuid) -> str:
@@ -386,9 +331,7 @@ def _usual(id: WireUuid) -> str:
 
 def _not_sent(text: str) -> DeadlineExceeded:
     """Return the exception for an append whose time is over before it was sent."""
-    error = DeadlineExceeded(text)
-    error.sent = False
-    return error
+    return DeadlineExceeded(text, sent=False)
 
 
 def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:

@@ -19,7 +19,7 @@ from uuid import UUID
 from esdb_lite._wire.append import AppendAnswer
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.read.iterators import ReadCall
+from esdb_lite.client.read.call import ReadCall
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import EsdbClientException, StreamNotFound
 from esdb_lite.events import RecordedEvent
@@ -27,7 +27,7 @@ from esdb_lite.events import RecordedEvent
 if TYPE_CHECKING:
     from esdb_lite._rpc.deadline import Deadline
     from esdb_lite._rpc.pool import ConnectionPool
-    from esdb_lite.client.append.appender import AppendRequest
+    from esdb_lite.client.append.request import AppendRequest
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
 
@@ -78,14 +78,15 @@ def _key(request: AppendRequest) -> tuple[str, UUID]:
 class StreamLook:
     """What a stream has shown."""
 
-    def __init__(self, found: AppendAnswer | None, reading: ReadCall) -> None:
+    def __init__(self, found: AppendAnswer | None, call: ReadCall) -> None:
         self.found = found
         """Where the events are; None when they have not been written."""
-        self._reading = reading
+        self._call = call
 
     def check(self, node: ConnectionPool | None) -> None:
         """Refuse to send the events where it was not looked. Raises ServiceUnavailable, as for a lost connection."""
-        if node is not None and not (node is self._reading.node and self._reading.connected):
+        stream = self._call.stream
+        if node is not None and (node is not self._call.node or stream is None or not stream.connected):
             raise node.failure("the connection was lost on which the stream was looked at")
 
 
@@ -94,33 +95,33 @@ class CannotTell(EsdbClientException):
 
 
 async def find_written(
-    session: ClientCore, request: AppendRequest, start: LookStart, deadline: Deadline, credentials: CredentialsLike
+    core: ClientCore, request: AppendRequest, start: LookStart, deadline: Deadline, credentials: CredentialsLike
 ) -> StreamLook:
     """Look for events that were perhaps written since an append was made first. Raises CannotTell."""
     wanted = request.events[-1].id
     read = ReadRequest(request.stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
-    reading = ReadCall(session, read, deadline, checked_credentials(credentials), need=Need.LEADER)
+    call = ReadCall(core, read, deadline, checked_credentials(credentials), need=Need.LEADER)
     last: RecordedEvent | None = None
     try:
-        while items := await reading.batch():
+        while items := await call.batch():
             for event in items:
                 if not isinstance(event, RecordedEvent):
                     continue
                 if event.id == wanted:
-                    return StreamLook(AppendAnswer(event.stream_position, event.commit_position), reading)
+                    return StreamLook(AppendAnswer(event.stream_position, event.commit_position), call)
                 last = event
                 if start.comes_after(event):
-                    return StreamLook(None, reading)
+                    return StreamLook(None, call)
     except StreamNotFound:
-        return StreamLook(None, reading)
+        return StreamLook(None, call)
     except EsdbClientException as error:
-        if reading.node is not None:
-            session.failed(reading.node, error)
+        if call.node is not None:
+            core.failed(call.node, error)
         raise
     finally:
-        reading.close()
-    if (reading.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):
-        return StreamLook(None, reading)
+        call.close()
+    if (call.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):
+        return StreamLook(None, call)
     raise CannotTell(
         f"stream {request.stream_name!r} does not show all that was appended since {start.time:%H:%M:%S} UTC"
     )

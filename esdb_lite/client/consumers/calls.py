@@ -9,23 +9,27 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-from esdb_lite.client.arguments import ResumeFrom, checked_filter, checked_source
+from typing_extensions import Unpack
+
+from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.positions import ResumeFrom
 
 if TYPE_CHECKING:
+    from esdb_lite._checks import Seconds
     from esdb_lite.client._client import AsyncEsdbClient
     from esdb_lite.client.consumers.consumer import AsyncConsumer
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike
     from esdb_lite.client.core import ClientCore
-    from esdb_lite.consumers import AsyncEventHandler, HandlerError
+    from esdb_lite.consumers import AsyncEventHandler, ConsumeOptions, HandlerError
     from esdb_lite.settings import CredentialsLike
 
 
 class AsyncConsumerApi:
     """Consumers that remember where they are."""
 
-    _session: ClientCore
+    _core: ClientCore
 
     def consumer(
         self,
@@ -41,10 +45,10 @@ class AsyncConsumerApi:
         resolve_links: bool = False,
         batch_size: int = 1,
         checkpoint_every: int | None = None,
-        checkpoint_interval: float | None = None,
+        checkpoint_interval: Seconds | None = None,
         on_error: HandlerError | None = None,
-        retry_pause: float = 1.0,
-        timeout: float | None = None,
+        retry_pause: Seconds = 1.0,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncConsumer:
         """Make a consumer: an object that does what `consume` does, and that you can run, stop and look at.
@@ -54,7 +58,7 @@ class AsyncConsumerApi:
         from esdb_lite.client.consumers.consumer import AsyncConsumer, ConsumerFeed
         from esdb_lite.client.consumers.settings import checked_settings, checked_store
 
-        self._session.check_open()
+        self._core.check_open()
         settings = checked_settings(
             stream_name=stream_name,
             chosen=checked_filter(checked_source(stream_name), filter_exclude, filter_include, filter),
@@ -79,20 +83,7 @@ class AsyncConsumerApi:
         handler: AsyncEventHandler,
         *,
         checkpoint: AsyncCheckpointLike,
-        stream_name: str | None = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        filter: Filter | None = None,
-        position: ResumeFrom = None,
-        from_end: bool = False,
-        resolve_links: bool = False,
-        batch_size: int = 1,
-        checkpoint_every: int | None = None,
-        checkpoint_interval: float | None = None,
-        on_error: HandlerError | None = None,
-        retry_pause: float = 1.0,
-        timeout: float | None = None,
-        credentials: CredentialsLike = None,
+        **options: Unpack[ConsumeOptions],
     ) -> None:
         """Run a handler for all events (or, with `stream_name`, those of a stream), and remember how far it came.
 
@@ -112,21 +103,4 @@ class AsyncConsumerApi:
         Raises CheckpointMismatch if the position belongs to another stream or filter, CheckpointConflict,
         CheckpointCorrupt, StreamDeleted.
         """
-        await self.consumer(
-            handler,
-            checkpoint=checkpoint,
-            stream_name=stream_name,
-            filter_exclude=filter_exclude,
-            filter_include=filter_include,
-            filter=filter,
-            position=position,
-            from_end=from_end,
-            resolve_links=resolve_links,
-            batch_size=batch_size,
-            checkpoint_every=checkpoint_every,
-            checkpoint_interval=checkpoint_interval,
-            on_error=on_error,
-            retry_pause=retry_pause,
-            timeout=timeout,
-            credentials=credentials,
-        ).run()
+        await self.consumer(handler, checkpoint=checkpoint, **options).run()

@@ -26,7 +26,8 @@ from esdb_lite.filters import DEFAULT_EXCLUDE
 
 if TYPE_CHECKING:
     from esdb_lite.client._client import AsyncEsdbClient
-    from esdb_lite.client.read.iterators import AsyncSubscription, SubscriptionItem
+    from esdb_lite.client.read.iterators import AsyncSubscription
+    from esdb_lite.events import SubscriptionItem
 
 
 class ConsumerFeed:

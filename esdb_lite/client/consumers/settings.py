@@ -15,7 +15,6 @@ from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_second
 from esdb_lite.checkpoints.positions import source_of
 from esdb_lite.checkpoints.store import CheckpointStore
 from esdb_lite.client.arguments import (
-    ResumeFrom,
     checked_end,
     checked_position,
     checked_resume,
@@ -26,6 +25,7 @@ from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.consumers import ConsumerPosition, HandlerError
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.filters import Filter
+from esdb_lite.positions import ResumeFrom
 
 if TYPE_CHECKING:
     from esdb_lite.settings import CredentialsLike

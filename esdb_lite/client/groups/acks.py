@@ -1,19 +1,24 @@
-"""Answers of a consumer, on their way to the server.
+"""PendingAnswers of a consumer, on their way to the server.
 
-Owns: collecting them in the order in which they were given, as few messages; what may be an answer, and what becomes
-of an event whose handler has failed. Must not know: calls, time.
+Owns: collecting them in the order in which they were given, as few messages, and when they are sent; what may be an
+answer, and what becomes of an event whose handler failed. Must not know: what becomes of a call.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Iterable
-from typing import Union
+from contextlib import suppress
+from typing import TYPE_CHECKING, Union
 
 from esdb_lite._wire.acks import answer_field, encode_answers
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.errors import GrpcError, WrongArgumentType
 from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
+
+if TYPE_CHECKING:
+    from esdb_lite.client.groups.call import GroupCall
 
 MAX_IDS = 2_000
 """Ids in one message; a server takes messages of 4 MiB."""
@@ -25,8 +30,8 @@ Answerable = Union[RecordedEvent, Iterable[RecordedEvent]]  # noqa: UP007
 """One event or several."""
 
 
-class Answers:
-    """Answers that were not sent yet, in order."""
+class PendingAnswers:
+    """PendingAnswers that were not sent yet, in order."""
 
     def __init__(self) -> None:
         self._parts: deque[tuple[int, str, list[bytes]]] = deque()
@@ -52,6 +57,63 @@ class Answers:
         """Forget them."""
         self._parts.clear()
         self.count = 0
+
+
+class AckSender:
+    """Sends the answers of a consumer: when there are enough, after a while, and when somebody says so."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, batch_size: int, delay: float) -> None:
+        """PendingAnswers are sent when there are `batch_size`, or `delay` seconds after the first."""
+        self.sent = 0
+        """How many answers have gone to the call that is open."""
+        self._loop = loop
+        self._batch_size = batch_size
+        self._delay = delay
+        self._answers = PendingAnswers()
+        self._call: GroupCall | None = None
+        self._sending = asyncio.Lock()
+        self._timer: asyncio.TimerHandle | None = None
+        self._flushing: asyncio.Task[None] | None = None
+
+    def attach(self, call: GroupCall) -> None:
+        """Send to this call from now on."""
+        self._call = call
+        self.sent = 0
+
+    def detach(self) -> None:
+        """The call has ended: what was not sent is of no use any more."""
+        self._call = None
+        self._answers.clear()
+
+    def collect(self, action: int, reason: str, events: Answerable) -> bool:
+        """Take answers without waiting for anything; True where there are enough to be sent."""
+        self._answers.add(action, reason, checked_answerable(events))
+        if self._timer is None and self._answers.count:
+            self._timer = self._loop.call_later(self._delay, self._due)
+        return self._answers.count >= self._batch_size
+
+    async def flush(self) -> None:
+        """Send what there is. Returns when it is on its way."""
+        self.cancel_timer()
+        async with self._sending:
+            call = self._call
+            if call is None:
+                return
+            messages, count = self._answers.take()
+            if messages:
+                self.sent += count
+                with suppress(GrpcError):  # the receiver finds out
+                    await call.send(messages)
+
+    def cancel_timer(self) -> None:
+        """Send nothing by itself."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _due(self) -> None:
+        self._timer = None
+        self._flushing = asyncio.ensure_future(self.flush())
 
 
 def checked_answerable(events: Answerable) -> Iterable[RecordedEvent]:
@@ -84,12 +146,3 @@ def retry_then_park(event: RecordedEvent, max_retries: int) -> NackAction:
 def reason_of(error: Exception) -> str:
     """What the server gets to know about a failed handler."""
     return f"{type(error).__name__}: {error}"
-
-
-def checked_number(argument: str, value: int, least: int) -> int:
-    """An int that is not too small."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    if value < least:
-        raise InvalidArgument(argument, value, f"must be at least {least}")
-    return value

@@ -7,14 +7,13 @@ when one of the calls is made.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from typing_extensions import Unpack
 
-from esdb_lite._checks import checked_bool
+from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import (
     checked_filter,
@@ -23,7 +22,7 @@ from esdb_lite.client.arguments import (
     checked_stream,
     checked_timeout,
 )
-from esdb_lite.client.groups.options import ConsumerOptions
+from esdb_lite.client.groups.call import ConsumerOptions
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.errors import InvalidArgument, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
@@ -40,7 +39,7 @@ MAX_ACK_BATCH = 100
 class AsyncGroupApi:
     """Groups of consumers that share the events of a stream, or all events (persistent subscriptions)."""
 
-    _session: ClientCore
+    _core: ClientCore
 
     async def create_subscription(
         self,
@@ -53,7 +52,7 @@ class AsyncGroupApi:
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
         filter_include: Iterable[str] = (),
         filter: Filter | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Create a group on a stream, or (without `stream_name`) on all events.
@@ -66,7 +65,7 @@ class AsyncGroupApi:
         """
         from esdb_lite._convert import groups as convert
 
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         request = convert.GroupRequest(
             _checked_group(group_name),
             checked_source(stream_name),
@@ -74,7 +73,7 @@ class AsyncGroupApi:
             _checked_start(position, from_end),
             checked_filter(stream_name, filter_exclude, filter_include, filter),
         )
-        await convert.create(self._session.channel(deadline=deadline, credentials=credentials), request)
+        await convert.create(self._core.channel(deadline=deadline, credentials=credentials), request)
 
     async def update_subscription(
         self,
@@ -83,7 +82,7 @@ class AsyncGroupApi:
         *,
         position: int | None = None,
         from_end: bool | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
         **changes: Unpack[SettingsChanges],
     ) -> None:
@@ -96,7 +95,7 @@ class AsyncGroupApi:
         """
         from esdb_lite._convert import groups as convert
 
-        deadline = self._session.deadline(timeout)
+        deadline = self._core.deadline(timeout)
         group, stream = _checked_group(group_name), checked_source(stream_name)
         begin = None if position is None and from_end is None else (_checked_start(position, bool(from_end)),)
         known = await self.get_subscription_info(group, stream, timeout=deadline.remaining(), credentials=credentials)
@@ -104,7 +103,7 @@ class AsyncGroupApi:
         if settings.strategy is ConsumerStrategy.PINNED_BY_CORRELATION:
             raise InvalidArgument("strategy", settings.strategy, "must be one that an update can name")
         request = convert.GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         await convert.update(channel, request)
 
     async def delete_subscription(
@@ -112,13 +111,13 @@ class AsyncGroupApi:
         group_name: str,
         stream_name: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
         from esdb_lite._convert import groups as convert
 
-        channel = self._session.channel(deadline=self._session.deadline(timeout), credentials=credentials)
+        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
         await convert.delete(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def get_subscription_info(
@@ -126,28 +125,28 @@ class AsyncGroupApi:
         group_name: str,
         stream_name: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> SubscriptionInfo:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
         from esdb_lite._convert import groups as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         return await convert.info(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def list_subscriptions(
         self,
         stream_name: str | None = None,
         *,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> list[SubscriptionInfo]:
         """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
         from esdb_lite._convert import groups as convert
 
-        deadline = self._session.deadline(timeout)
-        channel = self._session.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         try:
             return await convert.infos(channel, None if stream_name is None else checked_stream(stream_name))
         except SubscriptionNotFound:
@@ -159,7 +158,7 @@ class AsyncGroupApi:
         stream_name: str | None = None,
         *,
         stop_at: int | None = None,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
         """Deliver the parked events of a group again, with a retry count of 0.
@@ -170,17 +169,19 @@ class AsyncGroupApi:
         """
         from esdb_lite._convert import groups as convert
 
-        channel = self._session.channel(deadline=self._session.deadline(timeout), credentials=credentials)
+        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
         if stop_at is not None:
-            _check_range("stop_at", stop_at, 1, LARGEST)
+            checked_int("stop_at", stop_at, 1, LARGEST)
         await convert.replay_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
 
-    async def restart_subscriptions(self, *, timeout: float | None = None, credentials: CredentialsLike = None) -> None:
+    async def restart_subscriptions(
+        self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
         """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
         from esdb_lite._convert import groups as convert
 
-        deadline = self._session.deadline(timeout)
-        await convert.restart(self._session.channel(deadline=deadline, credentials=credentials, repeatable=True))
+        deadline = self._core.deadline(timeout)
+        await convert.restart(self._core.channel(deadline=deadline, credentials=credentials, repeatable=True))
 
     async def read_subscription(
         self,
@@ -189,9 +190,9 @@ class AsyncGroupApi:
         *,
         buffer_size: int = 150,
         ack_batch_size: int | None = None,
-        ack_delay: float = 0.1,
+        ack_delay: Seconds = 0.1,
         reconnect: bool = True,
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncPersistentSubscription:
         """Become a consumer of a group; returns once the server has confirmed it.
@@ -202,22 +203,22 @@ class AsyncGroupApi:
         `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
         `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
-        self._session.check()
-        _check_range("buffer_size", buffer_size, 1, LARGEST_INT32)
+        self._core.check()
+        checked_int("buffer_size", buffer_size, 1, LARGEST_INT32)
         if ack_batch_size is None:
             ack_batch_size = max(1, min(buffer_size // 3, MAX_ACK_BATCH))
-        _check_range("ack_batch_size", ack_batch_size, 1, LARGEST_INT32)
+        checked_int("ack_batch_size", ack_batch_size, 1, LARGEST_INT32)
         options = ConsumerOptions(
             group_name=_checked_group(group_name),
             stream_name=checked_source(stream_name),
             buffer_size=buffer_size,
             ack_batch_size=ack_batch_size,
-            ack_delay=_checked_delay(ack_delay),
+            ack_delay=checked_seconds("ack_delay", ack_delay),
             reconnect=checked_bool("reconnect", reconnect),
         )
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
-            self._session, options, deadline=deadline, credentials=credentials
+            self._core, options, deadline=deadline, credentials=credentials
         )._begin()
 
 
@@ -240,18 +241,3 @@ def _checked_start(position: int | None, from_end: bool) -> int | None:
     if position is not None:
         raise InvalidArgument("position", position, "cannot be combined with from_end")
     return None
-
-
-def _check_range(argument: str, value: int, least: int, most: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise WrongArgumentType(argument, value, "must be an int")
-    if not least <= value <= most:
-        raise InvalidArgument(argument, value, f"must be between {least} and {most}")
-
-
-def _checked_delay(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise WrongArgumentType("ack_delay", value, "must be a number of seconds")
-    if not (value >= 0 and math.isfinite(value)):
-        raise InvalidArgument("ack_delay", value, "must be 0 or more")
-    return float(value)

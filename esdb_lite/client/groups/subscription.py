@@ -1,7 +1,7 @@
 """A consumer of a persistent subscription: events come, answers go back, and it survives being dropped.
 
-Owns: the conversation with the server, when answers are sent, coming back, and leaving without losing an answer.
-Must not know: how a group is made or described (`calls`).
+Owns: handing out events, coming back, and leaving without losing an answer. Must not know: how a group is made or
+described (`calls`), what is said on a call (`call`), when answers are sent (`acks`).
 
 Answers are collected and sent together: when there are enough of them, when the oldest has waited for long enough,
 and before the call ends. A server says nothing about answers, and forgets those that it has not looked at when the
@@ -15,52 +15,29 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from typing_extensions import Self
 
+from esdb_lite._checks import checked_int
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.shapes import BidiStream
-from esdb_lite._wire.acks import READ, encode_consumer_options
-from esdb_lite._wire.controls import SubscriptionConfirmed
-from esdb_lite._wire.primitives import WireError
-from esdb_lite._wire.read_response_fast import ReadDecoder
-from esdb_lite.client.groups.acks import (
-    Answerable,
-    Answers,
-    checked_answerable,
-    checked_nack,
-    checked_number,
-    retry_then_park,
-)
+from esdb_lite.client.groups.acks import AckSender, Answerable, checked_nack, retry_then_park
+from esdb_lite.client.groups.call import COMES_BACK, ConsumerOptions, GroupCall
 from esdb_lite.client.groups.handlers import Handler, OnError, handle_each, handle_several
-from esdb_lite.client.groups.options import ConsumerOptions
 from esdb_lite.client.retry import RetryState, Safety
-from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
-    CallCancelled,
     ClientClosed,
-    ConsumerTooSlow,
     EsdbClientException,
     GrpcError,
-    HandlerFailed,
-    NotLeader,
-    OperationTimedOut,
-    ProtocolError,
     ServerAnswer,
-    ServiceUnavailable,
-    SubscriptionDropped,
     TooManySubscribers,
-    Unauthenticated,
 )
 from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
 
 if TYPE_CHECKING:
-    from esdb_lite._rpc.pool import ConnectionPool
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
 
@@ -70,15 +47,6 @@ LEAVING_SECONDS = 5.0
 """So long a consumer that leaves waits for the server to have seen its answers."""
 LEAVING_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Seconds between asking and asking again."""
-COMES_BACK = (
-    SubscriptionDropped,
-    ServiceUnavailable,
-    NotLeader,
-    CallCancelled,
-    ConsumerTooSlow,
-    HandlerFailed,
-    OperationTimedOut,
-)
 
 
 class AsyncPersistentSubscription:
@@ -93,34 +61,25 @@ class AsyncPersistentSubscription:
 
     def __init__(
         self,
-        session: ClientCore,
+        core: ClientCore,
         options: ConsumerOptions,
         *,
         deadline: Deadline,
         credentials: CredentialsLike = None,
     ) -> None:
-        self._session = session
+        self._core = core
         self._options = options
         self._deadline = deadline
         self._credentials = credentials
-        self._name = f"{session.settings.connection_name or 'esdb-lite'}-{uuid4()}"
-        self._call: BidiStream | None = None
-        self._unwatch: Callable[[], None] | None = None
-        self._moved: list[str] = []
-        self._node: ConnectionPool | None = None
-        self._receiving: asyncio.Future[bytes] | None = None
-        self._decoder = ReadDecoder(persistent=True)
+        self._name = f"{core.settings.connection_name or 'esdb-lite'}-{uuid4()}"
+        self._call: GroupCall | None = None
         self._events: deque[RecordedEvent] = deque()
-        self._answers = Answers()
-        self._sent = 0
-        self._sending = asyncio.Lock()
-        self._timer: asyncio.TimerHandle | None = None
-        self._flushing: asyncio.Task[None] | None = None
         self._loop = asyncio.get_running_loop()
         self._stopped: asyncio.Future[bytes] = self._loop.create_future()
         self._closed = False
         self._last_drop: GrpcError | None = None
-        self._struggle = self._new_struggle()
+        self._acks = AckSender(self._loop, batch_size=options.ack_batch_size, delay=options.ack_delay)
+        self._retries = self._new_retries()
         self._again_at = 0.0
 
     @property
@@ -174,48 +133,36 @@ class AsyncPersistentSubscription:
             if self._call is None:
                 await self._come_back()
                 continue
-            if self._receiving is None:
-                self._receiving = asyncio.ensure_future(self._call.receive_data())
-            receiving = self._receiving
-            await asyncio.wait({receiving, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
-            if receiving.done() and receiving is self._receiving:
-                self._receiving = None
-                self._received(receiving)
+            call, arrival = self._call, self._call.arrival()
+            await asyncio.wait({arrival, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
+            if arrival.done() and call is self._call:
+                self._receive(call, arrival)
         return True
 
-    def _received(self, receiving: asyncio.Future[bytes]) -> None:
+    def _receive(self, call: GroupCall, arrival: asyncio.Future[bytes]) -> None:
         try:
-            data = receiving.result()
-            if not data:
-                raise CallCancelled("the server has ended the call")
-            self._events.extend(self._decode(data))
+            self._events.extend(call.take(arrival))
         except COMES_BACK as error:
-            reason = self._node.failure(self._moved[0]) if self._moved and self._node is not None else error
-            if not self._options.reconnect or self._deadline.passed or not isinstance(reason, GrpcError):
+            if not self._options.reconnect or self._deadline.passed:
                 self._end()
                 raise
-            self._lose(reason)
+            self._lose(call, error)
         except EsdbClientException:
             self._end()
             raise
-
-    def _decode(self, data: bytes) -> list[RecordedEvent]:
-        try:
-            return [item for item in self._decoder.feed(data) if isinstance(item, RecordedEvent)]
-        except WireError as error:
-            raise ProtocolError(str(error)) from error
 
     # --- the call ---------------------------------------------------------------------------------------------
 
     async def _begin(self) -> Self:
         """Become a consumer: returns when the server has confirmed it."""
-        struggle = RetryState(self._session.settings.retry, Safety.REPEATABLE)
+        retries = RetryState(self._core.settings.retry, Safety.REPEATABLE)
         try:
             while True:
+                call = self._new_call()
                 try:
-                    await self._open()
+                    await self._open(call)
                 except COMES_BACK as error:
-                    if not await self._session.try_again(struggle, self._node, error, self._deadline, "consumer"):
+                    if not await self._core.try_again(retries, call.node, error, self._deadline, "consumer"):
                         raise
                 else:
                     return self
@@ -223,75 +170,27 @@ class AsyncPersistentSubscription:
             self._end()
             raise
 
-    async def _open(self) -> None:
-        """Make the call; a token that is refused is replaced once."""
-        try:
-            await self._open_once()
-        except Unauthenticated:
-            if not self._session.renew(self._credentials):
-                raise
-            await self._open_once()
+    def _new_call(self) -> GroupCall:
+        return GroupCall(self._core, self._options, self._name, deadline=self._deadline, credentials=self._credentials)
 
-    async def _open_once(self) -> None:
-        options = self._options
-        self._node = None
-        node = self._node = await self._session.node(self._deadline, Need.LEADER)
-        who = await self._session.metadata(node, self._credentials, self._deadline, Need.LEADER)
-        metadata = (*who, ("connection-name", self._name))
-        call = BidiStream(node, READ, deadline=self._deadline, metadata=metadata)
-        try:
-            await call.open()
-            request = encode_consumer_options(
-                stream=options.stream_name, group=options.group_name, buffer_size=options.buffer_size
-            )
-            await call.send([request])
-            self._decoder = ReadDecoder(persistent=True)
-            self._events.extend(await self._confirmed(call))
-        except BaseException:
-            call.close()
-            raise
+    async def _open(self, call: GroupCall) -> None:
+        self._events.extend(await call.open())
         self._call = call
-        self._watch(node, call)
-        self._sent = 0
+        self._acks.attach(call)
 
-    def _watch(self, node: ConnectionPool, call: BidiStream) -> None:
-        """Have the call ended when another node leads: a leader that is frozen does not say so."""
-        moved: list[str] = []
-
-        def leave(reason: str) -> None:  # without `self`, which would never be dropped
-            moved.append(reason)
-            call.close()
-
-        self._moved, self._unwatch = moved, self._session.watch(node, leave)
-
-    async def _confirmed(self, call: BidiStream) -> list[RecordedEvent]:
-        """Wait for the confirmation; return the events that came with it."""
-        items: list[object] = []
-        while not items:
-            data = await call.receive_data()
-            if not data:
-                raise CallCancelled("the server has ended the call")
-            try:
-                items.extend(self._decoder.feed(data))
-            except WireError as error:
-                raise ProtocolError(str(error)) from error
-        if not isinstance(items[0], SubscriptionConfirmed):
-            raise ProtocolError("the server has not confirmed the subscription")
-        return [item for item in items if isinstance(item, RecordedEvent)]
-
-    def _lose(self, error: GrpcError) -> None:
+    def _lose(self, call: GroupCall, error: GrpcError) -> None:
         """The call has ended: the next wait for events comes back. Raises the error if there is no hope."""
         self._forget_call()
         self._last_drop = error
-        if self._node is not None:
-            self._session.failed(self._node, error)
+        if call.node is not None:
+            self._core.failed(call.node, error)
         now, left = self._loop.time(), self._deadline.remaining()
-        pause = self._struggle.pause(error, known=True, now=now, left=left, chance=random.random())
+        pause = self._retries.pause(error, known=True, now=now, left=left, chance=random.random())
         if pause is None:
             self._end()
             raise error
         self._again_at = now + pause
-        level = logging.WARNING if self._struggle.failures == 1 else logging.DEBUG
+        level = logging.WARNING if self._retries.failures == 1 else logging.DEBUG
         _log.log(level, "consumer of %s: %s; coming back", self._options.subscription_id, error)
 
     async def _come_back(self) -> None:
@@ -300,17 +199,18 @@ class AsyncPersistentSubscription:
         If this is cancelled, the next call tries again.
         """
         await asyncio.wait({self._stopped}, timeout=max(0.0, self._again_at - self._loop.time()))
+        call = self._new_call()
         try:
-            await self._open_unless_stopped()
+            await self._open_unless_stopped(call)
         except (*COMES_BACK, TooManySubscribers) as error:
             if not self._stopped.done():
-                self._lose(error)
+                self._lose(call, error)
         except EsdbClientException:
             self._end()
             raise
 
-    async def _open_unless_stopped(self) -> None:
-        opening = asyncio.ensure_future(self._open())
+    async def _open_unless_stopped(self, call: GroupCall) -> None:
+        opening = asyncio.ensure_future(self._open(call))
         ends: set[asyncio.Future[Any]] = {opening, self._stopped}
         try:
             await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
@@ -322,24 +222,18 @@ class AsyncPersistentSubscription:
             failure = None if opening.cancelled() else opening.exception()
         if failure is not None:
             raise failure
-        self._struggle = self._new_struggle()
+        self._retries = self._new_retries()
 
-    def _new_struggle(self) -> RetryState:
-        return RetryState(self._session.settings.retry, Safety.REPEATABLE, endless=True)
+    def _new_retries(self) -> RetryState:
+        return RetryState(self._core.settings.retry, Safety.REPEATABLE, endless=True)
 
     def _forget_call(self) -> None:
         """End the call without another word; answers that were not sent are of no use any more."""
         call, self._call = self._call, None
-        receiving, self._receiving = self._receiving, None
-        unwatch, self._unwatch = self._unwatch, None
-        if unwatch is not None:
-            unwatch()
+        self._acks.detach()
         self._events.clear()
-        self._answers.clear()
         if call is not None:
             call.close()
-        if receiving is not None:
-            receiving.cancel()
 
     # --- answers ----------------------------------------------------------------------------------------------
 
@@ -361,42 +255,21 @@ class AsyncPersistentSubscription:
 
     async def flush(self) -> None:
         """Send the answers that wait; returns when they are on their way."""
-        self._cancel_timer()
-        async with self._sending:
-            call = self._call
-            if call is None:
-                return
-            messages, count = self._answers.take()
-            if messages:
-                self._sent += count
-                with suppress(GrpcError):  # the receiver finds out
-                    await call.send(messages)
+        await self._acks.flush()
 
     async def _answer(self, action: int, reason: str, events: Answerable) -> None:
-        self._collect(action, reason, events)
-        if self._answers.count >= self._options.ack_batch_size:
-            await self.flush()
+        if self.collect(action, reason, events):
+            await self._acks.flush()
 
-    def _collect(self, action: int, reason: str, events: Answerable) -> None:
-        """Collect answers without waiting for anything; they are sent after `ack_delay` at the latest."""
+    def collect(self, action: int, reason: str, events: Answerable) -> bool:
+        """Take answers without waiting for anything; True where there are enough to be sent. For the client itself."""
         if self._closed:
             raise ClientClosed("the subscription is closed")
-        self._answers.add(action, reason, checked_answerable(events))
-        if self._timer is None and self._answers.count:
-            self._timer = asyncio.get_running_loop().call_later(self._options.ack_delay, self._due)
+        return self._acks.collect(action, reason, events)
 
-    def _call_later(self, callback: Callable[[], None]) -> None:
-        """Call after `ack_delay`: for those who collect answers themselves."""
+    def call_later(self, callback: Callable[[], None]) -> None:
+        """Call after `ack_delay`: for who gathers answers before they are collected. For the client itself."""
         self._loop.call_later(self._options.ack_delay, callback)
-
-    def _due(self) -> None:
-        self._timer = None
-        self._flushing = asyncio.ensure_future(self.flush())
-
-    def _cancel_timer(self) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
 
     # --- handlers ---------------------------------------------------------------------------------------------
 
@@ -415,8 +288,8 @@ class AsyncPersistentSubscription:
         decides by returning a `NackAction`. `stop()` lets running handlers finish. Cancelling this call cancels them,
         and the server delivers their events again.
         """
-        checked_number("concurrency", concurrency, 1)
-        checked_number("max_retries", max_retries, 0)
+        checked_int("concurrency", concurrency, 1)
+        checked_int("max_retries", max_retries, 0)
         policy = on_error or (lambda event, _: retry_then_park(event, max_retries))
         try:
             if concurrency == 1:
@@ -449,7 +322,7 @@ class AsyncPersistentSubscription:
         await self.flush()
         try:
             for pause in LEAVING_PAUSES:
-                if self._call is None or not self._sent or await self._counted():
+                if self._call is None or not self._acks.sent or await self._counted():
                     return
                 await asyncio.sleep(pause)
         except ServerAnswer:  # not everybody may ask
@@ -460,18 +333,18 @@ class AsyncPersistentSubscription:
         from esdb_lite._convert.groups import info as ask_for_info
 
         asked, deadline = (self.group_name, self.stream_name), Deadline(LEAVING_SECONDS)
-        channel = self._session.channel(deadline=deadline, credentials=self._credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=self._credentials, repeatable=True)
         # together with others that leave: each answer describes all consumers
         key = (*asked, self._credentials)
-        info = await self._session.together(key, lambda: ask_for_info(channel, *asked), deadline)
+        info = await self._core.together(key, lambda: ask_for_info(channel, *asked), deadline)
         mine = [each for each in info.consumers if each.connection_name == self._name] if info else None
-        return mine is not None and (not mine or mine[0].total_items - mine[0].in_flight_messages >= self._sent)
+        return mine is not None and (not mine or mine[0].total_items - mine[0].in_flight_messages >= self._acks.sent)
 
     def _end(self) -> None:
         """End everything here and now."""
         self._closed = True
         self.stop()
-        self._cancel_timer()
+        self._acks.cancel_timer()
         self._forget_call()
 
     async def __aenter__(self) -> Self:
@@ -483,13 +356,6 @@ class AsyncPersistentSubscription:
         await self.close()
 
     def __del__(self) -> None:
-        call, receiving = getattr(self, "_call", None), getattr(self, "_receiving", None)
-        unwatch = getattr(self, "_unwatch", None)
-        with suppress(RuntimeError):  # the loop is closed, and the connection with it
-            # the collector may run in any thread
-            if unwatch is not None:
-                self._loop.call_soon_threadsafe(unwatch)
-            if call is not None:
-                self._loop.call_soon_threadsafe(call.close)
-            if receiving is not None:
-                self._loop.call_soon_threadsafe(receiving.cancel)
+        call = getattr(self, "_call", None)
+        if call is not None:
+            call.abandon(self._loop)

@@ -19,7 +19,7 @@ from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.read.iterators import ReadCall
+from esdb_lite.client.read.call import ReadCall
 from esdb_lite.client.read.progress import ReadProgress, place_of
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, ProtocolError, StreamNotFound
@@ -44,19 +44,19 @@ class HealingReading:
 
     def __init__(
         self,
-        session: ClientCore,
+        core: ClientCore,
         request: ReadRequest,
         deadline: Deadline | float | None,
         credentials: CredentialsLike,
     ) -> None:
         """`deadline` may be a number of seconds (None: without end), which begin with the first call."""
-        self._session = session
+        self._core = core
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
         self._progress = ReadProgress(request)
-        self._struggle = RetryState(session.settings.retry, Safety.REPEATABLE)
-        self._reading: ReadCall | None = None
+        self._retries = RetryState(core.settings.retry, Safety.REPEATABLE)
+        self._call: ReadCall | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened = 0.0
         self._closed = False
@@ -67,10 +67,10 @@ class HealingReading:
 
     async def batch(self) -> Sequence[Item]:
         """Return the next items; none at the end. Raises StreamNotFound. Being cancelled loses nothing."""
-        while self._reading is not None or self._progress.rest() is not None:
+        while self._call is not None or self._progress.rest() is not None:
             try:
-                reading = await self._next()
-                taken = self._take(await reading.batch(), reading)
+                call = await self._next()
+                taken = self._take(await call.batch(), call)
             except EsdbClientException as error:
                 if self._progress.rest() is None:  # all that is missing is the word that this was all
                     self._drop()
@@ -92,21 +92,21 @@ class HealingReading:
             with suppress(RuntimeError):  # the loop is closed, and the connection with it
                 self._loop.call_soon_threadsafe(self.close)
 
-    def _take(self, items: Sequence[ReadItem], reading: ReadCall) -> Sequence[Item] | None:
+    def _take(self, items: Sequence[ReadItem], call: ReadCall) -> Sequence[Item] | None:
         """Take note of items, and return what is handed out; None when there is nothing."""
-        self.last_stream_position = reading.last_stream_position
-        self.only_events = reading.only_events
+        self.last_stream_position = call.last_stream_position
+        self.only_events = call.only_events
         if not items:
             return ()
         fresh = self._progress.without_known(items)
         if fresh:
-            self._progress.saw(fresh, only_events=reading.only_events)
-            self._struggle.succeed()
+            self._progress.saw(fresh, only_events=call.only_events)
+            self._retries.succeed()
         return fresh or None
 
     async def _next(self) -> ReadCall:
         """Return the call that has the next batch."""
-        return self._reading or await self._open()
+        return self._call or await self._open()
 
     async def _open(self) -> ReadCall:
         """Make the call for what was not handed out yet."""
@@ -114,22 +114,22 @@ class HealingReading:
         deadline = self._budget()
         rest = self._progress.rest()
         assert rest is not None
-        reading = await self._reach(ReadCall(self._session, rest, deadline, self._credentials))
-        self._reading, self._opened = reading, self._loop.time()
-        return reading
+        call = await self._reach(ReadCall(self._core, rest, deadline, self._credentials))
+        self._call, self._opened = call, self._loop.time()
+        return call
 
-    async def _reach(self, reading: ReadCall) -> ReadCall:
+    async def _reach(self, call: ReadCall) -> ReadCall:
         """Send the request of a call, or report the node that failed to take it."""
         try:
-            await reading.open()
+            await call.open()
         except EsdbClientException as error:
-            if reading.node is not None:
-                self._session.failed(reading.node, error)
+            if call.node is not None:
+                self._core.failed(call.node, error)
             raise
         if self._closed:
-            reading.close()
+            call.close()
             raise ClientClosed("it was closed")
-        return reading
+        return call
 
     def _budget(self) -> Deadline:
         if not isinstance(self._deadline, Deadline):
@@ -138,15 +138,15 @@ class HealingReading:
 
     async def _heal(self, error: EsdbClientException) -> None:
         """Wait until the call can be made again; raises the error if it cannot."""
-        node = None if self._reading is None else self._reading.node
+        node = None if self._call is None else self._call.node
         self._drop()
-        if self._closed or not await self._session.try_again(self._struggle, node, error, self._budget(), self._what):
+        if self._closed or not await self._core.try_again(self._retries, node, error, self._budget(), self._what):
             raise error
 
     def _drop(self) -> None:
-        reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.close()
+        call, self._call = self._call, None
+        if call is not None:
+            call.close()
 
 
 class HealingSubscription(HealingReading):
@@ -156,7 +156,7 @@ class HealingSubscription(HealingReading):
 
     def __init__(
         self,
-        session: ClientCore,
+        core: ClientCore,
         request: ReadRequest,
         deadline: Deadline,
         credentials: CredentialsLike,
@@ -164,7 +164,7 @@ class HealingSubscription(HealingReading):
         reconnect: bool,
     ) -> None:
         """`reconnect`: whether it is resumed once it has been confirmed."""
-        super().__init__(session, request, deadline, credentials)
+        super().__init__(core, request, deadline, credentials)
         self._reconnect = reconnect
         self._unwatch: Callable[[], None] | None = None
         self._confirmed = False
@@ -177,34 +177,35 @@ class HealingSubscription(HealingReading):
     @property
     def last_activity(self) -> datetime | None:
         """When something has come last from the server; None while there is no connection."""
-        heard = None if self._reading is None else self._reading.heard
+        stream = None if self._call is None else self._call.stream
+        heard = None if stream is None else stream.heard
         if heard is None or self._loop is None:
             return None
         return datetime.now(timezone.utc) - timedelta(seconds=self._loop.time() - heard)
 
-    def _take(self, items: Sequence[ReadItem], reading: ReadCall) -> Sequence[Item] | None:
+    def _take(self, items: Sequence[ReadItem], call: ReadCall) -> Sequence[Item] | None:
         if not items:
             raise CallCancelled("the server has ended the subscription")
         if self._answered:
-            return super()._take(items, reading)
+            return super()._take(items, call)
         said, first = items[0], not self._confirmed
         if not isinstance(said, SubscriptionConfirmed):
             raise ProtocolError("the server has not confirmed the subscription")
         self._answered, self.subscription_id = True, said.subscription_id
-        notes = self._notes(reading)
+        notes = self._notes(call)
         if first:
             self._confirmed = True
-            self._struggle = RetryState(self._session.settings.retry, Safety.REPEATABLE, endless=True)
-        taken = super()._take(items[1:], reading) if len(items) > 1 else ()
+            self._retries = RetryState(self._core.settings.retry, Safety.REPEATABLE, endless=True)
+        taken = super()._take(items[1:], call) if len(items) > 1 else ()
         self.only_events = False
         return [*notes, *(taken or ())] or (() if first else None)
 
-    def _notes(self, reading: ReadCall) -> list[Item]:
+    def _notes(self, call: ReadCall) -> list[Item]:
         """Return what to report about a resumed subscription."""
         broken, self._broken = self._broken, None
-        if broken is None or reading.node is None:
+        if broken is None or call.node is None:
             return []
-        note = Reconnected(broken[0], reading.node.authority, broken[1])
+        note = Reconnected(broken[0], call.node.authority, broken[1])
         _log.info("subscription resumed, from %s to %s: %s", note.from_, note.to, note.reason)
         return [note]
 
@@ -213,32 +214,32 @@ class HealingSubscription(HealingReading):
             self._request = await self._with_end()
             self._progress = ReadProgress(self._request)
         self._answered = False
-        reading = await super()._open()
-        if reading.node is not None:
-            self._unwatch = self._session.watch(reading.node, self._move)
-        return reading
+        call = await super()._open()
+        if call.node is not None:
+            self._unwatch = self._core.watch(call.node, self._move)
+        return call
 
     async def _with_end(self) -> ReadRequest:
         """Say where the end is, so that a subscription from there can be resumed however early it breaks."""
         stream = self._request.stream_name
         read = ReadRequest(stream, from_end=True, backwards=True, limit=1)
-        reading = await self._reach(ReadCall(self._session, read, self._budget(), self._credentials))
+        call = await self._reach(ReadCall(self._core, read, self._budget(), self._credentials))
         try:
-            last = await _only_event(reading)
+            last = await _only_event(call)
         except StreamNotFound:
             return replace(self._request, from_end=False)
         except EsdbClientException as error:
-            if reading.node is not None:
-                self._session.failed(reading.node, error)
+            if call.node is not None:
+                self._core.failed(call.node, error)
             raise
         place = None if last is None else place_of(last, stream)
         if stream is None:
             return replace(self._request, start=place, from_end=False)
-        told = reading.last_stream_position
+        told = call.last_stream_position
         return replace(self._request, start=place[0] if told is None and place else told, from_end=False)
 
     async def _heal(self, error: EsdbClientException) -> None:
-        node = None if self._reading is None else self._reading.node
+        node = None if self._call is None else self._call.node
         moving, self._moving = self._moving, None
         if self._confirmed and not self._reconnect:
             self._drop()
@@ -246,7 +247,7 @@ class HealingSubscription(HealingReading):
         if self._confirmed and node is not None:
             self._broken = self._broken or (node.authority, moving or str(error))
             if self._loop is not None and self._loop.time() - self._opened > STEADY:
-                self._struggle.succeed()
+                self._retries.succeed()
         if moving is None or self._closed:
             await super()._heal(error)
         else:
@@ -254,9 +255,9 @@ class HealingSubscription(HealingReading):
 
     def _move(self, reason: str) -> None:
         """Another node leads: leave this one, at once or when somebody asks for the next batch."""
-        if self._reading is not None and self._moving is None and self._reconnect:
+        if self._call is not None and self._moving is None and self._reconnect:
             self._moving = reason
-            self._reading.close()
+            self._call.close()
 
     async def _next(self) -> ReadCall:
         if self._moving is not None:
@@ -271,19 +272,19 @@ class HealingSubscription(HealingReading):
 
 
 async def last_event(
-    session: ClientCore, request: ReadRequest, deadline: Deadline, credentials: CredentialsLike
+    core: ClientCore, request: ReadRequest, deadline: Deadline, credentials: CredentialsLike
 ) -> tuple[RecordedEvent | None, int | None]:
     """Return the one event that is asked for, and the last position of its stream, as far as they are known."""
-    reading = HealingReading(session, request, deadline, checked_credentials(credentials))
+    reading = HealingReading(core, request, deadline, checked_credentials(credentials))
     return await _only_event(reading), reading.last_stream_position
 
 
-async def _only_event(reading: HealingReading | ReadCall) -> RecordedEvent | None:
+async def _only_event(source: HealingReading | ReadCall) -> RecordedEvent | None:
     """Read to the end, and return the event that there is."""
     found: RecordedEvent | None = None
     try:
-        while items := await reading.batch():
+        while items := await source.batch():
             found = next((item for item in items if isinstance(item, RecordedEvent)), found)
     finally:
-        reading.close()
+        source.close()
     return found

@@ -101,12 +101,12 @@ class _Write(NamedTuple):
     """The stream is soft-deleted and comes back by this."""
 
 
-class _Repeat(NamedTuple):
+class _WrittenBefore(NamedTuple):
     last: int
     """Number of the last of the events, all of which are there already."""
 
 
-_Check: TypeAlias = _Write | _Repeat | WrongVersion | DeletedStream
+_Check: TypeAlias = _Write | _WrittenBefore | WrongVersion | DeletedStream
 
 
 class _Draft:
@@ -147,7 +147,7 @@ class _Draft:
 def append(state: LogState, moment: Moment, *, stream: str, expected: int, events: Sequence[ProposedEvent]) -> Decision:
     """Append events, or none at all (which checks the version, and undoes a soft delete)."""
     check = _check(state, stream, expected, [event.id for event in events])
-    if isinstance(check, _Repeat):
+    if isinstance(check, _WrittenBefore):
         outcome = Appended(check.last, _readable_position(state, moment, stream, check.last), idempotent=True)
         return _refuse(moment, outcome)
     if not isinstance(check, _Write):
@@ -198,9 +198,9 @@ def _refuse(moment: Moment, outcome: Outcome) -> Decision:
     return Decision(outcome, (), moment.log_end)
 
 
-def _never_repeated(check: _Repeat | WrongVersion | DeletedStream) -> Outcome:
+def _never_repeated(check: _WrittenBefore | WrongVersion | DeletedStream) -> Outcome:
     # A delete carries a fresh id, so that it cannot have been written before.
-    assert not isinstance(check, _Repeat)
+    assert not isinstance(check, _WrittenBefore)
     return check
 
 
@@ -245,7 +245,7 @@ def _check_any(state: LogState, stream: str, current: int, ids: Sequence[bytes])
         if found is None or found[0] != stream:
             return _write_to(state, stream, current) if last is None else WrongVersion(current)
         last = found[1]
-    return _write_to(state, stream, current) if last is None else _Repeat(last)
+    return _write_to(state, stream, current) if last is None else _WrittenBefore(last)
 
 
 def _check_earlier(state: LogState, stream: str, current: int, expected: int, ids: Sequence[bytes]) -> _Check:
@@ -258,7 +258,7 @@ def _check_earlier(state: LogState, stream: str, current: int, expected: int, id
             break
         matching += 1
     if matching == len(ids):
-        return _Repeat(expected + matching)
+        return _WrittenBefore(expected + matching)
     if matching == 0 and expected == NO_STREAM and state.metadata(stream).soft_deleted:
         return _Write(current, True)
     return WrongVersion(current)

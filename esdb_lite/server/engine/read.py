@@ -51,7 +51,7 @@ class LastPosition(NamedTuple):
     revision: int
 
 
-class Page(NamedTuple):
+class AnswerPage(NamedTuple):
     """A part of the answer: messages before the events, the events, messages after them."""
 
     before: Sequence[NotFound | FirstPosition]
@@ -63,7 +63,7 @@ class Page(NamedTuple):
 class Read(Protocol):
     """A read in progress."""
 
-    def page(self, reader: Reader, now: int) -> Page:
+    def page(self, reader: Reader, now: int) -> AnswerPage:
         """Return the next part of the answer. Raises StreamTombstoned, InvalidPosition."""
         ...
 
@@ -95,12 +95,12 @@ class _StreamRead:
         self._size = PageSize()
         self._begun = False
 
-    def page(self, reader: Reader, now: int) -> Page:
+    def page(self, reader: Reader, now: int) -> AnswerPage:
         """Return the next part of the answer. Raises StreamTombstoned."""
         window = window_of(reader, self._stream, now)
         begun, self._begun = self._begun, True
         if window is None:
-            return Page([] if begun else [NotFound(self._stream)], [], [], done=True)
+            return AnswerPage([] if begun else [NotFound(self._stream)], [], [], done=True)
         before = [] if begun or not self._positions else self._announcements(reader, window)
         records, done = self._records(reader, window)
         self._size.learn(records)
@@ -108,7 +108,7 @@ class _StreamRead:
         done = done or self._left == 0
         events = resolve(reader, records, now) if self._resolve_links else records
         after = [LastPosition(window.last)] if done and self._positions else []
-        return Page(before, events, after, done)
+        return AnswerPage(before, events, after, done)
 
     def _limit(self) -> int:
         return min(self._size.limit, self._left)
@@ -207,14 +207,14 @@ class _AllRead:
         """How many records to look at: no more than wanted, unless a filter may refuse them."""
         return min(self._size.limit, self._left) if self._select is shown else self._size.limit
 
-    def page(self, reader: Reader, now: int) -> Page:
+    def page(self, reader: Reader, now: int) -> AnswerPage:
         """Return the next part of the answer. Raises InvalidPosition."""
         stored, done = self._fetch(reader)
         self._size.learn(stored)
         records = self._select(stored)[: self._left]
         self._left -= len(records)
         events = resolve(reader, records, now) if self._resolve_links else records
-        return Page([], events, [], done or self._left == 0)
+        return AnswerPage([], events, [], done or self._left == 0)
 
     def _fetch(self, reader: Reader) -> tuple[Sequence[Record], bool]:
         raise AssertionError("each direction says how it reads")

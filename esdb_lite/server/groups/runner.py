@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from esdb_lite.groups import NackAction
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.database.group_commit import new_id
@@ -29,7 +30,7 @@ from esdb_lite.server.engine.groups.effects import (
     Wake,
     WriteCheckpoint,
 )
-from esdb_lite.server.engine.groups.group import Group, NackAction
+from esdb_lite.server.engine.groups.group import Group
 from esdb_lite.server.engine.groups.messages import Message
 from esdb_lite.server.engine.groups.parking import (
     CHECKPOINT_TYPE,
@@ -85,7 +86,7 @@ class GroupSeat:
         """Events are done."""
         self._group.ack(ids)
 
-    def nack(self, ids: Iterable[bytes], action: NackAction, reason: str) -> None:
+    def nack(self, ids: Iterable[bytes], action: NackAction | None, reason: str) -> None:
         """Events could not be handled."""
         self._group.nack(ids, action, reason)
 
@@ -196,7 +197,7 @@ class GroupRunner:
         self._group.ack(ids, now=self._loop.time())
         self._carry_out()
 
-    def nack(self, ids: Iterable[bytes], action: NackAction, reason: str) -> None:
+    def nack(self, ids: Iterable[bytes], action: NackAction | None, reason: str) -> None:
         """Events could not be handled."""
         self._group.nack(ids, action, reason, now=self._loop.time())
         self._carry_out()

@@ -14,8 +14,8 @@ from esdb_lite._wire.acks import Ack, ConsumerRequest, GroupReadOptions, Nack, d
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.read_response_encode import encode_confirmation, encode_delivery, encode_event, encode_record
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
+from esdb_lite.groups import NackAction
 from esdb_lite.server.engine.access import Action
-from esdb_lite.server.engine.groups.group import NackAction
 from esdb_lite.server.engine.groups.messages import Message
 from esdb_lite.server.engine.groups.settings import ALL_STREAM
 from esdb_lite.server.groups.registry import GroupMissing, PersistentGroups
@@ -130,11 +130,11 @@ def _ids(ids: Sequence[WireUuid]) -> list[bytes]:
         raise refusals.invalid_argument(f"ids: {error}") from error
 
 
-def _action(number: int) -> NackAction:
+def _action(number: int) -> NackAction | None:
     try:
         return NackAction(number)
     except ValueError:
-        return NackAction.UNKNOWN
+        return None
 
 
 def encode_message(message: Message, retry_count: int, *, structured: bool) -> bytes:

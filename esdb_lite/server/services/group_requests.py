@@ -32,8 +32,9 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 )
 
 from esdb_lite._status import RpcError, StatusCode, refusals
+from esdb_lite.groups import ConsumerStrategy
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
-from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart, Strategy
+from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart
 from esdb_lite.server.services.unary import required, stream_text
 
 INT64_MAX = 2**63 - 1
@@ -49,7 +50,7 @@ class GroupName(NamedTuple):
     group: str
 
 
-class Definition(NamedTuple):
+class GroupDefinition(NamedTuple):
     """What Create or Update asks for. The settings' strategy is a placeholder, see `strategy`."""
 
     name: GroupName
@@ -59,7 +60,7 @@ class Definition(NamedTuple):
     filter: EventFilter | None
 
 
-def create_request(request: CreateReq) -> Definition:
+def create_request(request: CreateReq) -> GroupDefinition:
     """What a Create asks for. Raises RpcError."""
     options = required(request.options, "options")
     settings = required(options.settings, "options.settings")
@@ -67,16 +68,16 @@ def create_request(request: CreateReq) -> Definition:
     _, all_options = betterproto.which_one_of(options, "stream_option")
     filter_ = _filter(all_options) if isinstance(all_options, CreateReqAllOptions) else None
     strategy = settings.consumer_strategy or _strategy_name(settings.named_consumer_strategy)
-    return Definition(GroupName(stream, options.group_name), _settings(settings, start), strategy, filter_)
+    return GroupDefinition(GroupName(stream, options.group_name), _settings(settings, start), strategy, filter_)
 
 
-def update_request(request: UpdateReq) -> Definition:
+def update_request(request: UpdateReq) -> GroupDefinition:
     """What an Update asks for; it has no filter. Raises RpcError."""
     options = required(request.options, "options")
     settings = required(options.settings, "options.settings")
     stream, start = _source("UpdateReq", options, settings)
     strategy = _strategy_name(settings.named_consumer_strategy)
-    return Definition(GroupName(stream, options.group_name), _settings(settings, start), strategy, None)
+    return GroupDefinition(GroupName(stream, options.group_name), _settings(settings, start), strategy, None)
 
 
 def delete_request(request: DeleteReq) -> GroupName:
@@ -217,7 +218,7 @@ def _settings(settings: CreateReqSettings | UpdateReqSettings, start: GroupStart
         live_buffer_size=settings.live_buffer_size,
         read_batch_size=settings.read_batch_size,
         history_buffer_size=settings.history_buffer_size,
-        strategy=Strategy.DISPATCH_TO_SINGLE,
+        strategy=ConsumerStrategy.DISPATCH_TO_SINGLE,
     )
 
 

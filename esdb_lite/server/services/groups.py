@@ -44,7 +44,7 @@ from esdb_lite.server.services import group_requests as requests
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.group_consumers import serve_consumer
 from esdb_lite.server.services.group_info import encode_info, encode_list
-from esdb_lite.server.services.group_requests import Definition, GroupName
+from esdb_lite.server.services.group_requests import GroupDefinition, GroupName
 from esdb_lite.server.services.unary import current_call, encoded, routes
 
 SERVICE = "event_store.client.persistent_subscriptions.PersistentSubscriptions"
@@ -91,7 +91,7 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
             raise refusals.subscription_failed(*asked.name, str(error)) from error
         return UpdateResp()
 
-    def _checked(self, asked: Definition) -> GroupSettings:
+    def _checked(self, asked: GroupDefinition) -> GroupSettings:
         """The settings, checked in the order of a real server as far as that does not need the group."""
         if not asked.name.stream:
             raise InvalidSettings("Bad stream name.")

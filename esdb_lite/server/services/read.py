@@ -18,7 +18,7 @@ from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.database.loop_share import BATCH
 from esdb_lite.server.engine.access import ALL_STREAM, Action
 from esdb_lite.server.engine.node_streams import in_memory
-from esdb_lite.server.engine.read import InvalidPosition, Page, Read
+from esdb_lite.server.engine.read import AnswerPage, InvalidPosition, Read
 from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.subscriptions import HistoryPart, Message, SubscriptionRules
 from esdb_lite.server.engine.visibility import StreamTombstoned
@@ -99,7 +99,7 @@ def _asked_for(request: ReadOptions | None) -> str | None:
     return request.source.stream if isinstance(request.source, StreamRange) else ALL_STREAM
 
 
-def _page(read: Read, now: int, reader: Reader) -> Page:
+def _page(read: Read, now: int, reader: Reader) -> AnswerPage:
     return read.page(reader, now)
 
 

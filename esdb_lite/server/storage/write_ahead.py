@@ -25,7 +25,7 @@ _SHARED_INDEX = struct.Struct("=12xB3xI12x8s")
 _PATIENCE = 10
 
 
-class _Seen(NamedTuple):
+class _WriteAheadState(NamedTuple):
     """What SQLite has made of the log (None: nothing), and how the log begins."""
 
     valid: int
@@ -54,7 +54,7 @@ def lost_commits(path: str) -> str | None:
     return None
 
 
-def _look(path: str) -> _Seen | None:
+def _look(path: str) -> _WriteAheadState | None:
     try:
         index = Path(path + "-shm").read_bytes()[: _SHARED_INDEX.size]
         with open(path + "-wal", "rb") as file:
@@ -64,10 +64,10 @@ def _look(path: str) -> _Seen | None:
     if len(index) < _SHARED_INDEX.size or len(header) < _HEADER:
         return None
     initialised, valid, salts = _SHARED_INDEX.unpack(index)
-    return _Seen(valid, salts, header) if initialised else None
+    return _WriteAheadState(valid, salts, header) if initialised else None
 
 
-def _layout(path: str, file: BinaryIO, seen: _Seen) -> tuple[int, bytes]:
+def _layout(path: str, file: BinaryIO, seen: _WriteAheadState) -> tuple[int, bytes]:
     """Page size and salts: SQLite's, unless it took the log for empty because its header is damaged."""
     if _is_sound(seen.header):
         return int.from_bytes(seen.header[8:12], "big"), seen.salts

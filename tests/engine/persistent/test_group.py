@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from esdb_lite.groups import ConsumerStrategy, NackAction
 from esdb_lite.server.engine.groups.consumers import OUTBOX_LIMIT, GroupConsumer
 from esdb_lite.server.engine.groups.effects import Park, ReadPage
-from esdb_lite.server.engine.groups.group import NackAction
-from esdb_lite.server.engine.groups.settings import GroupStart, Strategy
+from esdb_lite.server.engine.groups.settings import GroupStart
 
 from .world import World, settings
 
@@ -127,7 +127,7 @@ class TestDelivery:
         assert (revisions(a.seen), revisions(b.seen)) == ([0, 2, 4], [1, 3, 5])
 
     def test_dispatch_to_single_fills_one_after_the_other(self) -> None:
-        world = World(settings(strategy=Strategy.DISPATCH_TO_SINGLE))
+        world = World(settings(strategy=ConsumerStrategy.DISPATCH_TO_SINGLE))
         a, b = world.join(2), world.join(3)
         world.settle()
         world.append(6)
@@ -135,8 +135,8 @@ class TestDelivery:
         world.ack(a, *a.ids(0))
         assert revisions(a.seen) == [0, 1, 5]
 
-    @pytest.mark.parametrize("strategy", [Strategy.PINNED, Strategy.PINNED_BY_CORRELATION])
-    def test_pinned_keeps_a_stream_together(self, strategy: Strategy) -> None:
+    @pytest.mark.parametrize("strategy", [ConsumerStrategy.PINNED, ConsumerStrategy.PINNED_BY_CORRELATION])
+    def test_pinned_keeps_a_stream_together(self, strategy: ConsumerStrategy) -> None:
         world = World(settings(strategy=strategy))
         a, b = world.join(), world.join()
         world.settle()
@@ -192,7 +192,7 @@ class TestAnswers:
         world = World(settings(max_retry_count=0), events=1)
         world.settle()
         client = world.join()
-        world.nack(client, NackAction.UNKNOWN, *client.ids(0))
+        world.nack(client, None, *client.ids(0))
         assert [type(effect) for effect in world.pending] == [Park]
 
     def test_park_says_why(self) -> None:
@@ -331,7 +331,7 @@ class TestReplay:
         assert world.group.info(now=0).parked_message_count == 1
 
     def test_retries_of_later_events_stay_behind_replayed_ones(self) -> None:
-        world = self.parked(1, strategy=Strategy.DISPATCH_TO_SINGLE)
+        world = self.parked(1, strategy=ConsumerStrategy.DISPATCH_TO_SINGLE)
         client = world.clients[0]
         world.append(1)
         world.leave(client)

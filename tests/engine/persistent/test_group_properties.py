@@ -8,9 +8,9 @@ import hypothesis.strategies as st
 from hypothesis import settings as hypothesis_settings
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from esdb_lite.groups import ConsumerStrategy, NackAction
 from esdb_lite.server.engine.groups.effects import ReadPage
-from esdb_lite.server.engine.groups.group import NackAction
-from esdb_lite.server.engine.groups.settings import GroupStart, Strategy
+from esdb_lite.server.engine.groups.settings import GroupStart
 
 from .world import Client, World, settings
 
@@ -27,7 +27,7 @@ class GroupMachine(RuleBasedStateMachine):
     @initialize(
         stored=st.integers(0, 40),
         start=st.integers(-1, 5),
-        strategy=st.sampled_from(list(Strategy)),
+        strategy=st.sampled_from(list(ConsumerStrategy)),
         retries=st.integers(0, 3),
         batch=st.integers(0, 12),
         spare=st.integers(1, 20),
@@ -38,7 +38,7 @@ class GroupMachine(RuleBasedStateMachine):
         self,
         stored: int,
         start: int,
-        strategy: Strategy,
+        strategy: ConsumerStrategy,
         retries: int,
         batch: int,
         spare: int,
@@ -85,8 +85,8 @@ class GroupMachine(RuleBasedStateMachine):
         self.done |= {client.held[id_][0] for id_ in ids}
         self.world.ack(client, *ids)
 
-    @rule(client=clients, data=st.data(), action=st.sampled_from(list(NackAction)))
-    def nack(self, client: Client, data: st.DataObject, action: NackAction) -> None:
+    @rule(client=clients, data=st.data(), action=st.sampled_from([None, *NackAction]))
+    def nack(self, client: Client, data: st.DataObject, action: NackAction | None) -> None:
         ids = self.pick(client, data)
         if action in (NackAction.SKIP, NackAction.STOP):
             self.done |= {client.held[id_][0] for id_ in ids}

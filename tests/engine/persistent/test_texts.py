@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esdb_lite.groups import ConsumerStrategy
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
 from esdb_lite.server.engine.groups.config import GroupConfig, dump_config, load_config
 from esdb_lite.server.engine.groups.messages import Message
@@ -25,7 +26,6 @@ from esdb_lite.server.engine.groups.settings import (
     GroupSettings,
     GroupStart,
     InvalidSettings,
-    Strategy,
     check_buffers,
     check_start_in_log,
     check_stop_at,
@@ -50,7 +50,7 @@ class TestSettings:
     def test_unknown_strategies_are_refused_by_name(self) -> None:
         with pytest.raises(InvalidSettings, match=r"^Consumer strategy roundrobin does not exist\.$"):
             strategy_of("roundrobin")
-        assert strategy_of("PinnedByCorrelation") is Strategy.PINNED_BY_CORRELATION
+        assert strategy_of("PinnedByCorrelation") is ConsumerStrategy.PINNED_BY_CORRELATION
 
     def test_a_batch_has_to_fit_into_the_buffer(self) -> None:
         check_buffers(9, 10)
@@ -104,7 +104,7 @@ class TestConfig:
             history_buffer_size=50,
         )
         in_log = GroupSettings(
-            **{**settings.__dict__, "start": GroupStart(-1), "strategy": Strategy.PINNED, "checkpoint_after": 0}
+            **{**settings.__dict__, "start": GroupStart(-1), "strategy": ConsumerStrategy.PINNED, "checkpoint_after": 0}
         )
         written = dump_config(
             [GroupConfig("fault_resign", "g", settings), GroupConfig("$all", "a", in_log)],
@@ -165,7 +165,7 @@ class TestConfig:
                     max_retry_count=st.integers(-5, 10**9),
                     checkpoint_after=st.integers(-5, 10**9),
                     read_batch_size=st.integers(-5, 10**9),
-                    strategy=st.sampled_from(Strategy),
+                    strategy=st.sampled_from(ConsumerStrategy),
                 ),
                 st.none()
                 | st.builds(EventFilter, st.sampled_from(FilterOn), regex=st.text(min_size=1))

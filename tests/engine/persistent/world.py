@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from esdb_lite.groups import ConsumerStrategy, NackAction
 from esdb_lite.server.engine.groups.consumers import GroupConsumer
 from esdb_lite.server.engine.groups.effects import (
     Drop,
@@ -18,9 +19,9 @@ from esdb_lite.server.engine.groups.effects import (
     Wake,
     WriteCheckpoint,
 )
-from esdb_lite.server.engine.groups.group import Group, NackAction
+from esdb_lite.server.engine.groups.group import Group
 from esdb_lite.server.engine.groups.messages import Message
-from esdb_lite.server.engine.groups.settings import GroupSettings, Strategy
+from esdb_lite.server.engine.groups.settings import GroupSettings
 from esdb_lite.server.storage import Record
 
 STREAM = "orders"
@@ -43,7 +44,7 @@ def settings(**changes: object) -> GroupSettings:
         "live_buffer_size": 100,
         "read_batch_size": 10,
         "history_buffer_size": 50,
-        "strategy": Strategy.ROUND_ROBIN,
+        "strategy": ConsumerStrategy.ROUND_ROBIN,
     }
     values.update(changes)
     return GroupSettings(**values)  # type: ignore[arg-type]
@@ -124,7 +125,7 @@ class World:
         self.group.ack(ids, now=self.now)
         self.collect()
 
-    def nack(self, client: Client, action: NackAction, *ids: bytes) -> None:
+    def nack(self, client: Client, action: NackAction | None, *ids: bytes) -> None:
         for id_ in ids:
             client.held.pop(id_, None)
         self.group.nack(ids, action, "because", now=self.now)

@@ -9,10 +9,11 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from esdb_lite.groups import ConsumerStrategy
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
 
 from .parking import iso_time
-from .settings import ALL_STREAM, GroupSettings, GroupStart, Strategy, parse_position, position_text
+from .settings import ALL_STREAM, GroupSettings, GroupStart, parse_position, position_text
 
 CONFIG_STREAM = "$persistentSubscriptionConfig"
 CONFIG_TYPE = "$PersistentConfig"
@@ -137,7 +138,7 @@ def _load_settings(entry: Json) -> GroupSettings:
         extra_statistics=entry.get("extraStatistics") is True,
         start=_load_start(entry),
         message_timeout=_integer(entry.get("messageTimeout", 0)),
-        strategy=Strategy(str(entry.get("namedConsumerStrategy", Strategy.ROUND_ROBIN.value))),
+        strategy=ConsumerStrategy(str(entry.get("namedConsumerStrategy", ConsumerStrategy.ROUND_ROBIN.value))),
         **numbers,
     )
 

@@ -10,8 +10,9 @@ import json
 import zlib
 from collections import deque
 
+from esdb_lite.groups import ConsumerStrategy
+
 from .messages import Message
-from .settings import Strategy
 from .statistics import DeliveryRate, Measurements
 
 OUTBOX_LIMIT = 1_000
@@ -171,10 +172,10 @@ class CorrelationDispatcher(PinnedDispatcher):
         return value if isinstance(value, str) else message.source_stream
 
 
-def dispatcher_for(strategy: Strategy) -> Dispatcher:
+def dispatcher_for(strategy: ConsumerStrategy) -> Dispatcher:
     """Return a dispatcher without consumers."""
-    if strategy is Strategy.ROUND_ROBIN:
+    if strategy is ConsumerStrategy.ROUND_ROBIN:
         return Dispatcher()
-    if strategy is Strategy.DISPATCH_TO_SINGLE:
+    if strategy is ConsumerStrategy.DISPATCH_TO_SINGLE:
         return SingleDispatcher()
-    return PinnedDispatcher() if strategy is Strategy.PINNED else CorrelationDispatcher()
+    return PinnedDispatcher() if strategy is ConsumerStrategy.PINNED else CorrelationDispatcher()

@@ -7,9 +7,10 @@ forward. Inputs are the public methods; `effects()` returns what to do about the
 
 from __future__ import annotations
 
-import enum
 from collections import deque
 from collections.abc import Iterable, Sequence
+
+from esdb_lite.groups import NackAction
 
 from .buffer import EventBuffer
 from .consumers import GroupConsumer, dispatcher_for
@@ -21,16 +22,6 @@ from .statistics import ConnectionInfo, DeliveryRate, GroupInfo, Measurements, s
 
 REPLAYS_AT_ONCE = 2_000
 """Replaying pauses while so many events wait for another delivery."""
-
-
-class NackAction(enum.IntEnum):
-    """What a consumer wants done with an event that it could not handle; numbered as on the wire."""
-
-    UNKNOWN = 0
-    PARK = 1
-    RETRY = 2
-    SKIP = 3
-    STOP = 4
 
 
 class Group:
@@ -209,8 +200,8 @@ class Group:
                 self._finish(message)
         self._after_answers(now)
 
-    def nack(self, ids: Iterable[bytes], action: NackAction, reason: str, *, now: float) -> None:
-        """Events could not be handled. Ids that are not in flight are ignored."""
+    def nack(self, ids: Iterable[bytes], action: NackAction | None, reason: str, *, now: float) -> None:
+        """Events could not be handled; `action` None: one that servers do not know. Ids not in flight are ignored."""
         messages = [message for id_ in ids if (message := self._in_flight.pop(id_, None)) is not None]
         for message in messages:
             self._release(message, now)

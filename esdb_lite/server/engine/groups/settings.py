@@ -7,9 +7,10 @@ Must not know: requests, streams of events, time.
 
 from __future__ import annotations
 
-import enum
 import re
 from dataclasses import dataclass
+
+from esdb_lite.groups import ConsumerStrategy
 
 ALL_STREAM = "$all"
 INFINITE_MILLISECONDS = 2**31 - 1
@@ -19,15 +20,6 @@ PAGE_WITHOUT_BATCH = 10
 """How many events are read at once when the batch size says nothing sensible."""
 LARGEST_PAGE = 500
 """A real server does not read more at once, whatever the batch size is."""
-
-
-class Strategy(str, enum.Enum):
-    """How the events of a group are shared out among its consumers. The values are the names on the wire."""
-
-    DISPATCH_TO_SINGLE = "DispatchToSingle"
-    ROUND_ROBIN = "RoundRobin"
-    PINNED = "Pinned"
-    PINNED_BY_CORRELATION = "PinnedByCorrelation"
 
 
 class InvalidSettings(ValueError):
@@ -67,7 +59,7 @@ class GroupSettings:
     live_buffer_size: int = 500
     read_batch_size: int = 20
     history_buffer_size: int = 500
-    strategy: Strategy = Strategy.ROUND_ROBIN
+    strategy: ConsumerStrategy = ConsumerStrategy.ROUND_ROBIN
 
     @property
     def history_room(self) -> int:
@@ -85,10 +77,10 @@ class GroupSettings:
         return min(self.read_batch_size, LARGEST_PAGE) if self.read_batch_size > 0 else PAGE_WITHOUT_BATCH
 
 
-def strategy_of(name: str) -> Strategy:
+def strategy_of(name: str) -> ConsumerStrategy:
     """Return the strategy of that name (case-sensitive); raise `InvalidSettings` if there is none."""
     try:
-        return Strategy(name)
+        return ConsumerStrategy(name)
     except ValueError:
         raise InvalidSettings(f"Consumer strategy {name} does not exist.") from None
 

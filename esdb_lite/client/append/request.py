@@ -1,0 +1,55 @@
+"""Events for one stream, on their way to a server.
+
+Owns: what is asked for, how large it is, and refusing what no server can take. Must not know: how it is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from esdb_lite._wire.append import encode_proposed
+from esdb_lite.errors import InvalidArgument
+from esdb_lite.events import NewEvent
+
+MAX_MESSAGE = 16 * 1024 * 1024 - 10_000
+"""Bytes in one message that servers take at most; an event is at least one message."""
+
+_OVERHEAD = 200
+"""Bytes of one event's message beside its data, metadata and type, at most."""
+
+
+@dataclass(frozen=True)
+class AppendRequest:
+    """Events for one stream."""
+
+    stream_name: str
+    expected: int
+    """As on the wire."""
+    events: Sequence[NewEvent]
+
+    @cached_property
+    def size(self) -> int:
+        """About how many bytes the request has: never less than it has."""
+        return sum(len(event.data) + len(event.metadata) + 4 * len(event.type) + _OVERHEAD for event in self.events)
+
+    def proposed(self) -> Iterable[bytes]:
+        """The events as messages."""
+        for event in self.events:
+            yield encode_proposed(
+                id=str(event._id),  # as a text: it is quicker to take apart than the other form
+                type=event.type,
+                content_type=event.content_type,
+                metadata=event.metadata,
+                data=event.data,
+            )
+
+    def check(self) -> None:
+        """Refuse events that no server can take. Raises InvalidArgument."""
+        if self.size <= MAX_MESSAGE:
+            return
+        for event in self.events:
+            size = len(event.data) + len(event.metadata) + len(event.type.encode()) + _OVERHEAD
+            if size > MAX_MESSAGE:
+                raise InvalidArgument("events", event, f"must be of less than {MAX_MESSAGE} bytes each")
