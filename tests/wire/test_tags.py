@@ -6,12 +6,15 @@ import ast
 import io
 import re
 import tokenize
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 from esdb_lite_protos import tags
 
 import esdb_lite._wire
+from esdb_lite.server.faults import admission
+from esdb_lite.server.services import authorization, cluster
 
 CODECS = sorted(Path(esdb_lite._wire.__file__).parent.glob("*.py"))
 WITH_NUMBERS = ("primitives.py",)
@@ -65,3 +68,19 @@ def test_other_tags_that_code_shares() -> None:
     batch, single = named("STREAMS_BATCH_APPEND_REQ_OPTIONS_"), named("STREAMS_APPEND_REQ_OPTIONS_")
     assert batch.pop("STREAM_POSITION") == single.pop("REVISION")
     assert single.items() <= batch.items()
+
+
+PATHS = set(named("PATH_").values())
+TABLES: dict[str, Iterable[str]] = {
+    "NEEDS": authorization.NEEDS,
+    "_LONG": authorization._LONG,
+    "_ASKS": admission._ASKS,
+    "_COUNTED": admission._COUNTED,
+    "_FEATURES": [f"/{path}" for path in cluster._FEATURES],
+}
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_tables_of_methods_name_those_that_there_are(table: str) -> None:
+    """Redaction has no messages here: it is always refused."""
+    assert {path for path in TABLES[table] if "redaction" not in path} <= PATHS
