@@ -25,6 +25,7 @@ PUBLIC = (
     "settings",
     "users",
     "consumers",
+    "records",
     "retries",
     "_version",
 )
@@ -46,17 +47,19 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "_rpc": ("_http2", "_wire", "_status", *PUBLIC),
     "_http2": ("_wire",),
     "_convert": ("_wire", *PUBLIC),
+    "_json": (),
     "_limits": (),
     "_loop_thread": (),
     "_status": ("_wire", *PUBLIC),
     "_wire": PUBLIC,
-    "server": (*CODEC, "_http2", "_limits", "_loop_thread", *PUBLIC),
+    "server": (*CODEC, "_http2", "_json", "_limits", "_loop_thread", *PUBLIC),
     **dict.fromkeys(PUBLIC, PUBLIC),
 }
 """What each part may import at run time; `server` has layers of its own."""
 
 SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "options": (),
+    "compatibility": ("options",),
     "storage": ("options",),
     "engine": ("storage",),
     "errors": (),
@@ -72,10 +75,13 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.open_calls": ("handlers",),
     "faults.admission": ("handlers", "faults"),
     "faults.api": ("faults.plan",),
-    "services": ("database", "engine", "faults", "groups", "handlers", "projections", "storage", "users"),
+    "services": (
+        *("compatibility", "database", "engine", "faults"),
+        *("groups", "handlers", "options", "projections", "storage", "users"),
+    ),
     "app": ("handlers", "engine.access"),
     "node": (
-        *("app", "database", "engine", "errors", "faults", "groups", "handlers"),
+        *("app", "compatibility", "database", "engine", "errors", "faults", "groups", "handlers"),
         *("options", "projections", "services", "storage", "tls", "users"),
     ),
     "embedded": ("errors", "faults", "node", "options", "tls"),
@@ -84,9 +90,9 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
 }
 
 ONLY_THERE = {
-    "esdb_lite_protos": ("_convert", "server.services"),
-    "esdb_lite_protos.tags": ("_wire", "server.services"),
-    "betterproto": ("_convert", "server.services"),
+    "esdb_lite_protos": ("_convert", "_status.typed_exceptions", "_status.typed_refusals", "server.services"),
+    "esdb_lite_protos.tags": ("_wire", "_status", "client", "server.node", "server.services"),
+    "betterproto": ("_convert", "_status.typed_exceptions", "server.services"),
     "grpclib": ("_http2",),
     "h2": ("_http2",),
     "hpack": ("_http2",),

@@ -67,8 +67,8 @@ _TICKS = 10_000_000
 _SHORT = 1 << 14
 _LENGTHS = [varint(value) for value in range(_SHORT)]
 
-StoredEvent: TypeAlias = tuple[int, str, int, bytes, str, bool, int, bytes, bytes]
-"""Position, stream, revision, id, type, whether it is JSON, ticks of creation, data, metadata."""
+StoredEvent: TypeAlias = tuple[int, str, int, bytes, str, bool, int, bytes, bytes, object]
+"""Position, stream, revision, id, type, whether it is JSON, ticks of creation, data, metadata, and what is not sent."""
 
 
 def encode_record(
@@ -115,7 +115,7 @@ def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[b
     before_id = _BEFORE_ID.decode()
     event_tag, record_tag, position_tag, data_tag = _EVENT_BYTE, _RECORD_BYTE, _POSITION_BYTE, _DATA_BYTE
     revision_tag, prepare_tag, commit_tag = _REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE
-    for position, stream, revision, id, type, is_json, created, data, metadata in records:
+    for position, stream, revision, id, type, is_json, created, data, metadata, _ in records:
         place = number_of(position)
         digits = id.hex()
         ticks = b"%d" % created
