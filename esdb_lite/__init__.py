@@ -87,6 +87,7 @@ if TYPE_CHECKING:
         NewEvent,
         Reconnected,
         RecordedEvent,
+        StreamPosition,
         StreamState,
         SubscriptionItem,
     )
@@ -208,6 +209,7 @@ __all__ = [
     "StreamDeleted",
     "StreamMetadata",
     "StreamNotFound",
+    "StreamPosition",
     "StreamState",
     "Subscription",
     "SubscriptionDropped",
@@ -316,6 +318,7 @@ _HOMES = {
         "NewEvent",
         "Reconnected",
         "RecordedEvent",
+        "StreamPosition",
         "StreamState",
         "SubscriptionItem",
     ),

@@ -416,7 +416,7 @@ class CheckpointCorrupt(CheckpointError):
 
 
 class CheckpointMismatch(CheckpointError):
-    """What is stored belongs to a consumer of another stream, or with another filter."""
+    """A position belongs to another stream or filter, or to another database: one that was restored or begun anew."""
 
 
 class CheckpointConflict(CheckpointError):

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
 from os import urandom
 from typing import Union
@@ -27,6 +28,7 @@ JsonValue = Union[None, bool, int, float, str, Sequence["JsonValue"], Mapping[st
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NIL = UUID(int=0)
 _SHOWN_BYTES = 40
+_TOKEN = re.compile(r"C:(\d{1,19})/P:(\d{1,19})(?:@([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?", re.ASCII)
 
 
 class StreamState(enum.Enum):
@@ -197,10 +199,8 @@ class RecordedEvent:
     @property
     def id(self) -> UUID:
         """The id that the event was appended with. Raises ValueError if the server sent something else."""
-        raw = self._id
-        if not isinstance(raw, UUID):
-            self._id = raw = _uuid(raw)
-        return raw
+        self._id = id = event_id(self._id)
+        return id
 
     @property
     def recorded_at(self) -> datetime | None:
@@ -215,6 +215,19 @@ class RecordedEvent:
     def original(self) -> RecordedEvent:
         """The link if there is one, else the event itself: its positions are the ones to resume from."""
         return self if self.link is None else self.link
+
+    @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where a subscription to all events resumes after this one; None where an old server (21.10) does not say it.
+
+        Of an event that came through a link it is the link's place.
+        """
+        original = self.original
+        if original.commit_position is None:
+            return None
+        prepare = original.prepare_position
+        commit = original.commit_position
+        return Checkpoint(commit, commit if prepare is None else prepare, event_id=original.id)
 
     @property
     def ack_id(self) -> UUID:
@@ -315,11 +328,12 @@ class AppendResult(int):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A filtered subscription has searched everything up to here: resume from this object, and nothing is missed.
+    """A place in the order of all events: resume from this object, and nothing is missed.
 
-    Resume from the object, not from its `commit_position`: a checkpoint may stand just before the event at that
-    position (`prepare_position` is then smaller), and the bare number stands for the event itself. The rules are in
-    section 16 of the protocol notes.
+    A filtered subscription hands them out where it has searched without finding anything; `RecordedEvent.checkpoint`
+    is the place of an event. Resume from the object, or store its `token`: a checkpoint may stand just before the
+    event at its `commit_position` (`prepare_position` is then smaller), and the bare number stands for the event
+    itself. The rules are in section 16 of the protocol notes.
     """
 
     commit_position: int
@@ -328,6 +342,39 @@ class Checkpoint:
     """Equal to `commit_position`, or 0 for "just before"."""
     timestamp: datetime | None = None
     """When the server sent it, in UTC; None before server 24.10.5."""
+    event_id: UUID | None = field(default=None, compare=False)
+    """Id of the event at this place, by which another database is told from this one; None: not known."""
+
+    @property
+    def token(self) -> str:
+        """The place as a text of ASCII that can be stored: `from_token` makes a checkpoint of it again."""
+        place = f"C:{self.commit_position}/P:{self.prepare_position}"
+        return place if self.event_id is None else f"{place}@{self.event_id}"
+
+    @classmethod
+    def from_token(cls, token: str) -> Checkpoint:
+        """Return the checkpoint that a token stands for. Raises InvalidArgument, WrongArgumentType."""
+        if not isinstance(token, str):
+            raise WrongArgumentType("token", token, "must be a str")
+        found = _TOKEN.fullmatch(token)
+        if found is None or max(int(found[1]), int(found[2])) >= 2**63:
+            raise InvalidArgument("token", token, "must be the token of a Checkpoint")
+        return cls(int(found[1]), int(found[2]), event_id=None if found[3] is None else UUID(found[3]))
+
+
+class StreamPosition(int):
+    """A position in a stream, as an int that also knows which event is there."""
+
+    event_id: UUID | None
+    """Id of the event at this position, by which another database is told from this one; None: not known."""
+
+    def __new__(cls, position: int, event_id: UUID | None = None) -> StreamPosition:
+        self = super().__new__(cls, position)
+        self.event_id = event_id
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (int(self), self.event_id)
 
 
 @dataclass(frozen=True)
@@ -420,7 +467,10 @@ def _shown(data: bytes) -> str:
     return repr(data) if len(data) <= _SHOWN_BYTES else f"{data[:_SHOWN_BYTES]!r}...({len(data)} bytes)"
 
 
-def _uuid(raw: bytes | str) -> UUID:
+def event_id(raw: UUID | bytes | str) -> UUID:
+    """Return an event's id from what has come off the wire. Raises ValueError for what is none."""
+    if isinstance(raw, UUID):
+        return raw
     if isinstance(raw, bytes) and len(raw) == 16:
         return UUID(bytes=raw)
     try:
