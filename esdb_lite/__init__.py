@@ -57,6 +57,10 @@ if TYPE_CHECKING:
         NotSupported,
         OperationTimedOut,
         OutcomeUnknown,
+        ProjectionError,
+        ProjectionExists,
+        ProjectionFailed,
+        ProjectionNotFound,
         ProtocolError,
         ResourceExhausted,
         ServerAnswer,
@@ -102,6 +106,7 @@ if TYPE_CHECKING:
     )
     from esdb_lite.metadata import StreamAcl, StreamMetadata
     from esdb_lite.positions import ExpectedPosition, ResumeFrom
+    from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
     from esdb_lite.retries import RetryPolicy
     from esdb_lite.server import (
         Durability,
@@ -187,6 +192,13 @@ __all__ = [
     "OutcomeUnknown",
     "Pem",
     "PersistentSubscription",
+    "ProjectionError",
+    "ProjectionExists",
+    "ProjectionFailed",
+    "ProjectionInfo",
+    "ProjectionMode",
+    "ProjectionNotFound",
+    "ProjectionStatus",
     "ProtocolError",
     "ReadResponse",
     "Reconnected",
@@ -288,6 +300,10 @@ _HOMES = {
         "NotSupported",
         "OperationTimedOut",
         "OutcomeUnknown",
+        "ProjectionError",
+        "ProjectionExists",
+        "ProjectionFailed",
+        "ProjectionNotFound",
         "ProtocolError",
         "ResourceExhausted",
         "ServerAnswer",
@@ -338,6 +354,11 @@ _HOMES = {
     "esdb_lite.metadata": (
         "StreamAcl",
         "StreamMetadata",
+    ),
+    "esdb_lite.projections": (
+        "ProjectionInfo",
+        "ProjectionMode",
+        "ProjectionStatus",
     ),
     "esdb_lite.retries": ("RetryPolicy",),
     "esdb_lite.server": (

@@ -40,6 +40,9 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── SubscriptionError        .stream_name .group_name
             │   ├── SubscriptionNotFound, SubscriptionExists, SubscriptionDropped, TooManySubscribers
             │   └── SubscriptionFailed                     .reason
+            ├── ProjectionError          .projection_name
+            │   ├── ProjectionNotFound, ProjectionExists
+            │   └── ProjectionFailed                       .reason
             ├── UserError                .login
             │   └── UserNotFound, UserConflict
             └── HandlerFailed            an error inside the server that it does not explain
@@ -364,6 +367,33 @@ class SubscriptionFailed(SubscriptionError):
     code = StatusCode.INTERNAL
     reason: str = ""
     """Why, in the server's words."""
+
+
+class ProjectionError(ServerAnswer):
+    """A refusal that concerns a projection, or a projection that cannot go on."""
+
+    projection_name: str = ""
+    """Its name."""
+
+
+class ProjectionNotFound(ProjectionError):
+    """There is no such projection."""
+
+    code = StatusCode.NOT_FOUND
+
+
+class ProjectionExists(ProjectionError):
+    """There is such a projection already."""
+
+    code = StatusCode.ALREADY_EXISTS
+
+
+class ProjectionFailed(ProjectionError):
+    """The projection has faulted, or the server does not do this with it as it is now."""
+
+    code = StatusCode.FAILED_PRECONDITION
+    reason: str = ""
+    """Why, in the server's words where it has any."""
 
 
 class UserError(ServerAnswer):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typing_extensions import is_typeddict
 
 import esdb_lite
 from esdb_lite import AsyncEsdbClient, EsdbClient
@@ -73,7 +74,10 @@ def test_every_value_has_a_text(name: str) -> None:
     cls = getattr(esdb_lite, name)
     tree = ast.parse(inspect.getsource(inspect.getmodule(cls)))  # type: ignore[arg-type]
     own = next(node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == cls.__name__)
-    assert not without_text(own)
+    if is_typeddict(cls):  # its text says where its values are explained
+        assert cls.__doc__
+    else:
+        assert not without_text(own)
 
 
 def test_without_text() -> None:

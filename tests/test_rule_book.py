@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+import esdb_lite
+
 ROOT = Path(__file__).resolve().parent.parent
 BOOK = ROOT / "proto"
 PAGES = {
@@ -18,7 +20,8 @@ PAGES = {
     "the notes on KurrentDB": "kurrentdb.md",
     "the notes on the schema": "schema.md",
 }
-SOURCES = sorted(chain.from_iterable((ROOT / folder).rglob("*.py") for folder in ("esdb_lite", "proto", "tests")))
+FOLDERS = (Path(esdb_lite.__file__).resolve().parent, ROOT / "proto", ROOT / "tests")
+SOURCES = sorted(chain.from_iterable(folder.rglob("*.py") for folder in FOLDERS))
 
 NUMBER = r"(?:[AB]\.)?\d+(?:\.\d+)?"
 MENTION = re.compile(rf"(?<!RFC \d\d\d\d, )\b[Ss]ections? (?={NUMBER})")
@@ -61,7 +64,7 @@ def test_mentions(text: str, found: list[str]) -> None:
 
 def test_citations_have_one_form() -> None:
     wrong = [
-        f"{source.relative_to(ROOT)}: {mention}"
+        f"{source.name}: {mention}"
         for source in SOURCES
         if source != Path(__file__).resolve()
         for mention in mentions(source.read_text("utf-8"))

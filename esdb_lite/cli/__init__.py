@@ -104,10 +104,10 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--run-projections",
-        choices=("none", "system"),
+        choices=("none", "system", "all"),
         default="none",
         help="system: have the five system projections, which write $ce-..., $et-... and the like once they are "
-        "enabled (default: %(default)s)",
+        "enabled; all: JavaScript projections, too, which need the extra projections (default: %(default)s)",
     )
     parser.add_argument(
         "--start-standard-projections", action="store_true", help="enable the system projections at the start"

@@ -64,8 +64,8 @@ class EmbeddedServer:
     else `changeit`).
 
     `run_projections` (or its value as text): "system": it has the five system projections; those that are enabled
-    write `$ce-...`, `$et-...` and the like. `start_standard_projections` enables them at each start. "none": it has no
-    projections.
+    write `$ce-...`, `$et-...` and the like. "all": it runs JavaScript projections, too (needs the extra
+    `projections`). `start_standard_projections` enables the system projections at each start. "none": it has none.
 
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` do the same without `with`. A stopped server
@@ -87,7 +87,7 @@ class EmbeddedServer:
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
-        run_projections: RunProjections | Literal["none", "system"] = RunProjections.NONE,
+        run_projections: RunProjections | Literal["none", "system", "all"] = RunProjections.NONE,
         start_standard_projections: bool = False,
     ) -> None:
         if not isinstance(port, int) or not 0 <= port <= 65535:

@@ -31,6 +31,7 @@ from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import Handler
 from esdb_lite.server.options import Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
+from esdb_lite.server.projections.user.engine import UserEngine
 from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
@@ -323,7 +324,9 @@ def _projections(settings: ServerSettings, database: Database) -> ProjectionMana
     if settings.run_projections is RunProjections.NONE:
         return None
     starts = settings.start_standard_projections
-    return ProjectionManager(database, now=settings.now, engine=None, starts_standard=starts)
+    runs_all = settings.run_projections is RunProjections.ALL
+    engine = UserEngine(database, now=settings.now) if runs_all else None
+    return ProjectionManager(database, now=settings.now, engine=engine, starts_standard=starts)
 
 
 async def open_database(settings: ServerSettings) -> Database:

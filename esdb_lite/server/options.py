@@ -29,6 +29,8 @@ class RunProjections(str, enum.Enum):
     """None, and no calls about them."""
     SYSTEM = "system"
     """The five system projections, each of which runs once it has been enabled."""
+    ALL = "all"
+    """These, and JavaScript projections, which need the extra `projections`."""
 
 
 def one_of(argument: str, value: object, choices: type[E]) -> E:

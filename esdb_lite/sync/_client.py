@@ -26,11 +26,12 @@ from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.live import Live, LiveClients
+from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.users import UserApi
 
 
-class EsdbClient(ConsumerApi, GroupApi, UserApi):
+class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes

@@ -17,6 +17,7 @@ from esdb_lite._status.exceptions import (
     http_error,
     readable,
     reset_error,
+    status_of,
     wrong_expected_position,
 )
 from esdb_lite._wire.batch_append import BatchError, encode_maximum_event_size, encode_wrong_expected_version
@@ -178,7 +179,39 @@ def test_http_and_http2() -> None:
     assert isinstance(http_error("418"), errors.ServerAnswer)
     assert isinstance(reset_error(7), errors.ServiceUnavailable)
     assert isinstance(reset_error(8), errors.CallCancelled)
-    assert isinstance(reset_error(1), errors.ProtocolError)
+    assert isinstance(reset_error(1), errors.ServiceUnavailable)
+    assert [reset_error(code).sent for code in (7, 1)] == [False, True]  # type: ignore[attr-defined]
+
+
+TOO_LONG = "9" * 5000
+
+
+@pytest.mark.parametrize("number", [TOO_LONG, "-" + TOO_LONG, "--5", "5-", "²", "1e9", "", " 5", "٣"])
+def test_numbers_of_a_broken_server_are_none(number: str) -> None:
+    """Python's own errors must not come out of this: who appends would not know that it may be done."""
+    trailers = {
+        "wrong-expected-version": ("expected-version", "actual-version"),
+        "maximum-append-size-exceeded": ("maximum-append-size",),
+        "maximum-append-event-size-exceeded": ("maximum-append-event-size", "proposed-append-event-size"),
+        "not-leader": ("leader-endpoint-port",),
+    }
+    for exception, names in trailers.items():
+        error = error_for(9, "", [("exception", exception), *((name, number) for name in names)])
+        assert not any(getattr(error, name, None) for name in ("limit", "size", "port"))
+    assert status_of(number) == 2
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "-1"])
+def test_ports_that_are_none(port: str) -> None:
+    error = error_for(5, "", [("exception", "not-leader"), ("leader-endpoint-port", port)])
+    assert isinstance(error, errors.NotLeader)
+    assert error.port == 0
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"string": ' * 50_000, "{", '{"structured": 5}', "\0"])
+def test_ids_of_a_broken_server(text: str) -> None:
+    trailers = [("exception", "maximum-append-event-size-exceeded"), ("event-id", text)]
+    assert isinstance(error_for(3, "", trailers), errors.EventTooLarge)
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:

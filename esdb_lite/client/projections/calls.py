@@ -1,0 +1,394 @@
+"""The calls about projections.
+
+Owns: `AsyncProjectionApi`, the part of the asynchronous client that creates, steers and asks projections. Must not
+know: bytes. What translates the messages is imported when one of the calls is made: few programs need it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, TypeVar
+
+from esdb_lite._checks import Seconds, checked_bool, checked_int
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._status.projections import projection_error
+from esdb_lite.client.arguments import checked_position
+from esdb_lite.client.projections.progress import CatchUp, check_alive, pauses
+from esdb_lite.errors import (
+    DeadlineExceeded,
+    EsdbClientException,
+    InvalidArgument,
+    NotSupported,
+    ProjectionNotFound,
+    ServerAnswer,
+    WrongArgumentType,
+)
+from esdb_lite.events import JsonValue
+from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
+
+if TYPE_CHECKING:
+    from grpclib.client import Channel
+
+    from esdb_lite.client.core import ClientCore
+    from esdb_lite.settings import CredentialsLike
+
+T = TypeVar("T")
+
+_FIRST_WITH_ENGINES = (26, 1)
+_CLEANING_UP = 5.0
+"""Seconds for removing a query whose caller does not wait any more."""
+
+
+class AsyncProjectionApi:
+    """Projections: queries in JavaScript that the server runs over its events, and the five that it brings along."""
+
+    _core: ClientCore
+
+    # --- steering ---
+
+    async def create_projection(
+        self,
+        name: str,
+        query: str,
+        *,
+        emit: bool = False,
+        track_emitted_streams: bool = False,
+        engine_version: int | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Create a projection that goes on until it is deleted, and start it.
+
+        `query`: JavaScript. A wrong one is no error here: the projection is there, and has faulted
+        (`wait_for_projection` raises then). `emit`: it may write events and links. `track_emitted_streams`: the server
+        remembers the streams that it writes to, so that `delete_projection` can delete them; takes `emit`.
+        `engine_version` 2 is the engine that KurrentDB 26.1 has besides; None: the server's default.
+        Raises ProjectionExists; NotSupported for an engine that the server does not know of; ProjectionFailed for a
+        name that cannot be; OutcomeUnknown when the request was sent and no answer came. The rules are in section 20
+        of the protocol notes.
+        """
+        deadline = self._core.deadline(timeout)
+        _checked_text("name", name)
+        _checked_query(query)
+        checked_bool("emit", emit)
+        if checked_bool("track_emitted_streams", track_emitted_streams) and not emit:
+            raise InvalidArgument("track_emitted_streams", track_emitted_streams, "takes emit=True")
+        engine = 0 if engine_version is None else await self._engine(engine_version, deadline)
+        from esdb_lite._convert import projections as convert
+
+        channel = self._core.channel(deadline=deadline, credentials=credentials)
+        with _about(name):
+            await convert.create(
+                channel,
+                name,
+                query,
+                emit=emit,
+                track_emitted_streams=track_emitted_streams,
+                engine_version=engine,
+            )
+
+    async def update_projection(
+        self,
+        name: str,
+        query: str,
+        *,
+        emit: bool | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Replace the query of a projection. What runs goes on with it where it was, with the state that it had.
+
+        `emit`: it may write events and links from now on; servers do not keep what it was before. None: only system
+        projections may. Raises ProjectionNotFound.
+        """
+        deadline = self._core.deadline(timeout)
+        _checked_text("name", name)
+        _checked_query(query)
+        emits = name.startswith("$") if emit is None else checked_bool("emit", emit)
+        from esdb_lite._convert import projections as convert
+
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        with _about(name):
+            await convert.update(channel, name, query, emit=emits)
+
+    async def delete_projection(
+        self,
+        name: str,
+        *,
+        state_stream: bool = False,
+        checkpoint_stream: bool = False,
+        emitted_streams: bool = False,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Delete a projection that was disabled or has faulted, and on request some of the streams it has written.
+
+        `emitted_streams`: those that were tracked. Raises ProjectionNotFound; ProjectionFailed while it runs or is
+        aborted, and always for system projections; OutcomeUnknown when the request was sent and no answer came.
+        """
+        deadline = self._core.deadline(timeout)
+        _checked_text("name", name)
+        checked_bool("state_stream", state_stream)
+        checked_bool("checkpoint_stream", checkpoint_stream)
+        checked_bool("emitted_streams", emitted_streams)
+        from esdb_lite._convert import projections as convert
+
+        channel = self._core.channel(deadline=deadline, credentials=credentials)
+        with _about(name):
+            await convert.delete(
+                channel,
+                name,
+                state_stream=state_stream,
+                checkpoint_stream=checkpoint_stream,
+                emitted_streams=emitted_streams,
+            )
+
+    async def enable_projection(
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Let a projection go on where it was. Does nothing when it runs. Raises ProjectionNotFound."""
+        channel = self._repeatable(name, timeout, credentials)
+        from esdb_lite._convert import projections as convert
+
+        with _about(name):
+            await convert.enable(channel, name)
+
+    async def disable_projection(
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Stop a projection and have written down what it holds. Raises ProjectionNotFound."""
+        channel = self._repeatable(name, timeout, credentials)
+        from esdb_lite._convert import projections as convert
+
+        with _about(name):
+            await convert.disable(channel, name, write_checkpoint=True)
+
+    async def abort_projection(
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Stop a projection at once; enabled again, it goes on from its last checkpoint. Raises ProjectionNotFound."""
+        channel = self._repeatable(name, timeout, credentials)
+        from esdb_lite._convert import projections as convert
+
+        with _about(name):
+            await convert.disable(channel, name, write_checkpoint=False)
+
+    async def reset_projection(
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Let a projection start over from the first event. What it has written goes as it writes it anew.
+
+        Raises ProjectionNotFound.
+        """
+        channel = self._repeatable(name, timeout, credentials)
+        from esdb_lite._convert import projections as convert
+
+        with _about(name):
+            await convert.reset(channel, name)
+
+    async def restart_projections(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
+        """Restart everything that runs projections on the server. Transient ones are gone. Raises ProjectionFailed."""
+        deadline = self._core.deadline(timeout)
+        from esdb_lite._convert import projections as convert
+
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        with _about(""):
+            await convert.restart(channel)
+
+    # --- asking ---
+
+    async def get_projection(
+        self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> ProjectionInfo:
+        """Return what the server says of a projection. Raises ProjectionNotFound."""
+        return await self._info(name, self._core.deadline(timeout), credentials)
+
+    async def list_projections(
+        self,
+        mode: ProjectionMode | None = None,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> list[ProjectionInfo]:
+        """Return what the server says of all projections, or of those of a mode; system projections are among them."""
+        deadline = self._core.deadline(timeout)
+        if mode is not None and not isinstance(mode, ProjectionMode):
+            raise WrongArgumentType("mode", mode, "must be a ProjectionMode or None")
+        from esdb_lite._convert import projections as convert
+
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        with _about(""):
+            return await convert.statistics_of_all(channel, mode)
+
+    async def get_projection_state(
+        self,
+        name: str,
+        partition: str | None = None,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> JsonValue:
+        """Return what a projection holds, or holds for a partition. None where there is nothing.
+
+        Servers have numbers as floats; whole ones are returned as int. Raises ProjectionNotFound.
+        """
+        deadline = self._core.deadline(timeout)
+        from esdb_lite._convert import projections as convert
+
+        return await self._ask(name, partition, deadline, credentials, convert.state)
+
+    async def get_projection_result(
+        self,
+        name: str,
+        partition: str | None = None,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> JsonValue:
+        """Return what a projection has put out (`transformBy`, `filterBy`); where it does neither, its state.
+
+        None where there is nothing. Raises ProjectionNotFound.
+        """
+        deadline = self._core.deadline(timeout)
+        from esdb_lite._convert import projections as convert
+
+        return await self._ask(name, partition, deadline, credentials, convert.result)
+
+    async def wait_for_projection(
+        self,
+        name: str,
+        position: int | None = None,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> ProjectionInfo:
+        """Wait until a projection runs and has caught up, or has come to the end of a query; return what is said of it.
+
+        `position`: the commit position of an event that it must have come to (`AppendResult.commit_position`); None:
+        the end of the log as the server sees it. A projection that is stopped is waited for.
+        Raises ProjectionNotFound, ProjectionFailed when it has faulted.
+        """
+        deadline = self._core.deadline(timeout)
+        catch_up = CatchUp(checked_position(position))
+        pausing = pauses()
+        while True:
+            info = await self._info(name, deadline, credentials)
+            if catch_up.is_done(info):
+                return info
+            await _pause(next(pausing), deadline, info)
+
+    async def run_query(
+        self, query: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> JsonValue:
+        """Run a query over all events that there are, and return its result.
+
+        It is a transient projection, which is removed at the end, also when the wait for it is cancelled.
+        Raises ProjectionFailed when the query is wrong or cannot handle an event.
+        """
+        deadline = self._core.deadline(timeout)
+        _checked_query(query)
+        from esdb_lite._convert import projections as convert
+
+        name = f"query-{uuid.uuid4()}"
+        try:
+            channel = self._core.channel(deadline=deadline, credentials=credentials)
+            with _about(name):
+                await convert.create_transient(channel, name, query)
+            await self._completed(name, deadline, credentials)
+            return await self._ask(name, None, deadline, credentials, convert.result)
+        finally:
+            with suppress(EsdbClientException):
+                await self.delete_projection(name, timeout=_CLEANING_UP, credentials=credentials)
+
+    # --- steps ---
+
+    async def _completed(self, name: str, deadline: Deadline, credentials: CredentialsLike) -> None:
+        for pause in pauses():
+            info = await self._info(name, deadline, credentials)
+            check_alive(info)
+            if info.status is ProjectionStatus.COMPLETED:
+                return
+            await _pause(pause, deadline, info)
+
+    async def _info(self, name: str, deadline: Deadline, credentials: CredentialsLike) -> ProjectionInfo:
+        _checked_text("name", name)
+        from esdb_lite._convert import projections as convert
+
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        with _about(name):
+            found = await convert.statistics_of(channel, name)
+        if len(found) != 1:
+            # One that goes at this moment is not answered at all.
+            error = ProjectionNotFound(f"there is no projection {name!r}")
+            error.projection_name = name
+            raise error
+        return found[0]
+
+    async def _ask(
+        self,
+        name: str,
+        partition: str | None,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        ask: Callable[[Channel, str, str], Coroutine[object, object, T]],
+    ) -> T:
+        _checked_text("name", name)
+        if partition is not None:
+            _checked_text("partition", partition)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        with _about(name):
+            return await ask(channel, name, partition or "")
+
+    def _repeatable(self, name: str, timeout: Seconds | None, credentials: CredentialsLike) -> Channel:
+        deadline = self._core.deadline(timeout)
+        _checked_text("name", name)
+        return self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+
+    async def _engine(self, version: int, deadline: Deadline) -> int:
+        """Older servers would ignore it. Raises NotSupported."""
+        checked_int("engine_version", version, 1, 2)
+        if version > 1:
+            server = (await self._core.features(deadline)).version
+            numbers = tuple(map(int, re.findall(r"\d+", server)[:2]))
+            if numbers < _FIRST_WITH_ENGINES:
+                raise NotSupported(f"engine_version=2 takes KurrentDB 26.1 or later, and the server is {server!r}")
+        return version
+
+
+@contextmanager
+def _about(name: str) -> Iterator[None]:
+    """Raise what a refusal means for a projection."""
+    try:
+        yield
+    except ServerAnswer as error:
+        found = projection_error(error, name)
+        if found is error:
+            raise
+        raise found from error
+
+
+async def _pause(seconds: float, deadline: Deadline, info: ProjectionInfo) -> None:
+    left = deadline.remaining()
+    if left is not None and left <= seconds:
+        await asyncio.sleep(left)
+        raise DeadlineExceeded(
+            f"the projection {info.name!r} did not get there within {deadline.timeout:g} seconds: "
+            f"it is {info.status_text!r}, and has come through {info.progress:.1f} percent of the log"
+        )
+    await asyncio.sleep(seconds)
+
+
+def _checked_text(argument: str, value: str) -> None:
+    if not isinstance(value, str):
+        raise WrongArgumentType(argument, value, "must be a str")
+    if not value.strip():
+        raise InvalidArgument(argument, value, "must not be empty")
+
+
+def _checked_query(query: str) -> None:
+    if not isinstance(query, str):
+        raise WrongArgumentType("query", query, "must be a str with JavaScript in it")

@@ -1,0 +1,61 @@
+"""Whether a projection is where somebody waits for it to be.
+
+Owns: the decision, and how long to wait before looking again. Must not know: calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from esdb_lite.errors import ProjectionFailed
+from esdb_lite.projections import ProjectionInfo, ProjectionStatus
+
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
+
+
+class CatchUp:
+    """Looks at a projection again and again."""
+
+    def __init__(self, position: int | None) -> None:
+        """`position`: a place in the log; None: the end of the log as the server sees it."""
+        self._position = position
+        self._caught_up_before = False
+
+    def is_done(self, info: ProjectionInfo) -> bool:
+        """Whether it has come so far. Raises ProjectionFailed when it never will."""
+        check_alive(info)
+        if info.status is ProjectionStatus.COMPLETED:
+            return True
+        if not info.is_running:
+            self._caught_up_before = False
+            return False
+        reached = info.commit_position
+        if self._position is not None and reached is not None and reached >= self._position:
+            return True
+        # The position is that of the last event it took: where it takes others, it stands still. What real servers
+        # call caught up may be a moment old, so that they have to say it twice to somebody who has just appended.
+        caught_up = info.progress >= 100
+        done = caught_up and (self._position is None or self._caught_up_before)
+        self._caught_up_before = caught_up
+        return done
+
+
+def check_alive(info: ProjectionInfo) -> None:
+    """Raise ProjectionFailed when a projection cannot go on."""
+    if info.status is ProjectionStatus.FAULTED:
+        raise failure(info.name, info.fault or info.status_text)
+
+
+def failure(name: str, reason: str) -> ProjectionFailed:
+    """Return the exception for a projection that has faulted."""
+    error = ProjectionFailed(f"the projection {name!r} has faulted: {' '.join(reason.split())}", details=reason)
+    error.projection_name, error.reason = name, reason
+    return error
+
+
+def pauses() -> Iterator[float]:
+    """Seconds before looking again: less at first."""
+    pause = _FIRST_PAUSE
+    while True:
+        yield pause
+        pause = min(_LONGEST_PAUSE, pause * 1.5)

@@ -1,0 +1,176 @@
+"""Projections, as clients steer and ask them: the system projections."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from esdb_lite import (
+    DeadlineExceeded,
+    EmbeddedServer,
+    InvalidArgument,
+    NewEvent,
+    NotSupported,
+    ProjectionFailed,
+    ProjectionMode,
+    ProjectionNotFound,
+    ProjectionStatus,
+    WrongArgumentType,
+)
+from tests.contract.faces import drain
+
+SYSTEM = ["$by_category", "$by_correlation_id", "$by_event_type", "$stream_by_category", "$streams"]
+MISSING = "no-such-projection"
+
+
+@pytest.fixture
+async def uri() -> AsyncIterator[str]:
+    """A connection string of a server with projections."""
+    if real := os.environ.get("ESDB_URI"):
+        yield real
+        return
+    async with EmbeddedServer(run_projections="system", start_standard_projections=True) as server:
+        yield server.uri
+
+
+async def append(client: Any, stream: str, count: int = 1) -> int:
+    """Append events; returns the position of the last."""
+    appended = await client.append_events(stream, -2, [NewEvent("OrderPlaced", b"{}") for _ in range(count)])
+    assert appended.commit_position is not None
+    return int(appended.commit_position)
+
+
+async def linked(client: Any, stream: str) -> list[bytes]:
+    return [event.data for event in await drain(client.read_stream_events(stream))]
+
+
+async def test_what_there_is(client: Any) -> None:
+    listed = await client.list_projections()
+    assert sorted(info.name for info in listed if info.name.startswith("$")) == SYSTEM
+    assert await client.list_projections(ProjectionMode.TRANSIENT) == []
+    [by_category] = [info for info in listed if info.name == "$by_category"]
+    assert by_category.is_running
+    assert by_category.mode is ProjectionMode.CONTINUOUS
+    assert by_category.fault is None
+    assert (await client.get_projection("$by_category")).name == "$by_category"
+
+
+async def test_a_category(client: Any, stream: str) -> None:
+    category = f"$ce-{stream.partition('-')[0]}"
+    position = await append(client, stream, 2)
+    info = await client.wait_for_projection("$by_category", position, timeout=20)
+    assert info.is_running
+    assert (await linked(client, category))[-2:] == [f"{n}@{stream}".encode() for n in (0, 1)]
+    events = await drain(client.read_stream_events(category, resolve_links=True))
+    assert [event.stream_name for event in events[-2:]] == [stream, stream]
+    assert events[-1].link.stream_name == category
+
+
+async def test_stopping_and_going_on(client: Any, stream: str) -> None:
+    await client.disable_projection("$streams")
+    info = await client.get_projection("$streams")
+    assert (info.status, info.status_text) == (ProjectionStatus.STOPPED, "Stopped")
+    await append(client, stream)
+    await client.enable_projection("$streams")
+    await client.wait_for_projection("$streams", timeout=20)
+    assert (await linked(client, "$streams"))[-1] == f"0@{stream}".encode()
+    await client.enable_projection("$streams")
+    await client.abort_projection("$streams")
+    assert (await client.get_projection("$streams")).status is ProjectionStatus.ABORTED
+    with pytest.raises(DeadlineExceeded, match="'Aborted/Stopped'"):
+        await client.wait_for_projection("$streams", timeout=0.1)
+    await client.enable_projection("$streams")
+    await client.wait_for_projection("$streams", timeout=20)
+
+
+async def test_starting_over(client: Any, stream: str) -> None:
+    await append(client, stream)
+    await client.wait_for_projection("$streams", timeout=20)
+    before = await linked(client, "$streams")
+    version = (await client.get_projection("$streams")).version
+    await client.reset_projection("$streams")
+    info = await client.wait_for_projection("$streams", timeout=20)
+    assert info.epoch == info.version == version + 1
+    assert await linked(client, "$streams") == before
+    events = await drain(client.read_stream_events("$streams"))
+    assert events[0].stream_position >= len(before)
+
+
+async def test_another_query(client: Any, stream: str) -> None:
+    await client.update_projection("$by_category", "last\n-")
+    position = await append(client, stream)
+    await client.wait_for_projection("$by_category", position, timeout=20)
+    assert await linked(client, f"$ce-{stream.rpartition('-')[0]}") == [f"0@{stream}".encode()]
+    await client.update_projection("$by_category", "nonsense")
+    with pytest.raises(ProjectionFailed) as caught:
+        await client.wait_for_projection("$by_category", timeout=20)
+    assert caught.value.projection_name == "$by_category"
+    assert caught.value.reason
+    await client.update_projection("$by_category", "first\n-")
+    await client.wait_for_projection("$by_category", timeout=20)
+
+
+async def test_system_projections_hold_nothing_and_stay(client: Any) -> None:
+    assert await client.get_projection_state("$by_category") is None
+    assert await client.get_projection_result("$by_category", "x") is None
+    with pytest.raises(ProjectionFailed):
+        await client.delete_projection("$by_category")
+
+
+async def test_all_of_them_start_again(client: Any, stream: str) -> None:
+    await client.restart_projections()
+    position = await append(client, stream)
+    for name in SYSTEM:
+        await client.wait_for_projection(name, position, timeout=20)
+    assert (await linked(client, "$streams"))[-1] == f"0@{stream}".encode()
+
+
+@pytest.mark.parametrize(
+    "method",
+    [
+        "enable_projection",
+        "disable_projection",
+        "abort_projection",
+        "reset_projection",
+        "delete_projection",
+        "get_projection",
+        "get_projection_state",
+        "get_projection_result",
+        "wait_for_projection",
+    ],
+)
+async def test_what_is_not_there(client: Any, method: str) -> None:
+    with pytest.raises(ProjectionNotFound) as caught:
+        await getattr(client, method)(MISSING)
+    assert caught.value.projection_name == MISSING
+    with pytest.raises(InvalidArgument, match="name"):
+        await getattr(client, method)(" ")
+    with pytest.raises(WrongArgumentType, match="name"):
+        await getattr(client, method)(5)
+
+
+async def test_wrong_arguments(client: Any) -> None:
+    with pytest.raises(ProjectionNotFound):
+        await client.update_projection(MISSING, "fromAll()")
+    for call in (
+        lambda: client.create_projection("x", 5),
+        lambda: client.create_projection("x", "", track_emitted_streams=True),
+        lambda: client.create_projection("x", "", engine_version=3),
+        lambda: client.create_projection("x", "", emit=1),
+        lambda: client.update_projection("x", b""),
+        lambda: client.run_query(None),
+        lambda: client.list_projections("Continuous"),
+        lambda: client.get_projection_state("x", ""),
+        lambda: client.wait_for_projection("x", -1),
+        lambda: client.delete_projection("x", checkpoint_stream="yes"),
+    ):
+        with pytest.raises(InvalidArgument):
+            await call()
+
+
+async def test_an_engine_that_the_server_does_not_know_of(client: Any) -> None:
+    with pytest.raises(NotSupported, match="engine_version=2"):
+        await client.create_projection("x", "fromAll()", engine_version=2)

@@ -1,0 +1,188 @@
+"""What the client makes of servers' words about projections."""
+
+from __future__ import annotations
+
+import dataclasses
+from itertools import islice
+
+import pytest
+from betterproto.lib.google.protobuf import ListValue, NullValue, Struct, Value
+
+from esdb_lite import (
+    AccessDenied,
+    GrpcError,
+    ProjectionExists,
+    ProjectionFailed,
+    ProjectionInfo,
+    ProjectionMode,
+    ProjectionNotFound,
+    ProjectionStatus,
+    StatusCode,
+)
+from esdb_lite._convert.projections import _value
+from esdb_lite._status.exceptions import error_for
+from esdb_lite._status.projections import projection_error
+from esdb_lite.client.projections.progress import CatchUp, pauses
+from esdb_lite.projections import status_of
+
+
+@pytest.mark.parametrize(
+    ("text", "status"),
+    [
+        ("Running", ProjectionStatus.RUNNING),
+        ("Stopped", ProjectionStatus.STOPPED),
+        ("Stopped/Writing results", ProjectionStatus.STOPPED),
+        ("Aborted/Stopped", ProjectionStatus.ABORTED),
+        ("Faulted", ProjectionStatus.FAULTED),
+        ("Faulted (Enabled)", ProjectionStatus.FAULTED),
+        ("Faulted/Stopped (Enabled)", ProjectionStatus.FAULTED),
+        ("Stopped/Faulted", ProjectionStatus.FAULTED),
+        ("Completed/Stopped/Writing results", ProjectionStatus.COMPLETED),
+        ("Deleting/Stopped", ProjectionStatus.DELETING),
+        *((word, ProjectionStatus.STARTING) for word in ("Creating", "Loading", "Loaded", "Preparing", "Prepared")),
+        ("Starting", ProjectionStatus.STARTING),
+        ("LoadingStopped", ProjectionStatus.STARTING),
+        ("Stopping", ProjectionStatus.STOPPING),
+        ("Aborting", ProjectionStatus.STOPPING),
+        ("Suspended/Running", ProjectionStatus.UNKNOWN),
+        ("", ProjectionStatus.UNKNOWN),
+    ],
+)
+def test_status(text: str, status: ProjectionStatus) -> None:
+    assert status_of(text) is status
+
+
+INFO = ProjectionInfo(
+    name="p",
+    mode=ProjectionMode.CONTINUOUS,
+    status=ProjectionStatus.RUNNING,
+    status_text="Running",
+    fault=None,
+    progress=100.0,
+    position="C:500/P:500",
+    last_checkpoint="C:0/P:-1",
+    version=0,
+    epoch=-1,
+    partitions_cached=1,
+    events_processed=0,
+    buffered_events=0,
+)
+
+
+def info(**changes: object) -> ProjectionInfo:
+    return dataclasses.replace(INFO, **changes)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("position", "expected"),
+    [("C:500/P:499", 500), ("C:0/P:-1", None), ("C:7/P:7; T: 2; ", 7), ("orders-1: 5", None), ("", None)],
+)
+def test_commit_position(position: str, expected: int | None) -> None:
+    assert info(position=position).commit_position == expected
+
+
+def test_caught_up() -> None:
+    assert CatchUp(None).is_done(INFO)
+    assert not CatchUp(None).is_done(info(progress=99.9))
+    assert not CatchUp(None).is_done(info(status=ProjectionStatus.STOPPED))
+    assert CatchUp(None).is_done(info(status=ProjectionStatus.COMPLETED, progress=0.0))
+
+
+def test_caught_up_to_a_position() -> None:
+    assert CatchUp(500).is_done(info(progress=5.0))
+    catch_up = CatchUp(501)
+    assert not catch_up.is_done(info(progress=5.0))
+    # What was said once may have been true before the event was there.
+    assert not catch_up.is_done(INFO)
+    assert catch_up.is_done(INFO)
+    catch_up = CatchUp(501)
+    assert [catch_up.is_done(each) for each in (INFO, info(progress=99.0), INFO, INFO)] == [False, False, False, True]
+
+
+def test_a_fault_ends_the_wait() -> None:
+    faulted = info(status=ProjectionStatus.FAULTED, status_text="Faulted (Enabled)", fault="oh\r\nno")
+    with pytest.raises(ProjectionFailed, match="'p' has faulted: oh no") as caught:
+        CatchUp(None).is_done(faulted)
+    assert (caught.value.projection_name, caught.value.reason) == ("p", "oh\r\nno")
+
+
+def test_pauses_grow() -> None:
+    first = list(islice(pauses(), 20))
+    assert first == sorted(first)
+    assert (first[0], first[-1]) == (0.01, 0.5)
+
+
+ENVELOPE = "Envelope callback expected Updated, received {} instead"
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "cls"),
+    [
+        # 24.10 and 26.1
+        (StatusCode.NOT_FOUND, "Projection 'p' not found", ProjectionNotFound),
+        (StatusCode.UNKNOWN, ENVELOPE.format("Conflict"), ProjectionExists),
+        (StatusCode.UNKNOWN, ENVELOPE.format("OperationFailed"), ProjectionFailed),
+        (StatusCode.UNKNOWN, ENVELOPE.format("NotAuthorized"), AccessDenied),
+        (
+            StatusCode.FAILED_PRECONDITION,
+            "Projection Subsystem cannot be restarted as it is in the wrong state: Stopped",
+            ProjectionFailed,
+        ),
+        # up to 23.10
+        (StatusCode.UNKNOWN, "Envelope callback expected Statistics, received NotFound instead", ProjectionNotFound),
+        # 26.2
+        (StatusCode.ALREADY_EXISTS, "exists", ProjectionExists),
+        (StatusCode.FAILED_PRECONDITION, "other", ProjectionFailed),
+    ],
+)
+def test_failures(code: StatusCode, details: str, cls: type[GrpcError]) -> None:
+    original = error_for(code, details)
+    found = projection_error(original, "p")
+    assert type(found) is cls
+    assert (found.code, found.details) == (code, details)
+    if not isinstance(found, AccessDenied):
+        assert "'p'" in str(found)
+        assert getattr(found, "projection_name") == "p"  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    ("code", "details", "trailers"),
+    [
+        (StatusCode.UNKNOWN, "Exception was thrown by handler.", ()),
+        (StatusCode.UNKNOWN, "Envelope callback expected Updated, received Something instead", ()),
+        (StatusCode.PERMISSION_DENIED, "Access Denied", ()),
+        (StatusCode.INVALID_ARGUMENT, "too large", ()),
+        (StatusCode.NOT_FOUND, "Leader info available", (("exception", "not-leader"),)),
+    ],
+)
+def test_other_failures_stay(code: StatusCode, details: str, trailers: tuple[tuple[str, str], ...]) -> None:
+    error = error_for(code, details, trailers)
+    assert projection_error(error, "p") is error
+
+
+def number(value: float) -> Value:
+    return Value(number_value=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        (number(3.0), 3),
+        (number(1.5), 1.5),
+        (number(-0.5), -0.5),
+        (number(2.0**60), 2.0**60),
+        (number(0.0), 0),
+        (Value(string_value=""), ""),
+        (Value(bool_value=False), False),
+        (Value(null_value=NullValue(0)), None),
+        (Value(), None),
+        (Value(struct_value=Struct()), None),
+        (Value(struct_value=Struct({"a": Value(struct_value=Struct()), "n": number(1.0)})), {"a": {}, "n": 1}),
+        (Value(list_value=ListValue([number(1.0), Value(bool_value=True)])), [1, True]),
+        (Value(list_value=ListValue()), []),
+    ],
+)
+def test_values(value: Value, expected: object) -> None:
+    found = _value(Value().parse(bytes(value)))
+    assert found == expected
+    assert type(found) is type(expected)
