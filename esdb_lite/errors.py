@@ -136,8 +136,15 @@ class WrongContext(UsageError, RuntimeError):
     """An object was used on an event loop, thread or process where it cannot work."""
 
 
+def printable(text: str) -> str:
+    """Return a text on one line, without characters that a terminal or a log would take for orders."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+
+
 def _shorten(value: object) -> str:
-    text = repr(value)
+    text = printable(repr(value))
     return text if len(text) <= 80 else f"{text[:77]}..."
 
 
@@ -159,7 +166,7 @@ class GrpcError(EsdbClientException):
         trailers: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.code = type(self).code if code is None else code
-        super().__init__(message or details or self.code.name)
+        super().__init__(printable(message or details or self.code.name))
         self.details = details
         """The text of the status, as the server sent it."""
         self.trailers = tuple(trailers)

@@ -32,6 +32,7 @@ from esdb_lite.client.consumers.calls import AsyncConsumerApi
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
 from esdb_lite.client.groups.calls import AsyncGroupApi
+from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.read.continuity import check_landmark, landmark_of
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
 from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
