@@ -28,7 +28,7 @@ from esdb_lite.client.groups.handlers import OnError, decided
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.errors import ClientClosed, GrpcError
 from esdb_lite.events import RecordedEvent
-from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
 from esdb_lite.groups import NackAction, SettingsChanges, SubscriptionInfo, SubscriptionSettings
 from esdb_lite.settings import CredentialsLike
 
@@ -284,8 +284,8 @@ class GroupApi:
                 position=position,
                 from_end=from_end,
                 settings=settings,
-                filter_exclude=filter_exclude,
-                filter_include=filter_include,
+                filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
+                filter_include=patterns("filter_include", filter_include),
                 filter=filter,
                 timeout=timeout,
                 credentials=credentials,
