@@ -31,6 +31,7 @@ from esdb_lite._rpc.call_state import CallEvent, CallState, after
 from esdb_lite._rpc.connection import ClientConnection
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
 from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._status.codes import DETAILS_TRAILER
 from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of
 from esdb_lite._version import __version__
 from esdb_lite.errors import (
@@ -340,7 +341,7 @@ class ClientCall:
         trailers = [
             (name, value)
             for name, value in status.items()
-            if not name.startswith((":", "grpc-")) and name not in _NOT_METADATA
+            if (not name.startswith((":", "grpc-")) and name not in _NOT_METADATA) or name == DETAILS_TRAILER
         ]
         error = error_for(status_of(code), unquote(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:

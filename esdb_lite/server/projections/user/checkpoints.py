@@ -89,6 +89,6 @@ def _json(text: str) -> str:
     """A text that is no JSON is written as one that is."""
     try:
         json.loads(text or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return json.dumps(text, ensure_ascii=False)
     return text or "null"
