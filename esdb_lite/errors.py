@@ -55,6 +55,8 @@ import enum
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from esdb_lite._texts import printable, shortened
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -110,7 +112,7 @@ class InvalidArgument(UsageError, ValueError):
     """An argument has a value that no server would accept, or that makes no sense."""
 
     def __init__(self, argument: str, value: object, reason: str) -> None:
-        super().__init__(f"{argument}: {reason}, not {_shorten(value)}")
+        super().__init__(f"{argument}: {reason}, not {shortened(value)}")
         self.argument = argument
         """Name of the argument."""
         self.value = value
@@ -136,18 +138,6 @@ class ClientClosed(UsageError, RuntimeError):
 
 class WrongContext(UsageError, RuntimeError):
     """An object was used on an event loop, thread or process where it cannot work."""
-
-
-def printable(text: str) -> str:
-    """Return a text on one line, without characters that a terminal or a log would take for orders."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
-
-
-def _shorten(value: object) -> str:
-    text = printable(repr(value))
-    return text if len(text) <= 80 else f"{text[:77]}..."
 
 
 # --- what the link or the server says -------------------------------------------------------------------------------

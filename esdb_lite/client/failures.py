@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from esdb_lite.errors import printable
+from esdb_lite._texts import printable
 from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
 

@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from uuid import UUID
 
+from esdb_lite._event_fields import event_id
 from esdb_lite._wire.read_request import UNLIMITED, ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite.client.read.continuity import Landmark
-from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent, event_id
+from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
 
 _Place = tuple[int, int]
 

@@ -169,7 +169,7 @@ class HealingReading:
     def _drop(self) -> None:
         call, self._call = self._call, None
         if call is not None:
-            self._doubtful = self._doubtful or call.stream is None or not call.stream.connected
+            self._doubtful = True  # its server may be stopping: the next one may be another
             call.close()
 
 
