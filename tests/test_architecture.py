@@ -15,6 +15,8 @@ import esdb_lite
 ROOT = Path(esdb_lite.__file__).parent
 PUBLIC = (
     "_checks",
+    "_event_fields",
+    "_texts",
     "errors",
     "events",
     "filters",
