@@ -31,6 +31,9 @@ from esdb_lite.server.groups.runner import GroupRunner
 log = logging.getLogger("esdb_lite.server")
 
 TICK_SECONDS = 1.0
+_LONG_LIST = 64 * 1024
+"""Bytes of the list of groups from which on the lists before it are removed at once: each change writes all of it."""
+_LONGEST_LIST = 4 * 1024 * 1024
 
 
 class GroupMissing(Exception):
@@ -201,9 +204,13 @@ class PersistentGroups:
         if not await self._database.read(lambda reader: has_metadata(reader, CONFIG_STREAM)):
             await self._database.append(metastream, ANY, [_json_event(METADATA_TYPE, CONFIG_METADATA)])
         data = dump_config(configs, ticks=self._ticks(), updated_by=username)
+        if len(data) > _LONGEST_LIST:
+            raise NotStored(f"the list of all groups would have more than {_LONGEST_LIST} bytes")
         outcome = await self._database.append(CONFIG_STREAM, ANY, [_json_event(CONFIG_TYPE, data)])
         if not isinstance(outcome, Appended):
             raise NotStored(f"stream {CONFIG_STREAM} does not take events")
+        if len(data) > _LONG_LIST:
+            await self._database.clear_stream(CONFIG_STREAM)
 
 
 def _json_event(type_: str, data: bytes) -> ProposedEvent:
