@@ -26,6 +26,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── AccessDenied, Unauthenticated
             ├── StreamError              .stream_name
             │   ├── ExpectedPositionError                  .expected .current
+            │   │   └── ConsistencyError                   .violations
             │   ├── StreamNotFound
             │   └── StreamDeleted
             ├── InvalidRequest           (ValueError)
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.events import NewEvent
+    from esdb_lite.records import ConsistencyViolation, NewRecord
 
 
 class StatusCode(enum.IntEnum):
@@ -149,6 +151,8 @@ class GrpcError(EsdbClientException):
 
     code: StatusCode = StatusCode.UNKNOWN
     """The gRPC status."""
+    retry_after: float = 0.0
+    """Seconds after which the server asks to be tried again; 0: it has not said."""
 
     def __init__(
         self,
@@ -163,7 +167,7 @@ class GrpcError(EsdbClientException):
         self.details = details
         """The text of the status, as the server sent it."""
         self.trailers = tuple(trailers)
-        """The trailers of the answer, without those of gRPC itself."""
+        """The trailers of the answer, without those of gRPC itself (but with its details of the status)."""
 
 
 class LinkError(GrpcError):
@@ -254,6 +258,13 @@ class ExpectedPositionError(StreamError):
     """The expected position; None: no stream; -2: any; -4: that the stream exists."""
     current: int | None = None
     """The position of the last event; None if there is no stream."""
+
+
+class ConsistencyError(ExpectedPositionError):
+    """Streams of an atomic append are not in their expected states; nothing was written. It tells those of the first."""
+
+    violations: Sequence[ConsistencyViolation] = ()
+    """All of them if the server has AppendRecords, else the first."""
 
 
 class StreamNotFound(StreamError):
@@ -471,6 +482,8 @@ class OutcomeUnknown(EsdbClientException):
     """What an append expected: None, no stream; -2, any; -4, that the stream exists."""
     events: Sequence[NewEvent] = ()
     """What was to be appended; empty for other calls."""
+    records: Sequence[NewRecord] = ()
+    """Of an atomic append, for which the same holds."""
 
 
 class WriteDeadlineExceeded(OutcomeUnknown, DeadlineExceeded):

@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from os import urandom
-from typing import Union
+from typing import TYPE_CHECKING, Union
 from uuid import UUID
 
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
+
+if TYPE_CHECKING:
+    from esdb_lite.records import RecordSchema
 
 JSON = "application/json"
 OCTET_STREAM = "application/octet-stream"
@@ -30,7 +33,7 @@ _SHOWN_BYTES = 40
 
 
 class StreamState(enum.Enum):
-    """What is expected of a stream before an append, where that is not a position."""
+    """What a stream is, or is expected to be before an append, where that is not a position."""
 
     ANY = "any"
     """Nothing is expected."""
@@ -38,6 +41,10 @@ class StreamState(enum.Enum):
     """It has no events; the same as `None`."""
     EXISTS = "exists"
     """It has events or metadata, and is not deleted."""
+    DELETED = "deleted"
+    """It was deleted, and has not been written since. Only for checks of `append_records`."""
+    TOMBSTONED = "tombstoned"
+    """It was deleted for ever. Only for checks of `append_records`."""
 
 
 class NewEvent:
@@ -70,11 +77,11 @@ class NewEvent:
     ) -> None:
         if content_type not in CONTENT_TYPES:
             raise _wrong("content_type", content_type, str, f"must be {JSON} or {OCTET_STREAM}")
-        self.type = _checked_type(type)
-        self.data = data if data.__class__ is bytes else _checked_bytes("data", data)
-        self.metadata = metadata if metadata.__class__ is bytes else _checked_bytes("metadata", metadata)
+        self.type = checked_type(type)
+        self.data = data if data.__class__ is bytes else checked_bytes("data", data)
+        self.metadata = metadata if metadata.__class__ is bytes else checked_bytes("metadata", metadata)
         self.content_type = content_type
-        self._id = _random_id() if id is None else _checked_id(id)
+        self._id = _random_id() if id is None else checked_id(id)
 
     @property
     def id(self) -> UUID:
@@ -83,7 +90,7 @@ class NewEvent:
 
     @id.setter
     def id(self, value: UUID) -> None:
-        self._id = _checked_id(value)
+        self._id = checked_id(value)
 
     @classmethod
     def json(cls, type: str, data: JsonValue, metadata: JsonValue | bytes = b"", *, id: UUID | None = None) -> NewEvent:
@@ -220,6 +227,29 @@ class RecordedEvent:
     def ack_id(self) -> UUID:
         """The id by which a persistent subscription knows this delivery: that of the original."""
         return self.original.id
+
+    @property
+    def properties(self) -> Mapping[str, JsonValue]:
+        """The metadata as JSON values by name; of a record (KurrentDB 25.1 and later), its properties.
+
+        Without what the server has added (`$schema.…`), which is in `schema`. Empty where the metadata are no JSON
+        object. Decoded each time.
+        """
+        return {name: value for name, value in self._metadata().items() if not name.startswith("$schema.")}
+
+    @property
+    def schema(self) -> RecordSchema | None:
+        """What a record says of its data; None for an event that was appended in the older way."""
+        from esdb_lite.records import read_schema
+
+        return read_schema(self._metadata()) if b'"$schema.' in self.metadata else None
+
+    def _metadata(self) -> Mapping[str, JsonValue]:
+        try:
+            found = json.loads(self.metadata) if self.metadata else None
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {}
 
     def json(self) -> JsonValue:
         """Return the data, decoded as JSON. Raises ValueError if it is not JSON."""
@@ -377,7 +407,8 @@ SubscriptionItem = Union[RecordedEvent, Checkpoint, CaughtUp, FellBehind, Reconn
 """What a subscription hands out with `include_control=True`."""
 
 
-def _checked_type(value: str) -> str:
+def checked_type(value: str) -> str:
+    """Return the type of an event. Raises InvalidArgument."""
     if not isinstance(value, str):
         raise WrongArgumentType("type", value, "must be a str")
     if not value:
@@ -389,13 +420,15 @@ def _checked_type(value: str) -> str:
     return value
 
 
-def _checked_bytes(argument: str, value: object) -> bytes:
+def checked_bytes(argument: str, value: object) -> bytes:
+    """Return what is like bytes as bytes. Raises WrongArgumentType."""
     if not isinstance(value, (bytes, bytearray, memoryview)):
         raise WrongArgumentType(argument, value, "must be bytes")
     return bytes(value)
 
 
-def _checked_id(value: UUID) -> UUID:
+def checked_id(value: UUID) -> UUID:
+    """Return the id of an event. Raises InvalidArgument."""
     if not isinstance(value, UUID):
         raise WrongArgumentType("id", value, "must be a uuid.UUID")
     if not value.int:

@@ -62,7 +62,7 @@ def test_the_wheel_has_the_packages_and_nothing_else(names: list[str]) -> None:
         "esdb_lite_protos",
         f"esdb_lite-{esdb_lite.__version__}.dist-info",
     }
-    assert {name.rpartition(".")[2] for name in names if ".dist-info/" not in name} == {"py", "typed"}
+    assert {name.rpartition(".")[2] for name in names if ".dist-info/" not in name} == {"js", "py", "typed"}
 
 
 @pytest.mark.parametrize(

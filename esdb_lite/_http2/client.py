@@ -15,16 +15,16 @@ from typing import Protocol
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, Stream
 from h2.config import H2Configuration
-from h2.events import ConnectionTerminated, ResponseReceived, StreamEnded, StreamReset
+from h2.events import ConnectionTerminated, RemoteSettingsChanged, ResponseReceived, StreamEnded, StreamReset
 from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
 from h2.settings import SettingCodes
 
+from esdb_lite._http2.greeting import Greeting, first_line, greeting_of
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW, Headers
 
-_SETTINGS = b"\x04"
-"""The type of the frame that a server begins with, the fourth byte that it sends."""
+_SHOWN_OF_GOODBYE = 100
 
 _CONFIGURATION = Configuration(
     http2_connection_window_size=CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
@@ -60,12 +60,21 @@ class StreamWatcher(Protocol):
     def lost(self, reason: str) -> None:
         """The connection is gone."""
 
+    def refused(self, reason: str) -> None:
+        """The server says that it has not looked at this stream, and will not."""
+
+    def forewarned(self, reason: str) -> None:
+        """The server says goodbye, and may end this stream as it should be."""
+
 
 class ConnectionOwner(Protocol):
     """What the holder of a connection wants to be told about it."""
 
     def connection_greeted(self) -> None:
         """The server has said that it speaks HTTP/2."""
+
+    def connection_changed(self) -> None:
+        """The server has changed its settings: it may take another number of streams."""
 
     def connection_retired(self) -> None:
         """No new streams: the server says goodbye, or the numbers of streams are used up."""
@@ -113,10 +122,24 @@ class _ClientEvents(EventsProcessor):
         if (watcher := self.watchers.get(event.stream_id)) is not None:
             watcher.reset(int(event.error_code or 0))
 
+    def process_remote_settings_changed(self, event: RemoteSettingsChanged) -> None:
+        """Say so: the server may take more streams than before, or fewer."""
+        super().process_remote_settings_changed(event)
+        if self._protocol.owner is not None:
+            self._protocol.owner.connection_changed()
+
     def process_connection_terminated(self, event: ConnectionTerminated) -> None:
-        """Open no more streams."""
-        self._protocol.retire()
-        super().process_connection_terminated(event)
+        """The server says goodbye: let the streams end that it has looked at."""
+        code, words = int(event.error_code or 0), event.additional_data or b""
+        said = f", {words[:_SHOWN_OF_GOODBYE].decode('latin-1')!r}" if words else ""
+        reason = f"the server has said goodbye (GOAWAY, HTTP/2 error {code}{said})"
+        last = event.last_stream_id
+        unseen = [number for number in self.watchers if last is not None and number > last]
+        for watcher in [self.watchers.pop(number) for number in unseen]:
+            watcher.refused(reason)
+        self._protocol.retire(reason)
+        for watcher in [*self.watchers.values()]:
+            watcher.forewarned(reason)
 
     def close(self, reason: str = "Connection closed") -> None:
         """The connection is gone, or closed here. Idempotent."""
@@ -135,10 +158,16 @@ class ClientProtocol(HeartbeatProtocol):
         """Set when the socket is closed."""
         self.lost = False
         """Whether the connection is gone, whether the socket is closed already or not."""
-        self.greeted = False
-        """The server has said that it speaks HTTP/2: it begins with SETTINGS, perhaps before anybody holds the link."""
+        self.greeting = Greeting.NOTHING
+        """What the server has begun with, perhaps before anybody holds the connection."""
+        self.first = b""
+        """The bytes that it has begun with, as long as it is not clear that they are HTTP/2."""
+        self.goodbye = ""
+        """Why no new streams may be opened: the server has said goodbye."""
         self.turned_away = False
         """The server has closed the connection before it has said anything."""
+        self.fault: BaseException | None = None
+        """What has broken the connection, where the system or TLS says so."""
         self.owner: ConnectionOwner | None = None
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
@@ -169,7 +198,7 @@ class ClientProtocol(HeartbeatProtocol):
         except TooManyStreamsError as error:
             raise NoStreamLeft("the server takes no more streams") from error
         except NoAvailableStreamIDError as error:
-            self.retire()
+            self._tell_retired()
             raise NoStreamLeft("the connection has used up its streams") from error
         stream.init_stream(stream_id, self.connection)
         self.processor.register(stream)
@@ -184,8 +213,12 @@ class ClientProtocol(HeartbeatProtocol):
         if self.processor.streams.pop(number, None) is not None and not self.connection.is_closing():
             self.connection.ack(number, stream.buffer.unacked_size())
 
-    def retire(self) -> None:
-        """Open no more streams here."""
+    def retire(self, reason: str) -> None:
+        """Open no more streams; those that are open may go on."""
+        self.goodbye = reason
+        self._tell_retired()
+
+    def _tell_retired(self) -> None:
         if self.owner is not None:
             self.owner.connection_retired()
 
@@ -212,16 +245,30 @@ class ClientProtocol(HeartbeatProtocol):
     def data_received(self, data: bytes) -> None:
         """Take what has come."""
         self.heard = self._loop.time()
-        if not self.greeted and data[3:4] == _SETTINGS:
-            self.greeted = True
-            if self.owner is not None:
-                self.owner.connection_greeted()
-        super().data_received(data)
+        if self.greeting is not Greeting.HTTP2:
+            data = self._greet(data)
+        if data:
+            super().data_received(data)
+
+    def _greet(self, data: bytes) -> bytes:
+        """Find out what the server speaks; return what is HTTP/2."""
+        self.first += data
+        self.greeting = greeting_of(self.first)
+        if self.greeting is Greeting.NOTHING:
+            return b""
+        if self.greeting is not Greeting.HTTP2:
+            self.close(f"the server does not speak HTTP/2 but {self.greeting.value}: {first_line(self.first)}")
+            return b""
+        data, self.first = self.first, b""
+        if self.owner is not None:
+            self.owner.connection_greeted()
+        return data
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed."""
         self.stop_heartbeat()
-        self.turned_away = not (self.greeted or self.lost)
+        self.fault = exc
+        self.turned_away = self.greeting is Greeting.NOTHING and not self.lost
         super().connection_lost(exc)
         self.closed.set()
 

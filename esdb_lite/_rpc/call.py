@@ -31,7 +31,8 @@ from esdb_lite._rpc.call_state import CallEvent, CallState, after
 from esdb_lite._rpc.connection import ClientConnection
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._status.exceptions import error_for, http_error, reset_error
+from esdb_lite._status.codes import DETAILS_TRAILER
+from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of
 from esdb_lite._version import __version__
 from esdb_lite.errors import (
     CallCancelled,
@@ -46,6 +47,13 @@ USER_AGENT = f"esdb-lite/{__version__} grpc-python-grpclib"
 
 _NOT_METADATA = frozenset(("content-type", "te", "user-agent", "date", "server", "content-length"))
 _CLOSE_TO_DEADLINE = 0.1
+
+SHORT_GOODBYE, LONG_GOODBYE = 5.0, 1.0
+"""Seconds that a call gets to end after a goodbye of the server: a short one, and one that may stay open for ever.
+
+A server that stops may answer nothing any more. Who stays open for long goes on elsewhere and loses nothing by it; of a
+short call nobody may know what has become of it.
+"""
 
 _SENDING = (CallState.WAITING, CallState.ANSWERED)
 
@@ -71,6 +79,7 @@ class ClientCall:
         self._link: ClientConnection | None = None
         self._stream: Stream | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._goodbye: asyncio.TimerHandle | None = None
         self._state = CallState.NEW
         self._failure: EsdbClientException | None = None
         """Why it has failed, or what it says to who uses it after it was closed."""
@@ -110,7 +119,7 @@ class ClientCall:
                 self._open_on(link)
             except NoStreamLeft:
                 self._node.release(link, long=self._long)
-                if not link.retired:
+                if link.usable:
                     raise ResourceExhausted(f"{self._node.authority} takes no more concurrent calls") from None
             except BaseException:
                 self._node.release(link, long=self._long)
@@ -190,8 +199,9 @@ class ClientCall:
         if self._state is CallState.CLOSED:
             return
         self._state = after(self._state, CallEvent.CLOSED)
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._goodbye):
+            if timer is not None:
+                timer.cancel()
         stream, link = self._stream, self._link
         if stream is None or link is None:
             return
@@ -220,12 +230,22 @@ class ClientCall:
 
     def reset(self, code: int) -> None:
         """The server has reset the stream."""
-        self._fail(reset_error(code))
+        self._fail(self._node.placed(reset_error(code)))
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""
-        turned_away = self._link is not None and self._link.turned_away
-        self._fail(self._node.turned_away(sent=True) if turned_away else self._node.failure(reason, sent=True))
+        link = self._link
+        self._fail(self._node.failure(reason, sent=True) if link is None else self._node.broken(link, reason))
+
+    def refused(self, reason: str) -> None:
+        """The server has not looked at the stream."""
+        self._fail(self._node.failure(reason))
+
+    def forewarned(self, reason: str) -> None:
+        """The server says goodbye: the call may end, and is lost if it does not."""
+        if self._goodbye is None:
+            patience = LONG_GOODBYE if self._long else SHORT_GOODBYE
+            self._goodbye = asyncio.get_running_loop().call_later(patience, self.lost, reason)
 
     def _expire(self) -> None:
         self._void = True
@@ -311,7 +331,7 @@ class ClientCall:
         """Return when the call has ended with OK, else raise what it has ended with."""
         status = _status_in(stream.trailers) or _status_in(stream.headers)
         if status is None:
-            raise self._failure or ProtocolError("the call has ended without a status")
+            raise self._failure or self._node.placed(cut_off("the call has ended without a status"))
         if status["grpc-status"] != "0":
             self._failure = self._error(status)
             raise self._failure
@@ -321,9 +341,9 @@ class ClientCall:
         trailers = [
             (name, value)
             for name, value in status.items()
-            if not name.startswith((":", "grpc-")) and name not in _NOT_METADATA
+            if (not name.startswith((":", "grpc-")) and name not in _NOT_METADATA) or name == DETAILS_TRAILER
         ]
-        error = error_for(int(code) if code.isdigit() else 2, unquote(status.get("grpc-message", "")), trailers)
+        error = error_for(status_of(code), unquote(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
             return self._too_late("on the server")
         return error

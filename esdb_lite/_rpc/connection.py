@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from esdb_lite._http2.client import ClientProtocol, StreamWatcher
+from esdb_lite._http2.client import ClientProtocol, NoStreamLeft, StreamWatcher
+from esdb_lite._http2.greeting import Greeting
 from esdb_lite._http2.streams import Headers, Stream
 
 ASSUMED_STREAM_LIMIT = 100
@@ -21,6 +22,9 @@ class ConnectionHolder(Protocol):
 
     def greeted(self, link: ClientConnection) -> None:
         """The server has said that it speaks HTTP/2."""
+
+    def changed(self, link: ClientConnection) -> None:
+        """The connection may take more calls than before, or none any more."""
 
     def dropped(self, link: ClientConnection) -> None:
         """The connection is gone; its calls hear of it next."""
@@ -37,8 +41,15 @@ class ClientConnection:
         self.short_calls = 0
         self.long_calls = 0
         protocol.owner = self
-        if protocol.greeted:  # perhaps before anybody held the connection
+        if protocol.greeting is Greeting.HTTP2:  # perhaps before anybody held the connection
             self.connection_greeted()
+        if protocol.goodbye:
+            self.connection_retired()
+
+    @property
+    def goodbye(self) -> str:
+        """What the server has said goodbye with."""
+        return self._protocol.goodbye
 
     @property
     def usable(self) -> bool:
@@ -49,6 +60,21 @@ class ClientConnection:
     def turned_away(self) -> bool:
         """Whether it was the server that has closed the connection, before it has said anything."""
         return self._protocol.turned_away
+
+    @property
+    def greeting(self) -> Greeting:
+        """What the server has begun with."""
+        return self._protocol.greeting
+
+    @property
+    def first(self) -> bytes:
+        """The bytes that it has begun with, where they are not HTTP/2."""
+        return self._protocol.first
+
+    @property
+    def fault(self) -> BaseException | None:
+        """What has broken the connection, where the system or TLS says so."""
+        return self._protocol.fault
 
     @property
     def heard(self) -> float:
@@ -86,6 +112,8 @@ class ClientConnection:
 
         Raises NoStreamLeft where the connection cannot take one more.
         """
+        if not self.usable:
+            raise NoStreamLeft("the connection takes no more calls")
         return self._protocol.open_stream(watcher, headers)
 
     def forget(self, stream: Stream) -> None:
@@ -119,9 +147,18 @@ class ClientConnection:
         if self._holder is not None:
             self._holder.greeted(self)
 
+    def connection_changed(self) -> None:
+        """The server has changed its settings."""
+        if self._holder is not None:
+            self._holder.changed(self)
+
     def connection_retired(self) -> None:
-        """No new streams."""
+        """No new streams. A connection without calls has nothing to wait for."""
         self.retired = True
+        if not self.calls:
+            self.close("the connection has served its time")
+        elif self._holder is not None:
+            self._holder.changed(self)
 
     def connection_lost(self) -> None:
         """The connection is gone."""

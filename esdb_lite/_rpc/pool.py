@@ -15,14 +15,16 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
-from importlib import import_module
 
 from esdb_lite._http2.client import ClientProtocol
+from esdb_lite._http2.greeting import Greeting
 from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._rpc.connection import ClientConnection
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.dialing import dial
+from esdb_lite._rpc.reasons import Reason, why_hung_up, why_no_http2, why_not_connected
 from esdb_lite._rpc.shared import Shared
-from esdb_lite.errors import ClientClosed, DeadlineExceeded, ServiceUnavailable, TlsError
+from esdb_lite.errors import ClientClosed, DeadlineExceeded, GrpcError, ServiceUnavailable
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that making a connection may take, whatever the timeout of the call that needs it."""
@@ -33,10 +35,6 @@ CLOSE_TIMEOUT = 1.0
 Dial = Callable[[], Awaitable[ClientProtocol]]
 
 _log = logging.getLogger("esdb_lite.connection")
-
-
-class _HungUp(OSError):
-    """The server has closed a connection as soon as it was there."""
 
 
 class ConnectionPool:
@@ -71,6 +69,8 @@ class ConnectionPool:
         self._links: list[ClientConnection] = []
         self._dialing = Shared(self._make_link)
         self._waiting: deque[asyncio.Future[ClientConnection | None]] = deque()
+        self._retired: list[ClientConnection] = []
+        """Those whose calls are to end, and that take no new ones."""
         self._leaving: list[ClientConnection] = []
         self._closed = False
 
@@ -87,7 +87,8 @@ class ConnectionPool:
     @property
     def idle(self) -> bool:
         """Whether no call is open or waits."""
-        return not (self._waiting or self._dialing.running or any(link.calls for link in self._links))
+        links = (*self._links, *self._retired)
+        return not (self._waiting or self._dialing.running or any(link.calls for link in links))
 
     async def connect(self, deadline: Deadline) -> None:
         """Make sure that there is a connection. Raises ServiceUnavailable."""
@@ -118,7 +119,7 @@ class ConnectionPool:
 
     def close_links(self, reason: str = "the client was closed") -> None:
         """Close all connections now; open calls fail. Later calls make new ones."""
-        links, self._links = self._links, []
+        links, self._links, self._retired = self._links + self._retired, [], []
         for link in links:
             link.close(reason)
             self._leaving.append(link)
@@ -142,19 +143,30 @@ class ConnectionPool:
         error.sent = sent
         return error
 
-    def turned_away(self, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
-        """Return the exception for a server that has closed a connection without having said anything.
+    def placed(self, error: GrpcError) -> GrpcError:
+        """Return an error that says where it comes from, where it has a place for that."""
+        return error.at(self.host, self.port) if isinstance(error, ServiceUnavailable) else error
 
-        Without TLS that is what a server does which expects it; with TLS 1.3, one that is not content with what the
-        client has shown of itself. Any other may have read what was `sent`: a reset takes away what it has said.
-        """
-        reason = "the server has closed the connection at once"
-        if self._closed or self.met or self._others_met():
-            return self.failure(reason, sent=sent)
-        if self.secure:
-            asked = "asks for a certificate of the client (userCertFile, userKeyFile), or does not accept it"
-            return self._tls_error(f"{reason}, as one does that {asked}")
-        return self._tls_error(f"{reason}, as one does that expects TLS (tls=false asks for a connection without)")
+    def broken(self, link: ClientConnection, reason: str, *, sent: bool = True) -> ServiceUnavailable | ClientClosed:
+        """Return the exception for a call on a connection that is gone."""
+        if link.greeting is Greeting.HTTP2 or (link.greeting is Greeting.NOTHING and not link.turned_away):
+            return self.failure(link.goodbye or reason, sent=sent)
+        if link.greeting is not Greeting.NOTHING:
+            return self._because(why_no_http2(link.greeting, link.first, secure=self.secure))
+        # One that was there before may have read what was sent: a reset takes away what it has said.
+        silence = why_hung_up(link.fault, secure=self.secure, met=self._known)
+        return self._because(silence, sent=sent and self._known)
+
+    @property
+    def _known(self) -> bool:
+        return self.met or self._others_met()
+
+    def _because(self, reason: Reason, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
+        if self._closed:
+            return ClientClosed("the client is closed")
+        error = reason.error(f"{self.authority}: {reason.text}", details=reason.text).at(self.host, self.port)
+        error.sent = sent
+        return error
 
     def too_late(self, deadline: Deadline, what: str) -> ServiceUnavailable | ClientClosed | DeadlineExceeded:
         """Return the exception for a deadline that has passed: where there is no connection, that is the reason."""
@@ -169,18 +181,18 @@ class ConnectionPool:
             raise self.failure("")
         try:
             link = await self._dialing.get(deadline)
-        except (OSError, UnicodeError, asyncio.TimeoutError) as error:
-            raise self._explain(error) from error
+        except (OSError, ValueError, OverflowError, asyncio.TimeoutError) as error:
+            reason = why_not_connected(error, secure=self.secure, met=self._known, limit=CONNECT_TIMEOUT)
+            raise self._because(reason) from error
         if link is None:
             raise self.failure(f"no connection within {deadline.timeout or CONNECT_TIMEOUT:g} seconds")
-        if link.lost:
-            raise self.turned_away()
+        if link.lost:  # before anybody could use it
+            await link.wait_closed(CLOSE_TIMEOUT)  # then it is known what has broken it
+            raise self.broken(link, "the connection is gone", sent=False)
 
     async def _make_link(self) -> ClientConnection:
         """Make a connection and share it; also those who no longer wait for it may have use for it later."""
         protocol = await asyncio.wait_for(self._dial(), CONNECT_TIMEOUT)
-        if protocol.connection.is_closing():  # it has gone before anybody could make a link of it
-            raise _HungUp
         link = ClientConnection(protocol, self)
         if self._closed:
             link.close()
@@ -194,8 +206,18 @@ class ConnectionPool:
         self.met = True
         _log.info("connected to %s", self.authority)
 
+    def changed(self, link: ClientConnection) -> None:
+        """A connection takes another number of calls, or none any more."""
+        if link.retired and link in self._links:
+            self._links.remove(link)
+            self._retired.append(link)
+            _log.info("%s takes no more calls on this connection", self.authority)
+        self._serve()
+
     def dropped(self, link: ClientConnection) -> None:
         """A connection is gone."""
+        if link in self._retired:
+            self._retired.remove(link)
         if link in self._links:
             self._links.remove(link)
             _log.info("lost the connection to %s", self.authority)
@@ -236,32 +258,7 @@ class ConnectionPool:
                 self._waiting.popleft().set_result(None)
 
     async def _connect(self) -> ClientProtocol:
-        _, protocol = await asyncio.get_running_loop().create_connection(
-            lambda: ClientProtocol(self._keep_alive),
-            self.host,
-            self.port,
-            ssl=self._tls,
-            server_hostname=self._server_name if self._tls is not None else None,
-        )
-        return protocol
-
-    def _explain(self, error: BaseException) -> ServiceUnavailable | ClientClosed:
-        if isinstance(error, ssl.SSLError):
-            reason = import_module("esdb_lite._rpc.tls").explain(error)
-            return self._tls_error(f"the TLS handshake failed: {reason}")
-        if isinstance(error, _HungUp):
-            return self.turned_away()
-        if isinstance(error, (asyncio.TimeoutError, TimeoutError)):
-            return self.failure(f"no connection within {CONNECT_TIMEOUT:g} seconds")
-        if self.secure and isinstance(error, (ConnectionResetError, ConnectionAbortedError)):
-            return self._tls_error("the TLS handshake failed: the server has broken it off without a reason")
-        return self.failure(f"cannot connect: {error}")
-
-    def _tls_error(self, reason: str) -> TlsError:
-        error = TlsError(f"{self.authority}: {reason}", details=reason)
-        error.at(self.host, self.port)
-        error.sent = False
-        return error
+        return await dial(self.host, self.port, lambda: ClientProtocol(self._keep_alive), self._tls, self._server_name)
 
 
 def pick(links: list[ClientConnection], *, long: bool) -> ClientConnection | None:

@@ -79,6 +79,29 @@ _NOT_TLS = (
 )
 
 
+_ALERTS = (
+    "ALERT_HANDSHAKE_FAILURE",
+    "ALERT_UNKNOWN_CA",
+    "ALERT_BAD_CERTIFICATE",
+    "CERTIFICATE_REQUIRED",
+    "PROTOCOL_VERSION",
+    "UNSUPPORTED_PROTOCOL",
+)
+"""Parts of the reasons that say: this client and this server will not do."""
+
+
+def is_final(error: ssl.SSLError, *, met: bool) -> bool:
+    """Whether another attempt must end in the same way. A handshake that breaks off is a lost link like any other.
+
+    `met`: TLS was spoken there before. Then whatever is not TLS comes from somebody in between (a proxy that has lost
+    its server, say), and may pass.
+    """
+    reason = error.reason or ""
+    if isinstance(error, ssl.SSLCertVerificationError) or any(alert in reason for alert in _ALERTS):
+        return True
+    return reason in _NOT_TLS and not met
+
+
 def explain(error: ssl.SSLError) -> str:
     """Say why a handshake has failed, and what can be done about it."""
     if isinstance(error, ssl.SSLCertVerificationError):

@@ -7,10 +7,13 @@ BatchAppend responses and for what HTTP/2 itself says. Must not know: how an ans
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from urllib.parse import unquote
 from uuid import UUID
 
+from esdb_lite._status.codes import DETAILS_TRAILER
 from esdb_lite._wire.batch_append import (
     BatchError,
     decode_maximum_append_size,
@@ -31,7 +34,6 @@ from esdb_lite.errors import (
     NotLeader,
     NotSupported,
     OperationTimedOut,
-    ProtocolError,
     ResourceExhausted,
     ServerAnswer,
     ServerNotReady,
@@ -49,6 +51,10 @@ from esdb_lite.errors import (
     UserNotFound,
 )
 
+_NUMBER = re.compile("-?[0-9]{1,19}")
+"""What a number of a trailer may be: a server may send anything, and Python reads more digits than it can bear."""
+_STATUS = re.compile("[0-9]{1,3}")
+
 _Attributes = dict[str, object]
 _Choice = tuple[type[GrpcError], _Attributes]
 
@@ -58,6 +64,11 @@ def error_for(code: int, details: str, trailers: Iterable[tuple[str, str]] = ())
     status = _known(code)
     values = {name: readable(value) for name, value in trailers}
     choose = _BY_TRAILER.get(values.get("exception", ""))
+    if choose is None and DETAILS_TRAILER in values:
+        # imported here: only the newer services send details, and only errors have them
+        typed = import_module("esdb_lite._status.typed_exceptions").choose(values[DETAILS_TRAILER])
+        if typed is not None:
+            return _build(typed.kind, details, status, values.items(), typed.attributes)
     cls, attributes = choose(values) if choose else (_by_status(status, details), {})
     return _build(cls, details, status, values.items(), attributes)
 
@@ -86,13 +97,24 @@ def http_error(status: str) -> GrpcError:
 
 
 def reset_error(http2_code: int) -> GrpcError:
-    """Return the exception for a call that the server has reset, by the table of gRPC over HTTP/2."""
-    code = _RESET.get(http2_code, StatusCode.INTERNAL)
-    cls = {StatusCode.INTERNAL: ProtocolError, StatusCode.UNAVAILABLE: ServiceUnavailable}.get(code)
-    not_begun = {"sent": False} if code is StatusCode.UNAVAILABLE else {}
-    return _build(
-        cls or _by_status(code, ""), f"the server has reset the call (HTTP/2 error {http2_code})", code, (), not_begun
-    )
+    """Return the exception for a call that the server, or a proxy before it, has reset.
+
+    gRPC's table makes internal errors of most codes. Proxies send them when their server goes away, and what a client
+    has to do is the same as after any other lost link. REFUSED_STREAM alone says that nothing was done.
+    """
+    text = f"the server has reset the call (HTTP/2 error {http2_code})"
+    code = _RESET.get(http2_code, StatusCode.UNAVAILABLE)
+    return _build(_by_status(code, ""), text, code, (), {"sent": False} if http2_code == _REFUSED_STREAM else {})
+
+
+def cut_off(text: str) -> GrpcError:
+    """Return the exception for a call whose end does not say how it went."""
+    return _build(ServiceUnavailable, text, StatusCode.UNAVAILABLE, (), {})
+
+
+def status_of(text: str) -> int:
+    """Return the number of a status; UNKNOWN for what is none."""
+    return int(text) if _STATUS.fullmatch(text) else StatusCode.UNKNOWN
 
 
 def readable(value: str) -> str:
@@ -122,7 +144,12 @@ def _known(code: int) -> StatusCode:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.lstrip("-").isdigit() else 0
+    return int(text) if text and _NUMBER.fullmatch(text) else 0
+
+
+def _port(text: str | None) -> int:
+    number = _number(text)
+    return number if 0 < number < 2**16 else 0
 
 
 def _plain(cls: type[GrpcError], **names: str) -> Callable[[Mapping[str, str]], _Choice]:
@@ -164,14 +191,14 @@ def _event_id(text: str) -> str:
         halves = (int(form["structured"][f"{half}SignificantBits"]) % 2**64 for half in ("most", "least"))
         most, least = halves
         return str(UUID(int=most << 64 | least))
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         return text
 
 
 def _not_leader(values: Mapping[str, str]) -> _Choice:
     return NotLeader, {
         "host": values.get("leader-endpoint-host", ""),
-        "port": _number(values.get("leader-endpoint-port")),
+        "port": _port(values.get("leader-endpoint-port")),
     }
 
 
@@ -232,8 +259,8 @@ _HTTP = {
     "504": StatusCode.UNAVAILABLE,
 }
 
+_REFUSED_STREAM = 7
 _RESET = {
-    7: StatusCode.UNAVAILABLE,
     8: StatusCode.CANCELLED,
     11: StatusCode.RESOURCE_EXHAUSTED,
     12: StatusCode.PERMISSION_DENIED,

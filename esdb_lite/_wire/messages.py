@@ -34,9 +34,10 @@ _SHORT_NUMBERS = ("int32", "uint32", "enum")
 
 def decode_message(kind: type[M], data: bytes) -> M:
     """Decode a message by its generated class. Raises WireError."""
-    usual = _rewritten(kind, data)
     try:
-        message: M = kind().parse(usual)
+        message: M = kind().parse(_rewritten(kind, data))
+    except WireError:
+        raise
     except Exception as error:  # whatever betterproto trips over
         raise WireError(f"{kind.__name__}: {error}") from error
     return message

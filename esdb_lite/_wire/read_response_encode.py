@@ -25,8 +25,8 @@ _TICKS = 10_000_000
 _SHORT = 1 << 14
 _LENGTHS = [varint(value) for value in range(_SHORT)]
 
-StoredEvent: TypeAlias = tuple[int, str, int, bytes, str, bool, int, bytes, bytes]
-"""Position, stream, revision, id, type, whether it is JSON, ticks of creation, data, metadata."""
+StoredEvent: TypeAlias = tuple[int, str, int, bytes, str, bool, int, bytes, bytes, object]
+"""Position, stream, revision, id, type, whether it is JSON, ticks of creation, data, metadata, and what is not sent."""
 
 
 def encode_record(
@@ -70,7 +70,7 @@ def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[b
     messages: list[bytes] = []
     add, join, length = messages.append, b"".join, _LENGTHS
     stream_of, type_of, number_of = _stream, _type, _quick_varint
-    for position, stream, revision, id, type, is_json, created, data, metadata in records:
+    for position, stream, revision, id, type, is_json, created, data, metadata, _ in records:
         place = number_of(position)
         digits = id.hex()
         ticks = b"%d" % created

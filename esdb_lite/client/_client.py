@@ -18,6 +18,9 @@ from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
+from esdb_lite.client.append.atomic import AtomicAppender
+from esdb_lite.client.append.calls import AsyncAtomicApi
+from esdb_lite.client.append.repeating import Repeater
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import (
     checked_end,
@@ -43,7 +46,9 @@ from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 
 
-class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProjectionApi, AsyncUserApi):
+class AsyncEsdbClient(
+    AsyncAtomicApi, AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProjectionApi, AsyncUserApi
+):
     """A client of EventStoreDB (21.10 and later) and KurrentDB for asyncio.
 
     It connects on first use, and belongs to the event loop on which that happens. Close it with `close()` or by
@@ -101,7 +106,9 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProj
 
     def _use(self, settings: ConnectionSettings) -> None:
         self._core = ClientCore(settings)
-        self._appender = Appender(self._core)
+        repeater = Repeater(self._core)
+        self._appender = Appender(self._core, repeater)
+        self._atomic = AtomicAppender(self._core, repeater, self._appender)
 
     @property
     def embedded(self) -> bool:

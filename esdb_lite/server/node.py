@@ -10,9 +10,12 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
 
 from esdb_lite.server.app import Route, RpcServer
+from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.users import FIRST_USERS
 from esdb_lite.server.errors import (
@@ -29,8 +32,9 @@ from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import Handler
-from esdb_lite.server.options import Durability, RunProjections
+from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
+from esdb_lite.server.projections.user.engine import UserEngine
 from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
@@ -39,6 +43,7 @@ from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
+from esdb_lite.server.services.records import AtomicAppends
 from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
 from esdb_lite.server.tls import CertificateFiles, ServerTls
@@ -74,6 +79,22 @@ class ServerSettings:
     """Which projections there are."""
     start_standard_projections: bool = False
     """Whether the system projections are enabled at the start."""
+    compatibility: Compatibility = DEFAULT_COMPATIBILITY
+    max_append_size: int | None = None
+    """Bytes that the events of one append may have together; None: as in that version."""
+    max_append_event_size: int | None = None
+    """The same for one event."""
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the version that it passes for does, with the limits that are set."""
+        behaviour = BEHAVIOURS[self.compatibility]
+        total, event = self.max_append_size, self.max_append_event_size
+        return replace(
+            behaviour,
+            max_append_size=behaviour.max_append_size if total is None else total,
+            max_append_event_size=behaviour.max_append_event_size if event is None else event,
+        )
 
 
 @dataclass(frozen=True)
@@ -112,6 +133,7 @@ class ServerNode:
         self.port = 0
         """Where it listens; a free port was taken for port 0."""
         self._settings = settings
+        self._behaviour = settings.behaviour
         self._database = database
         self._shared = place is not None
         self._faults = Faults() if faults is None else faults
@@ -127,7 +149,14 @@ class ServerNode:
         self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
         self._authenticator = None if settings.security is None else Authenticator(database)
         self._gossip = Gossip(self._membership, self._member, settings.now)
-        self._context = Context(database, settings.now, admission=self._admission, node_event=self._gossip.node_event)
+        self._context = Context(
+            database,
+            settings.now,
+            self._behaviour.max_append_size,
+            self._behaviour.max_append_event_size,
+            admission=self._admission,
+            node_event=self._gossip.node_event,
+        )
         self._groups = PersistentGroups(database, ticks=settings.now)
         self._projections = _projections(settings, database)
         self._operations = Operations(
@@ -290,9 +319,22 @@ class ServerNode:
 
         return Route(
             pipeline(reporting_storage_errors, authenticate, handler=handler),
-            _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE,
+            self._max_message(path),
             pipeline(reporting_storage_errors, authenticate, admit, handler=handler),
         )
+
+    def _max_message(self, path: str) -> int:
+        if path in (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS):
+            return self._behaviour.max_append_size * 3 // 2
+        return _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE
+
+    def _atomic_appends(self) -> Mapping[str, Handler]:
+        behaviour, handlers = self._behaviour, AtomicAppends(self._context).handlers()
+        offered = {
+            PATH_STREAMS_SERVICE_APPEND_SESSION: behaviour.append_sessions,
+            PATH_STREAMS_SERVICE_APPEND_RECORDS: behaviour.append_records,
+        }
+        return {path: handler for path, handler in handlers.items() if offered[path]}
 
     def _users(self) -> Mapping[str, Handler]:
         authenticator = self._authenticator
@@ -309,11 +351,12 @@ class ServerNode:
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
+            self._atomic_appends(),
             routes(self._operations),
             routes(self._gossip),
             routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
-            routes(ServerFeatures(lambda: handlers)),
-            redaction.refusing(),
+            routes(ServerFeatures(self._behaviour.version, lambda: handlers)),
+            redaction.refusing(self._behaviour.redaction_service),
         ):
             handlers.update(part)
         return handlers
@@ -323,7 +366,9 @@ def _projections(settings: ServerSettings, database: Database) -> ProjectionMana
     if settings.run_projections is RunProjections.NONE:
         return None
     starts = settings.start_standard_projections
-    return ProjectionManager(database, now=settings.now, engine=None, starts_standard=starts)
+    runs_all = settings.run_projections is RunProjections.ALL
+    engine = UserEngine(database, now=settings.now) if runs_all else None
+    return ProjectionManager(database, now=settings.now, engine=engine, starts_standard=starts)
 
 
 async def open_database(settings: ServerSettings) -> Database:

@@ -28,10 +28,11 @@ from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.live import Live, LiveClients
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
+from esdb_lite.sync.records import AtomicApi
 from esdb_lite.sync.users import UserApi
 
 
-class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
+class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes

@@ -156,6 +156,7 @@ async def test_a_leader_that_shuts_down_is_left_at_once(connect: Connect, cluste
     client = await connect(cluster.uri)
     async with await client.subscribe_all_events(include_control=True, from_end=True) as subscription:
         await client.append_events("s", None, new(1))
+        assert numbers([await anext(_events(subscription))]) == [0]
         leaving = asyncio.ensure_future(cluster.shut_down_async(0, reset_after=30.0))
         resumed = until_resumed(subscription)
         try:

@@ -111,6 +111,8 @@ class FakePeer(asyncio.Protocol):
         )
         self.h2.initiate_connection()
         self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: self.server.max_streams})
+        if self.server.on_connect is not None:
+            self.server.on_connect(self)
         self.flush()
 
     def data_received(self, data: bytes) -> None:
@@ -146,9 +148,18 @@ class FakePeer(asyncio.Protocol):
     def flush(self) -> None:
         self.transport.write(self.h2.data_to_send())
 
-    def goaway(self) -> None:
-        """Say that the connection is going to end."""
-        self.h2.close_connection()
+    def goaway(self, code: int = 0, *, last: int | None = None, words: bytes = b"") -> None:
+        """Say goodbye: streams beyond the last one (default: that has come) are not looked at; the others go on.
+
+        h2 would take the connection for closed, so it is told nothing.
+        """
+        named = self.h2.highest_inbound_stream_id if last is None else last
+        self.flush()
+        self.transport.write(struct.pack(">HBBBLLL", 0, 8 + len(words), 7, 0, 0, named, code) + words)
+
+    def limit_streams(self, number: int) -> None:
+        """Take another number of streams from now on."""
+        self.h2.update_settings({SettingCodes.MAX_CONCURRENT_STREAMS: number})
         self.flush()
 
     def drop(self) -> None:
@@ -161,6 +172,9 @@ class FakePeer(asyncio.Protocol):
 
 class FakeServer:
     """Listens on a port of its own; `handler` serves every call."""
+
+    on_connect: Callable[[FakePeer], None] | None = None
+    """Called for each connection, before anything else happens on it."""
 
     def __init__(self, handler: Handler, *, max_streams: int = 100, deaf: bool = False) -> None:
         self.handler = handler

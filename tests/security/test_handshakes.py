@@ -16,7 +16,15 @@ from typing import Any
 import pytest
 import trustme
 
-from esdb_lite import AccessDenied, EmbeddedServer, EsdbClientException, InvalidArgument, InvalidUri, TlsError
+from esdb_lite import (
+    AccessDenied,
+    EmbeddedServer,
+    EsdbClientException,
+    InvalidArgument,
+    InvalidUri,
+    ServiceUnavailable,
+    TlsError,
+)
 from esdb_lite.server.tls import DevCertificate
 from tests.rpc.fake import fake_server
 from tests.rpc.streams_service import StreamsService
@@ -47,12 +55,13 @@ def server_with(leaf: trustme.LeafCert, folder: Path, *, chain: int | None = Non
     return EmbeddedServer(certificate_file=certificate, certificate_private_key_file=key)
 
 
-async def reason(kind: str, uri: str, authority: trustme.CA | None = None) -> str:
-    """Why a connection was not made."""
+async def reason(kind: str, uri: str, authority: trustme.CA | None = None, *, final: bool = True) -> str:
+    """Why a connection was not made; `final`: whether no other attempt could succeed."""
     roots = None if authority is None else authority.cert_pem.bytes()
     async with client_of(kind, uri, root_certificates=roots, credentials=("admin", "changeit")) as client:
-        with pytest.raises(TlsError) as caught:
+        with pytest.raises(ServiceUnavailable) as caught:
             await client.list_users(timeout=20)
+    assert isinstance(caught.value, TlsError) is final
     host, _, port = uri.partition("://")[2].partition("?")[0].partition(":")
     assert (caught.value.host, caught.value.port) == (host, int(port))
     return str(caught.value)
@@ -126,7 +135,7 @@ async def test_without_verification(
 
 
 async def test_plain_text_on_a_port_with_tls(kind: str, server: EmbeddedServer) -> None:
-    assert "expects TLS" in await reason(kind, f"esdb://localhost:{server.port}?tls=false")
+    assert "expects TLS" in await reason(kind, f"esdb://localhost:{server.port}?tls=false", final=False)
     await connects(kind, server.uri)
 
 
@@ -229,7 +238,7 @@ async def test_old_versions_of_tls(kind: str, authority: trustme.CA) -> None:
         assert "does not speak TLS 1.2 or later" in await reason(kind, f"esdb://localhost:{port}", authority)
     assert failed == ["UNSUPPORTED_PROTOCOL"]
     async with fake_server(StreamsService(), tls=context) as server:  # asyncio's servers give no reason
-        text = await reason(kind, f"esdb://localhost:{server.port}", authority)
+        text = await reason(kind, f"esdb://localhost:{server.port}", authority, final=False)
         assert "the server has broken it off" in text
         assert not server.calls
 
@@ -327,7 +336,7 @@ async def test_a_server_that_takes_certificates(
         await connects(kind, f"{server.uri}&userCertFile={chain}&userKeyFile={key}")
         chain, key = written(strange, tmp_path)
         async with client_of(kind, f"{server.uri}&userCertFile={chain}&userKeyFile={key}") as client:
-            with pytest.raises(TlsError, match="does not accept"):
+            with pytest.raises(ServiceUnavailable, match="does not accept"):
                 await client.get_commit_position(timeout=20)
 
 

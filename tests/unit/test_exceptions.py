@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import pickle
 from typing import Any
@@ -9,18 +10,22 @@ from typing import Any
 import pytest
 
 from esdb_lite import errors
-from esdb_lite._status import refusals
+from esdb_lite._status import refusals, typed_refusals
 from esdb_lite._status.codes import RpcError
+from esdb_lite._status.details import detailed
 from esdb_lite._status.exceptions import (
     error_for,
     error_for_batch,
     http_error,
     readable,
     reset_error,
+    status_of,
     wrong_expected_position,
 )
 from esdb_lite._wire.batch_append import BatchError, encode_maximum_event_size, encode_wrong_expected_version
 from esdb_lite.errors import EsdbClientException, GrpcError, StatusCode
+from esdb_lite.events import StreamState
+from esdb_lite.records import ConsistencyViolation
 
 CLASSES = [
     value
@@ -54,6 +59,46 @@ def there_and_back(error: RpcError) -> GrpcError:
             refusals.wrong_expected_version_for_delete("s", 7, -1),
             errors.ExpectedPositionError,
             {"expected": 7, "current": None},
+        ),
+        (typed_refusals.bad_request("m", [("f", "t")]), errors.InvalidRequest, {"details": "m"}),
+        (typed_refusals.insufficient_permissions("streams:write:s", "me"), errors.AccessDenied, {}),
+        (typed_refusals.not_leader_node("n2", 2113, None), errors.NotLeader, {"host": "n2", "port": 2113}),
+        (typed_refusals.server_not_ready(), errors.ServerNotReady, {"retry_after": 5.0}),
+        (typed_refusals.server_overloaded(), errors.ServerNotReady, {"retry_after": 5.0}),
+        (typed_refusals.server_shutting_down(), errors.ServiceUnavailable, {"retry_after": 5.0, "sent": True}),
+        (typed_refusals.operation_timeout("Append"), errors.OperationTimedOut, {"retry_after": 5.0}),
+        (
+            typed_refusals.record_size_exceeded("m", "s", "i", 9, 8),
+            errors.EventTooLarge,
+            {"event_id": "i", "size": 9, "limit": 8},
+        ),
+        (typed_refusals.transaction_size_exceeded("m", 2**32, 8), errors.AppendTooLarge, {"limit": 8}),
+        (typed_refusals.stream_already_in_session("m", "s"), errors.InvalidRequest, {}),
+        (typed_refusals.session_without_requests("m"), errors.InvalidRequest, {}),
+        (typed_refusals.stream_tombstoned("größe"), errors.StreamDeleted, {"stream_name": "größe"}),
+        (
+            typed_refusals.revision_conflict("s", -1, 0),
+            errors.ConsistencyError,
+            {
+                "stream_name": "s",
+                "expected": None,
+                "current": 0,
+                "violations": (ConsistencyViolation("s", None, 0, 0),),
+                "retry_after": 0.0,
+            },
+        ),
+        (
+            typed_refusals.consistency_violation([(1, "a", -4, -5), (2, "b", 3, -1)]),
+            errors.ConsistencyError,
+            {
+                "stream_name": "a",
+                "expected": -4,
+                "current": None,
+                "violations": (
+                    ConsistencyViolation("a", StreamState.EXISTS, StreamState.DELETED, 1),
+                    ConsistencyViolation("b", 3, None, 2),
+                ),
+            },
         ),
         (refusals.maximum_append_size(1048576), errors.AppendTooLarge, {"limit": 1048576}),
         (refusals.message_too_long(), errors.ResourceExhausted, {}),
@@ -178,7 +223,39 @@ def test_http_and_http2() -> None:
     assert isinstance(http_error("418"), errors.ServerAnswer)
     assert isinstance(reset_error(7), errors.ServiceUnavailable)
     assert isinstance(reset_error(8), errors.CallCancelled)
-    assert isinstance(reset_error(1), errors.ProtocolError)
+    assert isinstance(reset_error(1), errors.ServiceUnavailable)
+    assert [reset_error(code).sent for code in (7, 1)] == [False, True]  # type: ignore[attr-defined]
+
+
+TOO_LONG = "9" * 5000
+
+
+@pytest.mark.parametrize("number", [TOO_LONG, "-" + TOO_LONG, "--5", "5-", "²", "1e9", "", " 5", "٣"])
+def test_numbers_of_a_broken_server_are_none(number: str) -> None:
+    """Python's own errors must not come out of this: who appends would not know that it may be done."""
+    trailers = {
+        "wrong-expected-version": ("expected-version", "actual-version"),
+        "maximum-append-size-exceeded": ("maximum-append-size",),
+        "maximum-append-event-size-exceeded": ("maximum-append-event-size", "proposed-append-event-size"),
+        "not-leader": ("leader-endpoint-port",),
+    }
+    for exception, names in trailers.items():
+        error = error_for(9, "", [("exception", exception), *((name, number) for name in names)])
+        assert not any(getattr(error, name, None) for name in ("limit", "size", "port"))
+    assert status_of(number) == 2
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "-1"])
+def test_ports_that_are_none(port: str) -> None:
+    error = error_for(5, "", [("exception", "not-leader"), ("leader-endpoint-port", port)])
+    assert isinstance(error, errors.NotLeader)
+    assert error.port == 0
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, '{"string": ' * 50_000, "{", '{"structured": 5}', "\0"])
+def test_ids_of_a_broken_server(text: str) -> None:
+    trailers = [("exception", "maximum-append-event-size-exceeded"), ("event-id", text)]
+    assert isinstance(error_for(3, "", trailers), errors.EventTooLarge)
 
 
 def test_the_tree_in_the_docstring_is_the_tree() -> None:
@@ -215,3 +292,23 @@ def test_what_else_they_are() -> None:
 
 def test_a_server_that_shuts_down_may_have_done_what_it_had_begun() -> None:
     assert not isinstance(there_and_back(refusals.shutting_down()), errors.ServerNotReady)
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    ["", "!", "AAAA", base64.b64encode(b"\x1a\xff").decode(), base64.b64encode(b"\x1a\x03\x0a\x01\xff").decode()],
+)
+def test_details_that_cannot_be_read_say_nothing(trailer: str) -> None:
+    error = error_for(9, "text", [("grpc-status-details-bin", trailer)])
+    assert (type(error), error.details) == (errors.ServerAnswer, "text")
+
+
+def test_a_reason_that_nobody_knows_says_nothing() -> None:
+    error = there_and_back(detailed(StatusCode.FAILED_PRECONDITION, "text", "NEW", "streams"))
+    assert type(error) is errors.ServerAnswer
+
+
+def test_details_without_what_belongs_to_the_reason() -> None:
+    error = there_and_back(detailed(StatusCode.FAILED_PRECONDITION, "text", "STREAM_REVISION_CONFLICT", "streams"))
+    assert isinstance(error, errors.ConsistencyError)
+    assert error.violations == (ConsistencyViolation("", 0, 0, 0),)

@@ -23,7 +23,9 @@ from esdb_lite.server.database.threads import ReaderThreads, WriterJob, WriterTh
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine import fresh
 from esdb_lite.server.engine.append import Rule
-from esdb_lite.server.engine.model import Outcome, ProposedEvent
+from esdb_lite.server.engine.model import Outcome, ProposedEvent, RecordsOutcome
+from esdb_lite.server.engine.records.decision import append_records
+from esdb_lite.server.engine.records.requests import AtomicAppend
 from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
@@ -151,6 +153,13 @@ class Database:
     def _leave(self, job: WriterJob[Work]) -> None:
         job.answer = None
         self._queue.leave(job.cost)
+
+    async def append_records(self, append: AtomicAppend) -> RecordsOutcome:
+        """Append records to their streams, all or none; the rest is as for `append`. Raises: StorageError."""
+        rule = partial(append_records, append=append)
+        return cast(
+            RecordsOutcome, await self._command(rule, _cost([event for _, event in append.writes]), anywhere=True)
+        )
 
     async def delete(self, stream: str, expected: int) -> Outcome:
         """Soft-delete a stream. Raises StorageError."""

@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 
 from esdb_lite.server.engine.append import Moment, Rule, Stored
 from esdb_lite.server.engine.metadata import EMPTY, StreamRules, of_record
-from esdb_lite.server.engine.model import Outcome, is_metastream, metastream_of, original_of
+from esdb_lite.server.engine.model import Outcome, RecordsOutcome, is_metastream, metastream_of, original_of
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.errors import StorageCorrupted, StorageError, StorageFull, StorageReadOnly
 from esdb_lite.server.storage.sqlite_writer import DriverError, Last, SqliteWriter
@@ -24,7 +24,7 @@ _STREAMS_KEPT = 50_000
 _NONE = Last(-1, -1)
 _HOPELESS = (StorageFull, StorageReadOnly, StorageCorrupted)
 
-Result: TypeAlias = Outcome | Exception
+Result: TypeAlias = Outcome | RecordsOutcome | Exception
 
 
 class Committed(NamedTuple):

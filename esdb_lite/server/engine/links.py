@@ -13,6 +13,7 @@ from esdb_lite.server.storage import Reader, Record
 
 LINK_TYPE = "$>"
 _INT64 = range(-(2**63), 2**63)
+_DIGITS = 19
 
 
 class Resolved(NamedTuple):
@@ -45,7 +46,10 @@ def _int64(text: str) -> int | None:
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not (digits.isascii() and digits.isdigit()):
         return None
-    value = int(text)
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > _DIGITS:
+        return None
+    value = -int(digits) if text[0] == "-" else int(digits)
     return value if value in _INT64 else None
 
 

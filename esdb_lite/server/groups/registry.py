@@ -67,11 +67,16 @@ class PersistentGroups:
     async def start(self) -> None:
         """Start the groups that are remembered. Raises StorageError."""
         ticks = self._ticks()
-        for config in await self._database.read(lambda reader: stored_groups(reader, ticks)):
+        found = await self._database.read(lambda reader: stored_groups(reader, ticks))
+        for fault in found.faults:
+            log.error("persistent subscriptions: %s", fault)
+        for config in found.groups:
             try:
                 self._add(config)
             except UnusableFilter as error:
                 log.error("persistent subscription %r is left out: %s", config.key, error)
+            except Exception:
+                log.exception("persistent subscription %r is left out", config.key)
         self._running = True
 
     async def stop(self) -> None:
@@ -112,7 +117,10 @@ class PersistentGroups:
         self._timer = None
         runners = self._all()
         for runner in runners:
-            runner.tick()
+            try:
+                runner.tick()
+            except Exception:
+                log.exception("persistent subscription %r failed", runner.config.key)
         if runners:
             now = asyncio.get_running_loop().time()
             self._schedule(when + TICK_SECONDS if now < when + TICK_SECONDS else now + TICK_SECONDS)

@@ -176,8 +176,12 @@ class GroupRunner:
         """Let a consumer in. It gets nothing before it asks."""
         consumer = GroupConsumer(buffer_size, connection_name=connection_name, username=username)
         member = self._members[consumer] = GroupSeat(self, consumer)
-        self._group.join(consumer, now=self._loop.time())
-        self._carry_out()
+        try:
+            self._group.join(consumer, now=self._loop.time())
+            self._carry_out()
+        except BaseException:
+            self.leave(consumer)
+            raise
         return member
 
     def leave(self, consumer: GroupConsumer) -> None:
@@ -318,9 +322,22 @@ class GroupRunner:
     async def _load(self) -> None:
         config, ticks = self.config, self._ticks()
         found = await self._database.read(lambda reader: queries.load(reader, config, ticks))
-        if not self._stopped:
-            self._group.loaded(**found._asdict(), now=self._loop.time())
-            self._drain()
+        if self._stopped:
+            return
+        if found.broken is not None:
+            log.error(
+                "persistent subscription %r: event %d of its checkpoints is none, so it begins where it was told to",
+                config.key,
+                found.broken.revision,
+            )
+        self._group.loaded(
+            checkpoint=found.checkpoint,
+            end=found.end,
+            parked_from=found.parked_from,
+            parked_next=found.parked_next,
+            now=self._loop.time(),
+        )
+        self._drain()
 
     async def _read_page(self, effect: ReadPage) -> None:
         source, ticks = self._source, self._ticks()

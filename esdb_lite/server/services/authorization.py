@@ -10,6 +10,15 @@ import asyncio
 import enum
 from collections.abc import Mapping
 
+from esdb_lite_protos.tags import (
+    PATH_PERSISTENT_SUBSCRIPTIONS_READ,
+    PATH_STREAMS_APPEND,
+    PATH_STREAMS_BATCH_APPEND,
+    PATH_STREAMS_READ,
+    PATH_STREAMS_SERVICE_APPEND_RECORDS,
+    PATH_STREAMS_SERVICE_APPEND_SESSION,
+)
+
 from esdb_lite._status import refusals
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.handlers import Handler, ServerCall
@@ -29,6 +38,7 @@ class Permission(enum.Enum):
 
 
 _PACKAGE = "/event_store.client."
+_ATOMIC = (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS)
 
 NEEDS: Mapping[str, Permission] = {
     _PACKAGE + method: need
@@ -87,15 +97,15 @@ NEEDS: Mapping[str, Permission] = {
         ),
     }.items()
     for method in methods
-}
+} | dict.fromkeys(_ATOMIC, Permission.STREAM)
 
 _LONG = frozenset(
-    _PACKAGE + method
-    for method in (
-        "streams.Streams/Read",
-        "streams.Streams/Append",
-        "streams.Streams/BatchAppend",
-        "persistent_subscriptions.PersistentSubscriptions/Read",
+    (
+        PATH_STREAMS_READ,
+        PATH_STREAMS_APPEND,
+        PATH_STREAMS_BATCH_APPEND,
+        PATH_STREAMS_SERVICE_APPEND_SESSION,
+        PATH_PERSISTENT_SUBSCRIPTIONS_READ,
     )
 )
 """Calls that may stay open, and are ended when their user is changed."""
@@ -119,7 +129,7 @@ def authenticated(path: str, handler: Handler, authenticator: Authenticator) -> 
         if not satisfies(principal, need):
             raise refusals.access_denied()
         if path in _LONG and principal.known:
-            await _until_revoked(call, handler, authenticator, writes=path.endswith("Append"))
+            await _until_revoked(call, handler, authenticator, writes="Append" in path)
         else:
             await handler(call)
 

@@ -141,7 +141,7 @@ def encode_message(message: Message, retry_count: int, *, structured: bool) -> b
     """Encode an event of a group. Both the event and the link to it carry the position of the original record."""
     record = message.event
     if record is not None and message.link is None and not structured:
-        position, stream, revision, id_, type_, is_json, created, data, metadata = record
+        position, stream, revision, id_, type_, is_json, created, data, metadata, _ = record
         return encode_delivery(id_, stream, revision, position, type_, is_json, created, metadata, data, retry_count)
     position = message.original.position
     event = None if message.event is None else _record(message.event, position, structured=structured)

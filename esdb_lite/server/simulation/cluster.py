@@ -103,7 +103,7 @@ class SimulatedCluster:
         dev_certificate: str | os.PathLike[str] | None = None,
         admin_password: str | None = None,
         ops_password: str | None = None,
-        run_projections: RunProjections | Literal["none", "system"] = RunProjections.NONE,
+        run_projections: RunProjections | Literal["none", "system", "all"] = RunProjections.NONE,
         start_standard_projections: bool = False,
     ) -> None:
         self._path = path_of(path)

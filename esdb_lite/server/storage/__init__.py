@@ -9,11 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
+from esdb_lite.records import SchemaFormat
+
 TOMBSTONE = 2**63 - 1
 """The revision of a tombstone event, and the value of `$tb` that marks a soft-deleted stream."""
 
 FIRST_POSITION = 548
 """The position of the first event of a fresh database (section 4.1 of the protocol notes)."""
+
+
+class StoredSchema(NamedTuple):
+    """What is kept of a record of the newer protocol beside what its readers see."""
+
+    format: SchemaFormat
+    size: int
+    """Bytes that its properties take in the log, which has them in another form than `metadata`."""
 
 
 class Record(NamedTuple):
@@ -30,6 +40,8 @@ class Record(NamedTuple):
     """100-ns ticks since 1970-01-01 UTC."""
     data: bytes
     metadata: bytes
+    schema: StoredSchema | None = None
+    """None: an event of the older protocol."""
 
 
 class StreamHead(NamedTuple):

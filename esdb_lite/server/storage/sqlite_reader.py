@@ -21,8 +21,7 @@ from esdb_lite.server.storage import (
     projection_notes,
 )
 from esdb_lite.server.storage.errors import StorageCorrupted, translated
-from esdb_lite.server.storage.log import record_length
-from esdb_lite.server.storage.schema import checksum
+from esdb_lite.server.storage.schema import checksum, stored_length, unpack_schema
 
 T = TypeVar("T")
 Row = tuple[int, int, int, int, int, int, int, bytes, bytes, bytes]
@@ -41,7 +40,7 @@ _AT = _EVENTS + "WHERE stream=? AND revision=?"
 _LAST_REVISION = "SELECT revision FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
 _MAY_HAVE_GAPS = "SELECT scavenged FROM streams WHERE number=?"
 _LAST_EVENT = """
-SELECT e.position, s.name, t.name, length(e.data), length(e.metadata) FROM events e
+SELECT e.position, s.name, t.name, length(e.data), length(e.metadata), e.is_json FROM events e
 JOIN streams s ON s.number = e.stream JOIN types t ON t.number = e.type
 ORDER BY e.position DESC LIMIT 1
 """
@@ -169,7 +168,7 @@ class SqliteReader:
         records: list[Record] = []
         try:
             self._collect(records, self._connection.execute(statement, arguments))
-        except (TypeError, AttributeError, StructError) as error:
+        except (TypeError, AttributeError, StructError, ValueError) as error:
             last = records[-1].position if records else "an unknown position"
             raise StorageCorrupted(f"{self._path} is damaged: not an event, next to the one at {last}") from error
         return records
@@ -180,10 +179,11 @@ class SqliteReader:
         for position, stream, revision, type, is_json, created, crc, id, metadata, data in cursor:
             name = streams.get(stream) or self._streams.name(stream)
             kind = types.get(type) or self._types.name(type)
-            if checksum(position, name, revision, id, kind, is_json == 1, created, data, metadata) != crc:
+            if checksum(position, name, revision, id, kind, is_json, created, data, metadata) != crc:
                 raise StorageCorrupted(f"{self._path} is damaged: the event at {position} has a wrong checksum")
+            schema = unpack_schema(is_json) if is_json > 1 else None
             # this way it takes half as long
-            add(new(Record, (position, name, revision, id, kind, is_json == 1, created, data, metadata)))
+            add(new(Record, (position, name, revision, id, kind, is_json & 1 == 1, created, data, metadata, schema)))
             room -= len(data) + len(metadata)
             if room <= 0:
                 cursor.close()
@@ -203,8 +203,8 @@ def log_end(connection: sqlite3.Connection) -> int:
     floor = connection.execute("SELECT position FROM floor").fetchone()
     row = connection.execute(_LAST_EVENT).fetchone()
     try:
-        ends = [floor[0]] if row is None else [floor[0], row[0] + record_length(*row[1:])]
-    except (TypeError, AttributeError) as error:
+        ends = [floor[0]] if row is None else [floor[0], row[0] + stored_length(*row[1:])]
+    except (TypeError, AttributeError, ValueError) as error:
         raise StorageCorrupted("the database is damaged: its end cannot be found") from error
     return int(max(ends))
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from esdb_lite.server.storage import Note, Record, projection_notes
 from esdb_lite.server.storage.errors import StorageCorrupted, reporting, translated
-from esdb_lite.server.storage.schema import checksum
+from esdb_lite.server.storage.schema import checksum, pack_schema
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
 _COLUMNS = 10
@@ -91,11 +91,12 @@ class SqliteWriter:
 
     def add(self, record: Record) -> None:
         """Add one event; it is written no later than when the transaction ends."""
-        position, stream, revision, id, type, is_json, created, data, metadata = record
-        crc = checksum(position, stream, revision, id, type, is_json, created, data, metadata)
+        position, stream, revision, id, type, is_json, created, data, metadata, schema = record
+        flag: int = is_json if schema is None else pack_schema(schema)
+        crc = checksum(position, stream, revision, id, type, flag, created, data, metadata)
         number = self._streams.known.get(stream) or self._number(self._streams, stream)
         kind = self._types.known.get(type) or self._number(self._types, type)
-        self._rows.append((position, number, revision, kind, is_json, created, crc, id, metadata, data))
+        self._rows.append((position, number, revision, kind, flag, created, crc, id, metadata, data))
         self._unwritten.add(number)
         self._bytes += len(data) + len(metadata)
         if self._bytes > _BIG:

@@ -303,15 +303,17 @@ class Group:
     def _push_skipping(self, queue: deque[Message], now: float) -> None:
         capacity = sum(consumer.capacity for consumer in self.consumers)
         aside: deque[Message] = deque()
-        while queue and capacity:
-            message = queue.popleft()
-            consumer = self._dispatcher.choose(message)
-            if consumer is None:
-                aside.append(message)
-            else:
-                self._send(message, consumer, now)
-                capacity -= 1
-        queue.extendleft(reversed(aside))
+        try:
+            while queue and capacity:
+                consumer = self._dispatcher.choose(queue[0])
+                message = queue.popleft()
+                if consumer is None:
+                    aside.append(message)
+                else:
+                    self._send(message, consumer, now)
+                    capacity -= 1
+        finally:
+            queue.extendleft(reversed(aside))
 
     def _send(self, message: Message, consumer: GroupConsumer, now: float) -> None:
         message.consumer = consumer

@@ -15,7 +15,7 @@ from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 
-from .config import CONFIG_STREAM, GroupConfig, load_config
+from .config import CONFIG_STREAM, GroupConfig, LoadedConfig, load_config
 from .messages import Message
 from .parking import checkpoint_stream, parked_stream, read_checkpoint
 
@@ -37,6 +37,8 @@ class Loaded(NamedTuple):
     """The last position of the source; -1 if it has no events."""
     parked_from: int
     parked_next: int
+    broken: Record | None = None
+    """The last event of the checkpoints, where it is none that can be."""
 
 
 class SourcePage(NamedTuple):
@@ -60,13 +62,17 @@ class LiveEvents(NamedTuple):
 
 def load(reader: Reader, config: GroupConfig, now: int) -> Loaded:
     """Read what a group has to know when it starts."""
+    end = _end(reader, config)
     last = _last_event(reader, checkpoint_stream(config.stream, config.group), now)
+    checkpoint = None if last is None else read_checkpoint(last.data)
+    usable = checkpoint is None or -1 <= checkpoint <= end
     parked_from, parked_next = _parked_range(reader, parked_stream(config.stream, config.group), now)
     return Loaded(
-        checkpoint=None if last is None else read_checkpoint(last.data),
-        end=_end(reader, config),
+        checkpoint=checkpoint if usable else None,
+        end=end,
         parked_from=parked_from,
         parked_next=parked_next,
+        broken=last if checkpoint is None or not usable else None,
     )
 
 
@@ -97,10 +103,10 @@ def _parked_range(reader: Reader, stream: str, now: int) -> tuple[int, int]:
     return (following if window is None else min(window.first, following)), following
 
 
-def stored_groups(reader: Reader, now: int) -> list[GroupConfig]:
+def stored_groups(reader: Reader, now: int) -> LoadedConfig:
     """Read the configuration of all groups."""
     last = _last_event(reader, CONFIG_STREAM, now)
-    return [] if last is None else load_config(last.data)
+    return LoadedConfig([], []) if last is None else load_config(last.data)
 
 
 def has_metadata(reader: Reader, stream: str) -> bool:

@@ -1,0 +1,357 @@
+"""One projection with a query, at work: from what it reads to what it writes, batch by batch.
+
+Owns: the order of things: read, handle in the script's thread, write with all notes in one transaction, wait for news.
+Must not know: JavaScript, what a source reads, commands. Everything is called on the database's loop, but for what is
+said to run in the script's thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.projections import store
+from esdb_lite.server.projections.definitions import Definition, Mode
+from esdb_lite.server.projections.emitting import Emission, Emit, EmitRefused, Owner
+from esdb_lite.server.projections.javascript.definition import QueryFault
+from esdb_lite.server.projections.javascript.engine import JavaScriptMissing, Opener
+from esdb_lite.server.projections.javascript.processing import (
+    ROOT,
+    Identity,
+    ProcessingFault,
+    Processor,
+    Step,
+    result_key,
+)
+from esdb_lite.server.projections.javascript.program import QueryProgram
+from esdb_lite.server.projections.javascript.source_event import SourceEvent
+from esdb_lite.server.projections.running import NOWHERE, RunEvents, RunStatistics
+from esdb_lite.server.projections.user.checkpoints import Checkpoints
+from esdb_lite.server.projections.user.news import News
+from esdb_lite.server.projections.user.place import PlaceUnreadable, ProjectionPlace, place_of
+from esdb_lite.server.projections.user.results import COMPLETED, final_results
+from esdb_lite.server.projections.user.sources import ReadAt, Source, SourcePart, source_of
+from esdb_lite.server.projections.user.states import StateCache
+from esdb_lite.server.projections.user.thread import ScriptThread
+from esdb_lite.server.projections.user.writing import StreamEnds
+from esdb_lite.server.storage import Forget, Note, PartitionState, Progress
+from esdb_lite.server.storage.errors import StorageClosed, StorageError
+
+PAGE_EVENTS = 200
+_PAGES_UNNOTED = 10
+"""Pages that are handled before it is noted where the projection is, if nothing is written meanwhile."""
+_BATCH_SECONDS = 0.05
+"""What was made by then is written, and a stop is heard."""
+_BATCH_BYTES = 1024 * 1024
+_STATES_AT_ONCE = 500
+_FAULTS = (EmitRefused, ProcessingFault, QueryFault, PlaceUnreadable, JavaScriptMissing)
+
+Placed = Sequence[tuple[SourceEvent, str]]
+"""Events with their partitions."""
+
+
+class HandledBatch(NamedTuple):
+    """What the script's thread has come to."""
+
+    steps: list[Step]
+    rest: Placed
+    fault: ProcessingFault | None
+
+
+class UserRun:
+    """See `Run`."""
+
+    def __init__(
+        self,
+        database: Database,
+        definition: Definition,
+        key: int,
+        events: RunEvents,
+        *,
+        opener: Opener,
+        now: Callable[[], int],
+    ) -> None:
+        self._database = database
+        self._definition = definition
+        self._key = key
+        self._events = events
+        self._opener = opener
+        self._now = now
+        self._owner = Owner(definition.id, definition.epoch, definition.version)
+        self._states = StateCache()
+        self._ends = StreamEnds(definition.name, self._owner, tracks=definition.track_emitted_streams)
+        self._known: dict[str, int] = {}
+        self._steps: list[Step] = []
+        self._unnoted = 0
+        self._partitions: dict[str, None] = {}
+        self._ends_some_time = definition.mode is not Mode.CONTINUOUS
+        self._catching_up = True
+        self._completed = False
+        self._handled_events = 0
+        self._stopping = False
+        self._task: asyncio.Task[None] | None = None
+        self._news: News | None = None
+        self._at_work: _AtWork | None = None
+
+    # --- see `Run` ---
+
+    async def start(self) -> None:
+        """See `Run`."""
+        self._task = asyncio.create_task(self._work())
+
+    async def stop(self, *, checkpoint: bool) -> None:
+        """See `Run`."""
+        self._stopping = True
+        if self._news is not None:
+            self._news.wake()
+        if self._task is None:
+            return
+        await asyncio.wait({self._task})
+        if checkpoint and self._at_work is not None and not self._ends_some_time:
+            with suppress(StorageError, EmitRefused):
+                await self._write_checkpoint(self._at_work)
+
+    async def state(self, partition: str) -> str | None:
+        """See `Run`."""
+        kept = await self._kept(partition)
+        return None if kept is None else kept.state
+
+    async def result(self, partition: str) -> str | None:
+        """See `Run`."""
+        options = self._definition.source.get("options")
+        defined = options if isinstance(options, dict) else {}
+        kept = await self._kept(result_key(bool(defined.get("isBiState")), partition))
+        if kept is None:
+            return None
+        return kept.result if defined.get("definesStateTransform") else kept.state
+
+    @property
+    def statistics(self) -> RunStatistics:
+        """See `Run`."""
+        if self._completed:
+            return RunStatistics(COMPLETED, COMPLETED, 100.0, self._handled_events)
+        at_work = self._at_work
+        if at_work is None:
+            return RunStatistics(NOWHERE, NOWHERE, -1.0 if self._task is None else 0.0)
+        return RunStatistics(
+            str(at_work.place.handled),
+            str(at_work.place.checkpoint),
+            at_work.progress(self._database.log_end) if self._catching_up else 100.0,
+            self._handled_events,
+            max(1, len(self._states)),
+        )
+
+    # --- at work ---
+
+    async def _work(self) -> None:
+        thread = ScriptThread(self._definition.name)
+        try:
+            self._at_work = at_work = await self._begin(thread)
+            self._news = News(self._database, at_work.source.streams)
+            while not self._stopping:
+                await self._go_on(at_work, self._news)
+        except _FAULTS as fault:
+            self._events.faulted(str(fault))
+        except StorageClosed:
+            pass
+        except StorageError as error:
+            self._events.faulted(f"The database failed: {error}")
+        finally:
+            if self._news is not None:
+                self._news.close()
+            if self._at_work is not None:
+                await thread.run(self._at_work.program.close)
+            await thread.close()
+
+    async def _begin(self, thread: ScriptThread) -> _AtWork:
+        if self._ends_some_time:
+            # It has no checkpoints: it begins anew.
+            await self._execute([], [Forget(self._key)])
+        note = await self._database.read(lambda reader: reader.projection_position(self._key))
+        query, opener = self._definition.query, self._opener
+        program = await thread.run(lambda: QueryProgram.load(query, opener))
+        source = source_of(program.definition)
+        place = place_of("" if note is None else note.position, source.beginning)
+        if self._ends.tracking_stream is not None:
+            tracked = store.stream(self._database, self._ends.tracking_stream)
+            self._ends.learn_tracked([event.data.decode("utf-8", "replace") async for event in tracked])
+        return _AtWork(thread, program, source, place, self._definition, self._owner, self._states)
+
+    async def _go_on(self, at_work: _AtWork, news: News) -> None:
+        page = await self._read(at_work)
+        await self._handle(at_work, page)
+        if not page.at_end:
+            return
+        if self._steps or self._unnoted:
+            await self._note(at_work)
+        self._catching_up = False
+        if self._ends_some_time:
+            await self._complete(at_work)
+        elif not self._stopping:
+            await news.wait()
+
+    async def _read(self, at_work: _AtWork) -> SourcePart:
+        at = ReadAt(self._now(), self._catching_up)
+        after = at_work.place.read
+        return await self._database.read(lambda reader: at_work.source.read(reader, after, PAGE_EVENTS, at))
+
+    async def _handle(self, at_work: _AtWork, page: SourcePart) -> None:
+        """Have a page handled; what comes of it is written in between, or soon."""
+        events = [event for event in page.events if at_work.processor.takes(event)]
+        placed: Placed = await at_work.thread.run(lambda: at_work.partitioned(events)) if events else ()
+        await self._load_states(at_work, placed)
+        while placed and not self._stopping:
+            batch = await at_work.thread.run(lambda rest=placed: at_work.handled(rest, self))  # type: ignore[misc]
+            placed = batch.rest
+            self._take(at_work, batch.steps)
+            if batch.fault is not None or any(step.records for step in batch.steps):
+                await self._note(at_work)
+            if batch.fault is not None:
+                raise batch.fault
+            if at_work.checkpoints.is_due and not self._ends_some_time:
+                await self._write_checkpoint(at_work)
+        if not placed and page.read_to != at_work.place.read:
+            at_work.place = at_work.place.with_read(page.read_to)
+            self._unnoted += 1
+            if self._unnoted >= _PAGES_UNNOTED:
+                await self._note(at_work)
+
+    def _take(self, at_work: _AtWork, steps: list[Step]) -> None:
+        if not steps:
+            return
+        self._steps += steps
+        self._handled_events += len(steps)
+        at_work.place = at_work.place.at(steps[-1].tag)
+        at_work.checkpoints.handled(step.partition for step in steps)
+        if self._ends_some_time:
+            self._partitions.update(dict.fromkeys(step.partition for step in steps))
+
+    @property
+    def is_stopping(self) -> bool:
+        """Whether to come to an end with the event that is being handled."""
+        return self._stopping
+
+    # --- what it holds ---
+
+    async def _kept(self, key: str) -> PartitionState | None:
+        kept = self._states.get(key)
+        if kept is None:
+            stored = await self._database.read(lambda reader: reader.projection_states(self._key, [key]))
+            kept = stored.get(key)
+        return kept
+
+    async def _load_states(self, at_work: _AtWork, placed: Placed) -> None:
+        keys = [key for _, partition in placed for key in at_work.processor.keys(partition)]
+        missing = self._states.use(keys)
+        for start in range(0, len(missing), _STATES_AT_ONCE):
+            some = missing[start : start + _STATES_AT_ONCE]
+            stored = await self._stored(some)
+            self._states.load(stored)
+            at_work.checkpoints.begin_partitions(key for key in some if key not in stored and key != ROOT)
+
+    async def _stored(self, keys: Sequence[str]) -> dict[str, PartitionState]:
+        return await self._database.read(lambda reader: reader.projection_states(self._key, keys))
+
+    # --- what it writes ---
+
+    async def _note(self, at_work: _AtWork, more: Sequence[Emission] = (), *, checkpoint: bool = False) -> None:
+        """Write all that has come of the events handled so far, and where the projection is by that."""
+        steps = self._steps
+        unknown = self._ends.unknown(steps)
+        if unknown:
+            now = self._now()
+            self._ends.learn(await self._database.read(lambda reader: self._ends.look(reader, unknown, now)))
+        emissions = self._ends.emissions(steps)
+        note = Progress(self._key, at_work.place.note(), dict(self._states.changed), checkpoint)
+        self._steps = []
+        self._unnoted = 0
+        await self._execute([*emissions, *more], [note])
+        self._states.noted()
+
+    async def _execute(self, emissions: Sequence[Emission], notes: Sequence[Note]) -> None:
+        emit = Emit(self._owner, emissions, self._known, notes)
+        await self._database.execute(emit, cost=emit.cost)
+        emit.accept()
+
+    async def _write_checkpoint(self, at_work: _AtWork) -> None:
+        checkpoints, tag = at_work.checkpoints, at_work.place.handled
+        touched = checkpoints.touched
+        for start in range(0, len(touched), _STATES_AT_ONCE):
+            some = touched[start : start + _STATES_AT_ONCE]
+            states = await self._stored(some)
+            states.update({key: self._states.changed[key] for key in some if key in self._states.changed})
+            await self._note(at_work, checkpoints.of_partitions(states, tag))
+        at_work.place = at_work.place.at_checkpoint()
+        await self._note(at_work, checkpoints.of_all(self._states.get(ROOT), tag), checkpoint=True)
+        checkpoints.written()
+
+    async def _complete(self, at_work: _AtWork) -> None:
+        """Write the results, all at once, unless a run before this one has done so."""
+        is_transient = self._definition.mode is Mode.TRANSIENT
+        definition = at_work.program.definition
+        if definition.output:
+            states = {partition: await self._kept(partition) for partition in self._partitions}
+            final = final_results(definition, self._definition.name, states, self._owner, is_transient=is_transient)
+            steps = [Step(at_work.place.handled, ROOT, final)]
+            unknown = self._ends.unknown(steps)
+            self._ends.learn(await self._database.read(lambda reader: self._ends.look(reader, unknown, self._now())))
+            self._steps = [] if self._ends.is_complete(final[-1].stream) else steps
+            await self._note(at_work)
+        self._completed = self._stopping = True
+        self._events.completed()
+
+
+class _AtWork:
+    """What there is of a projection while it works. `partitioned` and `handled` run in the script's thread."""
+
+    def __init__(
+        self,
+        thread: ScriptThread,
+        program: QueryProgram,
+        source: Source,
+        place: ProjectionPlace,
+        definition: Definition,
+        owner: Owner,
+        states: StateCache,
+    ) -> None:
+        self.thread = thread
+        self.program = program
+        self.source = source
+        self.place = place
+        identity = Identity(
+            definition.name,
+            owner.stamp,
+            emit_enabled=definition.emit_enabled,
+            writes_results=definition.mode is Mode.CONTINUOUS,
+        )
+        self.processor = Processor(program, identity, place.handled, states)
+        self.checkpoints = Checkpoints(definition.name, owner, is_partitioned=program.definition.is_partitioned)
+
+    def progress(self, log_end: int) -> float:
+        """Percent of the log; what is known of streams says nothing of it."""
+        position = self.place.read.position
+        return 0.0 if position is None or not log_end else min(100.0, 100.0 * max(position, 0) / log_end)
+
+    def partitioned(self, events: Sequence[SourceEvent]) -> Placed:
+        """Find the partitions of events; those that are to be skipped are left out. Raises ProcessingFault."""
+        partitions = [(event, self.processor.partition_of(event)) for event in events]
+        return [(event, partition) for event, partition in partitions if partition is not None]
+
+    def handled(self, placed: Placed, run: UserRun) -> HandledBatch:
+        """Handle events until there is enough to be written, or the run is to stop."""
+        steps: list[Step] = []
+        room, deadline = _BATCH_BYTES, time.monotonic() + _BATCH_SECONDS
+        for event, partition in placed:
+            if steps and event.tag != steps[-1].tag and (room < 0 or time.monotonic() > deadline or run.is_stopping):
+                break
+            try:
+                step = self.processor.process(event, partition)
+            except ProcessingFault as fault:
+                return HandledBatch(steps, (), fault)
+            steps.append(step)
+            room -= sum([len(record.data) for record in step.records])
+        return HandledBatch(steps, placed[len(steps) :], None)

@@ -1,0 +1,311 @@
+"""JavaScript projections at work in a database: what they write, where they go on, and whom they leave in peace."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from esdb_lite.server.database.database import Database, ticks_now
+from esdb_lite.server.database.group_commit import new_id
+from esdb_lite.server.engine.model import ANY, ProposedEvent
+from esdb_lite.server.projections.definitions import Definition, Mode
+from esdb_lite.server.projections.manager import ProjectionManager
+from esdb_lite.server.projections.running import EngineMissing
+from esdb_lite.server.projections.user.engine import UserEngine
+from tests.healing.waiting import until
+
+COUNT = "fromStream('x').when({$init: () => ({n: 0}), T(s, e) { s.n++ }})"
+EMIT = "fromStream('x').when({$init: () => ({n: 0}), T(s, e) { s.n++; emit('out', 'Made', {n: s.n}) }}).outputState()"
+
+
+class Place:
+    """A database with projections."""
+
+    def __init__(self, path: Path | None = None, *, standard: bool = False) -> None:
+        self._path = path
+        self._standard = standard
+
+    async def open(self) -> Place:
+        self.database = await Database.open(self._path)
+        engine = UserEngine(self.database, now=ticks_now)
+        self.manager = ProjectionManager(self.database, now=ticks_now, engine=engine, starts_standard=self._standard)
+        await self.manager.start()
+        return self
+
+    async def close(self) -> None:
+        await self.manager.stop()
+        await self.database.close()
+
+    async def append(self, stream: str, *types: str, data: bytes = b"{}", metadata: bytes = b"") -> None:
+        events = [ProposedEvent(new_id(), type, True, data, metadata) for type in types]
+        await self.database.append(stream, ANY, events)
+
+    async def create(self, name: str, query: str, mode: Mode = Mode.CONTINUOUS, **more: bool) -> None:
+        await self.manager.create(Definition(name, query, mode=mode, **{"emit_enabled": True, **more}))  # type: ignore[arg-type]
+
+    def status(self, name: str) -> str:
+        return self.manager.statistics(name)[0].status
+
+    def reason(self, name: str) -> str:
+        return self.manager.statistics(name)[0].state_reason.rpartition("\r\n")[2]
+
+    async def handled(self, name: str, count: int) -> None:
+        """Wait until it has handled so many events since its start."""
+        await until(lambda: self.manager.statistics(name)[0].run.events_processed >= count)
+
+    async def faulted(self, name: str) -> None:
+        await until(lambda: "Faulted" in self.status(name))
+
+    async def state(self, name: str, partition: str = "") -> object:
+        text = await self.manager.state(name, partition)
+        return json.loads(text) if text else None
+
+    async def data(self, stream: str) -> list[str]:
+        records = await self.database.read(lambda reader: reader.stream_forward(stream, 0, 10_000))
+        return [f"{record.type} {record.data.decode()}" for record in records]
+
+    async def length(self, stream: str) -> int:
+        head = await self.database.read(lambda reader: reader.head(stream))
+        return 0 if head is None else head.last_revision + 1
+
+    async def written(self, stream: str, count: int) -> list[str]:
+        """Wait until a stream has so many records."""
+
+        def length() -> int:
+            return len(self.database._files.loop_reader(lambda reader: reader.stream_forward(stream, 0, 10_000)))
+
+        await until(lambda: length() >= count)
+        return await self.data(stream)
+
+
+@pytest.fixture
+async def place() -> AsyncIterator[Place]:
+    opened = await Place().open()
+    yield opened
+    await opened.close()
+
+
+async def test_it_catches_up_and_goes_on(place: Place) -> None:
+    await place.append("x", "T", "U", "T")
+    await place.create("p", EMIT)
+    await place.handled("p", 2)
+    await place.append("x", "T")
+    await place.handled("p", 3)
+    assert await place.written("out", 3) == ['Made {"n":1}', 'Made {"n":2}', 'Made {"n":3}']
+    assert await place.state("p") == {"n": 3}
+    assert await place.data("$$out") == ['$metadata {"$acl":{}}']
+    assert await place.written("$projections-p-result", 3) == ['Result {"n":1}', 'Result {"n":2}', 'Result {"n":3}']
+
+
+async def test_after_a_restart_it_goes_on_where_it_was(tmp_path: Path) -> None:
+    place = await Place(tmp_path / "db").open()
+    await place.append("x", "T", "T")
+    await place.create("p", EMIT)
+    await place.written("out", 2)
+    await place.close()
+    place = await Place(tmp_path / "db").open()
+    await place.append("x", "T")
+    await place.handled("p", 1)
+    assert await place.written("out", 3) == ['Made {"n":1}', 'Made {"n":2}', 'Made {"n":3}']
+    assert await place.state("p") == {"n": 3}
+    await place.close()
+
+
+async def test_what_was_stopped_without_a_checkpoint_writes_nothing_twice(place: Place) -> None:
+    await place.append("x", "T", "T")
+    await place.create("p", EMIT)
+    await place.written("out", 2)
+    await place.manager.disable("p", checkpoint=False)
+    assert place.status("p") == "Aborted/Stopped"
+    await place.append("x", "T")
+    await place.manager.enable("p")
+    await place.handled("p", 3)  # from the beginning: there is no checkpoint
+    assert await place.written("out", 3) == ['Made {"n":1}', 'Made {"n":2}', 'Made {"n":3}']
+    assert len(await place.data("$projections-p-result")) == 3
+
+
+async def test_a_checkpoint_is_where_it_goes_on(place: Place) -> None:
+    await place.append("x", "T", "T")
+    await place.create("p", EMIT)
+    await place.handled("p", 2)
+    await place.manager.disable("p", checkpoint=True)
+    assert await place.data("$projections-p-checkpoint") == ['$ProjectionCheckpoint [{"n":2}]']
+    await place.append("x", "T")
+    await place.manager.enable("p")
+    await place.handled("p", 1)
+    assert await place.written("out", 3) == ['Made {"n":1}', 'Made {"n":2}', 'Made {"n":3}']
+
+
+async def test_a_reset_begins_anew(place: Place) -> None:
+    await place.append("x", "T", "T")
+    await place.create("p", EMIT)
+    await place.written("out", 2)
+    await place.manager.reset("p")
+    await place.handled("p", 2)
+    assert await place.written("out", 4) == ['Made {"n":1}', 'Made {"n":2}'] * 2
+    assert (await place.data("$$out"))[-1] == '$metadata {"$tb":2,"$acl":{}}'
+
+
+async def test_a_handler_that_fails_can_be_repaired(place: Place) -> None:
+    query = (
+        "fromStream('x').when({$init: () => ({n: 0}), T(s, e) { s.n++; emit('out', 'Made', s) }, U(s, e) { s.gone.n }})"
+    )
+    await place.append("x", "T", "U", "T")
+    await place.create("p", query)
+    await place.faulted("p")
+    assert place.reason("p") == "Cannot read property 'n' of undefined"
+    assert (await place.state("p"), await place.data("out")) == ({"n": 1}, ['Made {"n":1}'])
+    repaired = query.replace("s.gone.n", "emit('new', 'Late', {})").replace("s.n++;", "s.n++; emit('new', 'Also', {});")
+    await place.manager.update("p", repaired, emit_enabled=True)
+    await place.handled("p", 3)
+    # What was written is left alone; what is new is written for all events.
+    assert await place.written("out", 2) == ['Made {"n":1}', 'Made {"n":2}']
+    assert await place.written("new", 3) == ["Also {}", "Late {}", "Also {}"]
+
+
+async def test_the_state_stays_when_the_query_changes(place: Place) -> None:
+    await place.append("x", "T")
+    await place.append("y", "T", "T")
+    await place.create("p", COUNT)
+    await place.handled("p", 1)
+    await place.manager.update("p", COUNT.replace("'x'", "'y'").replace("s.n++", "s.n += 10"), emit_enabled=False)
+    await place.handled("p", 2)
+    assert await place.state("p") == {"n": 21}
+
+
+async def test_streams_cannot_become_the_log_without_a_reset(place: Place) -> None:
+    await place.append("x", "T")
+    await place.create("p", COUNT)
+    await place.handled("p", 1)
+    query = COUNT.replace("fromStream('x')", "fromAll()")
+    await place.manager.update("p", query, emit_enabled=False)
+    await place.faulted("p")
+    assert place.reason("p") == "Conversion from Stream to EventTypeIndex position tag is not supported"
+    await place.manager.reset("p")
+    await place.handled("p", 1)
+    assert await place.state("p") == {"n": 1}
+
+
+@pytest.mark.parametrize(
+    ("handler", "reason", "appends"),
+    [
+        ("while (true) {}", "Projection script took too long to execute (took: ", 20),
+        ("(function f() { return f() + 1 })()", "Maximum call stack size exceeded", 1),
+        ("let all = []; for (;;) all.push(new Array(100000).fill(1.5))", "", 1),
+    ],
+)
+async def test_who_breaks_the_limits_hurts_nobody_else(place: Place, handler: str, reason: str, appends: int) -> None:
+    await place.append("x", "T")
+    await place.create("good", COUNT)
+    await place.create("bad", f"fromStream('x').when({{T(s, e) {{ {handler} }}}})")
+    while "Faulted" not in place.status("bad"):
+        await place.append("x", "T")
+    appended = await place.length("x")
+    await place.handled("good", appended)
+    assert (await place.state("good"), place.status("good")) == ({"n": appended}, "Running")
+    assert place.reason("bad").startswith(reason)
+    assert appended >= appends
+
+
+async def test_it_stops_while_a_handler_computes(place: Place) -> None:
+    await place.append("x", *["T"] * 100)
+    await place.create(
+        "p", "fromStream('x').when({T(s, e) { const end = Date.now() + 20; while (Date.now() < end); }})"
+    )
+    await place.handled("p", 1)
+    await asyncio.wait_for(place.manager.disable("p", checkpoint=True), 2.0)
+    assert place.manager.statistics("p")[0].run.events_processed < 100
+
+
+async def test_a_stream_that_others_write_faults_it(place: Place) -> None:
+    await place.append("out", "Theirs")
+    await place.append("x", "T")
+    await place.create("p", EMIT)
+    await place.faulted("p")
+    assert place.reason("p") == "The 'out' stream managed by projection 6 has been written to from the outside."
+    assert await place.data("out") == ["Theirs {}"]
+
+
+async def test_tracked_streams_go_with_the_projection(place: Place) -> None:
+    await place.append("x", "T")
+    await place.create("p", EMIT.replace(".outputState()", ""), track_emitted_streams=True)
+    await place.written("out", 1)
+    assert await place.data("$projections-p-emittedstreams") == ["$StreamTracked out"]
+    await place.manager.disable("p", checkpoint=True)
+    await place.manager.delete("p", checkpoints=True, emitted_streams=True)
+    assert (await place.data("$$out"))[-1] == '$metadata {"$tb":9223372036854775807}'
+
+
+async def test_partitions_and_their_results(tmp_path: Path) -> None:
+    place = await Place(tmp_path / "db", standard=True).open()
+    for stream in ("c-1", "c-2", "c-1"):
+        await place.append(stream, "T")
+    await place.create("p", COUNT.replace("fromStream('x')", "fromCategory('c').foreachStream()") + ".outputState()")
+    await place.handled("p", 3)
+    assert await place.written("$projections-p-c-1-result", 2) == ['Result {"n":1}', 'Result {"n":2}']
+    links = ["$> 0@$projections-p-c-1-result", "$> 0@$projections-p-c-2-result", "$> 1@$projections-p-c-1-result"]
+    assert await place.written("$projections-p-result", 3) == links
+    await place.manager.disable("p", checkpoint=True)
+    assert await place.data("$projections-p-partitions") == ["$partition c-1", "$partition c-2"]
+    assert await place.data("$projections-p-c-1-checkpoint") == ['$Checkpoint [{"n":2}]']
+    await place.close()
+    place = await Place(tmp_path / "db").open()
+    assert [await place.state("p", partition) for partition in ("c-1", "c-2", "c-3", "")] == [
+        {"n": 2},
+        {"n": 1},
+        None,
+        None,
+    ]
+    await place.close()
+
+
+async def test_many_partitions_and_a_checkpoint_on_the_way(place: Place) -> None:
+    query = "fromAll().partitionBy(e => e.data.k).when({$init: () => ({n: 0}), T(s, e) { s.n++ }})"
+    for start in range(0, 6000, 1000):
+        events = [ProposedEvent(new_id(), "T", True, b'{"k":%d}' % (n % 3000)) for n in range(start, start + 1000)]
+        await place.database.append("x", ANY, events)
+    await place.create("p", query)
+    await place.handled("p", 6000)
+    states = [await place.state("p", str(key)) for key in (0, 1500, 2999, 3000)]
+    assert states == [{"n": 2}, {"n": 2}, {"n": 2}, None]
+    assert len(await place.data("$projections-p-partitions")) == 3000
+
+
+async def test_a_transient_one_ends_with_its_results(place: Place) -> None:
+    await place.append("x", "T", "T")
+    await place.create("t", COUNT + ".outputState()", Mode.TRANSIENT)
+    await until(lambda: place.status("t") == "Completed/Stopped/Writing results")
+    assert await place.state("t") == {"n": 2}
+    assert await place.data("$projections-t-result") == ['Result {"n":2}', "$Eof "]
+    await place.append("x", "T")
+    assert await place.state("t") == {"n": 2}
+
+
+async def test_a_one_time_one_runs_again_when_it_is_told(place: Place) -> None:
+    await place.append("x", "T", "T")
+    await place.create("", COUNT, Mode.ONE_TIME)
+    (name,) = (found.name for found in place.manager.statistics(mode=Mode.ONE_TIME))
+    await until(lambda: place.status(name) == "Completed/Stopped/Writing results")
+    await place.append("x", "T")
+    await place.manager.reset(name)
+    await until(lambda: place.status(name) == "Completed/Stopped/Writing results")
+    assert await place.state(name) == {"n": 3}
+
+
+async def test_without_an_engine_it_says_what_to_install(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "_quickjs", None)
+    with pytest.raises(EngineMissing, match=r"pip install 'esdb-lite\[projections\]'"):
+        await place.create("p", COUNT)
+
+
+async def test_a_query_that_is_wrong_faults_when_it_is_created(place: Place) -> None:
+    await place.create("p", "this is broken")
+    assert (place.status("p"), place.reason("p")) == ("Faulted", "expecting ';' (<query>:1:6)")
+    await place.append("x", "T")
+    await place.manager.update("p", COUNT, emit_enabled=False)
+    await place.handled("p", 1)
