@@ -25,6 +25,11 @@ class News:
     def _listen(self, stream: str | None) -> Listener:
         return self._database.listen(self._arrived.set, stream=stream, limit=_HELD)
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has been written since the last call of `wait`."""
+        return not self._arrived.is_set()
+
     async def wait(self) -> None:
         """Wait until something has been written since the last call, or `wake` is called."""
         await self._arrived.wait()

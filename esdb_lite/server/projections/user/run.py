@@ -90,6 +90,8 @@ class UserRun:
         self._partitions: dict[str, None] = {}
         self._ends_some_time = definition.mode is not Mode.CONTINUOUS
         self._catching_up = True
+        self._at_end = False
+        """Whether it has handled all that it had news of."""
         self._completed = False
         self._handled_events = 0
         self._stopping = False
@@ -140,10 +142,15 @@ class UserRun:
         return RunStatistics(
             str(at_work.place.handled),
             str(at_work.place.checkpoint),
-            at_work.progress(self._database.log_end) if self._catching_up else 100.0,
+            self._progress(at_work),
             self._handled_events,
             max(1, len(self._states)),
         )
+
+    def _progress(self, at_work: _AtWork) -> float:
+        if self._at_end and self._news is not None and self._news.is_quiet:
+            return 100.0
+        return min(99.9, at_work.progress(self._database.log_end) if self._catching_up else 99.9)
 
     # --- at work ---
 
@@ -192,7 +199,9 @@ class UserRun:
         if self._ends_some_time:
             await self._complete(at_work)
         elif not self._stopping:
+            self._at_end = True
             await news.wait()
+            self._at_end = False
 
     async def _read(self, at_work: _AtWork) -> SourcePart:
         at = ReadAt(self._now(), self._catching_up)
