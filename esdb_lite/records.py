@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Union
 from uuid import UUID, uuid4
 
+from esdb_lite._event_fields import checked_bytes, checked_id, checked_type
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.events import JsonValue, NewEvent, StreamState, checked_bytes, checked_id, checked_type
+from esdb_lite.events import JsonValue, NewEvent, StreamState
 from esdb_lite.positions import CheckedState, ExpectedPosition, checked_state, expectation
 
 SCHEMA_PREFIX = "$schema."
@@ -34,11 +35,12 @@ class SchemaFormat(enum.IntEnum):
 
 @dataclass(frozen=True)
 class RecordSchema:
-    """What a record says of its data, as far as the server has been told."""
+    """What a record says about its data."""
 
     name: str
     """The type of the record."""
     format: SchemaFormat
+    """What its data is."""
     id: UUID | None = None
     """The version of a registered schema."""
 
@@ -47,18 +49,24 @@ class RecordSchema:
 class NewRecord:
     """One record of an atomic append.
 
-    `type` becomes the name of its schema: letters, digits and `_ . $ : -` only. `properties` are JSON values by name;
-    numbers become doubles, and stay numbers. `id` makes appending idempotent: by default a random UUID.
-    Wrong values raise `InvalidArgument`, wrong types `WrongArgumentType`, both naming the argument.
+    Raises InvalidArgument for wrong values, WrongArgumentType for wrong types. The rules are in section B.1 of the
+    notes on KurrentDB.
     """
 
     stream_name: str
+    """The stream that it goes to."""
     type: str
+    """What happened; the name of its schema. Letters, digits and `_ . $ : -` only."""
     data: bytes = b""
+    """The content."""
     properties: Mapping[str, JsonValue] = field(default_factory=dict)
+    """JSON values by name. Numbers become doubles, and stay numbers."""
     format: SchemaFormat = SchemaFormat.JSON
+    """What the data is. Servers do not check it."""
     schema_id: UUID | None = None
+    """The version of a registered schema. Servers store it, and do not check it."""
     id: UUID = field(default_factory=uuid4)
+    """Makes appending idempotent; by default a random UUID."""
 
     def __post_init__(self) -> None:
         checked_name("stream_name", self.stream_name)
@@ -74,12 +82,14 @@ class NewRecord:
 
 @dataclass(frozen=True)
 class StreamAppend:
-    """Events for one stream of an atomic append, and where the stream is expected to end."""
+    """Events for one stream of an atomic append, and where the stream is expected to end. Raises InvalidArgument."""
 
     stream_name: str
+    """The stream that they go to."""
     expected_position: ExpectedPosition
     """As for `append_events`."""
     events: Iterable[NewEvent]
+    """The events; their metadata must be JSON objects, and become properties."""
 
     def __post_init__(self) -> None:
         checked_name("stream_name", self.stream_name)
@@ -102,10 +112,12 @@ RecordsLike = Union[  # noqa: UP007 - read at run time by documentation tools on
 
 @dataclass(frozen=True)
 class StreamCheck:
-    """A condition of an atomic append: the stream, written or not, must be in this state."""
+    """A condition of an atomic append: a stream, written or not, must be in a state. Raises InvalidArgument."""
 
     stream_name: str
+    """The stream to check."""
     state: CheckedState
+    """None: no stream; n: its last event is at n; or a `StreamState` other than ANY."""
 
     def __post_init__(self) -> None:
         checked_name("stream_name", self.stream_name)
@@ -128,6 +140,7 @@ class ConsistencyViolation:
     """One condition of an atomic append that did not hold."""
 
     stream_name: str
+    """The stream."""
     expected: int | StreamState | None
     """A position, a state, or None for no stream. ANY: the stream has some of the records already, others not."""
     actual: int | StreamState | None

@@ -1,4 +1,7 @@
-"""What handlers are given, and what becomes of what they return, emit and throw (sections 2.3 to 2.6 of the notes)."""
+"""What handlers get, and what happens to what they return, emit and throw.
+
+Sections 2.3 to 2.6 of the notes on projections.
+"""
 
 from __future__ import annotations
 

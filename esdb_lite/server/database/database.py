@@ -155,7 +155,7 @@ class Database:
         self._queue.leave(job.cost)
 
     async def append_records(self, append: AtomicAppend) -> RecordsOutcome:
-        """Append records to their streams, all or none; the rest is as for `append`. Raises: StorageError."""
+        """Append records to their streams, all or none; the rest is as for `append`. Raises StorageError."""
         rule = partial(append_records, append=append)
         return cast(
             RecordsOutcome, await self._command(rule, _cost([event for _, event in append.writes]), anywhere=True)

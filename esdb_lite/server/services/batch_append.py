@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from esdb_lite_protos.event_store.client import StreamDeleted, StreamIdentifier
+
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._wire.batch_append import (
     BatchRequest,
     decode_batch_request,
     encode_batch_error,
     encode_batch_success,
-    encode_stream_deleted,
     encode_wrong_expected_version,
 )
 from esdb_lite._wire.uuids import WireUuid
@@ -244,7 +245,7 @@ def _success(batch: Batch, result: object) -> bytes:
         revision = None if result.revision < 0 else result.revision
         return encode_batch_success(batch.id, batch.stream, revision, result.position)
     if isinstance(result, DeletedStream):
-        name, value = "StreamDeleted", encode_stream_deleted(result.stream)
+        name, value = "StreamDeleted", bytes(StreamDeleted(StreamIdentifier(result.stream.encode())))
         raise Refused(StatusCode.NOT_FOUND, name, name, value)
     if isinstance(result, WrongVersion):
         current = None if result.current < 0 else result.current

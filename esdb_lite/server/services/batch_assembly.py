@@ -9,14 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from esdb_lite_protos.event_store.client import BadRequest, MaximumAppendEventSizeExceeded, MaximumAppendSizeExceeded
+
 from esdb_lite._status import StatusCode
 from esdb_lite._wire.append import Proposed
 from esdb_lite._wire.batch_append import (
     BatchOptions,
     BatchRequest,
-    encode_bad_request,
-    encode_maximum_append_size,
-    encode_maximum_event_size,
 )
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
@@ -54,7 +53,7 @@ class Refused(Exception):
 
 def _bad_request(message: str) -> Refused:
     """The texts are those of a real server: here they are part of an answer that clients compare and log."""
-    return Refused(StatusCode.INVALID_ARGUMENT, "BadRequest", "BadRequest", encode_bad_request(message))
+    return Refused(StatusCode.INVALID_ARGUMENT, "BadRequest", "BadRequest", bytes(BadRequest(message)))
 
 
 def timed_out() -> Refused:
@@ -170,12 +169,13 @@ class BatchAssembler:
         limit = self._context.max_append_size
         if batch.intake.size > limit:
             name = "MaximumAppendSizeExceeded"
-            raise Refused(StatusCode.INVALID_ARGUMENT, name, name, encode_maximum_append_size(limit))
+            raise Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(MaximumAppendSizeExceeded(limit)))
 
     def _event_too_large(self, error: EventOverLimit) -> Refused:
         name = "MaximumAppendEventSizeExceeded"
-        value = encode_maximum_event_size(id_as_text(error.id), error.size, self._context.max_append_event_size)
-        return Refused(StatusCode.INVALID_ARGUMENT, name, name, value)
+        limit = self._context.max_append_event_size
+        value = MaximumAppendEventSizeExceeded(id_as_text(error.id), error.size, limit)
+        return Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(value))
 
     def _expire(self, key: bytes) -> None:
         """The last chunk did not come in time: discard the batch."""

@@ -25,11 +25,6 @@ class News:
     def _listen(self, stream: str | None) -> Listener:
         return self._database.listen(self._arrived.set, stream=stream, limit=_HELD)
 
-    @property
-    def is_quiet(self) -> bool:
-        """Whether nothing has been written since the last call of `wait`."""
-        return not self._arrived.is_set()
-
     async def wait(self) -> None:
         """Wait until something has been written since the last call, or `wake` is called."""
         await self._arrived.wait()
@@ -41,6 +36,11 @@ class News:
             return self._listen(listener.stream)
         listener.take()
         return listener
+
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has been written since `wait` returned."""
+        return not self._arrived.is_set()
 
     def wake(self) -> None:
         """Let whoever waits go on."""
