@@ -92,6 +92,7 @@ if TYPE_CHECKING:
         NewEvent,
         Reconnected,
         RecordedEvent,
+        StreamPosition,
         StreamState,
         SubscriptionItem,
     )
@@ -240,6 +241,7 @@ __all__ = [
     "StreamDeleted",
     "StreamMetadata",
     "StreamNotFound",
+    "StreamPosition",
     "StreamState",
     "Subscription",
     "SubscriptionDropped",
@@ -353,6 +355,7 @@ _HOMES = {
         "NewEvent",
         "Reconnected",
         "RecordedEvent",
+        "StreamPosition",
         "StreamState",
         "SubscriptionItem",
     ),

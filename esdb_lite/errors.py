@@ -55,6 +55,8 @@ import enum
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from esdb_lite._texts import printable, shortened
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -110,7 +112,7 @@ class InvalidArgument(UsageError, ValueError):
     """An argument has a value that no server would accept, or that makes no sense."""
 
     def __init__(self, argument: str, value: object, reason: str) -> None:
-        super().__init__(f"{argument}: {reason}, not {_shorten(value)}")
+        super().__init__(f"{argument}: {reason}, not {shortened(value)}")
         self.argument = argument
         """Name of the argument."""
         self.value = value
@@ -138,11 +140,6 @@ class WrongContext(UsageError, RuntimeError):
     """An object was used on an event loop, thread or process where it cannot work."""
 
 
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 # --- what the link or the server says -------------------------------------------------------------------------------
 
 
@@ -163,7 +160,7 @@ class GrpcError(EsdbClientException):
         trailers: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.code = type(self).code if code is None else code
-        super().__init__(message or details or self.code.name)
+        super().__init__(printable(message or details or self.code.name))
         self.details = details
         """The text of the status, as the server sent it."""
         self.trailers = tuple(trailers)
@@ -457,7 +454,7 @@ class CheckpointCorrupt(CheckpointError):
 
 
 class CheckpointMismatch(CheckpointError):
-    """What is stored belongs to a consumer of another stream, or with another filter."""
+    """A position belongs to another stream or filter, or to another database: one that was restored or begun anew."""
 
 
 class CheckpointConflict(CheckpointError):

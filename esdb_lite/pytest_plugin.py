@@ -5,11 +5,13 @@
     esdb_shared_server    one server for the whole session, where tests keep apart by using streams of their own
     esdb_client           an EsdbClient connected to esdb_server
     async_esdb_client     an AsyncEsdbClient connected to esdb_server, for tests run by pytest-asyncio or anyio
+    esdb_projection       makes a JavaScript projection of a query, to be run over events without a server
     esdb_compatibility    the version that the servers pass for, such as "24.10": define it in your conftest.py
 
 To have the clients use another server, define a fixture `esdb_server` in your conftest.py.
 
-Owns: the life of servers and clients in tests. Must not know: more than what everybody can import from `esdb_lite`.
+Owns: the life of servers and clients in tests. Must not know: more than what everybody can import from `esdb_lite`
+and `esdb_lite.testing`.
 Imports nothing of the package before a fixture is used: sessions that do not use it must not pay for it.
 """
 
@@ -22,6 +24,7 @@ import pytest
 
 if TYPE_CHECKING:
     from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient, SimulatedCluster
+    from esdb_lite.testing import Projection
 
 _PYTEST_ASYNCIO = ("asyncio", "pytest_asyncio", "pytest_asyncio.plugin")
 _ANYIO = ("anyio", "anyio.pytest_plugin")
@@ -81,6 +84,14 @@ def esdb_client(esdb_server: EmbeddedServer) -> Iterator[EsdbClient]:
 
     with EsdbClient(esdb_server.uri) as client:
         yield client
+
+
+@pytest.fixture
+def esdb_projection() -> type[Projection]:
+    """`esdb_lite.testing.Projection`: `esdb_projection(query).run(events)` gives what the query makes of events."""
+    from esdb_lite.testing import Projection
+
+    return Projection
 
 
 @pytest.fixture

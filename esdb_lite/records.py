@@ -14,8 +14,9 @@ from dataclasses import dataclass, field
 from typing import Union
 from uuid import UUID, uuid4
 
+from esdb_lite._event_fields import checked_bytes, checked_id, checked_type
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.events import JsonValue, NewEvent, StreamState, checked_bytes, checked_id, checked_type
+from esdb_lite.events import JsonValue, NewEvent, StreamState
 from esdb_lite.positions import CheckedState, ExpectedPosition, checked_state, expectation
 
 SCHEMA_PREFIX = "$schema."

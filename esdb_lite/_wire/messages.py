@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
-from esdb_lite._wire.primitives import BYTES, VARINT, WireError, fields, read_varint, text, varint
+from esdb_lite._wire.primitives import BYTES, VARINT, WireError, fields, read_varint, text, uint32, varint
 
 
 class _Generated(Protocol):
@@ -85,7 +85,7 @@ def _values(type_: str, wire_type: int, value: int, raw: bytes, *, repeated: boo
 
 
 def _number(type_: str, value: int) -> bytes:
-    return varint(value & 0xFFFFFFFF if type_ in _SHORT_NUMBERS else value)
+    return varint(uint32(value) if type_ in _SHORT_NUMBERS else value)
 
 
 def _packed(raw: bytes) -> Iterator[int]:

@@ -36,10 +36,12 @@ from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.projections.calls import AsyncProjectionApi
+from esdb_lite.client.read.continuity import check_landmark, landmark_of
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
 from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
-from esdb_lite.events import AppendResult, NewEvent, RecordedEvent, SubscriptionItem
+from esdb_lite.events import AppendResult, Checkpoint, NewEvent, RecordedEvent, StreamPosition, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
 from esdb_lite.retries import RetryPolicy
@@ -314,7 +316,7 @@ class AsyncEsdbClient(
             resolve_links=checked_bool("resolve_links", resolve_links),
             filter=make_filter(filter_exclude, filter_include, filter),
         )
-        return await self._subscribe(request, include_control, reconnect, timeout, credentials)
+        return await self._subscribe(request, position, include_control, reconnect, timeout, credentials)
 
     @overload
     async def subscribe_stream_events(
@@ -371,7 +373,7 @@ class AsyncEsdbClient(
             limit=None,
             resolve_links=checked_bool("resolve_links", resolve_links),
         )
-        return await self._subscribe(request, include_control, reconnect, timeout, credentials)
+        return await self._subscribe(request, position, include_control, reconnect, timeout, credentials)
 
     # --- inside ---
 
@@ -384,18 +386,32 @@ class AsyncEsdbClient(
     async def _subscribe(
         self,
         request: ReadRequest,
+        position: ResumeFrom,
         control: bool,
         reconnect: bool,
         timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> AsyncSubscription[SubscriptionItem]:
         self._core.check()
+        # a subscription has no end, so that the default for calls that have one does not apply
+        deadline = Deadline(checked_timeout(timeout))
+        if isinstance(position, (Checkpoint, StreamPosition)) and position.event_id is not None:
+            await self._check_position(request.stream_name, position, deadline, credentials)
         reading = HealingSubscription(
             self._core,
             request,
-            # a subscription has no end, so that the default for calls that have one does not apply
-            Deadline(checked_timeout(timeout)),
+            deadline,
             checked_credentials(credentials),
             reconnect=checked_bool("reconnect", reconnect),
         )
         return await subscribe(reading, control=checked_bool("include_control", control))
+
+    async def _check_position(
+        self, stream_name: str | None, position: int | Checkpoint, deadline: Deadline, credentials: CredentialsLike
+    ) -> None:
+        """Refuse a position that is not from this database. Raises CheckpointMismatch."""
+
+        async def ask(request: ReadRequest) -> tuple[RecordedEvent | None, int | None]:
+            return await last_event(self._core, request, deadline, credentials, Need.LEADER)
+
+        await check_landmark(landmark_of(stream_name, position), ask)

@@ -16,9 +16,10 @@ from typing_extensions import Self
 
 from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
+from esdb_lite.client.arguments import checked_events, checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
-from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
 from esdb_lite.metadata import StreamMetadata
 from esdb_lite.positions import ExpectedPosition, ResumeFrom
 from esdb_lite.retries import RetryPolicy
@@ -79,7 +80,9 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
         )
-        self._clients = LiveClients(partial(AsyncEsdbClient._of, settings))
+        self._clients = LiveClients(
+            partial(AsyncEsdbClient._of, settings), [(node.host, node.port) for node in settings.nodes]
+        )
         # also at the end of the program: before what was registered to be called there before the client was made
         weakref.finalize(self, self._clients.close)
 
@@ -123,9 +126,10 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.
         """
+        given = checked_events(events)  # here: it may be a generator
         live = self._live()
         return live.portal.run(
-            live.client.append_events(stream_name, expected_position, events, timeout=timeout, credentials=credentials)
+            live.client.append_events(stream_name, expected_position, given, timeout=timeout, credentials=credentials)
         )
 
     # --- reading ---
@@ -272,8 +276,8 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         live = self._live()
         call = live.client.subscribe_all_events(
             position,
-            filter_exclude,
-            filter_include,
+            patterns("filter_exclude", filter_exclude),  # here: they may be generators
+            patterns("filter_include", filter_include),
             from_end=from_end,
             filter=filter,
             resolve_links=resolve_links,
@@ -405,10 +409,11 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         it replaces (default: any). Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was
         sent and no answer came. The rules are in section 5 of the protocol notes.
         """
+        given = checked_metadata(metadata)  # here: it may be any mapping
         live = self._live()
         return live.portal.run(
             live.client.set_stream_metadata(
-                stream_name, metadata, expected_position=expected_position, timeout=timeout, credentials=credentials
+                stream_name, given, expected_position=expected_position, timeout=timeout, credentials=credentials
             )
         )
 

@@ -24,11 +24,11 @@ from esdb_lite.client.groups.acks import (
     reason_of,
     retry_then_park,
 )
-from esdb_lite.client.groups.handlers import OnError
+from esdb_lite.client.groups.handlers import OnError, decided
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.errors import ClientClosed, GrpcError
 from esdb_lite.events import RecordedEvent
-from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
 from esdb_lite.groups import NackAction, SettingsChanges, SubscriptionInfo, SubscriptionSettings
 from esdb_lite.settings import CredentialsLike
 
@@ -68,6 +68,11 @@ class PersistentSubscription:
     def stream_name(self) -> str | None:
         """Name of the stream; None for all events."""
         return self._source.stream_name
+
+    @property
+    def subscription_id(self) -> str:
+        """What the server calls the subscription: `STREAM::GROUP`."""
+        return self._source.subscription_id
 
     @property
     def closed(self) -> bool:
@@ -182,7 +187,7 @@ class PersistentSubscription:
         try:
             handler(event)
         except Exception as error:
-            action = policy(event, error)
+            action = decided(self.subscription_id, event, error, policy)
             if not self.closed:
                 self.nack(event, action, reason_of(error))
         else:
@@ -279,8 +284,8 @@ class GroupApi:
                 position=position,
                 from_end=from_end,
                 settings=settings,
-                filter_exclude=filter_exclude,
-                filter_include=filter_include,
+                filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
+                filter_include=patterns("filter_include", filter_include),
                 filter=filter,
                 timeout=timeout,
                 credentials=credentials,

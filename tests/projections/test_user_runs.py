@@ -102,6 +102,14 @@ async def test_it_catches_up_and_goes_on(place: Place) -> None:
     assert await place.written("$projections-p-result", 3) == ['Result {"n":1}', 'Result {"n":2}', 'Result {"n":3}']
 
 
+async def test_its_progress_is_100_only_where_everything_has_been_handled(place: Place) -> None:
+    await place.create("p", COUNT)
+    for n in range(1, 30):
+        await place.append("x", "T")
+        await until(lambda: place.manager.statistics("p")[0].run.progress == 100)
+        assert await place.state("p") == {"n": n}
+
+
 async def test_after_a_restart_it_goes_on_where_it_was(tmp_path: Path) -> None:
     place = await Place(tmp_path / "db").open()
     await place.append("x", "T", "T")

@@ -8,6 +8,7 @@ import pickle
 from typing import Any
 
 import pytest
+from esdb_lite_protos.event_store.client import MaximumAppendEventSizeExceeded
 
 from esdb_lite import errors
 from esdb_lite._status import refusals, typed_refusals
@@ -22,7 +23,7 @@ from esdb_lite._status.exceptions import (
     status_of,
     wrong_expected_position,
 )
-from esdb_lite._wire.batch_append import BatchError, encode_maximum_event_size, encode_wrong_expected_version
+from esdb_lite._wire.batch_append import BatchError, encode_wrong_expected_version
 from esdb_lite.errors import EsdbClientException, GrpcError, StatusCode
 from esdb_lite.events import StreamState
 from esdb_lite.records import ConsistencyViolation
@@ -206,7 +207,7 @@ def test_errors_of_batches() -> None:
     assert isinstance(conflict, errors.ExpectedPositionError)
     assert (conflict.stream_name, conflict.expected, conflict.current) == ("s", 2, 4)
     large = error_for_batch(
-        BatchError(3, "x", "MaximumAppendEventSizeExceeded", encode_maximum_event_size("id", 9, 8)), "s", 2
+        BatchError(3, "x", "MaximumAppendEventSizeExceeded", bytes(MaximumAppendEventSizeExceeded("id", 9, 8))), "s", 2
     )
     assert isinstance(large, errors.EventTooLarge)
     assert (large.event_id, large.size, large.limit) == ("id", 9, 8)

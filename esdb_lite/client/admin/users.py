@@ -171,4 +171,4 @@ def _checked(full_name: str, groups: Sequence[str]) -> tuple[str, Sequence[str]]
         raise WrongArgumentType("full_name", full_name, "must be a str")
     if isinstance(groups, str) or not all(isinstance(group, str) for group in groups):
         raise WrongArgumentType("groups", groups, "must be a sequence of str")
-    return full_name, groups
+    return full_name, tuple(groups)

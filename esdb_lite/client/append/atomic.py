@@ -104,7 +104,7 @@ class AtomicAppender:
         node = await self._core.node(deadline, Need.LEADER)
         try:
             metadata = await self._core.metadata(node, credentials, deadline, Need.LEADER)
-            call = _records if way is Way.RECORDS else _session
+            call = _records if way is Way.RECORDS else _core
             answer = decode_appended_records(await call(node, request, deadline, metadata, look))
         except NotSupported:
             self._core.forget_features()
@@ -127,7 +127,7 @@ async def _records(
     return await unary(node, PATH_STREAMS_SERVICE_APPEND_RECORDS, request.encode_records(), deadline, metadata)
 
 
-async def _session(
+async def _core(
     node: ConnectionPool, request: AtomicRequest, deadline: Deadline, metadata: Metadata, look: StreamLook | None
 ) -> bytes:
     path = PATH_STREAMS_SERVICE_APPEND_SESSION

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from esdb_lite.client.consumers.tracking import HandledPart, Item, Tracker, parts
+from esdb_lite.client.failures import log_failure, note_on
 from esdb_lite.consumers import ConsumerPosition, ErrorAction, HandlerError
 from esdb_lite.errors import CheckpointError, CheckpointMismatch, WrongArgumentType
 from esdb_lite.events import Checkpoint
@@ -215,6 +216,7 @@ class Consumption:
 
     def _decide(self, part: HandledPart, error: BaseException, attempts: int) -> ErrorAction:
         """Return what follows from a failure; raises it where that is the end."""
+        note_on(error, part.events)
         decide: Callable[[Any, Exception, int], ErrorAction] | None = self._options.on_error
         if decide is None or not isinstance(error, Exception) or isinstance(error, CheckpointError):
             raise error
@@ -223,7 +225,7 @@ class Consumption:
             raise WrongArgumentType("on_error", action, "must return an ErrorAction") from error
         if action is ErrorAction.STOP:
             raise error
-        _log.warning("handler failed with %s, attempt %d: %s", type(error).__name__, attempts, action.value)
+        log_failure(self._options.source, part.events, error, attempts, action.value)
         return action
 
     def _handed(self, part: HandledPart) -> object:

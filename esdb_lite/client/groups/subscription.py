@@ -93,6 +93,11 @@ class AsyncPersistentSubscription:
         return self._options.stream_name
 
     @property
+    def subscription_id(self) -> str:
+        """What the server calls the subscription: `STREAM::GROUP`."""
+        return self._options.subscription_id
+
+    @property
     def last_drop(self) -> GrpcError | None:
         """Why the consumer last had to come back; None if it never had to."""
         return self._last_drop

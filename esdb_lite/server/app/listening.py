@@ -15,6 +15,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import cast
 
+from esdb_lite._loop_thread import serve_no_more, serve_on
+
 _HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client gets for the TLS handshake."""
 _PATIENCE = 1.0
@@ -52,6 +54,7 @@ class Door:
         self._state = self._wanted = DoorState.OPEN
         self._changing: asyncio.Task[None] | None = None
         self._closed = False
+        self._place: tuple[str, int] | None = None
 
     async def open(self, host: str, port: int) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
@@ -67,6 +70,8 @@ class Door:
             bound: list[int] = [listening.getsockname()[1] for listening in server.sockets]
             if len(set(bound)) == 1:
                 self._servers = [server]
+                self._place = host, bound[0]
+                serve_on(asyncio.get_running_loop(), *self._place)
                 return bound[0]
             # A host with several addresses got a free port for each: they are to have the same.
             server.close()
@@ -114,6 +119,8 @@ class Door:
     async def close(self) -> None:
         """Stop listening; accepted sockets still become connections. Idempotent."""
         self._closed = True
+        if self._place is not None:
+            serve_no_more(asyncio.get_running_loop(), *self._place)
         if self._changing is not None:
             await asyncio.wait({self._changing})
         await _close(self._servers)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from esdb_lite_protos import tags
 from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     CreateReq,
@@ -47,8 +48,6 @@ from esdb_lite.server.services.group_info import encode_info, encode_list
 from esdb_lite.server.services.group_requests import GroupDefinition, GroupName
 from esdb_lite.server.services.unary import current_call, encoded, routes
 
-SERVICE = "event_store.client.persistent_subscriptions.PersistentSubscriptions"
-
 
 class PersistentSubscriptions(PersistentSubscriptionsBase):
     """The methods of the service over the groups of one server."""
@@ -59,7 +58,7 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
-        served = {**routes(self), f"/{SERVICE}/Read": self._read}
+        served = {**routes(self), tags.PATH_PERSISTENT_SUBSCRIPTIONS_READ: self._read}
         return {path: _when_ready(served[path]) for path in self.__mapping__() if path in served}
 
     async def _read(self, call: ServerCall) -> None:

@@ -41,13 +41,15 @@ from esdb_lite.server.projections.user.writing import StreamEnds
 from esdb_lite.server.storage import Forget, Note, PartitionState, Progress
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
 
-PAGE_EVENTS = 200
-_PAGES_UNNOTED = 10
+PAGE_EVENTS = 100
+_PAGES_UNNOTED = 20
 """Pages that are handled before it is noted where the projection is, if nothing is written meanwhile."""
 _BATCH_SECONDS = 0.05
 """What was made by then is written, and a stop is heard."""
 _BATCH_BYTES = 1024 * 1024
 _STATES_AT_ONCE = 500
+_NEARLY = 99.0
+"""Percent, where a little is left."""
 _FAULTS = (EmitRefused, ProcessingFault, QueryFault, PlaceUnreadable, JavaScriptMissing)
 
 Placed = Sequence[tuple[SourceEvent, str]]
@@ -90,6 +92,7 @@ class UserRun:
         self._partitions: dict[str, None] = {}
         self._ends_some_time = definition.mode is not Mode.CONTINUOUS
         self._catching_up = True
+        self._idle = False
         self._completed = False
         self._handled_events = 0
         self._stopping = False
@@ -140,10 +143,16 @@ class UserRun:
         return RunStatistics(
             str(at_work.place.handled),
             str(at_work.place.checkpoint),
-            at_work.progress(self._database.log_end) if self._catching_up else 100.0,
+            self._progress(at_work),
             self._handled_events,
             max(1, len(self._states)),
         )
+
+    def _progress(self, at_work: _AtWork) -> float:
+        """Percent: 100 where everything that is written by now has been handled."""
+        if self._idle and self._news is not None and self._news.is_quiet:
+            return 100.0
+        return at_work.progress(self._database.log_end) if self._catching_up else _NEARLY
 
     # --- at work ---
 
@@ -192,7 +201,9 @@ class UserRun:
         if self._ends_some_time:
             await self._complete(at_work)
         elif not self._stopping:
+            self._idle = True
             await news.wait()
+            self._idle = self._stopping
 
     async def _read(self, at_work: _AtWork) -> SourcePart:
         at = ReadAt(self._now(), self._catching_up)
@@ -334,7 +345,7 @@ class _AtWork:
     def progress(self, log_end: int) -> float:
         """Percent of the log; what is known of streams says nothing of it."""
         position = self.place.read.position
-        return 0.0 if position is None or not log_end else min(100.0, 100.0 * max(position, 0) / log_end)
+        return 0.0 if position is None or not log_end else min(_NEARLY, 100.0 * max(position, 0) / log_end)
 
     def partitioned(self, events: Sequence[SourceEvent]) -> Placed:
         """Find the partitions of events; those that are to be skipped are left out. Raises ProcessingFault."""
