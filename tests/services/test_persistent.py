@@ -480,8 +480,11 @@ async def test_no_truncation_during_a_replay(served: Service) -> None:
     consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(600)])
     await _until(lambda: served.stored(parked_stream("s", "g")))
     await served.call("ReplayParked", replay(), ReplayParkedResp)
-    while "ReplayingParkedMessages" not in (await info(served)).status:
-        await asyncio.sleep(0)
+
+    async def replaying() -> bool:
+        return "ReplayingParkedMessages" in (await info(served)).status
+
+    await _until(replaying)
     code, trailers = outcome(await served.refused("TruncateParked", truncate()))
     assert (code, trailers["reason"]) == (StatusCode.INTERNAL, "A replay or truncate is already in progress.")
 
