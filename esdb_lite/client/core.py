@@ -49,6 +49,10 @@ _log = logging.getLogger("esdb_lite.client")
 T = TypeVar("T")
 
 
+async def _nothing_else() -> None:
+    pass
+
+
 class ClientCore:
     """The connections of a client. Belongs to the event loop on which it is used first."""
 
@@ -276,7 +280,7 @@ class ClientCore:
         """Ask again next time: behind the same address there may be another server now."""
         self._features = None
 
-    async def close(self, also: Callable[[], Awaitable[None]]) -> None:
+    async def close(self, also: Callable[[], Awaitable[None]] = _nothing_else) -> None:
         """Close all connections, stop the embedded server if there is one, and do what else is to be done. Idempotent.
 
         On another loop than that of the connections it does not wait: these are closed when their loop runs.
