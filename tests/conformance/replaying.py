@@ -21,7 +21,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite.errors import GrpcError
-from tests.conformance.comparing import UNHANDLED, Comparer, Differs, fill
+from tests.conformance.comparing import UNHANDLED, Comparer, Differs, by_name, fill
 from tests.conformance.schema import Schema, repeated
 
 Json = Any
@@ -149,6 +149,8 @@ class Replay:
         if step.get("compare") == "count":
             if len(got) != len(step["responses"]):
                 raise Differs(f"{len(got)} messages, recorded {len(step['responses'])}")
+        elif step["rpc"] == "Projections/Statistics":
+            self._comparer.messages(by_name(step["responses"]), by_name(got), step["rpc"])
         elif step["rpc"] not in ("Monitoring/Stats", "Gossip/Read"):
             self._comparer.messages(step["responses"], got, step["rpc"])
 

@@ -1,4 +1,4 @@
-"""Which events projections see, and as what (sections 2.4, 4.1 and 4.2 of the notes)."""
+"""Which events projections see, and as what (section 4.1 of the notes on projections)."""
 
 from __future__ import annotations
 

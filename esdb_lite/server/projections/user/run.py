@@ -41,8 +41,8 @@ from esdb_lite.server.projections.user.writing import StreamEnds
 from esdb_lite.server.storage import Forget, Note, PartitionState, Progress
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
 
-PAGE_EVENTS = 200
-_PAGES_UNNOTED = 10
+PAGE_EVENTS = 100
+_PAGES_UNNOTED = 20
 """Pages that are handled before it is noted where the projection is, if nothing is written meanwhile."""
 _BATCH_SECONDS = 0.05
 """What was made by then is written, and a stop is heard."""
