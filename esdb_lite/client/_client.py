@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Literal, overload
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
@@ -18,7 +16,6 @@ from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
-from esdb_lite.client.append.atomic import AtomicAppender
 from esdb_lite.client.append.calls import AsyncAtomicApi
 from esdb_lite.client.append.repeating import Repeater
 from esdb_lite.client.append.request import AppendRequest
@@ -46,6 +43,9 @@ from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class AsyncEsdbClient(
@@ -108,9 +108,7 @@ class AsyncEsdbClient(
 
     def _use(self, settings: ConnectionSettings) -> None:
         self._core = ClientCore(settings)
-        repeater = Repeater(self._core)
-        self._appender = Appender(self._core, repeater)
-        self._atomic = AtomicAppender(self._core, repeater, self._appender)
+        self._appender = Appender(self._core, Repeater(self._core))
 
     @property
     def embedded(self) -> bool:

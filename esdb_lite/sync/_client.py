@@ -10,9 +10,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Literal, overload
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
@@ -20,7 +18,6 @@ from esdb_lite.client.arguments import checked_events, checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
-from esdb_lite.metadata import StreamMetadata
 from esdb_lite.positions import ExpectedPosition, ResumeFrom
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
@@ -31,6 +28,11 @@ from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.records import AtomicApi
 from esdb_lite.sync.users import UserApi
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from esdb_lite.metadata import StreamMetadata
 
 
 class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
