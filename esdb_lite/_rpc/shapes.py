@@ -9,8 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import TracebackType
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING
 
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
@@ -18,6 +17,9 @@ from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Metadata = Iterable[tuple[str, str]]
 
