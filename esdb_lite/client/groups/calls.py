@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from typing_extensions import Unpack
-
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.read_request import ReadRequest
@@ -24,25 +22,18 @@ from esdb_lite.client.arguments import (
     checked_timeout,
 )
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.groups.call import ConsumerOptions
-from esdb_lite.client.groups.parked import parked_event
-from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.client.read.resuming import HealingReading
 from esdb_lite.errors import InvalidArgument, StreamNotFound, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.events import RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
-from esdb_lite.groups import (
-    LARGEST_INT32,
-    ConsumerStrategy,
-    ParkedEvent,
-    SettingsChanges,
-    SubscriptionInfo,
-    SubscriptionSettings,
-)
 from esdb_lite.positions import LARGEST
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+    from esdb_lite.groups import ParkedEvent, SettingsChanges, SubscriptionInfo, SubscriptionSettings
     from esdb_lite.settings import CredentialsLike
 
 MAX_ACK_BATCH = 100
@@ -106,6 +97,7 @@ class AsyncGroupApi:
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
         from esdb_lite._convert import groups as convert
+        from esdb_lite.groups import ConsumerStrategy
 
         deadline = self._core.deadline(timeout)
         group, stream = _checked_group(group_name), checked_source(stream_name)
@@ -223,6 +215,8 @@ class AsyncGroupApi:
         `position` is where to begin among them (default: the first); at most `limit` are returned. What has been
         replayed or thrown away is gone.
         """
+        from esdb_lite.client.groups.parked import parked_event
+
         stream = f"$persistentsubscription-{checked_source(stream_name) or '$all'}::{_checked_group(group_name)}-parked"
         request = ReadRequest(
             stream, checked_position(position), limit=checked_int("limit", limit, 1, LARGEST), resolve_links=True
@@ -268,6 +262,10 @@ class AsyncGroupApi:
         `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
         `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
+        from esdb_lite.client.groups.call import ConsumerOptions
+        from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+        from esdb_lite.groups import LARGEST_INT32
+
         self._core.check()
         checked_int("buffer_size", buffer_size, 1, LARGEST_INT32)
         if ack_batch_size is None:
@@ -283,7 +281,7 @@ class AsyncGroupApi:
         )
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
-            self._core, options, deadline=deadline, credentials=credentials
+            self._core, options, deadline=deadline, credentials=credentials, owner=self
         )._begin()
 
 
@@ -292,6 +290,8 @@ def _checked_group(value: str) -> str:
 
 
 def _checked_settings(value: SubscriptionSettings | None) -> SubscriptionSettings:
+    from esdb_lite.groups import SubscriptionSettings
+
     if value is None:
         return SubscriptionSettings()
     if not isinstance(value, SubscriptionSettings):
