@@ -58,6 +58,10 @@ class Place:
         """Wait until it has handled so many events since its start."""
         await until(lambda: self.manager.statistics(name)[0].run.events_processed >= count)
 
+    async def caught_up(self, name: str) -> None:
+        """Wait until it has handled all that is written, or has faulted."""
+        await until(lambda: self.status(name) != "Running" or self.manager.statistics(name)[0].run.progress == 100)
+
     async def faulted(self, name: str) -> None:
         await until(lambda: "Faulted" in self.status(name))
 
@@ -106,7 +110,7 @@ async def test_its_progress_is_100_only_where_everything_has_been_handled(place:
     await place.create("p", COUNT)
     for n in range(1, 30):
         await place.append("x", "T")
-        await until(lambda: place.manager.statistics("p")[0].run.progress == 100)
+        await place.caught_up("p")
         assert await place.state("p") == {"n": n}
 
 
