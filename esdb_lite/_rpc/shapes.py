@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from types import TracebackType
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING
 
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
@@ -17,6 +16,9 @@ from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Metadata = Iterable[tuple[str, str]]
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Literal, overload
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
@@ -18,7 +16,6 @@ from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
-from esdb_lite.client.append.atomic import AtomicAppender
 from esdb_lite.client.append.calls import AsyncAtomicApi
 from esdb_lite.client.append.repeating import Repeater
 from esdb_lite.client.append.request import AppendRequest
@@ -46,6 +43,9 @@ from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class AsyncEsdbClient(
@@ -108,9 +108,7 @@ class AsyncEsdbClient(
 
     def _use(self, settings: ConnectionSettings) -> None:
         self._core = ClientCore(settings)
-        repeater = Repeater(self._core)
-        self._appender = Appender(self._core, repeater)
-        self._atomic = AtomicAppender(self._core, repeater, self._appender)
+        self._appender = Appender(self._core, Repeater(self._core))
 
     @property
     def embedded(self) -> bool:
@@ -304,8 +302,8 @@ class AsyncEsdbClient(
         `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
         If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
         takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
-        (default: none). Raises InvalidRequest if no event begins at `position`. The rules are in sections 15 and 16
-        of the protocol notes.
+        (default: none). Raises InvalidRequest if no event begins at `position`, CheckpointMismatch if it is from
+        another database. The rules are in sections 15 and 16 of the protocol notes.
         """
         start = checked_resume(position)
         request = ReadRequest(
@@ -362,8 +360,8 @@ class AsyncEsdbClient(
 
         Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
         event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
-        Raises StreamDeleted, also when the stream is tombstoned later. The rules are in section 14 of the protocol
-        notes.
+        Raises StreamDeleted, also when the stream is tombstoned later; CheckpointMismatch if `position` is from another
+        database. The rules are in section 14 of the protocol notes.
         """
         start = checked_position(position)
         request = ReadRequest(

@@ -11,11 +11,11 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from typing_extensions import Self
-
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, RecordedEvent
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from esdb_lite.client.read.resuming import HealingReading, HealingSubscription
 
 
