@@ -7,6 +7,7 @@ All are used as `async with`; leaving it ends the call, whatever its state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,11 @@ class _Shape:
     def connected(self) -> bool:
         """Whether the connection is there on which the call was opened, whether the call is open still or not."""
         return self._call.connected
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What time it was by the clock of the server when it answered; None where it has not said it."""
+        return self._call.server_time
 
     def close(self) -> None:
         """End the call whatever its state. Idempotent, and never waits."""

@@ -272,8 +272,8 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
         If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
         takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
-        (default: none). Raises InvalidRequest if no event begins at `position`. The rules are in sections 15 and 16
-        of the protocol notes.
+        (default: none). Raises InvalidRequest if no event begins at `position`, CheckpointMismatch if it is from
+        another database. The rules are in sections 15 and 16 of the protocol notes.
         """
         live = self._live()
         call = live.client.subscribe_all_events(
@@ -334,8 +334,8 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
 
         Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
         event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
-        Raises StreamDeleted, also when the stream is tombstoned later. The rules are in section 14 of the protocol
-        notes.
+        Raises StreamDeleted, also when the stream is tombstoned later; CheckpointMismatch if `position` is from another
+        database. The rules are in section 14 of the protocol notes.
         """
         live = self._live()
         call = live.client.subscribe_stream_events(

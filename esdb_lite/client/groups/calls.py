@@ -222,7 +222,7 @@ class AsyncGroupApi:
         )
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
-            self._core, options, deadline=deadline, credentials=credentials
+            self._core, options, deadline=deadline, credentials=credentials, owner=self
         )._begin()
 
 

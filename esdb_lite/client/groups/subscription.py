@@ -66,7 +66,9 @@ class AsyncPersistentSubscription:
         *,
         deadline: Deadline,
         credentials: CredentialsLike = None,
+        owner: object = None,
     ) -> None:
+        self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._core = core
         self._options = options
         self._deadline = deadline
