@@ -20,6 +20,7 @@ from .progress import GroupProgress
 from .settings import GroupSettings
 from .statistics import ConnectionInfo, DeliveryRate, GroupInfo, Measurements, status_text
 
+PARKED_AT_ONCE = 32
 REPLAYS_AT_ONCE = 2_000
 """Replaying pauses while so many events wait for another delivery."""
 
@@ -365,6 +366,11 @@ class Group:
             self._replaying = (self._parked_from, end)
             self._advance(now)
 
+    @property
+    def _parked_page(self) -> int:
+        """How many parked events are read at once: what they point to may be large."""
+        return min(self.settings.page, PARKED_AT_ONCE)
+
     def replay_failed(self) -> None:
         """Parked events could not be read; what is left stays parked."""
         self._replay_page_asked = False
@@ -376,7 +382,7 @@ class Group:
         if self._replaying is None:
             return
         first, end = self._replaying
-        first = min(first + self.settings.page, end)
+        first = min(first + self._parked_page, end)
         messages = list(messages)
         for message in messages:
             self._buffer.hold(message)
@@ -395,7 +401,7 @@ class Group:
             return
         self._replay_page_asked = True
         first, end = self._replaying
-        self._effects.append(ReadParked(first, min(self.settings.page, end - first)))
+        self._effects.append(ReadParked(first, min(self._parked_page, end - first)))
 
     # --- statistics -------------------------------------------------------------------------------------------
 
