@@ -17,8 +17,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
-from typing_extensions import Self
-
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from betterproto import Message
     from grpclib.client import Channel
     from grpclib.const import Cardinality
+    from typing_extensions import Self
 
 T = TypeVar("T")
 _Request = TypeVar("_Request", bound="Message")
