@@ -256,7 +256,9 @@ class Group:
             consumer.measurements.add(now - message.sent_at)
 
     def _finish(self, message: Message) -> None:
-        self._buffer.let_go(message)
+        if message.held:
+            message.held = False
+            self._buffer.held -= message.size
         if not message.replayed:
             self._progress.finish(message)
 
