@@ -133,7 +133,7 @@ if TYPE_CHECKING:
     from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
-    from esdb_lite.sync.groups import PersistentSubscription
+    from esdb_lite.sync.group_subscription import PersistentSubscription
     from esdb_lite.sync.read import ReadResponse, Subscription
     from esdb_lite.users import User
 
@@ -412,7 +412,7 @@ _HOMES = {
     ),
     "esdb_lite.sync._client": ("EsdbClient",),
     "esdb_lite.sync.consumer": ("Consumer",),
-    "esdb_lite.sync.groups": ("PersistentSubscription",),
+    "esdb_lite.sync.group_subscription": ("PersistentSubscription",),
     "esdb_lite.sync.read": (
         "ReadResponse",
         "Subscription",
