@@ -129,6 +129,16 @@ if TYPE_CHECKING:
         SimulatedCluster,
         SimulatedNode,
     )
+    from esdb_lite.server.errors import (
+        AddressUnavailable,
+        CertificateUnusable,
+        DatabaseInUse,
+        DatabaseTooNew,
+        DatabaseUnavailable,
+        NotADatabase,
+        PortInUse,
+        ServerStartError,
+    )
     from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
@@ -139,6 +149,7 @@ if TYPE_CHECKING:
 __all__ = [
     "ESDB_EVENTS_REGEX",
     "AccessDenied",
+    "AddressUnavailable",
     "AppendResult",
     "AppendTooLarge",
     "AsyncCheckpointLike",
@@ -151,6 +162,7 @@ __all__ = [
     "BearerToken",
     "CallCancelled",
     "CaughtUp",
+    "CertificateUnusable",
     "Checkpoint",
     "CheckpointConflict",
     "CheckpointCorrupt",
@@ -172,6 +184,9 @@ __all__ = [
     "Credentials",
     "CredentialsLike",
     "CredentialsUnavailable",
+    "DatabaseInUse",
+    "DatabaseTooNew",
+    "DatabaseUnavailable",
     "DbApiCheckpoint",
     "DeadlineExceeded",
     "DiscoveryFailed",
@@ -201,12 +216,14 @@ __all__ = [
     "NackAction",
     "NewEvent",
     "NewRecord",
+    "NotADatabase",
     "NotLeader",
     "NotSupported",
     "OperationTimedOut",
     "OutcomeUnknown",
     "Pem",
     "PersistentSubscription",
+    "PortInUse",
     "ProjectionError",
     "ProjectionExists",
     "ProjectionFailed",
@@ -229,6 +246,7 @@ __all__ = [
     "Seconds",
     "ServerAnswer",
     "ServerNotReady",
+    "ServerStartError",
     "ServiceUnavailable",
     "SettingsChanges",
     "SimulatedCluster",
@@ -264,6 +282,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "esdb_lite.server.errors": (
+        "AddressUnavailable",
+        "CertificateUnusable",
+        "DatabaseInUse",
+        "DatabaseTooNew",
+        "DatabaseUnavailable",
+        "NotADatabase",
+        "PortInUse",
+        "ServerStartError",
+    ),
     "esdb_lite.client.credentials": ("Pem",),
     "esdb_lite.client.consumers.settings": (
         "AsyncCheckpointLike",

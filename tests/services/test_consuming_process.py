@@ -34,7 +34,7 @@ def uri() -> Iterator[str]:
 
 def append(uri: str, count: int) -> None:
     with EsdbClient(uri) as client:
-        client.append_events("s", -1, [NewEvent("A", b"{}") for _ in range(count)])
+        client.append_events("s", -2, [NewEvent("A", b"{}") for _ in range(count)])
 
 
 class Consumer:
