@@ -93,7 +93,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
 
 ONLY_THERE = {
     "esdb_lite_protos": ("_convert", "_status.typed_exceptions", "_status.typed_refusals", "server.services"),
-    "esdb_lite_protos.tags": ("_wire", "_status", "client", "server.node", "server.services"),
+    "esdb_lite_protos.tags": ("_wire", "_status", "client", "server.faults.api", "server.node", "server.services"),
     "betterproto": ("_convert", "_status.typed_exceptions", "server.services"),
     "grpclib": ("_http2",),
     "h2": ("_http2",),

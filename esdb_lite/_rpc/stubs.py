@@ -235,7 +235,7 @@ def _soonest(deadline: Deadline, limits: Collection[float]) -> Deadline:
 
 def _headers(metadata: MetadataLike | None) -> Metadata:
     """Return metadata as headers: bytes in base64, as gRPC has them in names that end in -bin."""
-    pairs = metadata.items() if isinstance(metadata, Mapping) else metadata or ()
+    pairs = cast("Mapping[str, str | bytes]", metadata).items() if isinstance(metadata, Mapping) else metadata or ()
     return [
         (name, value if isinstance(value, str) else b64encode(value).rstrip(b"=").decode()) for name, value in pairs
     ]

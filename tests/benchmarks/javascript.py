@@ -1,4 +1,4 @@
-"""What JavaScript projections cost: `python -m tests.benchmarks.handlers [EVENTS]` (default 100000), about a minute.
+"""What JavaScript projections cost: `python -m tests.benchmarks.javascript [EVENTS]` (default 100000), about a minute.
 
 engine      a query over events in this process, without a server: handler calls a second
 server      the same in `serve`, on a file, from creation to having caught up: events a second, CPU of the server for
