@@ -101,6 +101,7 @@ if TYPE_CHECKING:
         ConsumerInfo,
         ConsumerStrategy,
         NackAction,
+        ParkedEvent,
         SettingsChanges,
         SubscriptionInfo,
         SubscriptionSettings,
@@ -142,7 +143,7 @@ if TYPE_CHECKING:
     from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
-    from esdb_lite.sync.groups import PersistentSubscription
+    from esdb_lite.sync.group_subscription import PersistentSubscription
     from esdb_lite.sync.read import ReadResponse, Subscription
     from esdb_lite.users import User
 
@@ -221,6 +222,7 @@ __all__ = [
     "NotSupported",
     "OperationTimedOut",
     "OutcomeUnknown",
+    "ParkedEvent",
     "Pem",
     "PersistentSubscription",
     "PortInUse",
@@ -396,6 +398,7 @@ _HOMES = {
         "ConsumerInfo",
         "ConsumerStrategy",
         "NackAction",
+        "ParkedEvent",
         "SettingsChanges",
         "SubscriptionInfo",
         "SubscriptionSettings",
@@ -437,7 +440,7 @@ _HOMES = {
     ),
     "esdb_lite.sync._client": ("EsdbClient",),
     "esdb_lite.sync.consumer": ("Consumer",),
-    "esdb_lite.sync.groups": ("PersistentSubscription",),
+    "esdb_lite.sync.group_subscription": ("PersistentSubscription",),
     "esdb_lite.sync.read": (
         "ReadResponse",
         "Subscription",

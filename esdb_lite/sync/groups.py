@@ -1,39 +1,24 @@
-"""Persistent subscriptions for code without asyncio.
+"""Persistent subscriptions for code without asyncio: making, changing, describing and reading groups.
 
-Owns: `GroupApi`, the part of the client that makes, changes, describes and reads groups, and
-`PersistentSubscription`, which hands events and answers across the threads in batches.
-Must not know: how anything is done.
+Owns: `GroupApi`, the part of the client that does this. Must not know: how anything is done.
 """
 
 from __future__ import annotations
 
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
-from types import TracebackType
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from esdb_lite._checks import Seconds, checked_int
-from esdb_lite.client.groups.acks import (
-    Answerable,
-    checked_answerable,
-    checked_nack,
-    reason_of,
-    retry_then_park,
-)
-from esdb_lite.client.groups.handlers import OnError, decided
-from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
-from esdb_lite.errors import ClientClosed, GrpcError
-from esdb_lite.events import RecordedEvent
+from esdb_lite._checks import Seconds
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
-from esdb_lite.groups import NackAction, SettingsChanges, SubscriptionInfo, SubscriptionSettings
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
-    from typing_extensions import Self, Unpack
+    from typing_extensions import Unpack
 
+    from esdb_lite.groups import ParkedEvent, SettingsChanges, SubscriptionInfo, SubscriptionSettings
+    from esdb_lite.sync.group_subscription import PersistentSubscription
     from esdb_lite.sync.live import Live
+<<<<<<< HEAD
     from esdb_lite.sync.portal import Portal
 
 Handler = Callable[[RecordedEvent], object]
@@ -249,6 +234,8 @@ class PersistentSubscription:
 def _raise_first(futures: Iterable[Future[None]]) -> None:
     for future in futures:
         future.result()
+=======
+>>>>>>> main
 
 
 class GroupApi:
@@ -387,6 +374,50 @@ class GroupApi:
             )
         )
 
+    def truncate_parked_events(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        *,
+        stop_at: int | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Throw away the parked events of a group, without replaying them. (KurrentDB 26.1 and later.)
+
+        `stop_at` is a position in the stream of parked events: only those before it go (default: all).
+        Raises SubscriptionNotFound, SubscriptionFailed (they are being replayed), NotSupported; OutcomeUnknown when
+        the request was sent and no answer came. The rules are in section B.8 of the notes on KurrentDB.
+        """
+        live = self._live()
+        live.portal.run(
+            live.client.truncate_parked_events(
+                group_name, stream_name, stop_at=stop_at, timeout=timeout, credentials=credentials
+            )
+        )
+
+    def read_parked_events(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        position: int | None = None,
+        limit: int = 100,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> list[ParkedEvent]:
+        """Return parked events of a group, the earliest first; [] if there are none.
+
+        `position` is where to begin among them (default: the first); at most `limit` are returned. What has been
+        replayed or thrown away is gone.
+        """
+        live = self._live()
+        return live.portal.run(
+            live.client.read_parked_events(
+                group_name, stream_name, position, limit, timeout=timeout, credentials=credentials
+            )
+        )
+
     def restart_subscriptions(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
         live = self._live()
@@ -412,6 +443,8 @@ class GroupApi:
         `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
         `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
+        from esdb_lite.sync.group_subscription import PersistentSubscription
+
         live = self._live()
         source = live.portal.run(
             live.client.read_subscription(
