@@ -6,6 +6,7 @@
     esdb_client           an EsdbClient connected to esdb_server
     async_esdb_client     an AsyncEsdbClient connected to esdb_server, for tests run by pytest-asyncio or anyio
     esdb_projection       makes a JavaScript projection of a query, to be run over events without a server
+    esdb_compatibility    the version that the servers pass for, such as "24.10": define it in your conftest.py
 
 To have the clients use another server, define a fixture `esdb_server` in your conftest.py.
 
@@ -17,7 +18,7 @@ Imports nothing of the package before a fixture is used: sessions that do not us
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -30,39 +31,49 @@ _ANYIO = ("anyio", "anyio.pytest_plugin")
 _NO_RUNNER = "async_esdb_client needs pytest-asyncio (or, for tests marked with it, anyio)"
 
 
+@pytest.fixture(scope="session")
+def esdb_compatibility() -> str | None:
+    """The version that the servers pass for, "24.10", "25.1" or "26.1"; None (the default): the newest."""
+    return None
+
+
+def _options(compatibility: str | None) -> dict[str, Any]:
+    return {} if compatibility is None else {"compatibility": compatibility}
+
+
 @pytest.fixture
-def esdb_server() -> Iterator[EmbeddedServer]:
+def esdb_server(esdb_compatibility: str | None) -> Iterator[EmbeddedServer]:
     """A server with a fresh database in memory; `.uri` and `.address` say where it is.
 
     It is stopped after the test in good order, whatever was done to it; faults (`.faults`) are cleared.
     """
     from esdb_lite import EmbeddedServer
 
-    with EmbeddedServer() as server:
+    with EmbeddedServer(**_options(esdb_compatibility)) as server:
         yield server
     server.faults.clear()
 
 
 @pytest.fixture
-def esdb_cluster() -> Iterator[SimulatedCluster]:
+def esdb_cluster(esdb_compatibility: str | None) -> Iterator[SimulatedCluster]:
     """A simulated cluster of three nodes in memory; `.uri` is its connection string, and the first node leads.
 
     It is stopped after the test, whatever was done to its nodes; faults are cleared.
     """
     from esdb_lite import SimulatedCluster
 
-    with SimulatedCluster() as cluster:
+    with SimulatedCluster(**_options(esdb_compatibility)) as cluster:
         yield cluster
     for node in cluster.nodes:
         node.faults.clear()
 
 
 @pytest.fixture(scope="session")
-def esdb_shared_server() -> Iterator[EmbeddedServer]:
+def esdb_shared_server(esdb_compatibility: str | None) -> Iterator[EmbeddedServer]:
     """One server in memory for all tests of the session that ask for it."""
     from esdb_lite import EmbeddedServer
 
-    with EmbeddedServer() as server:
+    with EmbeddedServer(**_options(esdb_compatibility)) as server:
         yield server
 
 

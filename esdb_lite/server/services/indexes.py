@@ -143,7 +143,9 @@ async def _existing(name: str, command: Awaitable[T]) -> T:
 def _permit(operation: str, *, operator: bool) -> None:
     principal = current_call().principal
     if not (principal.is_operator if operator else principal.known):
-        raise typed_refusals.insufficient_permissions(f"user-indexes:{operation}:", principal.name)
+        raise typed_refusals.insufficient_permissions(
+            f"user-indexes:{operation}:", principal.name if principal.known else None
+        )
 
 
 def _shown(entry: IndexEntry) -> Index:
