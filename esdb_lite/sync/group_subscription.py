@@ -85,6 +85,9 @@ class PersistentSubscription:
         """Why the consumer last had to come back; None if it never had to."""
         return self._source.last_drop
 
+    def __repr__(self) -> str:
+        return repr(self._source).replace("<Async", "<", 1)
+
     # --- events ---
 
     def __iter__(self) -> Self:
