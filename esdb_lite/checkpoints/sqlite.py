@@ -36,9 +36,7 @@ class SqliteCheckpoint(DbApiCheckpoint):
         """
         path = isinstance(database, (str, os.PathLike))
         if not path and not (hasattr(database, "in_transaction") and hasattr(database, "cursor")):
-            reason = (
-                "must be a path or a connection of sqlite3 (SQLAlchemy: connection.connection.driver_connection)"
-            )
+            reason = "must be a path or a connection of sqlite3 (SQLAlchemy: connection.connection.driver_connection)"
             raise WrongArgumentType("database", database, reason)
         self._path = os.fspath(database) if isinstance(database, (str, os.PathLike)) else None
         self._connection = None if isinstance(database, (str, os.PathLike)) else database
