@@ -67,8 +67,10 @@ class LogPages:
         self._pages: dict[int, asyncio.Task[Page]] = {}
         self._handed_out = 0.0
         """When the last page was."""
+        self._asked = 0.0
+        """When the next one was asked for."""
         self._round = 0.0
-        """Seconds that it then took until the next one was asked for."""
+        """Seconds in between."""
 
     def page(self, position: int) -> asyncio.Task[Page]:
         """The page that begins at a position, for all who ask: to be shielded, not to be cancelled.
@@ -79,7 +81,8 @@ class LogPages:
         known = self._pages.get(position)
         if known is not None and _is_good(known, position):
             return known
-        self._round = self._loop.time() - self._handed_out
+        self._asked = self._loop.time()
+        self._round = self._asked - self._handed_out
         if position < self._tail:
             return self._keep(position, self._loop.create_task(self._stored(position)))
         if self._at_tail is None or self._at_tail.done():
@@ -166,7 +169,7 @@ class LogPages:
     async def _let_others(self, least: float) -> None:
         """Pause for so many seconds since the last page; where appends are waiting, for as long as that one took."""
         pause = min(max(least, self._round), _LONGEST_PAUSE) if self._database.waiting else least
-        left = self._handed_out + self._round + pause - self._loop.time()
+        left = self._asked + pause - self._loop.time()
         if left > 0:
             await asyncio.sleep(left)
 
