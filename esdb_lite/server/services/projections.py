@@ -134,8 +134,10 @@ class Projections(ProjectionsBase):
 
     async def restart_subsystem(self, client_empty: Empty) -> Empty:
         """Stop all projections, and start them again."""
-        with _refusals():
+        try:
             await self._manager.restart()
+        except SubsystemStopped:
+            raise refusals.projections_not_running() from None
         return Empty()
 
     async def statistics(self, statistics_req: StatisticsReq) -> AsyncIterator[StatisticsResp]:
