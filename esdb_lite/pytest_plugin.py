@@ -87,6 +87,7 @@ def esdb_projection() -> type[Projection]:
 def async_esdb_client(request: pytest.FixtureRequest) -> AsyncEsdbClient:
     """A client of `esdb_server` on the loop of the test, closed after the test."""
     if "anyio_backend" in request.fixturenames:
+        _skip_without_asyncio(request.getfixturevalue("anyio_backend"))
         name = "_esdb_client_for_anyio"
     elif _has(request.config, *_PYTEST_ASYNCIO):
         name = "_esdb_client_for_asyncio"
@@ -94,6 +95,13 @@ def async_esdb_client(request: pytest.FixtureRequest) -> AsyncEsdbClient:
         raise pytest.UsageError(_NO_RUNNER)
     client: AsyncEsdbClient = request.getfixturevalue(name)
     return client
+
+
+def _skip_without_asyncio(backend: object) -> None:
+    """Anyio runs tests once for each of its backends, and the client needs asyncio."""
+    name = backend[0] if isinstance(backend, tuple) else backend
+    if name != "asyncio":
+        pytest.skip(f"async_esdb_client needs asyncio, and this test runs on {name}")
 
 
 async def _connected(esdb_server: EmbeddedServer) -> AsyncIterator[AsyncEsdbClient]:

@@ -93,7 +93,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
 
 ONLY_THERE = {
     "esdb_lite_protos": ("_convert", "_status.typed_exceptions", "_status.typed_refusals", "server.services"),
-    "esdb_lite_protos.tags": ("_wire", "_status", "client", "server.node", "server.services"),
+    "esdb_lite_protos.tags": ("_wire", "_status", "client", "server.faults.api", "server.node", "server.services"),
     "betterproto": ("_convert", "_status.typed_exceptions", "server.services"),
     "grpclib": ("_http2",),
     "h2": ("_http2",),
@@ -259,6 +259,8 @@ def test_functions_are_small() -> None:
             "from esdb_lite import AsyncEsdbClient; AsyncEsdbClient('localhost:2113')",
             (
                 "sqlite3",
+                *("typing_extensions", "esdb_lite.groups", "esdb_lite.metadata", "esdb_lite.projections"),
+                *("esdb_lite.records", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
                 "betterproto",
                 "esdb_lite_protos.event_store",
                 "esdb_lite.server",

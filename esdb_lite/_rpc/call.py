@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from types import TracebackType
 from urllib.parse import unquote
 
@@ -108,6 +109,19 @@ class ClientCall:
     def connected(self) -> bool:
         """Whether the connection is there on which the call was opened, whether the call is open still or not."""
         return self._link is not None and not self._link.lost
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What time it was by the clock of the server when it answered; None where it has not said it."""
+        headers = None if self._stream is None else self._stream.headers
+        said = dict(headers or ()).get("date")
+        # imported here: it is hardly ever needed, and brings a lot along
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return None if said is None else parsedate_to_datetime(said)
+        except ValueError:
+            return None
 
     async def open(self) -> None:
         """Find a connection and open the call there. What is sent first goes with the headers."""

@@ -6,11 +6,10 @@ Owns: the public methods, their arguments and documentation. Must not know: byte
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Literal, overload
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
@@ -18,7 +17,6 @@ from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
-from esdb_lite.client.append.atomic import AtomicAppender
 from esdb_lite.client.append.calls import AsyncAtomicApi
 from esdb_lite.client.append.repeating import Repeater
 from esdb_lite.client.append.request import AppendRequest
@@ -46,6 +44,9 @@ from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 
 class AsyncEsdbClient(
@@ -108,9 +109,7 @@ class AsyncEsdbClient(
 
     def _use(self, settings: ConnectionSettings) -> None:
         self._core = ClientCore(settings)
-        repeater = Repeater(self._core)
-        self._appender = Appender(self._core, repeater)
-        self._atomic = AtomicAppender(self._core, repeater, self._appender)
+        self._appender = Appender(self._core, Repeater(self._core))
 
     @property
     def embedded(self) -> bool:
@@ -118,14 +117,25 @@ class AsyncEsdbClient(
         return self._core.settings.embedded is not None
 
     async def connect(self, *, timeout: Seconds | None = None) -> None:
-        """Connect now instead of on first use."""
-        deadline = self._core.deadline(timeout)
-        await self._core.connect(deadline)
+        """Connect now instead of on first use.
+
+        With a `timeout`, also a server that has not started yet is waited for; without one, that is ServiceUnavailable
+        at once.
+        """
+        await self._core.connect(timeout)
 
     async def close(self) -> None:
-        """Close the connection; open calls fail with ClientClosed. Idempotent."""
-        await self._core.close()
-        await self._appender.close()
+        """Close the connection; open calls fail with ClientClosed. Idempotent.
+
+        On another event loop than before it does not wait: the connection is closed when its own loop runs.
+        """
+        await self._core.close(self._appender.close)
+
+    def __del__(self) -> None:
+        appender = getattr(self, "_appender", None)  # not where __init__ has refused something
+        if appender is not None and self._core.abandon(appender.close):
+            text = f"{type(self).__name__} was dropped without being closed"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 
     def __reduce__(self) -> str:
         """Refuse: a pickle would take the connection nowhere, and the password anywhere."""
@@ -304,8 +314,8 @@ class AsyncEsdbClient(
         `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
         If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
         takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
-        (default: none). Raises InvalidRequest if no event begins at `position`. The rules are in sections 15 and 16
-        of the protocol notes.
+        (default: none). Raises InvalidRequest if no event begins at `position`, CheckpointMismatch if it is from
+        another database. The rules are in sections 15 and 16 of the protocol notes.
         """
         start = checked_resume(position)
         request = ReadRequest(
@@ -362,8 +372,8 @@ class AsyncEsdbClient(
 
         Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
         event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
-        Raises StreamDeleted, also when the stream is tombstoned later. The rules are in section 14 of the protocol
-        notes.
+        Raises StreamDeleted, also when the stream is tombstoned later; CheckpointMismatch if `position` is from another
+        database. The rules are in section 14 of the protocol notes.
         """
         start = checked_position(position)
         request = ReadRequest(
@@ -381,7 +391,9 @@ class AsyncEsdbClient(
         chosen = checked_timeout(self._core.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
         self._core.check_open()
-        return AsyncReadResponse(HealingReading(self._core, request, chosen, who) if request.limit else None)
+        return AsyncReadResponse(
+            HealingReading(self._core, request, chosen, who) if request.limit else None, owner=self
+        )
 
     async def _subscribe(
         self,
@@ -404,7 +416,7 @@ class AsyncEsdbClient(
             checked_credentials(credentials),
             reconnect=checked_bool("reconnect", reconnect),
         )
-        return await subscribe(reading, control=checked_bool("include_control", control))
+        return await subscribe(reading, control=checked_bool("include_control", control), owner=self)
 
     async def _check_position(
         self, stream_name: str | None, position: int | Checkpoint, deadline: Deadline, credentials: CredentialsLike

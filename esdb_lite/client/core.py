@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -24,6 +25,7 @@ from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import Authorization, Metadata, checked_credentials
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.client.retry_log import RetryLog, outcome_of, wait_for_another_try
+from esdb_lite.client.slow_calls import SlowCalls
 from esdb_lite.client.topology.need import Need
 from esdb_lite.client.topology.nodes import Moved, Nodes, Single, Topology
 from esdb_lite.errors import (
@@ -47,6 +49,10 @@ _log = logging.getLogger("esdb_lite.client")
 T = TypeVar("T")
 
 
+async def _nothing_else() -> None:
+    pass
+
+
 class ClientCore:
     """The connections of a client. Belongs to the event loop on which it is used first."""
 
@@ -61,9 +67,13 @@ class ClientCore:
         self._together: dict[Hashable, Shared[Any]] = {}
         self._features: KnownFeatures | None = None
         self._closed = False
+        self._closing: asyncio.Future[None] | None = None
+        self._last: ConnectionPool | None = None
         self._warned = False
         self._authorization = Authorization()
         self._retry_log = RetryLog()
+        self.slow = SlowCalls(self._awaited)
+        """The calls that wait and have no timeout."""
 
     @property
     def closed(self) -> bool:
@@ -97,21 +107,26 @@ class ClientCore:
             self.check()
         if self._topology is None:
             raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds", sent=False)
-        node = await self._topology.node(need, deadline)
+        node = self._last = await self._topology.node(need, deadline)
         self.check_open()
         return node
 
-    async def connect(self, deadline: Deadline) -> None:
-        """Make sure that there is a connection, where there was one before or the server has said that it is coming."""
-        retries = RetryState(self.settings.retry, Safety.REPEATABLE)
+    async def connect(self, timeout: Seconds | None) -> None:
+        """Make sure that there is a connection; with a timeout, wait also for a server that has not started yet."""
+        deadline, patient = self.deadline(timeout), timeout is not None
+        retries = RetryState(self.settings.retry, Safety.REPEATABLE, endless=patient)
+        reason: EsdbClientException | None = None
         while True:
             node: ConnectionPool | None = None
             try:
                 node = await self.node(deadline)
                 await node.connect(deadline)
             except EsdbClientException as error:
-                if not await self.try_again(retries, node, error, deadline, "connect"):
-                    raise
+                if not await self.try_again(retries, node, error, deadline, "connect", known=patient):
+                    if reason is None:
+                        raise
+                    raise reason from None
+                reason = error  # says more than that the time is over
             else:
                 return
 
@@ -193,6 +208,21 @@ class ClientCore:
         safety: Safety,
     ) -> T:
         """Make a call until it succeeds or is not to be made again."""
+        number = self.slow.begin(method.rpartition("/")[2]) if deadline.timeout is None else 0
+        try:
+            return await self._attempts(attempt, method, deadline, credentials, need, safety)
+        finally:
+            self.slow.end(number)
+
+    async def _attempts(
+        self,
+        attempt: Attempt[T],
+        method: str,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        need: Need,
+        safety: Safety,
+    ) -> T:
         retries, renewed = RetryState(self.settings.retry, safety), False
         while True:
             node: ConnectionPool | None = None
@@ -219,11 +249,13 @@ class ClientCore:
         error: EsdbClientException,
         deadline: Deadline,
         what: str,
+        *,
+        known: bool = False,
     ) -> bool:
         """Note a failure, and wait for the next attempt; False if there is none."""
         if node is not None:
             self.failed(node, error)
-        return await wait_for_another_try(retries, error, deadline, what, self._retry_log, known=self.known)
+        return await wait_for_another_try(retries, error, deadline, what, self._retry_log, known=known or self.known)
 
     async def together(self, key: Hashable, ask: Callable[[], Awaitable[T]], deadline: Deadline) -> T | None:
         """Ask once for all who ask for the same at the same time; None when there is no answer before the deadline."""
@@ -248,9 +280,36 @@ class ClientCore:
         """Ask again next time: behind the same address there may be another server now."""
         self._features = None
 
-    async def close(self) -> None:
-        """Close all connections, and stop the embedded server if there is one. Idempotent."""
+    async def close(self, also: Callable[[], Awaitable[None]] = _nothing_else) -> None:
+        """Close all connections, stop the embedded server if there is one, and do what else is to be done. Idempotent.
+
+        On another loop than that of the connections it does not wait: these are closed when their loop runs.
+        """
         self._closed = True
+        loop = self._loop
+        if loop is None or loop is asyncio.get_running_loop():
+            await self._close(also)
+        else:
+            self._close_elsewhere(loop, also)
+
+    def abandon(self, also: Callable[[], Awaitable[None]]) -> bool:
+        """Close when nobody holds the client any more, from whatever thread; False where there is nothing to close."""
+        loop = self._loop
+        if self._closed or loop is None or loop.is_closed():
+            return False
+        self._closed = True
+        self._close_elsewhere(loop, also)
+        return True
+
+    def _close_elsewhere(self, loop: asyncio.AbstractEventLoop, also: Callable[[], Awaitable[None]]) -> None:
+        def close() -> None:
+            self._closing = asyncio.ensure_future(self._close(also))
+
+        with suppress(RuntimeError):  # the loop is closed, and the connections with it
+            loop.call_soon_threadsafe(close)
+
+    async def _close(self, also: Callable[[], Awaitable[None]]) -> None:
+        self.slow.close()
         self._starting.cancel()
         for run in (self._asking, *self._together.values()):
             run.cancel()
@@ -258,9 +317,17 @@ class ClientCore:
             await self._topology.close()
         if self._nodes is not None:
             await self._nodes.close()
+        await also()
         server, self._server = self._server, None
         if server is not None:
             await server.stop()
+
+    def _awaited(self) -> str:
+        """What calls wait for that do not come to their end."""
+        node = self._last
+        if node is None:
+            return "the server to be found" if self.settings.embedded is None else "the embedded server to start"
+        return f"an answer of {node.authority}" if node.connected else f"a connection to {node.authority}"
 
     async def _start(self) -> None:
         settings = self.settings

@@ -10,9 +10,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Literal, overload
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
@@ -20,7 +18,6 @@ from esdb_lite.client.arguments import checked_events, checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
-from esdb_lite.metadata import StreamMetadata
 from esdb_lite.positions import ExpectedPosition, ResumeFrom
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
@@ -31,6 +28,11 @@ from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.records import AtomicApi
 from esdb_lite.sync.users import UserApi
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+    from esdb_lite.metadata import StreamMetadata
 
 
 class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
@@ -270,8 +272,8 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
         If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
         takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
-        (default: none). Raises InvalidRequest if no event begins at `position`. The rules are in sections 15 and 16
-        of the protocol notes.
+        (default: none). Raises InvalidRequest if no event begins at `position`, CheckpointMismatch if it is from
+        another database. The rules are in sections 15 and 16 of the protocol notes.
         """
         live = self._live()
         call = live.client.subscribe_all_events(
@@ -332,8 +334,8 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
 
         Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
         event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
-        Raises StreamDeleted, also when the stream is tombstoned later. The rules are in section 14 of the protocol
-        notes.
+        Raises StreamDeleted, also when the stream is tombstoned later; CheckpointMismatch if `position` is from another
+        database. The rules are in section 14 of the protocol notes.
         """
         live = self._live()
         call = live.client.subscribe_stream_events(

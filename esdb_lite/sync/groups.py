@@ -14,8 +14,6 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from typing_extensions import Self, Unpack
-
 from esdb_lite._checks import Seconds, checked_int
 from esdb_lite.client.groups.acks import (
     Answerable,
@@ -33,6 +31,8 @@ from esdb_lite.groups import NackAction, SettingsChanges, SubscriptionInfo, Subs
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
+    from typing_extensions import Self, Unpack
+
     from esdb_lite.sync.live import Live
     from esdb_lite.sync.portal import Portal
 

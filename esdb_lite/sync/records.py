@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
+    from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
     from esdb_lite.sync.live import Live
 
 

@@ -1,14 +1,13 @@
 """The recordings of a real server with TLS and authentication, replayed against this one.
 
-The recorded server had projections. A server that runs with the system projections answers as it did, but for what
-takes an engine for projections; one without differs in exactly those steps in which projections can be seen.
+The recorded server had projections. A server that runs them answers as it did; one without differs in exactly those
+steps in which projections can be seen.
 """
 
 from __future__ import annotations
 
 import ssl
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -26,14 +25,6 @@ RECORDINGS = sorted((ROOT / "tests" / "goldens" / "tls").glob("*.json"), key=rec
 assert len(RECORDINGS) == 7
 
 
-def takes_an_engine(step: Any) -> bool:
-    """Whether a step works on a projection that only a server with an engine can have."""
-    if not calls_projections(step) or step["status"] in ("PERMISSION_DENIED", "UNAUTHENTICATED"):
-        return False
-    asked = str(step["requests"])
-    return "proj-ops" in asked or "proj-admin" in asked or len(step["responses"]) > 5
-
-
 async def replay(folder: Path, skip: Skip, *, projections: RunProjections) -> list[str]:
     """What differs when the recordings are replayed against a fresh server."""
     certificate = dev_certificate(str(folder))
@@ -49,7 +40,7 @@ async def replay(folder: Path, skip: Skip, *, projections: RunProjections) -> li
 
 
 async def test_answers_are_the_same(tmp_path: Path) -> None:
-    differences = await replay(tmp_path, takes_an_engine, projections=RunProjections.SYSTEM)
+    differences = await replay(tmp_path, lambda step: False, projections=RunProjections.ALL)
     # A refusal that the real server words as if it had failed is answered as a refusal.
     refused = [line for line in differences if line.startswith("unprivileged, step 61 Projections/Create:")]
     assert len(refused) == 1

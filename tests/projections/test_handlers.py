@@ -239,6 +239,7 @@ CALLS = {
     "emit('', 'T', {})": "Value cannot be null. (Parameter 'streamId')",
     "emit('x', '', {})": "Value cannot be null. (Parameter 'eventName')",
     "emit(5, 'T', {})": "string expected (Parameter 'streamId')",
+    "emit('$all', 'T', {})": "$all is no stream that can be written",
     "linkTo()": "wrong number of parameters",
     "linkTo('x', {})": "Invalid link to event undefined@undefined",
     "linkTo('x', 5)": "object expected (Parameter 'event')",

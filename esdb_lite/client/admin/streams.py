@@ -18,11 +18,11 @@ from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.resuming import last_event
 from esdb_lite.errors import StreamNotFound
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, StreamState
-from esdb_lite.metadata import METADATA_TYPE, StreamMetadata, decode_metadata, encode_metadata
 from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.metadata import StreamMetadata
     from esdb_lite.settings import CredentialsLike
 
 
@@ -77,6 +77,8 @@ class AsyncStreamApi:
         self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
+        from esdb_lite.metadata import StreamMetadata, decode_metadata
+
         deadline = self._core.deadline(timeout)
         name = f"$${checked_stream(stream_name)}"
         try:
@@ -101,6 +103,8 @@ class AsyncStreamApi:
         it replaces (default: any). Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was
         sent and no answer came. The rules are in section 5 of the protocol notes.
         """
+        from esdb_lite.metadata import METADATA_TYPE, encode_metadata
+
         deadline = self._core.deadline(timeout)
         event = NewEvent(METADATA_TYPE, encode_metadata(checked_metadata(metadata)))
         request = AppendRequest(f"$${checked_stream(stream_name)}", expectation(expected_position), [event])

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from esdb_lite._checks import Seconds
 from esdb_lite.errors import InvalidArgument, ProtocolError, WrongArgumentType
-from esdb_lite.users import User
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
+    from esdb_lite.users import User
 
 
 class AsyncUserApi:

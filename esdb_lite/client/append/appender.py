@@ -46,7 +46,7 @@ class Appender:
 
     def __init__(self, core: ClientCore, repeater: Repeater) -> None:
         self._core = core
-        self._repeater = repeater
+        self.repeater = repeater
         self._batches = BatchAppender(core)
 
     async def append(
@@ -58,9 +58,9 @@ class Appender:
         """
         request.check()
         attempt = partial(self.prepare, request, deadline, credentials)
-        answer = await self._repeater.run(request, attempt, _only, deadline, credentials)
+        answer = await self.repeater.run(request, attempt, _only, deadline, credentials)
         result = AppendResult(answer.position, answer.revision)
-        self._repeater.saw(result)
+        self.repeater.saw(result)
         return result
 
     async def prepare(

@@ -20,7 +20,7 @@ from esdb_lite._wire.record_responses import decode_appended_records
 from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.atomic_request import AtomicRequest, Way
 from esdb_lite.client.append.looking import StreamLook
-from esdb_lite.client.append.repeating import Repeater, Send
+from esdb_lite.client.append.repeating import Send
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.credentials import Metadata
 from esdb_lite.client.topology.need import Need
@@ -44,10 +44,10 @@ if TYPE_CHECKING:
 class AtomicAppender:
     """Atomic appends for one client."""
 
-    def __init__(self, core: ClientCore, repeater: Repeater, appender: Appender) -> None:
+    def __init__(self, core: ClientCore, appender: Appender) -> None:
         """`appender`: for servers that can append to one stream only."""
         self._core = core
-        self._repeater = repeater
+        self._repeater = appender.repeater
         self._appender = appender
 
     async def append(

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from esdb_lite.client.append.atomic import AtomicAppender
-from esdb_lite.client.append.atomic_request import atomic_request
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
 
 if TYPE_CHECKING:
+    from esdb_lite.client.append.appender import Appender
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
     from esdb_lite.settings import CredentialsLike
 
 
@@ -22,7 +21,7 @@ class AsyncAtomicApi:
     """Atomic appends."""
 
     _core: ClientCore
-    _atomic: AtomicAppender
+    _appender: Appender
 
     async def append_records(
         self,
@@ -44,6 +43,11 @@ class AsyncAtomicApi:
         OutcomeUnknown, with the records, when they were sent and no answer came. The rules are in section B.3 of the
         notes on KurrentDB.
         """
+        from esdb_lite.client.append.atomic import AtomicAppender
+        from esdb_lite.client.append.atomic_request import atomic_request
+
         deadline = self._core.deadline(timeout)
         request = atomic_request(records, checks)
-        return await self._atomic.append(request, deadline=deadline, credentials=checked_credentials(credentials))
+        return await AtomicAppender(self._core, self._appender).append(
+            request, deadline=deadline, credentials=checked_credentials(credentials)
+        )

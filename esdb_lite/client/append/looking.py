@@ -11,9 +11,10 @@ another one would not: so a look is good only for the connection that it was mad
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 LOOK_BACK = 200_000
 """Events at the end of the stream that are looked at."""
 CLOCKS = timedelta(minutes=5)
-"""By how much the server's clock may be behind the client's."""
+"""By how much clocks of servers may differ, and what the time that one says may be late."""
 REMEMBERED = 10_000
 """Appends whose outcome is unknown that a client remembers, for when they are made again."""
 
@@ -64,15 +65,28 @@ class Repeatable(Protocol):
 class LookStart(NamedTuple):
     """When an append was made first: what was stored before need not be looked at."""
 
-    time: datetime
+    time: float
+    """By the clock of this machine, in seconds, which may be wrong, and may be set meanwhile."""
+    elapsing: float
+    """By a clock that is never set, and may stand still while the machine sleeps."""
     position: int
     """Where the log had got to, as far as the client knew: the commit position of an event that it had appended."""
 
-    def comes_after(self, event: RecordedEvent) -> bool:
+    def before(self, server_time: datetime | None) -> datetime | None:
+        """Return what was certainly before it by the clock of the server, which says what time it is now.
+
+        None where the server does not say it: its clock and that of this machine may differ by any amount.
+        """
+        if server_time is None:
+            return None
+        elapsed = max(time.time() - self.time, time.monotonic() - self.elapsing)
+        return server_time - timedelta(seconds=elapsed) - CLOCKS
+
+    def comes_after(self, event: RecordedEvent, before: datetime | None) -> bool:
         """Whether the event was certainly there before."""
         if event.commit_position is not None and event.commit_position <= self.position:
             return True
-        return event.recorded_at is not None and event.recorded_at < self.time - CLOCKS
+        return before is not None and event.recorded_at is not None and event.recorded_at < before
 
 
 class Unsettled:
@@ -122,13 +136,14 @@ async def find_written(
     last: RecordedEvent | None = None
     try:
         while items := await call.batch():
+            before = start.before(None if call.stream is None else call.stream.server_time)
             for event in items:
                 if not isinstance(event, RecordedEvent):
                     continue
                 if event.id == wanted_id:
                     return StreamLook(AppendAnswer(event.stream_position, event.commit_position), call)
                 last = event
-                if start.comes_after(event):
+                if start.comes_after(event, before):
                     return StreamLook(None, call)
     except StreamNotFound:
         return StreamLook(None, call)
@@ -140,4 +155,5 @@ async def find_written(
         call.close()
     if (call.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):
         return StreamLook(None, call)
-    raise CannotTell(f"stream {stream_name!r} does not show all that was appended since {start.time:%H:%M:%S} UTC")
+    since = datetime.fromtimestamp(start.time, timezone.utc)
+    raise CannotTell(f"stream {stream_name!r} does not show all that was appended since {since:%H:%M:%S} UTC")

@@ -7,8 +7,8 @@ know: how events are sent, how they are looked for (`looking`), whether they go 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
@@ -72,13 +72,17 @@ class Repeater:
         stream in `request.wanted` where its last event is. Raises OutcomeUnknown.
         """
         before = self._unsettled.take(request)
-        start = before or LookStart(datetime.now(timezone.utc), self._appended)
+        start = before or LookStart(time.time(), time.monotonic(), self._appended)
         new = partial(_AppendAttempts, self._core, request, deadline, credentials, start, again=before is not None)
+        slow = self._core.slow
+        number = slow.begin("append") if deadline.timeout is None else 0
         try:
             return await self._persist(new, attempt, found, again=before is not None)
         except (OutcomeUnknown, asyncio.CancelledError):
             self._unsettled.add(request, start)
             raise
+        finally:
+            slow.end(number)
 
     async def _persist(
         self,

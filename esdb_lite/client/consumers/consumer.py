@@ -16,8 +16,6 @@ from datetime import datetime, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from typing_extensions import Self
-
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.consumers.settings import ConsumerSettings
 from esdb_lite.client.consumers.steps import Consumption, Step, Steps, Store, not_let_go
@@ -28,6 +26,8 @@ from esdb_lite.events import Checkpoint
 from esdb_lite.filters import DEFAULT_EXCLUDE
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from esdb_lite.client._client import AsyncEsdbClient
     from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.events import SubscriptionItem

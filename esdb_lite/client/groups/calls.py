@@ -11,8 +11,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from typing_extensions import Unpack
-
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import (
@@ -22,15 +20,16 @@ from esdb_lite.client.arguments import (
     checked_stream,
     checked_timeout,
 )
-from esdb_lite.client.groups.call import ConsumerOptions
-from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.errors import InvalidArgument, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
-from esdb_lite.groups import LARGEST_INT32, ConsumerStrategy, SettingsChanges, SubscriptionInfo, SubscriptionSettings
 from esdb_lite.positions import LARGEST
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+    from esdb_lite.groups import SettingsChanges, SubscriptionInfo, SubscriptionSettings
     from esdb_lite.settings import CredentialsLike
 
 MAX_ACK_BATCH = 100
@@ -94,6 +93,7 @@ class AsyncGroupApi:
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
         from esdb_lite._convert import groups as convert
+        from esdb_lite.groups import ConsumerStrategy
 
         deadline = self._core.deadline(timeout)
         group, stream = _checked_group(group_name), checked_source(stream_name)
@@ -203,6 +203,10 @@ class AsyncGroupApi:
         `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
         `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
+        from esdb_lite.client.groups.call import ConsumerOptions
+        from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+        from esdb_lite.groups import LARGEST_INT32
+
         self._core.check()
         checked_int("buffer_size", buffer_size, 1, LARGEST_INT32)
         if ack_batch_size is None:
@@ -218,7 +222,7 @@ class AsyncGroupApi:
         )
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
-            self._core, options, deadline=deadline, credentials=credentials
+            self._core, options, deadline=deadline, credentials=credentials, owner=self
         )._begin()
 
 
@@ -227,6 +231,8 @@ def _checked_group(value: str) -> str:
 
 
 def _checked_settings(value: SubscriptionSettings | None) -> SubscriptionSettings:
+    from esdb_lite.groups import SubscriptionSettings
+
     if value is None:
         return SubscriptionSettings()
     if not isinstance(value, SubscriptionSettings):

@@ -19,8 +19,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from typing_extensions import Self
-
 from esdb_lite._checks import checked_int
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.groups.acks import AckSender, Answerable, checked_nack, retry_then_park
@@ -38,6 +36,8 @@ from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
 
@@ -66,7 +66,9 @@ class AsyncPersistentSubscription:
         *,
         deadline: Deadline,
         credentials: CredentialsLike = None,
+        owner: object = None,
     ) -> None:
+        self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._core = core
         self._options = options
         self._deadline = deadline

@@ -24,7 +24,6 @@ from esdb_lite.errors import (
     StreamNotFound,
 )
 from esdb_lite.events import Checkpoint, RecordedEvent, StreamPosition
-from esdb_lite.metadata import decode_metadata
 from esdb_lite.positions import LARGEST
 
 Ask = Callable[[ReadRequest], Awaitable[tuple[RecordedEvent | None, int | None]]]
@@ -111,6 +110,8 @@ async def _was_deleted(stream_name: str, ask: Ask) -> bool:
         metadata, _ = await ask(ReadRequest(f"$${stream_name}", from_end=True, backwards=True, limit=1))
     except StreamNotFound:
         return False
+    from esdb_lite.metadata import decode_metadata
+
     return metadata is not None and decode_metadata(metadata.data, None).truncate_before == LARGEST
 
 

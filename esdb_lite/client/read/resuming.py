@@ -72,6 +72,19 @@ class HealingReading:
 
     async def batch(self) -> Sequence[Item]:
         """Return the next items; none at the end. Raises StreamNotFound. Being cancelled loses nothing."""
+        slow = self._core.slow
+        number = slow.begin(self._what) if self._soon and self._budget().timeout is None else 0
+        try:
+            return await self._batch()
+        finally:
+            slow.end(number)
+
+    @property
+    def _soon(self) -> bool:
+        """Whether the next batch is to come without much ado: it is worth a word when it does not."""
+        return True
+
+    async def _batch(self) -> Sequence[Item]:
         while self._call is not None or self._progress.rest() is not None:
             try:
                 call = await self._next()
@@ -197,6 +210,10 @@ class HealingSubscription(HealingReading):
         self._moving: str | None = None
         self.subscription_id = ""
         """The server's name for the subscription."""
+
+    @property
+    def _soon(self) -> bool:
+        return not self._confirmed
 
     @property
     def last_activity(self) -> datetime | None:

@@ -18,7 +18,7 @@ from esdb_lite._limits import Oversized, Room
 from esdb_lite.server.database.feed import CommitFeed, Listener
 from esdb_lite.server.database.group_commit import Committed, Committer, new_id
 from esdb_lite.server.database.loop_share import PAGE, LoopShare
-from esdb_lite.server.database.scavenging import Scavenge, Steps
+from esdb_lite.server.database.scavenging import Scavenge, Steps, clear_stream
 from esdb_lite.server.database.threads import ReaderThreads, WriterJob, WriterThread, call_soon, settle
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine import fresh
@@ -208,6 +208,11 @@ class Database:
             scavenge = Scavenge(steps)
             self._scavenge = (scavenge, self._loop.create_task(self._run_scavenge(scavenge)))
         return self._scavenge[0]
+
+    async def clear_stream(self, stream: str) -> None:
+        """Remove what of one stream can never be read again, as a scavenge does. Raises StorageError."""
+        storage = SqliteScavenger(self._files.writer)
+        await self._command(WriterTask(lambda: clear_stream(self._committer, storage, stream, self._now())))
 
     async def scavenge_ended(self) -> None:
         """Wait until no scavenge is running. Raises StorageError when that is what it ended with."""

@@ -24,7 +24,9 @@ __all__ = [
     "ANY",
     "CHUNK_SIZE",
     "EXISTS",
+    "LONGEST_NAME",
     "METADATA_TYPE",
+    "MOST_EVENTS",
     "NO_STREAM",
     "SOFT_DELETED",
     "TOMBSTONED",
@@ -41,6 +43,7 @@ __all__ = [
     "WrongVersion",
     "event_size",
     "is_metastream",
+    "is_too_long",
     "length_of",
     "metastream_of",
     "next_chunk",
@@ -48,6 +51,12 @@ __all__ = [
     "place",
     "record_length",
 ]  # fmt: skip
+
+LONGEST_NAME = 4096
+"""Bytes in UTF-8 that the name of a stream, a type, a group or a user may have."""
+
+MOST_EVENTS = 65_536
+"""Events of one append: more of them hold up others for too long, however small they are."""
 
 METADATA_TYPE = "$metadata"
 TOMBSTONE_TYPE = "$streamDeleted"
@@ -128,6 +137,11 @@ class Decision(NamedTuple):
     """Where the log ends afterwards; it may lie behind the last record (marker of an empty append)."""
     notes: Sequence[Note] = ()
     """What is remembered beside the log in the same transaction."""
+
+
+def is_too_long(name: str) -> bool:
+    """Whether nothing can have this name."""
+    return len(name) > LONGEST_NAME // 4 and len(name.encode("utf-8", "surrogatepass")) > LONGEST_NAME
 
 
 def is_metastream(stream: str) -> bool:

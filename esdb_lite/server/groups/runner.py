@@ -158,6 +158,10 @@ class GroupRunner:
         if self._task is not None:
             await asyncio.wait({self._task})
 
+    def limit(self, most_held: int) -> None:
+        """Hold about so many bytes of events at most."""
+        self._group.limit(most_held)
+
     def tick(self) -> None:
         """A second has passed."""
         if not self._group.ready and not self._jobs:

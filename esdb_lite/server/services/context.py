@@ -18,6 +18,7 @@ from esdb_lite.server.engine.node_streams import Newest, WithNodeStreams, nothin
 from esdb_lite.server.faults.admission import Admission
 from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY
+from esdb_lite.server.services.append_room import AppendRoom
 from esdb_lite.server.storage import Reader
 
 T = TypeVar("T")
@@ -35,6 +36,8 @@ class Context:
     max_append_size: int = _DEFAULTS.max_append_size
     """Bytes that the events of one append may have together."""
     max_append_event_size: int = _DEFAULTS.max_append_event_size
+    append_room: AppendRoom = field(default_factory=AppendRoom)
+    """Limits what is held of appends that are not complete."""
     new_id: Callable[[], bytes] = new_id
     """Makes the id of a record that comes without one."""
     admission: Admission = field(default_factory=Admission)

@@ -7,7 +7,7 @@ Must not know: who gets which event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from esdb_lite._status import refusals
 from esdb_lite._wire.acks import Ack, ConsumerRequest, GroupReadOptions, Nack, decode_consumer_request, usual_ack
@@ -22,6 +22,7 @@ from esdb_lite.server.groups.registry import GroupMissing, PersistentGroups
 from esdb_lite.server.groups.runner import GroupDropped, GroupRunner, GroupSeat
 from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.read_messages import AT_ONCE
 from esdb_lite.server.storage import Record
 
 
@@ -95,8 +96,19 @@ async def _listen(call: ServerCall, member: GroupSeat) -> None:
 
 async def _send(call: ServerCall, member: GroupSeat, *, structured: bool) -> None:
     while True:
-        taken = await member.take()
-        await call.send([encode_message(message, count, structured=structured) for message, count in taken])
+        for part in _parts(await member.take()):
+            await call.send([encode_message(message, count, structured=structured) for message, count in part])
+
+
+def _parts(taken: Sequence[tuple[Message, int]]) -> Iterator[Sequence[tuple[Message, int]]]:
+    """Yield what is encoded at once: a consumer that does not read must not cost more."""
+    first = size = 0
+    for index, (message, _) in enumerate(taken):
+        size += message.size
+        if size > AT_ONCE and index > first:
+            yield taken[first:index]
+            first, size = index, message.size
+    yield taken[first:]
 
 
 def _decode(message: bytes) -> ConsumerRequest | None:

@@ -35,6 +35,7 @@ from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.groups import ConsumerStrategy
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
 from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart
+from esdb_lite.server.engine.model import LONGEST_NAME, is_too_long
 from esdb_lite.server.services.unary import required, stream_text
 
 INT64_MAX = 2**63 - 1
@@ -67,6 +68,8 @@ def create_request(request: CreateReq) -> GroupDefinition:
     stream, start = _source("CreateReq", options, settings)
     _, all_options = betterproto.which_one_of(options, "stream_option")
     filter_ = _filter(all_options) if isinstance(all_options, CreateReqAllOptions) else None
+    if is_too_long(stream) or is_too_long(options.group_name):
+        raise refusals.invalid_argument(f"options: names of streams and groups have at most {LONGEST_NAME} bytes.")
     strategy = settings.consumer_strategy or _strategy_name(settings.named_consumer_strategy)
     return GroupDefinition(GroupName(stream, options.group_name), _settings(settings, start), strategy, filter_)
 

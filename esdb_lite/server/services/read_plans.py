@@ -11,6 +11,7 @@ from typing import NamedTuple
 from esdb_lite._status import refusals
 from esdb_lite._wire.read_request import AllRange, End, FilterRequest, ReadOptions, StreamRange
 from esdb_lite.server.engine.filters import EventFilter, FilterOn, Selector, UnusableFilter, selector
+from esdb_lite.server.engine.model import LONGEST_NAME
 from esdb_lite.server.engine.read import AllBackwards, AllForwards, Read, StreamBackwards, StreamForwards
 from esdb_lite.server.engine.subscriptions import (
     AllSubscription,
@@ -20,6 +21,8 @@ from esdb_lite.server.engine.subscriptions import (
 )
 from esdb_lite.server.services.unary import MAX_INT64, MINUS_ONE
 
+LONGEST_READ = 3 * LONGEST_NAME
+"""Characters of the names that are looked for: some of the server's own are made of two."""
 _OPTIONS = "Streams.ReadReq+Types+Options"
 _DIRECTIONS = {0: "Forwards", 1: "Backwards"}
 _BEYOND_THE_END = MAX_INT64
@@ -77,6 +80,8 @@ def _plan_stream(request: ReadOptions, source: StreamRange) -> Read | Subscripti
 def _stream_start(source: StreamRange) -> int | End:
     if not source.stream:
         raise refusals.invalid_argument("options.stream.stream_identifier is empty.")
+    if len(source.stream) > LONGEST_READ:
+        raise refusals.invalid_argument(f"options.stream.stream_identifier: names have at most {LONGEST_NAME} bytes.")
     if source.start is None:
         raise refusals.not_a_valid("None", f"{_OPTIONS}+Types+StreamOptions+RevisionOptionOneofCase")
     if isinstance(source.start, End):

@@ -12,7 +12,7 @@ from functools import partial
 from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
 
 from esdb_lite._status import RpcError, refusals, typed_refusals
-from esdb_lite._wire.record_requests import decode_records_request, decode_session_request
+from esdb_lite._wire.record_requests import SentAppend, decode_records_request, decode_session_request
 from esdb_lite._wire.record_responses import encode_appended_records
 from esdb_lite.server.engine.access import Action, Principal
 from esdb_lite.server.engine.model import (
@@ -36,7 +36,10 @@ from esdb_lite.server.engine.records.requests import AtomicAppend, RecordLimits,
 from esdb_lite.server.faults.admission import WriteRefused
 from esdb_lite.server.faults.plan import Refusal
 from esdb_lite.server.handlers import Handler, ServerCall
+from esdb_lite.server.services.append import LONGEST_PAUSE
+from esdb_lite.server.services.append_room import NoAppendRoom
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.time_limit import TimeLimit
 from esdb_lite.server.services.unary import decoded, only_request
 
 
@@ -56,21 +59,33 @@ class AtomicAppends:
 
     async def _session(self, call: ServerCall) -> None:
         session = RecordsSession(self._limits, self._context.new_id)
+        held = self._context.append_room.open(call.peer, self._context.max_append_size)
         try:
-            while messages := await call.receive():
-                for message in messages:
-                    request = decoded(decode_session_request, message)
-                    session.check(request)
-                    await self._require(call.principal, request.stream, Action.WRITE)
-                    session.take(request)
+            with TimeLimit(
+                LONGEST_PAUSE, refusals.timed_out(f"nothing has come for {LONGEST_PAUSE:g} seconds")
+            ) as limit:
+                while messages := await call.receive():
+                    limit.extend()
+                    for message in messages:
+                        await self._take(session, call, decoded(decode_session_request, message))
+                    held.hold(session.held)
             if not session.append.writes:
                 raise EmptySession
         except RecordsRefused as refused:
             raise _refusal(refused) from None
+        except NoAppendRoom:
+            raise refusals.too_busy() from None
+        finally:
+            held.release()
         outcome = await self._write(call, session.append, "Append session")
         if isinstance(outcome, RecordsRejected):
             raise _conflict(outcome)
         await call.send([_answer(outcome)])
+
+    async def _take(self, session: RecordsSession, call: ServerCall, request: SentAppend) -> None:
+        session.check(request)
+        await self._require(call.principal, request.stream, Action.WRITE)
+        session.take(request)
 
     async def _records(self, call: ServerCall) -> None:
         request = decoded(decode_records_request, await only_request(call))

@@ -29,7 +29,9 @@ Row = tuple[int, int, int, int, int, int, int, bytes, bytes, bytes]
 PAGE_BYTES = 4 * 1024 * 1024
 """A page ends once its data and metadata reach this."""
 
-_NAMES_KEPT = 20_000
+_NAMES_ROOM = 4 * 1024 * 1024
+_ENTRY = 128
+"""Bytes that a name takes in a cache besides its characters."""
 _COLUMNS = "position, stream, revision, type, is_json, created, crc, id, metadata, data"
 _EVENTS = f"SELECT {_COLUMNS} FROM events "
 _FORWARD = _EVENTS + "WHERE stream=? AND revision>=? ORDER BY revision LIMIT ?"
@@ -219,6 +221,7 @@ class _Names:
     def __init__(self, connection: sqlite3.Connection, table: str) -> None:
         self.by_number: dict[int, str] = {}
         self._by_name: dict[str, int] = {}
+        self._size = 0
         self._connection = connection
         self._name_of = f"SELECT name FROM {table} WHERE number=?"
         self._number_of = f"SELECT number FROM {table} WHERE name=?"
@@ -244,8 +247,10 @@ class _Names:
         return int(row[0])
 
     def _keep(self, number: int, name: str) -> None:
-        if len(self.by_number) >= _NAMES_KEPT:
+        if self._size >= _NAMES_ROOM:
             self.by_number.clear()
             self._by_name.clear()
+            self._size = 0
+        self._size += len(name) + _ENTRY
         self.by_number[number] = name
         self._by_name[name] = number

@@ -26,7 +26,9 @@ _BIG = 262_144
 _LAST = "SELECT revision, position FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
 _IDS = "SELECT revision, id FROM events WHERE stream=? AND revision BETWEEN ? AND ?"
 _STORED = "SELECT position, created FROM events WHERE stream=? AND revision=?"
-_NUMBERS_KEPT = 50_000
+_NAMES_ROOM = 8 * 1024 * 1024
+_ENTRY = 128
+"""Bytes that a name takes in a cache besides its characters."""
 
 
 DriverError = sqlite3.Error
@@ -189,6 +191,7 @@ class _Numbers:
     def __init__(self, connection: sqlite3.Connection, table: str) -> None:
         self._connection = connection
         self.known: dict[str, int] = {}
+        self._size = 0
         self._find = f"SELECT number FROM {table} WHERE name=?"
         self._insert = f"INSERT INTO {table} (name) VALUES (?)"
 
@@ -208,11 +211,13 @@ class _Numbers:
         return self._keep(name, inserted)
 
     def _keep(self, name: str, number: int) -> int:
-        if len(self.known) >= _NUMBERS_KEPT:
-            self.known.clear()
+        if self._size >= _NAMES_ROOM:
+            self.forget()
+        self._size += len(name) + _ENTRY
         self.known[name] = number
         return number
 
     def forget(self) -> None:
         """Forget all, as some of it may have been rolled back."""
         self.known.clear()
+        self._size = 0

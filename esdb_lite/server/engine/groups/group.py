@@ -34,6 +34,7 @@ class Group:
         self.ready = False
         self.faulted = False
         self._buffer = EventBuffer(history_size=settings.history_room, live_size=0, frontier=-1, live=False)
+        self._most_held = self._buffer.most_held
         self._progress = GroupProgress(settings, checkpoint=None)
         self._dispatcher = dispatcher_for(settings.strategy)
         self._in_flight: dict[bytes, Message] = {}
@@ -48,6 +49,10 @@ class Group:
         self._stored_checkpoint: int | None = None
         self._total_items = 0
         self._rate = DeliveryRate()
+
+    def limit(self, most_held: int) -> None:
+        """Hold about so many bytes of events at most."""
+        self._most_held = self._buffer.most_held = most_held
 
     def effects(self) -> list[Effect]:
         """Return and forget what has to be done."""
@@ -67,6 +72,7 @@ class Group:
         self._buffer = EventBuffer(
             history_size=settings.history_room, live_size=settings.live_buffer_size, frontier=frontier, live=at_end
         )
+        self._buffer.most_held = self._most_held
         self._progress = GroupProgress(settings, checkpoint=checkpoint)
         self._parked_from, self._parked_next = parked_from, max(parked_from, parked_next)
         self._last_known = self._stored_checkpoint = checkpoint
@@ -128,7 +134,9 @@ class Group:
 
     def _read_more(self) -> None:
         buffer = self._buffer
-        if self._reading or buffer.live or self.faulted or not self.ready or buffer.room <= self.settings.batch:
+        if self._reading or buffer.live or self.faulted or not self.ready:
+            return
+        if buffer.room <= self.settings.batch or buffer.is_heavy:
             return
         self._reading = True
         self._effects.append(ReadPage(buffer.frontier + 1, min(self.settings.page, buffer.room)))
@@ -247,6 +255,7 @@ class Group:
             consumer.measurements.add(now - message.sent_at)
 
     def _finish(self, message: Message) -> None:
+        self._buffer.let_go(message)
         if not message.replayed:
             self._progress.finish(message)
 
@@ -368,6 +377,9 @@ class Group:
             return
         first, end = self._replaying
         first = min(first + self.settings.page, end)
+        messages = list(messages)
+        for message in messages:
+            self._buffer.hold(message)
         self._buffer.add_retries(messages)
         self._replaying = (first, end)
         if first >= end:
@@ -378,6 +390,8 @@ class Group:
 
     def _replay_more(self) -> None:
         if self._replaying is None or self._replay_page_asked or len(self._buffer.retries) >= REPLAYS_AT_ONCE:
+            return
+        if self._buffer.is_heavy:
             return
         self._replay_page_asked = True
         first, end = self._replaying

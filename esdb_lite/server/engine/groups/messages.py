@@ -13,6 +13,14 @@ if TYPE_CHECKING:
     from .consumers import GroupConsumer
 
 
+_OVERHEAD = 500
+"""Bytes that an event takes besides its own."""
+
+
+def _size(record: Record) -> int:
+    return len(record.data) + len(record.metadata) + _OVERHEAD
+
+
 class Message:
     """An event that a group has to deliver, with what has happened to it so far."""
 
@@ -21,6 +29,7 @@ class Message:
         "done",
         "event",
         "expires",
+        "held",
         "id",
         "link",
         "pin",
@@ -30,6 +39,7 @@ class Message:
         "retry_count",
         "sent_at",
         "sequence",
+        "size",
     )
 
     def __init__(
@@ -40,6 +50,10 @@ class Message:
         assert original is not None
         self.event = event
         self.link = link
+        self.size = _size(original) if event is original or event is None else _size(original) + _size(event)
+        """Bytes that it takes."""
+        self.held = False
+        """Whether they count towards what its group holds."""
         self.id = original.id
         """The id by which consumers acknowledge: the link's where there is one."""
         self.position = original.position if in_log else original.revision

@@ -15,7 +15,17 @@ from esdb_lite._wire.record_requests import SentAppend, SentCheck, SentRecord, S
 from esdb_lite._wire.uuids import format_uuid, parse_uuid
 from esdb_lite._wire.values import NoKind, Value, size_of_entries
 from esdb_lite.records import SchemaFormat
-from esdb_lite.server.engine.model import ANY, EXISTS, NO_STREAM, SOFT_DELETED, TOMBSTONED, ProposedEvent
+from esdb_lite.server.engine.model import (
+    ANY,
+    EXISTS,
+    LONGEST_NAME,
+    MOST_EVENTS,
+    NO_STREAM,
+    SOFT_DELETED,
+    TOMBSTONED,
+    ProposedEvent,
+    is_too_long,
+)
 from esdb_lite.server.engine.records.properties import FORMAT_NAMES, SCHEMA_FORMAT, SCHEMA_ID, shown
 from esdb_lite.server.engine.records.refusals import (
     FieldViolation,
@@ -29,6 +39,9 @@ from esdb_lite.server.storage import StoredSchema
 
 LOG_LIMIT = 16 * 1024 * 1024 - 10_000
 """Bytes that a record may have in the log of a real server."""
+
+_RECORD_OVERHEAD = 250
+"""Bytes that a record takes besides its own."""
 
 _SESSION_STATES = (NO_STREAM, ANY, EXISTS)
 _CHECK_STATES = (NO_STREAM, EXISTS, SOFT_DELETED, TOMBSTONED)
@@ -79,6 +92,11 @@ class RecordsIntake:
         self._total = 0
         self._count = 0
 
+    @property
+    def held(self) -> int:
+        """Bytes that the records take."""
+        return self._total + _RECORD_OVERHEAD * self._count
+
     def take(self, stream: str | None, record: SentRecord) -> ProposedEvent:
         """Turn a record into an event. Raises RecordsRefused."""
         schema = record.schema
@@ -102,7 +120,7 @@ class RecordsIntake:
         self._count += 1
         if size > self._limits.record:
             raise RecordTooLarge(stream, format_uuid(id) if sent_id is None else sent_id, size, self._limits.record)
-        if self._total > self._limits.total:
+        if self._total > self._limits.total or self._count > MOST_EVENTS:
             raise TransactionTooLarge(self._total, self._limits.total, self._count)
 
 
@@ -114,6 +132,11 @@ class RecordsSession:
         """What has been taken so far."""
         self._folded: set[str] = set()
         self._intake = RecordsIntake(limits, new_id)
+
+    @property
+    def held(self) -> int:
+        """Bytes that it takes so far."""
+        return self._intake.held
 
     @staticmethod
     def check(request: SentAppend) -> None:
@@ -190,6 +213,8 @@ def _stream_violations(field: str, stream: str) -> Iterable[FieldViolation]:
         yield FieldViolation(field, "Stream must not be empty.")
     elif stream == "$$":
         yield FieldViolation(field, "Stream must not be '$$'.")
+    elif is_too_long(stream):
+        yield FieldViolation(field, f"Stream must not be longer than {LONGEST_NAME} bytes.")
 
 
 def _record_violations(record: SentRecord, schema: SentSchema) -> Iterable[FieldViolation]:
@@ -213,6 +238,9 @@ def _record_violations(record: SentRecord, schema: SentSchema) -> Iterable[Field
 def _name_violations(name: str) -> Iterable[FieldViolation]:
     if name == "":
         yield FieldViolation("Schema.Name", "Schema name must not be empty")
+    if is_too_long(name):
+        yield FieldViolation("Schema.Name", f"Schema name must not be longer than {LONGEST_NAME} bytes")
+        return
     if not unicodedata.is_normalized("NFC", name):
         yield FieldViolation("Schema.Name", "Schema name must be in Unicode NFC (Normalization Form C)")
     letters = name.removesuffix("\n")

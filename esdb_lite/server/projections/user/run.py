@@ -8,6 +8,7 @@ said to run in the script's thread.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -41,8 +42,10 @@ from esdb_lite.server.projections.user.writing import StreamEnds
 from esdb_lite.server.storage import Forget, Note, PartitionState, Progress
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
 
-PAGE_EVENTS = 200
-_PAGES_UNNOTED = 10
+log = logging.getLogger("esdb_lite.server")
+
+PAGE_EVENTS = 100
+_PAGES_UNNOTED = 20
 """Pages that are handled before it is noted where the projection is, if nothing is written meanwhile."""
 _BATCH_SECONDS = 0.05
 """What was made by then is written, and a stop is heard."""
@@ -169,6 +172,9 @@ class UserRun:
             pass
         except StorageError as error:
             self._events.faulted(f"The database failed: {error}")
+        except Exception as error:
+            log.exception("projection %s has met a bug", self._definition.name)
+            self._events.faulted(f"The server failed: {error!r}")
         finally:
             if self._news is not None:
                 self._news.close()
