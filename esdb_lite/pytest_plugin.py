@@ -7,6 +7,8 @@
     async_esdb_client     an AsyncEsdbClient connected to esdb_server, for tests run by pytest-asyncio or anyio
     esdb_projection       makes a JavaScript projection of a query, to be run over events without a server
 
+Markers with the names of the first two give them arguments, those of `EmbeddedServer` and `SimulatedCluster`:
+`@pytest.mark.esdb_server(run_projections="system", start_standard_projections=True)`.
 To have the clients use another server, define a fixture `esdb_server` in your conftest.py.
 
 Owns: the life of servers and clients in tests. Must not know: more than what everybody can import from `esdb_lite`
@@ -17,7 +19,7 @@ Imports nothing of the package before a fixture is used: sessions that do not us
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -31,30 +33,40 @@ _NO_RUNNER = "async_esdb_client needs pytest-asyncio (or, for tests marked with 
 
 
 @pytest.fixture
-def esdb_server() -> Iterator[EmbeddedServer]:
+def esdb_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
     """A server with a fresh database in memory; `.uri` and `.address` say where it is.
 
-    It is stopped after the test in good order, whatever was done to it; faults (`.faults`) are cleared.
+    The marker `esdb_server` gives it arguments. It is stopped after the test in good order, whatever was done to it;
+    faults (`.faults`) are cleared.
     """
     from esdb_lite import EmbeddedServer
 
-    with EmbeddedServer() as server:
+    with EmbeddedServer(**_arguments(request, "esdb_server")) as server:
         yield server
     server.faults.clear()
 
 
 @pytest.fixture
-def esdb_cluster() -> Iterator[SimulatedCluster]:
+def esdb_cluster(request: pytest.FixtureRequest) -> Iterator[SimulatedCluster]:
     """A simulated cluster of three nodes in memory; `.uri` is its connection string, and the first node leads.
 
-    It is stopped after the test, whatever was done to its nodes; faults are cleared.
+    The marker `esdb_cluster` gives it arguments. It is stopped after the test, whatever was done to its nodes; faults
+    are cleared.
     """
     from esdb_lite import SimulatedCluster
 
-    with SimulatedCluster() as cluster:
+    with SimulatedCluster(**_arguments(request, "esdb_cluster")) as cluster:
         yield cluster
     for node in cluster.nodes:
         node.faults.clear()
+
+
+def _arguments(request: pytest.FixtureRequest, marker: str) -> dict[str, Any]:
+    """What the closest marker of that name says."""
+    found = request.node.get_closest_marker(marker)
+    if found is not None and found.args:
+        raise pytest.UsageError(f"the marker {marker} takes arguments by name only, not {found.args[0]!r}")
+    return {} if found is None else dict(found.kwargs)
 
 
 @pytest.fixture(scope="session")
@@ -121,7 +133,9 @@ class _AnyioFixtures:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the asynchronous fixtures in the way of the plugins that are there."""
+    """Declare the markers, and the asynchronous fixtures in the way of the plugins that are there."""
+    config.addinivalue_line("markers", "esdb_server(**arguments): arguments of EmbeddedServer for this test's server")
+    config.addinivalue_line("markers", "esdb_cluster(**arguments): arguments of SimulatedCluster for this test's")
     if _has(config, *_ANYIO):
         config.pluginmanager.register(_AnyioFixtures(), "esdb_lite_anyio")
     if _has(config, *_PYTEST_ASYNCIO):
