@@ -6,6 +6,7 @@
     esdb_client           an EsdbClient connected to esdb_server
     async_esdb_client     an AsyncEsdbClient connected to esdb_server, for tests run by pytest-asyncio or anyio
     esdb_projection       makes a JavaScript projection of a query, to be run over events without a server
+    esdb_compatibility    the version that the servers pass for, such as "24.10": define it in your conftest.py
 
 Markers with the names of the first two give them arguments, those of `EmbeddedServer` and `SimulatedCluster`:
 `@pytest.mark.esdb_server(run_projections="system", start_standard_projections=True)`.
@@ -32,8 +33,18 @@ _ANYIO = ("anyio", "anyio.pytest_plugin")
 _NO_RUNNER = "async_esdb_client needs pytest-asyncio (or, for tests marked with it, anyio)"
 
 
+@pytest.fixture(scope="session")
+def esdb_compatibility() -> str | None:
+    """The version that the servers pass for, "24.10", "25.1" or "26.1"; None (the default): the newest."""
+    return None
+
+
+def _options(compatibility: str | None) -> dict[str, Any]:
+    return {} if compatibility is None else {"compatibility": compatibility}
+
+
 @pytest.fixture
-def esdb_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
+def esdb_server(request: pytest.FixtureRequest, esdb_compatibility: str | None) -> Iterator[EmbeddedServer]:
     """A server with a fresh database in memory; `.uri` and `.address` say where it is.
 
     The marker `esdb_server` gives it arguments. It is stopped after the test in good order, whatever was done to it;
@@ -41,13 +52,13 @@ def esdb_server(request: pytest.FixtureRequest) -> Iterator[EmbeddedServer]:
     """
     from esdb_lite import EmbeddedServer
 
-    with EmbeddedServer(**_arguments(request, "esdb_server")) as server:
+    with EmbeddedServer(**_options(esdb_compatibility) | _arguments(request, "esdb_server")) as server:
         yield server
     server.faults.clear()
 
 
 @pytest.fixture
-def esdb_cluster(request: pytest.FixtureRequest) -> Iterator[SimulatedCluster]:
+def esdb_cluster(request: pytest.FixtureRequest, esdb_compatibility: str | None) -> Iterator[SimulatedCluster]:
     """A simulated cluster of three nodes in memory; `.uri` is its connection string, and the first node leads.
 
     The marker `esdb_cluster` gives it arguments. It is stopped after the test, whatever was done to its nodes; faults
@@ -55,7 +66,7 @@ def esdb_cluster(request: pytest.FixtureRequest) -> Iterator[SimulatedCluster]:
     """
     from esdb_lite import SimulatedCluster
 
-    with SimulatedCluster(**_arguments(request, "esdb_cluster")) as cluster:
+    with SimulatedCluster(**_options(esdb_compatibility) | _arguments(request, "esdb_cluster")) as cluster:
         yield cluster
     for node in cluster.nodes:
         node.faults.clear()
@@ -70,11 +81,11 @@ def _arguments(request: pytest.FixtureRequest, marker: str) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def esdb_shared_server() -> Iterator[EmbeddedServer]:
+def esdb_shared_server(esdb_compatibility: str | None) -> Iterator[EmbeddedServer]:
     """One server in memory for all tests of the session that ask for it."""
     from esdb_lite import EmbeddedServer
 
-    with EmbeddedServer() as server:
+    with EmbeddedServer(**_options(esdb_compatibility)) as server:
         yield server
 
 

@@ -126,7 +126,7 @@ def _add_versions(group: argparse._ArgumentGroup) -> None:
     group.add_argument(
         "--compatibility",
         choices=("24.10", "25.1", "26.1"),
-        default="24.10",
+        default="26.1",
         help="the server that it passes for: its version, methods and limits (default: %(default)s)",
     )
     for name, what in (("append", "all events of one append"), ("append-event", "one event")):

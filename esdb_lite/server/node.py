@@ -12,7 +12,11 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
-from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
+from esdb_lite_protos.tags import (
+    PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED,
+    PATH_STREAMS_SERVICE_APPEND_RECORDS,
+    PATH_STREAMS_SERVICE_APPEND_SESSION,
+)
 
 from esdb_lite.server.app import Route, RpcServer
 from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
@@ -328,13 +332,15 @@ class ServerNode:
             return self._behaviour.max_append_size * 3 // 2
         return _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE
 
-    def _atomic_appends(self) -> Mapping[str, Handler]:
-        behaviour, handlers = self._behaviour, AtomicAppends(self._context).handlers()
-        offered = {
+    def _is_offered(self, path: str) -> bool:
+        """Whether there is a method in the version that it passes for."""
+        behaviour = self._behaviour
+        newer = {
             PATH_STREAMS_SERVICE_APPEND_SESSION: behaviour.append_sessions,
             PATH_STREAMS_SERVICE_APPEND_RECORDS: behaviour.append_records,
+            PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED: behaviour.truncates_parked,
         }
-        return {path: handler for path, handler in handlers.items() if offered[path]}
+        return newer.get(path, True)
 
     def _users(self) -> Mapping[str, Handler]:
         authenticator = self._authenticator
@@ -351,14 +357,14 @@ class ServerNode:
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
-            self._atomic_appends(),
+            AtomicAppends(self._context).handlers(),
             routes(self._operations),
             routes(self._gossip),
             routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
             routes(ServerFeatures(self._behaviour.version, lambda: handlers)),
             redaction.refusing(self._behaviour.redaction_service),
         ):
-            handlers.update(part)
+            handlers.update((path, handler) for path, handler in part.items() if self._is_offered(path))
         return handlers
 
 

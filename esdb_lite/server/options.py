@@ -34,7 +34,7 @@ class Compatibility(str, enum.Enum):
     """KurrentDB 26.1: with checks of other streams, and indexes that users define."""
 
 
-DEFAULT_COMPATIBILITY = Compatibility.V24_10
+DEFAULT_COMPATIBILITY = Compatibility.V26_1
 
 
 class RunProjections(str, enum.Enum):

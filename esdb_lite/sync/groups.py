@@ -27,7 +27,7 @@ from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.errors import ClientClosed, GrpcError
 from esdb_lite.events import RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
-from esdb_lite.groups import NackAction, SettingsChanges, SubscriptionInfo, SubscriptionSettings
+from esdb_lite.groups import NackAction, ParkedEvent, SettingsChanges, SubscriptionInfo, SubscriptionSettings
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
@@ -381,6 +381,50 @@ class GroupApi:
         live.portal.run(
             live.client.replay_parked_events(
                 group_name, stream_name, stop_at=stop_at, timeout=timeout, credentials=credentials
+            )
+        )
+
+    def truncate_parked_events(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        *,
+        stop_at: int | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Throw away the parked events of a group, without replaying them. (KurrentDB 26.1 and later.)
+
+        `stop_at` is a position in the stream of parked events: only those before it go (default: all).
+        Raises SubscriptionNotFound, SubscriptionFailed (they are being replayed), NotSupported; OutcomeUnknown when
+        the request was sent and no answer came. The rules are in section B.8 of the notes on KurrentDB.
+        """
+        live = self._live()
+        live.portal.run(
+            live.client.truncate_parked_events(
+                group_name, stream_name, stop_at=stop_at, timeout=timeout, credentials=credentials
+            )
+        )
+
+    def read_parked_events(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        position: int | None = None,
+        limit: int = 100,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> list[ParkedEvent]:
+        """Return parked events of a group, the earliest first; [] if there are none.
+
+        `position` is where to begin among them (default: the first); at most `limit` are returned. What has been
+        replayed or thrown away is gone.
+        """
+        live = self._live()
+        return live.portal.run(
+            live.client.read_parked_events(
+                group_name, stream_name, position, limit, timeout=timeout, credentials=credentials
             )
         )
 

@@ -14,12 +14,12 @@ import pytest
 
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.server.node import ServerNode, ServerSettings
-from esdb_lite.server.options import RunProjections
+from esdb_lite.server.options import Compatibility, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
 from tests.conformance.replaying import Clock, Json, Replay, recorded_order
 from tests.conformance.schema import Schema
 
-pytest.importorskip("quickjs", reason="quickjs-ng is not installed")
+pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEMA = Schema(ROOT / "proto")
@@ -54,7 +54,12 @@ class SettledReplay(Replay):
 )
 async def test_answers_are_the_same(paths: list[Path], standard: bool) -> None:
     clock = Clock()
-    settings = ServerSettings(now=clock, run_projections=RunProjections.ALL, start_standard_projections=standard)
+    settings = ServerSettings(
+        now=clock,
+        run_projections=RunProjections.ALL,
+        start_standard_projections=standard,
+        compatibility=Compatibility.V24_10,
+    )
     node = await ServerNode.start(settings, lambda: None)
     try:
         differences = [line for path in paths for line in await _replay(node, path, clock)]

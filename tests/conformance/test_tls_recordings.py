@@ -7,12 +7,14 @@ steps in which projections can be seen.
 from __future__ import annotations
 
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from esdb_lite.server.node import Security, ServerNode, ServerSettings
-from esdb_lite.server.options import RunProjections
+from esdb_lite.server.options import Compatibility, RunProjections
 from esdb_lite.server.tls import dev_certificate
 from tests.conformance.replaying import Clock, Skip, calls_projections, recorded_order, replay_folder
 from tests.conformance.schema import Schema
@@ -25,16 +27,29 @@ RECORDINGS = sorted((ROOT / "tests" / "goldens" / "tls").glob("*.json"), key=rec
 assert len(RECORDINGS) == 7
 
 
-async def replay(folder: Path, skip: Skip, *, projections: RunProjections) -> list[str]:
+async def replay(
+    folder: Path,
+    skip: Skip,
+    *,
+    projections: RunProjections,
+    recordings: Sequence[Path] = RECORDINGS,
+    compatibility: Compatibility = Compatibility.V24_10,
+) -> list[str]:
     """What differs when the recordings are replayed against a fresh server."""
     certificate = dev_certificate(str(folder))
     context = ssl.create_default_context(cafile=certificate.authority)
     context.set_alpn_protocols(["h2"])
     clock = Clock()
-    settings = ServerSettings(now=clock, security=Security(certificate.files), run_projections=projections)
+    settings = ServerSettings(
+        now=clock,
+        security=Security(certificate.files),
+        run_projections=projections,
+        start_standard_projections=compatibility is not Compatibility.V24_10,
+        compatibility=compatibility,
+    )
     stack = await ServerNode.start(settings, lambda: None)
     try:
-        return await replay_folder(SCHEMA, RECORDINGS, ("127.0.0.1", stack.port), clock, context, skip)
+        return await replay_folder(SCHEMA, recordings, ("127.0.0.1", stack.port), clock, context, skip)
     finally:
         await stack.stop()
 
@@ -56,3 +71,20 @@ async def test_without_projections_only_what_shows_them_differs(tmp_path: Path) 
     assert len(shown) == 1, "\n".join(differences)
     assert all(".methods: 33 messages, recorded 43" in line for line in listed), "\n".join(listed)
     assert (len(listed), len(differences)) == (9, 10), "\n".join(differences)
+
+
+def is_no_atomic_append(step: Any) -> bool:
+    """Whether a step is about something else than atomic appends, and who may make them."""
+    rpc: str = step.get("rpc", "")
+    return bool(rpc) and not rpc.startswith(("StreamsService/", "Users/"))
+
+
+async def test_who_may_append_to_several_streams(tmp_path: Path) -> None:
+    differences = await replay(
+        tmp_path,
+        is_no_atomic_append,
+        projections=RunProjections.SYSTEM,
+        recordings=[ROOT / "tests" / "goldens" / "tls-26" / "unprivileged_v2.json"],
+        compatibility=Compatibility.V26_1,
+    )
+    assert not differences, "\n".join(differences)

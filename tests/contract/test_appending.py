@@ -142,6 +142,7 @@ async def test_one_winner_of_many(client: Any, stream: str) -> None:
     assert sum(isinstance(result, ExpectedPositionError) for result in results) == 19
 
 
+@pytest.mark.parametrize("version", ["24.10"])
 async def test_more_than_the_server_takes(client: Any, stream: str) -> None:
     with pytest.raises(AppendTooLarge, match="events") as caught:
         await client.append_events(stream, None, NewEvent("Big", bytes(15 * 2**20)))

@@ -37,7 +37,7 @@ _STREAMS = f"{_PACKAGE}streams.Streams/"
 _GROUPS = f"{_PACKAGE}persistent_subscriptions.PersistentSubscriptions/"
 _ASKS: Mapping[str, Asks] = {
     **{_GROUPS + name: Asks.GROUP for name in ("Create", "Update", "Delete", "Read")},
-    **{_GROUPS + name: Asks.GROUP_INFO for name in ("GetInfo", "List", "ReplayParked")},
+    **{_GROUPS + name: Asks.GROUP_INFO for name in ("GetInfo", "List", "ReplayParked", "TruncateParked")},
     f"{_GROUPS}RestartSubsystem": Asks.GROUP_RESTART,
 }
 """Methods that are refused before anything else. Streams ask when they have looked at the request."""

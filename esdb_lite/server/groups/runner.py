@@ -114,7 +114,19 @@ class _ParkedReplay:
     stop_at: int | None
 
 
-_Job: TypeAlias = Effect | _Load | _Resolve | _ParkedReplay
+@dataclass(frozen=True, eq=False)
+class _ParkedTruncation:
+    """Truncate parked events; after the parking and replaying that was asked for before."""
+
+    stop_at: int | None
+    done: asyncio.Future[None]
+
+
+class ParkedEventsBusy(Exception):
+    """Parked events are being replayed."""
+
+
+_Job: TypeAlias = Effect | _Load | _Resolve | _ParkedReplay | _ParkedTruncation
 
 
 class GroupRunner:
@@ -154,7 +166,8 @@ class GroupRunner:
         self._carry_out()
         self._stopped = True
         self._unlisten()
-        self._jobs = deque(job for job in self._jobs if isinstance(job, Park | WriteCheckpoint | TruncateParked))
+        lasting = (Park, WriteCheckpoint, TruncateParked, _ParkedTruncation)
+        self._jobs = deque(job for job in self._jobs if isinstance(job, lasting))
         if self._task is not None:
             await asyncio.wait({self._task})
 
@@ -213,6 +226,16 @@ class GroupRunner:
     def replay(self, stop_at: int | None) -> None:
         """Deliver parked events again, those with numbers below `stop_at`."""
         self._add_job(_ParkedReplay(stop_at))
+
+    async def truncate(self, stop_at: int | None) -> None:
+        """Make parked events with numbers below `stop_at` disappear. Raises ParkedEventsBusy; StorageError."""
+        if self._group.is_replaying:
+            raise ParkedEventsBusy
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._add_job(_ParkedTruncation(stop_at, done))
+        if self._stopped:
+            raise ParkedEventsBusy
+        await done
 
     def info(self) -> GroupInfo:
         """Return the figures; rates are since the previous call."""
@@ -302,6 +325,8 @@ class GroupRunner:
             await self._load()
         elif isinstance(job, _ParkedReplay):
             self._group.replay(stop_at=job.stop_at, now=self._loop.time())
+        elif isinstance(job, _ParkedTruncation):
+            await self._truncate(job)
         elif isinstance(job, ReadParked):
             await self._read_parked(job)
         elif isinstance(job, TruncateParked):
@@ -316,6 +341,8 @@ class GroupRunner:
             self._group.checkpoint_failed()
         elif isinstance(job, ReadParked):
             self._group.replay_failed()
+        elif isinstance(job, _ParkedTruncation) and not job.done.done():
+            job.done.set_exception(ParkedEventsBusy())
         elif isinstance(job, Park):
             self._group.parking_failed(job.messages, now=self._loop.time())
         elif isinstance(job, _Resolve):
@@ -415,6 +442,14 @@ class GroupRunner:
             lambda reader: queries.parked_page(reader, config, effect.first, effect.limit, ticks)
         )
         self._group.parked_page(messages, now=self._loop.time())
+
+    async def _truncate(self, job: _ParkedTruncation) -> None:
+        before = self._group.truncation(job.stop_at)
+        if before is not None:
+            await self._truncate_parked(TruncateParked(before))
+            self._group.truncated(before)
+        if not job.done.done():
+            job.done.set_result(None)
 
     async def _truncate_parked(self, effect: TruncateParked) -> None:
         stream = metastream_of(parked_stream(self.config.stream, self.config.group))

@@ -74,6 +74,7 @@ NEEDS: Mapping[str, Permission] = {
             "persistent_subscriptions.PersistentSubscriptions/Update",
             "persistent_subscriptions.PersistentSubscriptions/Delete",
             "persistent_subscriptions.PersistentSubscriptions/ReplayParked",
+            "persistent_subscriptions.PersistentSubscriptions/TruncateParked",
             "persistent_subscriptions.PersistentSubscriptions/RestartSubsystem",
             "projections.Projections/Delete",
             "projections.Projections/RestartSubsystem",

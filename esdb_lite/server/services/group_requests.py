@@ -24,6 +24,8 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     ListReq,
     ReplayParkedReq,
     ReplayParkedReqOptions,
+    TruncateParkedReq,
+    TruncateParkedReqOptions,
     UpdateReq,
     UpdateReqAllOptions,
     UpdateReqOptions,
@@ -99,7 +101,7 @@ def info_request(request: GetInfoReq) -> GroupName:
 
 
 class ReplayRequest(NamedTuple):
-    """What a ReplayParked asks for."""
+    """What a ReplayParked or TruncateParked asks for."""
 
     name: GroupName
     stop_at: int | None
@@ -107,7 +109,15 @@ class ReplayRequest(NamedTuple):
 
 def replay_request(request: ReplayParkedReq) -> ReplayRequest:
     """What a ReplayParked asks for. Raises RpcError."""
-    options = required(request.options, "options")
+    return _parked(required(request.options, "options"))
+
+
+def truncate_request(request: TruncateParkedReq) -> ReplayRequest:
+    """What a TruncateParked asks for. Raises RpcError."""
+    return _parked(required(request.options, "options"))
+
+
+def _parked(options: ReplayParkedReqOptions | TruncateParkedReqOptions) -> ReplayRequest:
     which, _ = betterproto.which_one_of(options, "stop_at_option")
     if not which:
         raise refusals.invalid_argument("options.stop_at_option is not set.")
@@ -128,7 +138,9 @@ def list_request(request: ListReq) -> str | None:
     return ALL_STREAM if which == "all" else stream_text(options.list_for_stream.stream.stream_name)
 
 
-def _name(options: DeleteReqOptions | GetInfoReqOptions | ReplayParkedReqOptions) -> GroupName:
+def _name(
+    options: DeleteReqOptions | GetInfoReqOptions | ReplayParkedReqOptions | TruncateParkedReqOptions,
+) -> GroupName:
     which, _ = betterproto.which_one_of(options, "stream_option")
     if not which:
         raise refusals.invalid_argument("options.stream_option is not set.")

@@ -23,6 +23,8 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     PersistentSubscriptionsBase,
     ReplayParkedReq,
     ReplayParkedResp,
+    TruncateParkedReq,
+    TruncateParkedResp,
     UpdateReq,
     UpdateResp,
 )
@@ -36,10 +38,11 @@ from esdb_lite.server.engine.groups.settings import (
     InvalidSettings,
     check_start_in_log,
     check_stop_at,
+    check_truncation,
     strategy_of,
 )
 from esdb_lite.server.groups.registry import GroupExists, GroupMissing, NotReady, NotStored, PersistentGroups
-from esdb_lite.server.groups.runner import GroupRunner
+from esdb_lite.server.groups.runner import GroupRunner, ParkedEventsBusy
 from esdb_lite.server.handlers import Handler, ServerCall
 from esdb_lite.server.services import group_requests as requests
 from esdb_lite.server.services.context import Context
@@ -133,6 +136,19 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
             raise refusals.subscription_failed(*asked.name, str(error)) from error
         self._find(asked.name).replay(asked.stop_at)
         return ReplayParkedResp()
+
+    async def truncate_parked(self, truncate_parked_req: TruncateParkedReq) -> TruncateParkedResp:
+        """Make parked events of a group disappear."""
+        asked = requests.truncate_request(truncate_parked_req)
+        try:
+            check_truncation(0 if asked.stop_at is None else asked.stop_at)
+            await self._find(asked.name).truncate(asked.stop_at)
+        except InvalidSettings as error:
+            raise refusals.subscription_failed(*asked.name, str(error)) from error
+        except ParkedEventsBusy:
+            reason = "A replay or truncate is already in progress."
+            raise refusals.subscription_failed(*asked.name, reason) from None
+        return TruncateParkedResp()
 
     async def restart_subsystem(self, client_empty: Empty) -> Empty:
         """Restart all groups."""

@@ -70,6 +70,8 @@ class Projections(ProjectionsBase):
             _operators_only()
         if definition.track_emitted_streams and not definition.emit_enabled:
             raise refusals.invalid_argument("options.continuous.track_emitted_streams needs emit_enabled.")
+        if asked.engine_version > 1:
+            raise RpcError(StatusCode.UNIMPLEMENTED, "This server has the first engine for projections only.")
         with _refusals():
             await self._manager.create(definition)
         return CreateResp()

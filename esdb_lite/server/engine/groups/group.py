@@ -365,6 +365,20 @@ class Group:
             self._replaying = (self._parked_from, end)
             self._advance(now)
 
+    @property
+    def is_replaying(self) -> bool:
+        """Whether parked events are being delivered again."""
+        return self._replaying is not None
+
+    def truncation(self, stop_at: int | None) -> int | None:
+        """Where parked events begin once those below `stop_at` are gone; None: that changes nothing."""
+        end = self._parked_next if stop_at is None else min(stop_at, self._parked_next)
+        return end if end > self._parked_from else None
+
+    def truncated(self, before: int) -> None:
+        """Parked events with numbers below `before` are gone."""
+        self._parked_from = max(self._parked_from, before)
+
     def replay_failed(self) -> None:
         """Parked events could not be read; what is left stays parked."""
         self._replay_page_asked = False

@@ -111,6 +111,12 @@ def check_stop_at(stop_at: int) -> None:
         raise InvalidSettings("Cannot stop replaying parked message at a negative version.")
 
 
+def check_truncation(stop_at: int) -> None:
+    """Refuse to truncate parked messages up to a negative number."""
+    if stop_at < 0:
+        raise InvalidSettings("Cannot truncate parked messages at a negative version.")
+
+
 _REVISION = re.compile(r"-?\d{1,19}", re.ASCII)
 _LOG_POSITION = re.compile(r"C:(-?\d{1,19})/P:(-?\d{1,19})", re.ASCII)
 
