@@ -72,6 +72,8 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "users": ("database", "engine", "storage", "handlers"),
     "projections": ("database", "engine", "storage"),
     "projections.javascript": ("projections.seen", "storage"),
+    "indexes": ("database", "engine", "projections.javascript", "projections.user.thread", "storage"),
+    "indexes.definition": ("engine", "storage"),
     "faults.plan": (),
     "faults.membership": (),
     "faults.open_calls": ("handlers",),
@@ -79,12 +81,12 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.api": ("faults.plan",),
     "services": (
         *("compatibility", "database", "engine", "faults"),
-        *("groups", "handlers", "options", "projections", "storage", "users"),
+        *("groups", "handlers", "indexes", "options", "projections", "storage", "users"),
     ),
     "app": ("handlers", "engine.access"),
     "node": (
         *("app", "compatibility", "database", "engine", "errors", "faults", "groups", "handlers"),
-        *("options", "projections", "services", "storage", "tls", "users"),
+        *("indexes", "options", "projections", "services", "storage", "tls", "users"),
     ),
     "embedded": ("errors", "faults", "node", "options", "tls"),
     "simulation": ("database", "embedded", "errors", "faults", "node", "options", "tls"),
@@ -277,6 +279,8 @@ def test_functions_are_small() -> None:
             "from esdb_lite import EsdbClient; EsdbClient('localhost:2113')",
             (
                 "sqlite3",
+                *("typing_extensions", "esdb_lite.groups", "esdb_lite.metadata", "esdb_lite.projections"),
+                *("esdb_lite.records", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
                 "betterproto",
                 "esdb_lite_protos.event_store",
                 "esdb_lite.server",

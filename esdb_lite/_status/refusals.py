@@ -108,6 +108,12 @@ def message_too_long() -> RpcError:
 # --- what is wrong with the stream ------------------------------------------------------------------------------------
 
 
+def index_unreadable(name: str) -> RpcError:
+    """There is no index of this name that can be read."""
+    trailers = {"index_name": name} if name.isascii() else {}
+    return _error(StatusCode.NOT_FOUND, f"Index '{name}' not found.", "index-not-found", **trailers)
+
+
 def stream_deleted(stream: str) -> RpcError:
     """The stream is tombstoned, or it is soft-deleted and was expected to exist."""
     return _error(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -51,6 +51,7 @@ _BATCH_SECONDS = 0.05
 """What was made by then is written, and a stop is heard."""
 _BATCH_BYTES = 1024 * 1024
 _STATES_AT_ONCE = 500
+_RECORDS_AT_ONCE = 100
 _NEARLY = 99.0
 """Percent, where a little is left."""
 _FAULTS = (EmitRefused, ProcessingFault, QueryFault, PlaceUnreadable, JavaScriptMissing)
@@ -65,6 +66,7 @@ class HandledBatch(NamedTuple):
     steps: list[Step]
     rest: Placed
     fault: ProcessingFault | None
+    logged: list[str]
 
 
 class UserRun:
@@ -225,6 +227,8 @@ class UserRun:
             batch = await at_work.thread.run(lambda rest=placed: at_work.handled(rest, self))  # type: ignore[misc]
             placed = batch.rest
             self._take(at_work, batch.steps)
+            for line in batch.logged:
+                log.info("projection %s: %s", self._definition.name, line)
             if batch.fault is not None or any(step.records for step in batch.steps):
                 await self._note(at_work)
             if batch.fault is not None:
@@ -295,13 +299,13 @@ class UserRun:
         emit.accept()
 
     async def _write_checkpoint(self, at_work: _AtWork) -> None:
+        """Write a checkpoint: in parts, so that appends get their turn, and last what makes it one."""
         checkpoints, tag = at_work.checkpoints, at_work.place.handled
-        touched = checkpoints.touched
-        for start in range(0, len(touched), _STATES_AT_ONCE):
-            some = touched[start : start + _STATES_AT_ONCE]
-            states = await self._stored(some)
-            states.update({key: self._states.changed[key] for key in some if key in self._states.changed})
-            await self._note(at_work, checkpoints.of_partitions(states, tag))
+        await self._note(at_work)
+        for some in _parts(checkpoints.touched):
+            await self._note(at_work, checkpoints.of_partitions(await self._stored(some), tag))
+        for some in _parts(checkpoints.new):
+            await self._note(at_work, checkpoints.listed(some))
         at_work.place = at_work.place.at_checkpoint()
         await self._note(at_work, checkpoints.of_all(self._states.get(ROOT), tag), checkpoint=True)
         checkpoints.written()
@@ -320,6 +324,11 @@ class UserRun:
             await self._note(at_work)
         self._completed = self._stopping = True
         self._events.completed()
+
+
+def _parts(partitions: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(partitions), _RECORDS_AT_ONCE):
+        yield partitions[start : start + _RECORDS_AT_ONCE]
 
 
 class _AtWork:
@@ -368,7 +377,7 @@ class _AtWork:
             try:
                 step = self.processor.process(event, partition)
             except ProcessingFault as fault:
-                return HandledBatch(steps, (), fault)
+                return HandledBatch(steps, (), fault, self.processor.take_logged())
             steps.append(step)
             room -= sum([len(record.data) for record in step.records])
-        return HandledBatch(steps, placed[len(steps) :], None)
+        return HandledBatch(steps, placed[len(steps) :], None, self.processor.take_logged())
