@@ -37,9 +37,7 @@ async def uri(version: str) -> AsyncIterator[str]:
         yield real
         return
     chosen = Compatibility(version)
-    async with EmbeddedServer(
-        run_projections="all", start_standard_projections=True, compatibility=chosen
-    ) as server:
+    async with EmbeddedServer(run_projections="all", start_standard_projections=True, compatibility=chosen) as server:
         yield server.uri
 
 
