@@ -45,6 +45,8 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── ProjectionError          .projection_name
             │   ├── ProjectionNotFound, ProjectionExists
             │   └── ProjectionFailed                       .reason
+            ├── IndexRefused             .index_name
+            │   └── IndexNotFound, IndexExists
             ├── UserError                .login
             │   └── UserNotFound, UserConflict
             └── HandlerFailed            an error inside the server that it does not explain
@@ -404,6 +406,25 @@ class ProjectionFailed(ProjectionError):
     code = StatusCode.FAILED_PRECONDITION
     reason: str = ""
     """Why, in the server's words where it has any."""
+
+
+class IndexRefused(ServerAnswer):
+    """A refusal that concerns an index."""
+
+    index_name: str = ""
+    """As the server names it: by reads with its prefix and its value, such as `$idx-user-orders:DE`."""
+
+
+class IndexNotFound(IndexRefused):
+    """There is no such index, or it is stopped."""
+
+    code = StatusCode.NOT_FOUND
+
+
+class IndexExists(IndexRefused):
+    """There is an index of this name that is defined otherwise."""
+
+    code = StatusCode.ALREADY_EXISTS
 
 
 class UserError(ServerAnswer):

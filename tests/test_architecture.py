@@ -23,6 +23,7 @@ PUBLIC = (
     "positions",
     "metadata",
     "groups",
+    "indexes",
     "projections",
     "settings",
     "users",

@@ -48,9 +48,15 @@ def from_text(text: str) -> ConsumerPosition:
     return StreamPosition(int(found[1]), None if found[2] is None else UUID(found[2]))
 
 
-def source_of(stream_name: str | None, chosen: Filter | None) -> str:
-    """Return what tells the positions of one stream or filter from those of another: ASCII, of limited length."""
-    text = f"stream {stream_name}" if stream_name is not None else f"all events{_filtered(chosen)}"
+def source_of(stream_name: str | None, chosen: Filter | None, index: str | None = None) -> str:
+    """Return what tells the positions of one stream, filter or index from those of another: ASCII, of limited length."""
+    text = (
+        f"index {index}"
+        if index is not None
+        else f"stream {stream_name}"
+        if stream_name is not None
+        else f"all events{_filtered(chosen)}"
+    )
     plain = text.encode("ascii", "backslashreplace").decode()
     if len(plain) <= LONGEST_SOURCE:
         return plain
