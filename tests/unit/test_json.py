@@ -9,6 +9,7 @@ import time
 import pytest
 
 from esdb_lite._json import DEPTH, LONGEST_NUMBER, NotJson, parse_json
+from esdb_lite.server.projections.seen import member, text_of
 from esdb_lite.server.projections.valid_json import is_valid
 
 
@@ -109,3 +110,11 @@ def test_comments_and_commas_that_projections_allow(data: bytes) -> None:
 @pytest.mark.parametrize("data", [b"{}/*", b"{}/*/", b'["a', b'["a\\', b"{/**/", b'"a\\",]'])
 def test_what_has_no_end(data: bytes) -> None:
     assert not is_valid(data)
+
+
+def test_what_projections_make_names_of_can_be_written() -> None:
+    for value in ("\ud800", "a\udfff", ["\ud800"], {"\ud800": 1}, "\ud83d\ude00", "ä"):
+        text_of(value).encode()
+    assert text_of("a\ud800b") == "a\ufffdb"
+    assert text_of("\U0001f600") == "\U0001f600"
+    assert member(b'{"a":' + b"[" * 900 + b"]" * 900 + b"}", "a") is None
