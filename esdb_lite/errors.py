@@ -54,39 +54,17 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from esdb_lite._texts import printable, shortened
+from esdb_lite.statuses import StatusCode as StatusCode
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.events import NewEvent
     from esdb_lite.records import ConsistencyViolation, NewRecord
-
-
-class StatusCode(enum.IntEnum):
-    """The status codes of gRPC."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
 
 
 class EsdbClientException(Exception):

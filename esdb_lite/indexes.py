@@ -107,6 +107,7 @@ class IndexField:
     selector: str
     """A JavaScript function of one argument, the record, such as `rec => rec.value.country`."""
     type: IndexFieldType = IndexFieldType.STRING
+    """What of the values is kept."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +115,10 @@ class IndexInfo:
     """An index that a user has defined."""
 
     name: str
+    """As in `create_index`."""
     filter: str | None
     """The JavaScript function that says which records are in it; None: all."""
     fields: tuple[IndexField, ...]
+    """By which it can be read."""
     state: IndexState
+    """Whether it can be read."""

@@ -24,6 +24,7 @@ PUBLIC = (
     "metadata",
     "groups",
     "indexes",
+    "statuses",
     "projections",
     "settings",
     "users",

@@ -49,14 +49,9 @@ def from_text(text: str) -> ConsumerPosition:
 
 
 def source_of(stream_name: str | None, chosen: Filter | None, index: str | None = None) -> str:
-    """Return what tells the positions of one stream, filter or index from those of another: ASCII, of limited length."""
-    text = (
-        f"index {index}"
-        if index is not None
-        else f"stream {stream_name}"
-        if stream_name is not None
-        else f"all events{_filtered(chosen)}"
-    )
+    """Return what tells the positions of one source from those of another: ASCII, of limited length."""
+    of_all = f"all events{_filtered(chosen)}" if index is None else f"index {index}"
+    text = of_all if stream_name is None else f"stream {stream_name}"
     plain = text.encode("ascii", "backslashreplace").decode()
     if len(plain) <= LONGEST_SOURCE:
         return plain

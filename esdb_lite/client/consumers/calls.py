@@ -91,10 +91,11 @@ class AsyncConsumerApi:
     ) -> None:
         """Run a handler for all events, those of a stream or of an index, and remember how far it came.
 
-        It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end
-        with `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`; an `index` has neither. `handler`
-        is a coroutine function. It gets one event; with a `batch_size` above 1, a list of up to so many that have
-        arrived. Runs until it is cancelled; to stop it otherwise, use `consumer()`. `timeout` limits all of it.
+        It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end with
+        `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`; an `index` has
+        neither. `handler` is a coroutine function. It gets one event; with a `batch_size` above 1, a list of up to so
+        many that have arrived. Runs until it is cancelled; to stop it otherwise, use `consumer()`. `timeout` limits all
+        of it.
 
         `checkpoint` is a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
         in one transaction with what the handler writes), any object with `load()` and `save(position)`, or a pair of
