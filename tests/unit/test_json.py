@@ -8,7 +8,9 @@ import time
 
 import pytest
 
+from esdb_lite import RecordedEvent, StreamMetadata
 from esdb_lite._json import DEPTH, LONGEST_NUMBER, NotJson, parse_json
+from esdb_lite.metadata import decode_metadata
 from esdb_lite.server.projections.seen import member, text_of
 from esdb_lite.server.projections.valid_json import is_valid
 
@@ -118,3 +120,14 @@ def test_what_projections_make_names_of_can_be_written() -> None:
     assert text_of("a\ud800b") == "a\ufffdb"
     assert text_of("\U0001f600") == "\U0001f600"
     assert member(b'{"a":' + b"[" * 900 + b"]" * 900 + b"}", "a") is None
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+def test_what_an_event_holds_may_be_nested_too_deeply() -> None:
+    recorded = RecordedEvent("T", DEEP, b'{"a":' + DEEP + b"}", "s", 0, 0)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        recorded.json()
+    assert not recorded.properties
+    assert decode_metadata(DEEP, 0) == StreamMetadata(position=0)
