@@ -102,11 +102,7 @@ def test_what_it_writes_we_read(client: Any, address: str) -> None:
 
 
 async def test_asyncio(address: str) -> None:
-    client = kurrentdbclient.AsyncKurrentDBClient(f"kurrentdb://{address}?Tls=false")
-    await client.connect()
-    try:
+    async with kurrentdbclient.AsyncKurrentDBClient(f"kurrentdb://{address}?Tls=false") as client:
         await client.multi_append_to_stream([batch("a", "A"), batch("b", "B")])
         result = await client.append_records([record("a")], checks=[StreamStateCheck("b", StreamState.EXISTS)])
         assert [(each.stream_name, each.stream_position) for each in result.stream_positions] == [("a", 1)]
-    finally:
-        await client.close()
