@@ -130,16 +130,27 @@ if TYPE_CHECKING:
         SimulatedCluster,
         SimulatedNode,
     )
+    from esdb_lite.server.errors import (
+        AddressUnavailable,
+        CertificateUnusable,
+        DatabaseInUse,
+        DatabaseTooNew,
+        DatabaseUnavailable,
+        NotADatabase,
+        PortInUse,
+        ServerStartError,
+    )
     from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
-    from esdb_lite.sync.groups import PersistentSubscription
+    from esdb_lite.sync.group_subscription import PersistentSubscription
     from esdb_lite.sync.read import ReadResponse, Subscription
     from esdb_lite.users import User
 
 __all__ = [
     "ESDB_EVENTS_REGEX",
     "AccessDenied",
+    "AddressUnavailable",
     "AppendResult",
     "AppendTooLarge",
     "AsyncCheckpointLike",
@@ -152,6 +163,7 @@ __all__ = [
     "BearerToken",
     "CallCancelled",
     "CaughtUp",
+    "CertificateUnusable",
     "Checkpoint",
     "CheckpointConflict",
     "CheckpointCorrupt",
@@ -173,6 +185,9 @@ __all__ = [
     "Credentials",
     "CredentialsLike",
     "CredentialsUnavailable",
+    "DatabaseInUse",
+    "DatabaseTooNew",
+    "DatabaseUnavailable",
     "DbApiCheckpoint",
     "DeadlineExceeded",
     "DiscoveryFailed",
@@ -202,6 +217,7 @@ __all__ = [
     "NackAction",
     "NewEvent",
     "NewRecord",
+    "NotADatabase",
     "NotLeader",
     "NotSupported",
     "OperationTimedOut",
@@ -209,6 +225,7 @@ __all__ = [
     "ParkedEvent",
     "Pem",
     "PersistentSubscription",
+    "PortInUse",
     "ProjectionError",
     "ProjectionExists",
     "ProjectionFailed",
@@ -231,6 +248,7 @@ __all__ = [
     "Seconds",
     "ServerAnswer",
     "ServerNotReady",
+    "ServerStartError",
     "ServiceUnavailable",
     "SettingsChanges",
     "SimulatedCluster",
@@ -266,6 +284,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "esdb_lite.server.errors": (
+        "AddressUnavailable",
+        "CertificateUnusable",
+        "DatabaseInUse",
+        "DatabaseTooNew",
+        "DatabaseUnavailable",
+        "NotADatabase",
+        "PortInUse",
+        "ServerStartError",
+    ),
     "esdb_lite.client.credentials": ("Pem",),
     "esdb_lite.client.consumers.settings": (
         "AsyncCheckpointLike",
@@ -412,7 +440,7 @@ _HOMES = {
     ),
     "esdb_lite.sync._client": ("EsdbClient",),
     "esdb_lite.sync.consumer": ("Consumer",),
-    "esdb_lite.sync.groups": ("PersistentSubscription",),
+    "esdb_lite.sync.group_subscription": ("PersistentSubscription",),
     "esdb_lite.sync.read": (
         "ReadResponse",
         "Subscription",

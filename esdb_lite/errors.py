@@ -9,6 +9,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
     │   │   └── InvalidUri
     │   ├── ClientClosed                 (RuntimeError)
     │   └── WrongContext                 (RuntimeError)    another event loop, thread or process
+    ├── ServerStartError                 an embedded server could not be started (`esdb_lite.server.errors`)
     ├── CredentialsUnavailable           the function that should return a token failed
     ├── CheckpointError                  a consumer's stored position cannot be used  .checkpoint
     │   └── CheckpointCorrupt, CheckpointMismatch, CheckpointConflict
@@ -112,7 +113,8 @@ class InvalidArgument(UsageError, ValueError):
     """An argument has a value that no server would accept, or that makes no sense."""
 
     def __init__(self, argument: str, value: object, reason: str) -> None:
-        super().__init__(f"{argument}: {reason}, not {shortened(value)}")
+        said = (value is None and "given" in reason) or value == ""  # the reason says it all
+        super().__init__(f"{argument}: {reason}" if said else f"{argument}: {reason}, not {shortened(value)}")
         self.argument = argument
         """Name of the argument."""
         self.value = value

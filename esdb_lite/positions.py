@@ -6,6 +6,8 @@ Owns: the numbers that stand for the states of a stream on the wire, and the rea
 
 from __future__ import annotations
 
+import sys
+import warnings
 from typing import Union
 
 from esdb_lite._checks import checked_int
@@ -40,6 +42,28 @@ _STATES = {
 _BY_NUMBER = {number: state for state, number in _STATES.items()}
 
 
+_MINUS_ONE = (
+    "expected_position=-1 means any position here, as in esdbclient 0.4.12, and no stream elsewhere: "
+    "say StreamState.ANY, or None for no stream"
+)
+
+
+def _stack_level() -> int:
+    """How far away the first frame is that is not of this package: whose call it is."""
+    level, frame = 2, sys._getframe(2)
+    while frame.f_back is not None and frame.f_globals.get("__name__", "").startswith("esdb_lite."):
+        level, frame = level + 1, frame.f_back
+    return level
+
+
+def meant(value: ExpectedPosition) -> ExpectedPosition:
+    """Return what an `expected_position` means where that differs from what it means elsewhere, which is warned of."""
+    if not isinstance(value, int) or value != NO_STREAM:
+        return value
+    warnings.warn(_MINUS_ONE, DeprecationWarning, stacklevel=_stack_level())
+    return StreamState.ANY
+
+
 def expectation(value: ExpectedPosition) -> int:
     """Return the number that stands for an `expected_position`: n >= 0, NO_STREAM, ANY or EXISTS."""
     if value is None:
@@ -52,6 +76,7 @@ def expectation(value: ExpectedPosition) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise WrongArgumentType("expected_position", value, "must be an int, None or a StreamState")
     checked_int("expected_position", value, most=LARGEST)
+    meant(value)
     return value if value >= 0 else ANY
 
 

@@ -18,7 +18,7 @@ from uuid import UUID, uuid4
 from esdb_lite._event_fields import checked_bytes, checked_id, checked_type
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import JsonValue, NewEvent, StreamState
-from esdb_lite.positions import CheckedState, ExpectedPosition, checked_state, expectation
+from esdb_lite.positions import CheckedState, ExpectedPosition, checked_state, expectation, meant
 
 SCHEMA_PREFIX = "$schema."
 """How the names begin under which a server keeps what it knows of a record's schema, beside the properties."""
@@ -94,6 +94,7 @@ class StreamAppend:
 
     def __post_init__(self) -> None:
         checked_name("stream_name", self.stream_name)
+        object.__setattr__(self, "expected_position", meant(self.expected_position))
         expectation(self.expected_position)
         events = (self.events,) if isinstance(self.events, NewEvent) else tuple(self.events)
         for event in events:

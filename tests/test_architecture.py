@@ -277,6 +277,8 @@ def test_functions_are_small() -> None:
             "from esdb_lite import EsdbClient; EsdbClient('localhost:2113')",
             (
                 "sqlite3",
+                *("typing_extensions", "esdb_lite.groups", "esdb_lite.metadata", "esdb_lite.projections"),
+                *("esdb_lite.records", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
                 "betterproto",
                 "esdb_lite_protos.event_store",
                 "esdb_lite.server",

@@ -37,7 +37,6 @@ COLD = {
 }
 NOT_CALLED = {
     tags.PATH_MONITORING_STATS,
-    tags.PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED,
     *(path for path in COLD if "/event_store.client.operations." in path),
 }
 """What the client has no method for (so far)."""
@@ -87,6 +86,8 @@ def calls(client: AsyncEsdbClient, folder: Path) -> dict[str, Callable[[], Await
         "list_subscriptions": client.list_subscriptions,
         "read_subscription": lambda: take(client),
         "replay_parked_events": lambda: client.replay_parked_events("g", "s"),
+        "read_parked_events": lambda: client.read_parked_events("g", "s"),
+        "truncate_parked_events": lambda: client.truncate_parked_events("g", "s"),
         "restart_subscriptions": client.restart_subscriptions,
         "delete_subscription": lambda: client.delete_subscription("g", "s"),
         "create_user": lambda: client.create_user("ann", "secret"),

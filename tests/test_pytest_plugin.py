@@ -67,6 +67,16 @@ async def test_it(async_esdb_client):
     await async_esdb_client.append_events("stream", None, NewEvent("Type", b""))
     assert [event.type async for event in async_esdb_client.read_stream_events("stream")] == ["Type"]
 """
+PROJECTION = """
+COUNT = "fromStream('x').when({T: (s, e) => ({n: (s.n || 0) + 1})})"
+
+def test_a_projection(esdb_projection):
+    assert esdb_projection(COUNT).run([("x", "T"), ("x", "T")]).state == {"n": 2}
+
+def test_a_projection_that_fails_shows_why(esdb_projection):
+    outcome = esdb_projection("fromStream('x').when({T(s, e) { throw new Error('oh no') }})").run([("x", "T")])
+    assert outcome.state == {"n": 2}
+"""
 ANYIO = """@pytest.fixture
 def anyio_backend():
     return "asyncio"
@@ -105,6 +115,13 @@ def plugin(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, pytestcon
 def test_sync(pytester: pytest.Pytester, plugin: list[str], test: str) -> None:
     pytester.makepyfile(test)
     pytester.runpytest_subprocess(*plugin).assert_outcomes(passed=3)
+
+
+def test_projections(pytester: pytest.Pytester, plugin: list[str]) -> None:
+    pytester.makepyfile(PROJECTION)
+    result = pytester.runpytest_subprocess(*plugin)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*where None = ProjectionOutcome(fault=*oh no*"])
 
 
 @pytest.mark.parametrize("test", [FAULTS, CLUSTER], ids=["faults", "cluster"])

@@ -31,6 +31,7 @@ from esdb_lite._http2.streams import (
 from esdb_lite._rpc.call_state import CallEvent, CallState, after
 from esdb_lite._rpc.connection import ClientConnection
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
+from esdb_lite._rpc.identity import caller_in, named
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._status.codes import DETAILS_TRAILER
 from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of
@@ -360,6 +361,7 @@ class ClientCall:
         error = error_for(status_of(code), unquote(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
             return self._too_late("on the server")
+        named(error, caller_in(self._metadata), self._name)
         return error
 
     def _too_late(self, where: str) -> DeadlineExceeded:

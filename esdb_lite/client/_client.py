@@ -32,6 +32,7 @@ from esdb_lite.client.arguments import (
 from esdb_lite.client.consumers.calls import AsyncConsumerApi
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
+from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.read.continuity import check_landmark, landmark_of
@@ -49,8 +50,9 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
 
+@shortens_tracebacks
 class AsyncEsdbClient(
-    AsyncAtomicApi, AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProjectionApi, AsyncUserApi
+    AsyncAtomicApi, AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProjectionApi, AsyncUserApi, OtherNames
 ):
     """A client of EventStoreDB (21.10 and later) and KurrentDB for asyncio.
 
@@ -136,6 +138,9 @@ class AsyncEsdbClient(
         if appender is not None and self._core.abandon(appender.close):
             text = f"{type(self).__name__} was dropped without being closed"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._core}>"
 
     def __reduce__(self) -> str:
         """Refuse: a pickle would take the connection nowhere, and the password anywhere."""

@@ -75,6 +75,15 @@ class ClientCore:
         self.slow = SlowCalls(self._awaited)
         """The calls that wait and have no timeout."""
 
+    def __str__(self) -> str:
+        """Which server it is, and whether there is a connection."""
+        settings = self.settings
+        where = "embedded" if settings.embedded is not None else ",".join(map(str, settings.nodes))
+        if self._closed:
+            return f"{where}, closed"
+        connected = self._last is not None and self._last.connected
+        return f"{where}, {'connected' if connected else 'not connected'}"
+
     @property
     def closed(self) -> bool:
         """True after `close()`."""

@@ -16,9 +16,10 @@ from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
 from esdb_lite.client.arguments import checked_events, checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
+from esdb_lite.client.face import OtherNames
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
-from esdb_lite.positions import ExpectedPosition, ResumeFrom
+from esdb_lite.positions import ExpectedPosition, ResumeFrom, meant
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from esdb_lite.metadata import StreamMetadata
 
 
-class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
+class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi, OtherNames):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
@@ -97,6 +98,9 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         """Close the connection; open calls fail with ClientClosed. Idempotent."""
         self._clients.close()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._clients}>"
+
     def __reduce__(self) -> str:
         """Refuse: a pickle would take the connection nowhere, and the password anywhere."""
         raise TypeError(f"{type(self).__name__} cannot be pickled or copied: make one where it is needed")
@@ -131,7 +135,9 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         given = checked_events(events)  # here: it may be a generator
         live = self._live()
         return live.portal.run(
-            live.client.append_events(stream_name, expected_position, given, timeout=timeout, credentials=credentials)
+            live.client.append_events(
+                stream_name, meant(expected_position), given, timeout=timeout, credentials=credentials
+            )
         )
 
     # --- reading ---
@@ -366,9 +372,10 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         never existed), StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The rules are in
         section 9 of the protocol notes.
         """
+        expected = meant(expected_position)
         live = self._live()
         return live.portal.run(
-            live.client.delete_stream(stream_name, expected_position, timeout=timeout, credentials=credentials)
+            live.client.delete_stream(stream_name, expected, timeout=timeout, credentials=credentials)
         )
 
     def tombstone_stream(
@@ -386,7 +393,9 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         """
         live = self._live()
         return live.portal.run(
-            live.client.tombstone_stream(stream_name, expected_position, timeout=timeout, credentials=credentials)
+            live.client.tombstone_stream(
+                stream_name, meant(expected_position), timeout=timeout, credentials=credentials
+            )
         )
 
     def get_stream_metadata(
@@ -415,7 +424,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi):
         live = self._live()
         return live.portal.run(
             live.client.set_stream_metadata(
-                stream_name, given, expected_position=expected_position, timeout=timeout, credentials=credentials
+                stream_name, given, expected_position=meant(expected_position), timeout=timeout, credentials=credentials
             )
         )
 

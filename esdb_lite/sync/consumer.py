@@ -77,6 +77,9 @@ class Consumer:
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._consumption}>"
+
     @property
     def progress(self) -> ConsumerProgress:
         """How far the consumer has come: positions, rate, lag."""

@@ -51,6 +51,11 @@ class LiveClients:
             live.portal.close()
         return live
 
+    def __str__(self) -> str:
+        live = self._by_process.get(os.getpid())
+        described = str((self._make() if live is None else live.client)._core)
+        return described.replace("not connected", "closed") if self._closed else described
+
     def close(self) -> None:
         """Close the one of this process. Idempotent."""
         self._closed = True

@@ -17,7 +17,8 @@ from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
 from esdb_lite._loop_thread import LoopCalls, LoopEnded, serves
-from esdb_lite.errors import ClientClosed, WrongContext
+from esdb_lite.client.face import short
+from esdb_lite.errors import ClientClosed, EsdbClientException, WrongContext
 
 T = TypeVar("T")
 
@@ -61,6 +62,8 @@ class Portal:
             return self._calls.run(coroutine)
         except LoopEnded:
             raise self._closed() from None
+        except EsdbClientException as error:
+            raise short(error)  # noqa: B904 - it is the same exception
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have something called on the loop soon, without waiting for it. Does nothing when the loop has ended."""

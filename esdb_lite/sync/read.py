@@ -35,6 +35,9 @@ class EventIterator(Generic[T_co]):
         self._source = source
         self._items: Iterator[T_co] = iter(())
 
+    def __repr__(self) -> str:
+        return repr(self._source).replace("<Async", "<", 1)
+
     def __iter__(self) -> Self:
         return self
 

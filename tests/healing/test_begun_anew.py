@@ -95,7 +95,7 @@ async def test_what_cannot_be_seen_any_more_is_no_other_database(tmp_path: Path)
             assert (await asyncio.wait_for(subscription.__anext__(), 10)).stream_position == 3
             await client.delete_stream("s")
             server.restart()
-            await client.append_events("s", -1, events(1))
+            await client.append_events("s", -2, events(1))
             assert (await asyncio.wait_for(subscription.__anext__(), 10)).stream_position == 4
 
 

@@ -181,10 +181,3 @@ def test_without_an_engine_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "_quickjs", None)
     with pytest.raises(ImportError, match=r"pip install 'esdb-lite\[projections\]'"):
         Projection("fromAll()").run([])
-
-
-def test_the_fixture(esdb_projection: type[Projection]) -> None:
-    outcome = esdb_projection("fromStream('x').when({T: (s, e) => ({n: (s.n || 0) + 1})})").run(
-        [("x", "T"), ("x", "T")]
-    )
-    assert outcome.state == {"n": 2}

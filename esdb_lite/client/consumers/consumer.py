@@ -190,6 +190,9 @@ class AsyncConsumer:
         self._task: asyncio.Task[object] | None = None
         self._ended: asyncio.Future[None] | None = None
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._consumption}>"
+
     @property
     def progress(self) -> ConsumerProgress:
         """How far the consumer has come: positions, rate, lag."""

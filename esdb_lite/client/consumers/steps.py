@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from esdb_lite.checkpoints.positions import to_text
 from esdb_lite.client.consumers.tracking import HandledPart, Item, Tracker, parts
 from esdb_lite.client.failures import log_failure, note_on
 from esdb_lite.consumers import ConsumerPosition, ErrorAction, HandlerError
@@ -113,6 +114,11 @@ class Consumption:
             now=clock(),
         )
 
+    def __str__(self) -> str:
+        """What is consumed, and how far it has come."""
+        at = "" if self.tracker.position is None else f", at {to_text(self.tracker.position).partition('@')[0]}"
+        return f"of {self._options.source}{at}"
+
     def steps(self) -> Steps:
         """Everything to do."""
         try:
@@ -127,7 +133,7 @@ class Consumption:
                 yield from self._save()
             except Exception as error:
                 self.failure = error if self.failure is None else self.failure
-        _log.info("consumer of %s has ended after %s", self._options.source, self.tracker.position)
+        _log.info("consumer %s: ended", self)
 
     def end(self) -> list[Step]:
         """Return what to call when the steps have ended, in whatever way, so that the store is released.
@@ -150,7 +156,7 @@ class Consumption:
         self._bound = True
         position = checked_position((yield self._store.load), of_stream=self._options.of_stream)
         self.tracker.loaded(position, self._clock())
-        _log.info("consumer of %s begins after %s", self._options.source, position)
+        _log.info("consumer %s: begins", self)
 
     def _consume(self) -> Steps:
         if self._source.stopping:

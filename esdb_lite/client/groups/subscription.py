@@ -109,6 +109,10 @@ class AsyncPersistentSubscription:
         """Whether the subscription has ended, by `close()` or with an error."""
         return self._closed
 
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "consuming" if self._call is not None else "coming back"
+        return f"<{type(self).__name__} {self.subscription_id}, {state}>"
+
     # --- events -----------------------------------------------------------------------------------------------
 
     def __aiter__(self) -> Self:

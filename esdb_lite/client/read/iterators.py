@@ -11,6 +11,8 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from esdb_lite.client.face import short
+from esdb_lite.errors import EsdbClientException, WrongContext
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, RecordedEvent
 
 if TYPE_CHECKING:
@@ -35,8 +37,15 @@ class AsyncEventIterator(Generic[T_co]):
         self._items: Iterator[T_co] = iter(first)
         self._fetching = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'that has ended' if self._reading is None else self._reading}>"
+
     def __aiter__(self) -> Self:
         return self
+
+    def __iter__(self) -> Self:
+        """Refuse: `for` is of the client without asyncio."""
+        raise WrongContext(f"use `async for` for {type(self).__name__}")
 
     async def __anext__(self) -> T_co:
         for item in self._items:
@@ -85,10 +94,12 @@ class AsyncEventIterator(Generic[T_co]):
                 if batch := self._select(items, reading.only_events):
                     return batch
             return ()
-        except Exception:
+        except Exception as error:
             if self._reading is None:  # closed by another task meanwhile
                 return ()
             self._end()
+            if isinstance(error, EsdbClientException):
+                raise short(error)  # noqa: B904 - it is the same exception
             raise
         finally:
             self._fetching = False

@@ -70,6 +70,12 @@ class HealingReading:
         self.last_stream_position: int | None = None
         """Number of the last event of the stream, when the server has told it."""
 
+    def __str__(self) -> str:
+        """What is read, and how far it has come."""
+        stream, seen = self._request.stream_name, self._progress.landmark
+        what = "of all events" if stream is None else f"of stream {stream!r}"
+        return what if seen is None else f"{what}, at {seen.commit}"
+
     async def batch(self) -> Sequence[Item]:
         """Return the next items; none at the end. Raises StreamNotFound. Being cancelled loses nothing."""
         slow = self._core.slow

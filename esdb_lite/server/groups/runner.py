@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from esdb_lite.groups import NackAction
@@ -44,8 +45,9 @@ from esdb_lite.server.engine.groups.parking import (
 )
 from esdb_lite.server.engine.groups.queries import GroupSource, Unreadable
 from esdb_lite.server.engine.groups.statistics import GroupInfo
+from esdb_lite.server.engine.links import LINKS_AT_ONCE
 from esdb_lite.server.engine.model import ANY, METADATA_TYPE, Appended, ProposedEvent, metastream_of
-from esdb_lite.server.storage import Record
+from esdb_lite.server.storage import Reader, Record
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -390,13 +392,14 @@ class GroupRunner:
     async def _resolve(self, job: _Resolve) -> None:
         source, ticks = self._source, self._ticks()
         try:
-            events = await self._database.read(lambda reader: source.live(job.records, reader, ticks))
+            for start in range(0, len(job.records), LINKS_AT_ONCE):
+                some = job.records[start : start + LINKS_AT_ONCE]
+                self._live(await self._database.read(partial(_live_events, source, some, ticks)))
         except Unreadable as error:
             self._give_up(error)
             return
         finally:
             self._resolving = False
-        self._live(events)
         self._drain()
 
     async def _write_checkpoint(self, effect: WriteCheckpoint) -> None:
@@ -460,6 +463,10 @@ class GroupRunner:
         if not isinstance(outcome, Appended):
             raise RuntimeError(f"{stream} does not take events: {outcome}")
         return outcome.revision
+
+
+def _live_events(source: GroupSource, records: Sequence[Record], ticks: int, reader: Reader) -> queries.LiveEvents:
+    return source.live(records, reader, ticks)
 
 
 def _event(type_: str, data: bytes, metadata: bytes = b"", *, is_json: bool = False) -> ProposedEvent:

@@ -19,6 +19,7 @@ from esdb_lite.server.faults.admission import Admission
 from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY
 from esdb_lite.server.services.append_room import AppendRoom
+from esdb_lite.server.services.page_room import PageRoom
 from esdb_lite.server.storage import Reader
 
 T = TypeVar("T")
@@ -36,6 +37,8 @@ class Context:
     max_append_size: int = _DEFAULTS.max_append_size
     """Bytes that the events of one append may have together."""
     max_append_event_size: int = _DEFAULTS.max_append_event_size
+    pages: PageRoom = field(default_factory=PageRoom)
+    """Limits what is held of answers that have not been taken."""
     append_room: AppendRoom = field(default_factory=AppendRoom)
     """Limits what is held of appends that are not complete."""
     new_id: Callable[[], bytes] = new_id

@@ -99,7 +99,7 @@ class StoredPosition(NamedTuple):
 class Reader(Protocol):
     """A consistent view of what is committed. Used by one thread at a time, for one page at a time.
 
-    The four page methods are bounded by bytes as well: a page ends early once it holds about 4 MiB, so that a page
+    The four page methods are bounded by bytes as well: a page ends early once it holds about 256 KiB, so that a page
     shorter than `limit` does not mean the end; an empty page does. Damaged events raise `StorageCorrupted`.
     """
 

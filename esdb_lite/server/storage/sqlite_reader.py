@@ -26,7 +26,7 @@ from esdb_lite.server.storage.schema import checksum, stored_length, unpack_sche
 T = TypeVar("T")
 Row = tuple[int, int, int, int, int, int, int, bytes, bytes, bytes]
 
-PAGE_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 256 * 1024
 """A page ends once its data and metadata reach this."""
 
 _NAMES_ROOM = 4 * 1024 * 1024
@@ -186,7 +186,7 @@ class SqliteReader:
             schema = unpack_schema(is_json) if is_json > 1 else None
             # this way it takes half as long
             add(new(Record, (position, name, revision, id, kind, is_json & 1 == 1, created, data, metadata, schema)))
-            room -= len(data) + len(metadata)
+            room -= len(data) + len(metadata) + len(name)
             if room <= 0:
                 cursor.close()
                 return

@@ -53,7 +53,7 @@ class EventBuffer:
     @property
     def is_full(self) -> bool:
         """Whether the next live event finds no room."""
-        return len(self.waiting) >= self._history_size or self.is_heavy
+        return len(self.waiting) >= self._history_size or self.held >= self.most_held
 
     @property
     def is_heavy(self) -> bool:
@@ -75,12 +75,13 @@ class EventBuffer:
         if not self.ring.maxlen:
             self._lost = message.position
             return
+        ring = self.ring
         self._in_ring += message.size
-        while self.ring and (len(self.ring) == self.ring.maxlen or self._in_ring > self.most_held // 4):
-            oldest = self.ring.popleft()
+        while ring and (len(ring) == ring.maxlen or self._in_ring > self.most_held >> 2):
+            oldest = ring.popleft()
             self._lost = oldest.position
             self._in_ring -= oldest.size
-        self.ring.append(message)
+        ring.append(message)
 
     def add_read(self, message: Message) -> list[Message]:
         """Take an event read from storage; return what now waits for delivery because of it.
@@ -113,19 +114,14 @@ class EventBuffer:
 
     def _enqueue(self, message: Message) -> None:
         self.waiting.append(message)
-        self.hold(message)
+        message.held = True
+        self.held += message.size
         self.frontier = message.position
 
     def hold(self, message: Message) -> None:
         """Count an event that has to be delivered, until it is done."""
         message.held = True
         self.held += message.size
-
-    def let_go(self, message: Message) -> None:
-        """Count an event no longer. Idempotent."""
-        if message.held:
-            message.held = False
-            self.held -= message.size
 
     def forget_live(self) -> None:
         """Live events may have been missed: everything after the frontier must be read."""

@@ -20,6 +20,7 @@ from .progress import GroupProgress
 from .settings import GroupSettings
 from .statistics import ConnectionInfo, DeliveryRate, GroupInfo, Measurements, status_text
 
+PARKED_AT_ONCE = 32
 REPLAYS_AT_ONCE = 2_000
 """Replaying pauses while so many events wait for another delivery."""
 
@@ -255,7 +256,9 @@ class Group:
             consumer.measurements.add(now - message.sent_at)
 
     def _finish(self, message: Message) -> None:
-        self._buffer.let_go(message)
+        if message.held:
+            message.held = False
+            self._buffer.held -= message.size
         if not message.replayed:
             self._progress.finish(message)
 
@@ -366,6 +369,11 @@ class Group:
             self._advance(now)
 
     @property
+    def _parked_page(self) -> int:
+        """How many parked events are read at once: what they point to may be large."""
+        return min(self.settings.page, PARKED_AT_ONCE)
+
+    @property
     def is_replaying(self) -> bool:
         """Whether parked events are being delivered again."""
         return self._replaying is not None
@@ -390,7 +398,7 @@ class Group:
         if self._replaying is None:
             return
         first, end = self._replaying
-        first = min(first + self.settings.page, end)
+        first = min(first + self._parked_page, end)
         messages = list(messages)
         for message in messages:
             self._buffer.hold(message)
@@ -409,7 +417,7 @@ class Group:
             return
         self._replay_page_asked = True
         first, end = self._replaying
-        self._effects.append(ReadParked(first, min(self.settings.page, end - first)))
+        self._effects.append(ReadParked(first, min(self._parked_page, end - first)))
 
     # --- statistics -------------------------------------------------------------------------------------------
 

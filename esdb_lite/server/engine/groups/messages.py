@@ -17,10 +17,6 @@ _OVERHEAD = 500
 """Bytes that an event takes besides its own."""
 
 
-def _size(record: Record) -> int:
-    return len(record.data) + len(record.metadata) + _OVERHEAD
-
-
 class Message:
     """An event that a group has to deliver, with what has happened to it so far."""
 
@@ -50,8 +46,10 @@ class Message:
         assert original is not None
         self.event = event
         self.link = link
-        self.size = _size(original) if event is original or event is None else _size(original) + _size(event)
+        self.size = len(original.data) + len(original.metadata) + _OVERHEAD
         """Bytes that it takes."""
+        if event is not None and event is not original:
+            self.size += len(event.data) + len(event.metadata) + _OVERHEAD
         self.held = False
         """Whether they count towards what its group holds."""
         self.id = original.id

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -51,6 +51,7 @@ _BATCH_SECONDS = 0.05
 """What was made by then is written, and a stop is heard."""
 _BATCH_BYTES = 1024 * 1024
 _STATES_AT_ONCE = 500
+_RECORDS_AT_ONCE = 100
 _NEARLY = 99.0
 """Percent, where a little is left."""
 _FAULTS = (EmitRefused, ProcessingFault, QueryFault, PlaceUnreadable, JavaScriptMissing)
@@ -295,13 +296,13 @@ class UserRun:
         emit.accept()
 
     async def _write_checkpoint(self, at_work: _AtWork) -> None:
+        """Write a checkpoint: in parts, so that appends get their turn, and last what makes it one."""
         checkpoints, tag = at_work.checkpoints, at_work.place.handled
-        touched = checkpoints.touched
-        for start in range(0, len(touched), _STATES_AT_ONCE):
-            some = touched[start : start + _STATES_AT_ONCE]
-            states = await self._stored(some)
-            states.update({key: self._states.changed[key] for key in some if key in self._states.changed})
-            await self._note(at_work, checkpoints.of_partitions(states, tag))
+        await self._note(at_work)
+        for some in _parts(checkpoints.touched):
+            await self._note(at_work, checkpoints.of_partitions(await self._stored(some), tag))
+        for some in _parts(checkpoints.new):
+            await self._note(at_work, checkpoints.listed(some))
         at_work.place = at_work.place.at_checkpoint()
         await self._note(at_work, checkpoints.of_all(self._states.get(ROOT), tag), checkpoint=True)
         checkpoints.written()
@@ -320,6 +321,11 @@ class UserRun:
             await self._note(at_work)
         self._completed = self._stopping = True
         self._events.completed()
+
+
+def _parts(partitions: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(partitions), _RECORDS_AT_ONCE):
+        yield partitions[start : start + _RECORDS_AT_ONCE]
 
 
 class _AtWork:
