@@ -44,7 +44,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "testing": ("__init__", *PURE_PROJECTIONS),
     "embedded": ("server", "settings"),
     "sync": ("client", "_loop_thread", *PUBLIC),
-    "client": ("_limits", "_rpc", "_http2.keepalive", "checkpoints", *CODEC, *PUBLIC),
+    "client": ("_json", "_limits", "_rpc", "_http2.keepalive", "checkpoints", *CODEC, *PUBLIC),
     "checkpoints": PUBLIC,
     "_rpc": ("_http2", "_wire", "_status", *PUBLIC),
     "_http2": ("_wire",),
@@ -55,7 +55,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "_status": ("_wire", *PUBLIC),
     "_wire": PUBLIC,
     "server": (*CODEC, "_http2", "_json", "_limits", "_loop_thread", *PUBLIC),
-    **dict.fromkeys(PUBLIC, PUBLIC),
+    **dict.fromkeys(PUBLIC, ("_json", *PUBLIC)),
 }
 """What each part may import at run time; `server` has layers of its own."""
 
@@ -72,6 +72,8 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "users": ("database", "engine", "storage", "handlers"),
     "projections": ("database", "engine", "storage"),
     "projections.javascript": ("projections.seen", "storage"),
+    "indexes": ("database", "engine", "projections.javascript", "projections.user.thread", "storage"),
+    "indexes.definition": ("engine", "storage"),
     "faults.plan": (),
     "faults.membership": (),
     "faults.open_calls": ("handlers",),
@@ -79,12 +81,12 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.api": ("faults.plan",),
     "services": (
         *("compatibility", "database", "engine", "faults"),
-        *("groups", "handlers", "options", "projections", "storage", "users"),
+        *("groups", "handlers", "indexes", "options", "projections", "storage", "users"),
     ),
     "app": ("handlers", "engine.access"),
     "node": (
         *("app", "compatibility", "database", "engine", "errors", "faults", "groups", "handlers"),
-        *("options", "projections", "services", "storage", "tls", "users"),
+        *("indexes", "options", "projections", "services", "storage", "tls", "users"),
     ),
     "embedded": ("errors", "faults", "node", "options", "tls"),
     "simulation": ("database", "embedded", "errors", "faults", "node", "options", "tls"),

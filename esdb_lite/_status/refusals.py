@@ -108,6 +108,12 @@ def message_too_long() -> RpcError:
 # --- what is wrong with the stream ------------------------------------------------------------------------------------
 
 
+def index_unreadable(name: str) -> RpcError:
+    """There is no index of this name that can be read."""
+    trailers = {"index_name": name} if name.isascii() else {}
+    return _error(StatusCode.NOT_FOUND, f"Index '{name}' not found.", "index-not-found", **trailers)
+
+
 def stream_deleted(stream: str) -> RpcError:
     """The stream is tombstoned, or it is soft-deleted and was expected to exist."""
     return _error(
@@ -284,6 +290,12 @@ def projection_not_found(name: str) -> RpcError:
 def projection_command(answer: str) -> RpcError:
     """A command about a projection was answered with `Conflict` or `OperationFailed`; clients look at the text."""
     return _error(StatusCode.UNKNOWN, f"Envelope callback expected Updated, received {answer} instead")
+
+
+def projections_not_running() -> RpcError:
+    """Projections cannot be restarted where they do not run: on a follower."""
+    text = "Projection Subsystem cannot be restarted as it is in the wrong state: Ready"
+    return _error(StatusCode.FAILED_PRECONDITION, text)
 
 
 def scavenge_not_found(running: str = "") -> RpcError:

@@ -15,6 +15,10 @@ from esdb_lite_protos.kurrent.rpc import (
     NotLeaderNodeErrorDetails,
     NotLeaderNodeErrorDetailsNodeInfo,
 )
+from esdb_lite_protos.kurrentdb.protocol.v2.indexes.errors import (
+    IndexAlreadyExistsErrorDetails,
+    IndexNotFoundErrorDetails,
+)
 from esdb_lite_protos.kurrentdb.protocol.v2.streams.errors import (
     AppendConsistencyViolationErrorDetails,
     AppendRecordSizeExceededErrorDetails,
@@ -29,7 +33,7 @@ from esdb_lite_protos.kurrentdb.protocol.v2.streams.errors import (
 from esdb_lite._status.codes import RpcError, StatusCode
 from esdb_lite._status.details import detailed
 
-_SERVER, _STREAMS = "server", "streams"
+_SERVER, _STREAMS, _INDEXES = "server", "streams", "indexes"
 _RETRY_SECONDS = 5
 _MAX_INT32 = 2**31 - 1
 
@@ -191,3 +195,18 @@ def _violation(stream: str, expected: int, actual: int) -> str:
 
 def _int32(value: int) -> int:
     return min(value, _MAX_INT32)
+
+
+# --- of indexes -------------------------------------------------------------------------------------------------------
+
+
+def index_not_found(name: str) -> RpcError:
+    """There is no such index."""
+    text = f"Index '{name}' does not exist"
+    return detailed(StatusCode.NOT_FOUND, text, "INDEX_NOT_FOUND", _INDEXES, IndexNotFoundErrorDetails(name))
+
+
+def index_already_exists(name: str) -> RpcError:
+    """There is an index of this name that is defined otherwise."""
+    text, details = f"Index '{name}' already exists", IndexAlreadyExistsErrorDetails(name)
+    return detailed(StatusCode.ALREADY_EXISTS, text, "INDEX_ALREADY_EXISTS", _INDEXES, details)

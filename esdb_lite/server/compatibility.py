@@ -27,6 +27,8 @@ class Behaviour:
     """Whether there is AppendSession."""
     append_records: bool = True
     """Whether there is AppendRecords, and user-defined indexes."""
+    index_reads: bool = True
+    """Whether $all can be read by index."""
     truncates_parked: bool = True
     """Whether there is TruncateParked."""
     redaction_service: str = "kurrent.client.redaction.Redaction"
@@ -39,6 +41,7 @@ BEHAVIOURS: Mapping[Compatibility, Behaviour] = {
         max_append_event_size=2**31 - 1,
         append_sessions=False,
         append_records=False,
+        index_reads=False,
         truncates_parked=False,
         redaction_service="event_store.client.redaction.Redaction",
     ),

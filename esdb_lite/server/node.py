@@ -36,6 +36,7 @@ from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import Handler
+from esdb_lite.server.indexes.catalogue import Indexes
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.projections.user.engine import UserEngine
@@ -44,6 +45,7 @@ from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.groups import PersistentSubscriptions
+from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
@@ -160,6 +162,7 @@ class ServerNode:
             self._behaviour.max_append_event_size,
             admission=self._admission,
             node_event=self._gossip.node_event,
+            indexes=Indexes(database, now=settings.now) if self._behaviour.index_reads else None,
         )
         self._groups = PersistentGroups(database, ticks=settings.now)
         self._projections = _projections(settings, database)
@@ -234,6 +237,8 @@ class ServerNode:
         await self._operations.stop()
         if self._authenticator is not None:
             await self._authenticator.stop()
+        if self._context.indexes is not None:
+            await self._context.indexes.close()
         if not self._shared:
             await self._database.close()
 
@@ -332,6 +337,10 @@ class ServerNode:
             return self._behaviour.max_append_size * 3 // 2
         return _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE
 
+    def _index_commands(self) -> Mapping[str, Handler]:
+        indexes = self._context.indexes if self._behaviour.append_records else None
+        return {} if indexes is None else routes(IndexService(indexes))
+
     def _is_offered(self, path: str) -> bool:
         """Whether there is a method in the version that it passes for."""
         behaviour = self._behaviour
@@ -358,6 +367,7 @@ class ServerNode:
             self._users(),
             streams.handlers(self._context),
             AtomicAppends(self._context).handlers(),
+            self._index_commands(),
             routes(self._operations),
             routes(self._gossip),
             routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),

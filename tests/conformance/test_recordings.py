@@ -24,9 +24,12 @@ RANDOM = sorted((GOLDENS / "random").glob("*.json"), key=recorded_order)
 assert len(STREAMS) >= 36
 ATOMIC = sorted((GOLDENS / "v2-26").glob("*.json"), key=recorded_order)
 ATOMIC_RANDOM = sorted((GOLDENS / "v2-26-random").glob("*.json"), key=recorded_order)
+INDEXES = sorted((GOLDENS / "indexes-26").glob("*.json"), key=recorded_order)
+INDEXES_RANDOM = sorted((GOLDENS / "indexes-26-random").glob("*.json"), key=recorded_order)
 assert len(RANDOM) >= 40
 assert len(ATOMIC) == 11
 assert len(ATOMIC_RANDOM) == 20
+assert (len(INDEXES), len(INDEXES_RANDOM)) == (9, 6)
 
 
 @pytest.mark.parametrize(
@@ -36,8 +39,10 @@ assert len(ATOMIC_RANDOM) == 20
         (RANDOM, Compatibility.V24_10),
         (ATOMIC, Compatibility.V26_1),
         (ATOMIC_RANDOM, Compatibility.V26_1),
+        (INDEXES, Compatibility.V26_1),
+        (INDEXES_RANDOM, Compatibility.V26_1),
     ],
-    ids=["insecure", "random", "v2-26", "v2-26-random"],
+    ids=["insecure", "random", "v2-26", "v2-26-random", "indexes-26", "indexes-26-random"],
 )
 async def test_answers_are_the_same(paths: list[Path], compatibility: Compatibility) -> None:
     clock = Clock()

@@ -11,6 +11,12 @@ import enum
 from collections.abc import Mapping
 
 from esdb_lite_protos.tags import (
+    PATH_INDEXES_SERVICE_CREATE,
+    PATH_INDEXES_SERVICE_DELETE,
+    PATH_INDEXES_SERVICE_GET,
+    PATH_INDEXES_SERVICE_LIST,
+    PATH_INDEXES_SERVICE_START,
+    PATH_INDEXES_SERVICE_STOP,
     PATH_PERSISTENT_SUBSCRIPTIONS_READ,
     PATH_STREAMS_APPEND,
     PATH_STREAMS_BATCH_APPEND,
@@ -38,6 +44,15 @@ class Permission(enum.Enum):
 
 
 _PACKAGE = "/event_store.client."
+_INDEXES = (
+    PATH_INDEXES_SERVICE_CREATE,
+    PATH_INDEXES_SERVICE_START,
+    PATH_INDEXES_SERVICE_STOP,
+    PATH_INDEXES_SERVICE_DELETE,
+    PATH_INDEXES_SERVICE_LIST,
+    PATH_INDEXES_SERVICE_GET,
+)
+"""Ask for themselves: what is wrong with a request comes first."""
 _ATOMIC = (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS)
 
 NEEDS: Mapping[str, Permission] = {
@@ -98,7 +113,7 @@ NEEDS: Mapping[str, Permission] = {
         ),
     }.items()
     for method in methods
-} | dict.fromkeys(_ATOMIC, Permission.STREAM)
+} | dict.fromkeys((*_ATOMIC, *_INDEXES), Permission.STREAM)
 
 _LONG = frozenset(
     (

@@ -17,6 +17,7 @@ from esdb_lite.server.engine.access import Action, Principal, allowed, decide_ea
 from esdb_lite.server.engine.node_streams import Newest, WithNodeStreams, nothing
 from esdb_lite.server.faults.admission import Admission
 from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.indexes.catalogue import Indexes
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY
 from esdb_lite.server.services.append_room import AppendRoom
 from esdb_lite.server.services.page_room import PageRoom
@@ -47,6 +48,8 @@ class Context:
     """Is asked about calls, unless it is idle."""
     node_event: Newest = nothing
     """What the node says about itself, by stream."""
+    indexes: Indexes | None = None
+    """None: no reads by index."""
 
     async def read(self, query: Callable[[Reader], T]) -> T:
         """Run a function on one consistent state, with the node's own streams in it. Raises StorageError."""

@@ -25,11 +25,12 @@ from esdb_lite.server.engine.subscriptions import HistoryPart, Message, Subscrip
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.faults.membership import Asks
 from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.indexes.catalogue import IndexMissing, OpenIndex
 from esdb_lite.server.services.acl_watch import AclWatch
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.page_room import HeldPage
 from esdb_lite.server.services.read_messages import AT_ONCE, send
-from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
+from esdb_lite.server.services.read_plans import SubscriptionPlan, index_of, plan_index, plan_read
 from esdb_lite.server.services.unary import decoded, only_request
 from esdb_lite.server.storage import Reader, Record
 
@@ -57,6 +58,8 @@ class ReadService:
             if not self._context.admission.idle:
                 self._admit(call, request)
             await self._serve(call, request, guard)
+        except IndexMissing:
+            raise refusals.index_unreadable(index_of(request) or "") from None
         finally:
             guard.close()
 
@@ -66,23 +69,35 @@ class ReadService:
             self._context.admission.admit(call, Asks.READ)
 
     async def _serve(self, call: ServerCall, request: ReadOptions | None, guard: AclWatch) -> None:
-        plan = plan_read(request)
+        index = await self._index(request)
+        plan = plan_read(request) if index is None or request is None else plan_index(request, index.content)
         structured = request is not None and request.structured is True
         try:
             if isinstance(plan, SubscriptionPlan):
                 with self._context.admission.subscriptions.until_ended(refusals.timed_out(TOO_SLOW)):
-                    await _Subscribed(self._context, call, plan, guard, structured=structured).run()
+                    await _Subscribed(self._context, call, plan, guard, index, structured=structured).run()
             else:
-                await self._read(call, plan, guard, structured=structured)
+                await self._read(call, plan, guard, index, structured=structured)
         except StreamTombstoned as error:
             raise refusals.stream_deleted(error.stream) from None
         except RegexTooSlow as error:
             raise refusals.invalid_argument(f"options.filter: {error}.") from None
 
-    async def _read(self, call: ServerCall, read: Read, guard: AclWatch, *, structured: bool) -> None:
+    async def _index(self, request: ReadOptions | None) -> OpenIndex | None:
+        """Return the index that a request reads. Raises RpcError, IndexMissing."""
+        indexes = self._context.indexes
+        name = None if indexes is None else index_of(request)
+        return None if indexes is None or name is None else await indexes.open(name)
+
+    async def _read(
+        self, call: ServerCall, read: Read, guard: AclWatch, index: OpenIndex | None, *, structured: bool
+    ) -> None:
         try:
-            while not await self._read_page(call, read, guard, structured=structured):
-                pass
+            done = False
+            while not done:
+                if index is not None:
+                    await index.ready()
+                done = await self._read_page(call, read, guard, structured=structured)
         except InvalidPosition as error:
             raise refusals.invalid_argument(
                 f"options.all.position: no event begins at position {error.position} of the log."
@@ -113,7 +128,14 @@ class _Subscribed:
     """One subscription call: history, then live events, and back when the subscriber is too slow."""
 
     def __init__(
-        self, context: Context, call: ServerCall, plan: SubscriptionPlan, guard: AclWatch, *, structured: bool
+        self,
+        context: Context,
+        call: ServerCall,
+        plan: SubscriptionPlan,
+        guard: AclWatch,
+        index: OpenIndex | None,
+        *,
+        structured: bool,
     ) -> None:
         self._context = context
         self._now = context.now
@@ -126,6 +148,8 @@ class _Subscribed:
         self._guard = guard
         self._awake = asyncio.Event()
         guard.wake = self._awake.set
+        self._index = index
+        self._unwatch = None if index is None else index.watch(self._awake.set)
         self._listener = self._listen()
 
     def _listen(self) -> Listener:
@@ -154,11 +178,20 @@ class _Subscribed:
             raise refusals.invalid_position() from None
         finally:
             self._listener.close()
+            if self._unwatch is not None:
+                self._unwatch()
+
+    async def _ready(self) -> None:
+        """Go on if the subscriber still may, and the index is still there. Raises RpcError, IndexMissing."""
+        await self._guard.check()
+        if self._index is not None:
+            await self._index.ready()
 
     async def _history(self) -> None:
         subscription = self._subscription
         end = not subscription.behind
         while not end:
+            await self._ready()
             end = await self._history_page()
             if end and self._listener.overflowed:
                 # The listener has missed what was committed meanwhile: listen again, and read it.
@@ -190,7 +223,7 @@ class _Subscribed:
     async def _live(self) -> None:
         """Send live events until more of them come than can be kept for this subscriber."""
         while not self._listener.overflowed:
-            await self._guard.check()
+            await self._ready()
             if not await self._live_batch():
                 self._awake.clear()
                 await self._awake.wait()
@@ -217,6 +250,7 @@ class _Subscribed:
     async def _live_messages(self, records: Sequence[Record]) -> Sequence[Message]:
         subscription, now = self._subscription, self._now()
         if subscription.needs_reader(records):
+            await self._ready()  # for records that were committed since
             return await self._context.read(lambda reader: subscription.live(records, reader, now))
         return subscription.live(records, None, now)
 

@@ -96,6 +96,23 @@ class StoredPosition(NamedTuple):
     checkpoint: str
 
 
+class LogSelection(NamedTuple):
+    """The events of the log that are not the server's own: neither stream nor type begins with `$`."""
+
+    category: str | None = None
+    """Those of streams of this category: the name up to its first hyphen, or all of it. None: of all streams."""
+    type: str | None = None
+    """Those of this type; None: of all types."""
+
+
+class SelectedPage(NamedTuple):
+    """Events that were looked for in a part of the log, which may hold none of them."""
+
+    records: list[Record]
+    following: int | None
+    """The position to go on from, in the direction of the search; None: there is nothing more to look at."""
+
+
 class Reader(Protocol):
     """A consistent view of what is committed. Used by one thread at a time, for one page at a time.
 
@@ -121,6 +138,18 @@ class Reader(Protocol):
 
     def log_backward(self, before: int, limit: int) -> list[Record]:
         """Up to `limit` events with position < before, descending, of all streams."""
+        ...
+
+    def log_at(self, positions: Sequence[int]) -> list[Record]:
+        """The events at these positions, in this order; missing ones are left out. Ends early as the pages do."""
+        ...
+
+    def selected_forward(self, selection: LogSelection, first: int, limit: int) -> SelectedPage:
+        """Up to `limit` selected events with position >= first, ascending, out of a part of the log."""
+        ...
+
+    def selected_backward(self, selection: LogSelection, last: int, limit: int) -> SelectedPage:
+        """Up to `limit` selected events with position <= last, descending, out of a part of the log."""
         ...
 
     def log_end(self) -> int:

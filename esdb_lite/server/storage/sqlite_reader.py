@@ -13,15 +13,18 @@ from typing import TypeVar
 
 from esdb_lite.server.storage import (
     TOMBSTONE,
+    LogSelection,
     PartitionState,
     Reader,
     Record,
+    SelectedPage,
     StoredPosition,
     StreamHead,
     projection_notes,
 )
 from esdb_lite.server.storage.errors import StorageCorrupted, translated
 from esdb_lite.server.storage.schema import checksum, stored_length, unpack_schema
+from esdb_lite.server.storage.selections import Search
 
 T = TypeVar("T")
 Row = tuple[int, int, int, int, int, int, int, bytes, bytes, bytes]
@@ -38,6 +41,7 @@ _FORWARD = _EVENTS + "WHERE stream=? AND revision>=? ORDER BY revision LIMIT ?"
 _BACKWARD = _EVENTS + "WHERE stream=? AND revision<=? ORDER BY revision DESC LIMIT ?"
 _LOG_FORWARD = _EVENTS + "WHERE position>=? ORDER BY position LIMIT ?"
 _LOG_BACKWARD = _EVENTS + "WHERE position<? ORDER BY position DESC LIMIT ?"
+_LOG_AT = _EVENTS + "WHERE position=?"
 _AT = _EVENTS + "WHERE stream=? AND revision=?"
 _LAST_REVISION = "SELECT revision FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
 _MAY_HAVE_GAPS = "SELECT scavenged FROM streams WHERE number=?"
@@ -128,6 +132,35 @@ class SqliteReader:
         """See `Reader`."""
         return self._page(_LOG_BACKWARD, (_clamp(before), _clamp(limit)))
 
+    def log_at(self, positions: Sequence[int]) -> list[Record]:
+        """See `Reader`."""
+        records: list[Record] = []
+        size = 0
+        for position in positions:
+            for record in self._page(_LOG_AT, (_clamp(position),)):
+                records.append(record)
+                size += len(record.data) + len(record.metadata)
+            if size >= PAGE_BYTES:
+                break
+        return records
+
+    def selected_forward(self, selection: LogSelection, first: int, limit: int) -> SelectedPage:
+        """See `Reader`."""
+        return self._selected(Search(selection, _clamp(first), backwards=False), limit)
+
+    def selected_backward(self, selection: LogSelection, last: int, limit: int) -> SelectedPage:
+        """See `Reader`."""
+        return self._selected(Search(selection, _clamp(last), backwards=True), limit)
+
+    def _selected(self, search: Search, limit: int) -> SelectedPage:
+        last = search.last_to_look_at(self._connection)
+        if last is None:
+            return SelectedPage([], None)
+        statement, arguments = search.statement(_COLUMNS, last)
+        records = self._page(statement, (*arguments, _clamp(limit)))
+        full = len(records) >= limit or sum(len(each.data) + len(each.metadata) for each in records) >= PAGE_BYTES
+        return SelectedPage(records, search.behind(records[-1].position if full and records else last))
+
     def log_end(self) -> int:
         """See `Reader`."""
         return log_end(self._connection)
@@ -166,7 +199,7 @@ class SqliteReader:
     def _lacks_events(self, stream: str) -> StorageCorrupted:
         return StorageCorrupted(f"{self._path} is damaged: events of the stream {stream!r} cannot be found")
 
-    def _page(self, statement: str, arguments: tuple[int, ...]) -> list[Record]:
+    def _page(self, statement: str, arguments: tuple[int | str, ...]) -> list[Record]:
         records: list[Record] = []
         try:
             self._collect(records, self._connection.execute(statement, arguments))
