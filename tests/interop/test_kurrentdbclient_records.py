@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,13 @@ NewEvent, NewEvents, NewRecord = events.NewEvent, events.NewEvents, events.NewRe
 StreamState, StreamStateCheck = events.StreamState, events.StreamStateCheck
 
 pytestmark = pytest.mark.interop
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """grpcio ends the thread of its asyncio channels when they are garbage."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
