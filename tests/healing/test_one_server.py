@@ -354,7 +354,7 @@ async def test_a_frozen_server_is_noticed_by_its_silence(connect: Connect, serve
         await client.append_events("s", None, new(1))
         await take(subscription, 1)
         stalled = server.faults.stall()
-        with pytest.raises(ServiceUnavailable, match="no sign of life|no connection within"):  # no handshake, with TLS
+        with pytest.raises(ServiceUnavailable, match=r"no sign of life|no connection within"):  # no handshake, with TLS
             await client.get_stream_position("s")
         stalled.clear()
         await client.append_events("s", 0, new(1, 1))
