@@ -6,6 +6,7 @@ Owns: the public methods, their arguments and documentation. Must not know: byte
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Literal, overload
@@ -117,6 +118,12 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProj
         """Close the connection; open calls fail with ClientClosed. Idempotent."""
         await self._core.close()
         await self._appender.close()
+
+    def __del__(self) -> None:
+        core = getattr(self, "_core", None)
+        if core is not None and core.is_open:
+            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
+            core.abandon(self._appender.leave)
 
     def __reduce__(self) -> str:
         """Refuse: a pickle would take the connection nowhere, and the password anywhere."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Hashable
+from contextlib import suppress
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -64,6 +65,7 @@ class ClientCore:
         self._together: dict[Hashable, Shared[Any]] = {}
         self._features: KnownFeatures | None = None
         self._closed = False
+        self._closing: asyncio.Future[None] | None = None
         self._warned = False
         self._strangers: set[str] = set()
         self._authorization = Authorization()
@@ -254,6 +256,31 @@ class ClientCore:
     def forget_features(self) -> None:
         """Ask again next time: behind the same address there may be another server now."""
         self._features = None
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there may be connections, on a loop that still runs."""
+        return not self._closed and self._nodes is not None and self._loop is not None and not self._loop.is_closed()
+
+    def abandon(self, before: Callable[[], None]) -> None:
+        """Close whatever nothing uses any more, from whatever thread the collector has chosen; `before` goes first.
+
+        What still is in use, a subscription say, goes on, and its connection is closed when it has ended.
+        """
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop has been closed meanwhile, and everything with it
+                self._loop.call_soon_threadsafe(self._let_go, before)
+
+    def _let_go(self, before: Callable[[], None]) -> None:
+        before()
+        asyncio.get_running_loop().call_soon(self._keep_none)  # what was let go gives its place back first
+
+    def _keep_none(self) -> None:
+        if self._nodes is None or self._closed:
+            return
+        self._nodes.keep_none()
+        if self._server is not None and self._nodes.idle:
+            self._closing = asyncio.ensure_future(self.close())
 
     async def close(self) -> None:
         """Close all connections, and stop the embedded server if there is one. Idempotent."""

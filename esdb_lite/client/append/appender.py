@@ -106,6 +106,10 @@ class Appender:
                 if not (isinstance(error, Unauthenticated) and attempts.renew()):
                     await attempts.after(error, begun)
 
+    def leave(self) -> None:
+        """End the shared call when everything that is under way has its answer."""
+        self._batches.leave()
+
     async def close(self) -> None:
         """End the shared call."""
         await self._batches.close()
