@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         CheckpointError,
         CheckpointMismatch,
         ClientClosed,
+        ConsistencyError,
         ConsumerTooSlow,
         CredentialsUnavailable,
         DeadlineExceeded,
@@ -91,6 +92,7 @@ if TYPE_CHECKING:
         NewEvent,
         Reconnected,
         RecordedEvent,
+        StreamPosition,
         StreamState,
         SubscriptionItem,
     )
@@ -99,6 +101,7 @@ if TYPE_CHECKING:
         ConsumerInfo,
         ConsumerStrategy,
         NackAction,
+        ParkedEvent,
         SettingsChanges,
         SubscriptionInfo,
         SubscriptionSettings,
@@ -106,8 +109,18 @@ if TYPE_CHECKING:
     from esdb_lite.metadata import StreamAcl, StreamMetadata
     from esdb_lite.positions import ExpectedPosition, ResumeFrom
     from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
+    from esdb_lite.records import (
+        ConsistencyViolation,
+        NewRecord,
+        RecordSchema,
+        RecordsResult,
+        SchemaFormat,
+        StreamAppend,
+        StreamCheck,
+    )
     from esdb_lite.retries import RetryPolicy
     from esdb_lite.server import (
+        Compatibility,
         Durability,
         EmbeddedServer,
         Fault,
@@ -117,16 +130,27 @@ if TYPE_CHECKING:
         SimulatedCluster,
         SimulatedNode,
     )
+    from esdb_lite.server.errors import (
+        AddressUnavailable,
+        CertificateUnusable,
+        DatabaseInUse,
+        DatabaseTooNew,
+        DatabaseUnavailable,
+        NotADatabase,
+        PortInUse,
+        ServerStartError,
+    )
     from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
-    from esdb_lite.sync.groups import PersistentSubscription
+    from esdb_lite.sync.group_subscription import PersistentSubscription
     from esdb_lite.sync.read import ReadResponse, Subscription
     from esdb_lite.users import User
 
 __all__ = [
     "ESDB_EVENTS_REGEX",
     "AccessDenied",
+    "AddressUnavailable",
     "AppendResult",
     "AppendTooLarge",
     "AsyncCheckpointLike",
@@ -139,6 +163,7 @@ __all__ = [
     "BearerToken",
     "CallCancelled",
     "CaughtUp",
+    "CertificateUnusable",
     "Checkpoint",
     "CheckpointConflict",
     "CheckpointCorrupt",
@@ -147,6 +172,9 @@ __all__ = [
     "CheckpointMismatch",
     "CheckpointStore",
     "ClientClosed",
+    "Compatibility",
+    "ConsistencyError",
+    "ConsistencyViolation",
     "ConsumeOptions",
     "Consumer",
     "ConsumerInfo",
@@ -157,6 +185,9 @@ __all__ = [
     "Credentials",
     "CredentialsLike",
     "CredentialsUnavailable",
+    "DatabaseInUse",
+    "DatabaseTooNew",
+    "DatabaseUnavailable",
     "DbApiCheckpoint",
     "DeadlineExceeded",
     "DiscoveryFailed",
@@ -185,12 +216,16 @@ __all__ = [
     "LinkError",
     "NackAction",
     "NewEvent",
+    "NewRecord",
+    "NotADatabase",
     "NotLeader",
     "NotSupported",
     "OperationTimedOut",
     "OutcomeUnknown",
+    "ParkedEvent",
     "Pem",
     "PersistentSubscription",
+    "PortInUse",
     "ProjectionError",
     "ProjectionExists",
     "ProjectionFailed",
@@ -201,15 +236,19 @@ __all__ = [
     "ProtocolError",
     "ReadResponse",
     "Reconnected",
+    "RecordSchema",
     "RecordedEvent",
+    "RecordsResult",
     "Refusal",
     "ResourceExhausted",
     "ResumeFrom",
     "RetryPolicy",
     "RunProjections",
+    "SchemaFormat",
     "Seconds",
     "ServerAnswer",
     "ServerNotReady",
+    "ServerStartError",
     "ServiceUnavailable",
     "SettingsChanges",
     "SimulatedCluster",
@@ -217,9 +256,12 @@ __all__ = [
     "SqliteCheckpoint",
     "StatusCode",
     "StreamAcl",
+    "StreamAppend",
+    "StreamCheck",
     "StreamDeleted",
     "StreamMetadata",
     "StreamNotFound",
+    "StreamPosition",
     "StreamState",
     "Subscription",
     "SubscriptionDropped",
@@ -242,6 +284,16 @@ __all__ = [
 ]
 
 _HOMES = {
+    "esdb_lite.server.errors": (
+        "AddressUnavailable",
+        "CertificateUnusable",
+        "DatabaseInUse",
+        "DatabaseTooNew",
+        "DatabaseUnavailable",
+        "NotADatabase",
+        "PortInUse",
+        "ServerStartError",
+    ),
     "esdb_lite.client.credentials": ("Pem",),
     "esdb_lite.client.consumers.settings": (
         "AsyncCheckpointLike",
@@ -281,6 +333,7 @@ _HOMES = {
         "CheckpointError",
         "CheckpointMismatch",
         "ClientClosed",
+        "ConsistencyError",
         "ConsumerTooSlow",
         "CredentialsUnavailable",
         "DeadlineExceeded",
@@ -332,6 +385,7 @@ _HOMES = {
         "NewEvent",
         "Reconnected",
         "RecordedEvent",
+        "StreamPosition",
         "StreamState",
         "SubscriptionItem",
     ),
@@ -344,6 +398,7 @@ _HOMES = {
         "ConsumerInfo",
         "ConsumerStrategy",
         "NackAction",
+        "ParkedEvent",
         "SettingsChanges",
         "SubscriptionInfo",
         "SubscriptionSettings",
@@ -357,8 +412,18 @@ _HOMES = {
         "ProjectionMode",
         "ProjectionStatus",
     ),
+    "esdb_lite.records": (
+        "ConsistencyViolation",
+        "NewRecord",
+        "RecordSchema",
+        "RecordsResult",
+        "SchemaFormat",
+        "StreamAppend",
+        "StreamCheck",
+    ),
     "esdb_lite.retries": ("RetryPolicy",),
     "esdb_lite.server": (
+        "Compatibility",
         "Durability",
         "EmbeddedServer",
         "Fault",
@@ -375,7 +440,7 @@ _HOMES = {
     ),
     "esdb_lite.sync._client": ("EsdbClient",),
     "esdb_lite.sync.consumer": ("Consumer",),
-    "esdb_lite.sync.groups": ("PersistentSubscription",),
+    "esdb_lite.sync.group_subscription": ("PersistentSubscription",),
     "esdb_lite.sync.read": (
         "ReadResponse",
         "Subscription",

@@ -1,7 +1,7 @@
 """Event loops on threads, and the way for other threads to have something run on one.
 
 Owns: crossing from one thread to a loop and back, whatever becomes of loop and thread meanwhile; starting a thread
-with a loop of its own. Must not know: what runs there.
+with a loop of its own; which loops must not be blocked by who waits for a server. Must not know: what runs there.
 
 No lock is held while anything else is called: a signal handler or a `__del__` may come in between at any place, on the
 same thread, and do the same.
@@ -13,8 +13,9 @@ import asyncio
 import contextlib
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from typing import Any, Generic, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -164,6 +165,37 @@ class LoopCalls:
             self._loop.call_soon_threadsafe(call.cancel)
         except RuntimeError:
             call.abandon()
+
+
+_LOOPBACK = frozenset(("localhost", "127.0.0.1", "::1"))
+_EVERYWHERE = frozenset(("0.0.0.0", "::", ""))
+
+_served: WeakKeyDictionary[asyncio.AbstractEventLoop, set[tuple[str, int]]] = WeakKeyDictionary()
+
+
+def serve_on(loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
+    """Take note that a server answers on this loop: a thread that blocks it must not wait for the server."""
+    with contextlib.suppress(TypeError):  # a loop that cannot be referred to weakly
+        _served.setdefault(loop, set()).add((host, port))
+
+
+def serve_no_more(loop: asyncio.AbstractEventLoop, host: str, port: int) -> None:
+    """Take note that the server has stopped. Idempotent."""
+    with contextlib.suppress(TypeError):
+        _served.get(loop, set()).discard((host, port))
+
+
+def serves(loop: asyncio.AbstractEventLoop, addresses: Iterable[tuple[str, int]]) -> bool:
+    """Return whether a server at one of these addresses answers on this loop."""
+    try:
+        served = _served.get(loop, ())
+    except TypeError:
+        return False
+    return any(
+        port == its_port and (host == its_host or (host in _LOOPBACK and its_host in _LOOPBACK | _EVERYWHERE))
+        for host, port in addresses
+        for its_host, its_port in served
+    )
 
 
 class LoopThread:

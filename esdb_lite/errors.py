@@ -9,6 +9,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
     │   │   └── InvalidUri
     │   ├── ClientClosed                 (RuntimeError)
     │   └── WrongContext                 (RuntimeError)    another event loop, thread or process
+    ├── ServerStartError                 an embedded server could not be started (`esdb_lite.server.errors`)
     ├── CredentialsUnavailable           the function that should return a token failed
     ├── CheckpointError                  a consumer's stored position cannot be used  .checkpoint
     │   └── CheckpointCorrupt, CheckpointMismatch, CheckpointConflict
@@ -26,6 +27,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── AccessDenied, Unauthenticated
             ├── StreamError              .stream_name
             │   ├── ExpectedPositionError                  .expected .current
+            │   │   └── ConsistencyError                   .violations
             │   ├── StreamNotFound
             │   └── StreamDeleted
             ├── InvalidRequest           (ValueError)
@@ -54,10 +56,13 @@ import enum
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from esdb_lite._texts import printable, shortened
+
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.events import NewEvent
+    from esdb_lite.records import ConsistencyViolation, NewRecord
 
 
 class StatusCode(enum.IntEnum):
@@ -108,7 +113,8 @@ class InvalidArgument(UsageError, ValueError):
     """An argument has a value that no server would accept, or that makes no sense."""
 
     def __init__(self, argument: str, value: object, reason: str) -> None:
-        super().__init__(f"{argument}: {reason}, not {_shorten(value)}")
+        said = (value is None and "given" in reason) or value == ""  # the reason says it all
+        super().__init__(f"{argument}: {reason}" if said else f"{argument}: {reason}, not {shortened(value)}")
         self.argument = argument
         """Name of the argument."""
         self.value = value
@@ -136,11 +142,6 @@ class WrongContext(UsageError, RuntimeError):
     """An object was used on an event loop, thread or process where it cannot work."""
 
 
-def _shorten(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
-
-
 # --- what the link or the server says -------------------------------------------------------------------------------
 
 
@@ -149,6 +150,8 @@ class GrpcError(EsdbClientException):
 
     code: StatusCode = StatusCode.UNKNOWN
     """The gRPC status."""
+    retry_after: float = 0.0
+    """Seconds after which the server asks to be tried again; 0: it has not said."""
 
     def __init__(
         self,
@@ -159,11 +162,11 @@ class GrpcError(EsdbClientException):
         trailers: Iterable[tuple[str, str]] = (),
     ) -> None:
         self.code = type(self).code if code is None else code
-        super().__init__(message or details or self.code.name)
+        super().__init__(printable(message or details or self.code.name))
         self.details = details
         """The text of the status, as the server sent it."""
         self.trailers = tuple(trailers)
-        """The trailers of the answer, without those of gRPC itself."""
+        """The trailers of the answer, without those of gRPC itself (but with its details of the status)."""
 
 
 class LinkError(GrpcError):
@@ -254,6 +257,13 @@ class ExpectedPositionError(StreamError):
     """The expected position; None: no stream; -2: any; -4: that the stream exists."""
     current: int | None = None
     """The position of the last event; None if there is no stream."""
+
+
+class ConsistencyError(ExpectedPositionError):
+    """Streams of an atomic append are not in their expected states; nothing was written. The first is on the error."""
+
+    violations: Sequence[ConsistencyViolation] = ()
+    """All of them if the server has AppendRecords, else the first."""
 
 
 class StreamNotFound(StreamError):
@@ -446,7 +456,7 @@ class CheckpointCorrupt(CheckpointError):
 
 
 class CheckpointMismatch(CheckpointError):
-    """What is stored belongs to a consumer of another stream, or with another filter."""
+    """A position belongs to another stream or filter, or to another database: one that was restored or begun anew."""
 
 
 class CheckpointConflict(CheckpointError):
@@ -471,6 +481,8 @@ class OutcomeUnknown(EsdbClientException):
     """What an append expected: None, no stream; -2, any; -4, that the stream exists."""
     events: Sequence[NewEvent] = ()
     """What was to be appended; empty for other calls."""
+    records: Sequence[NewRecord] = ()
+    """Of an atomic append, for which the same holds."""
 
 
 class WriteDeadlineExceeded(OutcomeUnknown, DeadlineExceeded):

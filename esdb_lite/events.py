@@ -9,14 +9,27 @@ from __future__ import annotations
 
 import enum
 import json
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
-from os import urandom
-from typing import Union
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Union
 from uuid import UUID
 
+from esdb_lite._event_fields import (
+    checked_bytes,
+    checked_id,
+    checked_type,
+    datetime_of,
+    event_id,
+    random_id,
+    shown,
+    to_json,
+)
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
+
+if TYPE_CHECKING:
+    from esdb_lite.records import RecordSchema
 
 JSON = "application/json"
 OCTET_STREAM = "application/octet-stream"
@@ -24,13 +37,13 @@ CONTENT_TYPES = (JSON, OCTET_STREAM)
 
 JsonValue = Union[None, bool, int, float, str, Sequence["JsonValue"], Mapping[str, "JsonValue"]]  # noqa: UP007
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+
 _NIL = UUID(int=0)
-_SHOWN_BYTES = 40
+_TOKEN = re.compile(r"C:(\d{1,19})/P:(\d{1,19})(?:@([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?", re.ASCII)
 
 
 class StreamState(enum.Enum):
-    """What is expected of a stream before an append, where that is not a position."""
+    """What a stream is, or is expected to be before an append, where that is not a position."""
 
     ANY = "any"
     """Nothing is expected."""
@@ -38,6 +51,10 @@ class StreamState(enum.Enum):
     """It has no events; the same as `None`."""
     EXISTS = "exists"
     """It has events or metadata, and is not deleted."""
+    DELETED = "deleted"
+    """It was deleted, and has not been written since. Only for checks of `append_records`."""
+    TOMBSTONED = "tombstoned"
+    """It was deleted for ever. Only for checks of `append_records`."""
 
 
 class NewEvent:
@@ -69,12 +86,13 @@ class NewEvent:
         id: UUID | None = None,
     ) -> None:
         if content_type not in CONTENT_TYPES:
-            raise _wrong("content_type", content_type, str, f"must be {JSON} or {OCTET_STREAM}")
-        self.type = _checked_type(type)
-        self.data = data if data.__class__ is bytes else _checked_bytes("data", data)
-        self.metadata = metadata if metadata.__class__ is bytes else _checked_bytes("metadata", metadata)
+            kind = InvalidArgument if isinstance(content_type, str) else WrongArgumentType
+            raise kind("content_type", content_type, f"must be {JSON} or {OCTET_STREAM}")
+        self.type = checked_type(type)
+        self.data = data if data.__class__ is bytes else checked_bytes("data", data)
+        self.metadata = metadata if metadata.__class__ is bytes else checked_bytes("metadata", metadata)
         self.content_type = content_type
-        self._id = _random_id() if id is None else _checked_id(id)
+        self._id = random_id() if id is None else checked_id(id)
 
     @property
     def id(self) -> UUID:
@@ -83,7 +101,7 @@ class NewEvent:
 
     @id.setter
     def id(self, value: UUID) -> None:
-        self._id = _checked_id(value)
+        self._id = checked_id(value)
 
     @classmethod
     def json(cls, type: str, data: JsonValue, metadata: JsonValue | bytes = b"", *, id: UUID | None = None) -> NewEvent:
@@ -91,8 +109,8 @@ class NewEvent:
 
         Raises InvalidArgument for values that are not JSON.
         """
-        encoded = metadata if isinstance(metadata, bytes) else _to_json("metadata", metadata)
-        return cls(type, _to_json("data", data), encoded, JSON, id)
+        encoded = metadata if isinstance(metadata, bytes) else to_json("metadata", metadata)
+        return cls(type, to_json("data", data), encoded, JSON, id)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NewEvent):
@@ -103,20 +121,13 @@ class NewEvent:
         return hash(self.id)
 
     def __repr__(self) -> str:
-        return f"NewEvent(type={self.type!r}, data={_shown(self.data)}, id={str(self.id)!r})"
+        return f"NewEvent(type={self.type!r}, data={shown(self.data)}, id={str(self.id)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), self._values()
 
     def _values(self) -> tuple[str, bytes, bytes, str, UUID]:
         return self.type, self.data, self.metadata, self.content_type, self.id
-
-
-def _random_id() -> str:
-    """Make a random UUID (version 4) as text, in a third of the time that the standard library takes over one."""
-    digits = urandom(16).hex()
-    variant = "89ab"[int(digits[16], 16) & 3]
-    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
 
 
 class RecordedEvent:
@@ -197,10 +208,8 @@ class RecordedEvent:
     @property
     def id(self) -> UUID:
         """The id that the event was appended with. Raises ValueError if the server sent something else."""
-        raw = self._id
-        if not isinstance(raw, UUID):
-            self._id = raw = _uuid(raw)
-        return raw
+        self._id = id = event_id(self._id)
+        return id
 
     @property
     def recorded_at(self) -> datetime | None:
@@ -208,7 +217,7 @@ class RecordedEvent:
         raw = self._created
         if raw is None or isinstance(raw, datetime):
             return raw
-        self._created = created = _datetime(raw)
+        self._created = created = datetime_of(raw)
         return created
 
     @property
@@ -217,9 +226,45 @@ class RecordedEvent:
         return self if self.link is None else self.link
 
     @property
+    def checkpoint(self) -> Checkpoint | None:
+        """Where a subscription to all events resumes after this one; None where an old server (21.10) does not say it.
+
+        Of an event that came through a link it is the link's place.
+        """
+        original = self.original
+        if original.commit_position is None:
+            return None
+        prepare = original.prepare_position
+        commit = original.commit_position
+        return Checkpoint(commit, commit if prepare is None else prepare, event_id=original.id)
+
+    @property
     def ack_id(self) -> UUID:
         """The id by which a persistent subscription knows this delivery: that of the original."""
         return self.original.id
+
+    @property
+    def properties(self) -> Mapping[str, JsonValue]:
+        """The metadata as JSON values by name; of a record (KurrentDB 25.1 and later), its properties.
+
+        Without what the server has added (`$schema.…`), which is in `schema`. Empty where the metadata are no JSON
+        object. Decoded each time.
+        """
+        return {name: value for name, value in self._metadata().items() if not name.startswith("$schema.")}
+
+    @property
+    def schema(self) -> RecordSchema | None:
+        """What a record says of its data; None for an event that was appended in the older way."""
+        from esdb_lite.records import read_schema
+
+        return read_schema(self._metadata()) if b'"$schema.' in self.metadata else None
+
+    def _metadata(self) -> Mapping[str, JsonValue]:
+        try:
+            found = json.loads(self.metadata) if self.metadata else None
+        except ValueError:
+            found = None
+        return found if isinstance(found, dict) else {}
 
     def json(self) -> JsonValue:
         """Return the data, decoded as JSON. Raises ValueError if it is not JSON."""
@@ -238,7 +283,7 @@ class RecordedEvent:
         link = "" if self.link is None else f", link={self.link!r}"
         retries = "" if self.retry_count is None else f", retry_count={self.retry_count}"
         return (
-            f"RecordedEvent(type={self.type!r}, data={_shown(self.data)}, stream_name={self.stream_name!r}, "
+            f"RecordedEvent(type={self.type!r}, data={shown(self.data)}, stream_name={self.stream_name!r}, "
             f"stream_position={self.stream_position}, commit_position={self.commit_position}{link}{retries})"
         )
 
@@ -315,11 +360,12 @@ class AppendResult(int):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A filtered subscription has searched everything up to here: resume from this object, and nothing is missed.
+    """A place in the order of all events: resume from this object, and nothing is missed.
 
-    Resume from the object, not from its `commit_position`: a checkpoint may stand just before the event at that
-    position (`prepare_position` is then smaller), and the bare number stands for the event itself. The rules are in
-    section 16 of the protocol notes.
+    A filtered subscription hands them out where it has searched without finding anything; `RecordedEvent.checkpoint`
+    is the place of an event. Resume from the object, or store its `token`: a checkpoint may stand just before the
+    event at its `commit_position` (`prepare_position` is then smaller), and the bare number stands for the event
+    itself. The rules are in section 16 of the protocol notes.
     """
 
     commit_position: int
@@ -328,6 +374,39 @@ class Checkpoint:
     """Equal to `commit_position`, or 0 for "just before"."""
     timestamp: datetime | None = None
     """When the server sent it, in UTC; None before server 24.10.5."""
+    event_id: UUID | None = field(default=None, compare=False)
+    """Id of the event at this place, by which another database is told from this one; None: not known."""
+
+    @property
+    def token(self) -> str:
+        """The place as a text of ASCII that can be stored: `from_token` makes a checkpoint of it again."""
+        place = f"C:{self.commit_position}/P:{self.prepare_position}"
+        return place if self.event_id is None else f"{place}@{self.event_id}"
+
+    @classmethod
+    def from_token(cls, token: str) -> Checkpoint:
+        """Return the checkpoint that a token stands for. Raises InvalidArgument, WrongArgumentType."""
+        if not isinstance(token, str):
+            raise WrongArgumentType("token", token, "must be a str")
+        found = _TOKEN.fullmatch(token)
+        if found is None or max(int(found[1]), int(found[2])) >= 2**63:
+            raise InvalidArgument("token", token, "must be the token of a Checkpoint")
+        return cls(int(found[1]), int(found[2]), event_id=None if found[3] is None else UUID(found[3]))
+
+
+class StreamPosition(int):
+    """A position in a stream, as an int that also knows which event is there."""
+
+    event_id: UUID | None
+    """Id of the event at this position, by which another database is told from this one; None: not known."""
+
+    def __new__(cls, position: int, event_id: UUID | None = None) -> StreamPosition:
+        self = super().__new__(cls, position)
+        self.event_id = event_id
+        return self
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (int(self), self.event_id)
 
 
 @dataclass(frozen=True)
@@ -375,63 +454,3 @@ class Reconnected:
 
 SubscriptionItem = Union[RecordedEvent, Checkpoint, CaughtUp, FellBehind, Reconnected]  # noqa: UP007
 """What a subscription hands out with `include_control=True`."""
-
-
-def _checked_type(value: str) -> str:
-    if not isinstance(value, str):
-        raise WrongArgumentType("type", value, "must be a str")
-    if not value:
-        raise InvalidArgument("type", value, "must not be empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgument("type", value, "must be encodable as UTF-8") from error
-    return value
-
-
-def _checked_bytes(argument: str, value: object) -> bytes:
-    if not isinstance(value, (bytes, bytearray, memoryview)):
-        raise WrongArgumentType(argument, value, "must be bytes")
-    return bytes(value)
-
-
-def _checked_id(value: UUID) -> UUID:
-    if not isinstance(value, UUID):
-        raise WrongArgumentType("id", value, "must be a uuid.UUID")
-    if not value.int:
-        raise InvalidArgument("id", value, "must not be the nil UUID")
-    return value
-
-
-def _wrong(argument: str, value: object, expected: type, reason: str) -> InvalidArgument:
-    return (InvalidArgument if isinstance(value, expected) else WrongArgumentType)(argument, value, reason)
-
-
-def _to_json(argument: str, value: JsonValue) -> bytes:
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
-    except TypeError as error:
-        raise WrongArgumentType(argument, value, f"must be JSON ({error})") from error
-    except ValueError as error:
-        raise InvalidArgument(argument, value, f"must be JSON ({error})") from error
-
-
-def _shown(data: bytes) -> str:
-    return repr(data) if len(data) <= _SHOWN_BYTES else f"{data[:_SHOWN_BYTES]!r}...({len(data)} bytes)"
-
-
-def _uuid(raw: bytes | str) -> UUID:
-    if isinstance(raw, bytes) and len(raw) == 16:
-        return UUID(bytes=raw)
-    try:
-        return UUID(raw if isinstance(raw, str) else raw.decode("ascii"))
-    except ValueError as error:
-        raise ValueError(f"the server has sent {raw!r} as the id of an event") from error
-
-
-def _datetime(ticks: bytes | int) -> datetime | None:
-    """Convert 100-ns ticks since 1970 (a number, or its digits); None for what is no time that Python has."""
-    try:
-        return _EPOCH + timedelta(microseconds=int(ticks) // 10)
-    except (ValueError, OverflowError):
-        return None

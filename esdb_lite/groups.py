@@ -9,12 +9,13 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from typing_extensions import TypedDict
 
 from esdb_lite._checks import Duration, OptionalDuration, Seconds, checked_bool, checked_duration, checked_int
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.events import RecordedEvent
 
 LARGEST_INT32 = 2**31 - 1
 _MILLISECOND = timedelta(milliseconds=1)
@@ -141,6 +142,20 @@ _COUNTS = {
     "history_buffer_size": 1,
 }
 """The counts, with the least that makes sense."""
+
+
+@dataclass(frozen=True)
+class ParkedEvent:
+    """An event that a group has set aside."""
+
+    position: int
+    """Its number among the parked events: `stop_at` of `replay_parked_events` and `truncate_parked_events`."""
+    reason: str
+    """Why it was parked, in the server's words: with what the consumer said, or that it was retried too often."""
+    original: RecordedEvent | None
+    """The event; None if it has been deleted since."""
+    parked_at: datetime | None
+    """When, in UTC; None if the server did not say."""
 
 
 @dataclass(frozen=True)

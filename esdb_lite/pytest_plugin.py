@@ -5,61 +5,75 @@
     esdb_shared_server    one server for the whole session, where tests keep apart by using streams of their own
     esdb_client           an EsdbClient connected to esdb_server
     async_esdb_client     an AsyncEsdbClient connected to esdb_server, for tests run by pytest-asyncio or anyio
+    esdb_projection       makes a JavaScript projection of a query, to be run over events without a server
+    esdb_compatibility    the version that the servers pass for, such as "24.10": define it in your conftest.py
 
 To have the clients use another server, define a fixture `esdb_server` in your conftest.py.
 
-Owns: the life of servers and clients in tests. Must not know: more than what everybody can import from `esdb_lite`.
+Owns: the life of servers and clients in tests. Must not know: more than what everybody can import from `esdb_lite`
+and `esdb_lite.testing`.
 Imports nothing of the package before a fixture is used: sessions that do not use it must not pay for it.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
     from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient, SimulatedCluster
+    from esdb_lite.testing import Projection
 
 _PYTEST_ASYNCIO = ("asyncio", "pytest_asyncio", "pytest_asyncio.plugin")
 _ANYIO = ("anyio", "anyio.pytest_plugin")
 _NO_RUNNER = "async_esdb_client needs pytest-asyncio (or, for tests marked with it, anyio)"
 
 
+@pytest.fixture(scope="session")
+def esdb_compatibility() -> str | None:
+    """The version that the servers pass for, "24.10", "25.1" or "26.1"; None (the default): the newest."""
+    return None
+
+
+def _options(compatibility: str | None) -> dict[str, Any]:
+    return {} if compatibility is None else {"compatibility": compatibility}
+
+
 @pytest.fixture
-def esdb_server() -> Iterator[EmbeddedServer]:
+def esdb_server(esdb_compatibility: str | None) -> Iterator[EmbeddedServer]:
     """A server with a fresh database in memory; `.uri` and `.address` say where it is.
 
     It is stopped after the test in good order, whatever was done to it; faults (`.faults`) are cleared.
     """
     from esdb_lite import EmbeddedServer
 
-    with EmbeddedServer() as server:
+    with EmbeddedServer(**_options(esdb_compatibility)) as server:
         yield server
     server.faults.clear()
 
 
 @pytest.fixture
-def esdb_cluster() -> Iterator[SimulatedCluster]:
+def esdb_cluster(esdb_compatibility: str | None) -> Iterator[SimulatedCluster]:
     """A simulated cluster of three nodes in memory; `.uri` is its connection string, and the first node leads.
 
     It is stopped after the test, whatever was done to its nodes; faults are cleared.
     """
     from esdb_lite import SimulatedCluster
 
-    with SimulatedCluster() as cluster:
+    with SimulatedCluster(**_options(esdb_compatibility)) as cluster:
         yield cluster
     for node in cluster.nodes:
         node.faults.clear()
 
 
 @pytest.fixture(scope="session")
-def esdb_shared_server() -> Iterator[EmbeddedServer]:
+def esdb_shared_server(esdb_compatibility: str | None) -> Iterator[EmbeddedServer]:
     """One server in memory for all tests of the session that ask for it."""
     from esdb_lite import EmbeddedServer
 
-    with EmbeddedServer() as server:
+    with EmbeddedServer(**_options(esdb_compatibility)) as server:
         yield server
 
 
@@ -73,9 +87,18 @@ def esdb_client(esdb_server: EmbeddedServer) -> Iterator[EsdbClient]:
 
 
 @pytest.fixture
+def esdb_projection() -> type[Projection]:
+    """`esdb_lite.testing.Projection`: `esdb_projection(query).run(events)` gives what the query makes of events."""
+    from esdb_lite.testing import Projection
+
+    return Projection
+
+
+@pytest.fixture
 def async_esdb_client(request: pytest.FixtureRequest) -> AsyncEsdbClient:
     """A client of `esdb_server` on the loop of the test, closed after the test."""
     if "anyio_backend" in request.fixturenames:
+        _skip_without_asyncio(request.getfixturevalue("anyio_backend"))
         name = "_esdb_client_for_anyio"
     elif _has(request.config, *_PYTEST_ASYNCIO):
         name = "_esdb_client_for_asyncio"
@@ -83,6 +106,13 @@ def async_esdb_client(request: pytest.FixtureRequest) -> AsyncEsdbClient:
         raise pytest.UsageError(_NO_RUNNER)
     client: AsyncEsdbClient = request.getfixturevalue(name)
     return client
+
+
+def _skip_without_asyncio(backend: object) -> None:
+    """Anyio runs tests once for each of its backends, and the client needs asyncio."""
+    name = backend[0] if isinstance(backend, tuple) else backend
+    if name != "asyncio":
+        pytest.skip(f"async_esdb_client needs asyncio, and this test runs on {name}")
 
 
 async def _connected(esdb_server: EmbeddedServer) -> AsyncIterator[AsyncEsdbClient]:

@@ -15,7 +15,6 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from typing import Union
 from urllib.parse import unquote
 
@@ -477,6 +476,8 @@ def _report(names: list[str], values: Mapping[str, object]) -> None:
 
 
 def _warn_unknown(name: str) -> None:
+    from difflib import get_close_matches  # here: few programs make mistakes
+
     near = get_close_matches(_plain(name), _KNOWN, n=1)
     hint = f"; did you mean {_KNOWN[near[0]]!r}?" if near else ""
     _log.warning("unknown option %s in the connection string%s", _shortened(name), hint)

@@ -36,6 +36,7 @@ LINES_SHOWN = 20
 TAG_PREFIXES = {
     "event_store.client": "SHARED",
     "event_store.client.persistent_subscriptions": "PERSISTENT",
+    "event_store.client.server_features": "FEATURES",
     "event_store.client.streams": "STREAMS",
     "google.protobuf": "PROTOBUF",
     "google.rpc": "RPC",

@@ -67,11 +67,33 @@ async def test_it(async_esdb_client):
     await async_esdb_client.append_events("stream", None, NewEvent("Type", b""))
     assert [event.type async for event in async_esdb_client.read_stream_events("stream")] == ["Type"]
 """
+PROJECTION = """
+COUNT = "fromStream('x').when({T: (s, e) => ({n: (s.n || 0) + 1})})"
+
+def test_a_projection(esdb_projection):
+    assert esdb_projection(COUNT).run([("x", "T"), ("x", "T")]).state == {"n": 2}
+
+def test_a_projection_that_fails_shows_why(esdb_projection):
+    outcome = esdb_projection("fromStream('x').when({T(s, e) { throw new Error('oh no') }})").run([("x", "T")])
+    assert outcome.state == {"n": 2}
+"""
 ANYIO = """@pytest.fixture
 def anyio_backend():
     return "asyncio"
 
 @pytest.mark.anyio"""
+SCOPED = """
+import asyncio
+import pytest
+from esdb_lite import NewEvent
+
+@pytest.mark.parametrize("number", range(2))
+{decoration}
+async def test_it(async_esdb_client, number):
+    await async_esdb_client.append_events("stream", None, NewEvent("Type", b""))
+    subscription = await async_esdb_client.subscribe_all_events()
+    assert (await subscription.__anext__()).type == "Type"
+"""
 COST = """
 import sys
 
@@ -95,6 +117,13 @@ def test_sync(pytester: pytest.Pytester, plugin: list[str], test: str) -> None:
     pytester.runpytest_subprocess(*plugin).assert_outcomes(passed=3)
 
 
+def test_projections(pytester: pytest.Pytester, plugin: list[str]) -> None:
+    pytester.makepyfile(PROJECTION)
+    result = pytester.runpytest_subprocess(*plugin)
+    result.assert_outcomes(passed=1, failed=1)
+    result.stdout.fnmatch_lines(["*where None = ProjectionOutcome(fault=*oh no*"])
+
+
 @pytest.mark.parametrize("test", [FAULTS, CLUSTER], ids=["faults", "cluster"])
 def test_what_a_test_has_broken(pytester: pytest.Pytester, plugin: list[str], test: str) -> None:
     pytester.makepyfile(test)
@@ -114,6 +143,33 @@ def test_what_a_test_has_broken(pytester: pytest.Pytester, plugin: list[str], te
 def test_async(pytester: pytest.Pytester, plugin: list[str], decoration: str, options: list[str]) -> None:
     pytester.makepyfile(ASYNC.format(decoration=decoration))
     pytester.runpytest_subprocess(*plugin, *options).assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    ("decoration", "options"),
+    [
+        ('@pytest.mark.asyncio(loop_scope="session")', []),
+        ('@pytest.mark.asyncio(loop_scope="module")', []),
+        ("@pytest.mark.asyncio", ["-o", "asyncio_default_test_loop_scope=session"]),
+        (
+            "@pytest.mark.asyncio",
+            ["-o", "asyncio_default_test_loop_scope=session", "-o", "asyncio_default_fixture_loop_scope=session"],
+        ),
+    ],
+    ids=["session", "module", "default", "both defaults"],
+)
+def test_loops_of_other_scopes(
+    pytester: pytest.Pytester, plugin: list[str], decoration: str, options: list[str]
+) -> None:
+    """The test may run on another loop than the fixture, which is then closed there without waiting."""
+    pytester.makepyfile(SCOPED.format(decoration=decoration))
+    result = pytester.runpytest_subprocess(*plugin, *options, timeout=60)
+    result.assert_outcomes(passed=2)
+
+
+def test_trio_is_skipped(pytester: pytest.Pytester, plugin: list[str]) -> None:
+    pytester.makepyfile(ASYNC.format(decoration=ANYIO.replace("asyncio", "trio")))
+    pytester.runpytest_subprocess(*plugin, "-W", "ignore").assert_outcomes(skipped=1)
 
 
 def test_async_without_a_runner_says_what_is_missing(pytester: pytest.Pytester, plugin: list[str]) -> None:

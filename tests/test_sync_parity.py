@@ -14,7 +14,7 @@ from esdb_lite.client.consumers.consumer import AsyncConsumer
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
 from esdb_lite.sync.consumer import Consumer
-from esdb_lite.sync.groups import PersistentSubscription
+from esdb_lite.sync.group_subscription import PersistentSubscription
 from esdb_lite.sync.read import ReadResponse, Subscription
 
 PAIRS = [

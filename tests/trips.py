@@ -1,8 +1,9 @@
 """Which files four everyday trips pass: an append, a read, a live event, an acknowledgement.
 
 A profiling hook watches the thread on which a client and a server in memory run. A file counts when it calls on into
-another file of the package. What only answers (values, checks, limits) is a helper and does not count, nor do the two
-rooms that belong to no trip: `_wire` (bytes of messages) and `_http2` (frames), which all trips pass at both ends.
+another file of the package. What only answers (checks, limits) is a helper and does not count, nor do the values at the
+top level, nor the two rooms that belong to no trip: `_wire` (bytes of messages) and `_http2` (frames), which all trips
+pass at both ends.
 What runs below a frame of `server/` is the server's part, all else the client's. Trips are warm, and repeated: what
 happens only now and then (a timer, a full window) does not count.
 
@@ -76,9 +77,14 @@ class Trip:
         passed = [
             (served, file)
             for served, file in self._order
-            if ((served, file) in self._calling and not file.startswith(COMMON)) or file == self._after
+            if ((served, file) in self._calling and not is_helper(file)) or file == self._after
         ]
         return [file for served, file in passed if not served], [file for served, file in passed if served]
+
+
+def is_helper(file: str) -> bool:
+    """Whether a file is of no trip in particular: a value at the top level, or in one of the common rooms."""
+    return "/" not in file or file.startswith(COMMON)
 
 
 def files_of(frame: FrameType | None) -> Iterator[str]:

@@ -30,6 +30,8 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     PersistentSubscriptionsStub,
     ReplayParkedReq,
     ReplayParkedReqOptions,
+    TruncateParkedReq,
+    TruncateParkedReqOptions,
     UpdateReq,
     UpdateReqAllOptions,
     UpdateReqConsumerStrategy,
@@ -138,6 +140,16 @@ async def replay_parked(channel: Channel, group_name: str, stream_name: str | No
     else:
         options.stop_at = stop_at
     await PersistentSubscriptionsStub(channel).replay_parked(ReplayParkedReq(options=options))
+
+
+async def truncate_parked(channel: Channel, group_name: str, stream_name: str | None, stop_at: int | None) -> None:
+    """Throw parked events away."""
+    options = TruncateParkedReqOptions(group_name=group_name, **_source(stream_name))
+    if stop_at is None:
+        options.no_limit = Empty()
+    else:
+        options.stop_at = stop_at
+    await PersistentSubscriptionsStub(channel).truncate_parked(TruncateParkedReq(options=options))
 
 
 async def restart(channel: Channel) -> None:

@@ -18,4 +18,9 @@ Why not grpclib's own `Channel`? It is as quick for one question and one answer 
   (`test_who_gives_up_connecting_does_not_spoil_it_for_others`).
 * One deadline is for the whole call (`test_the_budget_is_for_the_whole_call`).
 * A connection on which nothing is heard is found out (`tests/healing/test_keepalive.py`).
+
+A second way of making calls beside this one would be worse, so generated stubs go it, too: `stubs` has a channel for
+them, which offers what betterproto's stubs use of grpclib's `Channel`. It keeps all of these promises, and that a call
+is made again only where that is safe (`tests/rpc/test_stubs.py`). What has a codec of its own in `_wire` uses the
+shapes; everything else goes through a stub (`tests/test_design_card.py`).
 """

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from types import TracebackType
 from urllib.parse import unquote
 
@@ -30,7 +31,9 @@ from esdb_lite._http2.streams import (
 from esdb_lite._rpc.call_state import CallEvent, CallState, after
 from esdb_lite._rpc.connection import ClientConnection
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
+from esdb_lite._rpc.identity import caller_in, named
 from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._status.codes import DETAILS_TRAILER
 from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of
 from esdb_lite._version import __version__
 from esdb_lite.errors import (
@@ -107,6 +110,19 @@ class ClientCall:
     def connected(self) -> bool:
         """Whether the connection is there on which the call was opened, whether the call is open still or not."""
         return self._link is not None and not self._link.lost
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What time it was by the clock of the server when it answered; None where it has not said it."""
+        headers = None if self._stream is None else self._stream.headers
+        said = dict(headers or ()).get("date")
+        # imported here: it is hardly ever needed, and brings a lot along
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return None if said is None else parsedate_to_datetime(said)
+        except ValueError:
+            return None
 
     async def open(self) -> None:
         """Find a connection and open the call there. What is sent first goes with the headers."""
@@ -340,11 +356,12 @@ class ClientCall:
         trailers = [
             (name, value)
             for name, value in status.items()
-            if not name.startswith((":", "grpc-")) and name not in _NOT_METADATA
+            if (not name.startswith((":", "grpc-")) and name not in _NOT_METADATA) or name == DETAILS_TRAILER
         ]
         error = error_for(status_of(code), unquote(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
             return self._too_late("on the server")
+        named(error, caller_in(self._metadata), self._name)
         return error
 
     def _too_late(self, where: str) -> DeadlineExceeded:

@@ -7,9 +7,9 @@ All are used as `async with`; leaving it ends the call, whatever its state.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from types import TracebackType
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING
 
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
@@ -17,6 +17,9 @@ from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.errors import ProtocolError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 Metadata = Iterable[tuple[str, str]]
 
@@ -41,6 +44,11 @@ class _Shape:
     def connected(self) -> bool:
         """Whether the connection is there on which the call was opened, whether the call is open still or not."""
         return self._call.connected
+
+    @property
+    def server_time(self) -> datetime | None:
+        """What time it was by the clock of the server when it answered; None where it has not said it."""
+        return self._call.server_time
 
     def close(self) -> None:
         """End the call whatever its state. Idempotent, and never waits."""

@@ -17,8 +17,6 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
-from typing_extensions import Self
-
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
@@ -32,6 +30,7 @@ if TYPE_CHECKING:
     from betterproto import Message
     from grpclib.client import Channel
     from grpclib.const import Cardinality
+    from typing_extensions import Self
 
 T = TypeVar("T")
 _Request = TypeVar("_Request", bound="Message")
@@ -236,7 +235,7 @@ def _soonest(deadline: Deadline, limits: Collection[float]) -> Deadline:
 
 def _headers(metadata: MetadataLike | None) -> Metadata:
     """Return metadata as headers: bytes in base64, as gRPC has them in names that end in -bin."""
-    pairs = metadata.items() if isinstance(metadata, Mapping) else metadata or ()
+    pairs = cast("Mapping[str, str | bytes]", metadata).items() if isinstance(metadata, Mapping) else metadata or ()
     return [
         (name, value if isinstance(value, str) else b64encode(value).rstrip(b"=").decode()) for name, value in pairs
     ]

@@ -9,6 +9,9 @@ from collections.abc import Iterable
 
 from esdb_lite.errors import StatusCode as StatusCode
 
+DETAILS_TRAILER = "grpc-status-details-bin"
+"""Has a `google.rpc.Status`, which names the reason and has details."""
+
 
 class RpcError(Exception):
     """A call ends with this status, text and trailers (the server's side of the table)."""

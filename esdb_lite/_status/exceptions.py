@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from importlib import import_module
 from urllib.parse import unquote
 from uuid import UUID
 
+from esdb_lite._status.codes import DETAILS_TRAILER
 from esdb_lite._wire.batch_append import (
     BatchError,
     decode_maximum_append_size,
@@ -62,6 +64,11 @@ def error_for(code: int, details: str, trailers: Iterable[tuple[str, str]] = ())
     status = _known(code)
     values = {name: readable(value) for name, value in trailers}
     choose = _BY_TRAILER.get(values.get("exception", ""))
+    if choose is None and DETAILS_TRAILER in values:
+        # imported here: only the newer services send details, and only errors have them
+        typed = import_module("esdb_lite._status.typed_exceptions").choose(values[DETAILS_TRAILER])
+        if typed is not None:
+            return _build(typed.kind, details, status, values.items(), typed.attributes)
     cls, attributes = choose(values) if choose else (_by_status(status, details), {})
     return _build(cls, details, status, values.items(), attributes)
 

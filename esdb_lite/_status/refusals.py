@@ -20,7 +20,23 @@ def printable(value: str) -> str:
 
 def _error(code: StatusCode, message: str, exception: str = "", **trailers: str | int) -> RpcError:
     named = {"exception": exception, **{name.replace("_", "-"): str(value) for name, value in trailers.items()}}
-    return RpcError(code, message, [(name, printable(value)) for name, value in named.items() if value])
+    return RpcError(code, _short(message), [(name, printable(_short(value))) for name, value in named.items() if value])
+
+
+LONGEST = 2048
+"""Characters of a message or a trailer, as sent: clients take some 8,000 for all of them."""
+
+
+def _short(text: str) -> str:
+    """Cut what is too long for a header, where it takes a long time, and clients refuse it."""
+    if len(text) * 12 <= LONGEST or (len(text) <= LONGEST and text.isascii() and text.isprintable()):
+        return text
+    size = 0
+    for at, letter in enumerate(text):
+        size += 1 if letter.isascii() and letter.isprintable() else 3 * len(letter.encode("utf-8", "surrogatepass"))
+        if size > LONGEST:
+            return text[:at]
+    return text
 
 
 # --- what is wrong with the request -----------------------------------------------------------------------------------
@@ -90,6 +106,12 @@ def message_too_long() -> RpcError:
 
 
 # --- what is wrong with the stream ------------------------------------------------------------------------------------
+
+
+def index_unreadable(name: str) -> RpcError:
+    """There is no index of this name that can be read."""
+    trailers = {"index_name": name} if name.isascii() else {}
+    return _error(StatusCode.NOT_FOUND, f"Index '{name}' not found.", "index-not-found", **trailers)
 
 
 def stream_deleted(stream: str) -> RpcError:

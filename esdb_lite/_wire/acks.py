@@ -8,19 +8,46 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple, Union
 
-from esdb_lite._wire.primitives import block, encode_stream_identifier, fields, int32, number, stream_identifier, text
+from esdb_lite_protos import tags
+
+from esdb_lite._wire.primitives import (
+    block,
+    empty,
+    encode_stream_identifier,
+    fields,
+    int32,
+    number,
+    stream_identifier,
+    tag_byte,
+    text,
+)
 from esdb_lite._wire.read_response import last_of
-from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+from esdb_lite._wire.uuids import WireUuid, before_text, decode_uuid, encode_uuid
 from esdb_lite.events import RecordedEvent
 
-READ = "/event_store.client.persistent_subscriptions.PersistentSubscriptions/Read"
+READ = tags.PATH_PERSISTENT_SUBSCRIPTIONS_READ
 
+_OPTIONS = tags.PERSISTENT_READ_REQ_OPTIONS
+_ACK, _NACK = tags.PERSISTENT_READ_REQ_ACK, tags.PERSISTENT_READ_REQ_NACK
+_STREAM, _ALL = tags.PERSISTENT_READ_REQ_OPTIONS_STREAM_IDENTIFIER, tags.PERSISTENT_READ_REQ_OPTIONS_ALL
+_GROUP_NAME = tags.PERSISTENT_READ_REQ_OPTIONS_GROUP_NAME
+_BUFFER_SIZE = tags.PERSISTENT_READ_REQ_OPTIONS_BUFFER_SIZE
+_UUIDS = tags.PERSISTENT_READ_REQ_OPTIONS_UUID_OPTION
+_STRUCTURED = tags.PERSISTENT_READ_REQ_OPTIONS_UUID_OPTION_STRUCTURED
+_AS_TEXT = tags.PERSISTENT_READ_REQ_OPTIONS_UUID_OPTION_STRING
+_IDS = tags.PERSISTENT_READ_REQ_ACK_IDS  # in a nack, too
+_ACTION, _REASON = tags.PERSISTENT_READ_REQ_NACK_ACTION, tags.PERSISTENT_READ_REQ_NACK_REASON
+
+_BEFORE_ID = before_text(_IDS)
 _TEXT = 36
 """Length of an id as text."""
-_ID_FIELD = 40
+_ID_FIELD = len(_BEFORE_ID) + _TEXT
 """Length of the field with it."""
-_ID_PATTERN = ((0, b"\x12"), (1, b"&"), (2, b"\x12"), (3, b"$"), (12, b"-"), (17, b"-"), (22, b"-"), (27, b"-"))
+_HYPHENS = (12, 17, 22, 27)
+"""Their places in that field."""
+_ID_PATTERN = (*((at, tag_byte(byte)) for at, byte in enumerate(_BEFORE_ID)), *((at, b"-") for at in _HYPHENS))
 """What is at which place in that field."""
+_NO_DIGITS = _BEFORE_ID + b"-"
 
 
 class GroupReadOptions(NamedTuple):
@@ -56,14 +83,14 @@ ConsumerRequest = Union[GroupReadOptions, Ack, Nack]  # noqa: UP007
 def encode_consumer_options(*, stream: str | None, group: str, buffer_size: int, structured: bool = False) -> bytes:
     """Encode the first request of a consumer; `stream` None means all events."""
     return block(
-        0x0A,
+        _OPTIONS,
         b"".join(
             (
-                encode_stream_identifier(0x0A, stream) if stream is not None else b"",
-                block(0x12, group.encode()),
-                number(0x18, buffer_size),
-                b'"\x02\n\0' if structured else b'"\x02\x12\0',
-                b"*\0" if stream is None else b"",
+                encode_stream_identifier(_STREAM, stream) if stream is not None else b"",
+                block(_GROUP_NAME, group.encode()),
+                number(_BUFFER_SIZE, buffer_size),
+                block(_UUIDS, empty(_STRUCTURED if structured else _AS_TEXT)),
+                empty(_ALL) if stream is None else b"",
             )
         ),
     )
@@ -71,18 +98,18 @@ def encode_consumer_options(*, stream: str | None, group: str, buffer_size: int,
 
 def encode_ack(ids: Iterable[WireUuid]) -> bytes:
     """Encode that events have been processed."""
-    return block(0x12, b"".join(encode_uuid(0x12, id) for id in ids))
+    return block(_ACK, b"".join(encode_uuid(_IDS, id) for id in ids))
 
 
 def encode_nack(ids: Iterable[WireUuid], action: int, reason: str = "") -> bytes:
     """Encode that events have not been processed."""
     return block(
-        0x1A,
+        _NACK,
         b"".join(
             (
-                *(encode_uuid(0x12, id) for id in ids),
-                number(0x18, action) if action else b"",
-                block(0x22, reason.encode()) if reason else b"",
+                *(encode_uuid(_IDS, id) for id in ids),
+                number(_ACTION, action) if action else b"",
+                block(_REASON, reason.encode()) if reason else b"",
             )
         ),
     )
@@ -92,30 +119,30 @@ def answer_field(event: RecordedEvent) -> bytes:
     """Encode the id by which a persistent subscription knows a delivery, as it goes into an ack or nack."""
     raw = event.original._id
     if isinstance(raw, bytes) and len(raw) == _TEXT:
-        return b"\x12&\x12$" + raw
-    return encode_uuid(0x12, str(event.ack_id))
+        return _BEFORE_ID + raw
+    return encode_uuid(_IDS, str(event.ack_id))
 
 
 def encode_answers(ids: Iterable[bytes], action: int = 0, reason: str = "") -> bytes:
     """Encode an ack, or (with an action) a nack, of ids that `answer_field` has encoded."""
     if not action:
-        return block(0x12, b"".join(ids))
-    return block(0x1A, b"".join((*ids, number(0x18, action), block(0x22, reason.encode()) if reason else b"")))
+        return block(_ACK, b"".join(ids))
+    return block(_NACK, b"".join((*ids, number(_ACTION, action), block(_REASON, reason.encode()) if reason else b"")))
 
 
 def decode_consumer_request(data: bytes) -> ConsumerRequest | None:
     """Decode a ReadReq; None when it has no content."""
-    content = last_of(data, {0x0A, 0x12, 0x1A})
+    content = last_of(data, (_OPTIONS, _ACK, _NACK))
     if content is None:
         return None
-    if content.tag == 0x0A:
+    if content.tag == _OPTIONS:
         return _decode_options(content.raw)
-    return _decode_nack(content.raw) if content.tag == 0x1A else Ack(_decode_ids(content.raw))
+    return _decode_nack(content.raw) if content.tag == _NACK else Ack(_decode_ids(content.raw))
 
 
 def usual_ack(data: bytes) -> list[bytes] | None:
     """Decode an ack whose ids are texts as clients write them, all at once; None when it is anything else."""
-    if data[:1] != b"\x12" or len(data) < 2 + _ID_FIELD:
+    if len(data) < 2 + _ID_FIELD or data[0] != _ACK:
         return None
     start = 2 if data[1] < 128 else 3
     ids, odd = divmod(len(data) - start, _ID_FIELD)
@@ -123,7 +150,7 @@ def usual_ack(data: bytes) -> list[bytes] | None:
         return None
     if any(data[start + at :: _ID_FIELD] != char * ids for at, char in _ID_PATTERN):
         return None
-    digits = data[start:].translate(None, b"\x12&$-")
+    digits = data[start:].translate(None, _NO_DIGITS)
     if len(digits) != 32 * ids:
         return None
     try:
@@ -137,34 +164,34 @@ def _decode_options(data: bytes) -> GroupReadOptions:
     group, buffer_size = "", 0
     uuid_option: bytes | None = None
     for tag, value, raw in fields(data):
-        if tag == 0x12:
+        if tag == _GROUP_NAME:
             group = text(raw)
-        elif tag == 0x18:
+        elif tag == _BUFFER_SIZE:
             buffer_size = int32(value)
-        elif tag == 0x22:
+        elif tag == _UUIDS:
             uuid_option = raw if uuid_option is None else uuid_option + raw
-    source = last_of(data, {0x0A, 0x2A})
-    stream = stream_identifier(source.raw) if source is not None and source.tag == 0x0A else None
-    everything = source is not None and source.tag == 0x2A
+    source = last_of(data, (_STREAM, _ALL))
+    stream = stream_identifier(source.raw) if source is not None and source.tag == _STREAM else None
+    everything = source is not None and source.tag == _ALL
     return GroupReadOptions(stream, everything, group, buffer_size, _structured(uuid_option))
 
 
 def _structured(uuid_option: bytes | None) -> bool | None:
     if uuid_option is None:
         return None
-    content = last_of(uuid_option, {0x0A, 0x12})
-    return content is None or content.tag == 0x0A
+    content = last_of(uuid_option, (_STRUCTURED, _AS_TEXT))
+    return content is None or content.tag == _STRUCTURED
 
 
 def _decode_nack(data: bytes) -> Nack:
     action, reason = 0, ""
     for tag, value, raw in fields(data):
-        if tag == 0x18:
+        if tag == _ACTION:
             action = int32(value)
-        elif tag == 0x22:
+        elif tag == _REASON:
             reason = text(raw)
     return Nack(_decode_ids(data), action, reason)
 
 
 def _decode_ids(data: bytes) -> list[WireUuid]:
-    return [decode_uuid(raw) for tag, _, raw in fields(data) if tag == 0x12]
+    return [decode_uuid(raw) for tag, _, raw in fields(data) if tag == _IDS]

@@ -9,10 +9,13 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import NamedTuple
 
+from esdb_lite_protos import tags
+
 from esdb_lite._wire.primitives import (
     MAX_UINT64,
     WireError,
     block,
+    empty,
     encode_entry,
     encode_pair,
     encode_stream_identifier,
@@ -23,19 +26,65 @@ from esdb_lite._wire.primitives import (
     position_at,
     read_block,
     stream_identifier,
+    tag_byte,
     text,
     varint,
 )
 from esdb_lite._wire.read_response import last_of
-from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+from esdb_lite._wire.uuids import WireUuid, before_text, decode_uuid, encode_uuid
 
-APPEND = "/event_store.client.streams.Streams/Append"
-
-_SHORT = 256  # characters or bytes of what is worth to be remembered, and no burden
-_TEXT_ID = b"\n&\x12$"  # field 1, 38 bytes: a UUID as a text of 36 bytes
+APPEND = tags.PATH_STREAMS_APPEND
 
 NO_STREAM, ANY, EXISTS = -1, -2, -4
 """What a stream is expected to be, where that is not the number of its last event."""
+
+
+_OPTIONS, _PROPOSED = tags.STREAMS_APPEND_REQ_OPTIONS, tags.STREAMS_APPEND_REQ_PROPOSED_MESSAGE
+# of the options, the proposed message and the success, which BatchAppend has with the same tags
+_STREAM = tags.STREAMS_APPEND_REQ_OPTIONS_STREAM_IDENTIFIER
+_REVISION = tags.STREAMS_APPEND_REQ_OPTIONS_REVISION
+_STATES = {
+    tags.STREAMS_APPEND_REQ_OPTIONS_NO_STREAM: NO_STREAM,
+    tags.STREAMS_APPEND_REQ_OPTIONS_ANY: ANY,
+    tags.STREAMS_APPEND_REQ_OPTIONS_STREAM_EXISTS: EXISTS,
+}
+_ID = tags.STREAMS_APPEND_REQ_PROPOSED_MESSAGE_ID
+_METADATA = tags.STREAMS_APPEND_REQ_PROPOSED_MESSAGE_METADATA
+_CUSTOM_METADATA = tags.STREAMS_APPEND_REQ_PROPOSED_MESSAGE_CUSTOM_METADATA
+_DATA = tags.STREAMS_APPEND_REQ_PROPOSED_MESSAGE_DATA
+_CURRENT_REVISION = tags.STREAMS_APPEND_RESP_SUCCESS_CURRENT_REVISION
+_CURRENT_NO_STREAM = tags.STREAMS_APPEND_RESP_SUCCESS_NO_STREAM
+_POSITION = tags.STREAMS_APPEND_RESP_SUCCESS_POSITION
+_NO_POSITION = tags.STREAMS_APPEND_RESP_SUCCESS_NO_POSITION
+_COMMIT = tags.STREAMS_APPEND_RESP_POSITION_COMMIT_POSITION
+_PREPARE = tags.STREAMS_APPEND_RESP_POSITION_PREPARE_POSITION
+
+_SUCCESS = tags.STREAMS_APPEND_RESP_SUCCESS
+_CONFLICT = tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION
+_CONFLICT_REVISION = tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_CURRENT_REVISION
+_CONFLICT_NO_STREAM = tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_CURRENT_NO_STREAM
+_CONFLICT_EXPECTED = tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_EXPECTED_REVISION
+_CONFLICT_STATES = {
+    tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_EXPECTED_ANY: ANY,
+    tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_EXPECTED_STREAM_EXISTS: EXISTS,
+    tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_EXPECTED_NO_STREAM: NO_STREAM,
+}
+# the same before 20.6: no stream is the revision -1
+_OLD_REVISION = tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_CURRENT_REVISION_20_6_0
+_OLD_NO_STREAM = tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_NO_STREAM_20_6_0
+_OLD_EXPECTED = tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_EXPECTED_REVISION_20_6_0
+_OLD_STATES = {
+    tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_ANY_20_6_0: ANY,
+    tags.STREAMS_APPEND_RESP_WRONG_EXPECTED_VERSION_STREAM_EXISTS_20_6_0: EXISTS,
+}
+
+_SHORT = 256  # characters or bytes of what is worth to be remembered, and no burden
+_BEFORE_ID = before_text(_ID)
+_ID_END = len(_BEFORE_ID) + 36
+_CUSTOM_METADATA_BYTE, _DATA_BYTE = tag_byte(_CUSTOM_METADATA), tag_byte(_DATA)
+_REVISION_BYTE, _POSITION_BYTE = tag_byte(_CURRENT_REVISION), tag_byte(_POSITION)
+_COMMIT_BYTE, _PREPARE_BYTE = tag_byte(_COMMIT), tag_byte(_PREPARE)
+_STATE_FIELDS = {state: empty(tag) for tag, state in _STATES.items()}
 
 
 class AppendOptions(NamedTuple):
@@ -76,36 +125,32 @@ class Conflict(NamedTuple):
 
 def encode_append_options(stream: str, expected: int) -> bytes:
     """Encode the first request of an append."""
-    return block(0x0A, encode_stream_identifier(0x0A, stream) + encode_expected(expected))
+    return block(_OPTIONS, encode_stream_identifier(_STREAM, stream) + encode_expected(expected))
 
 
 def encode_expected(expected: int) -> bytes:
-    """Encode the oneof of expectations, numbered 2 to 5 in AppendReq.Options and in BatchAppendReq.Options."""
-    return number(0x10, expected) if expected >= 0 else _EXPECTED[expected]
-
-
-_EXPECTED = {NO_STREAM: b"\x1a\0", ANY: b'"\0', EXISTS: b"*\0"}
-_EXPECTED_TAGS = {0x10: None, 0x1A: NO_STREAM, 0x22: ANY, 0x2A: EXISTS}
+    """Encode the oneof of expectations of AppendReq.Options and of BatchAppendReq.Options."""
+    return number(_REVISION, expected) if expected >= 0 else _STATE_FIELDS[expected]
 
 
 def encode_proposed(*, id: WireUuid, type: str, content_type: str, metadata: bytes, data: bytes) -> bytes:
     """Encode an event to be appended: the part that Append and BatchAppend have in common."""
     described = _described if len(type) + len(content_type) <= _SHORT else _describe
-    uuid = _TEXT_ID + id.encode() if isinstance(id, str) and len(id) == 36 and id.isascii() else encode_uuid(0x0A, id)
+    uuid = _BEFORE_ID + id.encode() if isinstance(id, str) and len(id) == 36 and id.isascii() else encode_uuid(_ID, id)
     return b"".join(
         (
             uuid,
             described(type, content_type),
-            b"\x1a" + _length(len(metadata)) if metadata else b"",
+            _CUSTOM_METADATA_BYTE + _length(len(metadata)) if metadata else b"",
             metadata,
-            b'"' + _length(len(data)) if data else b"",
+            _DATA_BYTE + _length(len(data)) if data else b"",
             data,
         )
     )
 
 
 def _describe(type: str, content_type: str) -> bytes:
-    return encode_entry(0x12, b"type", type) + encode_entry(0x12, b"content-type", content_type)
+    return encode_entry(_METADATA, b"type", type) + encode_entry(_METADATA, b"content-type", content_type)
 
 
 _described = lru_cache(1024)(_describe)
@@ -115,15 +160,15 @@ _new = tuple.__new__  # where it matters: half of what the constructor of a Name
 
 def encode_append_proposed(proposed: bytes) -> bytes:
     """Encode the request that carries an event, given what `encode_proposed` has made."""
-    return block(0x12, proposed)
+    return block(_PROPOSED, proposed)
 
 
 def decode_append_request(data: bytes) -> AppendOptions | Proposed | None:
     """Decode an AppendReq; None when it has no content."""
-    content = last_of(data, {0x0A, 0x12})
+    content = last_of(data, (_OPTIONS, _PROPOSED))
     if content is None:
         return None
-    return decode_options(content.raw) if content.tag == 0x0A else decode_proposed(content.raw)
+    return decode_options(content.raw) if content.tag == _OPTIONS else decode_proposed(content.raw)
 
 
 def decode_options(data: bytes) -> AppendOptions:
@@ -131,11 +176,12 @@ def decode_options(data: bytes) -> AppendOptions:
     stream: bytes | None = None
     expected: int | None = None
     for tag, value, raw in fields(data):
-        if tag == 0x0A:
+        if tag == _STREAM:
             stream = raw if stream is None else stream + raw
-        elif tag in _EXPECTED_TAGS:
-            kind = _EXPECTED_TAGS[tag]
-            expected = value if kind is None else kind
+        elif tag == _REVISION:
+            expected = value
+        elif tag in _STATES:
+            expected = _STATES[tag]
     return AppendOptions(None if stream is None else stream_identifier(stream), expected)
 
 
@@ -147,16 +193,16 @@ def decode_proposed(data: bytes) -> Proposed:
 def _usual_proposed(data: bytes) -> Proposed | None:
     """Decode an event in the layout in which clients write it: id as text, two entries, and payloads; else None."""
     try:
-        if not data.startswith(_TEXT_ID) or data[40] != 0x12:
+        if not data.startswith(_BEFORE_ID) or data[_ID_END] != _METADATA:
             return None
-        second = 42 + data[41]
+        second = _ID_END + 2 + data[_ID_END + 1]
         at = second + 2 + data[second + 1]
-        if data[second] != 0x12 or at > 40 + _SHORT:
+        if data[second] != _METADATA or at > _ID_END + _SHORT:
             return None
-        metadata = _two_entries(data[40:at], second - 40)
-        id, end = text(data[4:40]), len(data)
-        custom_metadata, at = read_block(data, at + 1) if at < end and data[at] == 0x1A else (b"", at)
-        body, at = read_block(data, at + 1) if at < end and data[at] == 0x22 else (b"", at)
+        metadata = _two_entries(data[_ID_END:at], second - _ID_END)
+        id, end = text(data[len(_BEFORE_ID) : _ID_END]), len(data)
+        custom_metadata, at = read_block(data, at + 1) if at < end and data[at] == _CUSTOM_METADATA else (b"", at)
+        body, at = read_block(data, at + 1) if at < end and data[at] == _DATA else (b"", at)
     except (IndexError, WireError):
         return None  # whatever it is, it is said when the message is read by the rules
     return _new(Proposed, (id, metadata.copy(), custom_metadata, body)) if at == end else None
@@ -175,31 +221,32 @@ def _any_proposed(data: bytes) -> Proposed:
     metadata: dict[str, str] = {}
     custom_metadata = body = b""
     for tag, _, raw in fields(data):
-        if tag == 0x0A:
+        if tag == _ID:
             id = raw if id is None else id + raw
-        elif tag == 0x12:
+        elif tag == _METADATA:
             metadata.update((entry(raw),))
-        elif tag == 0x1A:
+        elif tag == _CUSTOM_METADATA:
             custom_metadata = raw
-        elif tag == 0x22:
+        elif tag == _DATA:
             body = raw
     return Proposed(None if id is None else decode_uuid(id), metadata, custom_metadata, body)
 
 
 def encode_appended(revision: int | None, position: int | None) -> bytes:
     """Encode the answer to an append that succeeded."""
-    return block(0x0A, encode_success(revision, position))
+    return block(_SUCCESS, encode_success(revision, position))
 
 
 def encode_success(revision: int | None, position: int | None) -> bytes:
     """Encode the Success of AppendResp and of BatchAppendResp."""
     if revision is not None and position:
         place = varint(position)
+        size = varint(2 + 2 * len(place))
         return b"".join(
-            (b"\x08", varint(revision), b"\x1a", varint(2 + 2 * len(place)), b"\x08", place, b"\x10", place)
+            (_REVISION_BYTE, varint(revision), _POSITION_BYTE, size, _COMMIT_BYTE, place, _PREPARE_BYTE, place)
         )
-    place = b'"\0' if position is None else block(0x1A, encode_pair(position, position))
-    return (b"\x12\0" if revision is None else number(0x08, revision)) + place
+    place = empty(_NO_POSITION) if position is None else block(_POSITION, encode_pair(position, position))
+    return (empty(_CURRENT_NO_STREAM) if revision is None else number(_CURRENT_REVISION, revision)) + place
 
 
 def decode_success(data: bytes) -> AppendAnswer:
@@ -210,14 +257,14 @@ def decode_success(data: bytes) -> AppendAnswer:
 def _usual_success(data: bytes) -> AppendAnswer | None:
     """Decode a success that consists of a revision and a position, both in two numbers; else None."""
     try:
-        if data[0] != 0x08:
+        if data[0] != _CURRENT_REVISION:
             return None
         revision, start = position_at(data, 1)
-        if data[start] != 0x1A or data[start + 1] != len(data) - start - 2 or data[start + 2] != 0x08:
+        if data[start] != _POSITION or data[start + 1] != len(data) - start - 2 or data[start + 2] != _COMMIT:
             return None
         position, at = position_at(data, start + 3)
         # both positions are the same: commit and prepare
-        if data[at] != 0x10 or data[at + 1 :] != data[start + 3 : at]:
+        if data[at] != _PREPARE or data[at + 1 :] != data[start + 3 : at]:
             return None
     except (IndexError, WireError):
         return None
@@ -228,13 +275,13 @@ def _any_success(data: bytes) -> AppendAnswer:
     revision: int | None = None
     position: bytes | None = None
     for tag, value, raw in fields(data):
-        if tag == 0x08:
+        if tag == _CURRENT_REVISION:
             revision = value
-        elif tag == 0x12:
+        elif tag == _CURRENT_NO_STREAM:
             revision = None
-        elif tag == 0x1A:
+        elif tag == _POSITION:
             position = raw if position is None else position + raw
-        elif tag == 0x22:
+        elif tag == _NO_POSITION:
             position = None
     return AppendAnswer(revision, None if position is None else pair(position)[0])
 
@@ -245,41 +292,37 @@ def encode_conflict(current: int | None, expected: int) -> bytes:
     `expected` is as in the request.
     """
     return block(
-        0x12,
+        _CONFLICT,
         b"".join(
             (
-                b"\x12\0" if current is None else number(0x08, current),
-                _OLD_EXPECTED[expected] if expected < 0 else number(0x18, expected),
-                b":\0" if current is None else number(0x30, current),
-                _NEW_EXPECTED[expected] if expected < 0 else number(0x40, expected),
+                empty(_OLD_NO_STREAM) if current is None else number(_OLD_REVISION, current),
+                _OLD_STATE_FIELDS[expected] if expected < 0 else number(_OLD_EXPECTED, expected),
+                empty(_CONFLICT_NO_STREAM) if current is None else number(_CONFLICT_REVISION, current),
+                _CONFLICT_STATE_FIELDS[expected] if expected < 0 else number(_CONFLICT_EXPECTED, expected),
             )
         ),
     )
 
 
-_OLD_EXPECTED = {NO_STREAM: number(0x18, MAX_UINT64), ANY: b'"\0', EXISTS: b"*\0"}
-_NEW_EXPECTED = {NO_STREAM: b"Z\0", ANY: b"J\0", EXISTS: b"R\0"}
-_EXPECTATIONS = {0x40: None, 0x4A: ANY, 0x52: EXISTS, 0x5A: NO_STREAM}
-_OLD_EXPECTATIONS = {0x18: None, 0x22: ANY, 0x2A: EXISTS}
+_CONFLICT_STATE_FIELDS = {state: empty(tag) for tag, state in _CONFLICT_STATES.items()}
+_OLD_STATE_FIELDS = {
+    NO_STREAM: number(_OLD_EXPECTED, MAX_UINT64),
+    **{state: empty(tag) for tag, state in _OLD_STATES.items()},
+}
 
 
 def decode_append_response(data: bytes) -> AppendAnswer | Conflict | None:
     """Decode an AppendResp; None when it has no result."""
-    result = last_of(data, {0x0A, 0x12})
+    result = last_of(data, (_SUCCESS, _CONFLICT))
     if result is None:
         return None
-    return decode_success(result.raw) if result.tag == 0x0A else _decode_conflict(result.raw)
+    return decode_success(result.raw) if result.tag == _SUCCESS else _decode_conflict(result.raw)
 
 
 def _decode_conflict(data: bytes) -> Conflict:
-    current = last_of(data, {0x30, 0x3A}) or last_of(data, {0x08, 0x12})
-    expected = last_of(data, _EXPECTATIONS) or last_of(data, _OLD_EXPECTATIONS)
+    current = last_of(data, (_CONFLICT_REVISION, _CONFLICT_NO_STREAM)) or last_of(data, (_OLD_REVISION, _OLD_NO_STREAM))
+    expected = last_of(data, (_CONFLICT_EXPECTED, *_CONFLICT_STATES)) or last_of(data, (_OLD_EXPECTED, *_OLD_STATES))
     return Conflict(
-        current.value if current is not None and current.tag in (0x30, 0x08) else None,
-        None if expected is None else _expectation(expected.tag, expected.value),
+        current.value if current is not None and current.tag in (_CONFLICT_REVISION, _OLD_REVISION) else None,
+        None if expected is None else {**_CONFLICT_STATES, **_OLD_STATES}.get(expected.tag, expected.value),
     )
-
-
-def _expectation(tag: int, value: int) -> int:
-    kind = {**_EXPECTATIONS, **_OLD_EXPECTATIONS}[tag]
-    return value if kind is None else kind

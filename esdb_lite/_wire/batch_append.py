@@ -1,6 +1,7 @@
 """Streams/BatchAppend: its requests and its answers, in both directions.
 
-Owns: BatchAppendReq, BatchAppendResp and the details of an error in it. Must not know: what an append does.
+Owns: BatchAppendReq, BatchAppendResp and the details of an error that a client reads. Must not know: what an append
+does.
 What a server must tell apart stays apart: None is a field that is not there.
 """
 
@@ -9,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple, TypeGuard
+
+from esdb_lite_protos import tags
 
 from esdb_lite._wire.append import (
     ANY,
@@ -25,6 +28,7 @@ from esdb_lite._wire.append import (
 )
 from esdb_lite._wire.primitives import (
     block,
+    empty,
     encode_pair,
     encode_stream_identifier,
     fields,
@@ -36,19 +40,55 @@ from esdb_lite._wire.primitives import (
     remembered_identifier,
     signed,
     stream_identifier,
+    tag_byte,
     text,
+    uint32,
     varint,
 )
 from esdb_lite._wire.read_response import last_of
-from esdb_lite._wire.uuids import WireUuid, decode_uuid, encode_uuid
+from esdb_lite._wire.uuids import WireUuid, before_text, decode_uuid, encode_uuid
 
-BATCH_APPEND = "/event_store.client.streams.Streams/BatchAppend"
+BATCH_APPEND = tags.PATH_STREAMS_BATCH_APPEND
+
+_ID = tags.STREAMS_BATCH_APPEND_REQ_CORRELATION_ID  # in the answer, too
+_OPTIONS = tags.STREAMS_BATCH_APPEND_REQ_OPTIONS
+_EVENTS = tags.STREAMS_BATCH_APPEND_REQ_PROPOSED_MESSAGES
+_IS_FINAL = tags.STREAMS_BATCH_APPEND_REQ_IS_FINAL
+_OPTIONS_STREAM = tags.STREAMS_BATCH_APPEND_REQ_OPTIONS_STREAM_IDENTIFIER
+_DEADLINE_AT = tags.STREAMS_BATCH_APPEND_REQ_OPTIONS_DEADLINE_21_10_0
+_DEADLINE_IN = tags.STREAMS_BATCH_APPEND_REQ_OPTIONS_DEADLINE
+
+_ERROR, _SUCCESS = tags.STREAMS_BATCH_APPEND_RESP_ERROR, tags.STREAMS_BATCH_APPEND_RESP_SUCCESS
+_STREAM = tags.STREAMS_BATCH_APPEND_RESP_STREAM_IDENTIFIER
+_REVISION = tags.STREAMS_BATCH_APPEND_RESP_SUCCESS_CURRENT_REVISION
+_POSITION = tags.STREAMS_BATCH_APPEND_RESP_SUCCESS_POSITION
+_COMMIT = tags.SHARED_ALL_STREAM_POSITION_COMMIT_POSITION
+_PREPARE = tags.SHARED_ALL_STREAM_POSITION_PREPARE_POSITION
+
+_CODE, _MESSAGE, _DETAILS = tags.RPC_STATUS_CODE, tags.RPC_STATUS_MESSAGE, tags.RPC_STATUS_DETAILS
+_URL, _VALUE = tags.PROTOBUF_ANY_TYPE_URL, tags.PROTOBUF_ANY_VALUE
+_CURRENT = tags.SHARED_WRONG_EXPECTED_VERSION_CURRENT_STREAM_REVISION
+_CURRENT_NO_STREAM = tags.SHARED_WRONG_EXPECTED_VERSION_CURRENT_NO_STREAM
+_EXPECTED = tags.SHARED_WRONG_EXPECTED_VERSION_EXPECTED_STREAM_POSITION
+_STATES = {
+    tags.SHARED_WRONG_EXPECTED_VERSION_EXPECTED_ANY: ANY,
+    tags.SHARED_WRONG_EXPECTED_VERSION_EXPECTED_STREAM_EXISTS: EXISTS,
+    tags.SHARED_WRONG_EXPECTED_VERSION_EXPECTED_NO_STREAM: NO_STREAM,
+}
+_EVENT_ID = tags.SHARED_MAXIMUM_APPEND_EVENT_SIZE_EXCEEDED_EVENT_ID
+_EVENT_SIZE = tags.SHARED_MAXIMUM_APPEND_EVENT_SIZE_EXCEEDED_PROPOSED_EVENT_SIZE
+_MAX_EVENT_SIZE = tags.SHARED_MAXIMUM_APPEND_EVENT_SIZE_EXCEEDED_MAX_APPEND_EVENT_SIZE
 
 _TYPE_URL = "type.googleapis.com/"
 _PACKAGE = "event_store.client."
 _NANOS = 1_000_000_000
 _SHORT = 256  # bytes of what is worth to be remembered, and no burden
-_TEXT_ID = b"\n&\x12$"  # field 1, 38 bytes: a UUID as a text of 36 bytes
+_BEFORE_ID = before_text(_ID)
+_ID_AT, _ID_END = len(_BEFORE_ID), len(_BEFORE_ID) + 36
+_FINAL = number(_IS_FINAL, 1)
+_OPTIONS_STREAM_BYTE, _EVENTS_BYTE, _SUCCESS_BYTE = map(tag_byte, (_OPTIONS_STREAM, _EVENTS, _SUCCESS))
+_REVISION_BYTE, _POSITION_BYTE, _STREAM_BYTE = map(tag_byte, (_REVISION, _POSITION, _STREAM))
+_COMMIT_BYTE, _PREPARE_BYTE = map(tag_byte, (_COMMIT, _PREPARE))
 _SMALL = [bytes((value,)) for value in range(64)]
 _length = lru_cache(4096)(varint)
 
@@ -82,7 +122,7 @@ class BatchError(NamedTuple):
     detail: str
     """Name of the detail's type without its package: `WrongExpectedVersion`, `StreamDeleted`, ...; "" for none."""
     value: bytes
-    """The detail itself; the `decode_` functions of this module read it."""
+    """The detail itself; the `decode_` functions of this module read those that say more than their name."""
 
 
 class BatchResponse(NamedTuple):
@@ -108,12 +148,12 @@ def encode_batch_request(
     """
     parts = [_uuid(correlation_id)]
     if stream is not None:
-        options = b"\n" + _identifier(stream) + encode_expected(expected)
-        parts.append(block(0x12, options if deadline is None else options + _duration(deadline)))
+        options = _OPTIONS_STREAM_BYTE + _identifier(stream) + encode_expected(expected)
+        parts.append(block(_OPTIONS, options if deadline is None else options + _duration(deadline)))
     for event in events:
-        parts += (b"\x1a", _length(len(event)), event)
+        parts += (_EVENTS_BYTE, _length(len(event)), event)
     if is_final:
-        parts.append(b" \x01")
+        parts.append(_FINAL)
     return b"".join(parts)
 
 
@@ -123,20 +163,20 @@ def _is_usual(id: WireUuid | None) -> TypeGuard[str]:
 
 def _uuid(id: WireUuid) -> bytes:
     if _is_usual(id):
-        return _TEXT_ID + id.encode()
-    return encode_uuid(0x0A, id)
+        return _BEFORE_ID + id.encode()
+    return encode_uuid(_ID, id)
 
 
 def _identifier(name: str) -> bytes:
     """Encode a StreamIdentifier as the field after its tag."""
-    return remembered_identifier(name) if len(name) <= _SHORT else encode_stream_identifier(0x0A, name)[1:]
+    return remembered_identifier(name) if len(name) <= _SHORT else encode_stream_identifier(_OPTIONS_STREAM, name)[1:]
 
 
 def _duration(seconds: float) -> bytes:
     """Encode a google.protobuf.Duration; seconds and nanoseconds have the same sign."""
     nanos = round(abs(seconds) * _NANOS)
     sign = -1 if seconds < 0 else 1
-    return block(0x3A, encode_pair(sign * (nanos // _NANOS), sign * (nanos % _NANOS)))
+    return block(_DEADLINE_IN, encode_pair(sign * (nanos // _NANOS), sign * (nanos % _NANOS)))
 
 
 def decode_batch_request(data: bytes) -> BatchRequest:
@@ -147,17 +187,17 @@ def decode_batch_request(data: bytes) -> BatchRequest:
 def _usual_request(data: bytes) -> BatchRequest | None:
     """Decode a whole batch in the layout in which clients write it: an id as text, short options, events; else None."""
     try:
-        if not data.startswith(_TEXT_ID) or data[40] != 0x12 or data[41] > 127:
+        if not data.startswith(_BEFORE_ID) or data[_ID_END] != _OPTIONS or data[_ID_END + 1] > 127:
             return None
-        at = 42 + data[41]
-        options = data[42:at]
+        at = _ID_END + 2 + data[_ID_END + 1]
+        options = data[_ID_END + 2 : at]
         events = []
-        while data[at] == 0x1A:
+        while data[at] == _EVENTS:
             event, at = read_block(data, at + 1)
             events.append(decode_proposed(event))
-        if data[at:] != b" \x01":
+        if data[at:] != _FINAL:
             return None
-        return BatchRequest(data[4:40].decode(), _remembered_options(options), events, True)
+        return BatchRequest(data[_ID_AT:_ID_END].decode(), _remembered_options(options), events, True)
     except (IndexError, ValueError):
         return None  # whatever it is, it is said when the message is read by the rules
 
@@ -168,13 +208,13 @@ def _any_request(data: bytes) -> BatchRequest:
     events = []
     final = False
     for tag, value, raw in fields(data):
-        if tag == 0x0A:
+        if tag == _ID:
             correlation_id = raw if correlation_id is None else correlation_id + raw
-        elif tag == 0x12:
+        elif tag == _OPTIONS:
             options = raw if options is None else options + raw
-        elif tag == 0x1A:
+        elif tag == _EVENTS:
             events.append(decode_proposed(raw))
-        elif tag == 0x20:
+        elif tag == _IS_FINAL:
             final = bool(value)
     return BatchRequest(
         None if correlation_id is None else decode_uuid(correlation_id),
@@ -185,12 +225,12 @@ def _any_request(data: bytes) -> BatchRequest:
 
 
 def _decode_options(data: bytes) -> BatchOptions:
-    deadline = last_of(data, {0x32, 0x3A})
+    deadline = last_of(data, (_DEADLINE_AT, _DEADLINE_IN))
     at = within = None
     if deadline is not None:
         seconds, nanos = pair(deadline.raw)
         value = signed(seconds) + int32(nanos) / _NANOS
-        at, within = (value, None) if deadline.tag == 0x32 else (None, value)
+        at, within = (value, None) if deadline.tag == _DEADLINE_AT else (None, value)
     return BatchOptions(*decode_options(data), at, within)
 
 
@@ -207,23 +247,23 @@ def encode_batch_success(
         size, places = 2 * len(place) + 2, len(number_of) + 3
         return b"".join(
             (
-                _TEXT_ID,
+                _BEFORE_ID,
                 correlation_id.encode(),
-                b"\x1a",
+                _SUCCESS_BYTE,
                 _SMALL[size + places],
-                b"\x08",
+                _REVISION_BYTE,
                 number_of,
-                b"\x1a",
+                _POSITION_BYTE,
                 _SMALL[size],
-                b"\x08",
+                _COMMIT_BYTE,
                 place,
-                b"\x10",
+                _PREPARE_BYTE,
                 place,
-                b'"',
+                _STREAM_BYTE,
                 _identifier(stream),
             )
         )
-    return _response(correlation_id, block(0x1A, encode_success(revision, position)), stream)
+    return _response(correlation_id, block(_SUCCESS, encode_success(revision, position)), stream)
 
 
 def encode_batch_error(
@@ -235,16 +275,17 @@ def encode_batch_error(
     detail: str,
     value: bytes = b"",
 ) -> bytes:
-    """Encode the answer to a batch that was refused; `detail` names its type, `value` is made by `encode_...` below."""
+    """Encode the answer to a batch that was refused; `detail` names its type, `value` is the detail itself."""
     package = "google.protobuf." if detail == "Empty" else _PACKAGE
+    url = block(_URL, f"{_TYPE_URL}{package}{detail}".encode())
     status = b"".join(
         (
-            number(0x08, code) if code else b"",
-            block(0x12, message.encode()) if message else b"",
-            block(0x1A, block(0x0A, f"{_TYPE_URL}{package}{detail}".encode()) + (block(0x12, value) if value else b"")),
+            number(_CODE, code) if code else b"",
+            block(_MESSAGE, message.encode()) if message else b"",
+            block(_DETAILS, url + (block(_VALUE, value) if value else b"")),
         )
     )
-    return _response(correlation_id, block(0x12, status), stream)
+    return _response(correlation_id, block(_ERROR, status), stream)
 
 
 def _response(correlation_id: WireUuid | None, result: bytes, stream: str | None) -> bytes:
@@ -252,7 +293,7 @@ def _response(correlation_id: WireUuid | None, result: bytes, stream: str | None
         (
             _uuid(correlation_id) if correlation_id is not None else b"",
             result,
-            b'"' + _identifier(stream) if stream is not None else b"",
+            _STREAM_BYTE + _identifier(stream) if stream is not None else b"",
         )
     )
 
@@ -265,13 +306,13 @@ def decode_batch_response(data: bytes) -> BatchResponse:
 def _usual_response(data: bytes) -> BatchResponse | None:
     """Decode a success in the layout in which servers write it: an id as text, positions, a short name; else None."""
     try:
-        if not data.startswith(_TEXT_ID) or data[40] != 0x1A or data[41] > 127:
+        if not data.startswith(_BEFORE_ID) or data[_ID_END] != _SUCCESS or data[_ID_END + 1] > 127:
             return None
-        at = 42 + data[41]
-        if data[at] != 0x22 or data[at + 1] != len(data) - at - 2:
+        at = _ID_END + 2 + data[_ID_END + 1]
+        if data[at] != _STREAM or data[at + 1] != len(data) - at - 2:
             return None
-        result = decode_success(data[42:at])
-        return BatchResponse(data[4:40].decode(), result, _remembered_name(data[at + 2 :]))
+        result = decode_success(data[_ID_END + 2 : at])
+        return BatchResponse(data[_ID_AT:_ID_END].decode(), result, _remembered_name(data[at + 2 :]))
     except (IndexError, ValueError):
         return None  # whatever it is, it is said when the message is read by the rules
 
@@ -280,12 +321,12 @@ def _any_response(data: bytes) -> BatchResponse:
     parts: dict[int, bytes] = {}
     result = 0
     for tag, _, raw in fields(data):
-        if tag in (0x12, 0x1A):
+        if tag in (_ERROR, _SUCCESS):
             if tag != result:
                 parts.pop(result, None)
             result = tag
         parts[tag] = parts[tag] + raw if tag in parts else raw
-    correlation_id, stream = parts.get(0x0A), parts.get(0x22)
+    correlation_id, stream = parts.get(_ID), parts.get(_STREAM)
     return BatchResponse(
         None if correlation_id is None else decode_uuid(correlation_id),
         _decode_result(result, parts.get(result, b"")),
@@ -299,20 +340,20 @@ _remembered_name = lru_cache(1024)(stream_identifier)
 def _decode_result(tag: int, raw: bytes) -> AppendAnswer | BatchError | None:
     if not tag:
         return None
-    return decode_success(raw) if tag == 0x1A else _decode_status(raw)
+    return decode_success(raw) if tag == _SUCCESS else _decode_status(raw)
 
 
 def _decode_status(data: bytes) -> BatchError:
     code, message, detail = 0, "", b""
     for tag, value, raw in fields(data):
-        if tag == 0x08:
+        if tag == _CODE:
             code = int32(value)
-        elif tag == 0x12:
+        elif tag == _MESSAGE:
             message = text(raw)
-        elif tag == 0x1A:
+        elif tag == _DETAILS:
             detail += raw
-    url = text(last_field(detail, 0x0A))
-    return BatchError(code, message, url.rpartition("/")[2].rpartition(".")[2], last_field(detail, 0x12))
+    url = text(last_field(detail, _URL))
+    return BatchError(code, message, url.rpartition("/")[2].rpartition(".")[2], last_field(detail, _VALUE))
 
 
 # --- the details of errors ------------------------------------------------------------------------------------------
@@ -320,68 +361,37 @@ def _decode_status(data: bytes) -> BatchError:
 
 def encode_wrong_expected_version(current: int | None, expected: int) -> bytes:
     """Encode the detail `WrongExpectedVersion`; `expected` is as in the request."""
-    state = b"\x12\0" if current is None else number(0x08, current)
-    return state + (number(0x18, expected) if expected >= 0 else _EXPECTED[expected])
+    state = empty(_CURRENT_NO_STREAM) if current is None else number(_CURRENT, current)
+    return state + (number(_EXPECTED, expected) if expected >= 0 else _STATE_FIELDS[expected])
 
 
-_EXPECTED = {ANY: b'"\0', EXISTS: b"*\0", NO_STREAM: b"2\0"}
-_EXPECTED_TAGS = {0x22: ANY, 0x2A: EXISTS, 0x32: NO_STREAM}
+_STATE_FIELDS = {state: empty(tag) for tag, state in _STATES.items()}
 
 
 def decode_wrong_expected_version(value: bytes) -> Conflict:
     """Decode the detail `WrongExpectedVersion`."""
     current = expected = None
     for tag, revision, _ in fields(value):
-        if tag == 0x08:
+        if tag == _CURRENT:
             current = revision
-        elif tag == 0x12:
+        elif tag == _CURRENT_NO_STREAM:
             current = None
-        elif tag == 0x18:
+        elif tag == _EXPECTED:
             expected = revision
-        elif tag in _EXPECTED_TAGS:
-            expected = _EXPECTED_TAGS[tag]
+        elif tag in _STATES:
+            expected = _STATES[tag]
     return Conflict(current, expected)
-
-
-def encode_stream_deleted(stream: str) -> bytes:
-    """Encode the detail `StreamDeleted`."""
-    return encode_stream_identifier(0x0A, stream)
-
-
-def decode_stream_deleted(value: bytes) -> str:
-    """Decode the name of the stream in the detail `StreamDeleted`."""
-    return stream_identifier(last_field(value, 0x0A))
-
-
-def encode_maximum_append_size(limit: int) -> bytes:
-    """Encode the detail `MaximumAppendSizeExceeded`."""
-    return number(0x08, limit)
 
 
 def decode_maximum_append_size(value: bytes) -> int:
     """Decode the limit in the detail `MaximumAppendSizeExceeded`."""
-    return pair(value)[0] & 0xFFFFFFFF
-
-
-def encode_maximum_event_size(event_id: str, size: int, limit: int) -> bytes:
-    """Encode the detail `MaximumAppendEventSizeExceeded`."""
-    return block(0x0A, event_id.encode()) + number(0x10, size) + number(0x18, limit)
+    return uint32(pair(value)[0])  # the limit is the only field, and the first
 
 
 def decode_maximum_event_size(value: bytes) -> tuple[str, int, int]:
     """Decode the event's id, its size and the limit in the detail `MaximumAppendEventSizeExceeded`."""
-    numbers = {0x10: 0, 0x18: 0}
+    numbers = {_EVENT_SIZE: 0, _MAX_EVENT_SIZE: 0}
     for tag, size, _ in fields(value):
         if tag in numbers:
-            numbers[tag] = size & 0xFFFFFFFF
-    return text(last_field(value, 0x0A)), numbers[0x10], numbers[0x18]
-
-
-def encode_bad_request(message: str) -> bytes:
-    """Encode the detail `BadRequest`."""
-    return block(0x0A, message.encode())
-
-
-def decode_bad_request(value: bytes) -> str:
-    """Decode the text in the detail `BadRequest`."""
-    return text(last_field(value, 0x0A))
+            numbers[tag] = uint32(size)
+    return text(last_field(value, _EVENT_ID)), numbers[_EVENT_SIZE], numbers[_MAX_EVENT_SIZE]

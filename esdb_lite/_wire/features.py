@@ -8,9 +8,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from esdb_lite_protos import tags
+
 from esdb_lite._wire.primitives import fields, last_field, text
 
-GET_SUPPORTED_METHODS = "/event_store.client.server_features.ServerFeatures/GetSupportedMethods"
+GET_SUPPORTED_METHODS = tags.PATH_SERVER_FEATURES_GET_SUPPORTED_METHODS
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,9 @@ def decode_features(data: bytes) -> KnownFeatures:
     """Read SupportedMethods."""
     methods = set()
     for tag, _, raw in fields(data):
-        if tag == 0x0A:
-            service, name = text(last_field(raw, 0x12)), text(last_field(raw, 0x0A))
+        if tag == tags.FEATURES_SUPPORTED_METHODS_METHODS:
+            service = text(last_field(raw, tags.FEATURES_SUPPORTED_METHOD_SERVICE_NAME))
+            name = text(last_field(raw, tags.FEATURES_SUPPORTED_METHOD_METHOD_NAME))
             methods.add(f"{service}/{name}".lower())
-    return KnownFeatures(text(last_field(data, 0x12)), frozenset(methods))
+    version = text(last_field(data, tags.FEATURES_SUPPORTED_METHODS_EVENT_STORE_SERVER_VERSION))
+    return KnownFeatures(version, frozenset(methods))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
-from esdb_lite._wire.primitives import BYTES, VARINT, WireError, fields, read_varint, text, varint
+from esdb_lite._wire.primitives import BYTES, VARINT, WireError, fields, read_varint, text, uint32, varint
 
 
 class _Generated(Protocol):
@@ -34,9 +34,10 @@ _SHORT_NUMBERS = ("int32", "uint32", "enum")
 
 def decode_message(kind: type[M], data: bytes) -> M:
     """Decode a message by its generated class. Raises WireError."""
-    usual = _rewritten(kind, data)
     try:
-        message: M = kind().parse(usual)
+        message: M = kind().parse(_rewritten(kind, data))
+    except WireError:
+        raise
     except Exception as error:  # whatever betterproto trips over
         raise WireError(f"{kind.__name__}: {error}") from error
     return message
@@ -84,7 +85,7 @@ def _values(type_: str, wire_type: int, value: int, raw: bytes, *, repeated: boo
 
 
 def _number(type_: str, value: int) -> bytes:
-    return varint(value & 0xFFFFFFFF if type_ in _SHORT_NUMBERS else value)
+    return varint(uint32(value) if type_ in _SHORT_NUMBERS else value)
 
 
 def _packed(raw: bytes) -> Iterator[int]:

@@ -12,6 +12,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 
+from esdb_lite_protos.tags import SHARED_STREAM_IDENTIFIER_STREAM_NAME as _STREAM_NAME
+
 VARINT, FIXED64, BYTES, START_GROUP, END_GROUP, FIXED32 = range(6)
 
 Field = tuple[int, int, bytes]
@@ -22,6 +24,8 @@ _MAX_DEPTH = 100
 _CACHED = 1024
 _SHORT = 256  # bytes of what is worth to be remembered, and no burden
 _FIXED = {FIXED64: 8, FIXED32: 4}
+_FIRST, _SECOND = 1 << 3 | VARINT, 2 << 3 | VARINT
+_KEY, _VALUE = 1 << 3 | BYTES, 2 << 3 | BYTES  # of an entry of any map
 
 
 class WireError(ValueError):
@@ -55,6 +59,16 @@ def block(tag: int, value: bytes) -> bytes:
     """Encode a field whose value is bytes, a text or a message; `tag` is number * 8 + BYTES, below 128."""
     size = len(value)
     return (bytes((tag, size)) if size < 128 else _SMALL[tag] + varint(size)) + value
+
+
+def tag_byte(tag: int) -> bytes:
+    """Return a tag below 128 as it is written."""
+    return _SMALL[tag]
+
+
+def empty(tag: int) -> bytes:
+    """Encode a field whose value is a message in which nothing is set."""
+    return block(tag, b"")
 
 
 def number(tag: int, value: int) -> bytes:
@@ -194,24 +208,29 @@ def signed(value: int) -> int:
 
 def int32(value: int) -> int:
     """Turn a uint64 off the wire into the int32 (or enum) that it stands for: its low 32 bits."""
-    value &= 0xFFFFFFFF
+    value = uint32(value)
     return value - 2**32 if value >> 31 else value
+
+
+def uint32(value: int) -> int:
+    """Turn a uint64 off the wire into the uint32 that it stands for: its low 32 bits."""
+    return value & 0xFFFFFFFF
 
 
 def pair(data: bytes) -> tuple[int, int]:
     """Decode a message of two varints numbered 1 and 2: positions, timestamps, halves of a UUID."""
     first = second = 0
     for tag, value, _ in fields(data):
-        if tag == 0x08:
+        if tag == _FIRST:
             first = value
-        elif tag == 0x10:
+        elif tag == _SECOND:
             second = value
     return first, second
 
 
 def encode_pair(first: int, second: int) -> bytes:
     """Encode what `pair` decodes."""
-    return (number(0x08, first) if first else b"") + (number(0x10, second) if second else b"")
+    return (number(_FIRST, first) if first else b"") + (number(_SECOND, second) if second else b"")
 
 
 def entry(data: bytes) -> tuple[str, str]:
@@ -222,9 +241,9 @@ def entry(data: bytes) -> tuple[str, str]:
 def _entry(data: bytes) -> tuple[str, str]:
     key = value = ""
     for tag, _, raw in fields(data):
-        if tag == 0x0A:
+        if tag == _KEY:
             key = text(raw)
-        elif tag == 0x12:
+        elif tag == _VALUE:
             value = text(raw)
     return key, value
 
@@ -234,18 +253,18 @@ _remembered_entry = lru_cache(_CACHED)(_entry)
 
 def encode_entry(tag: int, key: bytes, value: str) -> bytes:
     """Encode one entry of a map<string, string>, with the tag of the map."""
-    return block(tag, block(0x0A, key) + block(0x12, value.encode()))
+    return block(tag, block(_KEY, key) + block(_VALUE, value.encode()))
 
 
 def stream_identifier(data: bytes) -> str:
     """Decode a StreamIdentifier to the name in it."""
-    return text(last_field(data, 0x1A))
+    return text(last_field(data, _STREAM_NAME))
 
 
 def encode_stream_identifier(tag: int, name: str) -> bytes:
     """Encode a StreamIdentifier, with its tag in the message that it is part of."""
     encoded = name.encode()
-    return block(tag, block(0x1A, encoded) if encoded else b"")
+    return block(tag, block(_STREAM_NAME, encoded) if encoded else b"")
 
 
 @lru_cache(_CACHED)

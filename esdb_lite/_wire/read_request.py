@@ -10,9 +10,12 @@ import enum
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from esdb_lite_protos import tags
+
 from esdb_lite._wire.primitives import (
     MAX_UINT64,
     block,
+    empty,
     encode_pair,
     encode_stream_identifier,
     fields,
@@ -21,17 +24,48 @@ from esdb_lite._wire.primitives import (
     pair,
     stream_identifier,
     text,
+    uint32,
 )
 from esdb_lite._wire.read_response import OneofField, last_of
 from esdb_lite.filters import Filter, FilterBy
 
-READ = "/event_store.client.streams.Streams/Read"
-
+READ = tags.PATH_STREAMS_READ
+UNLIMITED = MAX_UINT64
 DEFAULT_WINDOW = 32
 """The window of a filter that asks for `count`."""
 
+_OPTIONS = tags.STREAMS_READ_REQ_OPTIONS
+_STREAM, _ALL = tags.STREAMS_READ_REQ_OPTIONS_STREAM, tags.STREAMS_READ_REQ_OPTIONS_ALL
+_DIRECTION = tags.STREAMS_READ_REQ_OPTIONS_READ_DIRECTION
+_RESOLVE_LINKS = tags.STREAMS_READ_REQ_OPTIONS_RESOLVE_LINKS
+_COUNT, _SUBSCRIPTION = tags.STREAMS_READ_REQ_OPTIONS_COUNT, tags.STREAMS_READ_REQ_OPTIONS_SUBSCRIPTION
+_FILTER, _NO_FILTER = tags.STREAMS_READ_REQ_OPTIONS_FILTER, tags.STREAMS_READ_REQ_OPTIONS_NO_FILTER
+_UUIDS, _CONTROL = tags.STREAMS_READ_REQ_OPTIONS_UUID_OPTION, tags.STREAMS_READ_REQ_OPTIONS_CONTROL_OPTION
 
-UNLIMITED = MAX_UINT64
+_STREAM_IDENTIFIER = tags.STREAMS_READ_REQ_OPTIONS_STREAM_OPTIONS_STREAM_IDENTIFIER
+_REVISION = tags.STREAMS_READ_REQ_OPTIONS_STREAM_OPTIONS_REVISION
+_STREAM_START = tags.STREAMS_READ_REQ_OPTIONS_STREAM_OPTIONS_START
+_STREAM_END = tags.STREAMS_READ_REQ_OPTIONS_STREAM_OPTIONS_END
+
+_POSITION = tags.STREAMS_READ_REQ_OPTIONS_ALL_OPTIONS_POSITION
+_ALL_START = tags.STREAMS_READ_REQ_OPTIONS_ALL_OPTIONS_START
+_ALL_END = tags.STREAMS_READ_REQ_OPTIONS_ALL_OPTIONS_END
+
+_BY_STREAM = tags.STREAMS_READ_REQ_OPTIONS_FILTER_OPTIONS_STREAM_IDENTIFIER
+_BY_TYPE = tags.STREAMS_READ_REQ_OPTIONS_FILTER_OPTIONS_EVENT_TYPE
+_MAX = tags.STREAMS_READ_REQ_OPTIONS_FILTER_OPTIONS_MAX
+_USUAL_WINDOW = tags.STREAMS_READ_REQ_OPTIONS_FILTER_OPTIONS_COUNT
+_MULTIPLIER = tags.STREAMS_READ_REQ_OPTIONS_FILTER_OPTIONS_CHECKPOINT_INTERVAL_MULTIPLIER
+_REGEX = tags.STREAMS_READ_REQ_OPTIONS_FILTER_OPTIONS_EXPRESSION_REGEX
+_PREFIX = tags.STREAMS_READ_REQ_OPTIONS_FILTER_OPTIONS_EXPRESSION_PREFIX
+
+_STRUCTURED = tags.STREAMS_READ_REQ_OPTIONS_UUID_OPTION_STRUCTURED
+_TEXT = tags.STREAMS_READ_REQ_OPTIONS_UUID_OPTION_STRING
+_COMPATIBILITY = tags.STREAMS_READ_REQ_OPTIONS_CONTROL_OPTION_COMPATIBILITY
+
+_SUBSCRIBED, _UNFILTERED = empty(_SUBSCRIPTION), empty(_NO_FILTER)
+_IDS_AS_TEXT = block(_UUIDS, empty(_TEXT))
+_LAST_POSITION_TOLD = block(_CONTROL, number(_COMPATIBILITY, 1))
 
 
 @dataclass(frozen=True)
@@ -53,36 +87,38 @@ class ReadRequest:
         """Return the ReadReq."""
         stream = self.stream_name
         parts = [
-            block(0x0A, self._stream(stream)) if stream is not None else block(0x12, self._all()),
-            number(0x18, 1) if self.backwards else b"",
-            number(0x20, 1) if self.resolve_links else b"",
-            b"2\0" if self.limit is None else number(0x28, self.limit),
-            b"B\0" if self.filter is None else block(0x3A, encode_filter(self.filter)),
-            b"J\x02\x12\0",  # ids as text
-            b"R\x02\x08\x01",  # compatibility: tell the last position of the stream
+            block(_STREAM, self._stream(stream)) if stream is not None else block(_ALL, self._all()),
+            number(_DIRECTION, 1) if self.backwards else b"",
+            number(_RESOLVE_LINKS, 1) if self.resolve_links else b"",
+            _SUBSCRIBED if self.limit is None else number(_COUNT, self.limit),
+            _UNFILTERED if self.filter is None else block(_FILTER, encode_filter(self.filter)),
+            _IDS_AS_TEXT,
+            _LAST_POSITION_TOLD,
         ]
-        return block(0x0A, b"".join(parts))
+        return block(_OPTIONS, b"".join(parts))
 
     def _stream(self, name: str) -> bytes:
         revision = self.start
         assert not isinstance(revision, tuple)
-        start = number(0x10, revision) if revision is not None else b'"\0' if self.from_end else b"\x1a\0"
-        return encode_stream_identifier(0x0A, name) + start
+        end = _STREAM_END if self.from_end else _STREAM_START
+        return encode_stream_identifier(_STREAM_IDENTIFIER, name) + (
+            number(_REVISION, revision) if revision is not None else empty(end)
+        )
 
     def _all(self) -> bytes:
         start = self.start
         if start is None:
-            return b"\x1a\0" if self.from_end else b"\x12\0"
+            return empty(_ALL_END if self.from_end else _ALL_START)
         commit, prepare = start if isinstance(start, tuple) else (start, start)
-        return block(0x0A, encode_pair(commit, prepare))
+        return block(_POSITION, encode_pair(commit, prepare))
 
 
 def encode_filter(value: Filter) -> bytes:
     """Return ReadReq.Options.FilterOptions."""
-    expression = block(0x0A, value.regex.encode()) if value.regex else b""
-    expression += b"".join(block(0x12, prefix.encode()) for prefix in value.prefixes)
-    tag = 0x12 if value.by is FilterBy.EVENT_TYPE else 0x0A
-    return block(tag, expression) + number(0x18, value.window) + number(0x28, value.checkpoint_interval)
+    expression = block(_REGEX, value.regex.encode()) if value.regex else b""
+    expression += b"".join(block(_PREFIX, prefix.encode()) for prefix in value.prefixes)
+    tag = _BY_TYPE if value.by is FilterBy.EVENT_TYPE else _BY_STREAM
+    return block(tag, expression) + number(_MAX, value.window) + number(_MULTIPLIER, value.checkpoint_interval)
 
 
 class End(enum.Enum):
@@ -136,75 +172,71 @@ class ReadOptions(NamedTuple):
     compatibility: int
 
 
-_SOURCE = {0x0A: "stream", 0x12: "all"}
-_COUNT = (0x28, 0x32)
-_FILTER = (0x3A, 0x42)
-
-
 def decode_read_request(data: bytes) -> ReadOptions | None:
     """Decode a ReadReq; None when it has no options. Raises WireError."""
-    options = last_of(data, (0x0A,))
+    options = last_of(data, (_OPTIONS,))
     return None if options is None else _decode_options(options.raw)
 
 
 def _decode_options(data: bytes) -> ReadOptions:
     direction, resolve_links = 0, False
     for tag, value, _ in fields(data):
-        if tag == 0x18:
+        if tag == _DIRECTION:
             direction = int32(value)
-        elif tag == 0x20:
+        elif tag == _RESOLVE_LINKS:
             resolve_links = bool(value)
-    count, chosen = last_of(data, _COUNT), last_of(data, _FILTER)
-    control = last_of(data, (0x52,))
+    count, chosen = last_of(data, (_COUNT, _SUBSCRIPTION)), last_of(data, (_FILTER, _NO_FILTER))
+    control = last_of(data, (_CONTROL,))
     return ReadOptions(
-        _decode_source(last_of(data, _SOURCE)),
+        _decode_source(last_of(data, (_STREAM, _ALL))),
         direction,
         resolve_links,
-        count.value if count is not None and count.tag == 0x28 else None,
-        count is not None and count.tag == 0x32,
-        None if chosen is None else chosen.tag == 0x3A and _decode_filter(chosen.raw),
-        _decode_uuid_option(last_of(data, (0x4A,))),
-        0 if control is None else pair(control.raw)[0] & 0xFFFFFFFF,
+        count.value if count is not None and count.tag == _COUNT else None,
+        count is not None and count.tag == _SUBSCRIPTION,
+        None if chosen is None else chosen.tag == _FILTER and _decode_filter(chosen.raw),
+        _decode_uuid_option(last_of(data, (_UUIDS,))),
+        0 if control is None else uint32(pair(control.raw)[0]),
     )
 
 
 def _decode_source(source: OneofField | None) -> StreamRange | AllRange | None:
     if source is None:
         return None
-    if source.tag == 0x12:
-        start = last_of(source.raw, (0x0A, 0x12, 0x1A))
-        return AllRange(None if start is None else pair(start.raw) if start.tag == 0x0A else _PLACES[start.tag])
-    identifier, revision = last_of(source.raw, (0x0A,)), last_of(source.raw, (0x10, 0x1A, 0x22))
+    if source.tag == _ALL:
+        start = last_of(source.raw, (_POSITION, *_ALL_ENDS))
+        return AllRange(None if start is None else pair(start.raw) if start.tag == _POSITION else _ALL_ENDS[start.tag])
+    identifier = last_of(source.raw, (_STREAM_IDENTIFIER,))
+    revision = last_of(source.raw, (_REVISION, *_STREAM_ENDS))
     return StreamRange(
         None if identifier is None else stream_identifier(identifier.raw),
-        None if revision is None else revision.value if revision.tag == 0x10 else _STREAM_PLACES[revision.tag],
+        None if revision is None else revision.value if revision.tag == _REVISION else _STREAM_ENDS[revision.tag],
     )
 
 
-_PLACES = {0x12: End.START, 0x1A: End.END}
-_STREAM_PLACES = {0x1A: End.START, 0x22: End.END}
+_ALL_ENDS = {_ALL_START: End.START, _ALL_END: End.END}
+_STREAM_ENDS = {_STREAM_START: End.START, _STREAM_END: End.END}
 
 
 def _decode_uuid_option(option: OneofField | None) -> bool | None:
     if option is None:
         return None
-    content = last_of(option.raw, (0x0A, 0x12))
-    return content is None or content.tag == 0x0A
+    content = last_of(option.raw, (_STRUCTURED, _TEXT))
+    return content is None or content.tag == _STRUCTURED
 
 
 def _decode_filter(data: bytes) -> FilterRequest:
-    expression, window = last_of(data, (0x0A, 0x12)), last_of(data, (0x18, 0x22))
+    expression, window = last_of(data, (_BY_STREAM, _BY_TYPE)), last_of(data, (_MAX, _USUAL_WINDOW))
     multiplier = 0
     for tag, value, _ in fields(data):
-        if tag == 0x28:
-            multiplier = value & 0xFFFFFFFF
+        if tag == _MULTIPLIER:
+            multiplier = uint32(value)
     regex, prefixes = _decode_expression(expression.raw if expression is not None else b"")
     return FilterRequest(
-        None if expression is None else expression.tag == 0x12,
+        None if expression is None else expression.tag == _BY_TYPE,
         regex,
         prefixes,
-        None if window is None else DEFAULT_WINDOW if window.tag == 0x22 else window.value & 0xFFFFFFFF,
-        window is not None and window.tag == 0x22,
+        None if window is None else DEFAULT_WINDOW if window.tag == _USUAL_WINDOW else uint32(window.value),
+        window is not None and window.tag == _USUAL_WINDOW,
         multiplier,
     )
 
@@ -212,8 +244,8 @@ def _decode_filter(data: bytes) -> FilterRequest:
 def _decode_expression(data: bytes) -> tuple[str, tuple[str, ...]]:
     regex, prefixes = "", []
     for tag, _, raw in fields(data):
-        if tag == 0x0A:
+        if tag == _REGEX:
             regex = text(raw)
-        elif tag == 0x12:
+        elif tag == _PREFIX:
             prefixes.append(text(raw))
     return regex, tuple(prefixes)

@@ -12,6 +12,8 @@ from datetime import datetime, timedelta, timezone
 from typing import NamedTuple, Union
 from uuid import UUID
 
+from esdb_lite_protos import tags
+
 from esdb_lite._wire.controls import (
     Control,
     FirstStreamPosition,
@@ -36,6 +38,28 @@ from esdb_lite._wire.uuids import decode_uuid
 from esdb_lite.events import OCTET_STREAM, CaughtUp, Checkpoint, FellBehind, RecordedEvent
 
 ReadItem = Union[RecordedEvent, Control]  # noqa: UP007
+
+# of an event, which both services have with the same tags; the last two have persistent subscriptions alone
+_EVENT, _LINK = tags.PERSISTENT_READ_RESP_READ_EVENT_EVENT, tags.PERSISTENT_READ_RESP_READ_EVENT_LINK
+_RETRY_COUNT = tags.PERSISTENT_READ_RESP_READ_EVENT_RETRY_COUNT
+_NO_RETRY_COUNT = tags.PERSISTENT_READ_RESP_READ_EVENT_NO_RETRY_COUNT
+
+_ID = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_ID
+_STREAM = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_STREAM_IDENTIFIER
+_REVISION = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_STREAM_REVISION
+_PREPARE = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_PREPARE_POSITION
+_COMMIT = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_COMMIT_POSITION
+_METADATA = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_METADATA
+_CUSTOM_METADATA = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_CUSTOM_METADATA
+_DATA = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_DATA
+
+_SUBSCRIPTION_ID = tags.STREAMS_READ_RESP_SUBSCRIPTION_CONFIRMATION_SUBSCRIPTION_ID
+_CHECKPOINT_TIME = tags.STREAMS_READ_RESP_CHECKPOINT_TIMESTAMP
+_MISSING_STREAM = tags.STREAMS_READ_RESP_STREAM_NOT_FOUND_STREAM_IDENTIFIER
+# of CaughtUp and FellBehind
+_PROGRESS_TIME = tags.STREAMS_READ_RESP_CAUGHT_UP_TIMESTAMP
+_PROGRESS_REVISION = tags.STREAMS_READ_RESP_CAUGHT_UP_STREAM_REVISION
+_PROGRESS_POSITION = tags.STREAMS_READ_RESP_CAUGHT_UP_POSITION
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NIL = UUID(int=0)
@@ -76,13 +100,13 @@ def decode_event(data: bytes, persistent: bool) -> RecordedEvent:
     event = link = None
     retry_count = None
     for tag, value, raw in fields(data):
-        if tag == 0x0A:
+        if tag == _EVENT:
             event = raw if event is None else event + raw
-        elif tag == 0x12:
+        elif tag == _LINK:
             link = raw if link is None else link + raw
-        elif tag == 0x28 and persistent:
+        elif tag == _RETRY_COUNT and persistent:
             retry_count = int32(value)
-        elif tag == 0x32 and persistent:
+        elif tag == _NO_RETRY_COUNT and persistent:
             retry_count = None
     linked = None if link is None else decode_record(link)
     if event is not None:
@@ -99,26 +123,26 @@ def decode_event(data: bytes, persistent: bool) -> RecordedEvent:
 def decode_record(data: bytes) -> RecordedEvent:
     """Decode a RecordedEvent. A field that is absent has its default, as in protobuf."""
     event = RecordedEvent.__new__(RecordedEvent)
-    numbers = {0x18: 0, 0x20: 0, 0x28: 0}
-    blocks = {0x0A: b"", 0x12: b"", 0x3A: b"", 0x42: b""}
+    numbers = {_REVISION: 0, _PREPARE: 0, _COMMIT: 0}
+    blocks = {_ID: b"", _STREAM: b"", _CUSTOM_METADATA: b"", _DATA: b""}
     metadata: dict[str, str] = {}
     for tag, value, raw in fields(data):
         if tag in numbers:
             numbers[tag] = value
-        elif tag in (0x0A, 0x12):
+        elif tag in (_ID, _STREAM):
             blocks[tag] += raw
         elif tag in blocks:
             blocks[tag] = raw
-        elif tag == 0x32:
+        elif tag == _METADATA:
             metadata.update((entry(raw),))
-    event._id = _id(blocks[0x0A])
+    event._id = _id(blocks[_ID])
     event._created = metadata.get("created", "").encode() or None
     event.type = metadata.get("type", "")
     event.content_type = metadata.get("content-type", OCTET_STREAM)
-    event.stream_name = stream_identifier(blocks[0x12])
-    event.metadata, event.data = blocks[0x3A], blocks[0x42]
-    event.stream_position = numbers[0x18]
-    event.prepare_position, event.commit_position = _position(numbers[0x20]), _position(numbers[0x28])
+    event.stream_name = stream_identifier(blocks[_STREAM])
+    event.metadata, event.data = blocks[_CUSTOM_METADATA], blocks[_DATA]
+    event.stream_position = numbers[_REVISION]
+    event.prepare_position, event.commit_position = _position(numbers[_PREPARE]), _position(numbers[_COMMIT])
     event.link = event.retry_count = None
     return event
 
@@ -146,13 +170,13 @@ def _persistent_event(content: OneofField) -> RecordedEvent:
 
 
 def _confirmation(content: OneofField) -> SubscriptionConfirmed:
-    return SubscriptionConfirmed(text(last_field(content.raw, 0x0A)))
+    return SubscriptionConfirmed(text(last_field(content.raw, _SUBSCRIPTION_ID)))
 
 
 def _checkpoint(content: OneofField) -> Checkpoint:
     timestamp = None
     for tag, _, raw in fields(content.raw):
-        if tag == 0x1A:
+        if tag == _CHECKPOINT_TIME:
             timestamp = raw if timestamp is None else timestamp + raw
     return Checkpoint(*pair(content.raw), _time(timestamp))
 
@@ -160,7 +184,7 @@ def _checkpoint(content: OneofField) -> Checkpoint:
 def _stream_missing(content: OneofField) -> StreamMissing:
     identifier = b""
     for tag, _, raw in fields(content.raw):
-        if tag == 0x0A:
+        if tag == _MISSING_STREAM:
             identifier += raw
     return StreamMissing(stream_identifier(identifier))
 
@@ -188,11 +212,11 @@ def _fell_behind(content: OneofField) -> FellBehind:
 def _progress(data: bytes) -> tuple[datetime | None, int | None, int | None, int | None]:
     timestamp = revision = position = None
     for tag, value, raw in fields(data):
-        if tag == 0x0A:
+        if tag == _PROGRESS_TIME:
             timestamp = raw if timestamp is None else timestamp + raw
-        elif tag == 0x10:
+        elif tag == _PROGRESS_REVISION:
             revision = signed(value)
-        elif tag == 0x1A:
+        elif tag == _PROGRESS_POSITION:
             position = raw if position is None else position + raw
     commit, prepare = (None, None) if position is None else pair(position)
     return _time(timestamp), revision, commit, prepare
@@ -210,15 +234,18 @@ def _time(timestamp: bytes | None) -> datetime | None:
 
 
 _CONTENTS: dict[int, Callable[[OneofField], ReadItem]] = {
-    0x0A: _event,
-    0x12: _confirmation,
-    0x1A: _checkpoint,
-    0x22: _stream_missing,
-    0x28: _first_position,
-    0x30: _last_position,
-    0x3A: _last_all_position,
-    0x42: _caught_up,
-    0x4A: _fell_behind,
+    tags.STREAMS_READ_RESP_EVENT: _event,
+    tags.STREAMS_READ_RESP_CONFIRMATION: _confirmation,
+    tags.STREAMS_READ_RESP_CHECKPOINT: _checkpoint,
+    tags.STREAMS_READ_RESP_STREAM_NOT_FOUND: _stream_missing,
+    tags.STREAMS_READ_RESP_FIRST_STREAM_POSITION: _first_position,
+    tags.STREAMS_READ_RESP_LAST_STREAM_POSITION: _last_position,
+    tags.STREAMS_READ_RESP_LAST_ALL_STREAM_POSITION: _last_all_position,
+    tags.STREAMS_READ_RESP_CAUGHT_UP: _caught_up,
+    tags.STREAMS_READ_RESP_FELL_BEHIND: _fell_behind,
 }
 
-_PERSISTENT_CONTENTS: dict[int, Callable[[OneofField], ReadItem]] = {0x0A: _persistent_event, 0x12: _confirmation}
+_PERSISTENT_CONTENTS: dict[int, Callable[[OneofField], ReadItem]] = {
+    tags.PERSISTENT_READ_RESP_EVENT: _persistent_event,
+    tags.PERSISTENT_READ_RESP_SUBSCRIPTION_CONFIRMATION: _confirmation,
+}

@@ -10,23 +10,65 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import TypeAlias
 
-from esdb_lite._wire.primitives import block, encode_entry, encode_pair, encode_stream_identifier, number, varint
-from esdb_lite._wire.uuids import encode_uuid, format_uuid
+from esdb_lite_protos import tags
+
+from esdb_lite._wire.primitives import (
+    block,
+    encode_entry,
+    encode_pair,
+    encode_stream_identifier,
+    number,
+    tag_byte,
+    varint,
+)
+from esdb_lite._wire.uuids import before_text, encode_uuid, format_uuid
 from esdb_lite.events import JSON, OCTET_STREAM
 
+# both services have these with the same tags
+_EVENT, _CONFIRMATION = tags.STREAMS_READ_RESP_EVENT, tags.STREAMS_READ_RESP_CONFIRMATION
+_SUBSCRIPTION_ID = tags.STREAMS_READ_RESP_SUBSCRIPTION_CONFIRMATION_SUBSCRIPTION_ID
+_RECORD, _LINK = tags.STREAMS_READ_RESP_READ_EVENT_EVENT, tags.STREAMS_READ_RESP_READ_EVENT_LINK
+_POSITION = tags.STREAMS_READ_RESP_READ_EVENT_COMMIT_POSITION
+_RETRY_COUNT = tags.PERSISTENT_READ_RESP_READ_EVENT_RETRY_COUNT
+_ID = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_ID
+_STREAM = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_STREAM_IDENTIFIER
+_REVISION = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_STREAM_REVISION
+_PREPARE = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_PREPARE_POSITION
+_COMMIT = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_COMMIT_POSITION
+_METADATA = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_METADATA
+_CUSTOM_METADATA = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_CUSTOM_METADATA
+_DATA = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_DATA
+_KEY = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_METADATA_ENTRY_KEY
+_VALUE = tags.STREAMS_READ_RESP_READ_EVENT_RECORDED_EVENT_METADATA_ENTRY_VALUE
+
+_CHECKPOINT, _CHECKPOINT_TIME = tags.STREAMS_READ_RESP_CHECKPOINT, tags.STREAMS_READ_RESP_CHECKPOINT_TIMESTAMP
+_NOT_FOUND = tags.STREAMS_READ_RESP_STREAM_NOT_FOUND
+_MISSING_STREAM = tags.STREAMS_READ_RESP_STREAM_NOT_FOUND_STREAM_IDENTIFIER
+_FIRST_POSITION = tags.STREAMS_READ_RESP_FIRST_STREAM_POSITION
+_LAST_POSITION = tags.STREAMS_READ_RESP_LAST_STREAM_POSITION
+_CAUGHT_UP, _FELL_BEHIND = tags.STREAMS_READ_RESP_CAUGHT_UP, tags.STREAMS_READ_RESP_FELL_BEHIND
+# of both
+_PROGRESS_TIME = tags.STREAMS_READ_RESP_CAUGHT_UP_TIMESTAMP
+_PROGRESS_REVISION = tags.STREAMS_READ_RESP_CAUGHT_UP_STREAM_REVISION
+_PROGRESS_POSITION = tags.STREAMS_READ_RESP_CAUGHT_UP_POSITION
+
 _CACHED = 4096
-_CREATED = block(0x0A, b"created")
-_USUAL_CREATED = b"2\x1c" + _CREATED + b"\x12\x11"
+_DIGITS = 17  # of the usual time of creation
+_BEFORE_ID = before_text(_ID)
+_CREATED = block(_KEY, b"created")
+_USUAL_CREATED = block(_METADATA, _CREATED + block(_VALUE, bytes(_DIGITS)))[:-_DIGITS]
 _CONTENT_TYPES = {
-    True: encode_entry(0x32, b"content-type", JSON),
-    False: encode_entry(0x32, b"content-type", OCTET_STREAM),
+    True: encode_entry(_METADATA, b"content-type", JSON),
+    False: encode_entry(_METADATA, b"content-type", OCTET_STREAM),
 }
+_EVENT_BYTE, _RECORD_BYTE, _POSITION_BYTE, _RETRY_BYTE = map(tag_byte, (_EVENT, _RECORD, _POSITION, _RETRY_COUNT))
+_REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE, _DATA_BYTE = map(tag_byte, (_REVISION, _PREPARE, _COMMIT, _DATA))
 _TICKS = 10_000_000
 _SHORT = 1 << 14
 _LENGTHS = [varint(value) for value in range(_SHORT)]
 
-StoredEvent: TypeAlias = tuple[int, str, int, bytes, str, bool, int, bytes, bytes]
-"""Position, stream, revision, id, type, whether it is JSON, ticks of creation, data, metadata."""
+StoredEvent: TypeAlias = tuple[int, str, int, bytes, str, bool, int, bytes, bytes, object]
+"""Position, stream, revision, id, type, whether it is JSON, ticks of creation, data, metadata, and what is not sent."""
 
 
 def encode_record(
@@ -49,15 +91,15 @@ def encode_record(
     place = varint(position)
     return b"".join(
         (
-            encode_uuid(0x0A, id) if structured else b"\n&\x12$" + format_uuid(id).encode(),
+            encode_uuid(_ID, id) if structured else _BEFORE_ID + format_uuid(id).encode(),
             _stream(stream),
-            number(0x18, revision) if revision else b"",
-            b" " + place + b"(" + place if position else b"",
+            number(_REVISION, revision) if revision else b"",
+            _PREPARE_BYTE + place + _COMMIT_BYTE + place if position else b"",
             _type(type),
-            block(0x32, _CREATED + block(0x12, b"%d" % created)),
+            block(_METADATA, _CREATED + block(_VALUE, b"%d" % created)),
             _CONTENT_TYPES[is_json],
-            block(0x3A, metadata) if metadata else b"",
-            block(0x42, data) if data else b"",
+            block(_CUSTOM_METADATA, metadata) if metadata else b"",
+            block(_DATA, data) if data else b"",
         )
     )
 
@@ -70,7 +112,10 @@ def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[b
     messages: list[bytes] = []
     add, join, length = messages.append, b"".join, _LENGTHS
     stream_of, type_of, number_of = _stream, _type, _quick_varint
-    for position, stream, revision, id, type, is_json, created, data, metadata in records:
+    before_id = _BEFORE_ID.decode()
+    event_tag, record_tag, position_tag, data_tag = _EVENT_BYTE, _RECORD_BYTE, _POSITION_BYTE, _DATA_BYTE
+    revision_tag, prepare_tag, commit_tag = _REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE
+    for position, stream, revision, id, type, is_json, created, data, metadata, _ in records:
         place = number_of(position)
         digits = id.hex()
         ticks = b"%d" % created
@@ -79,26 +124,27 @@ def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[b
             (
                 _structured_id(id)
                 if structured
-                else f"\n&\x12${digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode(),
+                else f"{before_id}{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode(),
                 stream_of(stream),
-                b"\x18" + number_of(revision) if revision else b"",
-                b" ",
+                revision_tag + number_of(revision) if revision else b"",
+                prepare_tag,
                 place,
-                b"(",
+                commit_tag,
                 place,
                 type_of(type),
-                _USUAL_CREATED if len(ticks) == 17 else _created_prefix(len(ticks)),
+                _USUAL_CREATED if len(ticks) == _DIGITS else _created_prefix(len(ticks)),
                 ticks,
                 _CONTENT_TYPES[is_json],
-                block(0x3A, metadata) if metadata else b"",
-                (b"B" + (length[size] if size < _SHORT else varint(size))) if size else b"",
+                block(_CUSTOM_METADATA, metadata) if metadata else b"",
+                (data_tag + (length[size] if size < _SHORT else varint(size))) if size else b"",
                 data,
             )
         )
         size = len(event)
         inner = length[size] if size < _SHORT else varint(size)
         size += 2 + len(inner) + len(place)
-        add(join((b"\n", length[size] if size < _SHORT else varint(size), b"\n", inner, event, b"\x18", place)))
+        whole = length[size] if size < _SHORT else varint(size)
+        add(join((event_tag, whole, record_tag, inner, event, position_tag, place)))
     return messages
 
 
@@ -114,22 +160,22 @@ def _quick_varint(value: int) -> bytes:
 
 
 def _structured_id(id: bytes) -> bytes:
-    return encode_uuid(0x0A, id)
+    return encode_uuid(_ID, id)
 
 
 def _created_prefix(size: int) -> bytes:
     """Return what stands before the digits of `created`, given how many there are."""
-    return bytes((0x32, 11 + size)) + _CREATED + bytes((0x12, size))
+    return bytes((_METADATA, len(_CREATED) + 2 + size)) + _CREATED + bytes((_VALUE, size))
 
 
 @lru_cache(_CACHED)
 def _stream(name: str) -> bytes:
-    return encode_stream_identifier(0x12, name)
+    return encode_stream_identifier(_STREAM, name)
 
 
 @lru_cache(_CACHED)
 def _type(name: str) -> bytes:
-    return encode_entry(0x32, b"type", name)
+    return encode_entry(_METADATA, b"type", name)
 
 
 def encode_event(event: bytes | None, link: bytes | None, position: int, *, retry_count: int | None = None) -> bytes:
@@ -138,13 +184,13 @@ def encode_event(event: bytes | None, link: bytes | None, position: int, *, retr
     `position` is that of the link where there is one. `retry_count` belongs to persistent subscriptions.
     """
     return block(
-        0x0A,
+        _EVENT,
         b"".join(
             (
-                block(0x0A, event) if event is not None else b"",
-                block(0x12, link) if link is not None else b"",
-                number(0x18, position),
-                number(0x28, retry_count) if retry_count is not None else b"",
+                block(_RECORD, event) if event is not None else b"",
+                block(_LINK, link) if link is not None else b"",
+                number(_POSITION, position),
+                number(_RETRY_COUNT, retry_count) if retry_count is not None else b"",
             )
         ),
     )
@@ -170,67 +216,68 @@ def encode_delivery(
     ticks = b"%d" % created
     body = b"".join(
         (
-            b"\n&\x12$",
+            _BEFORE_ID,
             b"-".join((digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])),
             _stream(stream),
-            b"\x18" + varint(revision) if revision else b"",
-            b" " + place + b"(" + place if position else b"",
+            _REVISION_BYTE + varint(revision) if revision else b"",
+            _PREPARE_BYTE + place + _COMMIT_BYTE + place if position else b"",
             _type(type),
-            _USUAL_CREATED + ticks if len(ticks) == 17 else block(0x32, _CREATED + block(0x12, ticks)),
+            _USUAL_CREATED + ticks if len(ticks) == _DIGITS else block(_METADATA, _CREATED + block(_VALUE, ticks)),
             _CONTENT_TYPES[is_json],
-            block(0x3A, metadata) if metadata else b"",
-            b"B" + varint(len(data)) if data else b"",
+            block(_CUSTOM_METADATA, metadata) if metadata else b"",
+            _DATA_BYTE + varint(len(data)) if data else b"",
             data,
         )
     )
     size = varint(len(body))
-    tail = b"\x18" + place + b"(" + varint(retry_count)
-    return b"".join((b"\n", varint(1 + len(size) + len(body) + len(tail)), b"\n", size, body, tail))
+    tail = _POSITION_BYTE + place + _RETRY_BYTE + varint(retry_count)
+    whole = varint(1 + len(size) + len(body) + len(tail))
+    return b"".join((_EVENT_BYTE, whole, _RECORD_BYTE, size, body, tail))
 
 
 def encode_confirmation(subscription_id: str) -> bytes:
     """Encode the confirmation of a subscription (of either service)."""
-    return block(0x12, block(0x0A, subscription_id.encode()))
+    return block(_CONFIRMATION, block(_SUBSCRIPTION_ID, subscription_id.encode()))
 
 
 def encode_checkpoint(commit_position: int, prepare_position: int, *, now: int) -> bytes:
     """Encode a checkpoint; `now` is a number of 100-ns ticks since 1970."""
-    return block(0x1A, encode_pair(commit_position, prepare_position) + _timestamp(0x1A, now))
+    return block(_CHECKPOINT, encode_pair(commit_position, prepare_position) + _timestamp(_CHECKPOINT_TIME, now))
 
 
 def encode_stream_missing(stream: str) -> bytes:
     """Encode the answer to a read of a stream that does not exist."""
-    return block(0x22, encode_stream_identifier(0x0A, stream))
+    return block(_NOT_FOUND, encode_stream_identifier(_MISSING_STREAM, stream))
 
 
 def encode_first_position(stream_position: int) -> bytes:
     """Encode where the readable events of a stream begin."""
-    return number(0x28, stream_position)
+    return number(_FIRST_POSITION, stream_position)
 
 
 def encode_last_position(stream_position: int) -> bytes:
     """Encode the number of the last event of a stream."""
-    return number(0x30, stream_position)
+    return number(_LAST_POSITION, stream_position)
 
 
 def encode_caught_up(*, now: int, stream_position: int | None = None, position: tuple[int, int] | None = None) -> bytes:
     """Encode that a subscription goes live; `now` in 100-ns ticks since 1970, `position` as commit and prepare."""
-    return block(0x42, _progress(now, stream_position, position))
+    return block(_CAUGHT_UP, _progress(now, stream_position, position))
 
 
 def encode_fell_behind(
     *, now: int, stream_position: int | None = None, position: tuple[int, int] | None = None
 ) -> bytes:
     """Encode that a subscription reads from storage again; arguments as for `encode_caught_up`."""
-    return block(0x4A, _progress(now, stream_position, position))
+    return block(_FELL_BEHIND, _progress(now, stream_position, position))
 
 
 def _progress(now: int, stream_position: int | None, position: tuple[int, int] | None) -> bytes:
     return b"".join(
         (
-            _timestamp(0x0A, now),
-            number(0x10, stream_position) if stream_position is not None else b"",
-            block(0x1A, encode_pair(*position)) if position is not None else b"",
+            _timestamp(_PROGRESS_TIME, now),
+            number(_PROGRESS_REVISION, stream_position) if stream_position is not None else b"",
+            block(_PROGRESS_POSITION, encode_pair(*position)) if position is not None else b"",
         )
     )
 

@@ -9,6 +9,8 @@ import re
 import struct
 from typing import Union
 
+from esdb_lite_protos.tags import SHARED_UUID_STRING, SHARED_UUID_STRUCTURED
+
 from esdb_lite._wire.primitives import WireError, block, encode_pair, fields, pair, text
 
 WireUuid = Union[bytes, str]  # noqa: UP007
@@ -17,6 +19,9 @@ WireUuid = Union[bytes, str]  # noqa: UP007
 NO_UUID = b""
 """A UUID message in which neither form is set."""
 
+_TEXT = 36  # length of the usual text
+_STRING, _STRUCTURED = SHARED_UUID_STRING, SHARED_UUID_STRUCTURED
+_USUAL = bytes((_STRING, _TEXT))
 _HALVES = struct.Struct(">QQ")
 _PLAIN = re.compile(r"[0-9a-fA-F]{32}")
 _HYPHENATED = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
@@ -25,14 +30,14 @@ _BRACKETS = {"{": "}", "(": ")"}
 
 def decode_uuid(data: bytes) -> WireUuid:
     """Decode a UUID message: 16 bytes, the text as sent, or NO_UUID."""
-    if len(data) == 38 and data.startswith(b"\x12$"):
+    if len(data) == 2 + _TEXT and data.startswith(_USUAL):
         return text(data[2:])
     structured, string = b"", None
     present = False
     for tag, _, raw in fields(data):
-        if tag == 0x0A:
+        if tag == _STRUCTURED:
             structured, string, present = structured + raw, None, True
-        elif tag == 0x12:
+        elif tag == _STRING:
             structured, string, present = b"", text(raw), False
     if string is not None:
         return string
@@ -42,8 +47,13 @@ def decode_uuid(data: bytes) -> WireUuid:
 def encode_uuid(tag: int, value: WireUuid) -> bytes:
     """Encode a UUID message with its tag: 16 bytes as the structured form, a text as the text form."""
     if isinstance(value, str):
-        return block(tag, block(0x12, value.encode()))
-    return block(tag, block(0x0A, encode_pair(*_HALVES.unpack(value))) if value else b"")
+        return block(tag, block(_STRING, value.encode()))
+    return block(tag, block(_STRUCTURED, encode_pair(*_HALVES.unpack(value))) if value else b"")
+
+
+def before_text(tag: int) -> bytes:
+    """Return what stands before the text of 36 characters in a UUID message with this tag: 4 bytes."""
+    return bytes((tag, len(_USUAL) + _TEXT)) + _USUAL
 
 
 def parse_uuid(value: WireUuid) -> bytes:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import re
+from uuid import UUID
 
 from esdb_lite.consumers import ConsumerPosition
-from esdb_lite.events import Checkpoint
+from esdb_lite.errors import InvalidArgument
+from esdb_lite.events import Checkpoint, StreamPosition
 from esdb_lite.filters import Filter
 from esdb_lite.positions import LARGEST
 
@@ -17,25 +19,33 @@ LONGEST_SOURCE = 400
 """Characters of a source that are kept as they are."""
 
 _SHOWN = 300
-_TEXT = re.compile(r"C:(\d{1,19})/P:(\d{1,19})|(\d{1,19})", re.ASCII)
+_TEXT = re.compile(r"(\d{1,19})(?:@([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?", re.ASCII)
 
 
 def to_text(position: ConsumerPosition) -> str:
-    """Return a position as servers write those of their own subscriptions: `17`, or `C:1234/P:1234`."""
+    """Return a position as servers write those of their own subscriptions, with the id of the event where it is known.
+
+    `17`, `C:1234/P:1234`, or `17@` and the id.
+    """
     if isinstance(position, Checkpoint):
-        return f"C:{position.commit_position}/P:{position.prepare_position}"
-    return str(int(position))
+        return position.token
+    known = position.event_id if isinstance(position, StreamPosition) else None
+    return str(int(position)) if known is None else f"{int(position)}@{known}"
 
 
 def from_text(text: str) -> ConsumerPosition:
     """Return the position that a text stands for. Raises ValueError."""
+    if text.startswith("C:"):
+        try:
+            return Checkpoint.from_token(text)
+        except InvalidArgument:
+            raise ValueError(f"{text[:80]!r} is no position") from None
     found = _TEXT.fullmatch(text)
     if found is None:
         raise ValueError(f"{text[:80]!r} is no position")
-    numbers = [int(digits) for digits in found.groups() if digits is not None]
-    if max(numbers) > LARGEST:
+    if int(found[1]) > LARGEST:
         raise ValueError(f"{text!r} is no position: too large")
-    return numbers[0] if len(numbers) == 1 else Checkpoint(numbers[0], numbers[1])
+    return StreamPosition(int(found[1]), None if found[2] is None else UUID(found[2]))
 
 
 def source_of(stream_name: str | None, chosen: Filter | None) -> str:

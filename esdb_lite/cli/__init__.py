@@ -112,6 +112,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-standard-projections", action="store_true", help="enable the system projections at the start"
     )
+    _add_versions(parser.add_argument_group("versions", "What clients may expect of the server."))
     _add_tls(parser.add_argument_group("TLS and users", "With a certificate callers have to say who they are."))
     parser.add_argument(
         "--log-level",
@@ -119,6 +120,17 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         default="warning",
         help="what goes to stderr (default: %(default)s)",
     )
+
+
+def _add_versions(group: argparse._ArgumentGroup) -> None:
+    group.add_argument(
+        "--compatibility",
+        choices=("24.10", "25.1", "26.1"),
+        default="26.1",
+        help="the server that it passes for: its version, methods and limits (default: %(default)s)",
+    )
+    for name, what in (("append", "all events of one append"), ("append-event", "one event")):
+        group.add_argument(f"--max-{name}-size", type=_size, metavar="BYTES", help=f"how large {what} may be")
 
 
 def _add_tls(group: argparse._ArgumentGroup) -> None:
@@ -142,6 +154,12 @@ def _add_file(
     parser = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
     parser.add_argument("path", metavar="PATH", help="the database file")
     return parser
+
+
+def _size(text: str) -> int:
+    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**31:
+        raise argparse.ArgumentTypeError(f"not a number of bytes between 1 and {2**31 - 1}: {text!r}")
+    return int(text)
 
 
 def _port(text: str) -> int:

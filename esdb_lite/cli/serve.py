@@ -52,6 +52,9 @@ def _server(options: argparse.Namespace) -> EmbeddedServer:
             trusted_root_certificates_path=options.trusted_root_certificates_path,
             dev_certificate=options.dev_certificate,
             run_projections=options.run_projections,
+            compatibility=options.compatibility,
+            max_append_size=options.max_append_size,
+            max_append_event_size=options.max_append_event_size,
             start_standard_projections=options.start_standard_projections,
         )
     except ValueError as error:

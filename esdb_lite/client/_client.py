@@ -9,9 +9,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable
 from types import TracebackType
-from typing import Literal, overload
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
@@ -19,6 +17,8 @@ from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
+from esdb_lite.client.append.calls import AsyncAtomicApi
+from esdb_lite.client.append.repeating import Repeater
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import (
     checked_end,
@@ -32,19 +32,28 @@ from esdb_lite.client.arguments import (
 from esdb_lite.client.consumers.calls import AsyncConsumerApi
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
+from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.projections.calls import AsyncProjectionApi
+from esdb_lite.client.read.continuity import check_landmark, landmark_of
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
 from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
-from esdb_lite.events import AppendResult, NewEvent, RecordedEvent, SubscriptionItem
+from esdb_lite.events import AppendResult, Checkpoint, NewEvent, RecordedEvent, StreamPosition, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProjectionApi, AsyncUserApi):
+
+@shortens_tracebacks
+class AsyncEsdbClient(
+    AsyncAtomicApi, AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProjectionApi, AsyncUserApi, OtherNames
+):
     """A client of EventStoreDB (21.10 and later) and KurrentDB for asyncio.
 
     It connects on first use, and belongs to the event loop on which that happens. Close it with `close()` or by
@@ -102,7 +111,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProj
 
     def _use(self, settings: ConnectionSettings) -> None:
         self._core = ClientCore(settings)
-        self._appender = Appender(self._core)
+        self._appender = Appender(self._core, Repeater(self._core))
 
     @property
     def embedded(self) -> bool:
@@ -110,20 +119,28 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProj
         return self._core.settings.embedded is not None
 
     async def connect(self, *, timeout: Seconds | None = None) -> None:
-        """Connect now instead of on first use."""
-        deadline = self._core.deadline(timeout)
-        await self._core.connect(deadline)
+        """Connect now instead of on first use.
+
+        With a `timeout`, also a server that has not started yet is waited for; without one, that is ServiceUnavailable
+        at once.
+        """
+        await self._core.connect(timeout)
 
     async def close(self) -> None:
-        """Close the connection; open calls fail with ClientClosed. Idempotent."""
-        await self._core.close()
-        await self._appender.close()
+        """Close the connection; open calls fail with ClientClosed. Idempotent.
+
+        On another event loop than before it does not wait: the connection is closed when its own loop runs.
+        """
+        await self._core.close(self._appender.close)
 
     def __del__(self) -> None:
-        core = getattr(self, "_core", None)
-        if core is not None and core.is_open:
-            warnings.warn(f"{self!r} was not closed", ResourceWarning, source=self, stacklevel=2)
-            core.abandon(self._appender.leave)
+        appender = getattr(self, "_appender", None)  # not where __init__ has refused something
+        if appender is not None and self._core.abandon(appender.leave):
+            text = f"{type(self).__name__} was dropped without being closed"
+            warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._core}>"
 
     def __reduce__(self) -> str:
         """Refuse: a pickle would take the connection nowhere, and the password anywhere."""
@@ -302,8 +319,8 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProj
         `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
         If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
         takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
-        (default: none). Raises InvalidRequest if no event begins at `position`. The rules are in sections 15 and 16
-        of the protocol notes.
+        (default: none). Raises InvalidRequest if no event begins at `position`, CheckpointMismatch if it is from
+        another database. The rules are in sections 15 and 16 of the protocol notes.
         """
         start = checked_resume(position)
         request = ReadRequest(
@@ -314,7 +331,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProj
             resolve_links=checked_bool("resolve_links", resolve_links),
             filter=make_filter(filter_exclude, filter_include, filter),
         )
-        return await self._subscribe(request, include_control, reconnect, timeout, credentials)
+        return await self._subscribe(request, position, include_control, reconnect, timeout, credentials)
 
     @overload
     async def subscribe_stream_events(
@@ -360,8 +377,8 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProj
 
         Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
         event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
-        Raises StreamDeleted, also when the stream is tombstoned later. The rules are in section 14 of the protocol
-        notes.
+        Raises StreamDeleted, also when the stream is tombstoned later; CheckpointMismatch if `position` is from another
+        database. The rules are in section 14 of the protocol notes.
         """
         start = checked_position(position)
         request = ReadRequest(
@@ -371,7 +388,7 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProj
             limit=None,
             resolve_links=checked_bool("resolve_links", resolve_links),
         )
-        return await self._subscribe(request, include_control, reconnect, timeout, credentials)
+        return await self._subscribe(request, position, include_control, reconnect, timeout, credentials)
 
     # --- inside ---
 
@@ -379,23 +396,39 @@ class AsyncEsdbClient(AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProj
         chosen = checked_timeout(self._core.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
         self._core.check_open()
-        return AsyncReadResponse(HealingReading(self._core, request, chosen, who) if request.limit else None)
+        return AsyncReadResponse(
+            HealingReading(self._core, request, chosen, who) if request.limit else None, owner=self
+        )
 
     async def _subscribe(
         self,
         request: ReadRequest,
+        position: ResumeFrom,
         control: bool,
         reconnect: bool,
         timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> AsyncSubscription[SubscriptionItem]:
         self._core.check()
+        # a subscription has no end, so that the default for calls that have one does not apply
+        deadline = Deadline(checked_timeout(timeout))
+        if isinstance(position, (Checkpoint, StreamPosition)) and position.event_id is not None:
+            await self._check_position(request.stream_name, position, deadline, credentials)
         reading = HealingSubscription(
             self._core,
             request,
-            # a subscription has no end, so that the default for calls that have one does not apply
-            Deadline(checked_timeout(timeout)),
+            deadline,
             checked_credentials(credentials),
             reconnect=checked_bool("reconnect", reconnect),
         )
-        return await subscribe(reading, control=checked_bool("include_control", control))
+        return await subscribe(reading, control=checked_bool("include_control", control), owner=self)
+
+    async def _check_position(
+        self, stream_name: str | None, position: int | Checkpoint, deadline: Deadline, credentials: CredentialsLike
+    ) -> None:
+        """Refuse a position that is not from this database. Raises CheckpointMismatch."""
+
+        async def ask(request: ReadRequest) -> tuple[RecordedEvent | None, int | None]:
+            return await last_event(self._core, request, deadline, credentials, Need.LEADER)
+
+        await check_landmark(landmark_of(stream_name, position), ask)

@@ -5,15 +5,21 @@ Owns: refusing, with the name of the argument, what no server would take. Must n
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._wire.read_request import UNLIMITED
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.events import CaughtUp, Checkpoint, NewEvent
+from esdb_lite.events import CaughtUp, Checkpoint, JsonValue, NewEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import LARGEST, ResumeFrom
+
+if TYPE_CHECKING:
+    from esdb_lite.metadata import StreamMetadata
 
 
 def checked_stream(value: str, argument: str = "stream_name") -> str:
@@ -70,6 +76,17 @@ def checked_events(value: NewEvent | Iterable[NewEvent]) -> list[NewEvent]:
         if not isinstance(event, NewEvent):
             raise WrongArgumentType("events", event, "must contain only NewEvent")
     return events
+
+
+def checked_metadata(value: StreamMetadata | Mapping[str, JsonValue]) -> StreamMetadata:
+    """Metadata of a stream, with values that are JSON, whatever kinds of mappings and sequences they were."""
+    from esdb_lite.metadata import StreamMetadata, encode_metadata
+
+    if not isinstance(value, StreamMetadata):
+        if not isinstance(value, Mapping):
+            raise WrongArgumentType("metadata", value, "must be StreamMetadata or a mapping")
+        value = StreamMetadata(custom=value)
+    return replace(value, custom=json.loads(encode_metadata(StreamMetadata(custom=value.custom))))
 
 
 def checked_source(value: str | None) -> str | None:

@@ -25,6 +25,7 @@ from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import Authorization, Metadata, checked_credentials
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.client.retry_log import RetryLog, outcome_of, wait_for_another_try
+from esdb_lite.client.slow_calls import SlowCalls
 from esdb_lite.client.topology.need import Need
 from esdb_lite.client.topology.nodes import Moved, Nodes, Single, Topology
 from esdb_lite.errors import (
@@ -51,6 +52,10 @@ _MOST_STRANGERS = 10
 T = TypeVar("T")
 
 
+async def _nothing_else() -> None:
+    pass
+
+
 class ClientCore:
     """The connections of a client. Belongs to the event loop on which it is used first."""
 
@@ -66,10 +71,22 @@ class ClientCore:
         self._features: KnownFeatures | None = None
         self._closed = False
         self._closing: asyncio.Future[None] | None = None
+        self._last: ConnectionPool | None = None
         self._warned = False
         self._strangers: set[str] = set()
         self._authorization = Authorization()
         self._retry_log = RetryLog()
+        self.slow = SlowCalls(self._awaited)
+        """The calls that wait and have no timeout."""
+
+    def __str__(self) -> str:
+        """Which server it is, and whether there is a connection."""
+        settings = self.settings
+        where = "embedded" if settings.embedded is not None else ",".join(map(str, settings.nodes))
+        if self._closed:
+            return f"{where}, closed"
+        connected = self._last is not None and self._last.connected
+        return f"{where}, {'connected' if connected else 'not connected'}"
 
     @property
     def closed(self) -> bool:
@@ -103,21 +120,26 @@ class ClientCore:
             self.check()
         if self._topology is None:
             raise DeadlineExceeded(f"the embedded server did not start within {deadline.timeout:g} seconds", sent=False)
-        node = await self._topology.node(need, deadline)
+        node = self._last = await self._topology.node(need, deadline)
         self.check_open()
         return node
 
-    async def connect(self, deadline: Deadline) -> None:
-        """Make sure that there is a connection, where there was one before or the server has said that it is coming."""
-        retries = RetryState(self.settings.retry, Safety.REPEATABLE)
+    async def connect(self, timeout: Seconds | None) -> None:
+        """Make sure that there is a connection; with a timeout, wait also for a server that has not started yet."""
+        deadline, patient = self.deadline(timeout), timeout is not None
+        retries = RetryState(self.settings.retry, Safety.REPEATABLE, endless=patient)
+        reason: EsdbClientException | None = None
         while True:
             node: ConnectionPool | None = None
             try:
                 node = await self.node(deadline)
                 await node.connect(deadline)
             except EsdbClientException as error:
-                if not await self.try_again(retries, node, error, deadline, "connect"):
-                    raise
+                if not await self.try_again(retries, node, error, deadline, "connect", known=patient):
+                    if reason is None:
+                        raise
+                    raise reason from None
+                reason = error  # says more than that the time is over
             else:
                 return
 
@@ -202,6 +224,21 @@ class ClientCore:
         safety: Safety,
     ) -> T:
         """Make a call until it succeeds or is not to be made again."""
+        number = self.slow.begin(method.rpartition("/")[2]) if deadline.timeout is None else 0
+        try:
+            return await self._attempts(attempt, method, deadline, credentials, need, safety)
+        finally:
+            self.slow.end(number)
+
+    async def _attempts(
+        self,
+        attempt: Attempt[T],
+        method: str,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        need: Need,
+        safety: Safety,
+    ) -> T:
         retries, renewed = RetryState(self.settings.retry, safety), False
         while True:
             node: ConnectionPool | None = None
@@ -228,11 +265,13 @@ class ClientCore:
         error: EsdbClientException,
         deadline: Deadline,
         what: str,
+        *,
+        known: bool = False,
     ) -> bool:
         """Note a failure, and wait for the next attempt; False if there is none."""
         if node is not None:
             self.failed(node, error)
-        return await wait_for_another_try(retries, error, deadline, what, self._retry_log, known=self.known)
+        return await wait_for_another_try(retries, error, deadline, what, self._retry_log, known=known or self.known)
 
     async def together(self, key: Hashable, ask: Callable[[], Awaitable[T]], deadline: Deadline) -> T | None:
         """Ask once for all who ask for the same at the same time; None when there is no answer before the deadline."""
@@ -257,34 +296,53 @@ class ClientCore:
         """Ask again next time: behind the same address there may be another server now."""
         self._features = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether there may be connections, on a loop that still runs."""
-        return not self._closed and self._nodes is not None and self._loop is not None and not self._loop.is_closed()
+    async def close(self, also: Callable[[], Awaitable[None]] = _nothing_else) -> None:
+        """Close all connections, stop the embedded server if there is one, and do what else is to be done. Idempotent.
 
-    def abandon(self, before: Callable[[], None]) -> None:
-        """Close whatever nothing uses any more, from whatever thread the collector has chosen; `before` goes first.
-
-        What still is in use, a subscription say, goes on, and its connection is closed when it has ended.
+        On another loop than that of the connections it does not wait: these are closed when their loop runs.
         """
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop has been closed meanwhile, and everything with it
-                self._loop.call_soon_threadsafe(self._let_go, before)
+        self._closed = True
+        loop = self._loop
+        if loop is None or loop is asyncio.get_running_loop():
+            await self._close(also)
+        else:
+            self._close_elsewhere(loop, also)
 
-    def _let_go(self, before: Callable[[], None]) -> None:
-        before()
-        asyncio.get_running_loop().call_soon(self._keep_none)  # what was let go gives its place back first
+    def abandon(self, leave: Callable[[], None]) -> bool:
+        """Let go of what nothing uses any more, when nobody holds the client, from whatever thread.
+
+        What is in use still, such as a subscription, goes on; its connection is closed when it has ended. `leave` does
+        the same for others. False where there is nothing to let go of.
+        """
+        loop = self._loop
+        if self._closed or loop is None or loop.is_closed():
+            return False
+        with suppress(RuntimeError):  # the loop is closed, and the connections with it
+            loop.call_soon_threadsafe(self._let_go, leave)
+        return True
+
+    def _let_go(self, leave: Callable[[], None]) -> None:
+        leave()
+        asyncio.get_running_loop().call_soon(self._keep_none)  # what was let go of gives its place back first
 
     def _keep_none(self) -> None:
-        if self._nodes is None or self._closed:
+        if self._closed:
             return
-        self._nodes.keep_none()
-        if self._server is not None and self._nodes.idle:
+        self._starting.cancel()
+        if self._nodes is not None:
+            self._nodes.keep_none()
+        if self._server is not None and (self._nodes is None or self._nodes.idle):
             self._closing = asyncio.ensure_future(self.close())
 
-    async def close(self) -> None:
-        """Close all connections, and stop the embedded server if there is one. Idempotent."""
-        self._closed = True
+    def _close_elsewhere(self, loop: asyncio.AbstractEventLoop, also: Callable[[], Awaitable[None]]) -> None:
+        def close() -> None:
+            self._closing = asyncio.ensure_future(self._close(also))
+
+        with suppress(RuntimeError):  # the loop is closed, and the connections with it
+            loop.call_soon_threadsafe(close)
+
+    async def _close(self, also: Callable[[], Awaitable[None]]) -> None:
+        self.slow.close()
         self._starting.cancel()
         for run in (self._asking, *self._together.values()):
             run.cancel()
@@ -292,9 +350,17 @@ class ClientCore:
             await self._topology.close()
         if self._nodes is not None:
             await self._nodes.close()
+        await also()
         server, self._server = self._server, None
         if server is not None:
             await server.stop()
+
+    def _awaited(self) -> str:
+        """What calls wait for that do not come to their end."""
+        node = self._last
+        if node is None:
+            return "the server to be found" if self.settings.embedded is None else "the embedded server to start"
+        return f"an answer of {node.authority}" if node.connected else f"a connection to {node.authority}"
 
     async def _start(self) -> None:
         settings = self.settings

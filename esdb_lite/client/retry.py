@@ -13,6 +13,7 @@ from esdb_lite.errors import (
     ConsumerTooSlow,
     DeadlineExceeded,
     DiscoveryFailed,
+    GrpcError,
     HandlerFailed,
     LinkError,
     NotLeader,
@@ -73,6 +74,8 @@ class RetryState:
         pause = self._policy.pause(self.failures, chance)
         if isinstance(error, NotLeader) and error.host and self.failures == 1:
             pause = 0.0
+        if isinstance(error, GrpcError):
+            pause = max(pause, error.retry_after)
         if not self._policy_allows(now + pause - self._since):
             return None
         if left is None:

@@ -6,10 +6,11 @@ Owns: `EmbeddedServer`, `SimulatedCluster` and what belongs to them. What they c
 from esdb_lite.server.embedded import EmbeddedServer
 from esdb_lite.server.faults.api import Fault, Faults
 from esdb_lite.server.faults.plan import Refusal
-from esdb_lite.server.options import Durability, RunProjections
+from esdb_lite.server.options import Compatibility, Durability, RunProjections
 from esdb_lite.server.simulation.cluster import SimulatedCluster, SimulatedNode
 
 __all__ = [
+    "Compatibility",
     "Durability",
     "EmbeddedServer",
     "Fault",

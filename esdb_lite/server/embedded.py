@@ -16,7 +16,14 @@ from urllib.parse import quote
 from esdb_lite._loop_thread import LoopThread
 from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.faults.api import Faults
-from esdb_lite.server.options import Durability, RunProjections, one_of
+from esdb_lite.server.options import (
+    DEFAULT_COMPATIBILITY,
+    Compatibility,
+    Durability,
+    RunProjections,
+    checked_size,
+    one_of,
+)
 from esdb_lite.server.tls import Certificates
 
 if TYPE_CHECKING:
@@ -67,6 +74,10 @@ class EmbeddedServer:
     write `$ce-...`, `$et-...` and the like. "all": it runs JavaScript projections, too (needs the extra
     `projections`). `start_standard_projections` enables the system projections at each start. "none": it has none.
 
+    `compatibility`: the server that it passes for, "24.10" (EventStoreDB), "25.1" or "26.1" (KurrentDB): its version,
+    its methods and its limits. `max_append_size` and `max_append_event_size`: bytes that the events of one append, and
+    one event, may have; by default 1 MiB and no limit for 24.10, 256 MiB and 16 MiB for the others.
+
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` do the same without `with`. A stopped server
     can be started again. Raises InvalidArgument; starting raises `esdb_lite.server.errors.ServerStartError`.
@@ -89,6 +100,9 @@ class EmbeddedServer:
         ops_password: str | None = None,
         run_projections: RunProjections | Literal["none", "system", "all"] = RunProjections.NONE,
         start_standard_projections: bool = False,
+        compatibility: Compatibility | Literal["24.10", "25.1", "26.1"] = DEFAULT_COMPATIBILITY,
+        max_append_size: int | None = None,
+        max_append_event_size: int | None = None,
     ) -> None:
         if not isinstance(port, int) or not 0 <= port <= 65535:
             raise InvalidArgument("port", port, "must be a number between 0 and 65535")
@@ -98,6 +112,9 @@ class EmbeddedServer:
         self._durability = one_of("durability", durability, Durability)
         self._run_projections = projections_of(run_projections, start_standard_projections)
         self._start_standard_projections = start_standard_projections
+        self._compatibility = one_of("compatibility", compatibility, Compatibility)
+        self._max_append_size = checked_size("max_append_size", max_append_size)
+        self._max_append_event_size = checked_size("max_append_event_size", max_append_event_size)
         self._certificates = Certificates(
             *map(
                 path_of,
@@ -178,6 +195,9 @@ class EmbeddedServer:
             security=self._security(),
             run_projections=self._run_projections,
             start_standard_projections=self._start_standard_projections,
+            compatibility=self._compatibility,
+            max_append_size=self._max_append_size,
+            max_append_event_size=self._max_append_event_size,
         )
 
     def _security(self) -> Security | None:

@@ -14,8 +14,10 @@ Owns: these exceptions. Must not know: what raises them.
 
 from __future__ import annotations
 
+from esdb_lite.errors import EsdbClientException
 
-class ServerStartError(Exception):
+
+class ServerStartError(EsdbClientException):
     """The server could not be started; the text says why."""
 
 

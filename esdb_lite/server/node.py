@@ -10,9 +10,16 @@ import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+
+from esdb_lite_protos.tags import (
+    PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED,
+    PATH_STREAMS_SERVICE_APPEND_RECORDS,
+    PATH_STREAMS_SERVICE_APPEND_SESSION,
+)
 
 from esdb_lite.server.app import Route, RpcServer
+from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.users import FIRST_USERS
 from esdb_lite.server.errors import (
@@ -29,7 +36,8 @@ from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import Handler
-from esdb_lite.server.options import Durability, RunProjections
+from esdb_lite.server.indexes.catalogue import Indexes
+from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.projections.user.engine import UserEngine
 from esdb_lite.server.services import redaction, streams, users
@@ -37,9 +45,11 @@ from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.groups import PersistentSubscriptions
+from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
+from esdb_lite.server.services.records import AtomicAppends
 from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
 from esdb_lite.server.tls import CertificateFiles, ServerTls
@@ -75,6 +85,22 @@ class ServerSettings:
     """Which projections there are."""
     start_standard_projections: bool = False
     """Whether the system projections are enabled at the start."""
+    compatibility: Compatibility = DEFAULT_COMPATIBILITY
+    max_append_size: int | None = None
+    """Bytes that the events of one append may have together; None: as in that version."""
+    max_append_event_size: int | None = None
+    """The same for one event."""
+
+    @property
+    def behaviour(self) -> Behaviour:
+        """What the version that it passes for does, with the limits that are set."""
+        behaviour = BEHAVIOURS[self.compatibility]
+        total, event = self.max_append_size, self.max_append_event_size
+        return replace(
+            behaviour,
+            max_append_size=behaviour.max_append_size if total is None else total,
+            max_append_event_size=behaviour.max_append_event_size if event is None else event,
+        )
 
 
 @dataclass(frozen=True)
@@ -113,6 +139,7 @@ class ServerNode:
         self.port = 0
         """Where it listens; a free port was taken for port 0."""
         self._settings = settings
+        self._behaviour = settings.behaviour
         self._database = database
         self._shared = place is not None
         self._faults = Faults() if faults is None else faults
@@ -128,7 +155,15 @@ class ServerNode:
         self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
         self._authenticator = None if settings.security is None else Authenticator(database)
         self._gossip = Gossip(self._membership, self._member, settings.now)
-        self._context = Context(database, settings.now, admission=self._admission, node_event=self._gossip.node_event)
+        self._context = Context(
+            database,
+            settings.now,
+            self._behaviour.max_append_size,
+            self._behaviour.max_append_event_size,
+            admission=self._admission,
+            node_event=self._gossip.node_event,
+            indexes=Indexes(database, now=settings.now) if self._behaviour.index_reads else None,
+        )
         self._groups = PersistentGroups(database, ticks=settings.now)
         self._projections = _projections(settings, database)
         self._operations = Operations(
@@ -202,6 +237,8 @@ class ServerNode:
         await self._operations.stop()
         if self._authenticator is not None:
             await self._authenticator.stop()
+        if self._context.indexes is not None:
+            await self._context.indexes.close()
         if not self._shared:
             await self._database.close()
 
@@ -291,9 +328,28 @@ class ServerNode:
 
         return Route(
             pipeline(reporting_storage_errors, authenticate, handler=handler),
-            _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE,
+            self._max_message(path),
             pipeline(reporting_storage_errors, authenticate, admit, handler=handler),
         )
+
+    def _max_message(self, path: str) -> int:
+        if path in (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS):
+            return self._behaviour.max_append_size * 3 // 2
+        return _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE
+
+    def _index_commands(self) -> Mapping[str, Handler]:
+        indexes = self._context.indexes if self._behaviour.append_records else None
+        return {} if indexes is None else routes(IndexService(indexes))
+
+    def _is_offered(self, path: str) -> bool:
+        """Whether there is a method in the version that it passes for."""
+        behaviour = self._behaviour
+        newer = {
+            PATH_STREAMS_SERVICE_APPEND_SESSION: behaviour.append_sessions,
+            PATH_STREAMS_SERVICE_APPEND_RECORDS: behaviour.append_records,
+            PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED: behaviour.truncates_parked,
+        }
+        return newer.get(path, True)
 
     def _users(self) -> Mapping[str, Handler]:
         authenticator = self._authenticator
@@ -310,13 +366,15 @@ class ServerNode:
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
+            AtomicAppends(self._context).handlers(),
+            self._index_commands(),
             routes(self._operations),
             routes(self._gossip),
             routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
-            routes(ServerFeatures(lambda: handlers)),
-            redaction.refusing(),
+            routes(ServerFeatures(self._behaviour.version, lambda: handlers)),
+            redaction.refusing(self._behaviour.redaction_service),
         ):
-            handlers.update(part)
+            handlers.update((path, handler) for path, handler in part.items() if self._is_offered(path))
         return handlers
 
 

@@ -10,17 +10,16 @@ import weakref
 from collections.abc import Iterable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Literal, overload
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
+from esdb_lite.client.arguments import checked_events, checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
+from esdb_lite.client.face import OtherNames
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
-from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
-from esdb_lite.metadata import StreamMetadata
-from esdb_lite.positions import ExpectedPosition, ResumeFrom
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
+from esdb_lite.positions import ExpectedPosition, ResumeFrom, meant
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
@@ -28,10 +27,16 @@ from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.live import Live, LiveClients
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
+from esdb_lite.sync.records import AtomicApi
 from esdb_lite.sync.users import UserApi
 
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
-class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
+    from esdb_lite.metadata import StreamMetadata
+
+
+class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi, OtherNames):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
@@ -78,7 +83,9 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
         )
-        self._clients = LiveClients(partial(AsyncEsdbClient._of, settings))
+        self._clients = LiveClients(
+            partial(AsyncEsdbClient._of, settings), [(node.host, node.port) for node in settings.nodes]
+        )
         # also at the end of the program: before what was registered to be called there before the client was made
         weakref.finalize(self, self._clients.close)
 
@@ -90,6 +97,9 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
     def close(self) -> None:
         """Close the connection; open calls fail with ClientClosed. Idempotent."""
         self._clients.close()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._clients}>"
 
     def __reduce__(self) -> str:
         """Refuse: a pickle would take the connection nowhere, and the password anywhere."""
@@ -122,9 +132,12 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.
         """
+        given = checked_events(events)  # here: it may be a generator
         live = self._live()
         return live.portal.run(
-            live.client.append_events(stream_name, expected_position, events, timeout=timeout, credentials=credentials)
+            live.client.append_events(
+                stream_name, meant(expected_position), given, timeout=timeout, credentials=credentials
+            )
         )
 
     # --- reading ---
@@ -265,14 +278,14 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
         If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
         takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
-        (default: none). Raises InvalidRequest if no event begins at `position`. The rules are in sections 15 and 16
-        of the protocol notes.
+        (default: none). Raises InvalidRequest if no event begins at `position`, CheckpointMismatch if it is from
+        another database. The rules are in sections 15 and 16 of the protocol notes.
         """
         live = self._live()
         call = live.client.subscribe_all_events(
             position,
-            filter_exclude,
-            filter_include,
+            patterns("filter_exclude", filter_exclude),  # here: they may be generators
+            patterns("filter_include", filter_include),
             from_end=from_end,
             filter=filter,
             resolve_links=resolve_links,
@@ -327,8 +340,8 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
 
         Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
         event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
-        Raises StreamDeleted, also when the stream is tombstoned later. The rules are in section 14 of the protocol
-        notes.
+        Raises StreamDeleted, also when the stream is tombstoned later; CheckpointMismatch if `position` is from another
+        database. The rules are in section 14 of the protocol notes.
         """
         live = self._live()
         call = live.client.subscribe_stream_events(
@@ -359,9 +372,10 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         never existed), StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The rules are in
         section 9 of the protocol notes.
         """
+        expected = meant(expected_position)
         live = self._live()
         return live.portal.run(
-            live.client.delete_stream(stream_name, expected_position, timeout=timeout, credentials=credentials)
+            live.client.delete_stream(stream_name, expected, timeout=timeout, credentials=credentials)
         )
 
     def tombstone_stream(
@@ -379,7 +393,9 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         """
         live = self._live()
         return live.portal.run(
-            live.client.tombstone_stream(stream_name, expected_position, timeout=timeout, credentials=credentials)
+            live.client.tombstone_stream(
+                stream_name, meant(expected_position), timeout=timeout, credentials=credentials
+            )
         )
 
     def get_stream_metadata(
@@ -404,10 +420,11 @@ class EsdbClient(ConsumerApi, GroupApi, ProjectionApi, UserApi):
         it replaces (default: any). Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was
         sent and no answer came. The rules are in section 5 of the protocol notes.
         """
+        given = checked_metadata(metadata)  # here: it may be any mapping
         live = self._live()
         return live.portal.run(
             live.client.set_stream_metadata(
-                stream_name, metadata, expected_position=expected_position, timeout=timeout, credentials=credentials
+                stream_name, given, expected_position=meant(expected_position), timeout=timeout, credentials=credentials
             )
         )
 

@@ -13,8 +13,6 @@ from datetime import datetime, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from typing_extensions import Self
-
 from esdb_lite.client.consumers.consumer import ConsumerFeed
 from esdb_lite.client.consumers.settings import ConsumerSettings
 from esdb_lite.client.consumers.steps import Consumption, Steps, Store, not_let_go
@@ -22,6 +20,8 @@ from esdb_lite.consumers import ConsumerPosition, ConsumerProgress, EventHandler
 from esdb_lite.errors import ClientClosed
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from esdb_lite.sync.portal import Portal
 
 
@@ -76,6 +76,9 @@ class Consumer:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._consumption}>"
 
     @property
     def progress(self) -> ConsumerProgress:

@@ -10,8 +10,6 @@ import inspect
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from typing_extensions import Unpack
-
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
@@ -19,6 +17,8 @@ from esdb_lite.positions import ResumeFrom
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from esdb_lite._checks import Seconds
     from esdb_lite.client.consumers.settings import CheckpointLike
     from esdb_lite.consumers import ConsumeOptions, EventHandler, HandlerError

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -35,8 +35,10 @@ _inherited: list[Live] = []
 class LiveClients:
     """The clients at work of one client without asyncio, by process."""
 
-    def __init__(self, make: Callable[[], AsyncEsdbClient]) -> None:
+    def __init__(self, make: Callable[[], AsyncEsdbClient], addresses: Iterable[tuple[str, int]]) -> None:
+        """`addresses` are where servers are that calls wait for."""
         self._make = make
+        self._addresses = tuple(addresses)
         self._by_process: dict[int, Live] = {}
         self._closed = False
 
@@ -48,6 +50,11 @@ class LiveClients:
         if self._closed:  # meanwhile
             live.portal.close()
         return live
+
+    def __str__(self) -> str:
+        live = self._by_process.get(os.getpid())
+        described = str((self._make() if live is None else live.client)._core)
+        return described.replace("not connected", "closed") if self._closed else described
 
     def close(self) -> None:
         """Close the one of this process. Idempotent."""
@@ -63,7 +70,7 @@ class LiveClients:
             raise WrongContext("the embedded server lives in the process from which this one was forked")
         _inherited.extend(inherited)
         client = self._make()
-        made = Live(client, Portal(f"esdb-lite-{next(_numbers)}", client.close))
+        made = Live(client, Portal(f"esdb-lite-{next(_numbers)}", client.close, self._addresses))
         live = self._by_process.setdefault(os.getpid(), made)
         if live is not made:
             made.portal.close()

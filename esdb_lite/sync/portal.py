@@ -12,11 +12,13 @@ import asyncio
 import logging
 import os
 import threading
-from collections.abc import Callable, Coroutine
+from asyncio import _get_running_loop  # documented, and quicker than an exception with each call
+from collections.abc import Callable, Coroutine, Iterable
 from typing import Any, TypeVar
 
-from esdb_lite._loop_thread import LoopCalls, LoopEnded
-from esdb_lite.errors import ClientClosed, WrongContext
+from esdb_lite._loop_thread import LoopCalls, LoopEnded, serves
+from esdb_lite.client.face import short
+from esdb_lite.errors import ClientClosed, EsdbClientException, WrongContext
 
 T = TypeVar("T")
 
@@ -28,9 +30,15 @@ _JOIN_SECONDS = 5.0
 class Portal:
     """An event loop on a thread of its own. Belongs to the process that has made it."""
 
-    def __init__(self, name: str, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """`last` is run when the loop is to end. The thread begins with the first call."""
+    def __init__(
+        self, name: str, last: Callable[[], Coroutine[Any, Any, None]], addresses: Iterable[tuple[str, int]] = ()
+    ) -> None:
+        """`last` is run when the loop is to end. The thread begins with the first call.
+
+        `addresses` are where servers are that calls wait for.
+        """
         self.pid = os.getpid()
+        self._addresses = tuple(addresses)
         self._name = name
         self._last = last
         self._ended = False
@@ -54,6 +62,8 @@ class Portal:
             return self._calls.run(coroutine)
         except LoopEnded:
             raise self._closed() from None
+        except EsdbClientException as error:
+            raise short(error)  # noqa: B904 - it is the same exception
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have something called on the loop soon, without waiting for it. Does nothing when the loop has ended."""
@@ -94,6 +104,12 @@ class Portal:
             )
         if self._ended:
             raise self._closed()
+        running = _get_running_loop()
+        if running is not None and serves(running, self._addresses):
+            raise WrongContext(
+                "this thread runs the event loop on which the server answers, and would wait for itself: "
+                "use AsyncEsdbClient, or start the server with `with` instead of `async with`"
+            )
 
     def _closed(self) -> ClientClosed | WrongContext:
         if self._failure is None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 
 from esdb_lite._checks import Seconds
 from esdb_lite.events import JsonValue
-from esdb_lite.projections import ProjectionInfo, ProjectionMode
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
+    from esdb_lite.projections import ProjectionInfo, ProjectionMode
     from esdb_lite.sync.live import Live
 
 

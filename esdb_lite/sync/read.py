@@ -9,13 +9,14 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
-from typing import Any, Generic, TypeVar
-
-from typing_extensions import Self
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from esdb_lite.client.read.iterators import AsyncEventIterator, AsyncSubscription
 from esdb_lite.errors import ClientClosed
 from esdb_lite.events import RecordedEvent
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -33,6 +34,9 @@ class EventIterator(Generic[T_co]):
         self._run = run
         self._source = source
         self._items: Iterator[T_co] = iter(())
+
+    def __repr__(self) -> str:
+        return repr(self._source).replace("<Async", "<", 1)
 
     def __iter__(self) -> Self:
         return self

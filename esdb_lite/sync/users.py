@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from esdb_lite._checks import Seconds
 from esdb_lite.settings import CredentialsLike
-from esdb_lite.users import User
 
 if TYPE_CHECKING:
     from esdb_lite.sync.live import Live
+    from esdb_lite.users import User
 
 
 class UserApi:

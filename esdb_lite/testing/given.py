@@ -74,7 +74,7 @@ def _line(path: str, number: int, line: str) -> GivenEvent:
             raise ValueError("it is no JSON object")
         return given(value, None)
     except ValueError as error:
-        raise InvalidArgument("path", path, f"line {number} is no event: {error}") from error
+        raise InvalidArgument("path", path, f"must hold events only, and line {number} is none ({error})") from error
 
 
 def from_server(client: EsdbClient, *, stream: str, limit: int | None = None) -> list[GivenEvent]:
@@ -131,7 +131,7 @@ def _named(stream: str | None, event: object) -> str:
 def _mapping(event: Mapping[str, JsonValue], stream: str | None) -> GivenEvent:
     unknown = sorted(set(event) - set(_MEMBERS))
     if unknown:
-        raise InvalidArgument("events", unknown[0], f"is no part of an event; these are: {', '.join(_MEMBERS)}")
+        raise InvalidArgument("events", unknown[0], f"must have no other members than {', '.join(_MEMBERS)}")
     into, type = event.get("stream", stream), event.get("type")
     if not isinstance(type, str):
         raise InvalidArgument("events", event, "must name its type")

@@ -25,7 +25,6 @@ from esdb_lite.testing.delivery import EventDelivery
 from esdb_lite.testing.given import EventLike, all_given, from_file
 from esdb_lite.testing.outcome import EmittedEvent, LinkedEvent, ProjectionOutcome, value_of
 
-_LINK = "$>"
 _STREAM_LINK = "$@"
 
 
@@ -112,14 +111,13 @@ class _RunOver:
     def _outcome(self, fault: str | None) -> ProjectionOutcome:
         processor = self._processor
         partitions = own_partitions(self._definition, self._states)
-        links = [emitted for emitted in self._emitted if emitted.type in (_LINK, _STREAM_LINK) and not emitted.is_json]
         return ProjectionOutcome(
             state=value_of(processor.state_of(ROOT)),
             states={partition: value_of(processor.state_of(partition)) for partition in partitions},
             result=value_of(processor.result_of(ROOT)),
             results={partition: value_of(processor.result_of(partition)) for partition in partitions},
-            emitted=[_event(emitted) for emitted in self._emitted if emitted not in links],
-            linked=[_link(emitted) for emitted in links],
+            emitted=[_event(emitted) for emitted in self._emitted if emitted.is_json],
+            linked=[_link(emitted) for emitted in self._emitted if not emitted.is_json],
             logged=self._logged,
             handled=self._handled,
             fault=fault,

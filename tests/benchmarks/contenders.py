@@ -54,7 +54,7 @@ class LiteSync:
 
     def append(self, stream: str, number: int) -> None:
         events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
-        self.client.append_events(stream, -1, events)
+        self.client.append_events(stream, -2, events)
 
 
 class KurrentSync:
@@ -102,7 +102,7 @@ class LiteAsync:
 
     async def append(self, stream: str, number: int) -> None:
         events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
-        await self.client.append_events(stream, -1, events)
+        await self.client.append_events(stream, -2, events)
 
 
 class KurrentAsync:

@@ -140,7 +140,7 @@ async def fill(port: int, count: int, groups: list[str]) -> None:
     data = b'{"text": "' + b"x" * PAYLOAD + b'"}'
     async with AsyncEsdbClient(uri(port)) as client:
         for _ in range(count // 500):
-            await client.append_events(STREAM, -1, [NewEvent("Placed", data) for _ in range(500)])
+            await client.append_events(STREAM, -2, [NewEvent("Placed", data) for _ in range(500)])
         for group in groups:
             await client.create_subscription(group, STREAM, settings=SubscriptionSettings())
 

@@ -26,7 +26,7 @@ async def _fill(
     async with AsyncEsdbClient(f"127.0.0.1:{port}") as client:
         for start in range(0, number, at_once):
             size = min(at_once, number - start)
-            await client.append_events(stream, -1, [NewEvent(type, data, METADATA) for _ in range(size)])
+            await client.append_events(stream, -2, [NewEvent(type, data, METADATA) for _ in range(size)])
 
 
 def fill(port: int, stream: str, number: int, data: bytes = DATA) -> None:
@@ -120,7 +120,7 @@ async def _subscriptions(server: Serving, arguments: argparse.Namespace) -> None
         delivered = []
         for _ in range(arguments.rounds):
             began = time.perf_counter()
-            await client.append_events("feed", -1, NewEvent("Tick", DATA))
+            await client.append_events("feed", -2, NewEvent("Tick", DATA))
             for subscription in subscriptions:
                 touch(await subscription.__anext__())
             delivered.append(time.perf_counter() - began)
@@ -170,7 +170,7 @@ async def _long_stream(server: Serving, arguments: argparse.Namespace) -> None:
         rare = [event async for event in client.read_all_events(filter_include=["Rare"])]
         filtered, filter_cost = time.perf_counter() - began, server.cpu - cpu
         assert (count, len(rare)) == (number, rounds)
-        await client.append_events("long", -1, NewEvent("Made", DATA))
+        await client.append_events("long", -2, NewEvent("Made", DATA))
     print(f"\na stream of {number:,} events: written in {written:.0f} s, read in {took:.1f} s,")
     print(f"  {cost / number * 1e6:.1f} us of server CPU an event; server memory grew by {peak - before:.0f} MB;")
     print(

@@ -21,13 +21,14 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite.errors import GrpcError
-from tests.conformance.comparing import UNHANDLED, Comparer, Differs, fill
-from tests.conformance.schema import Schema
+from tests.conformance.comparing import UNHANDLED, Comparer, Differs, by_name, fill
+from tests.conformance.schema import Schema, repeated
 
 Json = Any
 
 _SILENCE, _NAP, _PATIENCE = 0.1, 0.4, 10.0
 _NOISE = {"date", "server", "content-length", "content-type", "grpc-status", "grpc-message"}
+_DETAILS = "grpc-status-details-bin"
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -144,10 +145,12 @@ class Replay:
         self._answers[step["id"]] = got
         if hung and step["rpc"] != "Streams/Read":
             return
-        _compare_ends(conversation.error, step)
+        self._compare_ends(conversation.error, step)
         if step.get("compare") == "count":
             if len(got) != len(step["responses"]):
                 raise Differs(f"{len(got)} messages, recorded {len(step['responses'])}")
+        elif step["rpc"] == "Projections/Statistics":
+            self._comparer.messages(by_name(step["responses"]), by_name(got), step["rpc"])
         elif step["rpc"] not in ("Monitoring/Stats", "Gossip/Read"):
             self._comparer.messages(step["responses"], got, step["rpc"])
 
@@ -181,7 +184,7 @@ class Replay:
             self._comparer.messages(want, got, self._rpc[name])
         if step.get("ended"):
             await asyncio.wait_for(conversation.task, _PATIENCE)
-            _compare_ends(conversation.error, step["ended"])
+            self._compare_ends(conversation.error, step["ended"])
         elif step.get("quiet"):
             await asyncio.sleep(_SILENCE)
             if not conversation.messages.empty() and (extra := conversation.messages.get_nowait()) is not None:
@@ -200,6 +203,17 @@ class Replay:
     async def _sleep(self, step: Json) -> None:
         self._clock.skip(step["seconds"])
         await asyncio.sleep(min(step["seconds"], _NAP))
+
+    def _compare_ends(self, error: GrpcError | None, want: Json) -> None:
+        wanted, got = (dict(trailers).get(_DETAILS) for trailers in (want.get("trailers", []), trailers_of(error)))
+        _compare_ends(error, want)
+        if wanted is not None and (error is None or not UNHANDLED.search(want.get("message") or "")):
+            self._comparer.details(*(self._details(value or "") for value in (wanted, got)))
+
+    def _details(self, trailer: str) -> list[Json]:
+        """What a status says in `grpc-status-details-bin`: repeated, other than in the Status of proto/."""
+        status = base64.b64decode(trailer + "=" * (-len(trailer) % 4))
+        return [self._schema.decode("google.protobuf.Any", detail) for detail in repeated(status, 3)]
 
     # --- requests ---
 
@@ -223,6 +237,11 @@ class Replay:
         return found
 
 
+def trailers_of(error: GrpcError | None) -> tuple[tuple[str, str], ...]:
+    """The trailers of an answer."""
+    return () if error is None else error.trailers
+
+
 def _compare_ends(error: GrpcError | None, want: Json) -> None:
     got = "OK" if error is None else error.code.name
     unhandled = want["status"] != "OK" and UNHANDLED.search(want.get("message") or "")
@@ -232,7 +251,7 @@ def _compare_ends(error: GrpcError | None, want: Json) -> None:
         return
     trailers = dict(error.trailers) if error is not None else {}
     for name, value in want.get("trailers", []):
-        if name not in _NOISE and trailers.get(name) != value:
+        if name not in _NOISE and name != _DETAILS and trailers.get(name) != value:
             raise Differs(f"trailer {name}: {trailers.get(name)!r}, recorded {value!r}")
     details = error.details if error is not None else ""
     if details != (want.get("message") or "") and got != "DEADLINE_EXCEEDED":

@@ -279,6 +279,11 @@ def _parts(data: bytes) -> Iterator[tuple[int, Any]]:
             at += size
 
 
+def repeated(data: bytes, wanted: int) -> list[bytes]:
+    """The values of a repeated field of bytes."""
+    return [raw for number, raw in _parts(data) if number == wanted]
+
+
 def _json_value(data: bytes) -> Json:
     """Decode a google.protobuf.Value."""
     ((number, raw),) = _parts(data)

@@ -109,7 +109,7 @@ async def replay(names: tuple[str, ...], cluster: SimulatedCluster, tls: ssl.SSL
 
 @pytest.mark.parametrize(("names", "replicas"), [(STEADY, 0), (("replica",), 1)], ids=["followers", "replica"])
 async def test_answers_are_the_same(names: tuple[str, ...], replicas: int) -> None:
-    async with SimulatedCluster(read_only_replicas=replicas) as cluster:
+    async with SimulatedCluster(compatibility="24.10", read_only_replicas=replicas) as cluster:
         differences = await replay(names, cluster)
     assert not differences, "\n".join(differences)
 
@@ -117,7 +117,9 @@ async def test_answers_are_the_same(names: tuple[str, ...], replicas: int) -> No
 @pytest.mark.parametrize(("name", "replicas"), [("tls_users", 0), ("tls_replica", 1)])
 async def test_answers_with_authentication_are_the_same(tmp_path: Path, name: str, replicas: int) -> None:
     pytest.importorskip("trustme", reason="trustme is not installed")
-    async with SimulatedCluster(read_only_replicas=replicas, dev_certificate=tmp_path) as cluster:
+    async with SimulatedCluster(
+        compatibility="24.10", read_only_replicas=replicas, dev_certificate=tmp_path
+    ) as cluster:
         context = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
         context.set_alpn_protocols(["h2"])
         differences = await replay((name,), cluster, context)

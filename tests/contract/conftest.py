@@ -13,17 +13,23 @@ from uuid import uuid4
 
 import pytest
 
-from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient
+from esdb_lite import AsyncEsdbClient, Compatibility, EmbeddedServer, EsdbClient
 from tests.contract.faces import Face
 
 
 @pytest.fixture
-async def uri() -> AsyncIterator[str]:
+def version() -> str:
+    """The version that the embedded server passes for, where that matters to a test."""
+    return "26.1"
+
+
+@pytest.fixture
+async def uri(version: str) -> AsyncIterator[str]:
     """A connection string."""
     if real := os.environ.get("ESDB_URI"):
         yield real
         return
-    async with EmbeddedServer() as server:
+    async with EmbeddedServer(compatibility=Compatibility(version)) as server:
         yield server.uri
 
 

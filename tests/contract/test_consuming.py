@@ -123,7 +123,7 @@ async def test_where_to_begin_when_nothing_is_stored(client: Any, stream: str) -
         notes = Notes(1)
         async with Consuming(client, notes, checkpoint=Memory(), **options):
             if first == 5:
-                await client.append_events(stream, -1, new(1))
+                await client.append_events(stream, -2, new(1))
             await notes.reach(1)
         assert notes.positions[0] >= first
     notes = Notes(1)
@@ -394,7 +394,7 @@ async def test_two_consumers_with_one_checkpoint(client: Any, stream: str, tmp_p
         running.add(consuming.task)
         await consuming.until(lambda progress: progress.stored == 2)
     while True:
-        await client.append_events(stream, -1, new(1))
+        await client.append_events(stream, -2, new(1))
         done, running = await asyncio.wait(running, timeout=0.2, return_when=asyncio.FIRST_COMPLETED)
         if done:
             break

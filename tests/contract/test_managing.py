@@ -23,7 +23,7 @@ E = NewEvent("OrderPlaced", b"{}")
 
 
 async def append(client: Any, stream: str, count: int) -> None:
-    await client.append_events(stream, -1, [NewEvent("OrderPlaced", b"{}") for _ in range(count)])
+    await client.append_events(stream, -2, [NewEvent("OrderPlaced", b"{}") for _ in range(count)])
 
 
 @pytest.mark.parametrize("method", ["delete_stream", "tombstone_stream"])
@@ -48,7 +48,7 @@ async def test_deleting_what_never_was(client: Any, stream: str) -> None:
         await client.delete_stream(stream)
 
 
-@pytest.mark.parametrize("expected", [-1, StreamState.ANY, StreamState.EXISTS])
+@pytest.mark.parametrize("expected", [-2, StreamState.ANY, StreamState.EXISTS])
 async def test_deleting(client: Any, stream: str, expected: Any) -> None:
     await append(client, stream, 2)
     await client.delete_stream(stream, expected)
@@ -106,7 +106,7 @@ async def test_metadata_with_an_expectation(client: Any, stream: str) -> None:
 
 async def test_metadata_that_servers_do_not_understand(client: Any, stream: str) -> None:
     for data in (b"not json", b"[1]", b'{"$maxCount":"5","$acl":7}'):
-        await client.append_events(f"$${stream}", -1, NewEvent("$metadata", data))
+        await client.append_events(f"$${stream}", -2, NewEvent("$metadata", data))
         read = await client.get_stream_metadata(stream)
         assert (read.max_count, read.acl) == (None, None)
     assert read.custom == {"$maxCount": "5", "$acl": 7}

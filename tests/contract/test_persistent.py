@@ -6,7 +6,7 @@ import asyncio
 import functools
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any
 from uuid import uuid4
@@ -18,10 +18,13 @@ from esdb_lite import (
     ConsumerStrategy,
     EmbeddedServer,
     EsdbClient,
+    Filter,
+    FilterBy,
     InvalidArgument,
     NackAction,
     NewEvent,
     RecordedEvent,
+    StreamMetadata,
     SubscriptionDropped,
     SubscriptionExists,
     SubscriptionFailed,
@@ -31,6 +34,7 @@ from esdb_lite import (
 )
 
 PATIENCE = 20.0
+NEEDS_26 = pytest.mark.skipif("ESDB_URI" in os.environ, reason="the server at ESDB_URI may be of any version")
 
 
 class Awaited:
@@ -154,6 +158,50 @@ async def test_refused_events_are_retried_parked_and_replayed(client: Any, strea
         replayed = await take(subscription, 2)
         assert [(event.stream_position, event.retry_count) for event in replayed] == [(0, 0), (1, 0)]
         await subscription.ack(replayed)
+
+
+@NEEDS_26
+@pytest.mark.parametrize("source", ["stream", "all"])
+async def test_parked_events_are_read_and_thrown_away(client: Any, stream: str, source: str) -> None:
+    await client.append_events(stream, None, new(4))
+    group, where = (stream, None) if source == "all" else ("g", stream)
+    filters = {"filter": Filter(FilterBy.STREAM_NAME, prefixes=(stream,))} if source == "all" else {}
+    await client.create_subscription(group, where, **filters)
+    assert await client.read_parked_events(group, where) == []
+
+    async def parked() -> bool:
+        return bool((await client.get_subscription_info(group, where)).parked == 4)
+
+    async with await client.read_subscription(group, where, ack_batch_size=1) as subscription:
+        for number, event in enumerate(await take(subscription, 4)):
+            await subscription.nack(event, NackAction.PARK, f"reason {number}")
+        await until(parked)
+    found = await client.read_parked_events(group, where)
+    reasons = [f"Client explicitly NAK'ed message.\nreason {number}" for number in range(4)]
+    assert [(event.position, event.reason) for event in found] == list(enumerate(reasons))
+    assert positions([event.original for event in found]) == [0, 1, 2, 3]
+    assert all(abs(datetime.now(timezone.utc) - event.parked_at) < timedelta(minutes=1) for event in found)
+    assert [event.position for event in await client.read_parked_events(group, where, 1, 2)] == [1, 2]
+    await client.truncate_parked_events(group, where, stop_at=1)
+    assert [event.position for event in await client.read_parked_events(group, where)] == [1, 2, 3]
+    await client.truncate_parked_events(group, where, stop_at=0)
+    assert (await client.get_subscription_info(group, where)).parked == 3
+    await client.set_stream_metadata(stream, StreamMetadata(max_count=1))
+    gone = await client.read_parked_events(group, where)
+    assert [event.original is None for event in gone] == [True, True, False]
+    await client.truncate_parked_events(group, where)
+    assert await client.read_parked_events(group, where) == []
+    assert (await client.get_subscription_info(group, where)).parked == 0
+
+
+@NEEDS_26
+async def test_what_cannot_be_thrown_away(client: Any, stream: str) -> None:
+    with pytest.raises(SubscriptionNotFound):
+        await client.truncate_parked_events("g", stream)
+    with pytest.raises(InvalidArgument):
+        await client.truncate_parked_events("g", stream, stop_at=-1)
+    with pytest.raises(InvalidArgument):
+        await client.read_parked_events("g", stream, limit=0)
 
 
 async def test_links_are_resolved_and_acknowledged(client: Any, stream: str) -> None:

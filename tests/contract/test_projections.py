@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from esdb_lite import (
+    Compatibility,
     DeadlineExceeded,
     EmbeddedServer,
     InvalidArgument,
@@ -27,12 +28,15 @@ MISSING = "no-such-projection"
 
 
 @pytest.fixture
-async def uri() -> AsyncIterator[str]:
+async def uri(version: str) -> AsyncIterator[str]:
     """A connection string of a server with projections."""
     if real := os.environ.get("ESDB_URI"):
         yield real
         return
-    async with EmbeddedServer(run_projections="system", start_standard_projections=True) as server:
+    chosen = Compatibility(version)
+    async with EmbeddedServer(
+        run_projections="system", start_standard_projections=True, compatibility=chosen
+    ) as server:
         yield server.uri
 
 
@@ -171,6 +175,7 @@ async def test_wrong_arguments(client: Any) -> None:
             await call()
 
 
+@pytest.mark.parametrize("version", ["24.10"])
 async def test_an_engine_that_the_server_does_not_know_of(client: Any) -> None:
     with pytest.raises(NotSupported, match="engine_version=2"):
         await client.create_projection("x", "fromAll()", engine_version=2)

@@ -7,7 +7,7 @@ from itertools import count
 
 from esdb_lite.server.engine.append import Moment, Rule, Stored
 from esdb_lite.server.engine.metadata import StreamRules, of_record
-from esdb_lite.server.engine.model import Outcome
+from esdb_lite.server.engine.model import Outcome, RecordsOutcome
 from esdb_lite.server.storage import Record
 
 
@@ -21,7 +21,7 @@ class NaiveState:
         self.now = 0
         self._ids = count(1)
 
-    def run(self, rule: Rule) -> Outcome:
+    def run(self, rule: Rule) -> Outcome | RecordsOutcome:
         self.now += 10
         decision = rule(self, Moment(self.log_end, self.now, lambda: b"generated%07d" % next(self._ids)))
         self.records.extend(decision.records)

@@ -5,8 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from esdb_lite.server.engine.indexes import is_selected
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.storage import FIRST_POSITION, PartitionState, Record, StoredPosition, StreamHead
+from esdb_lite.server.storage import (
+    FIRST_POSITION,
+    LogSelection,
+    PartitionState,
+    Record,
+    SelectedPage,
+    StoredPosition,
+    StreamHead,
+)
 
 
 class NaiveReader:
@@ -36,6 +45,22 @@ class NaiveReader:
 
     def log_backward(self, before: int, limit: int) -> list[Record]:
         return [r for r in reversed(self._records) if r.position < before][: min(limit, self._longest)]
+
+    def log_at(self, positions: Sequence[int]) -> list[Record]:
+        by_position = {record.position: record for record in self._records}
+        return [by_position[position] for position in positions if position in by_position][: self._longest]
+
+    def selected_forward(self, selection: LogSelection, first: int, limit: int) -> SelectedPage:
+        looked_at = self.log_forward(first, self._longest)
+        chosen = [record for record in looked_at if is_selected(selection, record)][:limit]
+        last = chosen[-1] if len(chosen) == limit else looked_at[-1] if looked_at else None
+        return SelectedPage(chosen, None if last is None else last.position + 1)
+
+    def selected_backward(self, selection: LogSelection, last: int, limit: int) -> SelectedPage:
+        looked_at = self.log_backward(last + 1, self._longest)
+        chosen = [record for record in looked_at if is_selected(selection, record)][:limit]
+        final = chosen[-1] if len(chosen) == limit else looked_at[-1] if looked_at else None
+        return SelectedPage(chosen, None if final is None else final.position - 1)
 
     def log_end(self) -> int:
         return self._records[-1].position + length_of(self._records[-1]) if self._records else FIRST_POSITION

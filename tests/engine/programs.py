@@ -6,9 +6,13 @@ from functools import partial
 
 from hypothesis import strategies as st
 
+from esdb_lite.records import SchemaFormat
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine.append import Rule
-from esdb_lite.server.engine.model import ANY, EXISTS, NO_STREAM, ProposedEvent
+from esdb_lite.server.engine.model import ANY, EXISTS, NO_STREAM, SOFT_DELETED, TOMBSTONED, ProposedEvent
+from esdb_lite.server.engine.records.decision import append_records
+from esdb_lite.server.engine.records.requests import AtomicAppend
+from esdb_lite.server.storage import StoredSchema
 
 STREAMS = ("s", "t", "$$s", "$$t", "$$$$s")
 _DOCUMENTS = (
@@ -23,7 +27,10 @@ _DOCUMENTS = (
 streams = st.sampled_from(STREAMS)
 versions = st.sampled_from([ANY, NO_STREAM, EXISTS]) | st.integers(0, 6)
 ids = st.integers(1, 8).map(lambda number: bytes([number]) * 16)
-events = st.builds(ProposedEvent, ids, st.just("T"), st.booleans(), st.sampled_from(_DOCUMENTS), st.just(b"m"))
+documents = st.sampled_from(_DOCUMENTS)
+plain = st.builds(ProposedEvent, ids, st.just("T"), st.booleans(), documents, st.just(b"m"), st.none())
+notes = st.builds(StoredSchema, st.sampled_from(SchemaFormat), st.integers(0, 300))
+events = plain | st.builds(lambda event, note: event._replace(is_json=note.format == 1, schema=note), plain, notes)
 
 
 def _append(stream: str, expected: int, events: list[ProposedEvent]) -> Rule:
@@ -38,8 +45,17 @@ def _tombstone(stream: str, expected: int) -> Rule:
     return partial(appending.tombstone, stream=stream, expected=expected)
 
 
+def _atomic(checks: dict[str, int], writes: list[tuple[str, ProposedEvent]]) -> Rule:
+    expected = checks | {stream: ANY for stream, _ in writes if stream not in checks}
+    return partial(append_records, append=AtomicAppend(expected, writes))
+
+
 appends = st.builds(_append, streams, versions, st.lists(events, max_size=4))
 deletes = st.builds(_delete, streams, versions)
 tombstones = st.builds(_tombstone, streams, versions)
-rules: st.SearchStrategy[Rule] = st.one_of(appends, appends, appends, deletes, deletes, tombstones)
+states = versions | st.sampled_from([SOFT_DELETED, TOMBSTONED])
+atomics = st.builds(
+    _atomic, st.dictionaries(streams, states, max_size=3), st.lists(st.tuples(streams, events), min_size=1, max_size=4)
+)
+rules: st.SearchStrategy[Rule] = st.one_of(appends, appends, atomics, atomics, deletes, deletes, tombstones)
 programs = st.lists(rules, max_size=25)

@@ -74,7 +74,7 @@ class Cluster:
 @pytest.fixture
 async def cluster() -> AsyncIterator[Cluster]:
     """A cluster of three in memory, on the loop of the test."""
-    async with SimulatedCluster(forwarding_timeout=0.1) as simulated, AsyncExitStack() as stack:
+    async with SimulatedCluster(forwarding_timeout=0.1, compatibility="24.10") as simulated, AsyncExitStack() as stack:
         cluster = Cluster(simulated, stack)
         cluster.clients = [await cluster.connect(n) for n in range(3)]
         yield cluster

@@ -171,6 +171,11 @@ async def test_a_delay(server: EmbeddedServer, client: RawClient) -> None:
     assert (await waiting).status == OK
 
 
+@pytest.mark.parametrize("method", ["Statistics", "AppendRecords", "GetInfo", "SwitchChunks"])
+def test_calls_of_every_service_can_be_delayed(method: str) -> None:
+    EmbeddedServer().faults.delay(1.0, method=method)
+
+
 async def test_a_delay_takes_its_time(server: EmbeddedServer, client: RawClient) -> None:
     server.faults.delay(0.2, times=1)
     begun = time.monotonic()

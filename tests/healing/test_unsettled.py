@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import time
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -91,7 +92,7 @@ async def test_an_append_that_was_cancelled_can_be_made_again(tmp_path: Path) ->
 
 def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(looking, "REMEMBERED", 2)
-    unsettled, now = looking.Unsettled(), looking.LookStart(datetime.now(timezone.utc), 0)
+    unsettled, now = looking.Unsettled(), looking.LookStart(0.0, 0.0, 0)
     requests = [AppendRequest("s", expectation(StreamState.ANY), [NewEvent("T", b"")]) for _ in range(3)]
     for request in requests:
         unsettled.add(request, now)
@@ -191,12 +192,35 @@ def recorded(position: int | None, at: datetime | None) -> RecordedEvent:
 
 def test_what_was_stored_before_an_append_is_known_by_position_or_time() -> None:
     now = datetime.now(timezone.utc)
-    start = looking.LookStart(now, 100)
-    assert start.comes_after(recorded(100, now))
-    assert not start.comes_after(recorded(101, now))
-    assert start.comes_after(recorded(101, now - looking.CLOCKS - timedelta(seconds=1)))
-    assert not start.comes_after(recorded(101, now - looking.CLOCKS))
-    assert not start.comes_after(recorded(None, None))
+    start = looking.LookStart(time.time(), time.monotonic(), 100)
+    before = start.before(now)
+    assert before is not None
+    assert timedelta(0) <= now - looking.CLOCKS - before < timedelta(seconds=5)
+    assert start.comes_after(recorded(100, now), before)
+    assert not start.comes_after(recorded(101, now), before)
+    assert start.comes_after(recorded(101, before - timedelta(seconds=1)), before)
+    assert not start.comes_after(recorded(101, before), before)
+    assert not start.comes_after(recorded(None, None), before)
+    assert start.before(None) is None
+    assert not start.comes_after(recorded(101, now - timedelta(days=1)), None)
+
+
+@pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=3), timedelta(hours=-3)])
+async def test_the_clock_of_the_client_does_not_matter(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ahead: timedelta
+) -> None:
+    """Virtual machines are off by hours when they have slept: it is the server's that counts."""
+    monkeypatch.setattr(time, "time", lambda real=time.time: real() + ahead.total_seconds())
+    server = EmbeddedServer(tmp_path / "events.db")
+    async with server, AsyncEsdbClient(server.uri, retry=ONCE) as client, AsyncEsdbClient(server.uri) as other:
+        events = [NewEvent("T", b"")]
+        server.faults.time_out_appends()
+        with pytest.raises(OutcomeUnknown):
+            await client.append_events("s", StreamState.ANY, events)
+        await other.append_events("s", StreamState.ANY, [NewEvent("After", b"")])
+        await server.restart_async()
+        await client.append_events("s", StreamState.ANY, events)
+        assert [event.type for event in await drain(client.read_stream_events("s"))] == ["T", "After"]
 
 
 async def test_a_stream_that_many_write_is_looked_at_as_far_as_the_client_has_seen(

@@ -37,10 +37,10 @@ def node_packages(pytestconfig: pytest.Config) -> Path:
     return folder
 
 
-def talk(folder: Path, package: str, uri: str) -> dict[str, object]:
+def talk(folder: Path, package: str, uri: str, script: str = "conversation.js") -> dict[str, object]:
     """Run the conversation; returns what the client saw."""
     done = subprocess.run(
-        ["node", "conversation.js", package, uri],
+        ["node", script, package, uri],
         cwd=folder,
         capture_output=True,
         text=True,
@@ -93,3 +93,34 @@ def test_conversation_with_tls(
     place = f"admin:changeit@localhost:{server.address.rpartition(':')[2]}"
     seen = talk(node_packages, package, f"{scheme}://{place}?tls=true&tlsCaFile={tmp_path / 'ca.pem'}")
     assert seen == SEEN
+
+
+PROJECTIONS_SEEN = {
+    "created": "Running",
+    "state": 2,
+    "result": 2,
+    "disabled": "Stopped",
+    "enabled": "Running",
+    "updated": 4,
+    "reset": 6,
+    "aborted": "Aborted",
+    "partitions": [{"n": 2}, {"n": 10}],
+    "partitionResult": {"n": 2},
+    "emitted": ['Copied {"of":"Napped"}', 'Copied {"of":"Ate"}', 'Copied {"of":"Napped"}'],
+    "tracked": 3,
+    "listed": ["by-stream Running", "copy Running", "count Aborted"],
+    "system": 5,
+    "wrong": "Faulted",
+    "deleted": "NotFoundError",
+    "missing": ["NotFoundError"] * 8,
+    "restarted": [{"n": 2}, {"n": 10}],
+}
+
+
+@pytest.mark.parametrize(
+    ("package", "scheme"), [("@kurrent/kurrentdb-client", "kurrentdb"), ("@eventstore/db-client", "esdb")]
+)
+def test_projections(node_packages: Path, serve: Callable[..., ServeProcess], package: str, scheme: str) -> None:
+    server = serve("--run-projections", "all", "--start-standard-projections")
+    seen = talk(node_packages, package, f"{scheme}://{server.address}?tls=false", "projections.js")
+    assert seen == PROJECTIONS_SEEN

@@ -1,4 +1,7 @@
-"""What handlers are given, and what becomes of what they return, emit and throw (sections 2.3 to 2.6 of the notes)."""
+"""What handlers get, and what happens to what they return, emit and throw.
+
+Sections 2.3 to 2.6 of the notes on projections.
+"""
 
 from __future__ import annotations
 
@@ -236,6 +239,7 @@ CALLS = {
     "emit('', 'T', {})": "Value cannot be null. (Parameter 'streamId')",
     "emit('x', '', {})": "Value cannot be null. (Parameter 'eventName')",
     "emit(5, 'T', {})": "string expected (Parameter 'streamId')",
+    "emit('$all', 'T', {})": "$all is no stream that can be written",
     "linkTo()": "wrong number of parameters",
     "linkTo('x', {})": "Invalid link to event undefined@undefined",
     "linkTo('x', 5)": "object expected (Parameter 'event')",

@@ -1,4 +1,4 @@
-"""What queries define, and why those fault that define nothing (sections 2.1 and 2.2 of the notes)."""
+"""What queries define, and why those fault that define nothing (sections 2.1 and 2.2 of the notes on projections)."""
 
 from __future__ import annotations
 

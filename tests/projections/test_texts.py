@@ -1,4 +1,4 @@
-"""How values become text: it is not JSON.stringify (section 2.5 of the notes)."""
+"""How values become text: it is not JSON.stringify (section 2.5 of the notes on projections)."""
 
 from __future__ import annotations
 

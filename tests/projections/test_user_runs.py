@@ -58,6 +58,10 @@ class Place:
         """Wait until it has handled so many events since its start."""
         await until(lambda: self.manager.statistics(name)[0].run.events_processed >= count)
 
+    async def caught_up(self, name: str) -> None:
+        """Wait until it has handled all that is written, or has faulted."""
+        await until(lambda: self.status(name) != "Running" or self.manager.statistics(name)[0].run.progress == 100)
+
     async def faulted(self, name: str) -> None:
         await until(lambda: "Faulted" in self.status(name))
 
@@ -100,6 +104,14 @@ async def test_it_catches_up_and_goes_on(place: Place) -> None:
     assert await place.state("p") == {"n": 3}
     assert await place.data("$$out") == ['$metadata {"$acl":{}}']
     assert await place.written("$projections-p-result", 3) == ['Result {"n":1}', 'Result {"n":2}', 'Result {"n":3}']
+
+
+async def test_its_progress_is_100_only_where_everything_has_been_handled(place: Place) -> None:
+    await place.create("p", COUNT)
+    for n in range(1, 30):
+        await place.append("x", "T")
+        await place.caught_up("p")
+        assert await place.state("p") == {"n": n}
 
 
 async def test_after_a_restart_it_goes_on_where_it_was(tmp_path: Path) -> None:
@@ -262,6 +274,40 @@ async def test_partitions_and_their_results(tmp_path: Path) -> None:
         None,
     ]
     await place.close()
+
+
+@pytest.mark.parametrize("of", ["fromStream('x')", "fromAll().foreachStream()"])
+async def test_a_shared_state_is_there_after_a_restart(tmp_path: Path, of: str) -> None:
+    query = f"""{of}.when({{$init: () => ({{n: 0}}), $initShared: () => ({{all: 0}}),
+        $any([own, shared], e) {{ own.n++; shared.all++ }}}}).outputState()"""
+    place = await Place(tmp_path / "db").open()
+    await place.append("x", "T", "T")
+    await place.create("p", query)
+    await place.handled("p", 2)
+    await place.close()
+    place = await Place(tmp_path / "db").open()
+    await place.append("x", "T")
+    await place.handled("p", 1)
+    assert await place.state("p") == {"all": 3}
+    partition = "x" if "foreach" in of else ""
+    assert json.loads(await place.manager.result("p", partition) or "") == {"n": 3}
+    stream = "$projections-p-x-result" if partition else "$projections-p-result"
+    assert (await place.written(stream, 3))[-1] == 'Result {"n":3}'
+    await place.close()
+
+
+async def test_a_bug_of_ours_faults_the_one_projection(
+    place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("oh no")
+
+    await place.append("x", "T")
+    monkeypatch.setattr("esdb_lite.server.projections.user.run.source_of", fail)
+    await place.create("p", COUNT)
+    await place.faulted("p")
+    assert place.reason("p") == "The server failed: RuntimeError('oh no')"
+    assert "oh no" in caplog.text
 
 
 async def test_many_partitions_and_a_checkpoint_on_the_way(place: Place) -> None:

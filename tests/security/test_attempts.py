@@ -161,7 +161,7 @@ async def test_an_old_password_ends_at_once(server: EmbeddedServer, user: AsyncE
 async def test_also_when_the_user_is_changed_behind_the_back(user: AsyncEsdbClient, admin: AsyncEsdbClient) -> None:
     """Whoever writes the user's stream changes the user; nothing has to be told to anybody."""
     await user.append_events("s", None, event())
-    await admin.append_events("$user-user", -1, NewEvent("$UserUpdated", b'{"loginName":"user","hash":"","salt":""}'))
+    await admin.append_events("$user-user", -2, NewEvent("$UserUpdated", b'{"loginName":"user","hash":"","salt":""}'))
     with pytest.raises(Unauthenticated):
         await user.get_stream_position("s")
 
@@ -255,7 +255,7 @@ async def test_an_open_batch_append_ends_with_its_user(
     assert caught.value.code.name in ("UNAVAILABLE", "UNAUTHENTICATED")
     length = await admin.get_stream_position("s")
     with pytest.raises(Unauthenticated):
-        await user.append_events("s", -1, event())
+        await user.append_events("s", -2, event())
     assert await admin.get_stream_position("s") == length
 
 
@@ -304,16 +304,16 @@ async def test_a_subscription_ends_with_its_rights(
     if governing == "deleted":
         settings = b'{"$userStreamAcl":{"$r":"$admins"}}'
         await admin.set_stream_metadata("s", StreamMetadata(acl=StreamAcl(read=("user",))))
-        await admin.append_events("$settings", -1, NewEvent("settings", settings))
+        await admin.append_events("$settings", -2, NewEvent("settings", settings))
     subscription = await user.subscribe_stream_events("s")
     await subscription.__anext__()
     if governing == "$$s":
         await admin.set_stream_metadata("s", StreamMetadata(acl=StreamAcl(read=())))
     elif governing == "$settings":
-        await admin.append_events("$settings", -1, NewEvent("settings", b'{"$userStreamAcl":{"$r":"$admins"}}'))
+        await admin.append_events("$settings", -2, NewEvent("settings", b'{"$userStreamAcl":{"$r":"$admins"}}'))
     else:
         await admin.delete_stream("s")  # and with it the list that let the user in
-    await admin.append_events("s", -1, event())
+    await admin.append_events("s", -2, event())
     with pytest.raises(AccessDenied):
         await asyncio.wait_for(subscription.__anext__(), 20)
 
@@ -333,7 +333,7 @@ async def test_appends_through_the_shared_call_are_refused_one_by_one(
 ) -> None:
     await admin.set_stream_metadata("closed", StreamMetadata(acl=StreamAcl(write=())))
     streams = ["a", "closed", "b", "$sys", "$users", "$user-admin", "$$$user-admin", "$settings", "$$closed"]
-    results = await asyncio.gather(*(user.append_events(name, -1, event()) for name in streams), return_exceptions=True)
+    results = await asyncio.gather(*(user.append_events(name, -2, event()) for name in streams), return_exceptions=True)
     refused = [name for name, result in zip(streams, results, strict=True) if isinstance(result, AccessDenied)]
     assert refused == ["closed", "$sys", "$users", "$user-admin", "$$$user-admin", "$settings"]
     assert sum(isinstance(result, int) for result in results) == 3
@@ -357,7 +357,7 @@ async def test_users_cannot_make_themselves_administrators(user: AsyncEsdbClient
         user.reset_password("admin", "mine"),
         user.delete_user("admin"),
         user.change_password("admin", "guess", "mine"),
-        user.append_events("$user-user", -1, event()),
+        user.append_events("$user-user", -2, event()),
     ):
         with pytest.raises(AccessDenied):
             await attempt
@@ -405,7 +405,7 @@ async def test_many_bad_logins(node: ConnectionPool, admin: AsyncEsdbClient, use
     while not all(task.done() for task in guesses):
         begun = time.perf_counter()
         assert await user.get_stream_position("s") is not None
-        await admin.append_events("s", -1, event())
+        await admin.append_events("s", -2, event())
         assert await user.get_stream_position("s", credentials=("user", "pw")) is not None
         took.append(time.perf_counter() - begun)
         await asyncio.wait(guesses, timeout=0.05)

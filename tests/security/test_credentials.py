@@ -131,8 +131,8 @@ async def tokens(request: pytest.FixtureRequest, kind: str) -> AsyncIterator[tup
 
 CALLS: dict[str, Callable[[Any], Any]] = {
     "a call": lambda client: client.list_users(),
-    "append": lambda client: client.append_events("s", -1, event()),
-    "a large append": lambda client: client.append_events("s", -1, NewEvent("T", bytes(900_000))),
+    "append": lambda client: client.append_events("s", -2, event()),
+    "a large append": lambda client: client.append_events("s", -2, NewEvent("T", bytes(900_000))),
     "read": lambda client: drain(client.read_stream_events("s")),
     "position": lambda client: client.get_commit_position(),
 }
@@ -233,7 +233,7 @@ async def test_without_tls_nothing_is_sent_and_that_is_said_once(
             async with client_of(kind, uri, **(options if where == "client" else {})) as client:
                 for _ in range(3):
                     more = options if where == "call" else {}
-                    await client.append_events("s", -1, event(), **more)
+                    await client.append_events("s", -2, event(), **more)
                     await drain(client.read_stream_events("s", **more))
         assert len(server.calls) >= 4
         assert not any("authorization" in call.headers for call in server.calls)
@@ -330,8 +330,8 @@ async def test_secrets_are_shown_nowhere(
         async with client_of(kind, server.uri, credentials=credentials) as client:
             kept.keep("client", client)
             await trying("users", client.list_users())
-            await trying("append", client.append_events("s", -1, event()))
-            await trying("one append", client.append_events("s", -1, event(), credentials=credentials))
+            await trying("append", client.append_events("s", -2, event()))
+            await trying("one append", client.append_events("s", -2, event(), credentials=credentials))
             await trying("read", drain(client.read_stream_events("s")))
             await trying("subscribe", client.subscribe_all_events())
             await trying("group", client.read_subscription("g", "s"))

@@ -268,7 +268,7 @@ async def test_users_that_were_being_made_when_the_server_was_killed(
         async with EmbeddedServer(part) as plain, AsyncEsdbClient(plain.uri) as client:
             for stream, type_, data in whole[:number]:
                 kind = "application/octet-stream" if type_ == "$User" else "application/json"
-                await client.append_events(stream, -1, NewEvent(type_, data, content_type=kind))
+                await client.append_events(stream, -2, NewEvent(type_, data, content_type=kind))
         async with (
             EmbeddedServer(part, dev_certificate=folder, ops_password="new") as secure,
             AsyncEsdbClient(secure.uri, credentials=("admin", "changeit")) as admin,

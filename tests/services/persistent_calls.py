@@ -12,14 +12,14 @@ import betterproto
 from esdb_lite_protos.event_store.client.persistent_subscriptions import CreateResp, ReadResp, ReadRespReadEvent
 
 from esdb_lite._status import RpcError
-from esdb_lite._wire.acks import encode_ack, encode_consumer_options, encode_nack
+from esdb_lite._wire.acks import READ, encode_ack, encode_consumer_options, encode_nack
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.access import SYSTEM
 from esdb_lite.server.engine.model import ANY, ProposedEvent
 from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import CallWatcher
 from esdb_lite.server.services.context import Context
-from esdb_lite.server.services.groups import SERVICE, PersistentSubscriptions
+from esdb_lite.server.services.groups import PersistentSubscriptions
 
 M = TypeVar("M", bound=betterproto.Message)
 
@@ -109,7 +109,7 @@ class Service:
     async def call(self, method: str, request: betterproto.Message, answer: type[M]) -> M:
         call = ScriptedCall()
         call.requests.put_nowait([bytes(request)])
-        await self._handlers[f"/{SERVICE}/{method}"](call)
+        await self._handlers[READ.removesuffix("Read") + method](call)
         return answer().parse(call.answers.get_nowait())
 
     async def create(self, request: betterproto.Message) -> None:
@@ -131,7 +131,7 @@ class Service:
         return reading
 
     async def _read(self, call: ScriptedCall) -> None:
-        await self._handlers[f"/{SERVICE}/Read"](call)
+        await self._handlers[READ](call)
 
     async def consume(self, stream: str | None, group: str = "g", buffer_size: int = 10, **options: Any) -> Reading:
         reading = self.read(

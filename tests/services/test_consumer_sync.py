@@ -16,7 +16,7 @@ from esdb_lite.errors import (
     SubscriptionNotFound,
     WrongArgumentType,
 )
-from esdb_lite.sync.groups import PersistentSubscription
+from esdb_lite.sync.group_subscription import PersistentSubscription
 from esdb_lite.sync.portal import Portal
 
 from .test_consumer import World, running

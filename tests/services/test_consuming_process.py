@@ -34,7 +34,7 @@ def uri() -> Iterator[str]:
 
 def append(uri: str, count: int) -> None:
     with EsdbClient(uri) as client:
-        client.append_events("s", -1, [NewEvent("A", b"{}") for _ in range(count)])
+        client.append_events("s", -2, [NewEvent("A", b"{}") for _ in range(count)])
 
 
 class Consumer:
@@ -74,7 +74,7 @@ def test_killed_at_any_moment_every_effect_is_there_exactly_once(uri: str, tmp_p
         assert consumer.kill() == -signal.SIGKILL
         effects, position = stored_effects(tmp_path)
         assert effects == list(range(len(effects)))
-        assert position == (str(len(effects) - 1) if effects else "-")
+        assert position.partition("@")[0] == (str(len(effects) - 1) if effects else "-")
         ends.append(len(effects))
     assert len(set(ends)) > KILLS / 2  # it did go on
     append(uri, 1)
@@ -118,7 +118,7 @@ def written_effects(folder: Path) -> list[int]:
 
 def stored_position(folder: Path) -> int:
     path = folder / POSITION
-    return int(json.loads(path.read_text())["position"]) if path.exists() else -1
+    return int(json.loads(path.read_text())["position"].partition("@")[0]) if path.exists() else -1
 
 
 @pytest.mark.parametrize("face", ["async", "sync"])

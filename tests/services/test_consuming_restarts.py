@@ -72,7 +72,7 @@ def test_the_server_is_killed_again_and_again(tmp_path: Path) -> None:
         with Effects(server.address, path) as effects:
             for restart in range(RESTARTS):
                 with EsdbClient(server.address) as client:
-                    client.append_events("s", -1, [NewEvent("A", b"{}") for _ in range(EACH)])
+                    client.append_events("s", -2, [NewEvent("A", b"{}") for _ in range(EACH)])
                 effects.reach(restart * EACH + EACH // 2)
                 server.kill()
                 server = start_serve("--port", port, "--db", tmp_path / "events.db", folder=tmp_path)

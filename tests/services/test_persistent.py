@@ -33,6 +33,9 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     ReplayParkedReqOptions,
     ReplayParkedResp,
     SubscriptionInfo,
+    TruncateParkedReq,
+    TruncateParkedReqOptions,
+    TruncateParkedResp,
     UpdateReq,
     UpdateReqOptions,
     UpdateReqSettings,
@@ -104,6 +107,13 @@ def replay(stream: str = "s", group: str = "g", stop_at: int | None = None) -> R
     limit = {"no_limit": Empty()} if stop_at is None else {"stop_at": stop_at}
     return ReplayParkedReq(
         options=ReplayParkedReqOptions(group_name=group, stream_identifier=named(stream), **limit)  # type: ignore[arg-type]
+    )
+
+
+def truncate(stream: str = "s", group: str = "g", stop_at: int | None = None) -> TruncateParkedReq:
+    limit = {"no_limit": Empty()} if stop_at is None else {"stop_at": stop_at}
+    return TruncateParkedReq(
+        options=TruncateParkedReqOptions(group_name=group, stream_identifier=named(stream), **limit)  # type: ignore[arg-type]
     )
 
 
@@ -395,6 +405,8 @@ async def test_refused_settings(served: Service, request_: CreateReq, reason: st
         ("GetInfo", GetInfoReq()),
         ("List", ListReq()),
         ("ReplayParked", ReplayParkedReq()),
+        ("TruncateParked", TruncateParkedReq()),
+        ("TruncateParked", TruncateParkedReq(TruncateParkedReqOptions("g", stop_at=1))),
     ],
 )
 async def test_requests_that_say_nothing(served: Service, method: str, request_: object) -> None:
@@ -413,7 +425,8 @@ async def test_all_events_are_no_stream(served: Service, method: str, request_: 
 
 
 @pytest.mark.parametrize(
-    ("method", "request_"), [("Update", update()), ("Delete", delete()), ("ReplayParked", replay())]
+    ("method", "request_"),
+    [("Update", update()), ("Delete", delete()), ("ReplayParked", replay()), ("TruncateParked", truncate())],
 )
 async def test_unknown_groups(served: Service, method: str, request_: object) -> None:
     error = await served.refused(method, request_)  # type: ignore[arg-type]
@@ -434,6 +447,46 @@ async def test_replaying_to_a_negative_number(served: Service) -> None:
         StatusCode.INTERNAL,
         "Cannot stop replaying parked message at a negative version.",
     )
+
+
+async def test_truncating_to_a_negative_number(served: Service) -> None:
+    code, trailers = outcome(await served.refused("TruncateParked", truncate(stop_at=-1)))
+    assert (code, trailers["reason"]) == (
+        StatusCode.INTERNAL,
+        "Cannot truncate parked messages at a negative version.",
+    )
+
+
+async def test_parked_and_truncated(served: Service) -> None:
+    await served.append("s", 3)
+    await served.call("Create", create(), CreateResp)
+    await served.call("TruncateParked", truncate(), TruncateParkedResp)
+    consumer = await served.consume("s")
+    consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(3)])
+    await _until(lambda: served.stored(parked_stream("s", "g")))
+    metadata = "$$" + parked_stream("s", "g")
+    for stop_at, tb in ((0, []), (2, [2]), (1, [2]), (9, [2, 3]), (None, [2, 3])):
+        await served.call("TruncateParked", truncate(stop_at=stop_at), TruncateParkedResp)
+        assert [json.loads(record.data)["$tb"] for record in await served.stored(metadata)] == tb
+    assert (await info(served)).parked_message_count == 0
+    await served.groups.restart()
+    assert (await info(served)).parked_message_count == 0
+
+
+async def test_no_truncation_during_a_replay(served: Service) -> None:
+    await served.append("s", 600)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s", buffer_size=600)
+    consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(600)])
+    await _until(lambda: served.stored(parked_stream("s", "g")))
+    await served.call("ReplayParked", replay(), ReplayParkedResp)
+
+    async def replaying() -> bool:
+        return "ReplayingParkedMessages" in (await info(served)).status
+
+    await _until(replaying)
+    code, trailers = outcome(await served.refused("TruncateParked", truncate()))
+    assert (code, trailers["reason"]) == (StatusCode.INTERNAL, "A replay or truncate is already in progress.")
 
 
 async def test_too_many_subscribers(served: Service) -> None:

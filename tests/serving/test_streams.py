@@ -24,6 +24,7 @@ from esdb_lite._wire.read_response_fast import ReadDecoder
 from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
 from esdb_lite.server.engine.model import ProposedEvent
 from esdb_lite.server.node import ServerNode, ServerSettings
+from esdb_lite.server.options import Compatibility
 from esdb_lite.server.services.read import LIVE_BUFFER
 from tests.serving.raw import Answer, RawClient, connected
 
@@ -36,7 +37,7 @@ ALL_FROM_START = block(0x12, b"\x12\0")
 @pytest.fixture
 async def stack() -> AsyncIterator[ServerNode]:
     """A server in memory."""
-    running = await ServerNode.start(ServerSettings(), lambda: None)
+    running = await ServerNode.start(ServerSettings(compatibility=Compatibility.V24_10), lambda: None)
     yield running
     await running.stop()
 

@@ -114,10 +114,12 @@ async def test_heads(db: Database) -> None:
 
 
 async def test_a_page_is_bounded_by_bytes(db: Database) -> None:
-    await written(db, "s", events(12, bytes(1_000_000)))
+    await written(db, "s", events(12, bytes(60_000)))
     page = await db.read(lambda reader: reader.stream_forward("s", 0, 1000))
     assert len(page) == 5
     assert len(await of_stream(db, "s")) == 12
+    await written(db, "large", events(3, bytes(1_000_000)))
+    assert len(await db.read(lambda reader: reader.stream_forward("large", 0, 1000))) == 1
 
 
 async def test_refusals(db: Database) -> None:

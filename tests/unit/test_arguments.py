@@ -41,7 +41,7 @@ def test_limits(value: int | None, expected: int) -> None:
         (None, NO_STREAM),
         (0, 0),
         (2**63 - 1, 2**63 - 1),
-        (-1, ANY),
+        (-2, ANY),
         (-4, ANY),
         (StreamState.ANY, ANY),
         (StreamState.NO_STREAM, NO_STREAM),
@@ -52,7 +52,13 @@ def test_expectations(value: Any, expected: int) -> None:
     assert expectation(value) == expected
 
 
-@pytest.mark.parametrize("value", [False, "0", 1.0, b"", object()])
+def test_minus_one_means_something_else_elsewhere() -> None:
+    with pytest.warns(DeprecationWarning, match="expected_position=-1 means any position here") as warned:
+        assert expectation(-1) == ANY
+    assert [warning.filename for warning in warned] == [__file__]
+
+
+@pytest.mark.parametrize("value", [False, "0", 1.0, -1.0, b"", object()])
 def test_expectations_of_wrong_types(value: Any) -> None:
     with pytest.raises(WrongArgumentType, match="expected_position"):
         expectation(value)

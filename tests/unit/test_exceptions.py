@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import pickle
 from typing import Any
 
 import pytest
+from esdb_lite_protos.event_store.client import MaximumAppendEventSizeExceeded
 
 from esdb_lite import errors
-from esdb_lite._status import refusals
+from esdb_lite._status import refusals, typed_refusals
 from esdb_lite._status.codes import RpcError
+from esdb_lite._status.details import detailed
 from esdb_lite._status.exceptions import (
     error_for,
     error_for_batch,
@@ -20,8 +23,10 @@ from esdb_lite._status.exceptions import (
     status_of,
     wrong_expected_position,
 )
-from esdb_lite._wire.batch_append import BatchError, encode_maximum_event_size, encode_wrong_expected_version
+from esdb_lite._wire.batch_append import BatchError, encode_wrong_expected_version
 from esdb_lite.errors import EsdbClientException, GrpcError, StatusCode
+from esdb_lite.events import StreamState
+from esdb_lite.records import ConsistencyViolation
 
 CLASSES = [
     value
@@ -55,6 +60,46 @@ def there_and_back(error: RpcError) -> GrpcError:
             refusals.wrong_expected_version_for_delete("s", 7, -1),
             errors.ExpectedPositionError,
             {"expected": 7, "current": None},
+        ),
+        (typed_refusals.bad_request("m", [("f", "t")]), errors.InvalidRequest, {"details": "m"}),
+        (typed_refusals.insufficient_permissions("streams:write:s", "me"), errors.AccessDenied, {}),
+        (typed_refusals.not_leader_node("n2", 2113, None), errors.NotLeader, {"host": "n2", "port": 2113}),
+        (typed_refusals.server_not_ready(), errors.ServerNotReady, {"retry_after": 5.0}),
+        (typed_refusals.server_overloaded(), errors.ServerNotReady, {"retry_after": 5.0}),
+        (typed_refusals.server_shutting_down(), errors.ServiceUnavailable, {"retry_after": 5.0, "sent": True}),
+        (typed_refusals.operation_timeout("Append"), errors.OperationTimedOut, {"retry_after": 5.0}),
+        (
+            typed_refusals.record_size_exceeded("m", "s", "i", 9, 8),
+            errors.EventTooLarge,
+            {"event_id": "i", "size": 9, "limit": 8},
+        ),
+        (typed_refusals.transaction_size_exceeded("m", 2**32, 8), errors.AppendTooLarge, {"limit": 8}),
+        (typed_refusals.stream_already_in_session("m", "s"), errors.InvalidRequest, {}),
+        (typed_refusals.session_without_requests("m"), errors.InvalidRequest, {}),
+        (typed_refusals.stream_tombstoned("größe"), errors.StreamDeleted, {"stream_name": "größe"}),
+        (
+            typed_refusals.revision_conflict("s", -1, 0),
+            errors.ConsistencyError,
+            {
+                "stream_name": "s",
+                "expected": None,
+                "current": 0,
+                "violations": (ConsistencyViolation("s", None, 0, 0),),
+                "retry_after": 0.0,
+            },
+        ),
+        (
+            typed_refusals.consistency_violation([(1, "a", -4, -5), (2, "b", 3, -1)]),
+            errors.ConsistencyError,
+            {
+                "stream_name": "a",
+                "expected": -4,
+                "current": None,
+                "violations": (
+                    ConsistencyViolation("a", StreamState.EXISTS, StreamState.DELETED, 1),
+                    ConsistencyViolation("b", 3, None, 2),
+                ),
+            },
         ),
         (refusals.maximum_append_size(1048576), errors.AppendTooLarge, {"limit": 1048576}),
         (refusals.message_too_long(), errors.ResourceExhausted, {}),
@@ -162,7 +207,7 @@ def test_errors_of_batches() -> None:
     assert isinstance(conflict, errors.ExpectedPositionError)
     assert (conflict.stream_name, conflict.expected, conflict.current) == ("s", 2, 4)
     large = error_for_batch(
-        BatchError(3, "x", "MaximumAppendEventSizeExceeded", encode_maximum_event_size("id", 9, 8)), "s", 2
+        BatchError(3, "x", "MaximumAppendEventSizeExceeded", bytes(MaximumAppendEventSizeExceeded("id", 9, 8))), "s", 2
     )
     assert isinstance(large, errors.EventTooLarge)
     assert (large.event_id, large.size, large.limit) == ("id", 9, 8)
@@ -248,3 +293,23 @@ def test_what_else_they_are() -> None:
 
 def test_a_server_that_shuts_down_may_have_done_what_it_had_begun() -> None:
     assert not isinstance(there_and_back(refusals.shutting_down()), errors.ServerNotReady)
+
+
+@pytest.mark.parametrize(
+    "trailer",
+    ["", "!", "AAAA", base64.b64encode(b"\x1a\xff").decode(), base64.b64encode(b"\x1a\x03\x0a\x01\xff").decode()],
+)
+def test_details_that_cannot_be_read_say_nothing(trailer: str) -> None:
+    error = error_for(9, "text", [("grpc-status-details-bin", trailer)])
+    assert (type(error), error.details) == (errors.ServerAnswer, "text")
+
+
+def test_a_reason_that_nobody_knows_says_nothing() -> None:
+    error = there_and_back(detailed(StatusCode.FAILED_PRECONDITION, "text", "NEW", "streams"))
+    assert type(error) is errors.ServerAnswer
+
+
+def test_details_without_what_belongs_to_the_reason() -> None:
+    error = there_and_back(detailed(StatusCode.FAILED_PRECONDITION, "text", "STREAM_REVISION_CONFLICT", "streams"))
+    assert isinstance(error, errors.ConsistencyError)
+    assert error.violations == (ConsistencyViolation("", 0, 0, 0),)

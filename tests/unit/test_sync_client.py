@@ -58,7 +58,7 @@ def test_bad_uris_are_refused_at_once() -> None:
 
 def test_threads_may_share_a_client(client: EsdbClient) -> None:
     with ThreadPoolExecutor(8) as pool:
-        results = list(pool.map(lambda number: client.append_events(f"s{number % 3}", -1, new()), range(60)))
+        results = list(pool.map(lambda number: client.append_events(f"s{number % 3}", -2, new()), range(60)))
     assert len(set(results)) == 60
     assert len(list(client.read_all_events())) == 60
 
@@ -89,7 +89,7 @@ def test_dropping_the_client_closes_it(server: EmbeddedServer) -> None:
 def test_an_iterator_keeps_its_client(server: EmbeddedServer) -> None:
     def response() -> object:
         client = EsdbClient(server.uri)
-        client.append_events("kept", -1, [new(), new(), new()])
+        client.append_events("kept", -2, [new(), new(), new()])
         return client.read_stream_events("kept")
 
     iterator = response()
@@ -192,10 +192,10 @@ def _in_child(function: object) -> int:
 
 
 ENDINGS = {
-    "never closed": "client = EsdbClient(URI); client.append_events('s', -1, NewEvent('T', b''))",
+    "never closed": "client = EsdbClient(URI); client.append_events('s', -2, NewEvent('T', b''))",
     "in the middle of a subscription": """
         client = EsdbClient(URI)
-        client.append_events('s', -1, NewEvent('T', b''))
+        client.append_events('s', -2, NewEvent('T', b''))
         for event in client.subscribe_all_events():
             break
     """,

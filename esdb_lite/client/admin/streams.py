@@ -13,16 +13,16 @@ from esdb_lite._checks import Seconds
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.request import AppendRequest
-from esdb_lite.client.arguments import checked_stream
+from esdb_lite.client.arguments import checked_metadata, checked_stream
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.resuming import last_event
-from esdb_lite.errors import StreamNotFound, WrongArgumentType
+from esdb_lite.errors import StreamNotFound
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, StreamState
-from esdb_lite.metadata import METADATA_TYPE, StreamMetadata, decode_metadata, encode_metadata
 from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.metadata import StreamMetadata
     from esdb_lite.settings import CredentialsLike
 
 
@@ -77,6 +77,8 @@ class AsyncStreamApi:
         self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
+        from esdb_lite.metadata import StreamMetadata, decode_metadata
+
         deadline = self._core.deadline(timeout)
         name = f"$${checked_stream(stream_name)}"
         try:
@@ -101,11 +103,9 @@ class AsyncStreamApi:
         it replaces (default: any). Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was
         sent and no answer came. The rules are in section 5 of the protocol notes.
         """
-        if not isinstance(metadata, StreamMetadata):
-            if not isinstance(metadata, Mapping):
-                raise WrongArgumentType("metadata", metadata, "must be StreamMetadata or a mapping")
-            metadata = StreamMetadata(custom=metadata)
+        from esdb_lite.metadata import METADATA_TYPE, encode_metadata
+
         deadline = self._core.deadline(timeout)
-        event = NewEvent(METADATA_TYPE, encode_metadata(metadata))
+        event = NewEvent(METADATA_TYPE, encode_metadata(checked_metadata(metadata)))
         request = AppendRequest(f"$${checked_stream(stream_name)}", expectation(expected_position), [event])
         return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 
 from esdb_lite._checks import Seconds
 from esdb_lite.errors import InvalidArgument, ProtocolError, WrongArgumentType
-from esdb_lite.users import User
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
+    from esdb_lite.users import User
 
 
 class AsyncUserApi:
@@ -171,4 +171,4 @@ def _checked(full_name: str, groups: Sequence[str]) -> tuple[str, Sequence[str]]
         raise WrongArgumentType("full_name", full_name, "must be a str")
     if isinstance(groups, str) or not all(isinstance(group, str) for group in groups):
         raise WrongArgumentType("groups", groups, "must be a sequence of str")
-    return full_name, groups
+    return full_name, tuple(groups)

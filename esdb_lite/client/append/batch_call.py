@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from esdb_lite._limits import Room
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.identity import caller_in, named
 from esdb_lite._rpc.shapes import BidiStream
 from esdb_lite._status.exceptions import error_for_batch
 from esdb_lite._wire.append import AppendAnswer
@@ -85,8 +86,8 @@ class _Append:
                 self.fail(error)
         return not self.answer.done()
 
-    def settle(self, response: BatchResponse) -> EsdbClientException | None:
-        """Take the server's answer; return the refusal if it is one."""
+    def settle(self, response: BatchResponse, caller: str | None) -> EsdbClientException | None:
+        """Take the server's answer to this caller; return the refusal if it is one."""
         result = response.result
         if isinstance(result, AppendAnswer):
             if not self.answer.done():
@@ -97,6 +98,7 @@ class _Append:
             if result is None
             else error_for_batch(result, self.request.stream_name, self.request.expected)
         )
+        named(error, caller, f"append to stream {self.request.stream_name!r}")
         self.fail(error)
         return error
 
@@ -120,6 +122,7 @@ class BatchAppendCall:
         self._queue: deque[_Append] = deque()
         self._stream: BidiStream | None = None
         self._node: ConnectionPool | None = None
+        self._caller: str | None = None
         self._leaving = False
         self._prefix = format_uuid(os.urandom(16))[:24]
         self._count = 0
@@ -187,6 +190,7 @@ class BatchAppendCall:
     async def _converse(self) -> EsdbClientException:
         node = self._node = await self._core.node(Deadline(None), Need.LEADER)
         metadata = await self._core.metadata(node, None, Deadline(None), Need.LEADER)
+        self._caller = caller_in(metadata)
         async with BidiStream(node, BATCH_APPEND, deadline=Deadline(None), metadata=metadata) as stream:
             unwatch = self._core.watch(node, lambda reason: self._move(stream, reason))
             try:
@@ -216,7 +220,7 @@ class BatchAppendCall:
             except WireError as reason:
                 raise ProtocolError(str(reason)) from reason
             if append is not None:
-                error = append.settle(response)
+                error = append.settle(response, self._caller)
                 if isinstance(error, (ServerNotReady, OperationTimedOut)) and self._node is not None:
                     self._core.failed(self._node, error)  # another one may be able to do it now
 

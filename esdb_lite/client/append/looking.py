@@ -11,9 +11,11 @@ another one would not: so a look is good only for the connection that it was mad
 
 from __future__ import annotations
 
+import time
 from collections import OrderedDict
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Sequence
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 from uuid import UUID
 
 from esdb_lite._wire.append import AppendAnswer
@@ -21,58 +23,88 @@ from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.call import ReadCall
 from esdb_lite.client.topology.need import Need
-from esdb_lite.errors import EsdbClientException, StreamNotFound
+from esdb_lite.errors import EsdbClientException, OutcomeUnknown, StreamNotFound
 from esdb_lite.events import RecordedEvent
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.deadline import Deadline
     from esdb_lite._rpc.pool import ConnectionPool
-    from esdb_lite.client.append.request import AppendRequest
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
 
 LOOK_BACK = 200_000
 """Events at the end of the stream that are looked at."""
 CLOCKS = timedelta(minutes=5)
-"""By how much the server's clock may be behind the client's."""
+"""By how much clocks of servers may differ, and what the time that one says may be late."""
 REMEMBERED = 10_000
 """Appends whose outcome is unknown that a client remembers, for when they are made again."""
+
+
+Wanted = tuple[str, UUID]
+"""A stream, and the id of the last event that an append has for it."""
+
+
+class Repeatable(Protocol):
+    """An append that may be sent again, with the same ids."""
+
+    @property
+    def wanted(self) -> Sequence[Wanted]:
+        """What there is to look for; nothing where the append has no events."""
+        ...
+
+    @property
+    def uncertain(self) -> bool:
+        """Whether a server may fail to recognise the events, because some stream may end anywhere."""
+        ...
+
+    def tell(self, unknown: OutcomeUnknown) -> None:
+        """Say what it was."""
+        ...
 
 
 class LookStart(NamedTuple):
     """When an append was made first: what was stored before need not be looked at."""
 
-    time: datetime
+    time: float
+    """By the clock of this machine, in seconds, which may be wrong, and may be set meanwhile."""
+    elapsing: float
+    """By a clock that is never set, and may stand still while the machine sleeps."""
     position: int
     """Where the log had got to, as far as the client knew: the commit position of an event that it had appended."""
 
-    def comes_after(self, event: RecordedEvent) -> bool:
+    def before(self, server_time: datetime | None) -> datetime | None:
+        """Return what was certainly before it by the clock of the server, which says what time it is now.
+
+        None where the server does not say it: its clock and that of this machine may differ by any amount.
+        """
+        if server_time is None:
+            return None
+        elapsed = max(time.time() - self.time, time.monotonic() - self.elapsing)
+        return server_time - timedelta(seconds=elapsed) - CLOCKS
+
+    def comes_after(self, event: RecordedEvent, before: datetime | None) -> bool:
         """Whether the event was certainly there before."""
         if event.commit_position is not None and event.commit_position <= self.position:
             return True
-        return event.recorded_at is not None and event.recorded_at < self.time - CLOCKS
+        return before is not None and event.recorded_at is not None and event.recorded_at < before
 
 
 class Unsettled:
     """The appends of one client whose outcome nobody knows and any end of the stream would have done for."""
 
     def __init__(self) -> None:
-        self._starts: OrderedDict[tuple[str, UUID], LookStart] = OrderedDict()
+        self._starts: OrderedDict[Wanted, LookStart] = OrderedDict()
 
-    def add(self, request: AppendRequest, start: LookStart) -> None:
+    def add(self, request: Repeatable, start: LookStart) -> None:
         """Remember an append, and when it was made first."""
-        if request.expected < -1 and request.events:
-            self._starts[_key(request)] = start
+        if request.uncertain:
+            self._starts[request.wanted[0]] = start
             if len(self._starts) > REMEMBERED:
                 self._starts.popitem(last=False)
 
-    def take(self, request: AppendRequest) -> LookStart | None:
+    def take(self, request: Repeatable) -> LookStart | None:
         """Forget an append that is made again; return when it was made first, None where it was not."""
-        return self._starts.pop(_key(request), None) if self._starts and request.events else None
-
-
-def _key(request: AppendRequest) -> tuple[str, UUID]:
-    return request.stream_name, request.events[-1].id
+        return self._starts.pop(request.wanted[0], None) if self._starts and request.wanted else None
 
 
 class StreamLook:
@@ -80,7 +112,7 @@ class StreamLook:
 
     def __init__(self, found: AppendAnswer | None, call: ReadCall) -> None:
         self.found = found
-        """Where the events are; None when they have not been written."""
+        """Where the last event is; None when it has not been written."""
         self._call = call
 
     def check(self, node: ConnectionPool | None) -> None:
@@ -95,22 +127,23 @@ class CannotTell(EsdbClientException):
 
 
 async def find_written(
-    core: ClientCore, request: AppendRequest, start: LookStart, deadline: Deadline, credentials: CredentialsLike
+    core: ClientCore, wanted: Wanted, start: LookStart, deadline: Deadline, credentials: CredentialsLike
 ) -> StreamLook:
-    """Look for events that were perhaps written since an append was made first. Raises CannotTell."""
-    wanted = request.events[-1].id
-    read = ReadRequest(request.stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
+    """Look for an event that was perhaps written since an append was made first. Raises CannotTell."""
+    stream_name, wanted_id = wanted
+    read = ReadRequest(stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
     call = ReadCall(core, read, deadline, checked_credentials(credentials), need=Need.LEADER)
     last: RecordedEvent | None = None
     try:
         while items := await call.batch():
+            before = start.before(None if call.stream is None else call.stream.server_time)
             for event in items:
                 if not isinstance(event, RecordedEvent):
                     continue
-                if event.id == wanted:
+                if event.id == wanted_id:
                     return StreamLook(AppendAnswer(event.stream_position, event.commit_position), call)
                 last = event
-                if start.comes_after(event):
+                if start.comes_after(event, before):
                     return StreamLook(None, call)
     except StreamNotFound:
         return StreamLook(None, call)
@@ -122,6 +155,5 @@ async def find_written(
         call.close()
     if (call.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):
         return StreamLook(None, call)
-    raise CannotTell(
-        f"stream {request.stream_name!r} does not show all that was appended since {start.time:%H:%M:%S} UTC"
-    )
+    since = datetime.fromtimestamp(start.time, timezone.utc)
+    raise CannotTell(f"stream {stream_name!r} does not show all that was appended since {since:%H:%M:%S} UTC")

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from esdb_lite._wire.append import encode_proposed
-from esdb_lite.errors import InvalidArgument
+from esdb_lite.client.append.looking import Wanted
+from esdb_lite.errors import InvalidArgument, OutcomeUnknown
 from esdb_lite.events import NewEvent
 
 MAX_MESSAGE = 16 * 1024 * 1024 - 10_000
@@ -33,6 +34,21 @@ class AppendRequest:
     def size(self) -> int:
         """About how many bytes the request has: never less than it has."""
         return sum(len(event.data) + len(event.metadata) + 4 * len(event.type) + _OVERHEAD for event in self.events)
+
+    @property
+    def wanted(self) -> Sequence[Wanted]:
+        """See `Repeatable`."""
+        return [(self.stream_name, self.events[-1].id)] if self.events else []
+
+    @property
+    def uncertain(self) -> bool:
+        """See `Repeatable`."""
+        return self.expected < -1 and bool(self.events)
+
+    def tell(self, unknown: OutcomeUnknown) -> None:
+        """See `Repeatable`."""
+        unknown.stream_name, unknown.events = self.stream_name, tuple(self.events)
+        unknown.expected_position = None if self.expected == -1 else self.expected
 
     def proposed(self) -> Iterable[bytes]:
         """The events as messages."""

@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-from typing_extensions import Unpack
-
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.positions import ResumeFrom
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from esdb_lite._checks import Seconds
     from esdb_lite.client._client import AsyncEsdbClient
     from esdb_lite.client.consumers.consumer import AsyncConsumer

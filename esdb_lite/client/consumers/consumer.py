@@ -11,20 +11,23 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timezone
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from typing_extensions import Self
-
+from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.consumers.settings import ConsumerSettings
 from esdb_lite.client.consumers.steps import Consumption, Step, Steps, Store, not_let_go
 from esdb_lite.client.consumers.tracking import Item
 from esdb_lite.consumers import AsyncEventHandler, ConsumerPosition, ConsumerProgress
 from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, WrongArgumentType
+from esdb_lite.events import Checkpoint
 from esdb_lite.filters import DEFAULT_EXCLUDE
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from esdb_lite.client._client import AsyncEsdbClient
     from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.events import SubscriptionItem
@@ -117,6 +120,10 @@ class ConsumerFeed:
         settings = self._settings
         start = settings.position if position is None else position
         from_end = settings.from_end and position is None
+        if position is not None:
+            deadline = Deadline(settings.timeout)
+            await self._client._check_position(settings.stream_name, position, deadline, settings.credentials)
+            start = _bare(position)
         if settings.stream_name is not None:
             self._subscription = await self._client.subscribe_stream_events(
                 settings.stream_name,
@@ -156,6 +163,11 @@ class ConsumerFeed:
             return None
 
 
+def _bare(position: ConsumerPosition) -> ConsumerPosition:
+    """Return a position without the id of its event, which has been looked at."""
+    return replace(position, event_id=None) if isinstance(position, Checkpoint) else int(position)
+
+
 async def _end(task: asyncio.Task[object]) -> None:
     """Cancel a task and wait for its end."""
     task.cancel()
@@ -177,6 +189,9 @@ class AsyncConsumer:
         self._consumption = Consumption(settings.options, store, self._handle, feed)
         self._task: asyncio.Task[object] | None = None
         self._ended: asyncio.Future[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._consumption}>"
 
     @property
     def progress(self) -> ConsumerProgress:

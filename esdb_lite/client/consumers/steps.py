@@ -14,7 +14,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
+from esdb_lite.checkpoints.positions import to_text
 from esdb_lite.client.consumers.tracking import HandledPart, Item, Tracker, parts
+from esdb_lite.client.failures import log_failure, note_on
 from esdb_lite.consumers import ConsumerPosition, ErrorAction, HandlerError
 from esdb_lite.errors import CheckpointError, CheckpointMismatch, WrongArgumentType
 from esdb_lite.events import Checkpoint
@@ -112,6 +114,11 @@ class Consumption:
             now=clock(),
         )
 
+    def __str__(self) -> str:
+        """What is consumed, and how far it has come."""
+        at = "" if self.tracker.position is None else f", at {to_text(self.tracker.position).partition('@')[0]}"
+        return f"of {self._options.source}{at}"
+
     def steps(self) -> Steps:
         """Everything to do."""
         try:
@@ -126,7 +133,7 @@ class Consumption:
                 yield from self._save()
             except Exception as error:
                 self.failure = error if self.failure is None else self.failure
-        _log.info("consumer of %s has ended after %s", self._options.source, self.tracker.position)
+        _log.info("consumer %s: ended", self)
 
     def end(self) -> list[Step]:
         """Return what to call when the steps have ended, in whatever way, so that the store is released.
@@ -149,7 +156,7 @@ class Consumption:
         self._bound = True
         position = checked_position((yield self._store.load), of_stream=self._options.of_stream)
         self.tracker.loaded(position, self._clock())
-        _log.info("consumer of %s begins after %s", self._options.source, position)
+        _log.info("consumer %s: begins", self)
 
     def _consume(self) -> Steps:
         if self._source.stopping:
@@ -215,6 +222,7 @@ class Consumption:
 
     def _decide(self, part: HandledPart, error: BaseException, attempts: int) -> ErrorAction:
         """Return what follows from a failure; raises it where that is the end."""
+        note_on(error, part.events)
         decide: Callable[[Any, Exception, int], ErrorAction] | None = self._options.on_error
         if decide is None or not isinstance(error, Exception) or isinstance(error, CheckpointError):
             raise error
@@ -223,7 +231,7 @@ class Consumption:
             raise WrongArgumentType("on_error", action, "must return an ErrorAction") from error
         if action is ErrorAction.STOP:
             raise error
-        _log.warning("handler failed with %s, attempt %d: %s", type(error).__name__, attempts, action.value)
+        log_failure(self._options.source, part.events, error, attempts, action.value)
         return action
 
     def _handed(self, part: HandledPart) -> object:

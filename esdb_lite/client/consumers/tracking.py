@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from esdb_lite.consumers import ConsumerPosition, ConsumerProgress
-from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, RecordedEvent
+from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, RecordedEvent, StreamPosition
 
 QUIET_SECONDS = 1.0
 """So long a position that has moved without an event waits to be stored: filters may pass over a lot."""
@@ -42,13 +42,24 @@ def parts(items: Sequence[Item], size: int, *, of_stream: bool) -> Iterator[Hand
     for item in items:
         if isinstance(item, RecordedEvent):
             if len(events) == size or caught_up is not None:
-                yield HandledPart(events, position, caught_up)
+                yield HandledPart(events, _identified(position, events), caught_up)
                 events, caught_up = [], None
             events.append(item)
         elif isinstance(item, (CaughtUp, FellBehind, Reconnected)):
             caught_up = isinstance(item, CaughtUp)
         position = later(position, position_of(item, of_stream=of_stream))
-    yield HandledPart(events, position, caught_up)
+    yield HandledPart(events, _identified(position, events), caught_up)
+
+
+def _identified(position: ConsumerPosition | None, events: Sequence[RecordedEvent]) -> ConsumerPosition | None:
+    """Return a position with the id of the event that is there, if it is the last one."""
+    last = events[-1].original if events else None
+    if last is None or position is None:
+        return position
+    if not isinstance(position, Checkpoint):
+        return StreamPosition(position, last.id) if position == last.stream_position else position
+    place = last.checkpoint
+    return place if place == position else position
 
 
 def position_of(item: Item, *, of_stream: bool) -> ConsumerPosition | None:

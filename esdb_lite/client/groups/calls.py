@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from typing_extensions import Unpack
-
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.arguments import (
     checked_filter,
     checked_position,
@@ -22,15 +21,19 @@ from esdb_lite.client.arguments import (
     checked_stream,
     checked_timeout,
 )
-from esdb_lite.client.groups.call import ConsumerOptions
-from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
-from esdb_lite.errors import InvalidArgument, SubscriptionNotFound, WrongArgumentType
+from esdb_lite.client.credentials import checked_credentials
+from esdb_lite.client.read.resuming import HealingReading
+from esdb_lite.errors import InvalidArgument, StreamNotFound, SubscriptionNotFound, WrongArgumentType
+from esdb_lite.events import RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
-from esdb_lite.groups import LARGEST_INT32, ConsumerStrategy, SettingsChanges, SubscriptionInfo, SubscriptionSettings
 from esdb_lite.positions import LARGEST
 
 if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+    from esdb_lite.groups import ParkedEvent, SettingsChanges, SubscriptionInfo, SubscriptionSettings
     from esdb_lite.settings import CredentialsLike
 
 MAX_ACK_BATCH = 100
@@ -94,6 +97,7 @@ class AsyncGroupApi:
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
         from esdb_lite._convert import groups as convert
+        from esdb_lite.groups import ConsumerStrategy
 
         deadline = self._core.deadline(timeout)
         group, stream = _checked_group(group_name), checked_source(stream_name)
@@ -174,6 +178,61 @@ class AsyncGroupApi:
             checked_int("stop_at", stop_at, 1, LARGEST)
         await convert.replay_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
 
+    async def truncate_parked_events(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        *,
+        stop_at: int | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> None:
+        """Throw away the parked events of a group, without replaying them. (KurrentDB 26.1 and later.)
+
+        `stop_at` is a position in the stream of parked events: only those before it go (default: all).
+        Raises SubscriptionNotFound, SubscriptionFailed (they are being replayed), NotSupported; OutcomeUnknown when
+        the request was sent and no answer came. The rules are in section B.8 of the notes on KurrentDB.
+        """
+        from esdb_lite._convert import groups as convert
+
+        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
+        if stop_at is not None:
+            checked_int("stop_at", stop_at, 0, LARGEST)
+        await convert.truncate_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
+
+    async def read_parked_events(
+        self,
+        group_name: str,
+        stream_name: str | None = None,
+        position: int | None = None,
+        limit: int = 100,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> list[ParkedEvent]:
+        """Return parked events of a group, the earliest first; [] if there are none.
+
+        `position` is where to begin among them (default: the first); at most `limit` are returned. What has been
+        replayed or thrown away is gone.
+        """
+        from esdb_lite.client.groups.parked import parked_event
+
+        stream = f"$persistentsubscription-{checked_source(stream_name) or '$all'}::{_checked_group(group_name)}-parked"
+        request = ReadRequest(
+            stream, checked_position(position), limit=checked_int("limit", limit, 1, LARGEST), resolve_links=True
+        )
+        deadline = self._core.deadline(timeout)
+        reading = HealingReading(self._core, request, deadline, checked_credentials(credentials))
+        found: list[ParkedEvent] = []
+        try:
+            while items := await reading.batch():
+                found += [parked_event(item) for item in items if isinstance(item, RecordedEvent)]
+        except StreamNotFound:
+            return []
+        finally:
+            reading.close()
+        return found
+
     async def restart_subscriptions(
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
@@ -203,6 +262,10 @@ class AsyncGroupApi:
         `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
         `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
         """
+        from esdb_lite.client.groups.call import ConsumerOptions
+        from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+        from esdb_lite.groups import LARGEST_INT32
+
         self._core.check()
         checked_int("buffer_size", buffer_size, 1, LARGEST_INT32)
         if ack_batch_size is None:
@@ -218,7 +281,7 @@ class AsyncGroupApi:
         )
         deadline = Deadline(checked_timeout(timeout))
         return await AsyncPersistentSubscription(
-            self._core, options, deadline=deadline, credentials=credentials
+            self._core, options, deadline=deadline, credentials=credentials, owner=self
         )._begin()
 
 
@@ -227,6 +290,8 @@ def _checked_group(value: str) -> str:
 
 
 def _checked_settings(value: SubscriptionSettings | None) -> SubscriptionSettings:
+    from esdb_lite.groups import SubscriptionSettings
+
     if value is None:
         return SubscriptionSettings()
     if not isinstance(value, SubscriptionSettings):

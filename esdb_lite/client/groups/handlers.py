@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
+from esdb_lite.client.failures import log_nack, note_on
 from esdb_lite.client.groups.acks import reason_of
 from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
@@ -22,6 +23,9 @@ class Answering(Protocol):
 
     @property
     def closed(self) -> bool: ...
+
+    @property
+    def subscription_id(self) -> str: ...
 
     def __aiter__(self) -> AsyncIterator[RecordedEvent]: ...
 
@@ -58,12 +62,25 @@ async def _handle(consumer: Answering, handler: Handler, event: RecordedEvent, p
     try:
         await handler(event)
     except Exception as error:
-        action = policy(event, error)
+        action = decided(consumer.subscription_id, event, error, policy)
         if not consumer.closed:
             await consumer.nack(event, action, reason_of(error))
     else:
         if not consumer.closed:
             await consumer.ack(event)
+
+
+def decided(group: str, event: RecordedEvent, error: Exception, policy: OnError) -> NackAction:
+    """Return what becomes of an event whose handler failed, which is logged."""
+    note_on(error, event)
+    try:
+        action = policy(event, error)
+    except BaseException as failure:
+        note_on(failure, event)
+        raise
+    if isinstance(action, NackAction):  # what is none is refused when the event is answered
+        log_nack(group, event, error, action)
+    return action
 
 
 def _unfinished(tasks: set[asyncio.Task[None]]) -> set[asyncio.Task[None]]:

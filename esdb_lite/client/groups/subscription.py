@@ -19,8 +19,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
-from typing_extensions import Self
-
 from esdb_lite._checks import checked_int
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.groups.acks import AckSender, Answerable, checked_nack, retry_then_park
@@ -38,6 +36,8 @@ from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
 
@@ -66,7 +66,9 @@ class AsyncPersistentSubscription:
         *,
         deadline: Deadline,
         credentials: CredentialsLike = None,
+        owner: object = None,
     ) -> None:
+        self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._core = core
         self._options = options
         self._deadline = deadline
@@ -93,6 +95,11 @@ class AsyncPersistentSubscription:
         return self._options.stream_name
 
     @property
+    def subscription_id(self) -> str:
+        """What the server calls the subscription: `STREAM::GROUP`."""
+        return self._options.subscription_id
+
+    @property
     def last_drop(self) -> GrpcError | None:
         """Why the consumer last had to come back; None if it never had to."""
         return self._last_drop
@@ -101,6 +108,10 @@ class AsyncPersistentSubscription:
     def closed(self) -> bool:
         """Whether the subscription has ended, by `close()` or with an error."""
         return self._closed
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "consuming" if self._call is not None else "coming back"
+        return f"<{type(self).__name__} {self.subscription_id}, {state}>"
 
     # --- events -----------------------------------------------------------------------------------------------
 

@@ -17,7 +17,6 @@ from esdb_lite._checks import Seconds, checked_bool, checked_int
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._status.projections import projection_error
 from esdb_lite.client.arguments import checked_position
-from esdb_lite.client.projections.progress import CatchUp, check_alive, pauses
 from esdb_lite.errors import (
     DeadlineExceeded,
     EsdbClientException,
@@ -28,12 +27,12 @@ from esdb_lite.errors import (
     WrongArgumentType,
 )
 from esdb_lite.events import JsonValue
-from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
 
 if TYPE_CHECKING:
     from grpclib.client import Channel
 
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.projections import ProjectionInfo, ProjectionMode
     from esdb_lite.settings import CredentialsLike
 
 T = TypeVar("T")
@@ -216,9 +215,11 @@ class AsyncProjectionApi:
     ) -> list[ProjectionInfo]:
         """Return what the server says of all projections, or of those of a mode; system projections are among them."""
         deadline = self._core.deadline(timeout)
+        from esdb_lite._convert import projections as convert
+        from esdb_lite.projections import ProjectionMode
+
         if mode is not None and not isinstance(mode, ProjectionMode):
             raise WrongArgumentType("mode", mode, "must be a ProjectionMode or None")
-        from esdb_lite._convert import projections as convert
 
         channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(""):
@@ -273,6 +274,8 @@ class AsyncProjectionApi:
         Raises ProjectionNotFound, ProjectionFailed when it has faulted.
         """
         deadline = self._core.deadline(timeout)
+        from esdb_lite.client.projections.progress import CatchUp, pauses
+
         catch_up = CatchUp(checked_position(position))
         pausing = pauses()
         while True:
@@ -307,10 +310,11 @@ class AsyncProjectionApi:
     # --- steps ---
 
     async def _completed(self, name: str, deadline: Deadline, credentials: CredentialsLike) -> None:
+        from esdb_lite.client.projections.progress import completed, pauses
+
         for pause in pauses():
             info = await self._info(name, deadline, credentials)
-            check_alive(info)
-            if info.status is ProjectionStatus.COMPLETED:
+            if completed(info):
                 return
             await _pause(pause, deadline, info)
 
@@ -373,7 +377,7 @@ def _about(name: str) -> Iterator[None]:
 
 async def _pause(seconds: float, deadline: Deadline, info: ProjectionInfo) -> None:
     left = deadline.remaining()
-    if left is not None and left <= seconds:
+    if left is not None and left <= 2 * seconds:  # less than that leaves no time to ask again
         await asyncio.sleep(left)
         raise DeadlineExceeded(
             f"the projection {info.name!r} did not get there within {deadline.timeout:g} seconds: "

@@ -23,8 +23,7 @@ class CatchUp:
 
     def is_done(self, info: ProjectionInfo) -> bool:
         """Whether it has come so far. Raises ProjectionFailed when it never will."""
-        check_alive(info)
-        if info.status is ProjectionStatus.COMPLETED:
+        if completed(info):
             return True
         if not info.is_running:
             self._caught_up_before = False
@@ -38,6 +37,12 @@ class CatchUp:
         done = caught_up and (self._position is None or self._caught_up_before)
         self._caught_up_before = caught_up
         return done
+
+
+def completed(info: ProjectionInfo) -> bool:
+    """Whether a query is done. Raises ProjectionFailed when it never will be."""
+    check_alive(info)
+    return info.status is ProjectionStatus.COMPLETED
 
 
 def check_alive(info: ProjectionInfo) -> None:

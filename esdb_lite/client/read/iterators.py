@@ -11,11 +11,13 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
-from typing_extensions import Self
-
+from esdb_lite.client.face import short
+from esdb_lite.errors import EsdbClientException, WrongContext
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, RecordedEvent
 
 if TYPE_CHECKING:
+    from typing_extensions import Self
+
     from esdb_lite.client.read.resuming import HealingReading, HealingSubscription
 
 
@@ -29,13 +31,21 @@ class AsyncEventIterator(Generic[T_co]):
     Works in `async with`. The call ends when the iterator is exhausted, fails, is closed or is dropped.
     """
 
-    def __init__(self, reading: HealingReading | None, first: Sequence[T_co] = ()) -> None:
+    def __init__(self, reading: HealingReading | None, first: Sequence[T_co] = (), *, owner: object = None) -> None:
+        self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._reading = reading
         self._items: Iterator[T_co] = iter(first)
         self._fetching = False
 
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {'that has ended' if self._reading is None else self._reading}>"
+
     def __aiter__(self) -> Self:
         return self
+
+    def __iter__(self) -> Self:
+        """Refuse: `for` is of the client without asyncio."""
+        raise WrongContext(f"use `async for` for {type(self).__name__}")
 
     async def __anext__(self) -> T_co:
         for item in self._items:
@@ -84,10 +94,12 @@ class AsyncEventIterator(Generic[T_co]):
                 if batch := self._select(items, reading.only_events):
                     return batch
             return ()
-        except Exception:
+        except Exception as error:
             if self._reading is None:  # closed by another task meanwhile
                 return ()
             self._end()
+            if isinstance(error, EsdbClientException):
+                raise short(error)  # noqa: B904 - it is the same exception
             raise
         finally:
             self._fetching = False
@@ -115,8 +127,10 @@ class AsyncSubscription(AsyncEventIterator[T_co]):
     the last event it handed out: nothing is missing, and nothing comes twice.
     """
 
-    def __init__(self, reading: HealingSubscription, first: Sequence[T_co], control: bool) -> None:
-        super().__init__(reading, first)
+    def __init__(
+        self, reading: HealingSubscription, first: Sequence[T_co], control: bool, *, owner: object = None
+    ) -> None:
+        super().__init__(reading, first, owner=owner)
         self._subscription = reading
         self._control = control
 
@@ -137,14 +151,14 @@ class AsyncSubscription(AsyncEventIterator[T_co]):
         return cast("Sequence[T_co]", select(items, control=self._control, all_events=all_events))
 
 
-async def subscribe(reading: HealingSubscription, *, control: bool) -> AsyncSubscription[Any]:
+async def subscribe(reading: HealingSubscription, *, control: bool, owner: object) -> AsyncSubscription[Any]:
     """Open a subscription; returns when the server has confirmed it."""
     try:
         items = await reading.batch()
     except BaseException:
         reading.close()
         raise
-    return AsyncSubscription(reading, select(items, control=control, all_events=False), control)
+    return AsyncSubscription(reading, select(items, control=control, all_events=False), control, owner=owner)
 
 
 def select(items: Sequence[object], *, control: bool, all_events: bool) -> Sequence[object]:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from uuid import UUID
 
+from esdb_lite._event_fields import event_id
 from esdb_lite._wire.read_request import UNLIMITED, ReadRequest
 from esdb_lite._wire.read_response import ReadItem
+from esdb_lite.client.read.continuity import Landmark
 from esdb_lite.events import CaughtUp, Checkpoint, RecordedEvent
 
 _Place = tuple[int, int]
@@ -18,8 +21,13 @@ _Place = tuple[int, int]
 class ReadProgress:
     """How far a request has got."""
 
-    def __init__(self, request: ReadRequest) -> None:
-        self._request = request
+    def __init__(self, request: ReadRequest, seen: RecordedEvent | None = None) -> None:
+        """`seen`: the event that the request begins after, where that is known."""
+        self.request = request
+        """What was asked for."""
+        self._seen: tuple[_Place | None, UUID | bytes | str] | None = None
+        if seen is not None:
+            self._seen = place_of(seen, request.stream_name), seen.original._id
         self._count = 0
         self._place: _Place | None = None
         self._only_new = False
@@ -38,7 +46,7 @@ class ReadProgress:
 
     def rest(self) -> ReadRequest | None:
         """Return the request for what was not handed out yet; None when nothing is missing."""
-        request = self._request
+        request = self.request
         if self.overfull:
             return None
         if self._place is None:
@@ -60,9 +68,19 @@ class ReadProgress:
             left = UNLIMITED
         return replace(request, start=start, from_end=False, limit=left)
 
+    @property
+    def landmark(self) -> Landmark | None:
+        """The last place that was seen, with the event that was there; None where nothing was."""
+        place, raw = self._seen or (None, None)
+        if self._place is not None and (place is None or self._place > place) and not self.request.backwards:
+            place, raw = self._place, None  # a checkpoint, behind the last event
+        if place is None:
+            return None
+        return Landmark(self.request.stream_name, *place, None if raw is None else event_id(raw))
+
     def without_known(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
         """Leave out events that were handed out before the request was made again."""
-        if self._request.limit not in (None, UNLIMITED):
+        if self.request.limit not in (None, UNLIMITED):
             items = self._within_limit(items)
         if not self._only_new:
             return items
@@ -75,7 +93,7 @@ class ReadProgress:
 
         Servers keep to it, but an event that was asked for once more may be there no more, and another one instead.
         """
-        left = (self._request.limit or 0) - self._count
+        left = (self.request.limit or 0) - self._count
         if len(items) <= left:
             return items
         new = [item for item in items if isinstance(item, RecordedEvent) and not self._is_known(item)]
@@ -85,18 +103,19 @@ class ReadProgress:
         return new[:left]
 
     def _is_known(self, event: RecordedEvent) -> bool:
-        place = place_of(event, self._request.stream_name)
+        place = place_of(event, self.request.stream_name)
         if place is None or self._place is None:
             return False
-        return place >= self._place if self._request.backwards else place <= self._place
+        return place >= self._place if self.request.backwards else place <= self._place
 
     def _at(self, item: ReadItem) -> None:
         place: _Place | None = None
         if isinstance(item, RecordedEvent):
-            place = place_of(item, self._request.stream_name)
-        elif self._request.stream_name is None and isinstance(item, (Checkpoint, CaughtUp)):
+            place = place_of(item, self.request.stream_name)
+            self._seen = place, item.original._id  # as it came: it is hardly ever looked at
+        elif self.request.stream_name is None and isinstance(item, (Checkpoint, CaughtUp)):
             place = _place_said(item)
-        if place is not None and (self._request.backwards or self._place is None or place > self._place):
+        if place is not None and (self.request.backwards or self._place is None or place > self._place):
             self._place = place
 
 

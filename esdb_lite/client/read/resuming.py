@@ -20,8 +20,10 @@ from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite._wire.read_response import ReadItem
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.call import ReadCall
+from esdb_lite.client.read.continuity import check_landmark
 from esdb_lite.client.read.progress import ReadProgress, place_of
 from esdb_lite.client.retry import RetryState, Safety
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, ProtocolError, StreamNotFound
 from esdb_lite.events import Reconnected, RecordedEvent
 
@@ -48,25 +50,47 @@ class HealingReading:
         request: ReadRequest,
         deadline: Deadline | float | None,
         credentials: CredentialsLike,
+        need: Need = Need.PREFERRED,
     ) -> None:
         """`deadline` may be a number of seconds (None: without end), which begin with the first call."""
         self._core = core
         self._request = request
         self._deadline = deadline
         self._credentials = credentials
+        self._need = need
         self._progress = ReadProgress(request)
         self._retries = RetryState(core.settings.retry, Safety.REPEATABLE)
         self._call: ReadCall | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opened = 0.0
         self._closed = False
+        self._doubtful = False
         self.only_events = False
         """Whether the last batch had nothing but events."""
         self.last_stream_position: int | None = None
         """Number of the last event of the stream, when the server has told it."""
 
+    def __str__(self) -> str:
+        """What is read, and how far it has come."""
+        stream, seen = self._request.stream_name, self._progress.landmark
+        what = "of all events" if stream is None else f"of stream {stream!r}"
+        return what if seen is None else f"{what}, at {seen.commit}"
+
     async def batch(self) -> Sequence[Item]:
         """Return the next items; none at the end. Raises StreamNotFound. Being cancelled loses nothing."""
+        slow = self._core.slow
+        number = slow.begin(self._what) if self._soon and self._budget().timeout is None else 0
+        try:
+            return await self._batch()
+        finally:
+            slow.end(number)
+
+    @property
+    def _soon(self) -> bool:
+        """Whether the next batch is to come without much ado: it is worth a word when it does not."""
+        return True
+
+    async def _batch(self) -> Sequence[Item]:
         while self._call is not None or self._progress.rest() is not None:
             try:
                 call = await self._next()
@@ -116,9 +140,27 @@ class HealingReading:
         deadline = self._budget()
         rest = self._progress.rest()
         assert rest is not None
-        call = await self._reach(ReadCall(self._core, rest, deadline, self._credentials))
+        await self._check()
+        call = await self._reach(ReadCall(self._core, rest, deadline, self._credentials, self._need))
         self._call, self._opened = call, self._loop.time()
         return call
+
+    async def _check(self) -> None:
+        """See that the log is the same still after its server was lost. Raises CheckpointMismatch."""
+        landmark = self._progress.landmark if self._doubtful else None
+        if landmark is not None:
+            await check_landmark(landmark, self._ask)
+        self._doubtful = False
+
+    async def _ask(self, request: ReadRequest, need: Need = Need.LEADER) -> tuple[RecordedEvent | None, int | None]:
+        """Read one event, once; who fails is told as for the call itself. Raises StreamNotFound."""
+        call = ReadCall(self._core, request, self._budget(), self._credentials, need=need)
+        try:
+            return await _first_event(await self._reach(call)), call.last_stream_position
+        except EsdbClientException as error:
+            if call.node is not None:
+                self._core.failed(call.node, error)
+            raise
 
     async def _reach(self, call: ReadCall) -> ReadCall:
         """Send the request of a call, or report the node that failed to take it."""
@@ -148,6 +190,7 @@ class HealingReading:
     def _drop(self) -> None:
         call, self._call = self._call, None
         if call is not None:
+            self._doubtful = True  # its server may be stopping: the next one may be another
             call.close()
 
 
@@ -175,6 +218,10 @@ class HealingSubscription(HealingReading):
         self._moving: str | None = None
         self.subscription_id = ""
         """The server's name for the subscription."""
+
+    @property
+    def _soon(self) -> bool:
+        return not self._confirmed
 
     @property
     def last_activity(self) -> datetime | None:
@@ -213,32 +260,25 @@ class HealingSubscription(HealingReading):
 
     async def _open(self) -> ReadCall:
         if self._request.from_end:
-            self._request = await self._with_end()
-            self._progress = ReadProgress(self._request)
+            self._progress = await self._from_end()
+            self._request = self._progress.request
         self._answered = False
         call = await super()._open()
         if call.node is not None:
             self._unwatch = self._core.watch(call.node, self._move)
         return call
 
-    async def _with_end(self) -> ReadRequest:
-        """Say where the end is, so that a subscription from there can be resumed however early it breaks."""
+    async def _from_end(self) -> ReadProgress:
+        """Find out where the end is, so that a subscription from there can be resumed however early it breaks."""
         stream = self._request.stream_name
         read = ReadRequest(stream, from_end=True, backwards=True, limit=1)
-        call = await self._reach(ReadCall(self._core, read, self._budget(), self._credentials))
         try:
-            last = await _only_event(call)
+            last, told = await self._ask(read, Need.PREFERRED)
         except StreamNotFound:
-            return replace(self._request, from_end=False)
-        except EsdbClientException as error:
-            if call.node is not None:
-                self._core.failed(call.node, error)
-            raise
+            return ReadProgress(replace(self._request, from_end=False))
         place = None if last is None else place_of(last, stream)
-        if stream is None:
-            return replace(self._request, start=place, from_end=False)
-        told = call.last_stream_position
-        return replace(self._request, start=place[0] if told is None and place else told, from_end=False)
+        start = place if stream is None else place[0] if told is None and place else told
+        return ReadProgress(replace(self._request, start=start, from_end=False), last)
 
     async def _heal(self, error: EsdbClientException) -> None:
         node = None if self._call is None else self._call.node
@@ -274,14 +314,30 @@ class HealingSubscription(HealingReading):
 
 
 async def last_event(
-    core: ClientCore, request: ReadRequest, deadline: Deadline, credentials: CredentialsLike
+    core: ClientCore,
+    request: ReadRequest,
+    deadline: Deadline,
+    credentials: CredentialsLike,
+    need: Need = Need.PREFERRED,
 ) -> tuple[RecordedEvent | None, int | None]:
     """Return the one event that is asked for, and the last position of its stream, as far as they are known."""
-    reading = HealingReading(core, request, deadline, checked_credentials(credentials))
+    reading = HealingReading(core, request, deadline, checked_credentials(credentials), need)
     return await _only_event(reading), reading.last_stream_position
 
 
-async def _only_event(source: HealingReading | ReadCall) -> RecordedEvent | None:
+async def _first_event(call: ReadCall) -> RecordedEvent | None:
+    """Read up to the first event, and return it."""
+    try:
+        while items := await call.batch():
+            for item in items:
+                if isinstance(item, RecordedEvent):
+                    return item
+    finally:
+        call.close()
+    return None
+
+
+async def _only_event(source: HealingReading) -> RecordedEvent | None:
     """Read to the end, and return the event that there is."""
     found: RecordedEvent | None = None
     try:

@@ -16,6 +16,8 @@ import ssl
 from collections.abc import Callable
 from contextlib import suppress
 
+from esdb_lite._loop_thread import serve_no_more, serve_on
+
 log = logging.getLogger("esdb_lite.server")
 
 _HANDSHAKE_TIMEOUT = 10.0
@@ -65,6 +67,7 @@ class Door:
         self._pause: asyncio.TimerHandle | None = None
         self._complained = -_QUIET
         self._closed = False
+        self._place: tuple[str, int] | None = None
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
@@ -89,6 +92,8 @@ class Door:
                     each.listen(_BACKLOG)
                 self._sockets = sockets
                 self._watch()
+                self._place = host, bound[0]
+                serve_on(self._loop, *self._place)
                 return bound[0]
             # A host with several addresses got a free port for each: they are to have the same.
             _close(sockets)
@@ -212,6 +217,8 @@ class Door:
         if self._closed:
             return
         self._closed = True
+        if self._place is not None:
+            serve_no_more(self._loop, *self._place)
         if self._pause is not None:
             self._pause.cancel()
         self._watch()

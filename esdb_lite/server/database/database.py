@@ -18,12 +18,14 @@ from esdb_lite._limits import Oversized, Room
 from esdb_lite.server.database.feed import CommitFeed, Listener
 from esdb_lite.server.database.group_commit import Committed, Committer, new_id
 from esdb_lite.server.database.loop_share import PAGE, LoopShare
-from esdb_lite.server.database.scavenging import Scavenge, Steps
+from esdb_lite.server.database.scavenging import Scavenge, Steps, clear_stream
 from esdb_lite.server.database.threads import ReaderThreads, WriterJob, WriterThread, call_soon, settle
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine import fresh
 from esdb_lite.server.engine.append import Rule
-from esdb_lite.server.engine.model import Outcome, ProposedEvent
+from esdb_lite.server.engine.model import Outcome, ProposedEvent, RecordsOutcome
+from esdb_lite.server.engine.records.decision import append_records
+from esdb_lite.server.engine.records.requests import AtomicAppend
 from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
@@ -152,6 +154,13 @@ class Database:
         job.answer = None
         self._queue.leave(job.cost)
 
+    async def append_records(self, append: AtomicAppend) -> RecordsOutcome:
+        """Append records to their streams, all or none; the rest is as for `append`. Raises StorageError."""
+        rule = partial(append_records, append=append)
+        return cast(
+            RecordsOutcome, await self._command(rule, _cost([event for _, event in append.writes]), anywhere=True)
+        )
+
     async def delete(self, stream: str, expected: int) -> Outcome:
         """Soft-delete a stream. Raises StorageError."""
         return await self.execute(partial(appending.delete, stream=stream, expected=expected))
@@ -199,6 +208,11 @@ class Database:
             scavenge = Scavenge(steps)
             self._scavenge = (scavenge, self._loop.create_task(self._run_scavenge(scavenge)))
         return self._scavenge[0]
+
+    async def clear_stream(self, stream: str) -> None:
+        """Remove what of one stream can never be read again, as a scavenge does. Raises StorageError."""
+        storage = SqliteScavenger(self._files.writer)
+        await self._command(WriterTask(lambda: clear_stream(self._committer, storage, stream, self._now())))
 
     async def scavenge_ended(self) -> None:
         """Wait until no scavenge is running. Raises StorageError when that is what it ended with."""

@@ -14,17 +14,19 @@ from typing import NamedTuple, TypeAlias
 
 from esdb_lite.server.engine.append import Moment, Rule, Stored
 from esdb_lite.server.engine.metadata import EMPTY, StreamRules, of_record
-from esdb_lite.server.engine.model import Outcome, is_metastream, metastream_of, original_of
+from esdb_lite.server.engine.model import Outcome, RecordsOutcome, is_metastream, metastream_of, original_of
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.errors import StorageCorrupted, StorageError, StorageFull, StorageReadOnly
 from esdb_lite.server.storage.sqlite_writer import DriverError, Last, SqliteWriter
 
 _RECENT_BYTES = 8 * 1024 * 1024
 _STREAMS_KEPT = 50_000
+_CHARACTERS_KEPT = 8 * 1024 * 1024
+"""Of the names of these streams."""
 _NONE = Last(-1, -1)
 _HOPELESS = (StorageFull, StorageReadOnly, StorageCorrupted)
 
-Result: TypeAlias = Outcome | Exception
+Result: TypeAlias = Outcome | RecordsOutcome | Exception
 
 
 class Committed(NamedTuple):
@@ -57,6 +59,8 @@ class Committer:
         self._confirm = confirm
         self._lasts: dict[str, Last] = {}
         self._metadata: dict[str, StreamRules] = {}
+        self._characters = 0
+        """Of the names in `_lasts`."""
         self._recent = _RecentIds()
         self.log_end = writer.log_end()
         self._start = self.log_end
@@ -115,27 +119,37 @@ class Committer:
         self._recent.add(records)
         lasts = {record.stream: record for record in records}
         for stream, last in lasts.items():
+            self._note_name(stream)
             self._lasts[stream] = Last(last.revision, last.position)
             if is_metastream(stream):
                 self._metadata.pop(original_of(stream), None)
 
+    def _note_name(self, stream: str) -> None:
+        if stream not in self._lasts:
+            self._characters += len(stream)
+
     def _trim(self) -> None:
         self._recent.keep()
+        if self._characters > _CHARACTERS_KEPT:
+            self.forget_streams()
         for cache in (self._lasts, self._metadata):
             if len(cache) > _STREAMS_KEPT:
                 for stream in list(islice(cache, _STREAMS_KEPT // 2)):
                     del cache[stream]
+                self._characters = sum(map(len, self._lasts))
 
     def _forget(self) -> None:
         """Forget what a rolled-back transaction may have put here."""
         self._lasts.clear()
         self._metadata.clear()
+        self._characters = 0
         self._recent.undo()
 
     def forget_streams(self) -> None:
         """Forget last revisions and metadata, after something else than a command has changed them."""
         self._lasts.clear()
         self._metadata.clear()
+        self._characters = 0
 
     def last_revision(self, stream: str) -> int:
         """See `State`."""
@@ -148,6 +162,7 @@ class Committer:
     def _last(self, stream: str) -> Last:
         last = self._lasts.get(stream)
         if last is None:
+            self._note_name(stream)
             last = self._lasts[stream] = self._writer.last(stream) or _NONE
         return last
 

@@ -79,6 +79,16 @@ class Steps:
         return freed > 0
 
 
+def clear_stream(committer: Committer, storage: SqliteScavenger, stream: str, now: int) -> int:
+    """Remove what of one stream can never be read again; return how many events. Raises StorageError."""
+    committer.forget_streams()
+    with storage.transaction():
+        storage.keep_end()
+        number = storage.number(stream)
+        first, _, _ = retention(committer, stream, now)
+        return 0 if number is None else storage.remove_below(number, first, _LARGEST)
+
+
 class Scavenge:
     """A scavenge that runs beside everything else."""
 

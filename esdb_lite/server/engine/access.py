@@ -11,6 +11,7 @@ from typing import NamedTuple
 from esdb_lite.server.engine import relaxed_json
 from esdb_lite.server.engine.metadata import Acl, acl_from, of_record
 from esdb_lite.server.engine.model import is_metastream, original_of
+from esdb_lite.server.engine.parsed import Remembered
 from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
 from esdb_lite.server.storage import Reader, Record
 
@@ -133,7 +134,7 @@ def _acl_of(reader: Reader, stream: str) -> Acl:
 
 def _defaults(reader: Reader) -> Defaults:
     last = last_event(reader, SETTINGS_STREAM)
-    return Defaults() if last is None or not last.is_json else parse_defaults(last.data)
+    return Defaults() if last is None or not last.is_json else _remembered(last)
 
 
 def parse_defaults(data: bytes) -> Defaults:
@@ -148,6 +149,9 @@ def parse_defaults(data: bytes) -> Defaults:
         )
     except ValueError:
         return Defaults()
+
+
+_remembered = Remembered(lambda record: parse_defaults(record.data))
 
 
 def last_event(reader: Reader, stream: str) -> Record | None:

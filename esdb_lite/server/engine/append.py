@@ -28,6 +28,7 @@ from esdb_lite.server.engine.model import (
     DeletedStream,
     Outcome,
     ProposedEvent,
+    RecordsOutcome,
     WrongVersion,
     is_metastream,
     metastream_of,
@@ -95,21 +96,25 @@ Rule: TypeAlias = Callable[[LogState, Moment], Decision]
 """A command whose arguments are bound: called once, inside the transaction that writes what it decides."""
 
 
-class _Write(NamedTuple):
+class Write(NamedTuple):
+    """The events are to be written."""
+
     current: int
     revive: bool
     """The stream is soft-deleted and comes back by this."""
 
 
-class _WrittenBefore(NamedTuple):
+class WrittenBefore(NamedTuple):
+    """The events are there already."""
+
     last: int
     """Number of the last of the events, all of which are there already."""
 
 
-_Check: TypeAlias = _Write | _WrittenBefore | WrongVersion | DeletedStream
+VersionCheck: TypeAlias = Write | WrittenBefore | WrongVersion | DeletedStream
 
 
-class _Draft:
+class Draft:
     """The records of one decision, placed one behind the other."""
 
     def __init__(self, moment: Moment) -> None:
@@ -118,18 +123,19 @@ class _Draft:
         self._now = moment.now
 
     def add(self, stream: str, revision: int, event: ProposedEvent) -> int:
+        """Place one event; returns its position."""
         return self.add_all(stream, revision, (event,))
 
     def add_all(self, stream: str, first: int, events: Sequence[ProposedEvent]) -> int:
         """Place events one behind the other; returns the position of the last."""
         end, now, add, new = self.end, self._now, self.records.append, tuple.__new__
         position = 0
-        for revision, (id, type, is_json, data, metadata) in enumerate(events, first):
-            length = record_length(stream, type, len(data), len(metadata))
+        for revision, (id, type, is_json, data, metadata, schema) in enumerate(events, first):
+            length = record_length(stream, type, len(data), len(metadata) if schema is None else schema.size)
             position = place(end, length)
             end = position + length
             # this way it takes half as long
-            add(new(Record, (position, stream, revision, id, type, is_json, now, data, metadata)))
+            add(new(Record, (position, stream, revision, id, type, is_json, now, data, metadata, schema)))
         self.end = end
         return position
 
@@ -140,19 +146,20 @@ class _Draft:
         self.end = position + length
         return position
 
-    def decide(self, outcome: Outcome) -> Decision:
+    def decide(self, outcome: Outcome | RecordsOutcome) -> Decision:
+        """The decision to write them."""
         return Decision(outcome, self.records, self.end)
 
 
 def append(state: LogState, moment: Moment, *, stream: str, expected: int, events: Sequence[ProposedEvent]) -> Decision:
     """Append events, or none at all (which checks the version, and undoes a soft delete)."""
-    check = _check(state, stream, expected, [event.id for event in events])
-    if isinstance(check, _WrittenBefore):
-        outcome = Appended(check.last, _readable_position(state, moment, stream, check.last), idempotent=True)
+    check = check_version(state, stream, expected, [event.id for event in events])
+    if isinstance(check, WrittenBefore):
+        outcome = Appended(check.last, readable_position(state, moment, stream, check.last), idempotent=True)
         return _refuse(moment, outcome)
-    if not isinstance(check, _Write):
+    if not isinstance(check, Write):
         return _refuse(moment, check)
-    draft = _Draft(moment)
+    draft = Draft(moment)
     position = _write(draft, stream, check.current, events)
     revive_original = is_metastream(stream) and state.metadata(original_of(stream)).soft_deleted
     if check.revive:
@@ -164,26 +171,26 @@ def append(state: LogState, moment: Moment, *, stream: str, expected: int, event
 
 def delete(state: LogState, moment: Moment, *, stream: str, expected: int) -> Decision:
     """Soft delete: the stream counts as not found until it is written again, its numbering goes on."""
-    check = _check(state, stream, expected, [moment.new_id()])
-    if not isinstance(check, _Write):
+    check = check_version(state, stream, expected, [moment.new_id()])
+    if not isinstance(check, Write):
         return _refuse(moment, _never_repeated(check))
     metastream = metastream_of(stream)
-    last_metadata = _current(state, metastream)
+    last_metadata = current_revision(state, metastream)
     if last_metadata == TOMBSTONE:
         return _refuse(moment, DeletedStream(metastream))
     if check.current < 0 and last_metadata < 0:
         return _refuse(moment, WrongVersion(-1))
-    draft = _Draft(moment)
-    position = draft.add(metastream, last_metadata + 1, _metadata_event(moment, DELETED))
+    draft = Draft(moment)
+    position = draft.add(metastream, last_metadata + 1, metadata_event(moment, DELETED))
     return draft.decide(Appended(last_metadata + 1, position))
 
 
 def tombstone(state: LogState, moment: Moment, *, stream: str, expected: int) -> Decision:
     """Hard delete: nothing can ever be written to or read from the stream again."""
-    check = _check(state, stream, expected, [moment.new_id()])
-    if not isinstance(check, _Write):
+    check = check_version(state, stream, expected, [moment.new_id()])
+    if not isinstance(check, Write):
         return _refuse(moment, _never_repeated(check))
-    draft = _Draft(moment)
+    draft = Draft(moment)
     position = draft.add(stream, TOMBSTONE, ProposedEvent(moment.new_id(), TOMBSTONE_TYPE, False, b""))
     return draft.decide(Appended(TOMBSTONE, position))
 
@@ -198,13 +205,13 @@ def _refuse(moment: Moment, outcome: Outcome) -> Decision:
     return Decision(outcome, (), moment.log_end)
 
 
-def _never_repeated(check: _WrittenBefore | WrongVersion | DeletedStream) -> Outcome:
+def _never_repeated(check: WrittenBefore | WrongVersion | DeletedStream) -> Outcome:
     # A delete carries a fresh id, so that it cannot have been written before.
-    assert not isinstance(check, _WrittenBefore)
+    assert not isinstance(check, WrittenBefore)
     return check
 
 
-def _current(state: LogState, stream: str) -> int:
+def current_revision(state: LogState, stream: str) -> int:
     """The last revision as the writer sees it: the metadata of a tombstoned stream is tombstoned with it,
     unless it has been written since the start."""
     last = state.last_revision(stream)
@@ -218,14 +225,15 @@ def _current(state: LogState, stream: str) -> int:
     return last
 
 
-def _check(state: LogState, stream: str, expected: int, ids: Sequence[bytes]) -> _Check:
-    current = _current(state, stream)
+def check_version(state: LogState, stream: str, expected: int, ids: Sequence[bytes]) -> VersionCheck:
+    """Judge events, by their ids, for one stream (section 7 of the protocol notes)."""
+    current = current_revision(state, stream)
     if current == TOMBSTONE:
         return DeletedStream(stream)
     if expected == EXISTS:
         if state.metadata(stream).soft_deleted:
             return DeletedStream(stream)
-        if current < 0 and _current(state, metastream_of(stream)) < 0:
+        if current < 0 and current_revision(state, metastream_of(stream)) < 0:
             return WrongVersion(current)
     if expected in (ANY, EXISTS):
         return _check_any(state, stream, current, ids)
@@ -234,21 +242,21 @@ def _check(state: LogState, stream: str, expected: int, ids: Sequence[bytes]) ->
     return _write_to(state, stream, current) if expected == current else WrongVersion(current)
 
 
-def _write_to(state: LogState, stream: str, current: int) -> _Write:
-    return _Write(current, state.metadata(stream).soft_deleted)
+def _write_to(state: LogState, stream: str, current: int) -> Write:
+    return Write(current, state.metadata(stream).soft_deleted)
 
 
-def _check_any(state: LogState, stream: str, current: int, ids: Sequence[bytes]) -> _Check:
+def _check_any(state: LogState, stream: str, current: int, ids: Sequence[bytes]) -> VersionCheck:
     last = None
     for event_id in ids:
         found = state.recent(event_id)
         if found is None or found[0] != stream:
             return _write_to(state, stream, current) if last is None else WrongVersion(current)
         last = found[1]
-    return _write_to(state, stream, current) if last is None else _WrittenBefore(last)
+    return _write_to(state, stream, current) if last is None else WrittenBefore(last)
 
 
-def _check_earlier(state: LogState, stream: str, current: int, expected: int, ids: Sequence[bytes]) -> _Check:
+def _check_earlier(state: LogState, stream: str, current: int, expected: int, ids: Sequence[bytes]) -> VersionCheck:
     if not ids:
         return WrongVersion(current)
     there = state.ids(stream, expected + 1, len(ids))
@@ -258,38 +266,39 @@ def _check_earlier(state: LogState, stream: str, current: int, expected: int, id
             break
         matching += 1
     if matching == len(ids):
-        return _WrittenBefore(expected + matching)
+        return WrittenBefore(expected + matching)
     if matching == 0 and expected == NO_STREAM and state.metadata(stream).soft_deleted:
-        return _Write(current, True)
+        return Write(current, True)
     return WrongVersion(current)
 
 
-def _write(draft: _Draft, stream: str, current: int, events: Sequence[ProposedEvent]) -> int:
+def _write(draft: Draft, stream: str, current: int, events: Sequence[ProposedEvent]) -> int:
     return draft.add_all(stream, current + 1, events) if events else draft.mark(stream)
 
 
-def _metadata_event(moment: Moment, document: bytes) -> ProposedEvent:
+def metadata_event(moment: Moment, document: bytes) -> ProposedEvent:
+    """An event of `$$stream` that the server itself writes."""
     return ProposedEvent(moment.new_id(), METADATA_TYPE, True, document)
 
 
-def _revive(state: LogState, moment: Moment, draft: _Draft, stream: str, first: int) -> None:
+def _revive(state: LogState, moment: Moment, draft: Draft, stream: str, first: int) -> None:
     document = with_truncate_before(state.metadata_document(stream), first)
     if document is not None:
         metastream = metastream_of(stream)
-        draft.add(metastream, state.last_revision(metastream) + 1, _metadata_event(moment, document))
+        draft.add(metastream, state.last_revision(metastream) + 1, metadata_event(moment, document))
 
 
 def _revive_by_metadata(
-    state: LogState, moment: Moment, draft: _Draft, metastream: str, current: int, events: Sequence[ProposedEvent]
+    state: LogState, moment: Moment, draft: Draft, metastream: str, current: int, events: Sequence[ProposedEvent]
 ) -> None:
     stream = original_of(metastream)
     given = events[-1].data if events else state.metadata_document(stream)
     document = with_truncate_before(given, state.last_revision(stream) + 1)
     if document is not None:
-        draft.add(metastream, current + len(events) + 1, _metadata_event(moment, document))
+        draft.add(metastream, current + len(events) + 1, metadata_event(moment, document))
 
 
-def _readable_position(state: LogState, moment: Moment, stream: str, revision: int) -> int | None:
+def readable_position(state: LogState, moment: Moment, stream: str, revision: int) -> int | None:
     """The position of a stored event, or None when a reader of the stream would not find it."""
     stored = state.stored(stream, revision)
     metadata = METASTREAM if is_metastream(stream) else state.metadata(stream)

@@ -12,7 +12,14 @@ from esdb_lite.server.engine.visibility import StreamTombstoned, Window, window_
 from esdb_lite.server.storage import Reader, Record
 
 LINK_TYPE = "$>"
+LINKS_AT_ONCE = 32
+"""So many are looked up before it is seen how large the events are that they point to."""
+_FIRST_LINKS = 8
+_ROOM = 256 * 1024
+_STREAM = 1_500
+"""What it counts to look into one more stream."""
 _INT64 = range(-(2**63), 2**63)
+_DIGITS = 19
 
 
 class Resolved(NamedTuple):
@@ -45,13 +52,37 @@ def _int64(text: str) -> int | None:
     digits = text[1:] if text[:1] in ("+", "-") else text
     if not (digits.isascii() and digits.isdigit()):
         return None
-    value = int(text)
+    digits = digits.lstrip("0") or "0"
+    if len(digits) > _DIGITS:
+        return None
+    value = -int(digits) if text[0] == "-" else int(digits)
     return value if value in _INT64 else None
 
 
 def has_links(records: Iterable[Record]) -> bool:
     """Whether there is anything to resolve."""
     return any(record.type == LINK_TYPE for record in records)
+
+
+def resolve_some(reader: Reader, records: Sequence[Record], now: int) -> Sequence[ReadEvent]:
+    """Do what `resolve` does, for as many of the records as make a page: at least for one of them, if there is one."""
+    if not has_links(records):
+        return records
+    resolved: list[ReadEvent] = []
+    room, step = _ROOM, _FIRST_LINKS
+    while room > 0 and len(resolved) < len(records):
+        some = resolve(reader, records[len(resolved) : len(resolved) + step], now)
+        room -= _cost(some)
+        resolved += some
+        step = min(2 * step, LINKS_AT_ONCE)
+    return resolved
+
+
+def _cost(events: Sequence[ReadEvent]) -> int:
+    """Bytes of the events that links point to, and what it takes to look into their streams."""
+    targets = [event.event for event in events if isinstance(event, Resolved) and event.event is not None]
+    size = sum([len(target.data) + len(target.metadata) for target in targets])
+    return size + _STREAM * len({target.stream for target in targets})
 
 
 def resolve(reader: Reader, records: Sequence[Record], now: int) -> Sequence[ReadEvent]:

@@ -9,8 +9,9 @@ import json
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from esdb_lite._json import Json
 from esdb_lite.server.engine import relaxed_json
-from esdb_lite.server.engine.relaxed_json import Json
+from esdb_lite.server.engine.parsed import Remembered
 from esdb_lite.server.storage import TOMBSTONE, Record
 
 TICKS_PER_SECOND = 10_000_000
@@ -70,7 +71,10 @@ def parse(data: bytes, *, is_json: bool = True) -> StreamRules:
 
 def of_record(record: Record | None) -> StreamRules:
     """The metadata that the last event of `$$stream` (None: there is none) gives to its stream."""
-    return EMPTY if record is None else parse(record.data, is_json=record.is_json)
+    return EMPTY if record is None else _remembered(record)
+
+
+_remembered = Remembered(lambda record: parse(record.data, is_json=record.is_json))
 
 
 def _from_document(document: Json) -> StreamRules:
@@ -142,7 +146,10 @@ def with_truncate_before(data: bytes, revision: int) -> bytes | None:
     if not isinstance(document, dict):
         return None
     document["$tb"] = revision
-    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    try:
+        return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "replace")
+    except RecursionError:
+        return None
 
 
 def min_readable(metadata: StreamRules, last_revision: int) -> int:

@@ -35,6 +35,9 @@ class WithNodeStreams:
         self._newest = newest
         self.log_forward = reader.log_forward
         self.log_backward = reader.log_backward
+        self.log_at = reader.log_at
+        self.selected_forward = reader.selected_forward
+        self.selected_backward = reader.selected_backward
         self.log_end = reader.log_end
         self.last_position = reader.last_position
         self.projection_position = reader.projection_position

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from esdb_lite.server.engine.filters import Selector, shown
-from esdb_lite.server.engine.links import ReadEvent, resolve
+from esdb_lite.server.engine.links import ReadEvent, resolve_some
 from esdb_lite.server.engine.model import length_of
 from esdb_lite.server.engine.visibility import Window, first_readable, window_of
 from esdb_lite.server.storage import FIRST_POSITION, Reader, Record
@@ -104,9 +104,12 @@ class _StreamRead:
         before = [] if begun or not self._positions else self._announcements(reader, window)
         records, done = self._records(reader, window)
         self._size.learn(records)
-        self._left -= len(records)
+        events = resolve_some(reader, records, now) if self._resolve_links else records
+        if len(events) < len(records):
+            self._go_back(records[len(events)].revision)
+            done = False
+        self._left -= len(events)
         done = done or self._left == 0
-        events = resolve(reader, records, now) if self._resolve_links else records
         after = [LastPosition(window.last)] if done and self._positions else []
         return AnswerPage(before, events, after, done)
 
@@ -118,6 +121,10 @@ class _StreamRead:
 
     def _records(self, reader: Reader, window: Window) -> tuple[Sequence[Record], bool]:
         raise AssertionError("each direction says how it reads")
+
+    def _go_back(self, revision: int) -> None:
+        """Go on with the event of this number."""
+        raise AssertionError("each direction says where it goes on")
 
 
 class StreamForwards(_StreamRead):
@@ -147,6 +154,9 @@ class StreamForwards(_StreamRead):
     def _records(self, reader: Reader, window: Window) -> tuple[Sequence[Record], bool]:
         records, self._next, done = stream_page(reader, self._stream, self._next, self._limit(), window)
         return records, done
+
+    def _go_back(self, revision: int) -> None:
+        self._next = revision
 
 
 def stream_page(
@@ -182,6 +192,9 @@ class StreamBackwards(_StreamRead):
         self._next = start - len(records)
         return records, len(records) < len(stored) or not stored or self._next < window.first
 
+    def _go_back(self, revision: int) -> None:
+        self._next = revision
+
 
 def _unbroken(stored: Sequence[Record], start: int, window: Window) -> Sequence[Record]:
     """Return the records up to the first number that is missing or not readable."""
@@ -212,12 +225,19 @@ class _AllRead:
         stored, done = self._fetch(reader)
         self._size.learn(stored)
         records = self._select(stored)[: self._left]
-        self._left -= len(records)
-        events = resolve(reader, records, now) if self._resolve_links else records
+        events = resolve_some(reader, records, now) if self._resolve_links else records
+        if len(events) < len(records):
+            self._go_back(records[len(events)].position)
+            done = False
+        self._left -= len(events)
         return AnswerPage([], events, [], done or self._left == 0)
 
     def _fetch(self, reader: Reader) -> tuple[Sequence[Record], bool]:
         raise AssertionError("each direction says how it reads")
+
+    def _go_back(self, position: int) -> None:
+        """Go on with the record at a position."""
+        raise AssertionError("each direction says where it goes on")
 
 
 class AllForwards(_AllRead):
@@ -239,6 +259,9 @@ class AllForwards(_AllRead):
         if stored:
             self._next = stored[-1].position + 1
         return stored, done
+
+    def _go_back(self, position: int) -> None:
+        self._next = position
 
 
 class AllBackwards(_AllRead):
@@ -263,6 +286,9 @@ class AllBackwards(_AllRead):
         if stored:
             self._before = stored[-1].position
         return stored, not stored
+
+    def _go_back(self, position: int) -> None:
+        self._before = position + 1
 
     def _start(self, reader: Reader) -> int:
         if self._before is None:

@@ -1,6 +1,7 @@
 """JSON as leniently as the real server reads stream metadata: single quotes, bare names, what follows the document.
 
-Owns: the grammar. Must not know: what the document means.
+Owns: the grammar; what both grammars have in common with strict JSON is in `_json`. Must not know: what the document
+means.
 """
 
 from __future__ import annotations
@@ -8,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from typing import TypeAlias, Union
 
-Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
+from esdb_lite._json import DEPTH, Json, NotJson, parse_integer
 
-_DEPTH = 64
-_STANDARD = json.JSONDecoder(strict=False)
+LONGEST = 16 * 1024
+"""Characters of a document that is no proper JSON: reading it takes a microsecond for each."""
+_STANDARD = json.JSONDecoder(strict=False, parse_int=parse_integer)
 _BLANK = re.compile(r"[ \t\r\n]*")
 _WORD = re.compile(r"[A-Za-z0-9_$.+-]+")
 _STRING = {quote: re.compile(rf"{quote}((?:[^{quote}\\]|\\.)*){quote}", re.DOTALL) for quote in "'\""}
@@ -43,9 +44,13 @@ def _parse(text: str) -> tuple[Json, int]:
         value, end = _STANDARD.raw_decode(text, start)
         return value, end
     except RecursionError as error:
-        raise ValueError("nested too deeply") from error
+        raise NotJson("nested too deeply") from error
+    except NotJson:
+        raise
     except ValueError:
-        return _value(text, start, _DEPTH)
+        if len(text) > LONGEST:
+            raise
+        return _value(text, start, DEPTH)
 
 
 def _blank(text: str, at: int) -> int:
@@ -130,7 +135,7 @@ def _literal(text: str, at: int) -> tuple[Json, int]:
     number = _NUMBER.match(text, at)
     if number is not None:
         digits = number.group()
-        return (int(digits) if number.group(2) is number.group(3) is None else float(digits)), number.end()
+        return (parse_integer(digits) if number.group(2) is number.group(3) is None else float(digits)), number.end()
     word = _WORD.match(text, at)
     if word is None or word.group() not in _WORDS:
         raise ValueError("no value")

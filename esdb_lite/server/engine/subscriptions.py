@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from esdb_lite.server.engine.filters import Selector
-from esdb_lite.server.engine.links import ReadEvent, has_links, resolve
+from esdb_lite.server.engine.links import ReadEvent, has_links, resolve, resolve_some
 from esdb_lite.server.engine.model import length_of
 from esdb_lite.server.engine.read import LOGICAL_PAGE, InvalidPosition, PageSize, is_boundary, log_ends, stream_page
 from esdb_lite.server.engine.visibility import window_of
@@ -113,6 +113,10 @@ class _Links:
     def _resolve(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[ReadEvent]:
         return resolve(reader, records, now) if self._resolve_links and reader is not None else records
 
+    def _resolve_some(self, records: Sequence[Record], reader: Reader, now: int) -> Sequence[ReadEvent]:
+        """Resolve as many as make a page."""
+        return resolve_some(reader, records, now) if self._resolve_links else records
+
 
 class StreamSubscription(_Links):
     """A subscription to the events of a stream after revision `after`: -1 for all of them, None for new ones only."""
@@ -140,9 +144,12 @@ class StreamSubscription(_Links):
             return HistoryPart([], end=True)
         records, following, end = stream_page(reader, self._stream, self._last + 1, self._size.limit, window)
         self._size.learn(records)
+        events = self._resolve_some(records, reader, now)
+        if len(events) < len(records):
+            following, end = records[len(events)].revision, False
         if records:
             self._last = following - 1
-        return HistoryPart(self._resolve(records, reader, now), end)
+        return HistoryPart(events, end)
 
     def caught_up(self) -> Sequence[Message]:
         """End the history."""
@@ -185,25 +192,27 @@ class AllSubscription(_Links):
         """Return the next part of the history. Raises InvalidPosition."""
         self._check_start(reader)
         limit = self._size.limit
-        stored = reader.log_forward(_first_after(self._cursor), limit)
+        stored: Sequence[Record] = reader.log_forward(_first_after(self._cursor), limit)
         self._size.learn(stored)
-        events = self._resolve(self._advance(stored), reader, now)
-        return HistoryPart(events, end=log_ends(reader, stored, limit))
+        chosen = self._select(stored)
+        events = self._resolve_some(chosen, reader, now)
+        end = log_ends(reader, stored, limit)
+        if len(events) < len(chosen):
+            stored, end = _before(stored, chosen[len(events)].position), False
+        self._advance(stored, chosen[: len(events)])
+        return HistoryPart(events, end)
 
     def _check_start(self, reader: Reader) -> None:
         if not self._begun and not is_boundary(reader, self._cursor[0]):
             raise InvalidPosition(self._cursor[0])
         self._begun = True
 
-    def _advance(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Go past records of the log; return those to deliver."""
-        if not records:
-            return records
-        self._cursor = _of(records[-1].position)
-        chosen = self._select(records)
+    def _advance(self, records: Sequence[Record], chosen: Sequence[Record]) -> None:
+        """Go past records of the log, some of which have been chosen."""
+        if records:
+            self._cursor = _of(records[-1].position)
         if chosen:
             self._delivered = _of(chosen[-1].position)
-        return chosen
 
     def caught_up(self) -> Sequence[Message]:
         """End the history."""
@@ -212,7 +221,10 @@ class AllSubscription(_Links):
 
     def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
         """Return the messages for records of the live feed, in log order; those known from the history are left out."""
-        return self._resolve(self._advance(_after(records, self._cursor)), reader, now)
+        new = _after(records, self._cursor)
+        chosen = self._select(new)
+        self._advance(new, chosen)
+        return self._resolve(chosen, reader, now)
 
 
 class FilteredSubscription(_Links):
@@ -264,16 +276,20 @@ class FilteredSubscription(_Links):
             raise InvalidPosition(self._after[0])
         self._begun = True
         limit = self._size.limit
-        stored = reader.log_forward(self._next, limit)
+        stored: Sequence[Record] = reader.log_forward(self._next, limit)
         self._size.learn(stored)
         chosen = self._select(_after(stored, self._after))
-        events = dict(zip((r.position for r in chosen), self._resolve(chosen, reader, now), strict=True))
+        resolved = self._resolve_some(chosen, reader, now)
+        end = log_ends(reader, stored, limit)
+        if len(resolved) < len(chosen):
+            stored, end = _before(stored, chosen[len(resolved)].position), False
+        events = dict(zip((r.position for r in chosen), resolved, strict=False))
         messages: list[Message] = []
         for record in stored:
             self._consider(record, events.get(record.position), messages)
         if stored:
             self._next = stored[-1].position + 1
-        return HistoryPart(messages, end=log_ends(reader, stored, limit))
+        return HistoryPart(messages, end)
 
     def _consider(self, record: Record, event: ReadEvent | None, messages: list[Message]) -> None:
         """Go past one record of the history, and past the end of a page where it is the page's last."""
@@ -338,6 +354,10 @@ def _of(position: int) -> Position:
 def _first_after(cursor: Position) -> int:
     """Return the lowest record position behind a cursor."""
     return cursor[0] if cursor[1] < cursor[0] else cursor[0] + 1
+
+
+def _before(records: Sequence[Record], position: int) -> Sequence[Record]:
+    return [record for record in records if record.position < position]
 
 
 def _after(records: Sequence[Record], cursor: Position) -> Sequence[Record]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple, NoReturn, TypeVar
+from uuid import UUID
 
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.server.faults.membership import Asks, ClusterMember, Membership, Verdict
@@ -36,7 +37,7 @@ _STREAMS = f"{_PACKAGE}streams.Streams/"
 _GROUPS = f"{_PACKAGE}persistent_subscriptions.PersistentSubscriptions/"
 _ASKS: Mapping[str, Asks] = {
     **{_GROUPS + name: Asks.GROUP for name in ("Create", "Update", "Delete", "Read")},
-    **{_GROUPS + name: Asks.GROUP_INFO for name in ("GetInfo", "List", "ReplayParked")},
+    **{_GROUPS + name: Asks.GROUP_INFO for name in ("GetInfo", "List", "ReplayParked", "TruncateParked")},
     f"{_GROUPS}RestartSubsystem": Asks.GROUP_RESTART,
 }
 """Methods that are refused before anything else. Streams ask when they have looked at the request."""
@@ -47,13 +48,23 @@ _EVENT = 0x0A
 """What an answer begins with that holds an event."""
 
 
+class KnownLeader(NamedTuple):
+    """Where the leader is, as far as a node knows."""
+
+    host: str
+    port: int
+    node_id: str | None = None
+
+
 class WriteRefused(RpcError):
     """A write is not answered as it went. As the end of a call of its own it is a status like any other."""
 
-    def __init__(self, reason: Refusal | None, error: RpcError) -> None:
+    def __init__(self, reason: Refusal | None, error: RpcError, leader: KnownLeader | None = None) -> None:
         super().__init__(error.code, error.message, error.trailers)
         self.reason = reason
         """None: the whole call ends, also where many appends share it."""
+        self.leader = leader
+        """Where the client is sent."""
 
 
 class WriteFate(NamedTuple):
@@ -170,7 +181,8 @@ class Admission:
         if verdict is Verdict.SERVED:
             return None
         if verdict is Verdict.NOT_LEADER and self._membership is not None and self._membership.leader is not None:
-            return _sent_to(self._membership.leader.host, self._membership.leader.port)
+            leader = self._membership.leader
+            return _sent_to(KnownLeader(leader.host, leader.port, str(UUID(bytes=leader.instance))))
         if verdict is Verdict.WRONG_STATE:
             return WriteRefused(None, refusals.subscription_failed("", "", _WRONG_STATE))
         if verdict is Verdict.LOST:
@@ -179,9 +191,9 @@ class Admission:
 
     # --- writes ---
 
-    async def write(self, call: ServerCall, begin: Callable[[], Awaitable[T]]) -> T:
-        """Write as faults and role have it. Raises WriteRefused."""
-        fate = self.fate(call)
+    async def write(self, call: ServerCall, begin: Callable[[], Awaitable[T]], *, leader_only: bool = False) -> T:
+        """Write as faults and role have it. `leader_only`: it is never forwarded. Raises WriteRefused."""
+        fate = self.fate(call, leader_only=leader_only)
         if not fate.writes:
             await self.settle(call, fate)
         outcome = await begin()
@@ -189,14 +201,14 @@ class Admission:
             await self.settle(call, fate)
         return outcome
 
-    def fate(self, call: ServerCall) -> WriteFate:
+    def fate(self, call: ServerCall, *, leader_only: bool = False) -> WriteFate:
         """Decide about a write."""
         rule = self._plan.fate_of_append()
         if isinstance(rule, Misdirect):
-            return WriteFate(writes=False, refused=_sent_to(rule.host, rule.port))
+            return WriteFate(writes=False, refused=_sent_to(KnownLeader(rule.host, rule.port)))
         if isinstance(rule, RefuseAppends):
             return WriteFate(writes=False, refused=_REFUSALS[rule.reason]())
-        verdict = self._verdict(Asks.WRITE, required=requires_leader(call))
+        verdict = self._verdict(Asks.WRITE, required=leader_only or requires_leader(call))
         refused = self._refusal(verdict)
         if refused is not None:
             return WriteFate(False, refused, self._forwarding_timeout if verdict is Verdict.LOST else 0.0)
@@ -244,8 +256,8 @@ _REFUSALS: Mapping[Refusal, Callable[[], WriteRefused]] = {
 }
 
 
-def _sent_to(host: str, port: int) -> WriteRefused:
-    return WriteRefused(None, refusals.not_leader(host, port))
+def _sent_to(leader: KnownLeader) -> WriteRefused:
+    return WriteRefused(None, refusals.not_leader(leader.host, leader.port), leader)
 
 
 def requires_leader(call: ServerCall) -> bool:

@@ -11,6 +11,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Protocol
 
+from esdb_lite_protos import tags
+
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._loop_thread import LoopCalls, LoopEnded
 from esdb_lite.errors import InvalidArgument
@@ -20,15 +22,10 @@ from esdb_lite.server.faults.plan import Plan, Refusal, Rule
 _PATIENCE = 10.0
 """Seconds that the server's loop gets to take note of a fault."""
 
-_METHODS = frozenset(
-    (
-        *("Append", "BatchAppend", "Delete", "Read", "Tombstone"),
-        *("Create", "Update", "GetInfo", "List", "ReplayParked", "RestartSubsystem"),
-        *("Disable", "Enable", "Details", "ChangePassword", "ResetPassword"),
-        *("StartScavenge", "StopScavenge", "Shutdown", "MergeIndexes", "ResignNode", "SetNodePriority"),
-        *("RestartPersistentSubscriptions", "Stats", "GetSupportedMethods", "GetEventPositions", "SwitchChunks"),
-    )
-)
+_METHODS = {
+    *(path.rpartition("/")[2] for name, path in vars(tags).items() if name.startswith("PATH_")),
+    *("GetEventPositions", "SwitchChunks"),  # of Redaction, whose messages are not in the schema
+}
 """Of all services: names that occur in several mean all of these."""
 
 

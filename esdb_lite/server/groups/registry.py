@@ -15,6 +15,7 @@ from dataclasses import replace
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.database.group_commit import new_id
 from esdb_lite.server.engine.filters import UnusableFilter
+from esdb_lite.server.engine.groups.buffer import MOST_HELD
 from esdb_lite.server.engine.groups.config import (
     CONFIG_METADATA,
     CONFIG_STREAM,
@@ -31,6 +32,12 @@ from esdb_lite.server.groups.runner import GroupRunner
 log = logging.getLogger("esdb_lite.server")
 
 TICK_SECONDS = 1.0
+_HELD_IN_ALL = 128 * 1024 * 1024
+"""Bytes of events that all groups may hold; but each may hold a little."""
+_LEAST_HELD = 256 * 1024
+_LONG_LIST = 64 * 1024
+"""Bytes of the list of groups from which on the lists before it are removed at once: each change writes all of it."""
+_LONGEST_LIST = 4 * 1024 * 1024
 
 
 class GroupMissing(Exception):
@@ -67,11 +74,16 @@ class PersistentGroups:
     async def start(self) -> None:
         """Start the groups that are remembered. Raises StorageError."""
         ticks = self._ticks()
-        for config in await self._database.read(lambda reader: stored_groups(reader, ticks)):
+        found = await self._database.read(lambda reader: stored_groups(reader, ticks))
+        for fault in found.faults:
+            log.error("persistent subscriptions: %s", fault)
+        for config in found.groups:
             try:
                 self._add(config)
             except UnusableFilter as error:
                 log.error("persistent subscription %r is left out: %s", config.key, error)
+            except Exception:
+                log.exception("persistent subscription %r is left out", config.key)
         self._running = True
 
     async def stop(self) -> None:
@@ -99,10 +111,17 @@ class PersistentGroups:
     def _add(self, config: GroupConfig) -> GroupRunner:
         runner = GroupRunner(self._database, config, ticks=self._ticks)
         self._streams.setdefault(config.stream, {})[config.group] = runner
+        self._share_room()
         runner.start()
         if self._timer is None:
             self._schedule(asyncio.get_running_loop().time() + TICK_SECONDS)
         return runner
+
+    def _share_room(self) -> None:
+        runners = self._all()
+        share = min(MOST_HELD, max(_LEAST_HELD, _HELD_IN_ALL // max(len(runners), 1)))
+        for runner in runners:
+            runner.limit(share)
 
     def _schedule(self, when: float) -> None:
         """Tick at `when`, then regularly: late ticks do not shift the following ones."""
@@ -112,7 +131,10 @@ class PersistentGroups:
         self._timer = None
         runners = self._all()
         for runner in runners:
-            runner.tick()
+            try:
+                runner.tick()
+            except Exception:
+                log.exception("persistent subscription %r failed", runner.config.key)
         if runners:
             now = asyncio.get_running_loop().time()
             self._schedule(when + TICK_SECONDS if now < when + TICK_SECONDS else now + TICK_SECONDS)
@@ -181,6 +203,7 @@ class PersistentGroups:
             runner = self.find(stream, group)
             await self._store([config for config in self._configs() if config is not runner.config], username)
             del self._streams[stream][group]
+            self._share_room()
             await runner.stop()
             for written in (checkpoint_stream(stream, group), parked_stream(stream, group)):
                 await self._database.delete(written, ANY)
@@ -193,9 +216,13 @@ class PersistentGroups:
         if not await self._database.read(lambda reader: has_metadata(reader, CONFIG_STREAM)):
             await self._database.append(metastream, ANY, [_json_event(METADATA_TYPE, CONFIG_METADATA)])
         data = dump_config(configs, ticks=self._ticks(), updated_by=username)
+        if len(data) > _LONGEST_LIST:
+            raise NotStored(f"the list of all groups would have more than {_LONGEST_LIST} bytes")
         outcome = await self._database.append(CONFIG_STREAM, ANY, [_json_event(CONFIG_TYPE, data)])
         if not isinstance(outcome, Appended):
             raise NotStored(f"stream {CONFIG_STREAM} does not take events")
+        if len(data) > _LONG_LIST:
+            await self._database.clear_stream(CONFIG_STREAM)
 
 
 def _json_event(type_: str, data: bytes) -> ProposedEvent:

@@ -11,6 +11,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
 from esdb_lite.groups import NackAction
@@ -44,8 +45,9 @@ from esdb_lite.server.engine.groups.parking import (
 )
 from esdb_lite.server.engine.groups.queries import GroupSource, Unreadable
 from esdb_lite.server.engine.groups.statistics import GroupInfo
+from esdb_lite.server.engine.links import LINKS_AT_ONCE
 from esdb_lite.server.engine.model import ANY, METADATA_TYPE, Appended, ProposedEvent, metastream_of
-from esdb_lite.server.storage import Record
+from esdb_lite.server.storage import Reader, Record
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -114,7 +116,19 @@ class _ParkedReplay:
     stop_at: int | None
 
 
-_Job: TypeAlias = Effect | _Load | _Resolve | _ParkedReplay
+@dataclass(frozen=True, eq=False)
+class _ParkedTruncation:
+    """Truncate parked events; after the parking and replaying that was asked for before."""
+
+    stop_at: int | None
+    done: asyncio.Future[None]
+
+
+class ParkedEventsBusy(Exception):
+    """Parked events are being replayed."""
+
+
+_Job: TypeAlias = Effect | _Load | _Resolve | _ParkedReplay | _ParkedTruncation
 
 
 class GroupRunner:
@@ -154,9 +168,14 @@ class GroupRunner:
         self._carry_out()
         self._stopped = True
         self._unlisten()
-        self._jobs = deque(job for job in self._jobs if isinstance(job, Park | WriteCheckpoint | TruncateParked))
+        lasting = (Park, WriteCheckpoint, TruncateParked, _ParkedTruncation)
+        self._jobs = deque(job for job in self._jobs if isinstance(job, lasting))
         if self._task is not None:
             await asyncio.wait({self._task})
+
+    def limit(self, most_held: int) -> None:
+        """Hold about so many bytes of events at most."""
+        self._group.limit(most_held)
 
     def tick(self) -> None:
         """A second has passed."""
@@ -176,8 +195,12 @@ class GroupRunner:
         """Let a consumer in. It gets nothing before it asks."""
         consumer = GroupConsumer(buffer_size, connection_name=connection_name, username=username)
         member = self._members[consumer] = GroupSeat(self, consumer)
-        self._group.join(consumer, now=self._loop.time())
-        self._carry_out()
+        try:
+            self._group.join(consumer, now=self._loop.time())
+            self._carry_out()
+        except BaseException:
+            self.leave(consumer)
+            raise
         return member
 
     def leave(self, consumer: GroupConsumer) -> None:
@@ -205,6 +228,16 @@ class GroupRunner:
     def replay(self, stop_at: int | None) -> None:
         """Deliver parked events again, those with numbers below `stop_at`."""
         self._add_job(_ParkedReplay(stop_at))
+
+    async def truncate(self, stop_at: int | None) -> None:
+        """Make parked events with numbers below `stop_at` disappear. Raises ParkedEventsBusy; StorageError."""
+        if self._group.is_replaying:
+            raise ParkedEventsBusy
+        done: asyncio.Future[None] = self._loop.create_future()
+        self._add_job(_ParkedTruncation(stop_at, done))
+        if self._stopped:
+            raise ParkedEventsBusy
+        await done
 
     def info(self) -> GroupInfo:
         """Return the figures; rates are since the previous call."""
@@ -294,6 +327,8 @@ class GroupRunner:
             await self._load()
         elif isinstance(job, _ParkedReplay):
             self._group.replay(stop_at=job.stop_at, now=self._loop.time())
+        elif isinstance(job, _ParkedTruncation):
+            await self._truncate(job)
         elif isinstance(job, ReadParked):
             await self._read_parked(job)
         elif isinstance(job, TruncateParked):
@@ -308,6 +343,8 @@ class GroupRunner:
             self._group.checkpoint_failed()
         elif isinstance(job, ReadParked):
             self._group.replay_failed()
+        elif isinstance(job, _ParkedTruncation) and not job.done.done():
+            job.done.set_exception(ParkedEventsBusy())
         elif isinstance(job, Park):
             self._group.parking_failed(job.messages, now=self._loop.time())
         elif isinstance(job, _Resolve):
@@ -318,9 +355,22 @@ class GroupRunner:
     async def _load(self) -> None:
         config, ticks = self.config, self._ticks()
         found = await self._database.read(lambda reader: queries.load(reader, config, ticks))
-        if not self._stopped:
-            self._group.loaded(**found._asdict(), now=self._loop.time())
-            self._drain()
+        if self._stopped:
+            return
+        if found.broken is not None:
+            log.error(
+                "persistent subscription %r: event %d of its checkpoints is none, so it begins where it was told to",
+                config.key,
+                found.broken.revision,
+            )
+        self._group.loaded(
+            checkpoint=found.checkpoint,
+            end=found.end,
+            parked_from=found.parked_from,
+            parked_next=found.parked_next,
+            now=self._loop.time(),
+        )
+        self._drain()
 
     async def _read_page(self, effect: ReadPage) -> None:
         source, ticks = self._source, self._ticks()
@@ -342,13 +392,14 @@ class GroupRunner:
     async def _resolve(self, job: _Resolve) -> None:
         source, ticks = self._source, self._ticks()
         try:
-            events = await self._database.read(lambda reader: source.live(job.records, reader, ticks))
+            for start in range(0, len(job.records), LINKS_AT_ONCE):
+                some = job.records[start : start + LINKS_AT_ONCE]
+                self._live(await self._database.read(partial(_live_events, source, some, ticks)))
         except Unreadable as error:
             self._give_up(error)
             return
         finally:
             self._resolving = False
-        self._live(events)
         self._drain()
 
     async def _write_checkpoint(self, effect: WriteCheckpoint) -> None:
@@ -395,6 +446,14 @@ class GroupRunner:
         )
         self._group.parked_page(messages, now=self._loop.time())
 
+    async def _truncate(self, job: _ParkedTruncation) -> None:
+        before = self._group.truncation(job.stop_at)
+        if before is not None:
+            await self._truncate_parked(TruncateParked(before))
+            self._group.truncated(before)
+        if not job.done.done():
+            job.done.set_result(None)
+
     async def _truncate_parked(self, effect: TruncateParked) -> None:
         stream = metastream_of(parked_stream(self.config.stream, self.config.group))
         await self._append(stream, [_event(METADATA_TYPE, truncation_metadata(effect.before), is_json=True)])
@@ -404,6 +463,10 @@ class GroupRunner:
         if not isinstance(outcome, Appended):
             raise RuntimeError(f"{stream} does not take events: {outcome}")
         return outcome.revision
+
+
+def _live_events(source: GroupSource, records: Sequence[Record], ticks: int, reader: Reader) -> queries.LiveEvents:
+    return source.live(records, reader, ticks)
 
 
 def _event(type_: str, data: bytes, metadata: bytes = b"", *, is_json: bool = False) -> ProposedEvent:

@@ -10,7 +10,9 @@ import enum
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
+from esdb_lite._json import parse_json
 from esdb_lite.server.projections.system import (
     BY_CATEGORY,
     BY_CORRELATION_ID,
@@ -145,7 +147,7 @@ def dump(definition: Definition) -> bytes:
 def parse(name: str, id: int, version: int, data: bytes) -> Definition | None:
     """Read such a document, the event with the number `version`; None for what is none."""
     try:
-        document = json.loads(data)
+        document: Any = parse_json(data)
         run_as = document.get("runAs")
         return Definition(
             name,

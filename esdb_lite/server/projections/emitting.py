@@ -116,7 +116,7 @@ class _Writing:
         # this way it takes half as long
         self.records.append(
             tuple.__new__(
-                Record, (position, stream, revision, moment.new_id(), type, is_json, moment.now, data, metadata)
+                Record, (position, stream, revision, moment.new_id(), type, is_json, moment.now, data, metadata, None)
             )
         )
 

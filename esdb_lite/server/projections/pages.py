@@ -77,10 +77,9 @@ class LogPages:
             self._at_tail = self._keep(position, self._loop.create_task(self._coming()))
         return self._at_tail
 
-    def is_at_end(self, position: int) -> bool:
-        """Whether nothing is left to be seen by one that waits for the page at a position."""
-        there = position >= self._tail or self._pages.get(position) is self._at_tail
-        return there and not self._looking and not self._arrived.is_set()
+    def is_at_end(self, page: asyncio.Task[Page]) -> bool:
+        """Whether nothing is left to be seen by one that waits for a page."""
+        return page is self._at_tail and not page.done() and not self._looking and not self._arrived.is_set()
 
     async def close(self) -> None:
         """Stop listening; waiters are cancelled. Idempotent."""

@@ -45,7 +45,9 @@ class SystemRun:
         self._checkpoint = NOTHING_SEEN
         self._events_at_checkpoint = 0
         self._next_at_checkpoint = 0
+        self._awaited: asyncio.Task[Page] | None = None
         self._waiting: asyncio.Future[Page] | None = None
+        """The same, to be cancelled by whoever stops this run alone."""
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -82,7 +84,7 @@ class SystemRun:
         end, index = self._database.log_end, self._index
         if self._task is None:
             progress = -1.0
-        elif self._waiting is not None and self._pages.is_at_end(self._next):
+        elif self._awaited is not None and self._pages.is_at_end(self._awaited):
             progress = 100.0
         else:
             progress = min(99.9, 100 * self._next / end)
@@ -115,7 +117,7 @@ class SystemRun:
         page = self._pages.page(self._next)
         if page.done():
             return page.result()
-        self._waiting = asyncio.shield(page)
+        self._awaited, self._waiting = page, asyncio.shield(page)
         try:
             return await self._waiting
         except asyncio.CancelledError:
@@ -123,7 +125,7 @@ class SystemRun:
                 return None
             raise
         finally:
-            self._waiting = None
+            self._awaited = self._waiting = None
 
     async def _handle(self, page: Page) -> None:
         handled, events = self._index.handled, self._index.events

@@ -10,8 +10,9 @@ import json
 import re
 
 _DEPTH = 64
-_STRING = r'"(?:[^"\\]|\\.)*"'
-_COMMENT = re.compile(rf"({_STRING})|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_STRING = r'"(?:[^"\\]|\\(?:.|\Z))*(?:"|\Z)'
+"""One without an end goes to the end: to look for the end from each quote in it would take the square of its length."""
+_COMMENT = re.compile(rf"{_STRING}|//[^\n]*|/\*(?:.*?\*/|.*\Z)", re.DOTALL)
 _COMMA = re.compile(rf"({_STRING}|[^\s,\[{{\"])(\s*),(?=\s*[\]}}])|({_STRING})", re.DOTALL)
 """A comma before a closing bracket and behind the end of a value; or a string, in which no comma counts."""
 _BRACKET = re.compile(rf"{_STRING}|([\[{{])|([\]}}])", re.DOTALL)
@@ -51,4 +52,10 @@ def _depth(text: str) -> int:
 
 def _standard(text: str) -> str:
     """Leave out comments, and commas before a closing bracket."""
-    return _COMMA.sub(r"\1\2\3", _COMMENT.sub(r"\1", text))
+    return _COMMA.sub(r"\1\2\3", _COMMENT.sub(_without_comment, text))
+
+
+def _without_comment(found: re.Match[str]) -> str:
+    text = found.group()
+    closed = text.startswith("//") or (len(text) > 3 and text.endswith("*/"))
+    return "" if text.startswith("/") and closed else text

@@ -19,6 +19,7 @@ from esdb_lite._wire.append import (
 from esdb_lite.server.engine.access import Action
 from esdb_lite.server.engine.model import DeletedStream, Outcome, WrongVersion
 from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.services.append_room import NoAppendRoom
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.proposals import (
     EventOverLimit,
@@ -27,8 +28,12 @@ from esdb_lite.server.services.proposals import (
     MissingMetadata,
     id_as_json,
 )
+from esdb_lite.server.services.time_limit import TimeLimit
 from esdb_lite.server.services.unary import decoded
 from esdb_lite.server.services.write_target import check_name, target_of
+
+LONGEST_PAUSE = 30.0
+"""Seconds that a call may go on without an event or the end of its requests."""
 
 
 class Appending:
@@ -44,24 +49,38 @@ class Appending:
         if not isinstance(options, AppendOptions):
             raise refusals.invalid_argument("options is missing: it must be the first message.")
         stream, sent, expected = await target_of(call, options, "AppendReq", Action.WRITE, self._context)
-        intake = Intake(self._context.max_append_event_size)
-        pending = messages[1:]
-        while pending or (pending := await call.receive()):
-            for message in pending:
-                self._take(intake, decoded(decode_append_request, message))
-            pending = []
+        intake = await self._receive(call, messages[1:])
         check_name(stream)
         # The call may have been open for long.
         await self._context.require(call.principal, stream, Action.WRITE)
         write = partial(self._context.database.append, stream, expected, intake.events)
         await call.send([_append_answer(await self._context.write(call, write), sent)])
 
+    async def _receive(self, call: ServerCall, pending: list[bytes]) -> Intake:
+        """Take the events of a call until it says that these are all."""
+        intake = Intake(self._context.max_append_event_size)
+        held = self._context.append_room.open(call.peer, self._context.max_append_size)
+        limit = TimeLimit(LONGEST_PAUSE, refusals.timed_out(f"no event has come for {LONGEST_PAUSE:g} seconds"))
+        try:
+            with limit:
+                while pending or (pending := await call.receive()):
+                    limit.extend()
+                    for message in pending:
+                        self._take(intake, decoded(decode_append_request, message))
+                    held.hold(intake.held)
+                    pending = []
+        except NoAppendRoom:
+            raise refusals.too_busy() from None
+        finally:
+            held.release()
+        return intake
+
     def _take(self, intake: Intake, message: AppendOptions | Proposed | None) -> None:
         if not isinstance(message, Proposed):
             raise refusals.invalid_argument("proposed_message is missing: every message after the first must hold one.")
         try:
             intake.measure(message)
-            if intake.size > self._context.max_append_size:
+            if intake.exceeds(self._context.max_append_size):
                 raise refusals.maximum_append_size(self._context.max_append_size)
             intake.take(message)
         except MissingMetadata as error:

@@ -10,6 +10,21 @@ import asyncio
 import enum
 from collections.abc import Mapping
 
+from esdb_lite_protos.tags import (
+    PATH_INDEXES_SERVICE_CREATE,
+    PATH_INDEXES_SERVICE_DELETE,
+    PATH_INDEXES_SERVICE_GET,
+    PATH_INDEXES_SERVICE_LIST,
+    PATH_INDEXES_SERVICE_START,
+    PATH_INDEXES_SERVICE_STOP,
+    PATH_PERSISTENT_SUBSCRIPTIONS_READ,
+    PATH_STREAMS_APPEND,
+    PATH_STREAMS_BATCH_APPEND,
+    PATH_STREAMS_READ,
+    PATH_STREAMS_SERVICE_APPEND_RECORDS,
+    PATH_STREAMS_SERVICE_APPEND_SESSION,
+)
+
 from esdb_lite._status import refusals
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.handlers import Handler, ServerCall
@@ -29,6 +44,16 @@ class Permission(enum.Enum):
 
 
 _PACKAGE = "/event_store.client."
+_INDEXES = (
+    PATH_INDEXES_SERVICE_CREATE,
+    PATH_INDEXES_SERVICE_START,
+    PATH_INDEXES_SERVICE_STOP,
+    PATH_INDEXES_SERVICE_DELETE,
+    PATH_INDEXES_SERVICE_LIST,
+    PATH_INDEXES_SERVICE_GET,
+)
+"""Ask for themselves: what is wrong with a request comes first."""
+_ATOMIC = (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS)
 
 NEEDS: Mapping[str, Permission] = {
     _PACKAGE + method: need
@@ -64,6 +89,7 @@ NEEDS: Mapping[str, Permission] = {
             "persistent_subscriptions.PersistentSubscriptions/Update",
             "persistent_subscriptions.PersistentSubscriptions/Delete",
             "persistent_subscriptions.PersistentSubscriptions/ReplayParked",
+            "persistent_subscriptions.PersistentSubscriptions/TruncateParked",
             "persistent_subscriptions.PersistentSubscriptions/RestartSubsystem",
             "projections.Projections/Delete",
             "projections.Projections/RestartSubsystem",
@@ -87,15 +113,15 @@ NEEDS: Mapping[str, Permission] = {
         ),
     }.items()
     for method in methods
-}
+} | dict.fromkeys((*_ATOMIC, *_INDEXES), Permission.STREAM)
 
 _LONG = frozenset(
-    _PACKAGE + method
-    for method in (
-        "streams.Streams/Read",
-        "streams.Streams/Append",
-        "streams.Streams/BatchAppend",
-        "persistent_subscriptions.PersistentSubscriptions/Read",
+    (
+        PATH_STREAMS_READ,
+        PATH_STREAMS_APPEND,
+        PATH_STREAMS_BATCH_APPEND,
+        PATH_STREAMS_SERVICE_APPEND_SESSION,
+        PATH_PERSISTENT_SUBSCRIPTIONS_READ,
     )
 )
 """Calls that may stay open, and are ended when their user is changed."""
@@ -119,7 +145,7 @@ def authenticated(path: str, handler: Handler, authenticator: Authenticator) -> 
         if not satisfies(principal, need):
             raise refusals.access_denied()
         if path in _LONG and principal.known:
-            await _until_revoked(call, handler, authenticator, writes=path.endswith("Append"))
+            await _until_revoked(call, handler, authenticator, writes="Append" in path)
         else:
             await handler(call)
 

@@ -10,13 +10,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 
+from esdb_lite_protos.event_store.client import StreamDeleted, StreamIdentifier
+
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._wire.batch_append import (
     BatchRequest,
     decode_batch_request,
     encode_batch_error,
     encode_batch_success,
-    encode_stream_deleted,
     encode_wrong_expected_version,
 )
 from esdb_lite._wire.uuids import WireUuid
@@ -26,7 +27,7 @@ from esdb_lite.server.engine.model import Appended, DeletedStream, Outcome, Wron
 from esdb_lite.server.faults.admission import WriteRefused
 from esdb_lite.server.faults.plan import BATCH_APPEND, Refusal
 from esdb_lite.server.handlers import ServerCall
-from esdb_lite.server.services.batch_assembly import Batch, BatchAssembler, Refused, timed_out
+from esdb_lite.server.services.batch_assembly import Batch, BatchAssembler, Refused, timed_out, too_busy
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.unary import decoded
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
@@ -54,7 +55,7 @@ class _BatchAppendHandler:
     def __init__(self, context: Context, call: ServerCall) -> None:
         self._context = context
         self._call = call
-        self._assembler = BatchAssembler(context, self._expire)
+        self._assembler = BatchAssembler(context, call.peer, self._expire)
         self._writes: dict[Batch, Pending] = {}
         self._held: set[asyncio.Task[None]] = set()
         self._turn = asyncio.Lock()
@@ -244,7 +245,7 @@ def _success(batch: Batch, result: object) -> bytes:
         revision = None if result.revision < 0 else result.revision
         return encode_batch_success(batch.id, batch.stream, revision, result.position)
     if isinstance(result, DeletedStream):
-        name, value = "StreamDeleted", encode_stream_deleted(result.stream)
+        name, value = "StreamDeleted", bytes(StreamDeleted(StreamIdentifier(result.stream.encode())))
         raise Refused(StatusCode.NOT_FOUND, name, name, value)
     if isinstance(result, WrongVersion):
         current = None if result.current < 0 else result.current
@@ -263,7 +264,7 @@ def _not_ready() -> Refused:
 
 _REFUSALS: Mapping[Refusal | None, Callable[[], Refused]] = {
     Refusal.NOT_READY: _not_ready,
-    Refusal.TOO_BUSY: lambda: Refused(StatusCode.OK, "Server Is Busy", "Empty"),
+    Refusal.TOO_BUSY: too_busy,
     Refusal.TIMED_OUT: timed_out,
 }
 """What refuses one append. Any other refusal ends the call."""

@@ -7,19 +7,20 @@ notes). Must not know: calls, the database.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+
+from esdb_lite_protos.event_store.client import BadRequest, MaximumAppendEventSizeExceeded, MaximumAppendSizeExceeded
 
 from esdb_lite._status import StatusCode
 from esdb_lite._wire.append import Proposed
 from esdb_lite._wire.batch_append import (
     BatchOptions,
     BatchRequest,
-    encode_bad_request,
-    encode_maximum_append_size,
-    encode_maximum_event_size,
 )
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
+from esdb_lite.server.services.append_room import NoAppendRoom
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.proposals import (
     BAD_UUID,
@@ -34,6 +35,8 @@ from esdb_lite.server.services.proposals import (
     writable,
 )
 
+_OPEN_BATCH = 1000
+"""Bytes that a batch takes besides its events."""
 WRITE_TIMEOUT = 2.0
 """Seconds that a batch has at most, from its first chunk to its last."""
 
@@ -54,12 +57,17 @@ class Refused(Exception):
 
 def _bad_request(message: str) -> Refused:
     """The texts are those of a real server: here they are part of an answer that clients compare and log."""
-    return Refused(StatusCode.INVALID_ARGUMENT, "BadRequest", "BadRequest", encode_bad_request(message))
+    return Refused(StatusCode.INVALID_ARGUMENT, "BadRequest", "BadRequest", bytes(BadRequest(message)))
 
 
 def timed_out() -> Refused:
     """The answer to a batch that was not complete or not written in time."""
     return Refused(StatusCode.DEADLINE_EXCEEDED, "Timeout", "Timeout")
+
+
+def too_busy() -> Refused:
+    """The answer to a batch for which there is no room."""
+    return Refused(StatusCode.OK, "Server Is Busy", "Empty")
 
 
 class Batch:
@@ -82,11 +90,14 @@ class Batch:
 class BatchAssembler:
     """The batches of one call of which not all chunks have come."""
 
-    def __init__(self, context: Context, expired: Callable[[Batch], None]) -> None:
-        """`expired` is called with a batch whose last chunk does not come in time."""
+    def __init__(self, context: Context, peer: Hashable, expired: Callable[[Batch], None]) -> None:
+        """`peer`: whose call it is; `expired` is called with a batch whose last chunk does not come in time."""
         self._context = context
         self._expired = expired
         self._open: dict[bytes, Batch] = {}
+        self._held = context.append_room.open(peer, context.max_append_size)
+        self._size = 0
+        """Bytes that the open batches hold."""
 
     def is_open(self, id: WireUuid | None) -> bool:
         """Whether chunks of this batch have come before."""
@@ -98,7 +109,7 @@ class BatchAssembler:
     def take(self, request: BatchRequest) -> Batch | None:
         """Take a chunk; return the batch that it completes. Raises Refused, which says whose batch it ends."""
         key = _key(request.correlation_id)
-        batch = self._open.pop(key, None)
+        batch = self._remove(key) if self._open else None
         if batch is None:
             if request.options is None:
                 return None
@@ -110,10 +121,30 @@ class BatchAssembler:
             refused.stream = batch.stream
             raise
         if not request.is_final:
-            self._open[key] = batch
+            self._keep(key, batch)
             return None
         batch.close()
         batch.id = request.correlation_id or ""
+        return batch
+
+    def _keep(self, key: bytes, batch: Batch) -> None:
+        self._open[key] = batch
+        self._size += batch.intake.held + _OPEN_BATCH
+        try:
+            self._held.hold(self._size)
+        except NoAppendRoom:
+            self._remove(key)
+            batch.close()
+            refused = too_busy()
+            refused.stream = batch.stream
+            raise refused from None
+
+    def _remove(self, key: bytes) -> Batch | None:
+        batch = self._open.pop(key, None)
+        if batch is not None:
+            self._size -= batch.intake.held + _OPEN_BATCH
+            with suppress(NoAppendRoom):
+                self._held.hold(self._size)
         return batch
 
     def expire_all(self) -> None:
@@ -125,6 +156,7 @@ class BatchAssembler:
         """Stop all time limits."""
         for batch in self._open.values():
             batch.close()
+        self._held.release()
 
     def _begin(self, key: bytes, request: BatchRequest) -> Batch:
         options = request.options
@@ -168,21 +200,23 @@ class BatchAssembler:
             except EventOverLimit as error:
                 raise self._event_too_large(error) from error
         limit = self._context.max_append_size
-        if batch.intake.size > limit:
+        if batch.intake.exceeds(limit):
             name = "MaximumAppendSizeExceeded"
-            raise Refused(StatusCode.INVALID_ARGUMENT, name, name, encode_maximum_append_size(limit))
+            raise Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(MaximumAppendSizeExceeded(limit)))
 
     def _event_too_large(self, error: EventOverLimit) -> Refused:
         name = "MaximumAppendEventSizeExceeded"
-        value = encode_maximum_event_size(id_as_text(error.id), error.size, self._context.max_append_event_size)
-        return Refused(StatusCode.INVALID_ARGUMENT, name, name, value)
+        limit = self._context.max_append_event_size
+        value = MaximumAppendEventSizeExceeded(id_as_text(error.id), error.size, limit)
+        return Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(value))
 
     def _expire(self, key: bytes) -> None:
         """The last chunk did not come in time: discard the batch."""
-        batch = self._open.pop(key)
-        batch.close()
-        batch.id = key
-        self._expired(batch)
+        batch = self._remove(key)
+        if batch is not None:
+            batch.close()
+            batch.id = key
+            self._expired(batch)
 
 
 def _key(id: WireUuid | None) -> bytes:

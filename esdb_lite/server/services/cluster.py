@@ -25,9 +25,6 @@ from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.services.unary import encoded
 from esdb_lite.server.storage import Record
 
-PROTOCOL_VERSION = "24.10.0"
-"""The version of EventStoreDB whose protocol is spoken."""
-
 _FEATURES = {
     "event_store.client.streams.Streams/Read": ["position", "events"],
     "event_store.client.streams.Streams/BatchAppend": ["deadline_duration"],
@@ -39,8 +36,9 @@ _GROUP_FEATURES = ["stream", "all"]
 class ServerFeatures(ServerFeaturesBase):
     """Which methods there are."""
 
-    def __init__(self, paths: Callable[[], Iterable[str]]) -> None:
+    def __init__(self, version: str, paths: Callable[[], Iterable[str]]) -> None:
         """`paths`: of all methods that are served, asked for when the first client wants to know."""
+        self._version = version
         self._paths = paths
         self._answer: SupportedMethods | None = None
 
@@ -48,7 +46,7 @@ class ServerFeatures(ServerFeaturesBase):
         """Answer with the methods: the same for every client, encoded once."""
         if self._answer is None:
             methods = [_supported(path.removeprefix("/")) for path in self._paths()]
-            answer = SupportedMethods(methods=methods, event_store_server_version=PROTOCOL_VERSION)
+            answer = SupportedMethods(methods=methods, event_store_server_version=self._version)
             self._answer = encoded(SupportedMethods, bytes(answer))
         return self._answer
 

@@ -10,17 +10,22 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from esdb_lite._status import refusals
+from esdb_lite.server.compatibility import BEHAVIOURS
 from esdb_lite.server.database.database import Database, ticks_now
+from esdb_lite.server.database.group_commit import new_id
 from esdb_lite.server.engine.access import Action, Principal, allowed, decide_early
 from esdb_lite.server.engine.node_streams import Newest, WithNodeStreams, nothing
 from esdb_lite.server.faults.admission import Admission
 from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.indexes.catalogue import Indexes
+from esdb_lite.server.options import DEFAULT_COMPATIBILITY
+from esdb_lite.server.services.append_room import AppendRoom
+from esdb_lite.server.services.page_room import PageRoom
 from esdb_lite.server.storage import Reader
 
 T = TypeVar("T")
 
-MAX_APPEND_SIZE = 1024 * 1024
-MAX_APPEND_EVENT_SIZE = 2**31 - 1
+_DEFAULTS = BEHAVIOURS[DEFAULT_COMPATIBILITY]
 
 
 @dataclass(frozen=True)
@@ -30,13 +35,21 @@ class Context:
     database: Database
     now: Callable[[], int] = ticks_now
     """100-ns ticks since 1970."""
-    max_append_size: int = MAX_APPEND_SIZE
+    max_append_size: int = _DEFAULTS.max_append_size
     """Bytes that the events of one append may have together."""
-    max_append_event_size: int = MAX_APPEND_EVENT_SIZE
+    max_append_event_size: int = _DEFAULTS.max_append_event_size
+    pages: PageRoom = field(default_factory=PageRoom)
+    """Limits what is held of answers that have not been taken."""
+    append_room: AppendRoom = field(default_factory=AppendRoom)
+    """Limits what is held of appends that are not complete."""
+    new_id: Callable[[], bytes] = new_id
+    """Makes the id of a record that comes without one."""
     admission: Admission = field(default_factory=Admission)
     """Is asked about calls, unless it is idle."""
     node_event: Newest = nothing
     """What the node says about itself, by stream."""
+    indexes: Indexes | None = None
+    """None: no reads by index."""
 
     async def read(self, query: Callable[[Reader], T]) -> T:
         """Run a function on one consistent state, with the node's own streams in it. Raises StorageError."""

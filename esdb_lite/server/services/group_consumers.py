@@ -7,7 +7,7 @@ Must not know: who gets which event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from esdb_lite._status import refusals
 from esdb_lite._wire.acks import Ack, ConsumerRequest, GroupReadOptions, Nack, decode_consumer_request, usual_ack
@@ -22,7 +22,12 @@ from esdb_lite.server.groups.registry import GroupMissing, PersistentGroups
 from esdb_lite.server.groups.runner import GroupDropped, GroupRunner, GroupSeat
 from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.page_room import PageRoom
+from esdb_lite.server.services.read_messages import AT_ONCE
 from esdb_lite.server.storage import Record
+
+LONGEST_REASON = 4096
+"""Characters of the reason for parking an event that are kept with it."""
 
 
 async def serve_consumer(call: ServerCall, groups: PersistentGroups, context: Context) -> None:
@@ -46,7 +51,7 @@ async def serve_consumer(call: ServerCall, groups: PersistentGroups, context: Co
         with context.admission.consumers.until_ended(refusals.subscription_dropped(stream, options.group)):
             await call.send([encode_confirmation(f"{stream}::{options.group}")])
             _handle(member, messages[1:])
-            await _converse(call, member, structured=structured)
+            await _converse(call, member, context.pages, structured=structured)
     except GroupDropped:
         raise refusals.subscription_dropped(stream, options.group) from None
     finally:
@@ -73,10 +78,10 @@ def _find(groups: PersistentGroups, stream: str, name: str) -> GroupRunner:
     return group
 
 
-async def _converse(call: ServerCall, member: GroupSeat, *, structured: bool) -> None:
+async def _converse(call: ServerCall, member: GroupSeat, pages: PageRoom, *, structured: bool) -> None:
     """Send events and take answers until either fails. The end of the requests ends nothing."""
     listening = asyncio.ensure_future(_listen(call, member))
-    sending = asyncio.ensure_future(_send(call, member, structured=structured))
+    sending = asyncio.ensure_future(_send(call, member, pages, structured=structured))
     try:
         await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_EXCEPTION)
     finally:
@@ -93,10 +98,23 @@ async def _listen(call: ServerCall, member: GroupSeat) -> None:
         _handle(member, messages)
 
 
-async def _send(call: ServerCall, member: GroupSeat, *, structured: bool) -> None:
+async def _send(call: ServerCall, member: GroupSeat, pages: PageRoom, *, structured: bool) -> None:
     while True:
-        taken = await member.take()
-        await call.send([encode_message(message, count, structured=structured) for message, count in taken])
+        for part in _parts(await member.take()):
+            async with pages.page(call.peer) as held:
+                held.weigh(sum([message.size for message, _ in part]))
+                await call.send([encode_message(message, count, structured=structured) for message, count in part])
+
+
+def _parts(taken: Sequence[tuple[Message, int]]) -> Iterator[Sequence[tuple[Message, int]]]:
+    """Yield what is encoded at once: a consumer that does not read must not cost more."""
+    first = size = 0
+    for index, (message, _) in enumerate(taken):
+        size += message.size
+        if size > AT_ONCE and index > first:
+            yield taken[first:index]
+            first, size = index, message.size
+    yield taken[first:]
 
 
 def _decode(message: bytes) -> ConsumerRequest | None:
@@ -118,7 +136,7 @@ def _handle(member: GroupSeat, messages: Sequence[bytes]) -> None:
         elif isinstance(request, Nack):
             member.ack(acknowledged)
             acknowledged = []
-            member.nack(_ids(request.ids), _action(request.action), request.reason)
+            member.nack(_ids(request.ids), _action(request.action), request.reason[:LONGEST_REASON])
     if acknowledged:
         member.ack(acknowledged)
 
@@ -141,7 +159,7 @@ def encode_message(message: Message, retry_count: int, *, structured: bool) -> b
     """Encode an event of a group. Both the event and the link to it carry the position of the original record."""
     record = message.event
     if record is not None and message.link is None and not structured:
-        position, stream, revision, id_, type_, is_json, created, data, metadata = record
+        position, stream, revision, id_, type_, is_json, created, data, metadata, _ = record
         return encode_delivery(id_, stream, revision, position, type_, is_json, created, metadata, data, retry_count)
     position = message.original.position
     event = None if message.event is None else _record(message.event, position, structured=structured)

@@ -24,6 +24,8 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     ListReq,
     ReplayParkedReq,
     ReplayParkedReqOptions,
+    TruncateParkedReq,
+    TruncateParkedReqOptions,
     UpdateReq,
     UpdateReqAllOptions,
     UpdateReqOptions,
@@ -35,6 +37,7 @@ from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.groups import ConsumerStrategy
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
 from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart
+from esdb_lite.server.engine.model import LONGEST_NAME, is_too_long
 from esdb_lite.server.services.unary import required, stream_text
 
 INT64_MAX = 2**63 - 1
@@ -67,6 +70,8 @@ def create_request(request: CreateReq) -> GroupDefinition:
     stream, start = _source("CreateReq", options, settings)
     _, all_options = betterproto.which_one_of(options, "stream_option")
     filter_ = _filter(all_options) if isinstance(all_options, CreateReqAllOptions) else None
+    if is_too_long(stream) or is_too_long(options.group_name):
+        raise refusals.invalid_argument(f"options: names of streams and groups have at most {LONGEST_NAME} bytes.")
     strategy = settings.consumer_strategy or _strategy_name(settings.named_consumer_strategy)
     return GroupDefinition(GroupName(stream, options.group_name), _settings(settings, start), strategy, filter_)
 
@@ -96,7 +101,7 @@ def info_request(request: GetInfoReq) -> GroupName:
 
 
 class ReplayRequest(NamedTuple):
-    """What a ReplayParked asks for."""
+    """What a ReplayParked or TruncateParked asks for."""
 
     name: GroupName
     stop_at: int | None
@@ -104,7 +109,15 @@ class ReplayRequest(NamedTuple):
 
 def replay_request(request: ReplayParkedReq) -> ReplayRequest:
     """What a ReplayParked asks for. Raises RpcError."""
-    options = required(request.options, "options")
+    return _parked(required(request.options, "options"))
+
+
+def truncate_request(request: TruncateParkedReq) -> ReplayRequest:
+    """What a TruncateParked asks for. Raises RpcError."""
+    return _parked(required(request.options, "options"))
+
+
+def _parked(options: ReplayParkedReqOptions | TruncateParkedReqOptions) -> ReplayRequest:
     which, _ = betterproto.which_one_of(options, "stop_at_option")
     if not which:
         raise refusals.invalid_argument("options.stop_at_option is not set.")
@@ -125,7 +138,9 @@ def list_request(request: ListReq) -> str | None:
     return ALL_STREAM if which == "all" else stream_text(options.list_for_stream.stream.stream_name)
 
 
-def _name(options: DeleteReqOptions | GetInfoReqOptions | ReplayParkedReqOptions) -> GroupName:
+def _name(
+    options: DeleteReqOptions | GetInfoReqOptions | ReplayParkedReqOptions | TruncateParkedReqOptions,
+) -> GroupName:
     which, _ = betterproto.which_one_of(options, "stream_option")
     if not which:
         raise refusals.invalid_argument("options.stream_option is not set.")

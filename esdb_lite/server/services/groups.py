@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+from esdb_lite_protos import tags
 from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     CreateReq,
@@ -22,6 +23,8 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     PersistentSubscriptionsBase,
     ReplayParkedReq,
     ReplayParkedResp,
+    TruncateParkedReq,
+    TruncateParkedResp,
     UpdateReq,
     UpdateResp,
 )
@@ -35,10 +38,11 @@ from esdb_lite.server.engine.groups.settings import (
     InvalidSettings,
     check_start_in_log,
     check_stop_at,
+    check_truncation,
     strategy_of,
 )
 from esdb_lite.server.groups.registry import GroupExists, GroupMissing, NotReady, NotStored, PersistentGroups
-from esdb_lite.server.groups.runner import GroupRunner
+from esdb_lite.server.groups.runner import GroupRunner, ParkedEventsBusy
 from esdb_lite.server.handlers import Handler, ServerCall
 from esdb_lite.server.services import group_requests as requests
 from esdb_lite.server.services.context import Context
@@ -46,8 +50,6 @@ from esdb_lite.server.services.group_consumers import serve_consumer
 from esdb_lite.server.services.group_info import encode_info, encode_list
 from esdb_lite.server.services.group_requests import GroupDefinition, GroupName
 from esdb_lite.server.services.unary import current_call, encoded, routes
-
-SERVICE = "event_store.client.persistent_subscriptions.PersistentSubscriptions"
 
 
 class PersistentSubscriptions(PersistentSubscriptionsBase):
@@ -59,7 +61,7 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
-        served = {**routes(self), f"/{SERVICE}/Read": self._read}
+        served = {**routes(self), tags.PATH_PERSISTENT_SUBSCRIPTIONS_READ: self._read}
         return {path: _when_ready(served[path]) for path in self.__mapping__() if path in served}
 
     async def _read(self, call: ServerCall) -> None:
@@ -134,6 +136,19 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
             raise refusals.subscription_failed(*asked.name, str(error)) from error
         self._find(asked.name).replay(asked.stop_at)
         return ReplayParkedResp()
+
+    async def truncate_parked(self, truncate_parked_req: TruncateParkedReq) -> TruncateParkedResp:
+        """Make parked events of a group disappear."""
+        asked = requests.truncate_request(truncate_parked_req)
+        try:
+            check_truncation(0 if asked.stop_at is None else asked.stop_at)
+            await self._find(asked.name).truncate(asked.stop_at)
+        except InvalidSettings as error:
+            raise refusals.subscription_failed(*asked.name, str(error)) from error
+        except ParkedEventsBusy:
+            reason = "A replay or truncate is already in progress."
+            raise refusals.subscription_failed(*asked.name, reason) from None
+        return TruncateParkedResp()
 
     async def restart_subsystem(self, client_empty: Empty) -> Empty:
         """Restart all groups."""

@@ -10,7 +10,15 @@ from esdb_lite._wire.append import Proposed
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
 from esdb_lite.events import JSON
-from esdb_lite.server.engine.model import NO_STREAM, ProposedEvent, event_size
+from esdb_lite.server.engine.model import (
+    LONGEST_NAME,
+    MOST_EVENTS,
+    NO_STREAM,
+    ProposedEvent,
+    event_size,
+    is_too_long,
+)
+from esdb_lite.server.services.append_room import EVENT_OVERHEAD
 from esdb_lite.server.services.unary import MAX_INT64, MINUS_ONE
 
 NO_UUID = "Value cannot be null. (Parameter 'dto')"
@@ -18,6 +26,7 @@ BAD_UUID = "Unrecognized Guid format."
 """What a real server says of UUIDs that are missing, or are none."""
 
 _ZERO = bytes(16)
+_SHORT = 256
 
 
 class InvalidEvent(Exception):
@@ -57,7 +66,17 @@ class Intake:
         self.events: list[ProposedEvent] = []
         self.size = 0
         """Of all events so far, as MaxAppendSize counts it."""
+        self.count = 0
         self._max_event_size = max_event_size
+
+    @property
+    def held(self) -> int:
+        """Bytes that they take."""
+        return self.size + EVENT_OVERHEAD * self.count
+
+    def exceeds(self, limit: int) -> bool:
+        """Whether it is more than one append may have: bytes, or events."""
+        return self.size > limit or self.count > MOST_EVENTS
 
     def measure(self, proposed: Proposed) -> None:
         """Count an event. Raises MissingMetadata, EventTooLarge."""
@@ -70,6 +89,7 @@ class Intake:
         if size > self._max_event_size:
             raise EventOverLimit(id, size)
         self.size += size
+        self.count += 1
 
     def take(self, proposed: Proposed) -> None:
         """Add an event that has been measured. Raises InvalidEvent."""
@@ -79,6 +99,9 @@ class Intake:
             raise InvalidEvent(
                 "proposed_message.metadata: the type is empty.", "Empty eventType provided. (Parameter 'eventType')"
             )
+        if len(type) > _SHORT and is_too_long(type):
+            text = f"proposed_message.metadata: the type has more than {LONGEST_NAME} bytes."
+            raise InvalidEvent(text, text)
         self.events.append(ProposedEvent(id, type, metadata["content-type"] == JSON, data, custom_metadata))
 
 
@@ -105,7 +128,7 @@ def expected_version(sent: int) -> int:
 
 def writable(stream: str) -> bool:
     """Whether a stream can have this name."""
-    return stream not in ("", "$$")
+    return stream not in ("", "$$") and not is_too_long(stream)
 
 
 def id_as_json(id: WireUuid | None) -> str:

@@ -7,7 +7,7 @@ Must not know: which events a read consists of (the engine does), how they are e
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from uuid import uuid4
 
@@ -17,6 +17,7 @@ from esdb_lite._wire.read_response_encode import encode_confirmation
 from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.database.loop_share import BATCH
 from esdb_lite.server.engine.access import ALL_STREAM, Action
+from esdb_lite.server.engine.links import LINKS_AT_ONCE
 from esdb_lite.server.engine.node_streams import in_memory
 from esdb_lite.server.engine.read import AnswerPage, InvalidPosition, Read
 from esdb_lite.server.engine.regex.matcher import RegexTooSlow
@@ -24,10 +25,12 @@ from esdb_lite.server.engine.subscriptions import HistoryPart, Message, Subscrip
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.faults.membership import Asks
 from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.indexes.catalogue import IndexMissing, OpenIndex
 from esdb_lite.server.services.acl_watch import AclWatch
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.page_room import HeldPage
 from esdb_lite.server.services.read_messages import AT_ONCE, send
-from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
+from esdb_lite.server.services.read_plans import SubscriptionPlan, index_of, plan_index, plan_read
 from esdb_lite.server.services.unary import decoded, only_request
 from esdb_lite.server.storage import Reader, Record
 
@@ -55,6 +58,8 @@ class ReadService:
             if not self._context.admission.idle:
                 self._admit(call, request)
             await self._serve(call, request, guard)
+        except IndexMissing:
+            raise refusals.index_unreadable(index_of(request) or "") from None
         finally:
             guard.close()
 
@@ -64,32 +69,48 @@ class ReadService:
             self._context.admission.admit(call, Asks.READ)
 
     async def _serve(self, call: ServerCall, request: ReadOptions | None, guard: AclWatch) -> None:
-        plan = plan_read(request)
+        index = await self._index(request)
+        plan = plan_read(request) if index is None or request is None else plan_index(request, index.content)
         structured = request is not None and request.structured is True
         try:
             if isinstance(plan, SubscriptionPlan):
                 with self._context.admission.subscriptions.until_ended(refusals.timed_out(TOO_SLOW)):
-                    await _Subscribed(self._context, call, plan, guard, structured=structured).run()
+                    await _Subscribed(self._context, call, plan, guard, index, structured=structured).run()
             else:
-                await self._read(call, plan, guard, structured=structured)
+                await self._read(call, plan, guard, index, structured=structured)
         except StreamTombstoned as error:
             raise refusals.stream_deleted(error.stream) from None
         except RegexTooSlow as error:
             raise refusals.invalid_argument(f"options.filter: {error}.") from None
 
-    async def _read(self, call: ServerCall, read: Read, guard: AclWatch, *, structured: bool) -> None:
-        done = False
-        while not done:
-            try:
-                now = self._context.now()
-                page = await self._context.read(partial(_page, read, now))
-            except InvalidPosition as error:
-                raise refusals.invalid_argument(
-                    f"options.all.position: no event begins at position {error.position} of the log."
-                ) from None
+    async def _index(self, request: ReadOptions | None) -> OpenIndex | None:
+        """Return the index that a request reads. Raises RpcError, IndexMissing."""
+        indexes = self._context.indexes
+        name = None if indexes is None else index_of(request)
+        return None if indexes is None or name is None else await indexes.open(name)
+
+    async def _read(
+        self, call: ServerCall, read: Read, guard: AclWatch, index: OpenIndex | None, *, structured: bool
+    ) -> None:
+        try:
+            done = False
+            while not done:
+                if index is not None:
+                    await index.ready()
+                done = await self._read_page(call, read, guard, structured=structured)
+        except InvalidPosition as error:
+            raise refusals.invalid_argument(
+                f"options.all.position: no event begins at position {error.position} of the log."
+            ) from None
+
+    async def _read_page(self, call: ServerCall, read: Read, guard: AclWatch, *, structured: bool) -> bool:
+        """Read and send a page, which nothing holds any longer than that; return whether it was the last."""
+        async with self._context.pages.page(call.peer) as held:
+            now = self._context.now()
+            page = await self._context.read(partial(_page, read, now))
             await guard.check()
-            await send(call, [*page.before, *page.events, *page.after], now, structured=structured)
-            done = page.done
+            await send(call, [*page.before, *page.events, *page.after], now, held, structured=structured)
+            return page.done
 
 
 def _asked_for(request: ReadOptions | None) -> str | None:
@@ -107,7 +128,14 @@ class _Subscribed:
     """One subscription call: history, then live events, and back when the subscriber is too slow."""
 
     def __init__(
-        self, context: Context, call: ServerCall, plan: SubscriptionPlan, guard: AclWatch, *, structured: bool
+        self,
+        context: Context,
+        call: ServerCall,
+        plan: SubscriptionPlan,
+        guard: AclWatch,
+        index: OpenIndex | None,
+        *,
+        structured: bool,
     ) -> None:
         self._context = context
         self._now = context.now
@@ -120,6 +148,8 @@ class _Subscribed:
         self._guard = guard
         self._awake = asyncio.Event()
         guard.wake = self._awake.set
+        self._index = index
+        self._unwatch = None if index is None else index.watch(self._awake.set)
         self._listener = self._listen()
 
     def _listen(self) -> Listener:
@@ -140,7 +170,7 @@ class _Subscribed:
             while True:
                 await self._history()
                 self._admitted = True
-                await self._send(subscription.caught_up())
+                await self._send_caught_up()
                 await self._live()
                 subscription.fall_behind()
                 self._listen_again()
@@ -148,21 +178,39 @@ class _Subscribed:
             raise refusals.invalid_position() from None
         finally:
             self._listener.close()
+            if self._unwatch is not None:
+                self._unwatch()
+
+    async def _ready(self) -> None:
+        """Go on if the subscriber still may, and the index is still there. Raises RpcError, IndexMissing."""
+        await self._guard.check()
+        if self._index is not None:
+            await self._index.ready()
 
     async def _history(self) -> None:
         subscription = self._subscription
         end = not subscription.behind
         while not end:
-            part = await self._context.read(lambda reader: subscription.page(reader, self._now()))
-            await self._guard.check()
-            if not self._admission.idle:
-                self._admit(part)
-            await self._send(part.messages)
-            end = part.end
+            await self._ready()
+            end = await self._history_page()
             if end and self._listener.overflowed:
                 # The listener has missed what was committed meanwhile: listen again, and read it.
                 self._listen_again()
                 end = False
+
+    async def _history_page(self) -> bool:
+        """Read and send a page, which nothing holds any longer than that; return whether the end was reached."""
+        async with self._context.pages.page(self._call.peer) as held:
+            part = await self._context.read(lambda reader: self._subscription.page(reader, self._now()))
+            await self._guard.check()
+            if not self._admission.idle:
+                self._admit(part)
+            await self._send(part.messages, held)
+            return part.end
+
+    async def _send_caught_up(self) -> None:
+        async with self._context.pages.page(self._call.peer) as held:
+            await self._send(self._subscription.caught_up(), held)
 
     def _admit(self, part: HistoryPart) -> None:
         """Refuse a subscription that has something to catch up, where this node does not serve it.
@@ -175,22 +223,36 @@ class _Subscribed:
     async def _live(self) -> None:
         """Send live events until more of them come than can be kept for this subscriber."""
         while not self._listener.overflowed:
-            await self._guard.check()
-            records = self._listener.take(AT_ONCE)
-            if records:
-                await self._context.database.turns.enter(BATCH)
-                await self._send(await self._live_messages(records))
-                if self._subscription.ended is not None:
-                    raise refusals.stream_deleted(self._subscription.ended)
-            else:
+            await self._ready()
+            if not await self._live_batch():
                 self._awake.clear()
                 await self._awake.wait()
+
+    async def _live_batch(self) -> bool:
+        """Send some live events, which nothing holds any longer than that; return whether there were any."""
+        async with self._context.pages.page(self._call.peer) as held:
+            records = self._listener.take(AT_ONCE)
+            if not records:
+                return False
+            await self._context.database.turns.enter(BATCH)
+            for some in self._together(records):
+                await self._send(await self._live_messages(some), held)
+            if self._subscription.ended is not None:
+                raise refusals.stream_deleted(self._subscription.ended)
+        return True
+
+    def _together(self, records: Sequence[Record]) -> Iterable[Sequence[Record]]:
+        """What is looked at together: of links a few at a time, whose targets may be large."""
+        if not self._subscription.needs_reader(records):
+            return (records,)
+        return (records[start : start + LINKS_AT_ONCE] for start in range(0, len(records), LINKS_AT_ONCE))
 
     async def _live_messages(self, records: Sequence[Record]) -> Sequence[Message]:
         subscription, now = self._subscription, self._now()
         if subscription.needs_reader(records):
+            await self._ready()  # for records that were committed since
             return await self._context.read(lambda reader: subscription.live(records, reader, now))
         return subscription.live(records, None, now)
 
-    async def _send(self, messages: Sequence[Message]) -> None:
-        await send(self._call, messages, self._now(), structured=self._structured)
+    async def _send(self, messages: Sequence[Message], held: HeldPage) -> None:
+        await send(self._call, messages, self._now(), held, structured=self._structured)

@@ -24,6 +24,7 @@ from esdb_lite.server.engine.links import Resolved
 from esdb_lite.server.engine.read import FirstPosition, LastPosition, NotFound
 from esdb_lite.server.engine.subscriptions import Message, PassedOver, ReachedLive
 from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.services.page_room import HeldPage
 from esdb_lite.server.storage import Record
 
 Item: TypeAlias = Message | NotFound | FirstPosition | LastPosition
@@ -32,12 +33,19 @@ AT_ONCE = 128 * 1024
 """Bytes of events that are encoded before the client has taken what was encoded before."""
 
 
-async def send(call: ServerCall, items: Sequence[Item], now: int, *, structured: bool) -> None:
+async def send(call: ServerCall, items: Sequence[Item], now: int, page: HeldPage, *, structured: bool) -> None:
     """Encode and send, a part at a time. `now` is in 100-ns ticks since 1970; `structured` is the form of ids."""
     size = sum([len(item.data) + len(item.metadata) for item in items if isinstance(item, Record)])
+    size += sum([_size(item) for item in items if isinstance(item, Resolved)])
     step = max(1, len(items) * AT_ONCE // size) if size > AT_ONCE else len(items)
     for start in range(0, len(items), step or 1):
+        page.weigh(size)
         await call.send(encode(items[start : start + step], now, structured=structured))
+
+
+def _size(item: Resolved) -> int:
+    linked = 0 if item.event is None else len(item.event.data) + len(item.event.metadata)
+    return linked + len(item.link.data) + len(item.link.metadata)
 
 
 def encode(items: Iterable[Item], now: int, *, structured: bool) -> list[bytes]:

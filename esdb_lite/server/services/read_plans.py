@@ -11,6 +11,8 @@ from typing import NamedTuple
 from esdb_lite._status import refusals
 from esdb_lite._wire.read_request import AllRange, End, FilterRequest, ReadOptions, StreamRange
 from esdb_lite.server.engine.filters import EventFilter, FilterOn, Selector, UnusableFilter, selector
+from esdb_lite.server.engine.indexes import PREFIX, IndexContent, IndexRead, IndexSubscription
+from esdb_lite.server.engine.model import LONGEST_NAME
 from esdb_lite.server.engine.read import AllBackwards, AllForwards, Read, StreamBackwards, StreamForwards
 from esdb_lite.server.engine.subscriptions import (
     AllSubscription,
@@ -20,6 +22,8 @@ from esdb_lite.server.engine.subscriptions import (
 )
 from esdb_lite.server.services.unary import MAX_INT64, MINUS_ONE
 
+LONGEST_READ = 3 * LONGEST_NAME
+"""Characters of the names that are looked for: some of the server's own are made of two."""
 _OPTIONS = "Streams.ReadReq+Types+Options"
 _DIRECTIONS = {0: "Forwards", 1: "Backwards"}
 _BEYOND_THE_END = MAX_INT64
@@ -30,6 +34,39 @@ class SubscriptionPlan(NamedTuple):
 
     subscription: SubscriptionRules
     stream: str | None
+
+
+def index_of(request: ReadOptions | None) -> str | None:
+    """Return the index that a request reads; None: it reads no index. Raises RpcError."""
+    wanted = None if request is None or isinstance(request.source, StreamRange) else request.filter
+    if not isinstance(wanted, FilterRequest) or wanted.on_type is not False or wanted.regex:
+        return None
+    if not any(prefix.startswith(PREFIX) for prefix in wanted.prefixes):
+        return None
+    if len(wanted.prefixes) > 1:
+        raise refusals.invalid_argument(
+            "Index reads only work with one index name and cannot be combined with stream prefixes or other indexes"
+        )
+    return wanted.prefixes[0]
+
+
+def plan_index(request: ReadOptions, content: IndexContent) -> Read | SubscriptionPlan:
+    """Return what serves a request that reads an index. Raises RpcError."""
+    if request.structured is None:
+        raise refusals.missing_uuid_option()
+    assert isinstance(request.source, AllRange)
+    combination = _combination(request)
+    start = _all_start(request.source)
+    if combination[1:3] == ("Subscription", "Forwards"):
+        after = {End.START: 0, End.END: None}[start] if isinstance(start, End) else start[0]
+        return SubscriptionPlan(IndexSubscription(content, after), None)
+    if combination[1] != "Count" or combination[2] not in _DIRECTIONS.values():
+        raise refusals.invalid_combination(*combination)
+    backwards = request.direction == 1
+    if start is End.END and not backwards:
+        raise refusals.invalid_position()
+    first = {End.START: -1 if backwards else 0, End.END: None}[start] if isinstance(start, End) else start[0]
+    return IndexRead(content, first, request.limit or 0, backwards=backwards)
 
 
 def plan_read(request: ReadOptions | None) -> Read | SubscriptionPlan:
@@ -77,6 +114,8 @@ def _plan_stream(request: ReadOptions, source: StreamRange) -> Read | Subscripti
 def _stream_start(source: StreamRange) -> int | End:
     if not source.stream:
         raise refusals.invalid_argument("options.stream.stream_identifier is empty.")
+    if len(source.stream) > LONGEST_READ:
+        raise refusals.invalid_argument(f"options.stream.stream_identifier: names have at most {LONGEST_NAME} bytes.")
     if source.start is None:
         raise refusals.not_a_valid("None", f"{_OPTIONS}+Types+StreamOptions+RevisionOptionOneofCase")
     if isinstance(source.start, End):

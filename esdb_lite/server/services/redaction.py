@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from esdb_lite._status import RpcError, StatusCode
 from esdb_lite.server.handlers import Handler, ServerCall
 
-SERVICE = "event_store.client.redaction.Redaction"
 METHODS = ("GetEventPositions", "SwitchChunks")
 
 
-def refusing() -> Mapping[str, Handler]:
-    """The handlers by path."""
-    return {f"/{SERVICE}/{method}": _refuse for method in METHODS}
+def refusing(service: str) -> Mapping[str, Handler]:
+    """The handlers by path; the service has another name in newer versions."""
+    return {f"/{service}/{method}": _refuse for method in METHODS}
 
 
 async def _refuse(_: ServerCall) -> None:

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from esdb_lite_protos import tags
+
 from esdb_lite.server.handlers import Handler
 from esdb_lite.server.services.append import Appending
 from esdb_lite.server.services.batch_append import BatchAppending
@@ -15,7 +17,7 @@ from esdb_lite.server.services.delete import Deleting
 from esdb_lite.server.services.read import ReadService
 from esdb_lite.server.services.unary import routes
 
-SERVICE = "event_store.client.streams.Streams"
+SERVICE = tags.PATH_STREAMS_READ[1:].partition("/")[0]
 
 
 def handlers(context: Context) -> Mapping[str, Handler]:
@@ -23,8 +25,8 @@ def handlers(context: Context) -> Mapping[str, Handler]:
     deleting = Deleting(context)
     served = {
         **routes(deleting),
-        f"/{SERVICE}/Read": ReadService(context).handle,
-        f"/{SERVICE}/Append": Appending(context).append,
-        f"/{SERVICE}/BatchAppend": BatchAppending(context).handle,
+        tags.PATH_STREAMS_READ: ReadService(context).handle,
+        tags.PATH_STREAMS_APPEND: Appending(context).append,
+        tags.PATH_STREAMS_BATCH_APPEND: BatchAppending(context).handle,
     }
     return {path: served[path] for path in deleting.__mapping__()}

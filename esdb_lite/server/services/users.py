@@ -31,6 +31,7 @@ from esdb_lite_protos.event_store.client.users import (
 )
 
 from esdb_lite._status import refusals
+from esdb_lite.server.engine.model import LONGEST_NAME, is_too_long
 from esdb_lite.server.engine.users import StoredUser
 from esdb_lite.server.handlers import Handler
 from esdb_lite.server.services.unary import refusing, required
@@ -53,6 +54,8 @@ class Users(UsersBase):
     async def create(self, create_req: CreateReq) -> CreateResp:
         """Create a user."""
         asked = required(create_req.options, "options")
+        if is_too_long(asked.login_name):
+            raise refusals.invalid_argument(f"options.login_name has more than {LONGEST_NAME} bytes.")
         try:
             await self._store.create(asked.login_name, asked.password, asked.full_name, asked.groups)
         except UserExists:

@@ -18,7 +18,7 @@ from esdb_lite._loop_thread import LoopCalls, LoopThread
 from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.embedded import passwords, path_of, projections_of
 from esdb_lite.server.faults.api import Faults
-from esdb_lite.server.options import Durability, RunProjections, one_of
+from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections, one_of
 from esdb_lite.server.tls import Certificates
 
 if TYPE_CHECKING:
@@ -105,12 +105,14 @@ class SimulatedCluster:
         ops_password: str | None = None,
         run_projections: RunProjections | Literal["none", "system", "all"] = RunProjections.NONE,
         start_standard_projections: bool = False,
+        compatibility: Compatibility | Literal["24.10", "25.1", "26.1"] = DEFAULT_COMPATIBILITY,
     ) -> None:
         self._path = path_of(path)
         self._host = host
         self._durability = one_of("durability", durability, Durability)
         self._run_projections = projections_of(run_projections, start_standard_projections)
         self._start_standard_projections = start_standard_projections
+        self._compatibility = one_of("compatibility", compatibility, Compatibility)
         self._voters = checked_int("nodes", nodes, 1)
         self._replicas = checked_int("read_only_replicas", read_only_replicas, 0)
         self._election_after = None if election_after is None else checked_seconds("election_after", election_after)
@@ -197,6 +199,7 @@ class SimulatedCluster:
             security=security,
             run_projections=self._run_projections,
             start_standard_projections=self._start_standard_projections,
+            compatibility=self._compatibility,
         )
         return ClusterSettings(server, self._voters, self._replicas, self._election_after, self._forwarding_timeout)
 

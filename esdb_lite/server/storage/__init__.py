@@ -9,11 +9,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
+from esdb_lite.records import SchemaFormat
+
 TOMBSTONE = 2**63 - 1
 """The revision of a tombstone event, and the value of `$tb` that marks a soft-deleted stream."""
 
 FIRST_POSITION = 548
 """The position of the first event of a fresh database (section 4.1 of the protocol notes)."""
+
+
+class StoredSchema(NamedTuple):
+    """What is kept of a record of the newer protocol beside what its readers see."""
+
+    format: SchemaFormat
+    size: int
+    """Bytes that its properties take in the log, which has them in another form than `metadata`."""
 
 
 class Record(NamedTuple):
@@ -30,6 +40,8 @@ class Record(NamedTuple):
     """100-ns ticks since 1970-01-01 UTC."""
     data: bytes
     metadata: bytes
+    schema: StoredSchema | None = None
+    """None: an event of the older protocol."""
 
 
 class StreamHead(NamedTuple):
@@ -84,10 +96,27 @@ class StoredPosition(NamedTuple):
     checkpoint: str
 
 
+class LogSelection(NamedTuple):
+    """The events of the log that are not the server's own: neither stream nor type begins with `$`."""
+
+    category: str | None = None
+    """Those of streams of this category: the name up to its first hyphen, or all of it. None: of all streams."""
+    type: str | None = None
+    """Those of this type; None: of all types."""
+
+
+class SelectedPage(NamedTuple):
+    """Events that were looked for in a part of the log, which may hold none of them."""
+
+    records: list[Record]
+    following: int | None
+    """The position to go on from, in the direction of the search; None: there is nothing more to look at."""
+
+
 class Reader(Protocol):
     """A consistent view of what is committed. Used by one thread at a time, for one page at a time.
 
-    The four page methods are bounded by bytes as well: a page ends early once it holds about 4 MiB, so that a page
+    The four page methods are bounded by bytes as well: a page ends early once it holds about 256 KiB, so that a page
     shorter than `limit` does not mean the end; an empty page does. Damaged events raise `StorageCorrupted`.
     """
 
@@ -109,6 +138,18 @@ class Reader(Protocol):
 
     def log_backward(self, before: int, limit: int) -> list[Record]:
         """Up to `limit` events with position < before, descending, of all streams."""
+        ...
+
+    def log_at(self, positions: Sequence[int]) -> list[Record]:
+        """The events at these positions, in this order; missing ones are left out. Ends early as the pages do."""
+        ...
+
+    def selected_forward(self, selection: LogSelection, first: int, limit: int) -> SelectedPage:
+        """Up to `limit` selected events with position >= first, ascending, out of a part of the log."""
+        ...
+
+    def selected_backward(self, selection: LogSelection, last: int, limit: int) -> SelectedPage:
+        """Up to `limit` selected events with position <= last, descending, out of a part of the log."""
         ...
 
     def log_end(self) -> int:

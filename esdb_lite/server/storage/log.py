@@ -32,7 +32,8 @@ def record_length(stream: str, event_type: str, data_length: int, metadata_lengt
 
 def length_of(record: Record) -> int:
     """Bytes that a stored event takes in the log: the positions inside it belong to no event."""
-    return record_length(record.stream, record.type, len(record.data), len(record.metadata))
+    metadata = len(record.metadata) if record.schema is None else record.schema.size
+    return record_length(record.stream, record.type, len(record.data), metadata)
 
 
 def place(log_end: int, length: int) -> int:

@@ -4,7 +4,8 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
 
     streams  a name for each number; numbers are never used again. `scavenged` = its revisions may have gaps.
     types    the same for event types.
-    events   one row an event, in log order; `crc` covers everything that is served of it.
+    events   one row an event, in log order; `crc` covers everything that is served of it. `is_json` is 0 or 1, and
+             more for a record of the newer protocol: what `pack_schema` makes of its format and size.
     floor    one row: the log goes on at this position, if that is behind the last event.
 
     projections        how far each has come, and where its last checkpoint was.
@@ -21,7 +22,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from zlib import crc32
 
+from esdb_lite.records import SchemaFormat
 from esdb_lite.server.options import Durability
+from esdb_lite.server.storage import StoredSchema
 from esdb_lite.server.storage.errors import (
     StorageCorrupted,
     StorageError,
@@ -30,6 +33,7 @@ from esdb_lite.server.storage.errors import (
     StorageUnavailable,
     translated,
 )
+from esdb_lite.server.storage.log import record_length
 
 APPLICATION_ID = 0x65736462
 """`esdb`, in the header of every file."""
@@ -84,15 +88,33 @@ _PATIENCE = 5
 """Seconds to wait for somebody else's transaction."""
 _SYNCHRONOUS = {Durability.FULL: "FULL", Durability.RELAXED: "NORMAL"}
 _HEAD = struct.Struct(">qqq?").pack
+_FORMAT_BITS = 4
+"""Of a packed schema: the lowest is whether it is JSON, then comes the format; the size is in the bits above."""
+
+
+def pack_schema(schema: StoredSchema) -> int:
+    """The number that stands in `is_json` for a record of the newer protocol; greater than 1."""
+    is_json = schema.format is SchemaFormat.JSON
+    return schema.size << _FORMAT_BITS | schema.format << 1 | is_json
+
+
+def unpack_schema(packed: int) -> StoredSchema:
+    """Undo `pack_schema`. Raises ValueError for what it does not make."""
+    return StoredSchema(SchemaFormat(packed >> 1 & 7), packed >> _FORMAT_BITS)
+
+
+def stored_length(stream: str, type: str, data: int, metadata: int, is_json: int) -> int:
+    """Bytes that a row takes in the log. `data` and `metadata`: how many it has. Raises ValueError: it is damaged."""
+    return record_length(stream, type, data, unpack_schema(is_json).size if is_json > 1 else metadata)
 
 
 def checksum(
-    position: int, stream: str, revision: int, id: bytes, type: str, is_json: bool, created: int, data: bytes,
+    position: int, stream: str, revision: int, id: bytes, type: str, is_json: int, created: int, data: bytes,
     metadata: bytes,
 ) -> int:  # fmt: skip
-    """The CRC-32 of everything that is served of an event."""
-    names = f"{stream}\0{type}\0".encode()
-    return crc32(data, crc32(metadata, crc32(_HEAD(position, revision, created, is_json) + id + names)))
+    """The CRC-32 of everything that is served of an event; `is_json` as it stands in the table."""
+    names = f"{stream}\0{type}\0{is_json}".encode() if is_json >> 1 else f"{stream}\0{type}\0".encode()
+    return crc32(data, crc32(metadata, crc32(_HEAD(position, revision, created, is_json & 1) + id + names)))
 
 
 def open_writer(path: str | None, durability: Durability = Durability.FULL) -> sqlite3.Connection:

@@ -13,35 +13,40 @@ from typing import TypeVar
 
 from esdb_lite.server.storage import (
     TOMBSTONE,
+    LogSelection,
     PartitionState,
     Reader,
     Record,
+    SelectedPage,
     StoredPosition,
     StreamHead,
     projection_notes,
 )
 from esdb_lite.server.storage.errors import StorageCorrupted, translated
-from esdb_lite.server.storage.log import record_length
-from esdb_lite.server.storage.schema import checksum
+from esdb_lite.server.storage.schema import checksum, stored_length, unpack_schema
+from esdb_lite.server.storage.selections import Search
 
 T = TypeVar("T")
 Row = tuple[int, int, int, int, int, int, int, bytes, bytes, bytes]
 
-PAGE_BYTES = 4 * 1024 * 1024
+PAGE_BYTES = 256 * 1024
 """A page ends once its data and metadata reach this."""
 
-_NAMES_KEPT = 20_000
+_NAMES_ROOM = 4 * 1024 * 1024
+_ENTRY = 128
+"""Bytes that a name takes in a cache besides its characters."""
 _COLUMNS = "position, stream, revision, type, is_json, created, crc, id, metadata, data"
 _EVENTS = f"SELECT {_COLUMNS} FROM events "
 _FORWARD = _EVENTS + "WHERE stream=? AND revision>=? ORDER BY revision LIMIT ?"
 _BACKWARD = _EVENTS + "WHERE stream=? AND revision<=? ORDER BY revision DESC LIMIT ?"
 _LOG_FORWARD = _EVENTS + "WHERE position>=? ORDER BY position LIMIT ?"
 _LOG_BACKWARD = _EVENTS + "WHERE position<? ORDER BY position DESC LIMIT ?"
+_LOG_AT = _EVENTS + "WHERE position=?"
 _AT = _EVENTS + "WHERE stream=? AND revision=?"
 _LAST_REVISION = "SELECT revision FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
 _MAY_HAVE_GAPS = "SELECT scavenged FROM streams WHERE number=?"
 _LAST_EVENT = """
-SELECT e.position, s.name, t.name, length(e.data), length(e.metadata) FROM events e
+SELECT e.position, s.name, t.name, length(e.data), length(e.metadata), e.is_json FROM events e
 JOIN streams s ON s.number = e.stream JOIN types t ON t.number = e.type
 ORDER BY e.position DESC LIMIT 1
 """
@@ -127,6 +132,35 @@ class SqliteReader:
         """See `Reader`."""
         return self._page(_LOG_BACKWARD, (_clamp(before), _clamp(limit)))
 
+    def log_at(self, positions: Sequence[int]) -> list[Record]:
+        """See `Reader`."""
+        records: list[Record] = []
+        size = 0
+        for position in positions:
+            for record in self._page(_LOG_AT, (_clamp(position),)):
+                records.append(record)
+                size += len(record.data) + len(record.metadata)
+            if size >= PAGE_BYTES:
+                break
+        return records
+
+    def selected_forward(self, selection: LogSelection, first: int, limit: int) -> SelectedPage:
+        """See `Reader`."""
+        return self._selected(Search(selection, _clamp(first), backwards=False), limit)
+
+    def selected_backward(self, selection: LogSelection, last: int, limit: int) -> SelectedPage:
+        """See `Reader`."""
+        return self._selected(Search(selection, _clamp(last), backwards=True), limit)
+
+    def _selected(self, search: Search, limit: int) -> SelectedPage:
+        last = search.last_to_look_at(self._connection)
+        if last is None:
+            return SelectedPage([], None)
+        statement, arguments = search.statement(_COLUMNS, last)
+        records = self._page(statement, (*arguments, _clamp(limit)))
+        full = len(records) >= limit or sum(len(each.data) + len(each.metadata) for each in records) >= PAGE_BYTES
+        return SelectedPage(records, search.behind(records[-1].position if full and records else last))
+
     def log_end(self) -> int:
         """See `Reader`."""
         return log_end(self._connection)
@@ -165,11 +199,11 @@ class SqliteReader:
     def _lacks_events(self, stream: str) -> StorageCorrupted:
         return StorageCorrupted(f"{self._path} is damaged: events of the stream {stream!r} cannot be found")
 
-    def _page(self, statement: str, arguments: tuple[int, ...]) -> list[Record]:
+    def _page(self, statement: str, arguments: tuple[int | str, ...]) -> list[Record]:
         records: list[Record] = []
         try:
             self._collect(records, self._connection.execute(statement, arguments))
-        except (TypeError, AttributeError, StructError) as error:
+        except (TypeError, AttributeError, StructError, ValueError) as error:
             last = records[-1].position if records else "an unknown position"
             raise StorageCorrupted(f"{self._path} is damaged: not an event, next to the one at {last}") from error
         return records
@@ -180,11 +214,12 @@ class SqliteReader:
         for position, stream, revision, type, is_json, created, crc, id, metadata, data in cursor:
             name = streams.get(stream) or self._streams.name(stream)
             kind = types.get(type) or self._types.name(type)
-            if checksum(position, name, revision, id, kind, is_json == 1, created, data, metadata) != crc:
+            if checksum(position, name, revision, id, kind, is_json, created, data, metadata) != crc:
                 raise StorageCorrupted(f"{self._path} is damaged: the event at {position} has a wrong checksum")
+            schema = unpack_schema(is_json) if is_json > 1 else None
             # this way it takes half as long
-            add(new(Record, (position, name, revision, id, kind, is_json == 1, created, data, metadata)))
-            room -= len(data) + len(metadata)
+            add(new(Record, (position, name, revision, id, kind, is_json & 1 == 1, created, data, metadata, schema)))
+            room -= len(data) + len(metadata) + len(name)
             if room <= 0:
                 cursor.close()
                 return
@@ -203,8 +238,8 @@ def log_end(connection: sqlite3.Connection) -> int:
     floor = connection.execute("SELECT position FROM floor").fetchone()
     row = connection.execute(_LAST_EVENT).fetchone()
     try:
-        ends = [floor[0]] if row is None else [floor[0], row[0] + record_length(*row[1:])]
-    except (TypeError, AttributeError) as error:
+        ends = [floor[0]] if row is None else [floor[0], row[0] + stored_length(*row[1:])]
+    except (TypeError, AttributeError, ValueError) as error:
         raise StorageCorrupted("the database is damaged: its end cannot be found") from error
     return int(max(ends))
 
@@ -219,6 +254,7 @@ class _Names:
     def __init__(self, connection: sqlite3.Connection, table: str) -> None:
         self.by_number: dict[int, str] = {}
         self._by_name: dict[str, int] = {}
+        self._size = 0
         self._connection = connection
         self._name_of = f"SELECT name FROM {table} WHERE number=?"
         self._number_of = f"SELECT number FROM {table} WHERE name=?"
@@ -244,8 +280,10 @@ class _Names:
         return int(row[0])
 
     def _keep(self, number: int, name: str) -> None:
-        if len(self.by_number) >= _NAMES_KEPT:
+        if self._size >= _NAMES_ROOM:
             self.by_number.clear()
             self._by_name.clear()
+            self._size = 0
+        self._size += len(name) + _ENTRY
         self.by_number[number] = name
         self._by_name[name] = number

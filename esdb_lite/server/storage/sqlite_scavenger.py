@@ -14,6 +14,7 @@ from esdb_lite.server.storage.sqlite_reader import log_end
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
 
 _STREAMS = "SELECT number, name FROM streams WHERE number>=? ORDER BY number LIMIT ?"
+_NUMBER = "SELECT number FROM streams WHERE name=?"
 _REMOVE_BELOW = """
 DELETE FROM events WHERE position IN
 (SELECT position FROM events WHERE stream=? AND revision<? ORDER BY revision LIMIT ?)
@@ -40,6 +41,11 @@ class SqliteScavenger:
     def streams(self, first: int, limit: int) -> list[tuple[int, str]]:
         """Numbers and names of the streams from this number on."""
         return self._connection.execute(_STREAMS, (first, limit)).fetchall()
+
+    def number(self, stream: str) -> int | None:
+        """Return the number of a stream; None: it has none."""
+        row = self._connection.execute(_NUMBER, (stream,)).fetchone()
+        return None if row is None else int(row[0])
 
     def remove_below(self, stream: int, revision: int, limit: int) -> int:
         """Remove up to `limit` events with lower revisions, and return how many."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from esdb_lite.server.storage import Note, Record, projection_notes
 from esdb_lite.server.storage.errors import StorageCorrupted, reporting, translated
-from esdb_lite.server.storage.schema import checksum
+from esdb_lite.server.storage.schema import checksum, pack_schema
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
 _COLUMNS = 10
@@ -26,7 +26,9 @@ _BIG = 262_144
 _LAST = "SELECT revision, position FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
 _IDS = "SELECT revision, id FROM events WHERE stream=? AND revision BETWEEN ? AND ?"
 _STORED = "SELECT position, created FROM events WHERE stream=? AND revision=?"
-_NUMBERS_KEPT = 50_000
+_NAMES_ROOM = 8 * 1024 * 1024
+_ENTRY = 128
+"""Bytes that a name takes in a cache besides its characters."""
 
 
 DriverError = sqlite3.Error
@@ -91,11 +93,12 @@ class SqliteWriter:
 
     def add(self, record: Record) -> None:
         """Add one event; it is written no later than when the transaction ends."""
-        position, stream, revision, id, type, is_json, created, data, metadata = record
-        crc = checksum(position, stream, revision, id, type, is_json, created, data, metadata)
+        position, stream, revision, id, type, is_json, created, data, metadata, schema = record
+        flag: int = is_json if schema is None else pack_schema(schema)
+        crc = checksum(position, stream, revision, id, type, flag, created, data, metadata)
         number = self._streams.known.get(stream) or self._number(self._streams, stream)
         kind = self._types.known.get(type) or self._number(self._types, type)
-        self._rows.append((position, number, revision, kind, is_json, created, crc, id, metadata, data))
+        self._rows.append((position, number, revision, kind, flag, created, crc, id, metadata, data))
         self._unwritten.add(number)
         self._bytes += len(data) + len(metadata)
         if self._bytes > _BIG:
@@ -188,6 +191,7 @@ class _Numbers:
     def __init__(self, connection: sqlite3.Connection, table: str) -> None:
         self._connection = connection
         self.known: dict[str, int] = {}
+        self._size = 0
         self._find = f"SELECT number FROM {table} WHERE name=?"
         self._insert = f"INSERT INTO {table} (name) VALUES (?)"
 
@@ -207,11 +211,13 @@ class _Numbers:
         return self._keep(name, inserted)
 
     def _keep(self, name: str, number: int) -> int:
-        if len(self.known) >= _NUMBERS_KEPT:
-            self.known.clear()
+        if self._size >= _NAMES_ROOM:
+            self.forget()
+        self._size += len(name) + _ENTRY
         self.known[name] = number
         return number
 
     def forget(self) -> None:
         """Forget all, as some of it may have been rolled back."""
         self.known.clear()
+        self._size = 0

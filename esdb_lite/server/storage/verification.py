@@ -12,9 +12,8 @@ from struct import error as StructError
 
 from esdb_lite.server.storage import TOMBSTONE, confirm_notes
 from esdb_lite.server.storage.errors import StorageCorrupted, StorageNotADatabase, translated
-from esdb_lite.server.storage.log import record_length
 from esdb_lite.server.storage.losses import losses
-from esdb_lite.server.storage.schema import check_path, checksum, open_reader
+from esdb_lite.server.storage.schema import check_path, checksum, open_reader, stored_length
 
 MAX_FINDINGS = 100
 """After this many, a check stops."""
@@ -68,7 +67,7 @@ def _check_events(connection: sqlite3.Connection, progress: _Progress) -> Iterat
     """Together with the others on one snapshot: the transaction begun before is still open."""
     free_from = 0
     for count, row in enumerate(connection.execute(_EVENTS), 1):
-        position, stream, revision, _, type, _, _, data, metadata, _ = row
+        position, stream, revision, _, type, is_json, _, data, metadata, _ = row
         if stream is None or type is None:
             yield f"the event at {position} names a stream or type that is not there"
             continue
@@ -77,7 +76,7 @@ def _check_events(connection: sqlite3.Connection, progress: _Progress) -> Iterat
             continue
         if position < free_from:
             yield f"the event at {position} begins inside the one before it"
-        free_from = position + record_length(stream, type, len(data), len(metadata))
+        free_from = position + stored_length(stream, type, len(data), len(metadata), is_json)
         if count % 10_000 == 0:
             progress(count)
 
@@ -85,7 +84,7 @@ def _check_events(connection: sqlite3.Connection, progress: _Progress) -> Iterat
 def _matches(row: tuple[int, str, int, bytes, str, int, int, bytes, bytes, int]) -> bool:
     position, stream, revision, id, type, is_json, created, data, metadata, crc = row
     try:
-        return checksum(position, stream, revision, id, type, is_json == 1, created, data, metadata) == crc
+        return checksum(position, stream, revision, id, type, is_json, created, data, metadata) == crc
     except (TypeError, AttributeError, StructError):
         return False
 

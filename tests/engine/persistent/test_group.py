@@ -522,3 +522,79 @@ class TestStatistics:
         names = dict(world.group.info(now=world.now).connections[0].observed_measurements)
         assert names["Mean"] == names["Highest"] == names["99.5%"] == names["Quintile 5"] == 250
         assert len(names) == 14
+
+
+class TestBytes:
+    """However few events it is: what a group holds is bounded by bytes."""
+
+    LIMIT = 6_000
+    """Some twelve events."""
+
+    def held(self, world: World) -> int:
+        buffer = world.group._buffer
+        messages = [*buffer.waiting, *buffer.retries, *world.group._in_flight.values()]
+        assert buffer.held == sum(message.size for message in messages)
+        assert buffer._in_ring == sum(message.size for message in buffer.ring)
+        return buffer.held
+
+    def test_reading_stops(self) -> None:
+        world = World(settings(history_buffer_size=1000), events=100)
+        world.group.limit(self.LIMIT)
+        world.settle()
+        assert self.LIMIT <= self.held(world) < 2 * self.LIMIT
+
+    def test_and_goes_on_when_consumers_are_done_with_some(self) -> None:
+        world = World(settings(history_buffer_size=1000), events=100)
+        world.group.limit(self.LIMIT)
+        client = world.join(1000)
+        for _ in range(100):
+            world.settle()
+            assert self.held(world) < 2 * self.LIMIT
+            world.ack(client, *list(client.held)[:3])
+        assert revisions(client.seen) == list(range(100))
+        assert self.held(world) == 0
+
+    def test_live_events_put_the_group_behind(self) -> None:
+        world = World(settings(history_buffer_size=1000, live_buffer_size=1000))
+        world.group.limit(self.LIMIT)
+        world.settle()
+        world.append(200)
+        world.settle()
+        assert self.held(world) < 2 * self.LIMIT
+        assert world.group._buffer._in_ring <= self.LIMIT // 4
+        client = world.join(1000)
+        for _ in range(200):
+            world.settle()
+            world.ack(client, *list(client.held)[:5])
+        assert revisions(client.seen) == list(range(200))
+        assert self.held(world) == 0
+
+    def test_what_is_refused_skipped_or_parked_is_held_no_longer(self) -> None:
+        world = World(settings(max_retry_count=1), events=8)
+        client = world.join(100)
+        world.settle()
+        ids = list(client.held)
+        world.nack(client, NackAction.SKIP, ids[0])
+        world.nack(client, NackAction.PARK, ids[1])
+        world.nack(client, NackAction.RETRY, ids[2])
+        world.settle()
+        self.held(world)
+        world.ack(client, *list(client.held))
+        world.settle()
+        assert self.held(world) == 0
+
+    def test_replayed_events_count_too(self) -> None:
+        world = World(settings(read_batch_size=2), events=40)
+        client = world.join(100)
+        world.settle()
+        world.nack(client, NackAction.PARK, *client.held)
+        world.settle()
+        world.group.limit(self.LIMIT)
+        world.group.replay(stop_at=None, now=world.now)
+        world.collect()
+        for _ in range(100):
+            world.settle()
+            assert self.held(world) < 2 * self.LIMIT
+            world.ack(client, *list(client.held)[:3])
+        assert len(client.seen) == 80
+        assert self.held(world) == 0

@@ -172,10 +172,11 @@ class TestConfig:
                 | st.builds(EventFilter, st.sampled_from(FilterOn), prefixes=st.lists(st.text()).map(tuple)),
             ),
             max_size=3,
+            unique_by=lambda config: (config.stream, config.group),
         )
     )
     def test_comes_back_as_it_was(self, configs: list[GroupConfig]) -> None:
-        assert load_config(dump_config(configs, ticks=TICKS, updated_by="system")) == configs
+        assert load_config(dump_config(configs, ticks=TICKS, updated_by="system")) == (configs, [])
 
     def test_prefixes_are_joined_as_a_real_server_does_and_commas_survive(self) -> None:
         plain = GroupConfig("$all", "g", GroupSettings(), EventFilter(FilterOn.TYPE, prefixes=("a", "b")))
@@ -186,16 +187,56 @@ class TestConfig:
         assert entries[1]["filter"]["prefixes"] == ["a,b", "c"]
 
     @pytest.mark.parametrize(
-        "data", [b"", b"[]", b'{"entries": 3}', b'{"entries": [3, {}, {"stream": "", "group": "g"}]}']
+        ("data", "faults"),
+        [
+            (b"", 1),
+            (b"[]", 1),
+            (b"[" * 100_000, 1),
+            (b'{"entries": ' + b"9" * 5000 + b"}", 1),
+            (b'{"entries": [], "entries": []}', 1),
+            (b'{"entries": 3}', 1),
+            (b'{"entries": [3, {}, {"stream": "", "group": "g"}]}', 3),
+            (b'{"entries": [{"stream": "s", "group": "\\ud800"}]}', 1),
+        ],
+        ids=range(8),
     )
-    def test_nonsense_is_no_group(self, data: bytes) -> None:
-        assert load_config(data) == []
+    def test_nonsense_is_no_group_and_told_of(self, data: bytes, faults: int) -> None:
+        found = load_config(data)
+        assert found.groups == []
+        assert len(found.faults) == faults
 
-    def test_one_bad_entry_does_not_hide_the_others(self) -> None:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"maxRetryCount": "many"},
+            {"maxRetryCount": [1]},
+            {"maxRetryCount": True},
+            {"maxRetryCount": 1.5},
+            {"historyBufferSize": 2**31},
+            {"liveBufferSize": 10**30},
+            {"messageTimeout": {}},
+            {"startFrom": 2**63, "startPosition": None},
+            {"startPosition": "9" * 5000},
+            {"startPosition": "C:" + "9" * 19 + "/P:1"},
+            {"startPosition": "٣"},
+            {"namedConsumerStrategy": "Best"},
+            {"stream": 3},
+            {"group": []},
+            {"filter": {"data": 3}},
+        ],
+        ids=str,
+    )
+    def test_one_bad_entry_does_not_hide_the_others(self, change: dict[str, object]) -> None:
         good = GroupConfig("s", "g", GroupSettings())
         document = json.loads(dump_config([good], ticks=0, updated_by="x"))
-        document["entries"].insert(0, {**document["entries"][0], "maxRetryCount": "many"})
-        assert load_config(json.dumps(document).encode()) == [good]
+        document["entries"].insert(0, {**document["entries"][0], "group": "bad", **change})
+        found = load_config(json.dumps(document).encode())
+        assert found.groups == [good]
+        assert len(found.faults) == 1
+
+    def test_a_group_that_is_there_twice_is_one(self) -> None:
+        good = GroupConfig("s", "g", GroupSettings())
+        assert load_config(dump_config([good, good], ticks=0, updated_by="x")) == ([good], [])
 
 
 class TestWrittenEvents:
@@ -208,7 +249,22 @@ class TestWrittenEvents:
         assert checkpoint_data(5, in_log=in_log) == data
         assert read_checkpoint(data) == 5
 
-    @pytest.mark.parametrize("data", [b"", b"null", b'"x"', b"{}"])
+    @pytest.mark.parametrize(
+        "data",
+        [
+            b"",
+            b"null",
+            b'"x"',
+            b"{}",
+            b"[" * 100_000,
+            b"9" * 5000,
+            b'"' + b"9" * 5000 + b'"',
+            b'"9223372036854775808"',
+            b'"C:9999999999999999999/P:1"',
+            b'"C:' + b"9" * 5000 + b'/P:1"',
+        ],
+        ids=range(10),
+    )
     def test_what_is_no_checkpoint(self, data: bytes) -> None:
         assert read_checkpoint(data) is None
 

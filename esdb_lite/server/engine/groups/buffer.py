@@ -6,7 +6,8 @@ Must not know: consumers, checkpoints, time, where events come from.
 While the group is *behind*, events are read from storage and live ones are only remembered in a ring of the latest
 `live_size`; as soon as reading meets the ring, or reaches the end with nothing missing between, the group is *live*
 and live events go straight to the buffer. When the buffer is full, a live event puts the group behind again.
-So there are never more than `history_size + live_size` events in buffer and ring together, plus one page.
+So there are never more than `history_size + live_size` events in buffer and ring together, plus one page; and never
+many more bytes than `most_held`, of which the ring may have a quarter besides.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from collections import deque
 from collections.abc import Iterable
 
 from .messages import Message
+
+MOST_HELD = 16 * 1024 * 1024
 
 
 class EventBuffer:
@@ -29,6 +32,12 @@ class EventBuffer:
         self.retries: deque[Message] = deque()
         """Events to be delivered again, before all that wait; see `add_retries`."""
         self.ring: deque[Message] = deque(maxlen=max(live_size, 0))
+        self.held = 0
+        """Bytes of all events that wait or are on their way, until they are done."""
+        self.most_held = MOST_HELD
+        """From so many bytes on nothing more is read: a group is behind then."""
+        self._in_ring = 0
+        """Bytes of the events in the ring."""
         self._history_size = history_size
         self._lost = frontier
         """The highest live position that has left the ring: below it only storage knows what there was."""
@@ -44,7 +53,12 @@ class EventBuffer:
     @property
     def is_full(self) -> bool:
         """Whether the next live event finds no room."""
-        return len(self.waiting) >= self._history_size
+        return len(self.waiting) >= self._history_size or self.held >= self.most_held
+
+    @property
+    def is_heavy(self) -> bool:
+        """Whether as many bytes are held as may be, however few events that is."""
+        return self.held >= self.most_held
 
     def add_live(self, message: Message) -> bool:
         """Take a live event; return whether it now waits for delivery."""
@@ -61,9 +75,13 @@ class EventBuffer:
         if not self.ring.maxlen:
             self._lost = message.position
             return
-        if len(self.ring) == self.ring.maxlen:
-            self._lost = self.ring[0].position
-        self.ring.append(message)
+        ring = self.ring
+        self._in_ring += message.size
+        while ring and (len(ring) == ring.maxlen or self._in_ring > self.most_held >> 2):
+            oldest = ring.popleft()
+            self._lost = oldest.position
+            self._in_ring -= oldest.size
+        ring.append(message)
 
     def add_read(self, message: Message) -> list[Message]:
         """Take an event read from storage; return what now waits for delivery because of it.
@@ -96,12 +114,20 @@ class EventBuffer:
 
     def _enqueue(self, message: Message) -> None:
         self.waiting.append(message)
+        message.held = True
+        self.held += message.size
         self.frontier = message.position
+
+    def hold(self, message: Message) -> None:
+        """Count an event that has to be delivered, until it is done."""
+        message.held = True
+        self.held += message.size
 
     def forget_live(self) -> None:
         """Live events may have been missed: everything after the frontier must be read."""
         self.live = False
         self.ring.clear()
+        self._in_ring = 0
         self._lost = self.frontier
 
     def add_retries(self, messages: Iterable[Message]) -> None:

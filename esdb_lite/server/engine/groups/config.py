@@ -6,14 +6,16 @@ Owns: the JSON of section 18.1 of the protocol notes, both ways. Must not know: 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from esdb_lite._json import Json, NotJson, parse_json
 from esdb_lite.groups import ConsumerStrategy
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
 
 from .parking import iso_time
-from .settings import ALL_STREAM, GroupSettings, GroupStart, parse_position, position_text
+from .settings import ALL_STREAM, INT32, INT64, GroupSettings, GroupStart, parse_position, position_text
 
 CONFIG_STREAM = "$persistentSubscriptionConfig"
 CONFIG_TYPE = "$PersistentConfig"
@@ -55,22 +57,34 @@ def dump_config(configs: Iterable[GroupConfig], *, ticks: int, updated_by: str) 
     return json.dumps(document, indent=2, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
-def load_config(data: bytes) -> list[GroupConfig]:
-    """Read what `dump_config` or a real server wrote; entries that make no sense are left out."""
+class LoadedConfig(NamedTuple):
+    """The groups that are remembered, and what is wrong with the rest."""
+
+    groups: Sequence[GroupConfig]
+    faults: Sequence[str]
+
+
+def load_config(data: bytes) -> LoadedConfig:
+    """Read what `dump_config` or a real server wrote; entries that make no sense are left out, and told of."""
     try:
-        document: object = json.loads(data)
-    except ValueError:
-        return []
-    entries: object = document.get("entries") if isinstance(document, dict) else None
+        document = parse_json(data, unique_names=True)
+    except NotJson as error:
+        return LoadedConfig([], [f"the list of groups cannot be read: {error}"])
+    entries = document.get("entries") if isinstance(document, dict) else None
     if not isinstance(entries, list):
-        return []
-    return [config for entry in entries if (config := _load_entry(entry)) is not None]
+        return LoadedConfig([], ["the list of groups has no entries"])
+    groups: dict[tuple[str, str], GroupConfig] = {}
+    faults: list[str] = []
+    for number, entry in enumerate(entries):
+        try:
+            config = _load_entry(entry)
+            groups[config.stream, config.group] = config
+        except ValueError as error:
+            faults.append(f"entry {number} of the list of groups cannot be used: {error}")
+    return LoadedConfig(list(groups.values()), faults)
 
 
-Json = Mapping[str, object]
-
-
-def _dump_entry(config: GroupConfig) -> Json:
+def _dump_entry(config: GroupConfig) -> Mapping[str, object]:
     settings, start = config.settings, config.settings.start
     entry: dict[str, object] = {
         "stream": config.stream,
@@ -99,7 +113,7 @@ _NUMBERS = {
 }
 
 
-def _dump_filter(filter_: EventFilter) -> Json:
+def _dump_filter(filter_: EventFilter) -> Mapping[str, object]:
     joined = filter_.regex or ",".join(filter_.prefixes)
     dumped: dict[str, object] = {
         "context": _CONTEXTS[filter_.on],
@@ -119,47 +133,57 @@ def _split(joined: str) -> tuple[str, ...]:
     return tuple(joined.split(","))
 
 
-def _load_entry(entry: object) -> GroupConfig | None:
+def _load_entry(entry: Json) -> GroupConfig:
     if not isinstance(entry, dict):
-        return None
-    stream, group = entry.get("stream"), entry.get("group", "")
-    if not isinstance(stream, str) or not stream or not isinstance(group, str):
-        return None
-    try:
-        return GroupConfig(stream, group, _load_settings(entry), _load_filter(entry.get("filter")))
-    except (ValueError, TypeError):
-        return None
+        raise ValueError("it is no object")
+    stream, group = _text(entry, "stream"), _text(entry, "group")
+    if not stream:
+        raise ValueError("it names no stream")
+    return GroupConfig(stream, group, _load_settings(entry), _load_filter(entry.get("filter")))
 
 
-def _load_settings(entry: Json) -> GroupSettings:
-    numbers = {attribute: _integer(entry.get(name, 0)) for name, attribute in _NUMBERS.items()}
+def _text(entry: Mapping[str, Json], name: str, default: str = "") -> str:
+    value = entry.get(name)
+    if value is None:
+        return default
+    if not isinstance(value, str):
+        raise ValueError(f"{name} is no text")
+    return value
+
+
+def _load_settings(entry: Mapping[str, Json]) -> GroupSettings:
+    numbers = {
+        attribute: _integer(entry, name, INT64 if attribute == "checkpoint_after" else INT32)
+        for name, attribute in _NUMBERS.items()
+    }
     return GroupSettings(
         resolve_links=entry.get("resolveLinkTos") is True,
         extra_statistics=entry.get("extraStatistics") is True,
         start=_load_start(entry),
-        message_timeout=_integer(entry.get("messageTimeout", 0)),
-        strategy=ConsumerStrategy(str(entry.get("namedConsumerStrategy", ConsumerStrategy.ROUND_ROBIN.value))),
+        message_timeout=_integer(entry, "messageTimeout", INT64),
+        strategy=ConsumerStrategy(_text(entry, "namedConsumerStrategy", ConsumerStrategy.ROUND_ROBIN.value)),
         **numbers,
     )
 
 
-def _load_start(entry: Json) -> GroupStart:
+def _load_start(entry: Mapping[str, Json]) -> GroupStart:
     text = entry.get("startPosition")
-    return parse_position(text) if isinstance(text, str) else GroupStart(_integer(entry.get("startFrom", 0)))
+    return parse_position(text) if isinstance(text, str) else GroupStart(_integer(entry, "startFrom", INT64))
 
 
-def _integer(value: object) -> int:
-    if not isinstance(value, int):
-        raise ValueError(f"not a number: {value!r}")
-    return int(value)
+def _integer(entry: Mapping[str, Json], name: str, allowed: range) -> int:
+    value = entry.get(name, 0)
+    if type(value) is not int or value not in allowed:
+        raise ValueError(f"{name} is no number in the range of its type")
+    return value
 
 
-def _load_filter(value: object) -> EventFilter | None:
+def _load_filter(value: Json) -> EventFilter | None:
     if not isinstance(value, dict):
         return None
-    on = FilterOn.TYPE if str(value.get("context", "")).lower() == "eventtype" else FilterOn.STREAM
-    data = str(value.get("data", ""))
-    if str(value.get("type", "")).lower() == "regex":
+    on = FilterOn.TYPE if _text(value, "context").lower() == "eventtype" else FilterOn.STREAM
+    data = _text(value, "data")
+    if _text(value, "type").lower() == "regex":
         return EventFilter(on, regex=data)
-    listed: object = value.get("prefixes")
+    listed = value.get("prefixes")
     return EventFilter(on, prefixes=tuple(map(str, listed)) if isinstance(listed, list) else _split(data))

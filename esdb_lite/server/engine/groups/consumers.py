@@ -6,10 +6,10 @@ Must not know: calls, retries, checkpoints, time.
 
 from __future__ import annotations
 
-import json
 import zlib
 from collections import deque
 
+from esdb_lite._json import NotJson, parse_json
 from esdb_lite.groups import ConsumerStrategy
 
 from .messages import Message
@@ -165,10 +165,10 @@ class CorrelationDispatcher(PinnedDispatcher):
         if event is None or b"$correlationId" not in event.metadata:
             return message.source_stream
         try:
-            metadata: object = json.loads(event.metadata)
-        except ValueError:
+            metadata = parse_json(event.metadata)
+        except NotJson:
             return message.source_stream
-        value: object = metadata.get("$correlationId") if isinstance(metadata, dict) else None
+        value = metadata.get("$correlationId") if isinstance(metadata, dict) else None
         return value if isinstance(value, str) else message.source_stream
 
 

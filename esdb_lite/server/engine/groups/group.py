@@ -20,6 +20,7 @@ from .progress import GroupProgress
 from .settings import GroupSettings
 from .statistics import ConnectionInfo, DeliveryRate, GroupInfo, Measurements, status_text
 
+PARKED_AT_ONCE = 32
 REPLAYS_AT_ONCE = 2_000
 """Replaying pauses while so many events wait for another delivery."""
 
@@ -34,6 +35,7 @@ class Group:
         self.ready = False
         self.faulted = False
         self._buffer = EventBuffer(history_size=settings.history_room, live_size=0, frontier=-1, live=False)
+        self._most_held = self._buffer.most_held
         self._progress = GroupProgress(settings, checkpoint=None)
         self._dispatcher = dispatcher_for(settings.strategy)
         self._in_flight: dict[bytes, Message] = {}
@@ -48,6 +50,10 @@ class Group:
         self._stored_checkpoint: int | None = None
         self._total_items = 0
         self._rate = DeliveryRate()
+
+    def limit(self, most_held: int) -> None:
+        """Hold about so many bytes of events at most."""
+        self._most_held = self._buffer.most_held = most_held
 
     def effects(self) -> list[Effect]:
         """Return and forget what has to be done."""
@@ -67,6 +73,7 @@ class Group:
         self._buffer = EventBuffer(
             history_size=settings.history_room, live_size=settings.live_buffer_size, frontier=frontier, live=at_end
         )
+        self._buffer.most_held = self._most_held
         self._progress = GroupProgress(settings, checkpoint=checkpoint)
         self._parked_from, self._parked_next = parked_from, max(parked_from, parked_next)
         self._last_known = self._stored_checkpoint = checkpoint
@@ -128,7 +135,9 @@ class Group:
 
     def _read_more(self) -> None:
         buffer = self._buffer
-        if self._reading or buffer.live or self.faulted or not self.ready or buffer.room <= self.settings.batch:
+        if self._reading or buffer.live or self.faulted or not self.ready:
+            return
+        if buffer.room <= self.settings.batch or buffer.is_heavy:
             return
         self._reading = True
         self._effects.append(ReadPage(buffer.frontier + 1, min(self.settings.page, buffer.room)))
@@ -247,6 +256,9 @@ class Group:
             consumer.measurements.add(now - message.sent_at)
 
     def _finish(self, message: Message) -> None:
+        if message.held:
+            message.held = False
+            self._buffer.held -= message.size
         if not message.replayed:
             self._progress.finish(message)
 
@@ -303,15 +315,17 @@ class Group:
     def _push_skipping(self, queue: deque[Message], now: float) -> None:
         capacity = sum(consumer.capacity for consumer in self.consumers)
         aside: deque[Message] = deque()
-        while queue and capacity:
-            message = queue.popleft()
-            consumer = self._dispatcher.choose(message)
-            if consumer is None:
-                aside.append(message)
-            else:
-                self._send(message, consumer, now)
-                capacity -= 1
-        queue.extendleft(reversed(aside))
+        try:
+            while queue and capacity:
+                consumer = self._dispatcher.choose(queue[0])
+                message = queue.popleft()
+                if consumer is None:
+                    aside.append(message)
+                else:
+                    self._send(message, consumer, now)
+                    capacity -= 1
+        finally:
+            queue.extendleft(reversed(aside))
 
     def _send(self, message: Message, consumer: GroupConsumer, now: float) -> None:
         message.consumer = consumer
@@ -354,6 +368,25 @@ class Group:
             self._replaying = (self._parked_from, end)
             self._advance(now)
 
+    @property
+    def _parked_page(self) -> int:
+        """How many parked events are read at once: what they point to may be large."""
+        return min(self.settings.page, PARKED_AT_ONCE)
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether parked events are being delivered again."""
+        return self._replaying is not None
+
+    def truncation(self, stop_at: int | None) -> int | None:
+        """Where parked events begin once those below `stop_at` are gone; None: that changes nothing."""
+        end = self._parked_next if stop_at is None else min(stop_at, self._parked_next)
+        return end if end > self._parked_from else None
+
+    def truncated(self, before: int) -> None:
+        """Parked events with numbers below `before` are gone."""
+        self._parked_from = max(self._parked_from, before)
+
     def replay_failed(self) -> None:
         """Parked events could not be read; what is left stays parked."""
         self._replay_page_asked = False
@@ -365,7 +398,10 @@ class Group:
         if self._replaying is None:
             return
         first, end = self._replaying
-        first = min(first + self.settings.page, end)
+        first = min(first + self._parked_page, end)
+        messages = list(messages)
+        for message in messages:
+            self._buffer.hold(message)
         self._buffer.add_retries(messages)
         self._replaying = (first, end)
         if first >= end:
@@ -377,9 +413,11 @@ class Group:
     def _replay_more(self) -> None:
         if self._replaying is None or self._replay_page_asked or len(self._buffer.retries) >= REPLAYS_AT_ONCE:
             return
+        if self._buffer.is_heavy:
+            return
         self._replay_page_asked = True
         first, end = self._replaying
-        self._effects.append(ReadParked(first, min(self.settings.page, end - first)))
+        self._effects.append(ReadParked(first, min(self._parked_page, end - first)))
 
     # --- statistics -------------------------------------------------------------------------------------------
 

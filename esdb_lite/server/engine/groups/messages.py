@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from .consumers import GroupConsumer
 
 
+_OVERHEAD = 500
+"""Bytes that an event takes besides its own."""
+
+
 class Message:
     """An event that a group has to deliver, with what has happened to it so far."""
 
@@ -21,6 +25,7 @@ class Message:
         "done",
         "event",
         "expires",
+        "held",
         "id",
         "link",
         "pin",
@@ -30,6 +35,7 @@ class Message:
         "retry_count",
         "sent_at",
         "sequence",
+        "size",
     )
 
     def __init__(
@@ -40,6 +46,12 @@ class Message:
         assert original is not None
         self.event = event
         self.link = link
+        self.size = len(original.data) + len(original.metadata) + _OVERHEAD
+        """Bytes that it takes."""
+        if event is not None and event is not original:
+            self.size += len(event.data) + len(event.metadata) + _OVERHEAD
+        self.held = False
+        """Whether they count towards what its group holds."""
         self.id = original.id
         """The id by which consumers acknowledge: the link's where there is one."""
         self.position = original.position if in_log else original.revision

@@ -8,6 +8,8 @@ from __future__ import annotations
 import json
 from datetime import datetime, timedelta, timezone
 
+from esdb_lite._json import parse_json
+
 from .messages import Message
 from .settings import parse_position, position_text
 
@@ -34,7 +36,7 @@ def checkpoint_data(position: int, *, in_log: bool) -> bytes:
 def read_checkpoint(data: bytes) -> int | None:
     """The position in a checkpoint event's data; None if it is not one."""
     try:
-        value: object = json.loads(data)
+        value = parse_json(data)
         return parse_position(value if isinstance(value, str) else str(value)).position
     except ValueError:
         return None

@@ -5,17 +5,17 @@ Owns: how stored events become messages of a group. Must not know: when they are
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from esdb_lite.server.engine.filters import Selector, hidden, selector
-from esdb_lite.server.engine.links import ReadEvent, Resolved, has_links, resolve
+from esdb_lite.server.engine.links import ReadEvent, Resolved, has_links, resolve, resolve_some
 from esdb_lite.server.engine.read import is_boundary, stream_page
 from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 
-from .config import CONFIG_STREAM, GroupConfig, load_config
+from .config import CONFIG_STREAM, GroupConfig, LoadedConfig, load_config
 from .messages import Message
 from .parking import checkpoint_stream, parked_stream, read_checkpoint
 
@@ -37,6 +37,8 @@ class Loaded(NamedTuple):
     """The last position of the source; -1 if it has no events."""
     parked_from: int
     parked_next: int
+    broken: Record | None = None
+    """The last event of the checkpoints, where it is none that can be."""
 
 
 class SourcePage(NamedTuple):
@@ -60,13 +62,17 @@ class LiveEvents(NamedTuple):
 
 def load(reader: Reader, config: GroupConfig, now: int) -> Loaded:
     """Read what a group has to know when it starts."""
+    end = _end(reader, config)
     last = _last_event(reader, checkpoint_stream(config.stream, config.group), now)
+    checkpoint = None if last is None else read_checkpoint(last.data)
+    usable = checkpoint is None or -1 <= checkpoint <= end
     parked_from, parked_next = _parked_range(reader, parked_stream(config.stream, config.group), now)
     return Loaded(
-        checkpoint=None if last is None else read_checkpoint(last.data),
-        end=_end(reader, config),
+        checkpoint=checkpoint if usable else None,
+        end=end,
         parked_from=parked_from,
         parked_next=parked_next,
+        broken=last if checkpoint is None or not usable else None,
     )
 
 
@@ -97,10 +103,10 @@ def _parked_range(reader: Reader, stream: str, now: int) -> tuple[int, int]:
     return (following if window is None else min(window.first, following)), following
 
 
-def stored_groups(reader: Reader, now: int) -> list[GroupConfig]:
+def stored_groups(reader: Reader, now: int) -> LoadedConfig:
     """Read the configuration of all groups."""
     last = _last_event(reader, CONFIG_STREAM, now)
-    return [] if last is None else load_config(last.data)
+    return LoadedConfig([], []) if last is None else load_config(last.data)
 
 
 def has_metadata(reader: Reader, stream: str) -> bool:
@@ -129,12 +135,16 @@ class GroupSource:
         if window is None:
             return SourcePage([], None, at_end=True)
         records, following, done = stream_page(reader, self._config.stream, first, limit, window)
-        return SourcePage(self._messages(records, reader, now), following - 1 if records else None, done)
+        messages = self._some_messages(records, reader, now)
+        if len(messages) < len(records):
+            following, done = records[len(messages)].revision, False
+        return SourcePage(messages, following - 1 if records else None, done)
 
     def _log_page(self, reader: Reader, first: int, limit: int, now: int) -> SourcePage:
         self._check_start(reader, first)
         chosen: list[Record] = []
-        last, left_out, at_end = None, 0, False
+        left_out: list[int] = []
+        last, at_end = None, False
         for _ in range(RECORDS_IN_ALL // RECORDS_AT_ONCE):
             stored = reader.log_forward(first, limit if self._config.filter is None else RECORDS_AT_ONCE)
             at_end = not stored or stored[-1].position >= reader.last_position()
@@ -144,13 +154,17 @@ class GroupSource:
                 stored = [record for record in stored if record.position <= found[-1].position]
                 at_end = False
             chosen.extend(found)
-            left_out += _shown(stored) - len(found)
+            left_out += _left_out(stored, found)
             if stored:
                 last = stored[-1].position
                 first = last + 1
             if at_end or len(chosen) >= limit:
                 break
-        return SourcePage(self._messages(chosen, reader, now), last, at_end, left_out)
+        messages = self._some_messages(chosen, reader, now)
+        if len(messages) < len(chosen):
+            last, at_end = chosen[len(messages)].position - 1, False
+            left_out = [position for position in left_out if position <= last]
+        return SourcePage(messages, last, at_end, len(left_out))
 
     def _chosen(self, records: Sequence[Record]) -> Sequence[Record]:
         try:
@@ -176,8 +190,14 @@ class GroupSource:
         return LiveEvents(
             self._messages(chosen, reader, now),
             records[-1].position if records else None,
-            _shown(records) - len(chosen),
+            len(_left_out(records, chosen)),
         )
+
+    def _some_messages(self, records: Sequence[Record], reader: Reader, now: int) -> list[Message]:
+        """Make messages of as many events as make a page."""
+        if not self._resolve_links:
+            return self._messages(records, None, now)
+        return [_message(event, in_log=self._config.in_log) for event in resolve_some(reader, records, now)]
 
     def _messages(self, records: Sequence[Record], reader: Reader | None, now: int) -> list[Message]:
         in_log = self._config.in_log
@@ -186,9 +206,12 @@ class GroupSource:
         return [_message(event, in_log=in_log) for event in resolve(reader, records, now)]
 
 
-def _shown(records: Iterable[Record]) -> int:
-    """How many of the records concern groups at all."""
-    return sum([not hidden(record.stream) for record in records])
+def _left_out(records: Sequence[Record], chosen: Sequence[Record]) -> list[int]:
+    """The positions of those records that groups see, but this one does not want."""
+    if len(chosen) == len(records):
+        return []
+    wanted = {record.position for record in chosen}
+    return [record.position for record in records if record.position not in wanted and not hidden(record.stream)]
 
 
 def _message(event: ReadEvent, *, in_log: bool = False, replayed: bool = False) -> Message:
@@ -206,8 +229,11 @@ def parked_page(reader: Reader, config: GroupConfig, first: int, limit: int, now
         return []
     if window is None:
         return []
-    stored = reader.stream_forward(stream, max(first, window.first), limit)
-    records = [record for record in stored if record.revision < first + limit]
+    records: list[Record] = []
+    following = max(first, window.first)
+    while following < first + limit and (page := reader.stream_forward(stream, following, first + limit - following)):
+        records += [record for record in page if record.revision < first + limit]
+        following = page[-1].revision + 1
     events = resolve(reader, records, now)
     return [
         _message(event, in_log=config.in_log, replayed=True)

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from esdb_lite.groups import ConsumerStrategy
 
 ALL_STREAM = "$all"
+INT32, INT64 = range(-(2**31), 2**31), range(-(2**63), 2**63)
+"""What numbers of settings and positions can be."""
 INFINITE_MILLISECONDS = 2**31 - 1
 """What a real server reports for a `checkpoint_after` of 0."""
 
@@ -109,7 +111,14 @@ def check_stop_at(stop_at: int) -> None:
         raise InvalidSettings("Cannot stop replaying parked message at a negative version.")
 
 
-_LOG_POSITION = re.compile(r"C:(-?\d+)/P:(-?\d+)")
+def check_truncation(stop_at: int) -> None:
+    """Refuse to truncate parked messages up to a negative number."""
+    if stop_at < 0:
+        raise InvalidSettings("Cannot truncate parked messages at a negative version.")
+
+
+_REVISION = re.compile(r"-?\d{1,19}", re.ASCII)
+_LOG_POSITION = re.compile(r"C:(-?\d{1,19})/P:(-?\d{1,19})", re.ASCII)
 
 
 def position_text(position: int, *, in_log: bool, prepare: int | None = None) -> str:
@@ -119,10 +128,16 @@ def position_text(position: int, *, in_log: bool, prepare: int | None = None) ->
     return f"C:{position}/P:{position if prepare is None else prepare}"
 
 
+def _position(match: re.Match[str] | None, part: int) -> int:
+    if match is None or (position := int(match[part])) not in INT64:
+        raise ValueError("it is no position")
+    return position
+
+
 def parse_position(text: str) -> GroupStart:
     """Read what `position_text` wrote; raise ValueError for anything else."""
     match = _LOG_POSITION.fullmatch(text)
     if match is None:
-        return GroupStart(int(text))
-    commit, prepare = int(match[1]), int(match[2])
+        return GroupStart(_position(_REVISION.fullmatch(text), 0))
+    commit, prepare = _position(match, 1), _position(match, 2)
     return GroupStart(commit, None if prepare == commit else prepare)

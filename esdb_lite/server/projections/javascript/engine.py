@@ -18,7 +18,7 @@ class Script(Protocol):
     """
 
     def call(self, function: str, *arguments: Argument, seconds: float) -> str:
-        """Call a function that gives a text. Raises ScriptError, within about three times these seconds of CPU time."""
+        """Call a function that gives a text. Raises ScriptError, within about twice these seconds of CPU time."""
         ...
 
     def close(self) -> None:
@@ -30,7 +30,7 @@ Opener: TypeAlias = Callable[[str], Script]
 """Opens a script whose source, evaluated, gives a function from names to functions. Raises JavaScriptMissing."""
 
 
-class JavaScriptMissing(Exception):
+class JavaScriptMissing(ImportError):
     """There is no JavaScript engine; the text says what to install."""
 
 

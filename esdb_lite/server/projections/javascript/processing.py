@@ -21,6 +21,7 @@ ROOT = ""
 """The partition of a projection that has none. Of one that has some: that of the shared state."""
 _OWN_OF_ROOT = "own"
 """Where a projection without partitions keeps its own state, if the root is taken by a shared one."""
+_LOG = "$all"
 _EMIT_REFUSED = "'emit' is not allowed by the projection/configuration/mode"
 _EMPTY_KEY = "Partition '' state was requested as locked but it is missing in the cache."
 
@@ -117,6 +118,8 @@ class Processor:
         handled = self._call(event, partition, old)
         if handled.emitted and not self._identity.emit_enabled:
             raise ProcessingFault(_EMIT_REFUSED)
+        if any(emitted.stream == _LOG for emitted in handled.emitted):
+            raise ProcessingFault(self._reason("an event", event, f"{_LOG} is no stream that can be written"))
         records = [self._emission(event, emitted) for emitted in handled.emitted]
         kept = self._kept(old, handled)
         if self._definition.output and self._identity.writes_results:

@@ -72,7 +72,7 @@ class QueryProgram:
     def load(cls, query: str, opener: Opener) -> QueryProgram:
         """Read a query. Raises QueryFault, JavaScriptMissing."""
         try:
-            script = opener(_prelude())
+            script = opener(_source())
             answer = json.loads(script.call("load", query, seconds=COMPILE_SECONDS))
         except ScriptTimeout as error:
             raise QueryFault(_took_too_long("compile", error.took, COMPILE_SECONDS)) from error
@@ -121,8 +121,12 @@ class QueryProgram:
 
 
 @cache
-def _prelude() -> str:
-    return resources.files(__package__).joinpath("prelude.js").read_text(encoding="utf-8")
+def _source() -> str:
+    """The script that reads queries: each file is a function, the second takes what the first gives."""
+    values, surface = (
+        resources.files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("values.js", "surface.js")
+    )
+    return f"{surface}({values}())"
 
 
 def _arguments(event: SourceEvent) -> tuple[str | float | bool | None, ...]:
@@ -154,7 +158,7 @@ def _text(text: str) -> str:
 
 
 def _handled(answer: dict[str, object]) -> Handled:
-    # The prelude's answers are ours: what stands in them is of these types.
+    # The script's answers are ours: what stands in them is of these types.
     emitted, logged = answer.get("emitted"), answer.get("logged")
     result, shared = answer.get("result"), answer.get("shared")
     return Handled(

@@ -27,9 +27,9 @@ MEMORY_LIMIT = 128 * 1024 * 1024
 """Bytes of one script: its variables, the live state, what it makes on its way."""
 STACK_LIMIT = 512 * 1024
 """Bytes: fits the smallest stack that a thread has by default on the systems that the package is made for."""
-_PATIENCE = 3
+_PATIENCE = 2
 """QuickJS stops a script by the CPU time of the whole process. A call counts as too long by the time of its own thread;
-it is stopped where all threads together took this much more."""
+it is stopped where all threads together took this many times as long."""
 _MISSING = "JavaScript projections need a JavaScript engine: pip install 'esdb-lite[projections]'"
 
 

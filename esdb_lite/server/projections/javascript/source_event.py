@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 
 from esdb_lite.server.projections.javascript.tags import Tag
 
@@ -42,7 +43,12 @@ class SourceEvent:
 def created_text(ticks: int) -> str:
     """A time, in 100-ns ticks since 1970-01-01 UTC, as handlers see it."""
     seconds, rest = divmod(ticks, _TICKS)
-    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}.{rest:07}"
+    return f"{_second(seconds)}.{rest:07}"
+
+
+@lru_cache
+def _second(seconds: int) -> str:
+    return f"{_EPOCH + timedelta(seconds=seconds):%Y-%m-%dT%H:%M:%S}"
 
 
 def correlation_id_of(metadata: str | None) -> str | None:

@@ -11,10 +11,10 @@ Owns: their texts and their order. Must not know: events.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from esdb_lite._json import NotJson, parse_json
 from esdb_lite.server.projections.seen import quoted
 
 BEFORE = -1
@@ -62,12 +62,16 @@ class Tag:
 def tag_of(metadata: bytes) -> Tag | None:
     """The place that metadata of something written tells. None: they tell none."""
     try:
-        document = json.loads(metadata)
-    except ValueError:
+        document = parse_json(metadata)
+    except NotJson:
         return None
     if not isinstance(document, dict):
         return None
     numbers, position = document.get("$s"), document.get("$p")
     if not isinstance(numbers, dict) and not isinstance(position, int):
         return None
-    return Tag(numbers if isinstance(numbers, dict) else {}, position if isinstance(position, int) else None)
+    by_stream = numbers.items() if isinstance(numbers, dict) else ()
+    return Tag(
+        {stream: number for stream, number in by_stream if isinstance(number, int)},
+        position if isinstance(position, int) else None,
+    )

@@ -59,16 +59,24 @@ class Checkpoints:
             records.append(self._record(stream, "$Checkpoint", _document(state), tag, _OF_PARTITION))
         return records
 
-    def of_all(self, state: PartitionState | None, tag: Tag) -> list[Emission]:
-        """The records that end a checkpoint; `state` is that of the root."""
+    @property
+    def new(self) -> list[str]:
+        """The partitions that have come since the last one."""
+        return list(self._new)
+
+    def listed(self, partitions: Iterable[str]) -> list[Emission]:
+        """The records that list partitions."""
         listing = f"$projections-{self._name}-partitions"
-        listed = [
+        return [
             Emission(listing, "$partition", False, partition.encode(), stream_metadata=b"", stamped=False)
-            for partition in self._new
+            for partition in partitions
         ]
+
+    def of_all(self, state: PartitionState | None, tag: Tag) -> list[Emission]:
+        """The record that ends a checkpoint; `state` is that of the root."""
         document = "[]" if self._is_partitioned or state is None else _document(state)
         stream = checkpoint_stream(self._name)
-        return [*listed, self._record(stream, "$ProjectionCheckpoint", document, tag, CHECKPOINT_METADATA)]
+        return [self._record(stream, "$ProjectionCheckpoint", document, tag, CHECKPOINT_METADATA)]
 
     def _record(self, stream: str, type: str, document: str, tag: Tag, stream_metadata: bytes) -> Emission:
         metadata = f'{{"$v":"{self._owner.stamp}",{tag.metadata}}}'.encode()
@@ -89,6 +97,6 @@ def _json(text: str) -> str:
     """A text that is no JSON is written as one that is."""
     try:
         json.loads(text or "null")
-    except ValueError:
+    except (ValueError, RecursionError):
         return json.dumps(text, ensure_ascii=False)
     return text or "null"

@@ -37,6 +37,11 @@ class News:
         listener.take()
         return listener
 
+    @property
+    def is_quiet(self) -> bool:
+        """Whether nothing has been written since `wait` returned."""
+        return not self._arrived.is_set()
+
     def wake(self) -> None:
         """Let whoever waits go on."""
         self._arrived.set()

@@ -8,8 +8,9 @@ said to run in the script's thread.
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -41,13 +42,18 @@ from esdb_lite.server.projections.user.writing import StreamEnds
 from esdb_lite.server.storage import Forget, Note, PartitionState, Progress
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
 
-PAGE_EVENTS = 200
-_PAGES_UNNOTED = 10
+log = logging.getLogger("esdb_lite.server")
+
+PAGE_EVENTS = 100
+_PAGES_UNNOTED = 20
 """Pages that are handled before it is noted where the projection is, if nothing is written meanwhile."""
 _BATCH_SECONDS = 0.05
 """What was made by then is written, and a stop is heard."""
 _BATCH_BYTES = 1024 * 1024
 _STATES_AT_ONCE = 500
+_RECORDS_AT_ONCE = 100
+_NEARLY = 99.0
+"""Percent, where a little is left."""
 _FAULTS = (EmitRefused, ProcessingFault, QueryFault, PlaceUnreadable, JavaScriptMissing)
 
 Placed = Sequence[tuple[SourceEvent, str]]
@@ -90,6 +96,7 @@ class UserRun:
         self._partitions: dict[str, None] = {}
         self._ends_some_time = definition.mode is not Mode.CONTINUOUS
         self._catching_up = True
+        self._idle = False
         self._completed = False
         self._handled_events = 0
         self._stopping = False
@@ -140,10 +147,16 @@ class UserRun:
         return RunStatistics(
             str(at_work.place.handled),
             str(at_work.place.checkpoint),
-            at_work.progress(self._database.log_end) if self._catching_up else 100.0,
+            self._progress(at_work),
             self._handled_events,
             max(1, len(self._states)),
         )
+
+    def _progress(self, at_work: _AtWork) -> float:
+        """Percent: 100 where everything that is written by now has been handled."""
+        if self._idle and self._news is not None and self._news.is_quiet:
+            return 100.0
+        return at_work.progress(self._database.log_end) if self._catching_up else _NEARLY
 
     # --- at work ---
 
@@ -160,6 +173,9 @@ class UserRun:
             pass
         except StorageError as error:
             self._events.faulted(f"The database failed: {error}")
+        except Exception as error:
+            log.exception("projection %s has met a bug", self._definition.name)
+            self._events.faulted(f"The server failed: {error!r}")
         finally:
             if self._news is not None:
                 self._news.close()
@@ -192,7 +208,9 @@ class UserRun:
         if self._ends_some_time:
             await self._complete(at_work)
         elif not self._stopping:
+            self._idle = True
             await news.wait()
+            self._idle = self._stopping
 
     async def _read(self, at_work: _AtWork) -> SourcePart:
         at = ReadAt(self._now(), self._catching_up)
@@ -278,13 +296,13 @@ class UserRun:
         emit.accept()
 
     async def _write_checkpoint(self, at_work: _AtWork) -> None:
+        """Write a checkpoint: in parts, so that appends get their turn, and last what makes it one."""
         checkpoints, tag = at_work.checkpoints, at_work.place.handled
-        touched = checkpoints.touched
-        for start in range(0, len(touched), _STATES_AT_ONCE):
-            some = touched[start : start + _STATES_AT_ONCE]
-            states = await self._stored(some)
-            states.update({key: self._states.changed[key] for key in some if key in self._states.changed})
-            await self._note(at_work, checkpoints.of_partitions(states, tag))
+        await self._note(at_work)
+        for some in _parts(checkpoints.touched):
+            await self._note(at_work, checkpoints.of_partitions(await self._stored(some), tag))
+        for some in _parts(checkpoints.new):
+            await self._note(at_work, checkpoints.listed(some))
         at_work.place = at_work.place.at_checkpoint()
         await self._note(at_work, checkpoints.of_all(self._states.get(ROOT), tag), checkpoint=True)
         checkpoints.written()
@@ -303,6 +321,11 @@ class UserRun:
             await self._note(at_work)
         self._completed = self._stopping = True
         self._events.completed()
+
+
+def _parts(partitions: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(partitions), _RECORDS_AT_ONCE):
+        yield partitions[start : start + _RECORDS_AT_ONCE]
 
 
 class _AtWork:
@@ -334,7 +357,7 @@ class _AtWork:
     def progress(self, log_end: int) -> float:
         """Percent of the log; what is known of streams says nothing of it."""
         position = self.place.read.position
-        return 0.0 if position is None or not log_end else min(100.0, 100.0 * max(position, 0) / log_end)
+        return 0.0 if position is None or not log_end else min(_NEARLY, 100.0 * max(position, 0) / log_end)
 
     def partitioned(self, events: Sequence[SourceEvent]) -> Placed:
         """Find the partitions of events; those that are to be skipped are left out. Raises ProcessingFault."""

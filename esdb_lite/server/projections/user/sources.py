@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
-from uuid import UUID
 
 from esdb_lite.server.engine.links import LINK_TYPE, parse_link
 from esdb_lite.server.engine.model import TOMBSTONE_TYPE, is_metastream, original_of
@@ -85,12 +84,13 @@ NOTHING = LinkEnd()
 def event_of(record: Record, tag: Tag, link: Record | None = None) -> SourceEvent:
     """An event as handlers see it, reached by a link or not."""
     metadata = _text(record.metadata)
+    hex = record.id.hex()
     return SourceEvent(
         tag=tag,
         stream=record.stream,
         number=record.revision,
         type=record.type,
-        id=str(UUID(bytes=record.id)),
+        id=f"{hex[:8]}-{hex[8:12]}-{hex[12:16]}-{hex[16:20]}-{hex[20:]}",
         created=created_text(record.created),
         data=_text(record.data),
         metadata=metadata,

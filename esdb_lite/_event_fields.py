@@ -1,0 +1,91 @@
+"""The fields of events: what they may be, and what they look like.
+
+Owns: checking what a caller gives, making ids and JSON, and reading what has come off the wire. Must not know: events.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime, timedelta, timezone
+from os import urandom
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+
+if TYPE_CHECKING:
+    from esdb_lite.events import JsonValue
+
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
+_SHOWN_BYTES = 40
+
+
+def random_id() -> str:
+    """Make a random UUID (version 4) as text, in a third of the time that the standard library takes over one."""
+    digits = urandom(16).hex()
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"
+
+
+def checked_type(value: str) -> str:
+    """Return the type of an event. Raises InvalidArgument."""
+    if not isinstance(value, str):
+        raise WrongArgumentType("type", value, "must be a str")
+    if not value:
+        raise InvalidArgument("type", value, "must not be empty")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument("type", value, "must be encodable as UTF-8") from error
+    return value
+
+
+def checked_bytes(argument: str, value: object) -> bytes:
+    """Return what is like bytes as bytes. Raises WrongArgumentType."""
+    if not isinstance(value, (bytes, bytearray, memoryview)):
+        hint = " (NewEvent.json makes an event of a JSON value)" if argument in ("data", "metadata") else ""
+        raise WrongArgumentType(argument, value, f"must be bytes{hint}")
+    return bytes(value)
+
+
+def checked_id(value: UUID) -> UUID:
+    """Return the id of an event. Raises InvalidArgument."""
+    if not isinstance(value, UUID):
+        raise WrongArgumentType("id", value, "must be a uuid.UUID")
+    if not value.int:
+        raise InvalidArgument("id", value, "must not be the nil UUID")
+    return value
+
+
+def to_json(argument: str, value: JsonValue) -> bytes:
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode()
+    except TypeError as error:
+        raise WrongArgumentType(argument, value, f"must be JSON ({error})") from error
+    except ValueError as error:
+        raise InvalidArgument(argument, value, f"must be JSON ({error})") from error
+
+
+def shown(data: bytes) -> str:
+    return repr(data) if len(data) <= _SHOWN_BYTES else f"{data[:_SHOWN_BYTES]!r}...({len(data)} bytes)"
+
+
+def event_id(raw: UUID | bytes | str) -> UUID:
+    """Return an event's id from what has come off the wire. Raises ValueError for what is none."""
+    if isinstance(raw, UUID):
+        return raw
+    if isinstance(raw, bytes) and len(raw) == 16:
+        return UUID(bytes=raw)
+    try:
+        return UUID(raw if isinstance(raw, str) else raw.decode("ascii"))
+    except ValueError as error:
+        raise ValueError(f"the server has sent {raw!r} as the id of an event") from error
+
+
+def datetime_of(ticks: bytes | int) -> datetime | None:
+    """Convert 100-ns ticks since 1970 (a number, or its digits); None for what is no time that Python has."""
+    try:
+        return _EPOCH + timedelta(microseconds=int(ticks) // 10)
+    except (ValueError, OverflowError):
+        return None

@@ -1,0 +1,182 @@
+"""What a caller asks of an atomic append, and which call of a server can do it.
+
+Owns: taking the arguments of `append_records` apart, and the choice, as a pure function of what the server has. Must
+not know: how calls are made.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
+
+from esdb_lite._wire.record_requests import encode_new_record, encode_records_request, encode_session_request
+from esdb_lite.client.append.looking import Wanted
+from esdb_lite.errors import InvalidArgument, NotSupported, OutcomeUnknown, WrongArgumentType
+from esdb_lite.events import JSON, OCTET_STREAM, JsonValue, NewEvent
+from esdb_lite.positions import ANY, EXISTS, checked_state, expectation
+from esdb_lite.records import NewRecord, RecordsLike, SchemaFormat, StreamAppend, StreamCheck
+
+_FORMATS = {JSON: SchemaFormat.JSON, OCTET_STREAM: SchemaFormat.BYTES}
+
+
+class Way(enum.Enum):
+    """The call that makes an atomic append."""
+
+    RECORDS = "AppendRecords"
+    SESSION = "AppendSession"
+    APPEND = "Append"
+
+
+@dataclass(frozen=True)
+class AtomicRequest:
+    """Records of several streams, and what has to be true of these and others."""
+
+    records: Sequence[NewRecord]
+    expected: Mapping[str, int]
+    """By stream: the checks, then the other streams that are expected to be something; in their order."""
+
+    @cached_property
+    def streams(self) -> Mapping[str, Sequence[NewRecord]]:
+        """The records by stream, in the order of their first records."""
+        found: dict[str, list[NewRecord]] = {}
+        for record in self.records:
+            found.setdefault(record.stream_name, []).append(record)
+        return found
+
+    @property
+    def wanted(self) -> Sequence[Wanted]:
+        """See `Repeatable`."""
+        return [(stream, records[-1].id) for stream, records in self.streams.items()]
+
+    @property
+    def uncertain(self) -> bool:
+        """See `Repeatable`."""
+        return any(self.expected.get(stream, ANY) < -1 for stream in self.streams)
+
+    def tell(self, unknown: OutcomeUnknown) -> None:
+        """See `Repeatable`."""
+        unknown.records = tuple(self.records)
+
+    def encode_records(self) -> bytes:
+        """The request of AppendRecords."""
+        return encode_records_request(
+            (_encode(record, record.stream_name) for record in self.records), self.expected.items()
+        )
+
+    def encode_session(self) -> Iterator[bytes]:
+        """The requests of AppendSession."""
+        for stream, records in self.streams.items():
+            yield encode_session_request(stream, self.expected.get(stream, ANY), map(_encode, records))
+
+    def as_events(self) -> list[NewEvent]:
+        """The records as events of the older protocol: properties become metadata."""
+        return [_event(record) for record in self.records]
+
+    def way(self, has: Callable[[str], bool]) -> Way:
+        """Return the call that does it, given which calls there are by their paths. Raises NotSupported."""
+        if has(PATH_STREAMS_SERVICE_APPEND_RECORDS):
+            return Way.RECORDS
+        if self._needs_records():
+            raise NotSupported(f"{self._needs_records()}: that needs KurrentDB 26.0.3, 26.1 or later")
+        if has(PATH_STREAMS_SERVICE_APPEND_SESSION):
+            return Way.SESSION
+        if len(self.streams) > 1:
+            raise NotSupported("an atomic append to several streams needs KurrentDB 25.1 or later")
+        if any(record.schema_id or record.format not in _FORMATS.values() for record in self.records):
+            raise NotSupported("schema_id, and a format other than JSON and BYTES, need KurrentDB 25.1 or later")
+        return Way.APPEND
+
+    def _needs_records(self) -> str:
+        """What only AppendRecords can do of this; nothing where less is enough."""
+        others = [stream for stream in self.expected if stream not in self.streams]
+        if others:
+            return f"a check of stream {others[0]!r}, to which nothing is appended"
+        if any(state < EXISTS for state in self.expected.values()):
+            return "a check for DELETED or TOMBSTONED"
+        streams = [record.stream_name for record in self.records]
+        changes = sum(stream != before for stream, before in zip(streams[1:], streams[:-1], strict=True))
+        return "records of several streams in turns" if changes >= len(self.streams) else ""
+
+
+def atomic_request(records: RecordsLike, checks: StreamCheck | Iterable[StreamCheck]) -> AtomicRequest:
+    """Take the arguments apart. Raises InvalidArgument."""
+    expected: dict[str, int] = {}
+    for check in _checks(checks):
+        if check.stream_name in expected:
+            raise InvalidArgument("checks", check, "each stream can be checked only once")
+        expected[check.stream_name] = checked_state("state", check.state)
+    found: list[NewRecord] = []
+    for part in _parts(records):
+        if isinstance(part, NewRecord):
+            found.append(part)
+            continue
+        state = expectation(part.expected_position)
+        if state != ANY and expected.setdefault(part.stream_name, state) != state:
+            raise InvalidArgument("records", part, "the stream is expected to be something else as well")
+        found += [_record(part.stream_name, event) for event in part.events]
+    if not found:
+        raise InvalidArgument("records", records, "there must be at least one")
+    return AtomicRequest(found, expected)
+
+
+def _checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:
+    checks = [value] if isinstance(value, StreamCheck) else list(value)
+    for check in checks:
+        if not isinstance(check, StreamCheck):
+            raise WrongArgumentType("checks", check, "must contain only StreamCheck")
+    return checks
+
+
+def _parts(value: RecordsLike) -> list[NewRecord | StreamAppend]:
+    if isinstance(value, (NewRecord, StreamAppend)):
+        return [value]
+    if isinstance(value, Mapping):
+        return [StreamAppend(stream, -2, events) for stream, events in value.items()]
+    if isinstance(value, (str, bytes, NewEvent)) or not isinstance(value, Iterable):
+        raise WrongArgumentType("records", value, "must be records, or events by the names of their streams")
+    parts = list(value)
+    for part in parts:
+        if not isinstance(part, (NewRecord, StreamAppend)):
+            raise WrongArgumentType("records", part, "must contain only NewRecord and StreamAppend")
+    return parts
+
+
+def _record(stream_name: str, event: NewEvent) -> NewRecord:
+    return NewRecord(stream_name, event.type, event.data, _properties(event), _FORMATS[event.content_type], id=event.id)
+
+
+def _properties(event: NewEvent) -> Mapping[str, JsonValue]:
+    """The metadata of an event, which become the properties of a record."""
+    if not event.metadata:
+        return {}
+    try:
+        found = json.loads(event.metadata)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InvalidArgument("events", event, "its metadata must be a JSON object, or empty, for an atomic append")
+    return found
+
+
+def _event(record: NewRecord) -> NewEvent:
+    properties = record.properties
+    metadata = json.dumps(properties, ensure_ascii=False, separators=(",", ":")).encode() if properties else b""
+    content_type = JSON if record.format is SchemaFormat.JSON else OCTET_STREAM
+    return NewEvent(record.type, record.data, metadata, content_type, record.id)
+
+
+def _encode(record: NewRecord, stream: str | None = None) -> bytes:
+    return encode_new_record(
+        id=str(record.id),
+        format=record.format,
+        type=record.type,
+        properties=record.properties,
+        data=record.data,
+        schema_id=None if record.schema_id is None else str(record.schema_id),
+        stream=stream,
+    )

@@ -1,0 +1,197 @@
+"""Appending the same events again until it is known whether they are written.
+
+Owns: when an append is sent again, when it is looked for its events first, and what one that fails may say. Must not
+know: how events are sent, how they are looked for (`looking`), whether they go to one stream or to many.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
+
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._wire.append import AppendAnswer
+from esdb_lite.client.append.looking import (
+    CannotTell,
+    LookStart,
+    Repeatable,
+    StreamLook,
+    Unsettled,
+    Wanted,
+    find_written,
+)
+from esdb_lite.client.retry import RetryState, Safety, in_doubt
+from esdb_lite.client.retry_log import unknown_outcome
+from esdb_lite.errors import (
+    AccessDenied,
+    EsdbClientException,
+    ExpectedPositionError,
+    OutcomeUnknown,
+    StreamDeleted,
+    StreamNotFound,
+    Unauthenticated,
+    WriteInterrupted,
+)
+
+if TYPE_CHECKING:
+    from esdb_lite.client.core import ClientCore
+    from esdb_lite.settings import CredentialsLike
+
+T = TypeVar("T")
+
+Send = Callable[["StreamLook | None"], Awaitable[T]]
+"""Sends the events and returns the answer. What has been looked at has to hold still until then."""
+
+
+class Repeater:
+    """What the appends of one client have in common."""
+
+    def __init__(self, core: ClientCore) -> None:
+        self._core = core
+        self._unsettled = Unsettled()
+        self._appended = 0  # where the log has got to at least
+
+    def saw(self, position: int) -> None:
+        """An event has been written there."""
+        self._appended = max(self._appended, position)
+
+    async def run(
+        self,
+        request: Repeatable,
+        attempt: Callable[[], Awaitable[Send[T]]],
+        found: Callable[[Sequence[AppendAnswer]], T],
+        deadline: Deadline,
+        credentials: CredentialsLike,
+    ) -> T:
+        """Make an append until its outcome is known.
+
+        `attempt` prepares one, without sending anything. `found` makes the answer of what has been found: of each
+        stream in `request.wanted` where its last event is. Raises OutcomeUnknown.
+        """
+        before = self._unsettled.take(request)
+        start = before or LookStart(time.time(), time.monotonic(), self._appended)
+        new = partial(_AppendAttempts, self._core, request, deadline, credentials, start, again=before is not None)
+        slow = self._core.slow
+        number = slow.begin("append") if deadline.timeout is None else 0
+        try:
+            return await self._persist(new, attempt, found, again=before is not None)
+        except (OutcomeUnknown, asyncio.CancelledError):
+            self._unsettled.add(request, start)
+            raise
+        finally:
+            slow.end(number)
+
+    async def _persist(
+        self,
+        new: Callable[[], _AppendAttempts],
+        attempt: Callable[[], Awaitable[Send[T]]],
+        found: Callable[[Sequence[AppendAnswer]], T],
+        *,
+        again: bool,
+    ) -> T:
+        attempts = new() if again else None  # most appends succeed at once, and need none of it
+        while True:
+            begun = False
+            try:
+                look = await attempts.look() if attempts is not None and attempts.must_look else None
+                if attempts is not None and look is not None and look.found is not None:
+                    return found(await attempts.found(look.found))
+                send = await attempt()
+                begun = True
+                return await send(look)
+            except EsdbClientException as error:
+                attempts = attempts or new()
+                if not (isinstance(error, Unauthenticated) and attempts.renew()):
+                    await attempts.after(error, begun)
+
+
+class _AppendAttempts:
+    """What has come of the attempts so far to append the same events."""
+
+    def __init__(
+        self,
+        core: ClientCore,
+        request: Repeatable,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        start: LookStart,
+        *,
+        again: bool,
+    ) -> None:
+        """`again`: the caller has made the same append before, and the outcome of that is unknown."""
+        self._core = core
+        self._request = request
+        self._deadline = deadline
+        self._credentials = credentials
+        self._retries = RetryState(core.settings.retry, Safety.SAME_IDS)
+        self._renewed = False
+        self._refusal: EsdbClientException | None = None
+        self._start = start
+        self._doubt: EsdbClientException | None = (
+            WriteInterrupted("an earlier append of the events was not answered") if again else None
+        )
+
+    @property
+    def must_look(self) -> bool:
+        """Whether the events may be there and the server may not recognise them, or has not."""
+        return self._refusal is not None or (self._doubt is not None and self._request.uncertain)
+
+    def renew(self) -> bool:
+        """After refused credentials: whether that is worth another attempt, which it is once."""
+        renewed, self._renewed = self._renewed, True
+        return not renewed and self._core.renew(self._credentials)
+
+    async def look(self) -> StreamLook:
+        """Look whether an earlier attempt has written the events, into the first of their streams.
+
+        Raises OutcomeUnknown where that cannot be seen, and the server's refusal where it has not.
+        """
+        try:
+            look = await self._find(self._request.wanted[0])
+        except (CannotTell, AccessDenied, StreamDeleted) as error:
+            raise self._unknown(self._doubt or error) from error
+        if self._refusal is not None and look.found is None:
+            raise self._refusal
+        return look
+
+    async def found(self, first: AppendAnswer) -> Sequence[AppendAnswer]:
+        """Where the last events of all streams are: what was written to one of them was written to all."""
+        try:
+            looks = [await self._find(wanted) for wanted in self._request.wanted[1:]]
+        except (CannotTell, AccessDenied, StreamDeleted, StreamNotFound) as error:
+            raise self._unknown(self._doubt or error) from error
+        return [first, *(look.found or AppendAnswer(None, None) for look in looks)]
+
+    def _find(self, wanted: Wanted) -> Awaitable[StreamLook]:
+        return find_written(self._core, wanted, self._start, self._deadline, self._credentials)
+
+    async def after(self, error: EsdbClientException, begun: bool) -> None:
+        """Wait until there may be another attempt, or a look; raises where there is no hope.
+
+        `begun`: it was the append that has failed, and not what comes before it.
+        """
+        if isinstance(error, (ExpectedPositionError, StreamDeleted)):
+            if self._doubt is None or self._refusal is not None or not self._request.wanted:
+                raise error
+            self._refusal = error
+            return
+        if isinstance(error, OutcomeUnknown) and (error.events or error.records):
+            raise error
+        if begun and in_doubt(error):
+            self._doubt = error
+        if await self._core.try_again(self._retries, None, error, self._deadline, "append"):
+            return
+        if self._doubt is None:
+            raise error
+        raise self._unknown(error) from error
+
+    def _unknown(self, error: EsdbClientException) -> EsdbClientException:
+        """Return what says that the events may be there, with the events."""
+        unknown = error if isinstance(error, OutcomeUnknown) else unknown_outcome(error)
+        if not isinstance(unknown, OutcomeUnknown):
+            unknown = WriteInterrupted(f"{error} (it may have been done)")
+        self._request.tell(unknown)
+        return unknown

@@ -1,0 +1,90 @@
+"""What a user sees of a client beside what it does: short tracebacks, and hints at names that others use.
+
+Owns: hiding frames of this package, and the names of kurrentdbclient. Must not know: what is called.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from esdb_lite.errors import EsdbClientException
+
+_log = logging.getLogger("esdb_lite.client")
+
+E = TypeVar("E", bound=BaseException)
+C = TypeVar("C", bound=type)
+
+OTHER_NAMES = {
+    "append_to_stream": "append_events",
+    "append_event": "append_events",
+    "get_stream": "read_stream_events",
+    "read_stream": "read_stream_events",
+    "read_all": "read_all_events",
+    "get_current_version": "get_stream_position",
+    "iter_stream_events": "read_stream_events",
+    "iter_all_events": "read_all_events",
+    "subscribe_to_all": "subscribe_all_events",
+    "subscribe_to_stream": "subscribe_stream_events",
+    "create_subscription_to_all": "create_subscription",
+    "create_subscription_to_stream": "create_subscription",
+    "update_subscription_to_all": "update_subscription",
+    "update_subscription_to_stream": "update_subscription",
+    "read_subscription_to_all": "read_subscription",
+    "read_subscription_to_stream": "read_subscription",
+    "list_subscriptions_to_stream": "list_subscriptions",
+}
+"""Methods of kurrentdbclient and esdbclient, and those that do it here."""
+
+
+def short(error: E) -> E:
+    """Return an exception that shows what has happened, and not the way through this package.
+
+    With debug logs of `esdb_lite.client` it keeps everything.
+    """
+    if _log.isEnabledFor(logging.DEBUG):
+        return error
+    seen: set[int] = set()
+    left: list[BaseException] = [error]
+    while left:
+        each = left.pop()
+        if id(each) not in seen:
+            seen.add(id(each))
+            each.__traceback__ = None
+            left.extend(other for other in (each.__cause__, each.__context__) if other is not None)
+    return error
+
+
+def shortens_tracebacks(cls: C) -> C:
+    """Class decorator: the public coroutine functions of a client raise the package's exceptions without its frames."""
+    for name, method in inspect.getmembers(cls, inspect.iscoroutinefunction):
+        if not name.startswith("_"):
+            setattr(cls, name, _shortening(method))
+    return cls
+
+
+def _shortening(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+    @functools.wraps(method)
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True  # pytest leaves this frame out, too
+        try:
+            return await method(*args, **kwargs)
+        except EsdbClientException as error:
+            raise short(error)  # noqa: B904 - it is the same exception
+
+    return call
+
+
+class OtherNames:
+    """Says what a method of other clients is called here."""
+
+    if not TYPE_CHECKING:  # type checkers would take every name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            ours = OTHER_NAMES.get(name)
+            hint = "" if ours is None else f": it is called {ours!r} here"
+            raise AttributeError(text + hint, name=name, obj=self)

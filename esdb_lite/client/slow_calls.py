@@ -1,0 +1,65 @@
+"""Calls that wait for long, and have no timeout that would end them.
+
+Owns: saying so in the log, once for each, with what it waits for. Must not know: calls.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections.abc import Callable
+
+from esdb_lite._texts import printable
+
+PATIENCE = 5.0
+"""Seconds after which a call that waits is mentioned."""
+
+_log = logging.getLogger("esdb_lite.client")
+
+
+class SlowCalls:
+    """The calls of one client that wait and have no timeout. Costs one timer for all of them."""
+
+    def __init__(self, reason: Callable[[], str], patience: float = PATIENCE) -> None:
+        """`reason` says what all of them wait for at the moment."""
+        self._reason = reason
+        self._patience = patience
+        self._waiting: dict[int, tuple[str, float]] = {}
+        self._numbers = itertools.count(1)
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self, what: str) -> int:
+        """A call begins to wait; `end` takes the number."""
+        loop = asyncio.get_running_loop()
+        if self._timer is None:
+            self._timer = loop.call_later(self._patience, self._look)
+        number = next(self._numbers)
+        self._waiting[number] = what, loop.time()
+        return number
+
+    def end(self, number: int) -> None:
+        """The call waits no more."""
+        self._waiting.pop(number, None)
+
+    def close(self) -> None:
+        """Say nothing any more."""
+        self._waiting.clear()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if not self._waiting:
+            return
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for number, (what, since) in list(self._waiting.items()):
+            if now - since >= self._patience:
+                del self._waiting[number]
+                waits = f"{printable(what)} has waited for {now - since:.0f} seconds for {self._reason()}"
+                _log.warning("%s; it has no timeout (`timeout`, or `defaultDeadline` for all calls)", waits)
+        if self._waiting:
+            first = min(since for _, since in self._waiting.values())
+            self._timer = loop.call_later(max(0.0, first + self._patience - now), self._look)

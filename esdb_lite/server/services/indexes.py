@@ -1,0 +1,156 @@
+"""IndexesService: defining, starting, stopping and deleting indexes.
+
+Owns: the checks in their order and the answers (section B.6 of the notes on KurrentDB). Must not know: how indexes are
+filled and read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable
+from typing import TypeVar
+
+from esdb_lite_protos.kurrentdb.protocol.v2.indexes import (
+    CreateIndexRequest,
+    CreateIndexResponse,
+    DeleteIndexRequest,
+    DeleteIndexResponse,
+    GetIndexRequest,
+    GetIndexResponse,
+    Index,
+    IndexesServiceBase,
+    IndexField,
+    IndexFieldType,
+    IndexState,
+    ListIndexesRequest,
+    ListIndexesResponse,
+    StartIndexRequest,
+    StartIndexResponse,
+    StopIndexRequest,
+    StopIndexResponse,
+)
+
+from esdb_lite._status import RpcError, StatusCode, refusals, typed_refusals
+from esdb_lite.server.indexes.catalogue import Indexes, IndexMissing, IndexThere
+from esdb_lite.server.indexes.definition import (
+    FieldDefinition,
+    FieldType,
+    IndexDefinition,
+    IndexEntry,
+    name_violations,
+)
+from esdb_lite.server.projections.javascript.engine import JavaScriptMissing
+from esdb_lite.server.services.unary import current_call
+
+T = TypeVar("T")
+
+_FILTER = "Filter must be empty or a valid JavaScript function with exactly one argument"
+_SELECTOR = "Field selector must be a valid JavaScript function with exactly one argument"
+
+
+class IndexService(IndexesServiceBase):
+    """The methods of the service."""
+
+    def __init__(self, indexes: Indexes) -> None:
+        self._indexes = indexes
+
+    async def create(self, create_index_request: CreateIndexRequest) -> CreateIndexResponse:
+        """Define an index."""
+        request = create_index_request
+        name = request.name or ""
+        try:
+            definition = await self._checked(request)
+        except JavaScriptMissing as error:
+            raise RpcError(StatusCode.FAILED_PRECONDITION, str(error)) from None
+        _permit("create", operator=True)
+        try:
+            await self._indexes.create(definition, start=request.start is not False)
+        except IndexThere:
+            raise typed_refusals.index_already_exists(name) from None
+        return CreateIndexResponse()
+
+    async def _checked(self, request: CreateIndexRequest) -> IndexDefinition:
+        """Return what is to be created. Raises RpcError."""
+        name, text = request.name or "", request.filter or ""
+        violations = list(name_violations(name))
+        if text.strip() and not await self._indexes.is_function(text):
+            violations.append(_FILTER)
+        for field in request.fields:
+            violations += [each async for each in self._field_violations(field)]
+        if len(request.fields) > 1:
+            violations.append("Currently at most one index field must be provided")
+        if not text.strip() and not request.fields:
+            violations.append("At least a filter or a field must be provided")
+        if violations:
+            raise refusals.invalid_argument("; ".join(violations))
+        fields = [FieldDefinition(f.name or "", f.selector or "", FieldType(int(f.type or 0))) for f in request.fields]
+        return IndexDefinition(name, text, fields[0] if fields else None)
+
+    async def _field_violations(self, field: IndexField) -> AsyncIterator[str]:
+        for violation in name_violations(field.name or ""):
+            yield violation
+        if not await self._indexes.is_function(field.selector or ""):
+            yield _SELECTOR
+        if int(field.type or 0) not in {each.value for each in FieldType}:
+            yield "Field type must be specified"
+
+    async def start(self, start_index_request: StartIndexRequest) -> StartIndexResponse:
+        """Have an index filled, and read."""
+        name = _checked_name(start_index_request.name)
+        _permit("start", operator=True)
+        await _existing(name, self._indexes.start(name))
+        return StartIndexResponse()
+
+    async def stop(self, stop_index_request: StopIndexRequest) -> StopIndexResponse:
+        """Let nobody read an index."""
+        name = _checked_name(stop_index_request.name)
+        _permit("stop", operator=True)
+        await _existing(name, self._indexes.stop(name))
+        return StopIndexResponse()
+
+    async def delete(self, delete_index_request: DeleteIndexRequest) -> DeleteIndexResponse:
+        """Delete an index."""
+        name = _checked_name(delete_index_request.name)
+        _permit("delete", operator=True)
+        await _existing(name, self._indexes.delete(name))
+        return DeleteIndexResponse()
+
+    async def list(self, list_indexes_request: ListIndexesRequest) -> ListIndexesResponse:
+        """Return all indexes."""
+        _permit("list", operator=False)
+        return ListIndexesResponse([_shown(entry) for entry in await self._indexes.all()])
+
+    async def get(self, get_index_request: GetIndexRequest) -> GetIndexResponse:
+        """Return an index."""
+        _permit("read", operator=False)
+        name = get_index_request.name or ""
+        return GetIndexResponse(_shown(await _existing(name, self._indexes.get(name))))
+
+
+def _checked_name(name: str | None) -> str:
+    violations = list(name_violations(name or ""))
+    if violations:
+        raise refusals.invalid_argument("; ".join(violations))
+    return name or ""
+
+
+async def _existing(name: str, command: Awaitable[T]) -> T:
+    try:
+        return await command
+    except IndexMissing:
+        raise typed_refusals.index_not_found(name) from None
+
+
+def _permit(operation: str, *, operator: bool) -> None:
+    principal = current_call().principal
+    if not (principal.is_operator if operator else principal.known):
+        raise typed_refusals.insufficient_permissions(
+            f"user-indexes:{operation}:", principal.name if principal.known else None
+        )
+
+
+def _shown(entry: IndexEntry) -> Index:
+    definition = entry.definition
+    field = definition.field
+    fields = [] if field is None else [IndexField(field.name, field.selector, IndexFieldType(field.type.value))]
+    state = IndexState.STARTED if entry.started else IndexState.STOPPED
+    return Index(definition.name, definition.filter, fields, IndexState(state))

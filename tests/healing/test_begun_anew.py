@@ -1,0 +1,165 @@
+"""A database that was begun anew, or restored, under a subscription or a checkpoint: said, and not slept through."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from esdb_lite import (
+    AsyncEsdbClient,
+    Checkpoint,
+    CheckpointMismatch,
+    EmbeddedServer,
+    FileCheckpoint,
+    Filter,
+    InvalidArgument,
+    NewEvent,
+    RecordedEvent,
+    StreamMetadata,
+    StreamPosition,
+    WrongArgumentType,
+)
+
+
+def events(count: int, type: str = "T") -> list[NewEvent]:
+    return [NewEvent(type, b"") for _ in range(count)]
+
+
+async def subscribed(client: AsyncEsdbClient, to: str, **options: Any) -> Any:
+    if to == "stream":
+        return await client.subscribe_stream_events("s", **options)
+    chosen = Filter.by_stream_name(prefixes=["s"], checkpoint_interval=1) if to == "filtered" else None
+    return await client.subscribe_all_events(filter=chosen, **options)
+
+
+@pytest.mark.parametrize("to", ["stream", "all", "filtered"])
+@pytest.mark.parametrize("after", [0, 5, 60], ids=lambda count: f"then {count} events")
+async def test_a_subscription_ends_when_its_database_is_begun_anew(to: str, after: int) -> None:
+    """Whether the new log is shorter, or has grown past the place already."""
+    server = EmbeddedServer()
+    with server:
+        async with AsyncEsdbClient(server.uri) as client:
+            await client.append_events("s", None, events(20))
+            subscription = await subscribed(client, to)
+            while (await subscription.__anext__()).stream_position != 19:
+                pass
+            server.restart()
+            if after:
+                await client.append_events("s", None, events(after))
+            with pytest.raises(CheckpointMismatch, match="is not from this database"):
+                await asyncio.wait_for(subscription.__anext__(), 10)
+
+
+@pytest.mark.parametrize("to", ["stream", "all"])
+async def test_a_subscription_that_begins_at_the_end_knows_where_that_was(to: str) -> None:
+    server = EmbeddedServer()
+    with server:
+        async with AsyncEsdbClient(server.uri) as client:
+            await client.append_events("s", None, events(20))
+            subscription = await subscribed(client, to, from_end=True)
+            server.restart()
+            with pytest.raises(CheckpointMismatch):
+                await asyncio.wait_for(subscription.__anext__(), 10)
+
+
+@pytest.mark.parametrize("to", ["stream", "all", "filtered"])
+async def test_a_subscription_goes_on_in_the_same_database(tmp_path: Path, to: str) -> None:
+    server = EmbeddedServer(tmp_path / "events.db")
+    with server:
+        async with AsyncEsdbClient(server.uri) as client:
+            await client.append_events("s", None, events(20))
+            subscription = await subscribed(client, to)
+            while (await subscription.__anext__()).stream_position != 19:
+                pass
+            server.restart()
+            await client.append_events("s", 19, events(1))
+            assert (await asyncio.wait_for(subscription.__anext__(), 10)).stream_position == 20
+
+
+async def test_what_cannot_be_seen_any_more_is_no_other_database(tmp_path: Path) -> None:
+    """The last event was truncated, then the stream deleted: its numbers go on."""
+    server = EmbeddedServer(tmp_path / "events.db")
+    with server:
+        async with AsyncEsdbClient(server.uri) as client:
+            await client.append_events("s", None, events(3))
+            subscription = await client.subscribe_stream_events("s")
+            while (await subscription.__anext__()).stream_position != 2:
+                pass
+            await client.set_stream_metadata("s", StreamMetadata(truncate_before=3))
+            server.restart()
+            await client.append_events("s", 2, events(1))
+            assert (await asyncio.wait_for(subscription.__anext__(), 10)).stream_position == 3
+            await client.delete_stream("s")
+            server.restart()
+            await client.append_events("s", -2, events(1))
+            assert (await asyncio.wait_for(subscription.__anext__(), 10)).stream_position == 4
+
+
+async def handled(client: AsyncEsdbClient, checkpoint: Any, **options: Any) -> list[int]:
+    """Consume what there is, and return its positions in the stream."""
+    seen: list[int] = []
+
+    async def handle(event: RecordedEvent) -> None:
+        seen.append(event.stream_position)
+        if event.stream_position == await client.get_stream_position("s"):
+            consumer.stop()
+
+    consumer = client.consumer(handle, checkpoint=checkpoint, **options)
+    await asyncio.wait_for(consumer.run(), 10)
+    return seen
+
+
+@pytest.mark.parametrize("options", [{}, {"stream_name": "s"}], ids=["all", "stream"])
+@pytest.mark.parametrize("count", [0, 3, 40])
+async def test_a_checkpoint_from_another_database(tmp_path: Path, options: dict[str, str], count: int) -> None:
+    checkpoint = FileCheckpoint(tmp_path / "checkpoint")
+    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+        await client.append_events("s", None, events(20))
+        assert await handled(client, checkpoint, **options) == list(range(20))
+    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+        if count:
+            await client.append_events("s", None, events(count))
+        with pytest.raises(CheckpointMismatch, match="is not from this database"):
+            await handled(client, checkpoint, **options)
+
+
+@pytest.mark.parametrize("options", [{}, {"stream_name": "s"}], ids=["all", "stream"])
+async def test_a_bare_position_beyond_the_end(options: dict[str, str]) -> None:
+    """Also of a store that keeps nothing but numbers."""
+    stored = 1000 if options else Checkpoint(10**6, 10**6)
+    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+        await client.append_events("s", None, events(20))
+        with pytest.raises(CheckpointMismatch):
+            await handled(client, (lambda: stored, lambda position: None), **options)
+
+
+async def test_a_token_resumes_after_its_event() -> None:
+    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+        await client.append_events("s", None, events(5))
+        found = [event async for event in client.read_all_events()]
+        place = found[2].checkpoint
+        assert place is not None
+        again = Checkpoint.from_token(place.token)
+        assert (again, again.event_id) == (place, found[2].id)
+        subscription = await client.subscribe_all_events(again)
+        assert (await subscription.__anext__()).stream_position == 3
+        other = Checkpoint(place.commit_position, place.prepare_position, event_id=uuid4())
+        with pytest.raises(CheckpointMismatch, match="another event is there"):
+            await client.subscribe_all_events(other)
+        with pytest.raises(CheckpointMismatch, match="another event is there"):
+            await client.subscribe_stream_events("s", StreamPosition(2, uuid4()))
+
+
+def test_tokens() -> None:
+    id = UUID("0123456789abcdef0123456789abcdef")
+    assert Checkpoint(17, 0).token == "C:17/P:0"
+    assert Checkpoint(17, 17, event_id=id).token == "C:17/P:17@01234567-89ab-cdef-0123-456789abcdef"
+    for wrong in ("17", "C:17/P:17@", "C:-1/P:0", "C:17", f"C:{2**63}/P:0", "C:17/P:17@0123"):
+        with pytest.raises(InvalidArgument, match="token"):
+            Checkpoint.from_token(wrong)
+    with pytest.raises(WrongArgumentType):
+        Checkpoint.from_token(17)  # type: ignore[arg-type]

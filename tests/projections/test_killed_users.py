@@ -1,0 +1,71 @@
+"""kill -9 at any moment: a JavaScript projection has handled every event once, and what it wrote says so.
+
+ESDB_LITE_KILLS sets how often (8 unless told).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+from esdb_lite.server.database.database import Database
+from tests.healing.waiting import until
+from tests.projections import crashing_users
+from tests.projections.crashing_users import PROJECTIONS, managed
+
+KILLS = int(os.environ.get("ESDB_LITE_KILLS", "8"))
+PARTITIONS = 5
+
+
+def killed_after(path: Path, acknowledgements: int) -> None:
+    """Let a process append, and kill it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, crashing_users.__file__, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline() for _ in range(acknowledgements)]
+        finally:
+            process.kill()
+    assert all(lines)
+
+
+async def written(database: Database, stream: str) -> list[str]:
+    records = await database.read(lambda reader: reader.stream_forward(stream, 0, 100_000))
+    assert [record.revision for record in records] == list(range(len(records)))
+    return [record.data.decode() for record in records]
+
+
+async def test_every_event_is_handled_once(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    chance = random.Random(7)
+    for run in range(KILLS):
+        killed_after(path, chance.randint(1, 120))
+        if run % 3 == 2:
+            await check(path)
+    await check(path)
+
+
+async def check(path: Path) -> None:
+    database, manager = await managed(str(path))
+    for name in PROJECTIONS:
+        await manager.enable(name)
+        await until(lambda name=name: manager.statistics(name)[0].run.progress == 100)  # type: ignore[misc]
+    count = len(await written(database, "x"))
+    counted = [f'{{"n":{number + 1}}}' for number in range(count)]
+    assert count > 0
+    assert await manager.state("root", "") == counted[-1]
+    assert await written(database, "out") == await written(database, "$projections-root-result") == counted
+    for partition in range(PARTITIONS):
+        own = list(range(partition, count, PARTITIONS))
+        assert json.loads(await manager.state("parts", str(partition)) or '{"n":0}') == {"n": len(own)}
+        assert await written(database, f"links-{partition}") == [f"{number}@x" for number in own]
+        assert await written(database, f"$projections-parts-{partition}-result") == counted[: len(own)]
+    links = [f"{number // PARTITIONS}@$projections-parts-{number % PARTITIONS}-result" for number in range(count)]
+    assert await written(database, "$projections-parts-result") == links
+    await manager.stop()
+    await database.close()
