@@ -62,8 +62,6 @@ class ConnectionPool:
         self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self.trusted = trusted
         """Whether it may be told who is calling: the connection string names it, or its certificate is checked."""
-        self.keeps = True
-        """Whether a connection is kept that nothing uses."""
         self.met = False
         """There has been a connection on which the server spoke HTTP/2."""
         self._others_met = others_met
@@ -123,7 +121,7 @@ class ConnectionPool:
     def release(self, link: ClientConnection, *, long: bool) -> None:
         """Give a place back; it goes to the short call that has waited longest."""
         _count(link, long, -1)
-        if not link.calls and (link.retired or not self.keeps or link not in self._links[:1]):
+        if not link.calls and (link.retired or link not in self._links[:1]):
             link.close()
         self._serve()
 

@@ -135,7 +135,7 @@ class AsyncEsdbClient(
 
     def __del__(self) -> None:
         appender = getattr(self, "_appender", None)  # not where __init__ has refused something
-        if appender is not None and self._core.abandon(appender.leave):
+        if appender is not None and self._core.abandon(appender.close):
             text = f"{type(self).__name__} was dropped without being closed"
             warnings.warn(text, ResourceWarning, stacklevel=2, source=self)
 

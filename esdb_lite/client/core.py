@@ -308,31 +308,14 @@ class ClientCore:
         else:
             self._close_elsewhere(loop, also)
 
-    def abandon(self, leave: Callable[[], None]) -> bool:
-        """Let go of what nothing uses any more, when nobody holds the client, from whatever thread.
-
-        What is in use still, such as a subscription, goes on; its connection is closed when it has ended. `leave` does
-        the same for others. False where there is nothing to let go of.
-        """
+    def abandon(self, also: Callable[[], Awaitable[None]]) -> bool:
+        """Close when nobody holds the client any more, from whatever thread; False where there is nothing to close."""
         loop = self._loop
         if self._closed or loop is None or loop.is_closed():
             return False
-        with suppress(RuntimeError):  # the loop is closed, and the connections with it
-            loop.call_soon_threadsafe(self._let_go, leave)
+        self._closed = True
+        self._close_elsewhere(loop, also)
         return True
-
-    def _let_go(self, leave: Callable[[], None]) -> None:
-        leave()
-        asyncio.get_running_loop().call_soon(self._keep_none)  # what was let go of gives its place back first
-
-    def _keep_none(self) -> None:
-        if self._closed:
-            return
-        self._starting.cancel()
-        if self._nodes is not None:
-            self._nodes.keep_none()
-        if self._server is not None and (self._nodes is None or self._nodes.idle):
-            self._closing = asyncio.ensure_future(self.close())
 
     def _close_elsewhere(self, loop: asyncio.AbstractEventLoop, also: Callable[[], Awaitable[None]]) -> None:
         def close() -> None:

@@ -70,10 +70,6 @@ class Appender:
         shared = await self._may_share(request, deadline, credentials)
         return partial(self._append, request, deadline, credentials, shared)
 
-    def leave(self) -> None:
-        """End the shared call when everything that is under way has its answer."""
-        self._batches.leave()
-
     async def close(self) -> None:
         """End the shared call."""
         await self._batches.close()

@@ -310,11 +310,6 @@ class BatchAppender:
         finally:
             self._room.leave(size)
 
-    def leave(self) -> None:
-        """End the shared call when everything that is under way has its answer. Others may make a new one."""
-        if self._call is not None:
-            self._call.leave()
-
     async def close(self) -> None:
         """End the shared call."""
         for call in [*self._left, *([self._call] if self._call is not None else [])]:

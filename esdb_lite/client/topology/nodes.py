@@ -98,17 +98,6 @@ class Nodes:
             if node not in but and node.idle and node.connections:
                 node.close_links()
 
-    @property
-    def idle(self) -> bool:
-        """Whether no call is open or waits."""
-        return all(node.idle for node in self._nodes.values())
-
-    def keep_none(self) -> None:
-        """Close every connection as soon as nothing uses it, now and later."""
-        for node in self._nodes.values():
-            node.keeps = False
-        self.close_idle()
-
     async def close(self) -> None:
         """Close all connections; open calls fail."""
         for node in [*self._nodes.values()]:

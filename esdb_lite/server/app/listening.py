@@ -119,7 +119,8 @@ class Door:
     def set(self, state: DoorState) -> None:
         """Treat those who knock from now on like this."""
         self._state = state
-        self._watch()
+        if not self._closed:
+            self._watch()
 
     def _watch(self) -> None:
         """Look at the sockets, or do not."""
