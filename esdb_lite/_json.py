@@ -48,6 +48,15 @@ def parse_json(data: bytes | str, *, unique_names: bool = False) -> Json:
         raise NotJson(str(error)) from error
 
 
+def load_json(data: bytes | str) -> Json:
+    """Read a document as `json.loads` does, which may be nested as deeply as Python can have it. Raises ValueError."""
+    try:
+        value: Json = json.loads(data)
+    except RecursionError as error:
+        raise NotJson("it is nested too deeply") from error
+    return value
+
+
 def check_depth(text: str) -> None:
     """Refuse what is nested more than DEPTH deep. Raises NotJson."""
     if text.count("[") + text.count("{") <= DEPTH:

@@ -31,10 +31,9 @@ class LoopEnded(RuntimeError):
 class _LoopCall(Generic[T]):
     """One coroutine, from the thread that wants it to the loop and back."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], under_way: set[_LoopCall[Any]]) -> None:
-        """It takes itself out of `under_way` when it has come to its end."""
+    def __init__(self, coroutine: Coroutine[Any, Any, T], calls: LoopCalls) -> None:
         self._coroutine = coroutine
-        self._under_way = under_way
+        self._calls = calls
         self._task: asyncio.Task[None] | None = None
         self._finished = threading.Lock()
         self._finished.acquire()
@@ -56,7 +55,7 @@ class _LoopCall(Generic[T]):
         except BaseException as error:  # it is for the waiter, and must not end the loop
             self._error = error
         finally:
-            self._under_way.discard(self)
+            self._calls.under_way.discard(self)
             self._let_go()
 
     def cancel(self) -> None:
@@ -69,13 +68,15 @@ class _LoopCall(Generic[T]):
     def abandon(self) -> None:
         """Let the thread go on that wants it, although there will be no result."""
         self._given_up = True
-        self._under_way.discard(self)
+        self._calls.under_way.discard(self)
         if self._task is None:
             with contextlib.suppress(RuntimeError, ValueError):  # the loop has begun with it just now
                 self._coroutine.close()
         self._let_go()
 
     def _let_go(self) -> None:
+        if self._calls.silent:
+            return
         with contextlib.suppress(RuntimeError):  # it was done before
             self._finished.release()
 
@@ -106,8 +107,11 @@ class LoopCalls:
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
         self._thread = 0
-        self._under_way: set[_LoopCall[Any]] = set()
         self._ended = False
+        self.under_way: set[_LoopCall[Any]] = set()
+        """The calls that have begun or are about to."""
+        self.silent = False
+        """Whether nobody is told any more: the program ends, and threads that wait still are to end with it."""
 
     def here(self) -> LoopCalls:
         """Say that the loop runs on the thread that calls this. Returns the object itself."""
@@ -125,7 +129,7 @@ class LoopCalls:
         Raises LoopEnded, TimeoutError when there is no result within `patience` seconds, RuntimeError on the thread of
         the loop.
         """
-        call = _LoopCall(coroutine, self._under_way)
+        call = _LoopCall(coroutine, self)
         try:
             self._submit(call)
             in_time = call.wait(patience)
@@ -145,13 +149,13 @@ class LoopCalls:
     def end(self) -> None:
         """Let go all who wait. On the thread of the loop, when nothing runs there any more."""
         self._ended = True
-        for call in list(self._under_way):
+        for call in list(self.under_way):
             call.abandon()
 
     def _submit(self, call: _LoopCall[Any]) -> None:
         if self.inside:
             raise RuntimeError("this thread runs the event loop that would have to be waited for")
-        self._under_way.add(call)
+        self.under_way.add(call)
         try:
             self._loop.call_soon_threadsafe(call.start)
         except RuntimeError:

@@ -8,7 +8,6 @@ has come off the wire as it is and converts `id` and `recorded_at` when somebody
 from __future__ import annotations
 
 import enum
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -26,6 +25,7 @@ from esdb_lite._event_fields import (
     shown,
     to_json,
 )
+from esdb_lite._json import load_json
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
@@ -261,15 +261,14 @@ class RecordedEvent:
 
     def _metadata(self) -> Mapping[str, JsonValue]:
         try:
-            found = json.loads(self.metadata) if self.metadata else None
+            found = load_json(self.metadata) if self.metadata else None
         except ValueError:
             found = None
         return found if isinstance(found, dict) else {}
 
     def json(self) -> JsonValue:
         """Return the data, decoded as JSON. Raises ValueError if it is not JSON."""
-        decoded: JsonValue = json.loads(self.data)
-        return decoded
+        return load_json(self.data)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RecordedEvent):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from esdb_lite._checks import OptionalDuration, checked_duration, checked_int
+from esdb_lite._json import load_json
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import JsonValue
 from esdb_lite.positions import LARGEST
@@ -103,11 +104,10 @@ def encode_metadata(value: StreamMetadata) -> bytes:
 def decode_metadata(data: bytes, position: int | None) -> StreamMetadata:
     """Read a stream's metadata. What a server would not understand either is kept among the custom values."""
     try:
-        document = json.loads(data)
+        found = load_json(data)
     except ValueError:
-        document = {}
-    if not isinstance(document, dict):
-        document = {}
+        found = None
+    document: dict[str, JsonValue] = {**found} if isinstance(found, dict) else {}
     max_age, cache_control = (_take_number(document, key, 1) for key in ("$maxAge", "$cacheControl"))
     return StreamMetadata(
         max_count=_take_number(document, "$maxCount", 1),

@@ -8,6 +8,8 @@
     esdb_projection       makes a JavaScript projection of a query, to be run over events without a server
     esdb_compatibility    the version that the servers pass for, such as "24.10": define it in your conftest.py
 
+Markers with the names of the first two give them arguments, those of `EmbeddedServer` and `SimulatedCluster`:
+`@pytest.mark.esdb_server(run_projections="system", start_standard_projections=True)`.
 To have the clients use another server, define a fixture `esdb_server` in your conftest.py.
 
 Owns: the life of servers and clients in tests. Must not know: more than what everybody can import from `esdb_lite`
@@ -42,30 +44,40 @@ def _options(compatibility: str | None) -> dict[str, Any]:
 
 
 @pytest.fixture
-def esdb_server(esdb_compatibility: str | None) -> Iterator[EmbeddedServer]:
+def esdb_server(request: pytest.FixtureRequest, esdb_compatibility: str | None) -> Iterator[EmbeddedServer]:
     """A server with a fresh database in memory; `.uri` and `.address` say where it is.
 
-    It is stopped after the test in good order, whatever was done to it; faults (`.faults`) are cleared.
+    The marker `esdb_server` gives it arguments. It is stopped after the test in good order, whatever was done to it;
+    faults (`.faults`) are cleared.
     """
     from esdb_lite import EmbeddedServer
 
-    with EmbeddedServer(**_options(esdb_compatibility)) as server:
+    with EmbeddedServer(**_options(esdb_compatibility) | _arguments(request, "esdb_server")) as server:
         yield server
     server.faults.clear()
 
 
 @pytest.fixture
-def esdb_cluster(esdb_compatibility: str | None) -> Iterator[SimulatedCluster]:
+def esdb_cluster(request: pytest.FixtureRequest, esdb_compatibility: str | None) -> Iterator[SimulatedCluster]:
     """A simulated cluster of three nodes in memory; `.uri` is its connection string, and the first node leads.
 
-    It is stopped after the test, whatever was done to its nodes; faults are cleared.
+    The marker `esdb_cluster` gives it arguments. It is stopped after the test, whatever was done to its nodes; faults
+    are cleared.
     """
     from esdb_lite import SimulatedCluster
 
-    with SimulatedCluster(**_options(esdb_compatibility)) as cluster:
+    with SimulatedCluster(**_options(esdb_compatibility) | _arguments(request, "esdb_cluster")) as cluster:
         yield cluster
     for node in cluster.nodes:
         node.faults.clear()
+
+
+def _arguments(request: pytest.FixtureRequest, marker: str) -> dict[str, Any]:
+    """What the closest marker of that name says."""
+    found = request.node.get_closest_marker(marker)
+    if found is not None and found.args:
+        raise pytest.UsageError(f"the marker {marker} takes arguments by name only, not {found.args[0]!r}")
+    return {} if found is None else dict(found.kwargs)
 
 
 @pytest.fixture(scope="session")
@@ -132,7 +144,9 @@ class _AnyioFixtures:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Declare the asynchronous fixtures in the way of the plugins that are there."""
+    """Declare the markers, and the asynchronous fixtures in the way of the plugins that are there."""
+    config.addinivalue_line("markers", "esdb_server(**arguments): arguments of EmbeddedServer for this test's server")
+    config.addinivalue_line("markers", "esdb_cluster(**arguments): arguments of SimulatedCluster for this test's")
     if _has(config, *_ANYIO):
         config.pluginmanager.register(_AnyioFixtures(), "esdb_lite_anyio")
     if _has(config, *_PYTEST_ASYNCIO):

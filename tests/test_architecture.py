@@ -44,7 +44,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "testing": ("__init__", *PURE_PROJECTIONS),
     "embedded": ("server", "settings"),
     "sync": ("client", "_loop_thread", *PUBLIC),
-    "client": ("_limits", "_rpc", "_http2.keepalive", "checkpoints", *CODEC, *PUBLIC),
+    "client": ("_json", "_limits", "_rpc", "_http2.keepalive", "checkpoints", *CODEC, *PUBLIC),
     "checkpoints": PUBLIC,
     "_rpc": ("_http2", "_wire", "_status", *PUBLIC),
     "_http2": ("_wire",),
@@ -55,7 +55,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "_status": ("_wire", *PUBLIC),
     "_wire": PUBLIC,
     "server": (*CODEC, "_http2", "_json", "_limits", "_loop_thread", *PUBLIC),
-    **dict.fromkeys(PUBLIC, PUBLIC),
+    **dict.fromkeys(PUBLIC, ("_json", *PUBLIC)),
 }
 """What each part may import at run time; `server` has layers of its own."""
 

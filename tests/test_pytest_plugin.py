@@ -45,6 +45,30 @@ def test_a_fault_is_left_behind(esdb_server, how):
 def test_a_server_is_killed(esdb_server):
     esdb_server.kill()
 """
+MARKED = """
+import pytest
+from esdb_lite import NewEvent
+
+ON = {"run_projections": "system", "start_standard_projections": True}
+
+@pytest.mark.esdb_server(**ON)
+def test_a_server_with_projections(esdb_client):
+    esdb_client.append_events("order-1", None, NewEvent("Type", b"{}"))
+    esdb_client.wait_for_projection("$by_category", timeout=20)
+    assert [event.data for event in esdb_client.read_stream_events("$ce-order")] == [b"0@order-1"]
+
+@pytest.mark.esdb_cluster(nodes=1, **ON)
+def test_a_cluster_with_projections(esdb_cluster):
+    assert len(esdb_cluster.nodes) == 1
+
+def test_a_server_without(esdb_client):
+    assert list(esdb_client.read_all_events()) == []
+
+@pytest.mark.esdb_server("system")
+def test_by_name_only(request):
+    with pytest.raises(pytest.UsageError, match="by name only"):
+        request.getfixturevalue("esdb_server")
+"""
 CLUSTER = """
 import pytest
 
@@ -128,6 +152,11 @@ def test_projections(pytester: pytest.Pytester, plugin: list[str]) -> None:
 def test_what_a_test_has_broken(pytester: pytest.Pytester, plugin: list[str], test: str) -> None:
     pytester.makepyfile(test)
     pytester.runpytest_subprocess(*plugin, "-W", "error").assert_outcomes(passed=4)
+
+
+def test_arguments(pytester: pytest.Pytester, plugin: list[str]) -> None:
+    pytester.makepyfile(MARKED)
+    pytester.runpytest_subprocess(*plugin, "--strict-markers").assert_outcomes(passed=4)
 
 
 @pytest.mark.parametrize(

@@ -83,8 +83,7 @@ def error_for_batch(error: BatchError, stream_name: str, expected: int) -> GrpcE
 
 def wrong_expected_position(stream_name: str, expected: int, current: int | None) -> ExpectedPositionError:
     """Return the exception for a stream that is not where it was expected; `expected` as on the wire."""
-    at = "does not exist" if current is None else f"is at position {current}"
-    error = ExpectedPositionError(f"stream {stream_name!r} {at}, expected {_EXPECTED.get(expected, expected)}")
+    error = ExpectedPositionError(_not_where_expected(stream_name, expected, current))
     error.stream_name, error.current = stream_name, current
     error.expected = None if expected == -1 else expected
     return error
@@ -132,11 +131,28 @@ def _build(
     trailers: Iterable[tuple[str, str]],
     attributes: Mapping[str, object],
 ) -> GrpcError:
-    text = f"events: more than the server takes: {details}" if issubclass(cls, AppendTooLarge) else details
-    error = cls(text, code=code, details=details, trailers=trailers)
+    error = cls(_text(cls, details, attributes), code=code, details=details, trailers=trailers)
     for name, value in attributes.items():
         setattr(error, name, value)
     return error
+
+
+def _text(cls: type[GrpcError], details: str, attributes: Mapping[str, object]) -> str:
+    """Return what an exception says: what the server says, or the same as for others of its class."""
+    stream = attributes.get("stream_name")
+    if issubclass(cls, AppendTooLarge):
+        return f"events: more than the server takes: {details}"
+    if cls is StreamDeleted and stream:
+        return f"stream {stream!r} is deleted"
+    if cls is ExpectedPositionError and stream:
+        expected = attributes.get("expected")
+        return _not_where_expected(str(stream), -1 if expected is None else expected, attributes.get("current"))
+    return details
+
+
+def _not_where_expected(stream_name: str, expected: object, current: object) -> str:
+    at = "does not exist" if current is None else f"is at position {current}"
+    return f"stream {stream_name!r} {at}, expected {_EXPECTED.get(expected, expected)}"
 
 
 def _known(code: int) -> StatusCode:
@@ -266,7 +282,7 @@ _RESET = {
     12: StatusCode.PERMISSION_DENIED,
 }
 
-_EXPECTED = {-1: "no stream", -2: "any", -4: "that the stream exists"}
+_EXPECTED: Mapping[object, str] = {-1: "no stream", -2: "any", -4: "that the stream exists"}
 
 
 def _by_status(code: StatusCode, details: str) -> type[GrpcError]:

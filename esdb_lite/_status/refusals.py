@@ -292,6 +292,12 @@ def projection_command(answer: str) -> RpcError:
     return _error(StatusCode.UNKNOWN, f"Envelope callback expected Updated, received {answer} instead")
 
 
+def projections_not_running() -> RpcError:
+    """Projections cannot be restarted where they do not run: on a follower."""
+    text = "Projection Subsystem cannot be restarted as it is in the wrong state: Ready"
+    return _error(StatusCode.FAILED_PRECONDITION, text)
+
+
 def scavenge_not_found(running: str = "") -> RpcError:
     """There is no scavenge to stop under that name; `running` is the id of the one that runs."""
     return _error(StatusCode.NOT_FOUND, "Scavenge id was invalid.", "scavenge-not-found", scavenge_id=running)

@@ -35,8 +35,9 @@ class SqliteCheckpoint(DbApiCheckpoint):
         consumer ends. Raises InvalidArgument.
         """
         path = isinstance(database, (str, os.PathLike))
-        if not path and not hasattr(database, "in_transaction"):
-            raise WrongArgumentType("database", database, "must be a path or a connection of sqlite3")
+        if not path and not (hasattr(database, "in_transaction") and hasattr(database, "cursor")):
+            reason = "must be a path or a connection of sqlite3 (SQLAlchemy: connection.connection.driver_connection)"
+            raise WrongArgumentType("database", database, reason)
         self._path = os.fspath(database) if isinstance(database, (str, os.PathLike)) else None
         self._connection = None if isinstance(database, (str, os.PathLike)) else database
         self._begun = False

@@ -87,7 +87,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi, Other
             partial(AsyncEsdbClient._of, settings), [(node.host, node.port) for node in settings.nodes]
         )
         # also at the end of the program: before what was registered to be called there before the client was made
-        weakref.finalize(self, self._clients.close)
+        weakref.finalize(self, self._clients.end, weakref.ref(self))
 
     def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use."""

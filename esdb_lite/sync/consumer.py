@@ -22,13 +22,13 @@ from esdb_lite.errors import ClientClosed
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from esdb_lite.sync.portal import Portal
+    from esdb_lite.sync.portal import Portal, SharedPortal
 
 
 class BlockingFeed:
     """A feed for the thread of a consumer."""
 
-    def __init__(self, portal: Portal, feed: ConsumerFeed) -> None:
+    def __init__(self, portal: Portal | SharedPortal, feed: ConsumerFeed) -> None:
         self._portal = portal
         self._feed = feed
         self.stop = feed.stop

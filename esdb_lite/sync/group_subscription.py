@@ -30,7 +30,7 @@ from esdb_lite.groups import NackAction
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from esdb_lite.sync.portal import Portal
+    from esdb_lite.sync.portal import Portal, SharedPortal
 
 Handler = Callable[[RecordedEvent], object]
 
@@ -45,7 +45,7 @@ class PersistentSubscription:
     `reconnect=False` SubscriptionDropped or ServiceUnavailable.
     """
 
-    def __init__(self, owner: object, portal: Portal, source: AsyncPersistentSubscription) -> None:
+    def __init__(self, owner: object, portal: Portal | SharedPortal, source: AsyncPersistentSubscription) -> None:
         self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._portal = portal
         self._source = source

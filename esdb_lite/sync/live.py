@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from esdb_lite.errors import ClientClosed, WrongContext
-from esdb_lite.sync.portal import Portal
+from esdb_lite.sync.portal import Portal, SharedPortal, threads_are_greenlets
 
 if TYPE_CHECKING:
     from esdb_lite.client._client import AsyncEsdbClient
@@ -25,7 +25,7 @@ class Live:
     """A client at work: the one for asyncio, and the thread that it lives on."""
 
     client: AsyncEsdbClient
-    portal: Portal
+    portal: Portal | SharedPortal
 
 
 _inherited: list[Live] = []
@@ -56,12 +56,24 @@ class LiveClients:
         described = str((self._make() if live is None else live.client)._core)
         return described.replace("not connected", "closed") if self._closed else described
 
-    def close(self) -> None:
-        """Close the one of this process. Idempotent."""
+    def close(self, *, silent: bool = False) -> None:
+        """Close the one of this process. Idempotent. `silent`: threads that wait are not told."""
         self._closed = True
         live = self._by_process.get(os.getpid())
         if live is not None:
-            live.portal.close()
+            live.portal.close(silent=silent)
+
+    def end(self, owner: Callable[[], object]) -> None:
+        """Close when the owner was dropped, and at the end of the program, when it is there still.
+
+        The threads that wait then are daemons, which Python ends: an exception in them would only make noise.
+        """
+        self.close(silent=owner() is not None)
+
+    def _portal(self, client: AsyncEsdbClient) -> Portal | SharedPortal:
+        if threads_are_greenlets():
+            return SharedPortal(client.close)
+        return Portal(f"esdb-lite-{next(_numbers)}", client.close, self._addresses)
 
     def _begin(self) -> Live:
         """Make it, unless another thread (or a signal handler in the middle of this) is faster."""
@@ -70,7 +82,7 @@ class LiveClients:
             raise WrongContext("the embedded server lives in the process from which this one was forked")
         _inherited.extend(inherited)
         client = self._make()
-        made = Live(client, Portal(f"esdb-lite-{next(_numbers)}", client.close, self._addresses))
+        made = Live(client, self._portal(client))
         live = self._by_process.setdefault(os.getpid(), made)
         if live is not made:
             made.portal.close()

@@ -11,9 +11,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import sys
 import threading
 from asyncio import _get_running_loop  # documented, and quicker than an exception with each call
 from collections.abc import Callable, Coroutine, Iterable
+from contextlib import suppress
 from typing import Any, TypeVar
 
 from esdb_lite._loop_thread import LoopCalls, LoopEnded, serves
@@ -70,10 +72,14 @@ class Portal:
         if self.pid == os.getpid():
             self._calls.post(callback)
 
-    def close(self) -> None:
-        """Run what is last, end the loop, wait for its thread. Idempotent; does nothing in a forked process."""
+    def close(self, *, silent: bool = False) -> None:
+        """Run what is last, end the loop, wait for its thread. Idempotent; does nothing in a forked process.
+
+        `silent`: threads that wait are not woken, because the program ends.
+        """
         if self.pid != os.getpid():
             return
+        self._calls.silent = silent
         self._ended = True
         if self._claim():
             self._end()
@@ -164,3 +170,55 @@ class Portal:
         self._ended = True
         self._calls.end()
         self._loop.close()
+
+
+class SharedPortal:
+    """One client's part of a portal that all clients of the process share.
+
+    For programs whose threads are greenlets (gevent, eventlet): these are all one thread to asyncio, on which only one
+    loop can run.
+    """
+
+    _host: Portal | None = None
+
+    def __init__(self, last: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """`last` is run when the client is to end."""
+        self.pid = os.getpid()
+        self._last = last
+        self._ended = False
+
+    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        """Have a coroutine run on the loop, and return its result."""
+        if self._ended:
+            coroutine.close()
+            raise ClientClosed("the client is closed")
+        return self._portal().run(coroutine)
+
+    def post(self, callback: Callable[[], object]) -> None:
+        """Have something called on the loop soon, without waiting for it."""
+        self._portal().post(callback)
+
+    def close(self, *, silent: bool = False) -> None:
+        """Run what is last; the loop goes on for others. Idempotent; does nothing in a forked process."""
+        if self.pid == os.getpid() and not self._ended:
+            self._ended = True
+            with suppress(ClientClosed, WrongContext):
+                self._portal().run(self._last())
+
+    def _portal(self) -> Portal:
+        host = SharedPortal._host
+        if host is None or host.pid != os.getpid():
+            host = SharedPortal._host = Portal("esdb-lite", _nothing)
+        return host
+
+
+async def _nothing() -> None:
+    pass
+
+
+def threads_are_greenlets() -> bool:
+    """Return whether this program has made greenlets of its threads."""
+    gevent, eventlet = sys.modules.get("gevent.monkey"), sys.modules.get("eventlet.patcher")
+    if gevent is not None and gevent.is_module_patched("threading"):
+        return True
+    return eventlet is not None and bool(eventlet.is_monkey_patched("thread"))

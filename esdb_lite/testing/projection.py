@@ -87,7 +87,6 @@ class _RunOver:
         self._processor = Processor(program, identity, self._delivery.beginning, self._states)
         self._handled = 0
         self._emitted: list[Emitted] = []
-        self._logged: list[str] = []
 
     def over(self, events: Iterable[EventLike], stream: str | None) -> ProjectionOutcome:
         sources = self._definition.streams
@@ -106,7 +105,6 @@ class _RunOver:
     def _add(self, step: Step) -> None:
         self._handled += 1
         self._emitted += step.emitted
-        self._logged += step.logged
 
     def _outcome(self, fault: str | None) -> ProjectionOutcome:
         processor = self._processor
@@ -118,7 +116,7 @@ class _RunOver:
             results={partition: value_of(processor.result_of(partition)) for partition in partitions},
             emitted=[_event(emitted) for emitted in self._emitted if emitted.is_json],
             linked=[_link(emitted) for emitted in self._emitted if not emitted.is_json],
-            logged=self._logged,
+            logged=processor.take_logged(),
             handled=self._handled,
             fault=fault,
         )

@@ -6,6 +6,7 @@
     python -m tests.benchmarks catchup          a subscription over what `serve` has stored
     python -m tests.benchmarks start            import time, and memory while reading 1,000,000 events
     python -m tests.benchmarks server           what `serve` costs, and how far it carries
+    python -m tests.benchmarks projections      what the system projections cost appends, and how fast they catch up
     python -m tests.benchmarks level            cost at 10,000 and at 5,000,000 events (minutes, 4 GB of disk)
 
 All contenders take turns in one run, each in a process of its own, so that what else the machine does hits all of
@@ -21,6 +22,7 @@ import tempfile
 from pathlib import Path
 from statistics import median
 
+from tests.benchmarks import projections as system_projections
 from tests.benchmarks import serving
 from tests.benchmarks.contenders import BATCH, CONTENDERS, IN_FLIGHT, STREAM
 from tests.benchmarks.processes import Results, Row, Serving, contend, replay_server, serve, summary, table
@@ -140,6 +142,13 @@ def server(arguments: argparse.Namespace) -> list[Row]:
     return []
 
 
+def projections(arguments: argparse.Namespace) -> list[Row]:
+    """What the system projections cost."""
+    system_projections.appends(arguments)
+    system_projections.catch_up(arguments)
+    return []
+
+
 def level(arguments: argparse.Namespace) -> list[Row]:
     """What it costs where there is much."""
     serving.level(arguments)
@@ -157,7 +166,7 @@ def main() -> None:
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parts = {"read": read, "append": append, "catchup": catchup, "start": start, "server": server}
-    parts |= {"level": level, "everything": everything}
+    parts |= {"projections": projections, "level": level, "everything": everything}
     parser.add_argument("part", nargs="?", default="everything", choices=[*parts], help="default: everything")
     parser.add_argument("--events", type=int, help="how many are read (default: 50000; level: 5000000)")
     parser.add_argument("--appends", type=int, default=2_000, help="one after another half as many are made")

@@ -52,9 +52,9 @@ class Serving:
 
 
 @contextmanager
-def serve(folder: Path, database: str | None) -> Iterator[Serving]:
+def serve(folder: Path, database: str | None, *options: str) -> Iterator[Serving]:
     """Run `serve` on a file of that name in the folder, or in memory."""
-    process = start_serve(*(() if database is None else ("--db", folder / database)), folder=folder)
+    process = start_serve(*(() if database is None else ("--db", folder / database)), *options, folder=folder)
     try:
         yield Serving(int(process.address.rpartition(":")[2]), process.process.pid)
     finally:

@@ -19,7 +19,7 @@ from esdb_lite.server.projections.manager import ProjectionManager
 from tests.conformance.replaying import Clock, Json, Replay, recorded_order
 from tests.conformance.schema import Schema
 
-pytest.importorskip("quickjs", reason="quickjs-ng is not installed")
+pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 SCHEMA = Schema(ROOT / "proto")

@@ -1,7 +1,8 @@
-"""Projections, as clients steer and ask them: the system projections."""
+"""Projections, as clients steer and ask them."""
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import pytest
 
 from esdb_lite import (
+    AsyncEsdbClient,
     Compatibility,
     DeadlineExceeded,
     EmbeddedServer,
     InvalidArgument,
     NewEvent,
     NotSupported,
+    ProjectionExists,
     ProjectionFailed,
     ProjectionMode,
     ProjectionNotFound,
@@ -34,9 +37,7 @@ async def uri(version: str) -> AsyncIterator[str]:
         yield real
         return
     chosen = Compatibility(version)
-    async with EmbeddedServer(
-        run_projections="system", start_standard_projections=True, compatibility=chosen
-    ) as server:
+    async with EmbeddedServer(run_projections="all", start_standard_projections=True, compatibility=chosen) as server:
         yield server.uri
 
 
@@ -176,6 +177,100 @@ async def test_wrong_arguments(client: Any) -> None:
 
 
 @pytest.mark.parametrize("version", ["24.10"])
-async def test_an_engine_that_the_server_does_not_know_of(client: Any) -> None:
-    with pytest.raises(NotSupported, match="engine_version=2"):
+async def test_an_engine_that_the_server_does_not_have(client: Any) -> None:
+    with pytest.raises(NotSupported, match="engine"):
         await client.create_projection("x", "fromAll()", engine_version=2)
+
+
+COUNT = """fromStream('{stream}').partitionBy(e => e.data.who).when({{
+    $init: () => ({{n: 0}}),
+    Counted(state, e) {{ state.n += e.data.by; }},
+}})"""
+
+
+def counted(who: str, by: float) -> NewEvent:
+    return NewEvent.json("Counted", {"who": who, "by": by})
+
+
+@pytest.fixture
+async def counter(client: Any, stream: str) -> AsyncIterator[str]:
+    """Name of a projection that counts by partition, and has done so."""
+    pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
+    await client.append_events(stream, -2, [counted("anna", 1), counted("ben", 2.5)])
+    await client.create_projection(f"count-{stream}", COUNT.format(stream=stream), emit=True)
+    await client.wait_for_projection(f"count-{stream}", timeout=20)
+    yield f"count-{stream}"
+    await client.disable_projection(f"count-{stream}")
+    await client.delete_projection(f"count-{stream}", checkpoint_stream=True)
+
+
+async def test_states(client: Any, stream: str, counter: str) -> None:
+    assert await client.get_projection_state(counter, "anna") == {"n": 1}
+    assert await client.get_projection_result(counter, "ben") == {"n": 2.5}
+    assert await client.get_projection_state(counter, "nobody") is None
+    assert await client.get_projection_state(counter) is None
+    appended = await client.append_events(stream, -2, counted("anna", 4))
+    info = await client.wait_for_projection(counter, appended.commit_position, timeout=20)
+    assert (info.name, info.mode, info.is_running) == (counter, ProjectionMode.CONTINUOUS, True)
+    assert await client.get_projection_state(counter, "anna") == {"n": 5}
+    assert counter in [each.name for each in await client.list_projections(ProjectionMode.CONTINUOUS)]
+
+
+async def test_a_name_that_is_taken(client: Any, stream: str, counter: str) -> None:
+    with pytest.raises(ProjectionExists) as caught:
+        await client.create_projection(counter, "fromAll()")
+    assert caught.value.projection_name == counter
+    with pytest.raises(ProjectionFailed):
+        await client.delete_projection(counter)
+
+
+async def test_starting_over_with_another_query(client: Any, stream: str, counter: str) -> None:
+    await client.update_projection(counter, COUNT.format(stream=stream).replace("e.data.by", "10"), emit=True)
+    await client.reset_projection(counter)
+    await client.wait_for_projection(counter, timeout=20)
+    assert await client.get_projection_state(counter, "anna") == {"n": 10}
+
+
+async def test_a_wrong_query_and_a_good_one(client: Any, stream: str) -> None:
+    pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
+    name = f"wrong-{stream}"
+    await client.create_projection(name, "this is no query")
+    with pytest.raises(ProjectionFailed) as caught:
+        await client.wait_for_projection(name, timeout=20)
+    info = await client.get_projection(name)
+    assert info.status is ProjectionStatus.FAULTED
+    assert info.fault == caught.value.reason
+    await client.update_projection(name, f"fromStream('{stream}').when({{}})")
+    assert (await client.wait_for_projection(name, timeout=20)).fault is None
+    await client.disable_projection(name)
+    await client.delete_projection(name)
+    with pytest.raises(ProjectionNotFound):
+        await client.get_projection(name)
+
+
+async def test_queries(client: Any, stream: str) -> None:
+    pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
+    await client.append_events(stream, -2, [counted("anna", 1), counted("ben", 2)])
+    query = f"fromStream('{stream}').when({{$init: () => [], Counted(s, e) {{ s.push(e.data.who); }}}})"
+    assert await client.run_query(query, timeout=20) == ["anna", "ben"]
+    assert await client.run_query("fromStream('nowhere').when({})", timeout=20) is None
+    with pytest.raises(ProjectionFailed, match="oh no"):
+        await client.run_query(f"fromStream('{stream}').when({{Counted() {{ throw new Error('oh no') }}}})", timeout=20)
+    with pytest.raises(ProjectionFailed):
+        await client.run_query("fromStream(", timeout=20)
+    assert await client.list_projections(ProjectionMode.TRANSIENT) == []
+
+
+async def test_a_query_that_is_given_up(uri: str, stream: str) -> None:
+    pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
+    async with AsyncEsdbClient(uri) as client:
+        for start in range(0, 2000, 500):
+            await client.append_events(stream, -2, [counted("anna", n) for n in range(start, start + 500)])
+        slow = f"fromStream('{stream}').when({{Counted() {{ for (let i = 0; i < 200000; i++); }}}})"
+        task = asyncio.ensure_future(client.run_query(slow))
+        while not (await client.list_projections(ProjectionMode.TRANSIENT) or task.done()):
+            pass
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert await client.list_projections(ProjectionMode.TRANSIENT) == []

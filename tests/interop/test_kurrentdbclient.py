@@ -228,3 +228,57 @@ async def test_asyncio(uri: str) -> None:
         await client.tombstone_stream(stream, current_version=StreamState.ANY)
         with pytest.raises(exceptions.StreamIsDeletedError):
             await client.append_to_stream(stream, current_version=StreamState.ANY, events=new("D"))
+
+
+CREATE = """fromCategory('order').foreachStream().when({
+    $init: () => ({n: 0}),
+    Placed(s, e) { s.n++ },
+})"""
+
+
+def test_projections(serve: Callable[..., ServeProcess]) -> None:
+    pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
+    process = serve("--run-projections", "all", "--start-standard-projections")
+    with kurrentdbclient.KurrentDBClient(f"kurrentdb://{process.address}?Tls=false") as client:
+        client.append_events("order-1", current_version=StreamState.ANY, events=new("Placed", "Placed"))
+        client.create_projection(name="mine", query=CREATE, emit_enabled=True, track_emitted_streams=True)
+        with pytest.raises(exceptions.AlreadyExistsError):
+            client.create_projection(name="mine", query=CREATE)
+        wait(lambda: client.get_projection_state("mine", "order-1").value == {"n": 2})
+        assert client.get_projection_statistics("mine").status == "Running"
+        assert client.get_projection_statistics("mine").mode == "Continuous"
+        assert "mine" in [one.name for one in client.list_continuous_projection_statistics()]
+        client.update_projection("mine", query=CREATE.replace("s.n++", "s.n += 10"), emit_enabled=True)
+        client.reset_projection("mine")
+        wait(lambda: client.get_projection_state("mine", "order-1").value == {"n": 20})
+        with pytest.raises(exceptions.OperationFailedError):
+            client.delete_projection("mine")
+        client.disable_projection("mine")
+        assert client.get_projection_statistics("mine").status == "Stopped"
+        client.enable_projection("mine")
+        client.abort_projection("mine")
+        assert client.get_projection_statistics("mine").status == "Aborted/Stopped"
+        client.disable_projection("mine")
+        client.delete_projection("mine", delete_emitted_streams=True, delete_checkpoint_stream=True)
+        for call in (
+            lambda: client.get_projection_statistics("mine"),
+            lambda: client.get_projection_state("mine"),
+            lambda: client.enable_projection("mine"),
+            lambda: client.delete_projection("mine"),
+        ):
+            with pytest.raises(exceptions.NotFoundError):
+                call()
+        client.restart_projections_subsystem()
+        wait(lambda: client.get_projection_statistics("$by_category").status == "Running")
+        client.append_events("order-2", current_version=StreamState.ANY, events=new("Placed"))
+        subscription = client.subscribe_to_stream("$ce-order", resolve_links=True)
+        assert [next(subscription).stream_name for _ in range(3)] == ["order-1", "order-1", "order-2"]
+        subscription.stop()
+
+
+def wait(condition: Callable[[], bool]) -> None:
+    """Ask until it is so: this client has no call that waits."""
+    for _ in range(2000):
+        if condition():
+            return
+    raise AssertionError("it did not come to that")

@@ -302,6 +302,14 @@ def test_a_handler_that_takes_all_memory_faults() -> None:
     assert run("{T(s, e) { const all = []; for (;;) all.push(new Array(100000).fill(1.5)) }}").fault is not None
 
 
+def test_everything_that_is_logged_is_there() -> None:
+    query = """log('read'); fromStream('x').partitionBy(e => { log('key'); return 'k' }).when({
+        T(s, e) { log('handled', e.data.i, {a: [1]}, undefined) }, U(s, e) { log('last words'); throw 1 } })"""
+    outcome = Projection(query).run(THREE)
+    handled = [["key", "handled", str(number), '{"a":[1]}', "undefined"] for number in (0, 1)]
+    assert outcome.logged == ["read", *handled[0], *handled[1], "key", "last words"]
+
+
 # --- results ---
 
 

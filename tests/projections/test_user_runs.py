@@ -296,6 +296,15 @@ async def test_a_shared_state_is_there_after_a_restart(tmp_path: Path, of: str) 
     await place.close()
 
 
+async def test_what_a_query_logs_is_in_the_log_of_the_server(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO", "esdb_lite.server")
+    await place.append("x", "T")
+    await place.create("p", "log('read'); fromStream('x').when({T(s, e) { log('handled ' + e.eventType) }})")
+    await place.handled("p", 1)
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("projection p: ")]
+    assert lines == ["projection p: read", "projection p: handled T"]
+
+
 async def test_a_bug_of_ours_faults_the_one_projection(
     place: Place, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import pkgutil
 import random
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import betterproto
+import esdb_lite_protos
 import pytest
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClientException, NewEvent
@@ -20,17 +23,16 @@ from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import frame
+from esdb_lite.server.tls import DevCertificate
 from tests.security.conftest import basic
 
-PACKAGES = ("gossip", "monitoring", "operations", "persistent_subscriptions", "projections", "server_features")
-PACKAGES += ("streams", "users")
 DESTRUCTIVE = ("Shutdown", "RestartSubsystem")
 NAMES = ("s", "g", "$all", "$$s", "$s", "user", "", "$by_category", "a" * 300, "\U0001f600", "^(a+)+$", "RoundRobin")
 
 
 def methods() -> Iterator[tuple[str, type[betterproto.Message]]]:
-    for package in PACKAGES:
-        module = importlib.import_module(f"esdb_lite_protos.event_store.client.{package}")
+    for package in pkgutil.walk_packages(esdb_lite_protos.__path__, "esdb_lite_protos."):
+        module = importlib.import_module(package.name)
         for name in dir(module):
             base = getattr(module, name)
             if name.endswith("Base") and name != "ServiceBase":
@@ -107,12 +109,15 @@ async def call(node: ConnectionPool, path: str, requests: list[bytes]) -> None:
         pass
 
 
-@pytest.fixture
-def run_projections() -> str:
-    return "system"
+@pytest.fixture(params=["24.10", "26.1"])
+async def server(certificate: DevCertificate, request: pytest.FixtureRequest) -> AsyncIterator[EmbeddedServer]:
+    """With as many methods as there can be, and with those that most clients know."""
+    folder = Path(certificate.authority).parent
+    async with EmbeddedServer(dev_certificate=folder, run_projections="system", compatibility=request.param) as running:
+        yield running
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 async def test_random_requests(
     server: EmbeddedServer,
     admin: AsyncEsdbClient,

@@ -10,6 +10,7 @@ import random
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from esdb_lite import (
     AsyncEsdbClient,
     EmbeddedServer,
+    EsdbClientException,
     NewEvent,
     StreamMetadata,
     StreamNotFound,
@@ -26,6 +28,9 @@ from esdb_lite import (
 from esdb_lite.groups import ConsumerStrategy
 
 pytest.importorskip("trustme", reason="trustme is not installed")
+
+PROJECTIONS = "system" if find_spec("_quickjs") is None else "all"
+SYSTEM_PROJECTIONS = ("$by_category", "$by_event_type", "$stream_by_category", "$streams", "$by_correlation_id")
 
 CONFIG = (
     b'{"version":"2","updated":"2026-01-01T00:00:00Z","updatedBy":"admin","entries":[{"stream":"s","group":"g",'
@@ -127,9 +132,16 @@ def contents(chance: random.Random, stream: str) -> list[NewEvent]:
 
 @asynccontextmanager
 async def served(path: Path, certificates: Path) -> AsyncIterator[AsyncEsdbClient]:
-    server = EmbeddedServer(path, dev_certificate=certificates, run_projections="system")
+    server = EmbeddedServer(path, dev_certificate=certificates, run_projections=PROJECTIONS)
     async with server, AsyncEsdbClient(server.uri, credentials=("admin", "changeit")) as client:
         yield client
+
+
+async def enable_projections(client: AsyncEsdbClient) -> None:
+    """As far as their definitions are what they should be."""
+    for name in SYSTEM_PROJECTIONS:
+        with suppress(EsdbClientException):
+            await client.enable_projection(name)
 
 
 async def write(client: AsyncEsdbClient, chance: random.Random) -> None:
@@ -183,6 +195,7 @@ async def test_whatever_is_stored_the_server_starts_and_works(
     began = time.process_time()
     for round_ in range(3):
         async with served(tmp_path / "events.db", tmp_path) as client:
+            await enable_projections(client)
             await everything_works(client, f"before{round_}")
             await write(client, chance)
             await everything_works(client, f"after{round_}")

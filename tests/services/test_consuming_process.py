@@ -74,7 +74,7 @@ def test_killed_at_any_moment_every_effect_is_there_exactly_once(uri: str, tmp_p
         assert consumer.kill() == -signal.SIGKILL
         effects, position = stored_effects(tmp_path)
         assert effects == list(range(len(effects)))
-        assert position.partition("@")[0] == (str(len(effects) - 1) if effects else "-")
+        assert position == (str(len(effects) - 1) if effects else "-")
         ends.append(len(effects))
     assert len(set(ends)) > KILLS / 2  # it did go on
     append(uri, 1)
@@ -87,7 +87,7 @@ def stored_effects(folder: Path) -> tuple[list[int], str]:
         effects = [number for (number,) in database.execute("SELECT number FROM effects ORDER BY rowid")]
         tables = database.execute("SELECT name FROM sqlite_master WHERE name = 'esdb_checkpoints'").fetchall()
         found = database.execute("SELECT stored_position FROM esdb_checkpoints").fetchall() if tables else []
-    return effects, found[0][0] if found else "-"
+    return effects, found[0][0].partition("@")[0] if found else "-"
 
 
 @pytest.mark.slow

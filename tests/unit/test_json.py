@@ -8,7 +8,10 @@ import time
 
 import pytest
 
+from esdb_lite import RecordedEvent, StreamMetadata
 from esdb_lite._json import DEPTH, LONGEST_NUMBER, NotJson, parse_json
+from esdb_lite.metadata import decode_metadata
+from esdb_lite.server.projections.seen import member, text_of
 from esdb_lite.server.projections.valid_json import is_valid
 
 
@@ -109,3 +112,22 @@ def test_comments_and_commas_that_projections_allow(data: bytes) -> None:
 @pytest.mark.parametrize("data", [b"{}/*", b"{}/*/", b'["a', b'["a\\', b"{/**/", b'"a\\",]'])
 def test_what_has_no_end(data: bytes) -> None:
     assert not is_valid(data)
+
+
+def test_what_projections_make_names_of_can_be_written() -> None:
+    for value in ("\ud800", "a\udfff", ["\ud800"], {"\ud800": 1}, "\ud83d\ude00", "ä"):
+        text_of(value).encode()
+    assert text_of("a\ud800b") == "a\ufffdb"
+    assert text_of("\U0001f600") == "\U0001f600"
+    assert member(b'{"a":' + b"[" * 900 + b"]" * 900 + b"}", "a") is None
+
+
+DEEP = b"[" * 100_000 + b"]" * 100_000
+
+
+def test_what_an_event_holds_may_be_nested_too_deeply() -> None:
+    recorded = RecordedEvent("T", DEEP, b'{"a":' + DEEP + b"}", "s", 0, 0)
+    with pytest.raises(ValueError, match="nested too deeply"):
+        recorded.json()
+    assert not recorded.properties
+    assert decode_metadata(DEEP, 0) == StreamMetadata(position=0)

@@ -11,6 +11,7 @@ import sys
 import textwrap
 import threading
 import time
+import types
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -27,7 +28,7 @@ from esdb_lite import (
     SubscriptionSettings,
     WrongContext,
 )
-from esdb_lite.sync.portal import Portal
+from esdb_lite.sync.portal import Portal, SharedPortal
 
 E = NewEvent("T", b"")
 
@@ -168,6 +169,32 @@ def test_a_thread_that_cannot_run_its_loop_says_so(monkeypatch: pytest.MonkeyPat
     client.close()
 
 
+def test_where_threads_are_greenlets_all_clients_share_one(
+    monkeypatch: pytest.MonkeyPatch, server: EmbeddedServer
+) -> None:
+    """gevent makes one thread of all, on which asyncio runs one loop."""
+    gevent = types.ModuleType("gevent.monkey")
+    gevent.is_module_patched = lambda name: name == "threading"  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "gevent.monkey", gevent)
+    before = threading.active_count()
+    clients = [EsdbClient(server.uri) for _ in range(3)]
+    for client in clients:
+        client.append_events("s", StreamState.ANY, NewEvent("T", b""))
+    assert threading.active_count() == before + 1
+    subscription = clients[0].subscribe_all_events(from_end=True)
+    clients[0].close()
+    with pytest.raises(ClientClosed):
+        next(subscription)
+    with pytest.raises(ClientClosed):
+        clients[0].get_stream_position("s")
+    assert clients[1].get_stream_position("s") == 2
+    for client in clients:
+        client.close()
+    assert SharedPortal._host is not None
+    SharedPortal._host.close()
+    monkeypatch.setattr(SharedPortal, "_host", None)
+
+
 def test_calls_under_way_end_when_the_thread_dies(server: EmbeddedServer) -> None:
     client = EsdbClient(server.uri)
     subscription = client.subscribe_all_events(from_end=True)
@@ -182,7 +209,7 @@ def test_calls_under_way_end_when_the_thread_dies(server: EmbeddedServer) -> Non
 
     waiting = threading.Thread(target=wait)
     waiting.start()
-    while not portal._calls._under_way:
+    while not portal._calls.under_way:
         time.sleep(0.001)
     portal._loop.call_soon_threadsafe(portal._loop.stop)  # not by `close`: as if somebody else had stopped it
     portal.post(portal._stop)
@@ -264,6 +291,19 @@ def test_a_last_event_at_the_end_of_the_program(server: EmbeddedServer) -> None:
     """
     done = run(program, server.uri)
     assert (done.returncode, done.stdout, done.stderr) == (0, "1\n", "")
+
+
+def test_a_daemon_thread_that_waits_ends_without_a_word(server: EmbeddedServer) -> None:
+    program = """
+        import sys, threading
+        from esdb_lite import EsdbClient
+        client = EsdbClient(sys.argv[1])
+        subscription = client.subscribe_all_events(from_end=True)
+        threading.Thread(target=lambda: [print(event) for event in subscription], daemon=True).start()
+        client.get_stream_position("s")
+    """
+    done = run(program, server.uri)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
 def test_a_warning_about_a_connection_string_is_given_once(caplog: pytest.LogCaptureFixture) -> None:

@@ -124,6 +124,20 @@ def test_failures_of_servers_are_in_the_tree(tmp_path: Path, server: EmbeddedSer
     assert isinstance(caught.value, EsdbClientException)
 
 
+def test_refusals_of_deletes_speak_like_those_of_appends(server: EmbeddedServer) -> None:
+    with EsdbClient(server.uri) as client:
+        with pytest.raises(ExpectedPositionError, match=r"^stream 'never' does not exist, expected any$") as missing:
+            client.delete_stream("never")
+        assert "WrongExpectedVersion" in missing.value.details
+        client.append_events("s", None, NewEvent("T", b""))
+        client.tombstone_stream("s")
+        for _ in range(2):
+            with pytest.raises(esdb_lite.StreamDeleted, match=r"^stream 's' is deleted$"):
+                client.append_events("s", None, NewEvent("T", b""))
+            with pytest.raises(esdb_lite.StreamDeleted, match=r"^stream 's' is deleted$"):
+                client.get_stream_position("s")
+
+
 # --- repr ---------------------------------------------------------------------------------------------------------
 
 

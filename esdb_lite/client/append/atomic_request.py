@@ -14,6 +14,7 @@ from functools import cached_property
 
 from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
 
+from esdb_lite._json import load_json
 from esdb_lite._wire.record_requests import encode_new_record, encode_records_request, encode_session_request
 from esdb_lite.client.append.looking import Wanted
 from esdb_lite.errors import InvalidArgument, NotSupported, OutcomeUnknown, WrongArgumentType
@@ -155,7 +156,7 @@ def _properties(event: NewEvent) -> Mapping[str, JsonValue]:
     if not event.metadata:
         return {}
     try:
-        found = json.loads(event.metadata)
+        found = load_json(event.metadata)
     except ValueError:
         found = None
     if not isinstance(found, dict):

@@ -82,7 +82,9 @@ class GrpcCall:
         if not self._answered:
             self._answered = True
             await send_headers(self._stream, response_headers())
-        await send_data(self._stream, frame(messages))
+        data = frame(messages)
+        del messages  # it may take long
+        await send_data(self._stream, data)
 
     def cut(self) -> None:
         """Close the connection after what has been sent, without a word."""

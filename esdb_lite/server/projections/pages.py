@@ -22,6 +22,10 @@ from esdb_lite.server.storage.errors import StorageError
 PAGE_EVENTS = 512
 _PAGE_BYTES = 256 * 1024
 _PAGES_KEPT = 4
+_PAUSE = 0.005
+"""Seconds between pages at the end of the log: what arrives meanwhile is written together, so that whoever appends one
+event after the other pays little for it. The first event after a pause does not wait."""
+_LONGEST_PAUSE = 0.05
 _LIVE_EVENTS_KEPT = 4096
 """So many events may wait for projections at the end of the log; with more they are read from storage again."""
 
@@ -61,6 +65,12 @@ class LogPages:
         """Whether events are on their way from the listener to a page."""
         self._at_tail: asyncio.Task[Page] | None = None
         self._pages: dict[int, asyncio.Task[Page]] = {}
+        self._handed_out = 0.0
+        """When the last page was."""
+        self._asked = 0.0
+        """When the next one was asked for."""
+        self._round = 0.0
+        """Seconds in between."""
 
     def page(self, position: int) -> asyncio.Task[Page]:
         """The page that begins at a position, for all who ask: to be shielded, not to be cancelled.
@@ -71,6 +81,8 @@ class LogPages:
         known = self._pages.get(position)
         if known is not None and _is_good(known, position):
             return known
+        self._asked = self._loop.time()
+        self._round = self._asked - self._handed_out
         if position < self._tail:
             return self._keep(position, self._loop.create_task(self._stored(position)))
         if self._at_tail is None or self._at_tail.done():
@@ -79,7 +91,8 @@ class LogPages:
 
     def is_at_end(self, page: asyncio.Task[Page]) -> bool:
         """Whether nothing is left to be seen by one that waits for a page."""
-        return page is self._at_tail and not page.done() and not self._looking and not self._arrived.is_set()
+        waits = page is self._at_tail and not page.done() and not self._looking
+        return waits and not self._rest and not self._arrived.is_set()
 
     async def close(self) -> None:
         """Stop listening; waiters are cancelled. Idempotent."""
@@ -121,6 +134,7 @@ class LogPages:
             position = self._tail = records[-1].position + 1
             seen = await self._look(records)
             if seen.written or seen.arrived:
+                self._handed_out = self._loop.time()
                 return seen
         return Page(position, (), ())
 
@@ -129,6 +143,7 @@ class LogPages:
         if not self._rest:
             listener = self._listener
             await self._arrived.wait()
+            await self._let_others(_PAUSE)
             if listener is None or listener is not self._listener or listener.overflowed:
                 return ()
             self._arrived.clear()
@@ -145,9 +160,18 @@ class LogPages:
         while position < self._tail:
             page = await self._read(position)
             if page.written or page.arrived:
+                await self._let_others(0.0)
+                self._handed_out = self._loop.time()
                 return page
             position = page.next
         return Page(position, (), ())
+
+    async def _let_others(self, least: float) -> None:
+        """Pause for so many seconds since the last page; where appends are waiting, for as long as that one took."""
+        pause = min(max(least, self._round), _LONGEST_PAUSE) if self._database.waiting else least
+        left = self._asked + pause - self._loop.time()
+        if left > 0:
+            await asyncio.sleep(left)
 
     async def _read(self, position: int) -> Page:
         tail = self._tail

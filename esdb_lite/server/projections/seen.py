@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from esdb_lite.server.engine.model import METADATA_TYPE, TOMBSTONE_TYPE, is_metastream, original_of
+from esdb_lite._json import check_depth
+from esdb_lite.server.engine.model import METADATA_TYPE, TOMBSTONE_TYPE, is_metastream, is_too_long, original_of
 from esdb_lite.server.projections.valid_json import is_valid
 from esdb_lite.server.storage import TOMBSTONE, Record
 
@@ -86,7 +87,8 @@ def _identity(event: Record) -> str:
 def correlation_of(event: Record) -> str | None:
     """The correlation id that links to an event carry; of two, the first."""
     value = member(event.metadata, CORRELATION, first=True)
-    return None if value is None else text_of(value)
+    text = None if value is None else text_of(value)
+    return None if text is None or is_too_long(text) else text
 
 
 def member(document: bytes, key: str, *, first: bool = False) -> object:
@@ -95,7 +97,9 @@ def member(document: bytes, key: str, *, first: bool = False) -> object:
     if key.encode() not in document and b"\\" not in document:
         return None
     try:
-        found = json.loads(document.decode("utf-8", "replace"), object_pairs_hook=_first if first else None)
+        text = document.decode("utf-8", "replace")
+        check_depth(text)
+        found = json.loads(text, object_pairs_hook=_first if first else None)
     except (ValueError, RecursionError):
         return None
     value: object = found.get(key) if isinstance(found, dict) else None
@@ -109,9 +113,10 @@ def _first(members: Sequence[tuple[str, object]]) -> dict[str, object]:
 def text_of(value: object) -> str:
     """A JSON value as the text that stands for it in names of streams."""
     if isinstance(value, str):
-        return value
+        # Half a surrogate pair cannot be written: it becomes what stands for such things everywhere.
+        return value if value.isascii() else value.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, bool):
         return str(value)
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e17:
         return str(int(value))
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    return text_of(json.dumps(value, separators=(",", ":"), ensure_ascii=False))

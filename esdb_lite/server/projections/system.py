@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, TypeAlias
 
 from esdb_lite.server.engine.links import LINK_TYPE
+from esdb_lite.server.engine.model import is_too_long
 from esdb_lite.server.projections.emitting import Emission, Owner
 from esdb_lite.server.projections.seen import CORRELATION, Seen, is_taken, member, quoted, text_of
 from esdb_lite.server.storage import Record
@@ -152,10 +153,11 @@ def _by_correlation_id(query: str) -> Rule:
 
     def link(seen: Seen) -> Link | None:
         value = member(seen.at.metadata, name) if seen.at.metadata else None
-        if value is None:
+        stream = "" if value is None else f"$bc-{text_of(value)}"
+        if not stream or is_too_long(stream):
             return None
         extras = f',"$eventTimestamp":"{_time(seen.at.created)}"'
-        return Link(f"$bc-{text_of(value)}", _target(seen.at), extras)
+        return Link(stream, _target(seen.at), extras)
 
     return link
 

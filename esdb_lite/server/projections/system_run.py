@@ -128,14 +128,19 @@ class SystemRun:
             self._awaited = self._waiting = None
 
     async def _handle(self, page: Page) -> None:
-        handled, events = self._index.handled, self._index.events
-        emissions = self._index.handle(page.since(self._arrived_since))
-        if emissions and not self._definition.emit_enabled:
-            self._index.handled, self._index.events = handled, events
-            raise EmitRefused(self._reason())
+        index = self._index
+        before = self._next, index.handled, index.events
+        emissions = index.handle(page.since(self._arrived_since))
         self._next = page.next
-        if self._is_due or emissions:
-            await self._write(emissions, checkpoint=self._is_due)
+        try:
+            if emissions and not self._definition.emit_enabled:
+                raise EmitRefused(self._reason(before[1]))
+            if self._is_due or emissions:
+                await self._write(emissions, checkpoint=self._is_due)
+        except (EmitRefused, StorageError):
+            # What could not be written is still to come.
+            self._next, index.handled, index.events = before
+            raise
 
     @property
     def _is_due(self) -> bool:
@@ -165,10 +170,10 @@ class SystemRun:
         stream = checkpoint_stream(self._definition.name)
         return Emission(stream, "$ProjectionCheckpoint", True, b"[]", metadata, CHECKPOINT_METADATA, stamped=False)
 
-    def _reason(self) -> str:
+    def _reason(self, handled: int) -> str:
         return (
             f"The {self._definition.name} projection failed to process an event.\r\n"
-            f"Handler: {self._definition.handler_class}\r\nEvent Position: {_text(self._index.handled)}\r\n\r\n"
+            f"Handler: {self._definition.handler_class}\r\nEvent Position: {_text(handled)}\r\n\r\n"
             f"Message:\r\n\r\n{_NOT_ALLOWED}"
         )
 

@@ -20,7 +20,7 @@ from esdb_lite._status import refusals
 PAGE = 256 * 1024
 """Bytes that a page is taken to have before it has been read."""
 PER_CONNECTION = 2 * 1024 * 1024
-IN_ALL = 32 * 1024 * 1024
+IN_ALL = 24 * 1024 * 1024
 PATIENCE = 2.0
 
 

@@ -70,6 +70,8 @@ class Projections(ProjectionsBase):
             _operators_only()
         if definition.track_emitted_streams and not definition.emit_enabled:
             raise refusals.invalid_argument("options.continuous.track_emitted_streams needs emit_enabled.")
+        if asked.engine_version > 1:
+            raise RpcError(StatusCode.UNIMPLEMENTED, "This server has the first engine for projections only.")
         with _refusals():
             await self._manager.create(definition)
         return CreateResp()
@@ -134,8 +136,10 @@ class Projections(ProjectionsBase):
 
     async def restart_subsystem(self, client_empty: Empty) -> Empty:
         """Stop all projections, and start them again."""
-        with _refusals():
+        try:
             await self._manager.restart()
+        except SubsystemStopped:
+            raise refusals.projections_not_running() from None
         return Empty()
 
     async def statistics(self, statistics_req: StatisticsReq) -> AsyncIterator[StatisticsResp]:

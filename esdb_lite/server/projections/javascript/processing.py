@@ -62,7 +62,6 @@ class Step:
     partition: str
     records: list[Outgoing] = field(default_factory=list)
     emitted: list[Emitted] = field(default_factory=list)
-    logged: list[str] = field(default_factory=list)
 
 
 class Processor:
@@ -130,7 +129,11 @@ class Processor:
             self._states[ROOT] = PartitionState(handled.shared, "")
         self._live = partition
         self.tag = event.tag
-        return Step(event.tag, partition, records, handled.emitted, handled.logged)
+        return Step(event.tag, partition, records, handled.emitted)
+
+    def take_logged(self) -> list[str]:
+        """What the query has logged since the last time, a fault's last words too."""
+        return self._program.take_logged()
 
     def state_of(self, partition: str) -> str:
         """The text of a partition's state, or of the shared one; empty: there is none."""

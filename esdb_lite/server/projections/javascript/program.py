@@ -58,7 +58,6 @@ class Handled:
     shared: str | None = None
     """Text of the shared state."""
     emitted: list[Emitted] = field(default_factory=list)
-    logged: list[str] = field(default_factory=list)
 
 
 class QueryProgram:
@@ -67,6 +66,7 @@ class QueryProgram:
     def __init__(self, definition: QueryDefinition, script: Script) -> None:
         self.definition = definition
         self._script = script
+        self._logged: list[str] = []
 
     @classmethod
     def load(cls, query: str, opener: Opener) -> QueryProgram:
@@ -82,10 +82,12 @@ class QueryProgram:
             script.close()
             raise QueryFault(_text(answer["fault"]))
         try:
-            return cls(checked(_definition(answer["definition"])), script)
+            program = cls(checked(_definition(answer["definition"])), script)
         except QueryFault:
             script.close()
             raise
+        program._logged += _logged(answer)
+        return program
 
     def close(self) -> None:
         """Give up the engine's memory. Idempotent."""
@@ -108,6 +110,11 @@ class QueryProgram:
         """Call `$deleted`. Raises HandlerFault."""
         return _handled(self._call("remove", state_is.value, state, partition))
 
+    def take_logged(self) -> list[str]:
+        """What has been logged since the last time."""
+        logged, self._logged = self._logged, []
+        return logged
+
     def _call(self, function: str, *arguments: str | float | bool | None) -> dict[str, object]:
         try:
             answer: dict[str, object] = json.loads(self._script.call(function, *arguments, seconds=HANDLE_SECONDS))
@@ -115,6 +122,7 @@ class QueryProgram:
             raise HandlerFault(_took_too_long("execute", error.took, HANDLE_SECONDS)) from error
         except ScriptError as error:
             raise HandlerFault(str(error)) from error
+        self._logged += _logged(answer)
         if "fault" in answer:
             raise HandlerFault(_text(str(answer["fault"])))
         return answer
@@ -159,15 +167,18 @@ def _text(text: str) -> str:
 
 def _handled(answer: dict[str, object]) -> Handled:
     # The script's answers are ours: what stands in them is of these types.
-    emitted, logged = answer.get("emitted"), answer.get("logged")
-    result, shared = answer.get("result"), answer.get("shared")
+    emitted, result, shared = answer.get("emitted"), answer.get("result"), answer.get("shared")
     return Handled(
         _text(str(answer["state"])),
         None if result is None else _text(str(result)),
         None if shared is None else _text(str(shared)),
         [_emitted(*parts) for parts in emitted] if isinstance(emitted, list) else [],
-        [_text(line) for line in logged] if isinstance(logged, list) else [],
     )
+
+
+def _logged(answer: dict[str, object]) -> list[str]:
+    logged = answer.get("logged")
+    return [_text(line) for line in logged] if isinstance(logged, list) else []
 
 
 def _emitted(stream: str, type: str, is_json: bool, data: str, metadata: list[list[str]]) -> Emitted:

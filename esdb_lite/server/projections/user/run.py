@@ -66,6 +66,7 @@ class HandledBatch(NamedTuple):
     steps: list[Step]
     rest: Placed
     fault: ProcessingFault | None
+    logged: list[str]
 
 
 class UserRun:
@@ -226,6 +227,8 @@ class UserRun:
             batch = await at_work.thread.run(lambda rest=placed: at_work.handled(rest, self))  # type: ignore[misc]
             placed = batch.rest
             self._take(at_work, batch.steps)
+            for line in batch.logged:
+                log.info("projection %s: %s", self._definition.name, line)
             if batch.fault is not None or any(step.records for step in batch.steps):
                 await self._note(at_work)
             if batch.fault is not None:
@@ -374,7 +377,7 @@ class _AtWork:
             try:
                 step = self.processor.process(event, partition)
             except ProcessingFault as fault:
-                return HandledBatch(steps, (), fault)
+                return HandledBatch(steps, (), fault, self.processor.take_logged())
             steps.append(step)
             room -= sum([len(record.data) for record in step.records])
-        return HandledBatch(steps, placed[len(steps) :], None)
+        return HandledBatch(steps, placed[len(steps) :], None, self.processor.take_logged())
