@@ -23,6 +23,9 @@ TOMBSTONED = -6
 LARGEST = 2**63 - 1
 """The largest number of an event, and the largest position, that servers understand."""
 
+ALL_STREAM = "$all"
+"""What servers call all events, where others have the name of a stream."""
+
 ExpectedPosition = Union[int, StreamState, None]  # noqa: UP007 - read at run time by documentation tools on 3.10
 """`None`: no stream. `n >= 0`: the last event has this number. Negative: anything. Or a `StreamState`."""
 

@@ -48,11 +48,11 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 from esdb_lite.errors import ProtocolError
 from esdb_lite.filters import Filter, FilterBy
 from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, SubscriptionInfo, SubscriptionSettings
+from esdb_lite.positions import ALL_STREAM
 
 if TYPE_CHECKING:
     from grpclib.client import Channel
 
-ALL = "$all"
 INFINITE_MILLISECONDS = 2**31 - 1
 _NUMBERED_STRATEGIES = {
     ConsumerStrategy.DISPATCH_TO_SINGLE: UpdateReqConsumerStrategy.DispatchToSingle,
@@ -124,7 +124,7 @@ async def infos(channel: Channel, stream_name: str | None) -> list[SubscriptionI
     """Describe all groups; or those of a stream, or (`$all`) those on all events."""
     if stream_name is None:
         options = ListReqOptions(list_all_subscriptions=Empty())
-    elif stream_name == ALL:
+    elif stream_name == ALL_STREAM:
         options = ListReqOptions(list_for_stream=ListReqStreamOption(all=Empty()))
     else:
         options = ListReqOptions(list_for_stream=ListReqStreamOption(stream=_stream(stream_name)))
@@ -218,7 +218,7 @@ def _settings(settings: SubscriptionSettings) -> dict[str, Any]:
 def described(info: InfoMessage) -> SubscriptionInfo:
     """Return what a server says of a group."""
     return SubscriptionInfo(
-        stream_name=None if info.event_source == ALL else info.event_source,
+        stream_name=None if info.event_source == ALL_STREAM else info.event_source,
         group_name=info.group_name,
         settings=_told_settings(info),
         start=_start(info.start_from),

@@ -16,7 +16,7 @@ from esdb_lite._wire.read_request import UNLIMITED
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import CaughtUp, Checkpoint, JsonValue, NewEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
-from esdb_lite.positions import LARGEST, ResumeFrom
+from esdb_lite.positions import ALL_STREAM, LARGEST, ResumeFrom
 
 if TYPE_CHECKING:
     from esdb_lite.metadata import StreamMetadata
@@ -93,7 +93,7 @@ def checked_source(value: str | None) -> str | None:
     """A name of a stream; None: all events."""
     if value is None:
         return None
-    if checked_stream(value) == "$all":
+    if checked_stream(value) == ALL_STREAM:
         raise InvalidArgument("stream_name", value, "must be left out for all events")
     return value
 

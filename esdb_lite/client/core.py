@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Hashable
 from contextlib import suppress
 from importlib import import_module
@@ -291,6 +292,14 @@ class ClientCore:
                 raise node.too_late(deadline, "the server did not say what it can do")
             self._features = found
         return self._features
+
+    async def require_version(self, least: tuple[int, int], what: str, deadline: Deadline) -> None:
+        """Refuse a server that is older, and would misunderstand what it is asked. Raises NotSupported."""
+        version = (await self.features(deadline)).version
+        if tuple(map(int, re.findall(r"\d{1,9}", version)[:2])) < least:
+            self.forget_features()  # it may be upgraded
+            first = ".".join(map(str, least))
+            raise NotSupported(f"{what} takes KurrentDB {first} or later, and the server is {version!r}")
 
     def forget_features(self) -> None:
         """Ask again next time: behind the same address there may be another server now."""

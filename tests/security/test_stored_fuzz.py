@@ -45,7 +45,14 @@ USER = (
 )
 ACL = b'{"$userStreamAcl":{"$r":"$all","$w":"$all","$d":"$all","$mr":"$all","$mw":"$all"},"$systemStreamAcl":{}}'
 
+INDEX = (
+    b'{"name":"i","filter":"rec => true","fields":[{"name":"f","selector":"rec => rec.value.a",'
+    b'"type":"INDEX_FIELD_TYPE_DOUBLE"}],"timestamp":"2026-01-01T00:00:00Z"}'
+)
+
 STORED = {
+    "$all-indexes": (INDEX, "$IndexCreated"),
+    "$UserIndex-i": (b'{"name":"i"}', "$IndexStarted"),
     "$persistentSubscriptionConfig": (CONFIG, "$PersistentConfig"),
     "$$$persistentSubscriptionConfig": (b'{"$maxCount":2}', "$metadata"),
     "$persistentsubscription-s::g-checkpoint": (b'"2"', "$SubscriptionCheckpoint"),
@@ -131,8 +138,10 @@ def contents(chance: random.Random, stream: str) -> list[NewEvent]:
 
 
 @asynccontextmanager
-async def served(path: Path, certificates: Path) -> AsyncIterator[AsyncEsdbClient]:
-    server = EmbeddedServer(path, dev_certificate=certificates, run_projections=PROJECTIONS)
+async def served(path: Path, certificates: Path, *, newest: bool) -> AsyncIterator[AsyncEsdbClient]:
+    server = EmbeddedServer(
+        path, dev_certificate=certificates, run_projections=PROJECTIONS, compatibility="26.1" if newest else "24.10"
+    )
     async with server, AsyncEsdbClient(server.uri, credentials=("admin", "changeit")) as client:
         yield client
 
@@ -194,7 +203,7 @@ async def test_whatever_is_stored_the_server_starts_and_works(
     chance = random.Random(f"stored {seed}")
     began = time.process_time()
     for round_ in range(3):
-        async with served(tmp_path / "events.db", tmp_path) as client:
+        async with served(tmp_path / "events.db", tmp_path, newest=seed % 2 == 1) as client:
             await enable_projections(client)
             await everything_works(client, f"before{round_}")
             await write(client, chance)

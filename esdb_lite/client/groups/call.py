@@ -36,6 +36,7 @@ from esdb_lite.errors import (
     Unauthenticated,
 )
 from esdb_lite.events import RecordedEvent
+from esdb_lite.positions import ALL_STREAM
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.deadline import Deadline
@@ -72,7 +73,7 @@ class ConsumerOptions:
     @property
     def subscription_id(self) -> str:
         """What the server confirms."""
-        return f"{'$all' if self.stream_name is None else self.stream_name}::{self.group_name}"
+        return f"{ALL_STREAM if self.stream_name is None else self.stream_name}::{self.group_name}"
 
 
 class GroupCallState(enum.Enum):

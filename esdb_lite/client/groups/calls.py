@@ -26,7 +26,7 @@ from esdb_lite.client.read.resuming import HealingReading
 from esdb_lite.errors import InvalidArgument, StreamNotFound, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.events import RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
-from esdb_lite.positions import LARGEST
+from esdb_lite.positions import ALL_STREAM, LARGEST
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -217,7 +217,9 @@ class AsyncGroupApi:
         """
         from esdb_lite.client.groups.parked import parked_event
 
-        stream = f"$persistentsubscription-{checked_source(stream_name) or '$all'}::{_checked_group(group_name)}-parked"
+        stream = (
+            f"$persistentsubscription-{checked_source(stream_name) or ALL_STREAM}::{_checked_group(group_name)}-parked"
+        )
         request = ReadRequest(
             stream, checked_position(position), limit=checked_int("limit", limit, 1, LARGEST), resolve_links=True
         )

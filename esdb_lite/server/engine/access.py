@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 from typing import NamedTuple
 
+from esdb_lite.positions import ALL_STREAM
 from esdb_lite.server.engine import relaxed_json
 from esdb_lite.server.engine.metadata import Acl, acl_from, of_record
 from esdb_lite.server.engine.model import is_metastream, original_of
@@ -20,8 +21,6 @@ OPS = "$ops"
 EVERYBODY = "$all"
 """In an access list: everybody who has logged in."""
 
-ALL_STREAM = "$all"
-"""The name under which access to the log as a whole is governed: by the metadata in `$$$all`."""
 SETTINGS_STREAM = "$settings"
 """Its last event holds the access lists that apply where a stream says nothing."""
 

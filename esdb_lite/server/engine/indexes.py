@@ -12,13 +12,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
+from esdb_lite.positions import LARGEST
 from esdb_lite.server.engine.read import AnswerPage, PageSize
 from esdb_lite.server.engine.subscriptions import HistoryPart, Message, Position, ReachedLive
 from esdb_lite.server.storage import LogSelection, Reader, Record, SelectedPage
 
 PREFIX = "$idx-"
 _ALL, _CATEGORY, _TYPE, _USER = "$idx-all", "$idx-ce-", "$idx-et-", "$idx-user-"
-_BEYOND = 2**63 - 1
 
 
 class UserIndexName(NamedTuple):
@@ -91,7 +91,7 @@ class IndexRead:
 
     def __init__(self, content: IndexContent, start: int | None, count: int, *, backwards: bool) -> None:
         self._content = content
-        self._next = _BEYOND if start is None else start
+        self._next = LARGEST if start is None else start
         self._left = count
         self._backwards = backwards
         self._size = PageSize()
@@ -176,7 +176,7 @@ IndexPlan: TypeAlias = IndexRead | IndexSubscription
 
 def _newest(reader: Reader) -> int:
     """Position of the newest event that is not the server's own; 0: there is none."""
-    last: int | None = _BEYOND
+    last: int | None = LARGEST
     while last is not None:
         records, last = reader.selected_backward(LogSelection(), last, 1)
         if records:

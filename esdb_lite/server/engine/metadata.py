@@ -10,13 +10,13 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from esdb_lite._json import Json
+from esdb_lite.positions import LARGEST
 from esdb_lite.server.engine import relaxed_json
 from esdb_lite.server.engine.parsed import Remembered
 from esdb_lite.server.storage import TOMBSTONE, Record
 
 TICKS_PER_SECOND = 10_000_000
-_INT64_MAX = 2**63 - 1
-_MAX_AGE_LIMIT = _INT64_MAX // TICKS_PER_SECOND
+_MAX_AGE_LIMIT = LARGEST // TICKS_PER_SECOND
 
 DELETED = b'{"$tb":9223372036854775807}'
 """The metadata that a soft delete writes."""
@@ -90,7 +90,7 @@ def _from_document(document: Json) -> StreamRules:
     )
 
 
-def _integer(document: Mapping[str, Json], key: str, *, limit: int = _INT64_MAX) -> int | None:
+def _integer(document: Mapping[str, Json], key: str, *, limit: int = LARGEST) -> int | None:
     if key not in document:
         return None
     value = document[key]

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from functools import partial
 
+from esdb_lite.positions import LARGEST
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.projections.definitions import (
     ALL_STREAM,
@@ -27,7 +28,6 @@ from esdb_lite.server.storage import Forget, Note, Reader, Record
 
 _SERVER = Owner(0, -1, 0)
 _PAGE = 500
-_LAST = 2**63 - 1
 
 
 async def load(database: Database) -> dict[str, Definition]:
@@ -66,7 +66,7 @@ def _page(name: str, first: int, reader: Reader) -> list[Record]:
 
 
 def _definition(name: str, id: int, reader: Reader) -> Definition | None:
-    last = reader.stream_backward(definition_stream(name), _LAST, 1)
+    last = reader.stream_backward(definition_stream(name), LARGEST, 1)
     return parse(name, id, last[0].revision, last[0].data) if last and last[0].type == UPDATED_TYPE else None
 
 

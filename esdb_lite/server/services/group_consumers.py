@@ -15,9 +15,9 @@ from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.read_response_encode import encode_confirmation, encode_delivery, encode_event, encode_record
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.groups import NackAction
+from esdb_lite.positions import ALL_STREAM
 from esdb_lite.server.engine.access import Action
 from esdb_lite.server.engine.groups.messages import Message
-from esdb_lite.server.engine.groups.settings import ALL_STREAM
 from esdb_lite.server.groups.registry import GroupMissing, PersistentGroups
 from esdb_lite.server.groups.runner import GroupDropped, GroupRunner, GroupSeat
 from esdb_lite.server.handlers import ServerCall

@@ -35,13 +35,12 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.groups import ConsumerStrategy
+from esdb_lite.positions import ALL_STREAM, LARGEST
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
-from esdb_lite.server.engine.groups.settings import ALL_STREAM, GroupSettings, GroupStart
+from esdb_lite.server.engine.groups.settings import GroupSettings, GroupStart
 from esdb_lite.server.engine.model import LONGEST_NAME, is_too_long
-from esdb_lite.server.services.unary import required, stream_text
+from esdb_lite.server.services.unary import MINUS_ONE, required, stream_text
 
-INT64_MAX = 2**63 - 1
-MINUS_ONE = 2**64 - 1
 _TICKS_PER_MILLISECOND = 10_000
 _TYPES = "PersistentSubscriptions."
 
@@ -182,7 +181,7 @@ def _stream_start(request: str, options: CreateReqStreamOptions | UpdateReqStrea
 def _revision(value: int) -> int:
     if value == MINUS_ONE:
         return -1
-    if value > INT64_MAX:
+    if value > LARGEST:
         raise refusals.invalid_argument("options.stream.revision is beyond the range of revisions.")
     return value
 
@@ -196,7 +195,7 @@ def _log_start(request: str, options: CreateReqAllOptions | UpdateReqAllOptions)
     commit, prepare = options.position.commit_position, options.position.prepare_position
     if commit == prepare == MINUS_ONE:
         return GroupStart(-1)
-    if prepare > commit or commit > INT64_MAX:
+    if prepare > commit or commit > LARGEST:
         raise refusals.invalid_argument("options.all.position: the prepare position is beyond the commit position.")
     return GroupStart(commit, None if prepare == commit else prepare)
 

@@ -30,10 +30,10 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 )
 
 from esdb_lite._status import refusals
+from esdb_lite.positions import ALL_STREAM
 from esdb_lite.server.engine.filters import UnusableFilter
 from esdb_lite.server.engine.groups.config import GroupConfig
 from esdb_lite.server.engine.groups.settings import (
-    ALL_STREAM,
     GroupSettings,
     InvalidSettings,
     check_start_in_log,

@@ -10,6 +10,7 @@ from esdb_lite._wire.append import Proposed
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
 from esdb_lite.events import JSON
+from esdb_lite.positions import LARGEST
 from esdb_lite.server.engine.model import (
     LONGEST_NAME,
     MOST_EVENTS,
@@ -19,7 +20,7 @@ from esdb_lite.server.engine.model import (
     is_too_long,
 )
 from esdb_lite.server.services.append_room import EVENT_OVERHEAD
-from esdb_lite.server.services.unary import MAX_INT64, MINUS_ONE
+from esdb_lite.server.services.unary import MINUS_ONE
 
 NO_UUID = "Value cannot be null. (Parameter 'dto')"
 BAD_UUID = "Unrecognized Guid format."
@@ -121,8 +122,8 @@ def expected_version(sent: int) -> int:
     """Return the expected version that a number stands for; 2^64-1 is -1, no stream. Raises InvalidExpectation."""
     if sent == MINUS_ONE:
         return NO_STREAM
-    if sent > MAX_INT64:
-        raise InvalidExpectation(f"the expected revision {sent} is greater than {MAX_INT64}.")
+    if sent > LARGEST:
+        raise InvalidExpectation(f"the expected revision {sent} is greater than {LARGEST}.")
     return sent
 
 

@@ -14,9 +14,10 @@ from uuid import uuid4
 from esdb_lite._status import refusals
 from esdb_lite._wire.read_request import ReadOptions, StreamRange, decode_read_request
 from esdb_lite._wire.read_response_encode import encode_confirmation
+from esdb_lite.positions import ALL_STREAM
 from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.database.loop_share import BATCH
-from esdb_lite.server.engine.access import ALL_STREAM, Action
+from esdb_lite.server.engine.access import Action
 from esdb_lite.server.engine.links import LINKS_AT_ONCE
 from esdb_lite.server.engine.node_streams import in_memory
 from esdb_lite.server.engine.read import AnswerPage, InvalidPosition, Read

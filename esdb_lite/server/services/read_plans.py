@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from esdb_lite._status import refusals
 from esdb_lite._wire.read_request import AllRange, End, FilterRequest, ReadOptions, StreamRange
+from esdb_lite.positions import LARGEST
 from esdb_lite.server.engine.filters import EventFilter, FilterOn, Selector, UnusableFilter, selector
 from esdb_lite.server.engine.indexes import PREFIX, IndexContent, IndexRead, IndexSubscription
 from esdb_lite.server.engine.model import LONGEST_NAME
@@ -20,13 +21,13 @@ from esdb_lite.server.engine.subscriptions import (
     StreamSubscription,
     SubscriptionRules,
 )
-from esdb_lite.server.services.unary import MAX_INT64, MINUS_ONE
+from esdb_lite.server.services.unary import MINUS_ONE
 
 LONGEST_READ = 3 * LONGEST_NAME
 """Characters of the names that are looked for: some of the server's own are made of two."""
 _OPTIONS = "Streams.ReadReq+Types+Options"
 _DIRECTIONS = {0: "Forwards", 1: "Backwards"}
-_BEYOND_THE_END = MAX_INT64
+_BEYOND_THE_END = LARGEST
 
 
 class SubscriptionPlan(NamedTuple):
@@ -122,7 +123,7 @@ def _stream_start(source: StreamRange) -> int | End:
         return source.start
     if source.start == MINUS_ONE:
         return End.END
-    if source.start > MAX_INT64:
+    if source.start > LARGEST:
         raise refusals.invalid_argument("options.stream.revision is greater than 9223372036854775807.")
     return source.start
 
@@ -168,7 +169,7 @@ def _all_start(source: AllRange) -> tuple[int, int] | End:
     if source.start == (MINUS_ONE, MINUS_ONE):
         return End.END
     commit, prepare = source.start
-    if commit > MAX_INT64 or prepare > MAX_INT64:
+    if commit > LARGEST or prepare > LARGEST:
         raise refusals.invalid_argument("options.all.position is greater than 9223372036854775807.")
     if commit < prepare:
         raise refusals.invalid_argument("options.all.position: commit_position is less than prepare_position.")

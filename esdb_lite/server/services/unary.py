@@ -31,7 +31,6 @@ M = TypeVar("M", bound=betterproto.Message)
 
 _call: ContextVar[ServerCall] = ContextVar("call")
 
-MAX_INT64 = 2**63 - 1
 MINUS_ONE = 2**64 - 1
 """-1 in a uint64 field."""
 

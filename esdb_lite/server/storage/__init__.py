@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
+from esdb_lite.positions import LARGEST
 from esdb_lite.records import SchemaFormat
 
-TOMBSTONE = 2**63 - 1
+TOMBSTONE = LARGEST
 """The revision of a tombstone event, and the value of `$tb` that marks a soft-deleted stream."""
 
 FIRST_POSITION = 548

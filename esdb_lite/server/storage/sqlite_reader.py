@@ -11,6 +11,7 @@ from contextlib import suppress
 from struct import error as StructError
 from typing import TypeVar
 
+from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import (
     TOMBSTONE,
     LogSelection,
@@ -50,7 +51,7 @@ SELECT e.position, s.name, t.name, length(e.data), length(e.metadata), e.is_json
 JOIN streams s ON s.number = e.stream JOIN types t ON t.number = e.type
 ORDER BY e.position DESC LIMIT 1
 """
-_INT64_MIN, _INT64_MAX = -(2**63), 2**63 - 1
+_INT64_MIN = -(2**63)
 
 
 class SqliteReader:
@@ -97,14 +98,14 @@ class SqliteReader:
         return -1 if row is None else int(row[0])
 
     def _last_event(self, stream: str) -> Record | None:
-        page = self.stream_backward(stream, _INT64_MAX, 1)
+        page = self.stream_backward(stream, LARGEST, 1)
         return page[0] if page else None
 
     def stream_forward(self, stream: str, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
         # Clamped, the number behind a tombstone would find the tombstone again.
         number = self._streams.number(stream)
-        if number is None or first > _INT64_MAX:
+        if number is None or first > LARGEST:
             return []
         page = self._page(_FORWARD, (number, _clamp(first), _clamp(limit)))
         if not page and first <= self._last_revision(stream):
@@ -175,7 +176,7 @@ class SqliteReader:
         found: dict[int, Record] = {}
         if number is not None:
             for revision in revisions:
-                page = self._page(_AT, (number, revision)) if 0 <= revision <= _INT64_MAX else []
+                page = self._page(_AT, (number, revision)) if 0 <= revision <= LARGEST else []
                 found.update((record.revision, record) for record in page)
             missing = [revision for revision in revisions if revision >= 0 and revision not in found]
             if missing and min(missing) < self._last_revision(stream) < TOMBSTONE:
@@ -245,7 +246,7 @@ def log_end(connection: sqlite3.Connection) -> int:
 
 
 def _clamp(value: int) -> int:
-    return min(max(value, _INT64_MIN), _INT64_MAX)
+    return min(max(value, _INT64_MIN), LARGEST)
 
 
 class _Names:

@@ -12,6 +12,7 @@ from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import NamedTuple
 
+from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import Note, Record, projection_notes
 from esdb_lite.server.storage.errors import StorageCorrupted, reporting, translated
 from esdb_lite.server.storage.schema import checksum, pack_schema
@@ -159,7 +160,7 @@ class SqliteWriter:
     def last_event(self, stream: str) -> Record | None:
         """The last event of a stream, with its data."""
         self.flush()
-        page = self._reader.stream_backward(stream, 2**63 - 1, 1)
+        page = self._reader.stream_backward(stream, LARGEST, 1)
         return page[0] if page else None
 
     def ids(self, stream: str, first: int, count: int) -> dict[int, bytes]:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 from esdb_lite._json import Json, NotJson, parse_json
 from esdb_lite.groups import ConsumerStrategy
+from esdb_lite.positions import ALL_STREAM
 from esdb_lite.server.engine.filters import EventFilter, FilterOn
 
 from .parking import iso_time
-from .settings import ALL_STREAM, INT32, INT64, GroupSettings, GroupStart, parse_position, position_text
+from .settings import INT32, INT64, GroupSettings, GroupStart, parse_position, position_text
 
 CONFIG_STREAM = "$persistentSubscriptionConfig"
 CONFIG_TYPE = "$PersistentConfig"

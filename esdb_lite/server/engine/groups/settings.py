@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from esdb_lite.groups import ConsumerStrategy
 
-ALL_STREAM = "$all"
 INT32, INT64 = range(-(2**31), 2**31), range(-(2**63), 2**63)
 """What numbers of settings and positions can be."""
 INFINITE_MILLISECONDS = 2**31 - 1

@@ -10,6 +10,7 @@ from collections.abc import Iterable, MutableMapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from esdb_lite.positions import ALL_STREAM
 from esdb_lite.server.projections.javascript.definition import QueryDefinition
 from esdb_lite.server.projections.javascript.program import Emitted, Handled, HandlerFault, QueryProgram, StateIs
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
@@ -21,7 +22,6 @@ ROOT = ""
 """The partition of a projection that has none. Of one that has some: that of the shared state."""
 _OWN_OF_ROOT = "own"
 """Where a projection without partitions keeps its own state, if the root is taken by a shared one."""
-_LOG = "$all"
 _EMIT_REFUSED = "'emit' is not allowed by the projection/configuration/mode"
 _EMPTY_KEY = "Partition '' state was requested as locked but it is missing in the cache."
 
@@ -117,8 +117,8 @@ class Processor:
         handled = self._call(event, partition, old)
         if handled.emitted and not self._identity.emit_enabled:
             raise ProcessingFault(_EMIT_REFUSED)
-        if any(emitted.stream == _LOG for emitted in handled.emitted):
-            raise ProcessingFault(self._reason("an event", event, f"{_LOG} is no stream that can be written"))
+        if any(emitted.stream == ALL_STREAM for emitted in handled.emitted):
+            raise ProcessingFault(self._reason("an event", event, f"{ALL_STREAM} is no stream that can be written"))
         records = [self._emission(event, emitted) for emitted in handled.emitted]
         kept = self._kept(old, handled)
         if self._definition.output and self._identity.writes_results:
