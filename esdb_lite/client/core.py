@@ -89,11 +89,6 @@ class ClientCore:
         connected = self._last is not None and self._last.connected
         return f"{where}, {'connected' if connected else 'not connected'}"
 
-    @property
-    def closed(self) -> bool:
-        """True after `close()`."""
-        return self._closed
-
     def deadline(self, timeout: Seconds | None) -> Deadline:
         """Begin the budget of a call."""
         self.check()

@@ -157,7 +157,7 @@ class HealingReading:
             await check_landmark(landmark, self._ask)
         self._doubtful = False
 
-    async def _ask(self, request: ReadRequest, need: Need = Need.LEADER) -> tuple[RecordedEvent | None, int | None]:
+    async def _ask(self, request: ReadRequest, need: Need) -> tuple[RecordedEvent | None, int | None]:
         """Read one event, once; who fails is told as for the call itself. Raises StreamNotFound."""
         call = ReadCall(self._core, request, self._budget(), self._credentials, need=need)
         try:
