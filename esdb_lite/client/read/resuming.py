@@ -126,6 +126,8 @@ class HealingReading:
         if not items:
             return ()
         fresh = self._progress.without_known(items)
+        if self._progress.overfull:
+            self._drop()
         if fresh:
             self._progress.saw(fresh, only_events=call.only_events)
             self._retries.succeed()
