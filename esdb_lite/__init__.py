@@ -50,6 +50,8 @@ if TYPE_CHECKING:
         ExpectedPositionError,
         GrpcError,
         HandlerFailed,
+        IndexExists,
+        IndexNotFound,
         InvalidArgument,
         InvalidRequest,
         InvalidUri,
@@ -106,6 +108,7 @@ if TYPE_CHECKING:
         SubscriptionInfo,
         SubscriptionSettings,
     )
+    from esdb_lite.indexes import IndexField, IndexFieldType, IndexInfo, IndexQuery, IndexState
     from esdb_lite.metadata import StreamAcl, StreamMetadata
     from esdb_lite.positions import ExpectedPosition, ResumeFrom
     from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
@@ -209,6 +212,13 @@ __all__ = [
     "GrpcError",
     "HandlerError",
     "HandlerFailed",
+    "IndexExists",
+    "IndexField",
+    "IndexFieldType",
+    "IndexInfo",
+    "IndexNotFound",
+    "IndexQuery",
+    "IndexState",
     "InvalidArgument",
     "InvalidRequest",
     "InvalidUri",
@@ -343,6 +353,8 @@ _HOMES = {
         "ExpectedPositionError",
         "GrpcError",
         "HandlerFailed",
+        "IndexExists",
+        "IndexNotFound",
         "InvalidArgument",
         "InvalidRequest",
         "InvalidUri",
@@ -412,6 +424,7 @@ _HOMES = {
         "ProjectionMode",
         "ProjectionStatus",
     ),
+    "esdb_lite.indexes": ("IndexField", "IndexFieldType", "IndexInfo", "IndexQuery", "IndexState"),
     "esdb_lite.records": (
         "ConsistencyViolation",
         "NewRecord",

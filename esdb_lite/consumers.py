@@ -18,6 +18,7 @@ from esdb_lite.events import Checkpoint, RecordedEvent
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
     from esdb_lite.filters import Filter
+    from esdb_lite.indexes import IndexLike
     from esdb_lite.positions import ResumeFrom
     from esdb_lite.settings import CredentialsLike
 
@@ -53,6 +54,7 @@ class ConsumeOptions(TypedDict, total=False):
     """The options of `consume`; those of `consumer()`, which says them one by one with their defaults."""
 
     stream_name: str | None
+    index: IndexLike | None
     filter_exclude: Iterable[str]
     filter_include: Iterable[str]
     filter: Filter | None

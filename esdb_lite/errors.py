@@ -45,6 +45,8 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── ProjectionError          .projection_name
             │   ├── ProjectionNotFound, ProjectionExists
             │   └── ProjectionFailed                       .reason
+            ├── IndexRefused             .index_name
+            │   └── IndexNotFound, IndexExists
             ├── UserError                .login
             │   └── UserNotFound, UserConflict
             └── HandlerFailed            an error inside the server that it does not explain
@@ -52,39 +54,17 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from esdb_lite._texts import printable, shortened
+from esdb_lite.statuses import StatusCode as StatusCode
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.events import NewEvent
     from esdb_lite.records import ConsistencyViolation, NewRecord
-
-
-class StatusCode(enum.IntEnum):
-    """The status codes of gRPC."""
-
-    OK = 0
-    CANCELLED = 1
-    UNKNOWN = 2
-    INVALID_ARGUMENT = 3
-    DEADLINE_EXCEEDED = 4
-    NOT_FOUND = 5
-    ALREADY_EXISTS = 6
-    PERMISSION_DENIED = 7
-    RESOURCE_EXHAUSTED = 8
-    FAILED_PRECONDITION = 9
-    ABORTED = 10
-    OUT_OF_RANGE = 11
-    UNIMPLEMENTED = 12
-    INTERNAL = 13
-    UNAVAILABLE = 14
-    DATA_LOSS = 15
-    UNAUTHENTICATED = 16
 
 
 class EsdbClientException(Exception):
@@ -404,6 +384,25 @@ class ProjectionFailed(ProjectionError):
     code = StatusCode.FAILED_PRECONDITION
     reason: str = ""
     """Why, in the server's words where it has any."""
+
+
+class IndexRefused(ServerAnswer):
+    """A refusal that concerns an index."""
+
+    index_name: str = ""
+    """As the server names it: by reads with its prefix and its value, such as `$idx-user-orders:DE`."""
+
+
+class IndexNotFound(IndexRefused):
+    """There is no such index, or it is stopped."""
+
+    code = StatusCode.NOT_FOUND
+
+
+class IndexExists(IndexRefused):
+    """There is an index of this name that is defined otherwise."""
+
+    code = StatusCode.ALREADY_EXISTS
 
 
 class UserError(ServerAnswer):

@@ -23,6 +23,8 @@ PUBLIC = (
     "positions",
     "metadata",
     "groups",
+    "indexes",
+    "statuses",
     "projections",
     "settings",
     "users",

@@ -33,7 +33,8 @@ HOT = {
 COLD = {
     path
     for name, path in vars(tags).items()
-    if name.startswith("PATH_") and "_SERVICE_" not in name and path.startswith("/event_store.") and path not in HOT
+    if name.startswith("PATH_INDEXES_SERVICE_")
+    or (name.startswith("PATH_") and "_SERVICE_" not in name and path.startswith("/event_store.") and path not in HOT)
 }
 NOT_CALLED = {
     tags.PATH_MONITORING_STATS,
@@ -78,6 +79,8 @@ def calls(client: AsyncEsdbClient, folder: Path) -> dict[str, Callable[[], Await
         "read_all_events": lambda: read(client.read_all_events()),
         "subscribe_stream_events": lambda: read(client.subscribe_stream_events("s")),
         "subscribe_all_events": lambda: read(client.subscribe_all_events()),
+        "read_index_events": lambda: read(client.read_index_events("$idx-all")),
+        "subscribe_index_events": lambda: read(client.subscribe_index_events("$idx-all")),
         "consume": lambda: client.consume(handle, checkpoint=checkpoint, timeout=0.1),
         "consumer": lambda: client.consumer(handle, checkpoint=checkpoint, timeout=0.1).run(),
         "create_subscription": lambda: client.create_subscription("g", "s"),
@@ -113,6 +116,12 @@ def calls(client: AsyncEsdbClient, folder: Path) -> dict[str, Callable[[], Await
         "delete_projection": lambda: client.delete_projection("p"),
         "restart_projections": client.restart_projections,
         "run_query": lambda: client.run_query(query, timeout=5),
+        "create_index": lambda: client.create_index("i", filter="rec => true"),
+        "get_index": lambda: client.get_index("i"),
+        "list_indexes": client.list_indexes,
+        "stop_index": lambda: client.stop_index("i"),
+        "start_index": lambda: client.start_index("i"),
+        "delete_index": lambda: client.delete_index("i"),
         "delete_stream": lambda: client.delete_stream("s"),
         "tombstone_stream": lambda: client.tombstone_stream("s"),
         "close": client.close,

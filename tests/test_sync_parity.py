@@ -101,7 +101,7 @@ def test_documentation_begins_alike(pair: tuple[type, type]) -> None:
 
 def test_what_is_a_coroutine() -> None:
     """Everything but the reads, which return an iterator at once, and `consumer`, which only makes one."""
-    at_once = {"read_stream_events", "read_all_events", "consumer"}
+    at_once = {"read_stream_events", "read_all_events", "read_index_events", "consumer"}
     for name, method in methods(AsyncEsdbClient).items():
         if callable(method):
             assert inspect.iscoroutinefunction(method) == (name not in at_once), name

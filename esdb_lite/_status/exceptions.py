@@ -30,6 +30,7 @@ from esdb_lite.errors import (
     ExpectedPositionError,
     GrpcError,
     HandlerFailed,
+    IndexNotFound,
     InvalidRequest,
     NotLeader,
     NotSupported,
@@ -238,6 +239,7 @@ _BY_TRAILER: Mapping[str, Callable[[Mapping[str, str]], _Choice]] = {
     "persistent-subscription-exists": _group(SubscriptionExists),
     "persistent-subscription-dropped": _group(SubscriptionDropped),
     "maximum-subscribers-reached": _group(TooManySubscribers),
+    "index-not-found": _plain(IndexNotFound, index_name="index-name"),
     "user-not-found": _plain(UserNotFound, login="login-name"),
     "user-conflict": _plain(UserConflict, login="login-name"),
 }

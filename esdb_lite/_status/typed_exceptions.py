@@ -11,6 +11,10 @@ from typing import NamedTuple, TypeVar
 import betterproto
 from esdb_lite_protos.google.rpc import RetryInfo
 from esdb_lite_protos.kurrent.rpc import NotLeaderNodeErrorDetails
+from esdb_lite_protos.kurrentdb.protocol.v2.indexes.errors import (
+    IndexAlreadyExistsErrorDetails,
+    IndexNotFoundErrorDetails,
+)
 from esdb_lite_protos.kurrentdb.protocol.v2.streams.errors import (
     AppendConsistencyViolationErrorDetails,
     AppendRecordSizeExceededErrorDetails,
@@ -27,6 +31,8 @@ from esdb_lite.errors import (
     EventTooLarge,
     GrpcError,
     HandlerFailed,
+    IndexExists,
+    IndexNotFound,
     InvalidRequest,
     NotLeader,
     OperationTimedOut,
@@ -117,6 +123,14 @@ def _inconsistent(found: Sequence[tuple[int, str, int, int]]) -> tuple[type[Grpc
     }
 
 
+def _no_index(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
+    return IndexNotFound, {"index_name": _read(details, IndexNotFoundErrorDetails).name}
+
+
+def _index_there(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
+    return IndexExists, {"index_name": _read(details, IndexAlreadyExistsErrorDetails).name}
+
+
 _BY_REASON: Mapping[str, Callable[[Details], tuple[type[GrpcError], dict[str, object]]]] = {
     "ACCESS_DENIED": _plain(AccessDenied),
     "BAD_REQUEST": _plain(InvalidRequest),
@@ -134,4 +148,7 @@ _BY_REASON: Mapping[str, Callable[[Details], tuple[type[GrpcError], dict[str, ob
     "APPEND_TRANSACTION_SIZE_EXCEEDED": _too_large,
     "STREAM_ALREADY_IN_APPEND_SESSION": _plain(InvalidRequest),
     "APPEND_SESSION_NO_REQUESTS": _plain(InvalidRequest),
+    "INDEX_NOT_FOUND": _no_index,
+    "INDEX_ALREADY_EXISTS": _index_there,
+    "INDEXES_NOT_READY": _plain(ServerNotReady),
 }

@@ -82,6 +82,8 @@ class ReadRequest:
     """None: a subscription."""
     resolve_links: bool = False
     filter: Filter | None = None
+    index: str | None = None
+    """Of all events, those of this index; instead of `filter`."""
 
     def encode(self) -> bytes:
         """Return the ReadReq."""
@@ -91,11 +93,16 @@ class ReadRequest:
             number(_DIRECTION, 1) if self.backwards else b"",
             number(_RESOLVE_LINKS, 1) if self.resolve_links else b"",
             _SUBSCRIBED if self.limit is None else number(_COUNT, self.limit),
-            _UNFILTERED if self.filter is None else block(_FILTER, encode_filter(self.filter)),
+            self._filter(),
             _IDS_AS_TEXT,
             _LAST_POSITION_TOLD,
         ]
         return block(_OPTIONS, b"".join(parts))
+
+    def _filter(self) -> bytes:
+        if self.index is not None:
+            return block(_FILTER, block(_BY_STREAM, block(_PREFIX, self.index.encode())))
+        return _UNFILTERED if self.filter is None else block(_FILTER, encode_filter(self.filter))
 
     def _stream(self, name: str) -> bytes:
         revision = self.start

@@ -48,9 +48,10 @@ def from_text(text: str) -> ConsumerPosition:
     return StreamPosition(int(found[1]), None if found[2] is None else UUID(found[2]))
 
 
-def source_of(stream_name: str | None, chosen: Filter | None) -> str:
-    """Return what tells the positions of one stream or filter from those of another: ASCII, of limited length."""
-    text = f"stream {stream_name}" if stream_name is not None else f"all events{_filtered(chosen)}"
+def source_of(stream_name: str | None, chosen: Filter | None, index: str | None = None) -> str:
+    """Return what tells the positions of one source from those of another: ASCII, of limited length."""
+    of_all = f"all events{_filtered(chosen)}" if index is None else f"index {index}"
+    text = of_all if stream_name is None else f"stream {stream_name}"
     plain = text.encode("ascii", "backslashreplace").decode()
     if len(plain) <= LONGEST_SOURCE:
         return plain

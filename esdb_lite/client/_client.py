@@ -34,6 +34,7 @@ from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
+from esdb_lite.client.indexes.calls import AsyncIndexApi
 from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.read.continuity import check_landmark, landmark_of
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
@@ -52,7 +53,14 @@ if TYPE_CHECKING:
 
 @shortens_tracebacks
 class AsyncEsdbClient(
-    AsyncAtomicApi, AsyncStreamApi, AsyncConsumerApi, AsyncGroupApi, AsyncProjectionApi, AsyncUserApi, OtherNames
+    AsyncAtomicApi,
+    AsyncStreamApi,
+    AsyncConsumerApi,
+    AsyncGroupApi,
+    AsyncIndexApi,
+    AsyncProjectionApi,
+    AsyncUserApi,
+    OtherNames,
 ):
     """A client of EventStoreDB (21.10 and later) and KurrentDB for asyncio.
 
@@ -428,7 +436,7 @@ class AsyncEsdbClient(
     ) -> None:
         """Refuse a position that is not from this database. Raises CheckpointMismatch."""
 
-        async def ask(request: ReadRequest) -> tuple[RecordedEvent | None, int | None]:
-            return await last_event(self._core, request, deadline, credentials, Need.LEADER)
+        async def ask(request: ReadRequest, need: Need) -> tuple[RecordedEvent | None, int | None]:
+            return await last_event(self._core, request, deadline, credentials, need)
 
         await check_landmark(landmark_of(stream_name, position), ask)

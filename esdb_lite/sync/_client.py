@@ -24,6 +24,7 @@ from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.groups import GroupApi
+from esdb_lite.sync.indexes import IndexApi
 from esdb_lite.sync.live import Live, LiveClients
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     from esdb_lite.metadata import StreamMetadata
 
 
-class EsdbClient(AtomicApi, ConsumerApi, GroupApi, ProjectionApi, UserApi, OtherNames):
+class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, UserApi, OtherNames):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes

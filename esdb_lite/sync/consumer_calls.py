@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.indexes import IndexLike, checked_index
 from esdb_lite.positions import ResumeFrom
 from esdb_lite.settings import CredentialsLike
 
@@ -38,6 +39,7 @@ class ConsumerApi:
         *,
         checkpoint: CheckpointLike,
         stream_name: str | None = None,
+        index: IndexLike | None = None,
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
         filter_include: Iterable[str] = (),
         filter: Filter | None = None,
@@ -63,6 +65,7 @@ class ConsumerApi:
         live = self._live()
         settings = checked_settings(
             stream_name=stream_name,
+            index=None if index is None else checked_index(index),
             chosen=checked_filter(checked_source(stream_name), filter_exclude, filter_include, filter),
             position=position,
             from_end=from_end,
@@ -87,12 +90,12 @@ class ConsumerApi:
         checkpoint: CheckpointLike,
         **options: Unpack[ConsumeOptions],
     ) -> None:
-        """Run a handler for all events (or, with `stream_name`, those of a stream), and remember how far it came.
+        """Run a handler for all events, those of a stream or of an index, and remember how far it came.
 
-        It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end
-        with `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`. `handler`
-        is called on this thread. It gets one event; with a `batch_size` above 1, a list of up to so many that have
-        arrived. Runs until Ctrl-C; to stop it otherwise, use `consumer()`. `timeout` limits all of it.
+        It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end with
+        `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`; an `index` has
+        neither. `handler` is called on this thread. It gets one event; with a `batch_size` above 1, a list of up to so
+        many that have arrived. Runs until Ctrl-C; to stop it otherwise, use `consumer()`. `timeout` limits all of it.
 
         `checkpoint` is a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
         in one transaction with what the handler writes), any object with `load()` and `save(position)`, or a pair of

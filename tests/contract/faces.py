@@ -7,7 +7,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
-_AT_ONCE = ("read_stream_events", "read_all_events")
+_AT_ONCE = ("read_stream_events", "read_all_events", "read_index_events")
 _END = object()
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from esdb_lite.server.engine.indexes import is_selected
 from esdb_lite.server.engine.model import length_of
+from esdb_lite.server.projections.seen import is_taken
 from esdb_lite.server.storage import (
     FIRST_POSITION,
     LogSelection,
@@ -42,6 +43,10 @@ class NaiveReader:
 
     def log_forward(self, first: int, limit: int) -> list[Record]:
         return [record for record in self._records if record.position >= first][: min(limit, self._longest)]
+
+    def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
+        page = [r for r in self._records if first <= r.position < before and is_taken(r.stream)]
+        return page[: min(limit, self._longest)]
 
     def log_backward(self, before: int, limit: int) -> list[Record]:
         return [r for r in reversed(self._records) if r.position < before][: min(limit, self._longest)]

@@ -71,7 +71,7 @@ class Server:
                 left -= 1
                 yield record.event(request.resolve_links)
             if subscribed and self.chatty >> (index % 30) & 1:
-                if request.stream_name is None:
+                if request.stream_name is None and request.index is None:
                     yield Checkpoint(*record.place)
                 yield FellBehind(None)
         if subscribed and request.stream_name is None and last is not None:
@@ -83,11 +83,18 @@ class Server:
         """The records from where the request begins, in its order."""
         subscribed = request.limit is None
         log = [record for record in self.log if request.stream_name is None or record.number is not None]
+        if request.index is not None:
+            log = [record for record in log if record.place[0] == record.place[1]]  # in indexes, all have one number
         if request.backwards:
             log.reverse()
         if request.start is None:
             return [] if request.from_end and not request.backwards else log
         start = request.start
+        if request.index is not None:  # included both ways; subscriptions go on behind it
+            commit = start[0] if isinstance(start, tuple) else start
+            if request.backwards:
+                return [record for record in log if record.place[0] <= commit]
+            return [record for record in log if record.place[0] + (0 if subscribed else 1) > commit]
         if request.stream_name is None:
             at = start if isinstance(start, tuple) else (start, start)
             if request.backwards:  # what comes before a position
@@ -152,6 +159,7 @@ def requests(draw: st.DrawFn, log: list[Record]) -> ReadRequest:
     starts: list[int | None] = [None, 0, 1]
     starts += [record.number for record in log] if stream else [record.place[0] for record in log]
     start = draw(st.sampled_from(starts))
+    index = "$idx-all" if stream is None and draw(st.booleans()) else None
     return ReadRequest(
         stream,
         start,
@@ -159,7 +167,8 @@ def requests(draw: st.DrawFn, log: list[Record]) -> ReadRequest:
         backwards=backwards,
         limit=None if subscribed else draw(st.sampled_from([UNLIMITED, 1, 2, 3, 5, 100])),
         resolve_links=draw(st.booleans()),
-        filter=FILTER if stream is None and draw(st.booleans()) else None,
+        filter=FILTER if stream is None and index is None and draw(st.booleans()) else None,
+        index=index,
     )
 
 

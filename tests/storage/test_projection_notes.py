@@ -104,3 +104,16 @@ async def test_a_file_without_their_tables_gets_them(tmp_path: Path) -> None:
         assert await position(database, 3) is None
         await database.execute(partial(noting, [Progress(3, "7")]))
         assert await position(database, 3) == StoredPosition("7", "")
+
+
+async def test_what_is_of_users() -> None:
+    async with opened() as database:
+        names = ["a", "$$a", "$a", "$$$a", "$", "é", "$$$$a", "b"]
+        for name in names:
+            await database.append(name, ANY, [event()])
+        start = (await of_stream(database, "a"))[0].position
+        end = database.log_end
+        read = await database.read(lambda reader: reader.log_of_users(start, end, 10))
+        assert [record.stream for record in read] == ["a", "$$a", "é", "b"]
+        assert await database.read(lambda reader: reader.log_of_users(start, end, 2)) == read[:2]
+        assert await database.read(lambda reader: reader.log_of_users(start + 1, read[3].position, 10)) == read[1:3]

@@ -104,7 +104,7 @@ class AtomicAppender:
         node = await self._core.node(deadline, Need.LEADER)
         try:
             metadata = await self._core.metadata(node, credentials, deadline, Need.LEADER)
-            call = _records if way is Way.RECORDS else _core
+            call = _append_records if way is Way.RECORDS else _append_session
             answer = decode_appended_records(await call(node, request, deadline, metadata, look))
         except NotSupported:
             self._core.forget_features()
@@ -119,7 +119,7 @@ class AtomicAppender:
         return RecordsResult(answer.position if answer.position >= 0 else None, answer.revisions)
 
 
-async def _records(
+async def _append_records(
     node: ConnectionPool, request: AtomicRequest, deadline: Deadline, metadata: Metadata, look: StreamLook | None
 ) -> bytes:
     if look is not None:
@@ -127,7 +127,7 @@ async def _records(
     return await unary(node, PATH_STREAMS_SERVICE_APPEND_RECORDS, request.encode_records(), deadline, metadata)
 
 
-async def _core(
+async def _append_session(
     node: ConnectionPool, request: AtomicRequest, deadline: Deadline, metadata: Metadata, look: StreamLook | None
 ) -> bytes:
     path = PATH_STREAMS_SERVICE_APPEND_SESSION

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.indexes import checked_index
 from esdb_lite.positions import ResumeFrom
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike
     from esdb_lite.client.core import ClientCore
     from esdb_lite.consumers import AsyncEventHandler, ConsumeOptions, HandlerError
+    from esdb_lite.indexes import IndexLike
     from esdb_lite.settings import CredentialsLike
 
 
@@ -37,6 +39,7 @@ class AsyncConsumerApi:
         *,
         checkpoint: AsyncCheckpointLike,
         stream_name: str | None = None,
+        index: IndexLike | None = None,
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
         filter_include: Iterable[str] = (),
         filter: Filter | None = None,
@@ -61,6 +64,7 @@ class AsyncConsumerApi:
         self._core.check_open()
         settings = checked_settings(
             stream_name=stream_name,
+            index=None if index is None else checked_index(index),
             chosen=checked_filter(checked_source(stream_name), filter_exclude, filter_include, filter),
             position=position,
             from_end=from_end,
@@ -85,12 +89,13 @@ class AsyncConsumerApi:
         checkpoint: AsyncCheckpointLike,
         **options: Unpack[ConsumeOptions],
     ) -> None:
-        """Run a handler for all events (or, with `stream_name`, those of a stream), and remember how far it came.
+        """Run a handler for all events, those of a stream or of an index, and remember how far it came.
 
-        It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end
-        with `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`. `handler`
-        is a coroutine function. It gets one event; with a `batch_size` above 1, a list of up to so many that have
-        arrived. Runs until it is cancelled; to stop it otherwise, use `consumer()`. `timeout` limits all of it.
+        It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end with
+        `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`; an `index` has
+        neither. `handler` is a coroutine function. It gets one event; with a `batch_size` above 1, a list of up to so
+        many that have arrived. Runs until it is cancelled; to stop it otherwise, use `consumer()`. `timeout` limits all
+        of it.
 
         `checkpoint` is a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
         in one transaction with what the handler writes), any object with `load()` and `save(position)`, or a pair of

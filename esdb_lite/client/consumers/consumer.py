@@ -124,7 +124,16 @@ class ConsumerFeed:
             deadline = Deadline(settings.timeout)
             await self._client._check_position(settings.stream_name, position, deadline, settings.credentials)
             start = _bare(position)
-        if settings.stream_name is not None:
+        if settings.index is not None:
+            self._subscription = await self._client.subscribe_index_events(
+                settings.index,
+                start,
+                from_end=from_end,
+                include_control=True,
+                timeout=settings.timeout,
+                credentials=settings.credentials,
+            )
+        elif settings.stream_name is not None:
             self._subscription = await self._client.subscribe_stream_events(
                 settings.stream_name,
                 cast("int | None", start),

@@ -24,7 +24,7 @@ from esdb_lite.client.consumers.steps import ConsumptionOptions, Store
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.consumers import ConsumerPosition, HandlerError
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.filters import Filter
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ResumeFrom
 
 if TYPE_CHECKING:
@@ -46,6 +46,7 @@ class ConsumerSettings:
     """What a consumer is to consume, and how."""
 
     stream_name: str | None
+    index: str | None
     filter: Filter | None
     position: ResumeFrom
     from_end: bool
@@ -58,6 +59,7 @@ class ConsumerSettings:
 def checked_settings(
     *,
     stream_name: str | None,
+    index: str | None,
     chosen: Filter | None,
     position: ResumeFrom,
     from_end: bool,
@@ -73,10 +75,13 @@ def checked_settings(
     """What the arguments of `consume` say."""
     if on_error is not None and (not callable(on_error) or inspect.iscoroutinefunction(on_error)):
         raise WrongArgumentType("on_error", on_error, "must be a function, not a coroutine function")
+    if index is not None:
+        _only_an_index(index, stream_name, chosen, resolve_links=resolve_links)
+        chosen = None
     if checkpoint_every is not None:
         checked_int("checkpoint_every", checkpoint_every, 1)
     options = ConsumptionOptions(
-        source=source_of(stream_name, chosen),
+        source=source_of(stream_name, chosen, index),
         of_stream=stream_name is not None,
         batch_size=checked_int("batch_size", batch_size, 1),
         checkpoint_every=checkpoint_every,
@@ -88,6 +93,7 @@ def checked_settings(
     )
     return ConsumerSettings(
         stream_name=stream_name,
+        index=index,
         filter=chosen,
         position=_checked_start(stream_name, position),
         from_end=checked_end(from_end, position),
@@ -115,6 +121,16 @@ def checked_store(value: object, options: ConsumptionOptions, *, blocking: bool 
                 reason = "is for stores without transactions; with this one a larger batch_size does the same"
                 raise InvalidArgument(name, getattr(options, name), reason)
     return store
+
+
+def _only_an_index(index: str, stream_name: str | None, chosen: Filter | None, *, resolve_links: bool) -> None:
+    """Refuse what does not go with an index. Raises InvalidArgument."""
+    if stream_name is not None:
+        raise InvalidArgument("stream_name", stream_name, f"must be left out with the index {index}")
+    if chosen is not None and chosen != make_filter(DEFAULT_EXCLUDE, (), None):
+        raise InvalidArgument("filter", chosen, f"must be left out with the index {index}")
+    if resolve_links:
+        raise InvalidArgument("resolve_links", resolve_links, "must be False with an index: there are no links in one")
 
 
 def _checked_start(stream_name: str | None, position: ResumeFrom) -> ResumeFrom:

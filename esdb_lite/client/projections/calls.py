@@ -7,7 +7,6 @@ know: bytes. What translates the messages is imported when one of the calls is m
 from __future__ import annotations
 
 import asyncio
-import re
 import uuid
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
@@ -21,7 +20,6 @@ from esdb_lite.errors import (
     DeadlineExceeded,
     EsdbClientException,
     InvalidArgument,
-    NotSupported,
     ProjectionNotFound,
     ServerAnswer,
     WrongArgumentType,
@@ -356,10 +354,7 @@ class AsyncProjectionApi:
         """Older servers would ignore it. Raises NotSupported."""
         checked_int("engine_version", version, 1, 2)
         if version > 1:
-            server = (await self._core.features(deadline)).version
-            numbers = tuple(map(int, re.findall(r"\d+", server)[:2]))
-            if numbers < _FIRST_WITH_ENGINES:
-                raise NotSupported(f"engine_version=2 takes KurrentDB 26.1 or later, and the server is {server!r}")
+            await self._core.require_version(_FIRST_WITH_ENGINES, "engine_version=2", deadline)
         return version
 
 

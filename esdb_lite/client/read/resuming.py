@@ -34,6 +34,9 @@ if TYPE_CHECKING:
 STEADY = 5.0
 """Seconds after which a call that was open counts as one that had succeeded."""
 
+_FIRST_WITH_INDEXES = (25, 1)
+"""Older servers take the name of an index for a prefix of streams, and find nothing."""
+
 _log = logging.getLogger("esdb_lite.client")
 
 Item = Union[ReadItem, Reconnected]  # noqa: UP007
@@ -73,7 +76,7 @@ class HealingReading:
     def __str__(self) -> str:
         """What is read, and how far it has come."""
         stream, seen = self._request.stream_name, self._progress.landmark
-        what = "of all events" if stream is None else f"of stream {stream!r}"
+        what = self._request.index or "of all events" if stream is None else f"of stream {stream!r}"
         return what if seen is None else f"{what}, at {seen.commit}"
 
     async def batch(self) -> Sequence[Item]:
@@ -123,6 +126,8 @@ class HealingReading:
         if not items:
             return ()
         fresh = self._progress.without_known(items)
+        if self._progress.overfull:
+            self._drop()
         if fresh:
             self._progress.saw(fresh, only_events=call.only_events)
             self._retries.succeed()
@@ -138,6 +143,8 @@ class HealingReading:
         deadline = self._budget()
         rest = self._progress.rest()
         assert rest is not None
+        if rest.index is not None:
+            await self._core.require_version(_FIRST_WITH_INDEXES, f"reading {rest.index}", deadline)
         await self._check()
         call = await self._reach(ReadCall(self._core, rest, deadline, self._credentials, self._need))
         self._call, self._opened = call, self._loop.time()
@@ -150,7 +157,7 @@ class HealingReading:
             await check_landmark(landmark, self._ask)
         self._doubtful = False
 
-    async def _ask(self, request: ReadRequest, need: Need = Need.LEADER) -> tuple[RecordedEvent | None, int | None]:
+    async def _ask(self, request: ReadRequest, need: Need) -> tuple[RecordedEvent | None, int | None]:
         """Read one event, once; who fails is told as for the call itself. Raises StreamNotFound."""
         call = ReadCall(self._core, request, self._budget(), self._credentials, need=need)
         try:

@@ -101,7 +101,8 @@ class Committer:
                 if new:
                     # With records, the log ends behind the last of them.
                     written_end = end
-                    self._add(new)
+                    # What projections write has ids that nobody will send again.
+                    self._add(new, remember=not notes)
                     records += new
                 if notes:
                     self._writer.save(notes)
@@ -113,10 +114,11 @@ class Committer:
         self._trim()
         return Committed(results, records, end)
 
-    def _add(self, records: Sequence[Record]) -> None:
+    def _add(self, records: Sequence[Record], *, remember: bool) -> None:
         for record in records:
             self._writer.add(record)
-        self._recent.add(records)
+        if remember:
+            self._recent.add(records)
         lasts = {record.stream: record for record in records}
         for stream, last in lasts.items():
             self._note_name(stream)

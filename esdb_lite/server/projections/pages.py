@@ -22,6 +22,8 @@ from esdb_lite.server.storage.errors import StorageError
 PAGE_EVENTS = 512
 _PAGE_BYTES = 256 * 1024
 _PAGES_KEPT = 4
+_WINDOW_BYTES = 4 * 1024 * 1024
+"""Of the log, that are looked through at once."""
 _PAUSE = 0.005
 """Seconds between pages at the end of the log: what arrives meanwhile is written together, so that whoever appends one
 event after the other pays little for it. The first event after a pause does not wait."""
@@ -174,11 +176,10 @@ class LogPages:
             await asyncio.sleep(left)
 
     async def _read(self, position: int) -> Page:
-        tail = self._tail
-        found = await self._database.read(lambda reader: reader.log_forward(position, PAGE_EVENTS))
-        records = found if not found or found[-1].position < tail else [each for each in found if each.position < tail]
-        page = await self._seen(records)
-        return page if found and len(records) == len(found) else page._replace(next=tail)
+        # Not too much of what is not seen at once: the links that projections have written, for the most part.
+        end = min(self._tail, position + _WINDOW_BYTES)
+        found = await self._database.read(lambda reader: reader.log_of_users(position, end, PAGE_EVENTS))
+        return await self._seen(found) if found else Page(end, (), ())
 
     # --- what is seen ---
 

@@ -137,6 +137,13 @@ class Reader(Protocol):
         """Up to `limit` events with position >= first, ascending, of all streams."""
         ...
 
+    def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
+        """Up to `limit` events with first <= position < before, ascending, of streams that are no system streams.
+
+        Metadata streams of such streams are among them.
+        """
+        ...
+
     def log_backward(self, before: int, limit: int) -> list[Record]:
         """Up to `limit` events with position < before, descending, of all streams."""
         ...

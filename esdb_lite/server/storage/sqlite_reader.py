@@ -41,6 +41,13 @@ _EVENTS = f"SELECT {_COLUMNS} FROM events "
 _FORWARD = _EVENTS + "WHERE stream=? AND revision>=? ORDER BY revision LIMIT ?"
 _BACKWARD = _EVENTS + "WHERE stream=? AND revision<=? ORDER BY revision DESC LIMIT ?"
 _LOG_FORWARD = _EVENTS + "WHERE position>=? ORDER BY position LIMIT ?"
+_LOG_OF_USERS = (
+    _EVENTS
+    + """WHERE position>=? AND position<? AND (
+        SELECT substr(name, 1, 1) <> '$' OR (substr(name, 1, 2) = '$$' AND substr(name, 3, 1) <> '$')
+        FROM streams WHERE number=stream
+    ) ORDER BY position LIMIT ?"""
+)
 _LOG_BACKWARD = _EVENTS + "WHERE position<? ORDER BY position DESC LIMIT ?"
 _LOG_AT = _EVENTS + "WHERE position=?"
 _AT = _EVENTS + "WHERE stream=? AND revision=?"
@@ -128,6 +135,10 @@ class SqliteReader:
     def log_forward(self, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
         return self._page(_LOG_FORWARD, (_clamp(first), _clamp(limit)))
+
+    def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
+        """See `Reader`."""
+        return self._page(_LOG_OF_USERS, (_clamp(first), _clamp(before), _clamp(limit)))
 
     def log_backward(self, before: int, limit: int) -> list[Record]:
         """See `Reader`."""

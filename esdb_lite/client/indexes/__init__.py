@@ -1,0 +1,1 @@
+"""Indexes: reading by them, and the commands for those that users define."""
