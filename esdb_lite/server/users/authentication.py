@@ -11,6 +11,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import logging
 import os
 from collections import Counter
 from collections.abc import Callable, Coroutine, Hashable, Iterator
@@ -24,6 +25,7 @@ from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.engine.access import ANONYMOUS, Principal
 from esdb_lite.server.engine.model import metastream_of
 from esdb_lite.server.engine.users import UserRecord, find_user, user_stream
+from esdb_lite.server.sparing_log import SparingLog
 from esdb_lite.server.storage.errors import StorageError
 from esdb_lite.server.users import passwords
 
@@ -36,6 +38,9 @@ _WAITING = 64
 _WAITING_OF_LOGIN = 4
 _WAITING_OF_PEER = _WAITING // 2
 _ACCOUNTS_KEPT = 1000
+
+
+_refusals = SparingLog(logging.getLogger("esdb_lite.server"), logging.WARNING)
 
 
 class LoginRefused(Exception):
@@ -219,8 +224,9 @@ class Authenticator:
         self._waiting[peer] -= 1
         if not self._waiting[peer]:
             del self._waiting[peer]
-        if not task.cancelled():
-            task.exception()  # whoever asked may have gone
+        # Whoever asked may have gone.
+        if not task.cancelled() and isinstance(task.exception(), LoginRefused):
+            _refusals.log("a login as %.100r from %s was refused", check.login, peer)
 
     async def _check(self, login: Login, digest: bytes) -> None:
         account = self._account(login.name)
