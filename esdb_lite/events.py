@@ -26,6 +26,7 @@ from esdb_lite._event_fields import (
     to_json,
 )
 from esdb_lite._json import load_json
+from esdb_lite._texts import printable
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
@@ -267,8 +268,13 @@ class RecordedEvent:
         return found if isinstance(found, dict) else {}
 
     def json(self) -> JsonValue:
-        """Return the data, decoded as JSON. Raises ValueError if it is not JSON."""
-        return load_json(self.data)
+        """Return the data, decoded as JSON. Raises ValueError if it is not JSON, with a note that says which event."""
+        try:
+            return load_json(self.data)
+        except ValueError as error:
+            if hasattr(error, "add_note"):
+                error.add_note(printable(f"in the data of {self.type} {self.stream_position}@{self.stream_name}"))
+            raise
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RecordedEvent):

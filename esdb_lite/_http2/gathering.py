@@ -7,10 +7,20 @@ a call of the system. Must not know: what is written.
 from __future__ import annotations
 
 import asyncio
+import enum
 from typing import Any
 
 _AT_MOST = 64 * 1024
 """Bytes that are gathered before they are written in any case: the transport must notice when its peer is slow."""
+
+
+class Deaf(enum.Enum):
+    """Why nothing is read for now."""
+
+    FROZEN = "the server stands still"
+    TURN = "it has had its share of this turn of the loop"
+    CALLS = "more calls are ending than may be open"
+    ANSWERS = "the peer does not take the answers that it asks for"
 
 
 class GatheringTransport(asyncio.Transport):
@@ -23,6 +33,7 @@ class GatheringTransport(asyncio.Transport):
         self._gathered: list[bytes] = []
         self._size = 0
         self._held = False
+        self._deaf: set[Deaf] = set()
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Write at the end of this turn, or now if that is much."""
@@ -44,15 +55,39 @@ class GatheringTransport(asyncio.Transport):
     def hold(self) -> None:
         """Neither read nor write, until `go_on`."""
         self._held = True
-        if not self._transport.is_closing():
-            self._transport.pause_reading()
+        self.stop_reading(Deaf.FROZEN)
 
     def go_on(self) -> None:
         """Write what has been gathered meanwhile, and read again."""
         self._held = False
         self.flush()
-        if not self._transport.is_closing():
-            self._transport.resume_reading()
+        self.read_again(Deaf.FROZEN)
+
+    def stop_reading(self, why: Deaf) -> None:
+        """Read nothing until this and all other reasons are gone."""
+        if not self._deaf and not self._transport.is_closing():
+            self._transport.pause_reading()
+        self._deaf.add(why)
+
+    def read_again(self, why: Deaf) -> None:
+        """Drop a reason for not reading."""
+        if self._deaf:
+            self._deaf.discard(why)
+            if not self._deaf and not self._transport.is_closing():
+                self._transport.resume_reading()
+
+    @property
+    def held(self) -> bool:
+        """Whether it stands still."""
+        return self._held
+
+    def is_deaf_beside(self, why: Deaf) -> bool:
+        """Whether there is another reason for not reading."""
+        return bool(self._deaf - {why})
+
+    def get_write_buffer_size(self) -> int:
+        """Return how many bytes have not been taken by the socket."""
+        return self._size + self._transport.get_write_buffer_size()
 
     def close(self) -> None:
         """Write what has been gathered, and close."""

@@ -21,7 +21,7 @@ GRPCLIB: Mapping[str, str] = {
     "processor resume_writing",
     "Connection": "_connection _transport ack close create_stream data_received data_sent data_send_process feed flush "
     "headers_send_process is_closing last_data_received pause_writing resume_writing streams_failed write_ready",
-    "EventsProcessor": "close connection handler process process_connection_terminated "
+    "EventsProcessor": "close connection handler process process_connection_terminated process_data_received "
     "process_remote_settings_changed process_response_received "
     "process_stream_ended process_stream_reset processors register streams",
     "Stream": "_h2_connection buffer closable connection data_received data_sent headers headers_received id "

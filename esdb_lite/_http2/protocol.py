@@ -29,6 +29,7 @@ from h2.stream import H2Stream, StreamState
 from esdb_lite._http2 import header_logs
 from esdb_lite._http2.engine import Http2Engine
 from esdb_lite._http2.internals import short_way_is_known
+from esdb_lite._http2.pieces import tidy
 
 log = logging.getLogger("esdb_lite.http2")
 
@@ -44,6 +45,9 @@ _HEADER = Struct(">IBI")
 _HEADER_SIZE = 9
 _DATA = 0
 _RESERVED = 0x80000000
+
+_WORTH_OF_H2 = 16
+"""What a frame costs that goes through h2, where a run of DATA costs 1."""
 
 _PREAMBLE = 24  # bytes with which a client begins
 _CONNECTED = (ConnectionState.CLIENT_OPEN, ConnectionState.SERVER_OPEN)
@@ -91,6 +95,9 @@ def read_moderately(transport: asyncio.BaseTransport) -> None:
 
 class FastProtocol(H2Protocol):
     """A connection, of a client or a server."""
+
+    share: int | None = None
+    """What may be done for it in one turn of the loop, in runs of DATA; None: everything that has come."""
 
     def __init__(self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration) -> None:
         super().__init__(handler, config, h2_config)
@@ -144,16 +151,25 @@ class FastProtocol(H2Protocol):
             super().data_received(data)
             return
         try:
-            self._receive(data)
+            done = self._receive(data)
             self._give_back()
         except ProtocolError as error:
             log.debug("protocol error", exc_info=True)
             self._fail(error)
         else:
             self._flush()
+            if not done:
+                self._postpone()
 
-    def _receive(self, data: bytes) -> None:
-        """Take what has arrived: frame by frame, DATA of one stream in runs.
+    def _postpone(self) -> None:
+        """There is more than may be done in this turn: see to it that `data_received` is called in another one."""
+        raise NotImplementedError
+
+    def _weigh(self, kind: int, number: int) -> None:
+        """So many frames of a kind have come that carry no data. Raises ProtocolError when that is too much."""
+
+    def _receive(self, data: bytes) -> bool:
+        """Take what has arrived: frame by frame, DATA of one stream in runs. False when some is left for another turn.
 
         Invariants, at the head of the loop: data[:seen] is done with, or it is in the run. data[seen:at] are whole
         frames for h2 that it does not have yet. Only one of them is not empty: a run, or frames that wait; so nothing
@@ -163,9 +179,11 @@ class FastProtocol(H2Protocol):
             data = self._begin(data)
         if self._rest:
             data = self._rest + data
-        at = seen = 0
-        end, largest = len(data), self._h2.max_inbound_frame_size
+        at = seen = cost = 0
+        end, largest, share = len(data), self._h2.max_inbound_frame_size, self.share
         while end - at >= _HEADER_SIZE:
+            if share is not None and cost >= share:
+                break
             kind, flags, stream_id = _HEADER.unpack_from(data, at)
             stop = at + _HEADER_SIZE + (kind >> 8)
             if kind >> 8 > largest:
@@ -176,13 +194,16 @@ class FastProtocol(H2Protocol):
             if kind & 0xFF != _DATA:  # for h2: it waits, so the run must not
                 if self._run:
                     self._deliver()
+                self._weigh(kind & 0xFF, 1)
+                cost += _WORTH_OF_H2
             elif self._run and stream_id == self._stream_id and not flags:  # one more of the run
                 self._run.append(data[at + _HEADER_SIZE : stop])
                 seen = stop
             else:  # what comes before is settled: then the state of the stream can be asked
                 if not self._settle(data[seen:at]):
-                    return
+                    return True
                 seen, largest = at, self._h2.max_inbound_frame_size
+                cost += 1
                 if not flags and self._takes(stream_id & ~_RESERVED):
                     self._stream_id = stream_id
                     self._run.append(data[at + _HEADER_SIZE : stop])
@@ -190,9 +211,12 @@ class FastProtocol(H2Protocol):
                 elif self._forgets(stream_id & ~_RESERVED):
                     self._forget(stream_id & ~_RESERVED, kind >> 8)
                     seen = stop
+                else:
+                    cost += _WORTH_OF_H2
             at = stop
         self._settle(data[seen:at])
         self._rest = data[at:]
+        return share is None or cost < share
 
     def _begin(self, data: bytes) -> bytes:
         """Give h2 the client's preamble; return what follows it."""
@@ -256,14 +280,17 @@ class FastProtocol(H2Protocol):
         """Hand a run of frames to its stream, as one piece."""
         run, stream_id = self._run, self._stream_id & ~_RESERVED
         data = run[0] if len(run) == 1 else b"".join(run)
-        run.clear()
         size = len(data)
+        if size < len(run):
+            self._weigh(_DATA, run.count(b""))
+        run.clear()
         if not size:
             return
         stream: Stream = self.processor.streams[stream_id]
         self._h2._inbound_flow_control_window_manager.window_consumed(size)
         self._h2.streams[stream_id]._inbound_window_manager.window_consumed(size)
         stream.buffer.add(data, size)
+        tidy(stream.buffer)
         stream.data_received += size
         self.connection.data_received += size
         self.connection.last_data_received = time.monotonic()

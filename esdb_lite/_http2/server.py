@@ -5,27 +5,49 @@ Owns: HTTP/2 after the preface, streams for those who serve them, goodbyes. Must
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import struct
+from typing import cast
 
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, EventsProcessor
 from h2.config import H2Configuration
-from h2.events import Event
+from h2.errors import ErrorCodes
+from h2.events import ConnectionTerminated, DataReceived, Event
+from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
+from esdb_lite._http2.flood import FloodVerdict, FloodWatch
+from esdb_lite._http2.gathering import Deaf, GatheringTransport
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
-from esdb_lite._http2.streams import STREAM_WINDOW
+from esdb_lite._http2.pieces import tidy
 
 __all__ = ["MAX_CONCURRENT_STREAMS", "PREFACE", "RequestHandler", "ServerProtocol"]
+
+log = logging.getLogger("esdb_lite.server")
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 """What a client that speaks HTTP/2 begins with."""
 
-MAX_CONCURRENT_STREAMS = 4096
+MAX_CONCURRENT_STREAMS = 256
 """Calls at once on a connection. (A real server takes 100, and clients let the 101st wait without a word.)"""
 
-_CONNECTION_WINDOW = 64 * 2**20
-"""Bytes that a client may send on all its calls together before the server takes them."""
+SHARE = 512
+"""What is done for one connection in a turn of the loop: 512 pieces of data, or 32 frames of any other kind."""
+
+_ANSWERS = 256 * 1024
+"""Bytes that may wait for a client to take them before nothing more is read from it. Data waits elsewhere: what is
+here beyond the few bytes of one turn are answers to pings and the like."""
+
+LAST_WORDS = 1.0
+"""Seconds that a client gets to hear why it is cut off. What it sends meanwhile is thrown away."""
+
+TAKES_NOTHING = 20.0
+"""Seconds after which a client is cut off that takes nothing of what is sent to it."""
+
+_STREAM_WINDOW, _CONNECTION_WINDOW = 2**20, 8 * 2**20
+"""Bytes that a client may send on one call, and on all its calls together, before the server takes them."""
 
 # A GOAWAY frame: length (its third byte is 0), type, flags, stream; last stream, code.
 _GO_AWAY = struct.Struct(">xHBBLLL")
@@ -40,12 +62,18 @@ _H2_CONFIGURATION = H2Configuration(
     normalize_outbound_headers=False,
 )
 _CONFIGURATION = Configuration(
-    http2_connection_window_size=_CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
+    http2_connection_window_size=_CONNECTION_WINDOW, http2_stream_window_size=_STREAM_WINDOW
 ).__for_server__()
 
 
 class RequestHandler(AbstractHandler):
     """Serves the streams of one connection: `accept`, `cancel`, and `close` when it is lost."""
+
+
+class EnhanceYourCalm(ProtocolError):
+    """A client sends more of what carries nothing than is good for others."""
+
+    error_code = ErrorCodes.ENHANCE_YOUR_CALM
 
 
 class _ServerEvents(EventsProcessor):
@@ -54,6 +82,16 @@ class _ServerEvents(EventsProcessor):
     def process(self, event: Event) -> None:
         if hasattr(self, "processors") and event.__class__ in self.processors:
             super().process(event)
+
+    def process_data_received(self, event: DataReceived) -> None:
+        super().process_data_received(event)
+        if (stream := self.streams.get(event.stream_id)) is not None:
+            tidy(stream.buffer)
+
+    def process_connection_terminated(self, event: ConnectionTerminated) -> None:
+        """A client that says goodbye opens no more streams; those that are open go on until it closes."""
+        if not self.streams:
+            super().process_connection_terminated(event)
 
     def close(self, reason: str = "Connection closed") -> None:
         if not self.connection.is_closing():
@@ -64,14 +102,144 @@ class _ServerEvents(EventsProcessor):
 class ServerProtocol(HeartbeatProtocol):
     """A connection of a client. Subclasses decide when HTTP/2 begins: with `connection_made`."""
 
+    share = SHARE
+
     def __init__(self, handler: RequestHandler) -> None:
         super().__init__(handler, _CONFIGURATION, _H2_CONFIGURATION)
+        self._loop = asyncio.get_running_loop()
+        self._floods = FloodWatch(self._loop.time())
+        self._next_turn: asyncio.Handle | None = None
+        self._missed_turn = False
+        self._stalled: asyncio.TimerHandle | None = None
+        self._untaken = 0
+        self._cut_off = False
+
+    @property
+    def _socket(self) -> GatheringTransport:
+        return cast(GatheringTransport, self.connection._transport)
 
     def _events(self) -> EventsProcessor:
         return _ServerEvents(self.handler, self.connection)
 
     def _settings(self) -> dict[SettingCodes | int, int]:
         return {**super()._settings(), SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CONCURRENT_STREAMS}
+
+    # --- no more than its share ---
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, in this turn of the loop and in others."""
+        if self._cut_off:
+            return
+        if self._next_turn is not None:  # it was on its way when reading stopped
+            self._rest += data
+            return
+        super().data_received(data)
+        if not self.connection.is_closing() and self._socket.get_write_buffer_size() > _ANSWERS:
+            self._socket.stop_reading(Deaf.ANSWERS)
+
+    def _postpone(self) -> None:
+        self._socket.stop_reading(Deaf.TURN)
+        self._next_turn = self._loop.call_soon(self._continue)
+
+    def _continue(self) -> None:
+        if self._socket.is_deaf_beside(Deaf.TURN):
+            self._missed_turn = True
+            return
+        self._next_turn = None
+        if not self.connection.is_closing():
+            self._socket.read_again(Deaf.TURN)
+            self.data_received(b"")
+
+    def _catch_up(self) -> None:
+        """Go on with what has come, where its turn was missed."""
+        if self._missed_turn:
+            self._missed_turn = False
+            self._next_turn = self._loop.call_soon(self._continue)
+
+    def _weigh(self, kind: int, number: int) -> None:
+        seen = self._floods.frames(kind, number, answered=self.connection.data_sent, now=self._loop.time())
+        if seen is FloodVerdict.TOO_MUCH:
+            log.warning("a client is cut off that floods the server with frames of type %d", kind)
+            raise EnhanceYourCalm("too many frames that carry nothing")
+
+    def hold(self) -> None:
+        """Neither read nor write, until `go_on`."""
+        self._socket.hold()
+        self.stop_heartbeat()
+        self.connection.pause_writing()
+
+    def go_on(self) -> None:
+        """Do all that is to be done since `hold`."""
+        self._socket.go_on()
+        self.connection.resume_writing()
+        self._catch_up()
+
+    def hold_back(self) -> None:
+        """Read no more requests, until `take_more`: too many are ending."""
+        self._socket.stop_reading(Deaf.CALLS)
+
+    def take_more(self) -> None:
+        """Read requests again."""
+        if not self.connection.is_closing():
+            self._socket.read_again(Deaf.CALLS)
+            self._catch_up()
+
+    def _fail(self, error: ProtocolError) -> None:
+        if not isinstance(error, EnhanceYourCalm):
+            super()._fail(error)
+            return
+        # A socket that is closed with something unread in it is reset, and the client would not hear the reason.
+        self._cut_off = True
+        self._rest = b""
+        self._h2.close_connection(error.error_code)
+        self._flush()
+        self.handler.close()
+        self._loop.call_later(LAST_WORDS, self.processor.close)
+
+    # --- clients that do not read ---
+
+    def pause_writing(self) -> None:
+        """The socket does not take more for now."""
+        super().pause_writing()
+        self._untaken = self._socket.get_write_buffer_size()
+        if self._stalled is None:
+            self._stalled = self._loop.call_later(TAKES_NOTHING, self._look)
+
+    def resume_writing(self) -> None:
+        """The socket takes more again."""
+        self._forget_stall()
+        if not self.connection.is_closing() and not self._socket.held:
+            super().resume_writing()
+            self._socket.read_again(Deaf.ANSWERS)
+            self._catch_up()
+
+    def _look(self) -> None:
+        """See whether anything was taken since the last look."""
+        self._stalled = None
+        if self.connection.is_closing():
+            return
+        left = self._socket.get_write_buffer_size()
+        if left >= self._untaken:
+            log.info("a client is cut off that has taken nothing for %g seconds", TAKES_NOTHING)
+            self._socket.abort()
+            return
+        self._untaken = left
+        self._stalled = self._loop.call_later(TAKES_NOTHING, self._look)
+
+    def _forget_stall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """The socket is closed."""
+        self._forget_stall()
+        self.stop_heartbeat()
+        if self._next_turn is not None:
+            self._next_turn.cancel()
+        super().connection_lost(exc)
+
+    # --- goodbyes ---
 
     def retire(self, code: int) -> None:
         """Tell the client to open no more streams; those that are open go on."""

@@ -50,6 +50,7 @@ class ConnectionPool:
         keep_alive: KeepAlive | None = None,
         dial: Dial | None = None,
         others_met: Callable[[], bool] = lambda: False,
+        trusted: bool = True,
     ) -> None:
         """`server_name` is the name in the server's certificate, where it is another than `host`.
 
@@ -59,6 +60,8 @@ class ConnectionPool:
         self.port = port
         self.secure = tls is not None
         self.authority = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self.trusted = trusted
+        """Whether it may be told who is calling: the connection string names it, or its certificate is checked."""
         self.met = False
         """There has been a connection on which the server spoke HTTP/2."""
         self._others_met = others_met
@@ -89,6 +92,11 @@ class ConnectionPool:
         """Whether no call is open or waits."""
         links = (*self._links, *self._retired)
         return not (self._waiting or self._dialing.running or any(link.calls for link in links))
+
+    @property
+    def dormant(self) -> bool:
+        """Whether there is nothing of it but the object: no connection, not even one that is closing."""
+        return self.idle and not (self._links or self._retired or any(not link.closed for link in self._leaving))
 
     async def connect(self, deadline: Deadline) -> None:
         """Make sure that there is a connection. Raises ServiceUnavailable."""

@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
 Metadata = Iterable[tuple[str, str]]
 
-MAX_UNARY = 64 * 2**20
-"""Bytes that an answer of one message may have."""
-
 
 class _Shape:
     _long = False
@@ -165,7 +162,7 @@ async def only_message(call: ClientCall) -> bytes:
 
 async def all_messages(call: ClientCall) -> list[bytes]:
     """Return all messages that come back, which are few."""
-    splitter = MessageSplitter(MAX_UNARY)
+    splitter = MessageSplitter()
     messages: list[bytes] = []
     while data := await call.receive():
         messages += split(splitter, data)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._rpc.shapes import MAX_UNARY, Metadata, all_messages, only_message, split
+from esdb_lite._rpc.shapes import Metadata, all_messages, only_message, split
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite._wire.messages import decode_message
 from esdb_lite._wire.primitives import WireError
@@ -198,7 +198,7 @@ class _OpenStream:
 
     def __init__(self, call: ClientCall) -> None:
         self._call = call
-        self._splitter = MessageSplitter(MAX_UNARY)
+        self._splitter = MessageSplitter()
 
     async def receive(self) -> list[bytes]:
         """Return what has arrived, waiting for it; [] at the end of a call that ended with OK."""

@@ -12,7 +12,9 @@ from struct import Struct
 from esdb_lite._wire.primitives import WireError
 
 PREFIX = Struct(">BI")
-MAX_MESSAGE = 2**31 - 1
+MAX_MESSAGE = 64 * 2**20
+"""Bytes that a message may have where nothing else is said. The largest event that a server takes has 16 MiB; whatever
+claims to be longer than this is refused before it comes."""
 
 
 class CompressedMessage(WireError):

@@ -54,6 +54,25 @@ class SqliteCheckpoint(DbApiCheckpoint):
         connection: sqlite3.Connection = self._connection  # type: ignore[assignment]
         return connection
 
+    def bind(self, source: str) -> None:
+        """Say what is consumed. Raises CheckpointConflict, and CheckpointError on a thread that cannot use it."""
+        super().bind(source)
+        try:
+            self.connection.cursor().close()
+        except BaseException as error:
+            super().release()
+            self._explain(error)
+            raise
+
+    def _explain(self, error: BaseException) -> None:
+        import sqlite3
+
+        if isinstance(error, sqlite3.ProgrammingError) and "thread" in str(error):
+            raise CheckpointError(
+                f"{self._label} is in a connection of another thread: make it where the consumer runs, with a path "
+                "instead of a connection, or with sqlite3.connect(..., check_same_thread=False)"
+            ).of(self._checkpoint) from error
+
     def release(self) -> None:
         """Say that the consumer has ended. A connection of the store's own is closed."""
         super().release()

@@ -436,7 +436,7 @@ class AsyncEsdbClient(
     ) -> None:
         """Refuse a position that is not from this database. Raises CheckpointMismatch."""
 
-        async def ask(request: ReadRequest) -> tuple[RecordedEvent | None, int | None]:
-            return await last_event(self._core, request, deadline, credentials, Need.LEADER)
+        async def ask(request: ReadRequest, need: Need) -> tuple[RecordedEvent | None, int | None]:
+            return await last_event(self._core, request, deadline, credentials, need)
 
         await check_landmark(landmark_of(stream_name, position), ask)

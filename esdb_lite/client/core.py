@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger("esdb_lite.client")
 
+_MOST_STRANGERS = 10
+"""Hosts about which there is a warning."""
+
 T = TypeVar("T")
 
 
@@ -71,6 +74,7 @@ class ClientCore:
         self._closing: asyncio.Future[None] | None = None
         self._last: ConnectionPool | None = None
         self._warned = False
+        self._strangers: set[str] = set()
         self._authorization = Authorization()
         self._retry_log = RetryLog()
         self.slow = SlowCalls(self._awaited)
@@ -84,11 +88,6 @@ class ClientCore:
             return f"{where}, closed"
         connected = self._last is not None and self._last.connected
         return f"{where}, {'connected' if connected else 'not connected'}"
-
-    @property
-    def closed(self) -> bool:
-        """True after `close()`."""
-        return self._closed
 
     def deadline(self, timeout: Seconds | None) -> Deadline:
         """Begin the budget of a call."""
@@ -177,6 +176,9 @@ class ClientCore:
             return ()
         if not node.secure and not self.settings.send_credentials_insecurely:
             self._warn_insecure()
+            return ()
+        if not node.trusted:
+            self._warn_of(node)
             return ()
         return await self._authorization.header(chosen, deadline)
 
@@ -379,6 +381,15 @@ class ClientCore:
         except EsdbClientException as error:
             self.failed(node, error)
             raise
+
+    def _warn_of(self, node: ConnectionPool) -> None:
+        if node.authority not in self._strangers and len(self._strangers) < _MOST_STRANGERS:
+            self._strangers.add(node.authority)
+            _log.warning(
+                "credentials are not sent to %s: a server has named it, and neither the connection string nor a "
+                "certificate that is verified says that it belongs to them",
+                node.authority,
+            )
 
     def _warn_insecure(self) -> None:
         if not self._warned:

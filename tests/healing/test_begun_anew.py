@@ -18,7 +18,9 @@ from esdb_lite import (
     Filter,
     InvalidArgument,
     NewEvent,
+    Reconnected,
     RecordedEvent,
+    SimulatedCluster,
     StreamMetadata,
     StreamPosition,
     WrongArgumentType,
@@ -97,6 +99,23 @@ async def test_what_cannot_be_seen_any_more_is_no_other_database(tmp_path: Path)
             server.restart()
             await client.append_events("s", -2, events(1))
             assert (await asyncio.wait_for(subscription.__anext__(), 10)).stream_position == 4
+
+
+async def test_no_leader_is_needed_to_go_on_elsewhere() -> None:
+    """Followers serve reads while there is none; only what is missing there is asked of a leader."""
+    async with SimulatedCluster() as cluster:
+        uri = f"{cluster.uri}&nodePreference=follower"
+        async with AsyncEsdbClient(uri) as client:
+            await client.append_events("s", None, events(3))
+            subscription = await client.subscribe_stream_events("s", include_control=True)
+            while getattr(await subscription.__anext__(), "stream_position", None) != 2:
+                pass
+            await cluster.kill_async(0)
+            for node in cluster.nodes[1:]:
+                node.faults.drop_connections()
+            while not isinstance(await asyncio.wait_for(subscription.__anext__(), 10), Reconnected):
+                pass
+            await subscription.close()
 
 
 async def handled(client: AsyncEsdbClient, checkpoint: Any, **options: Any) -> list[int]:

@@ -17,6 +17,7 @@ from esdb_lite import (
     AsyncEsdbClient,
     ClientClosed,
     DeadlineExceeded,
+    EmbeddedServer,
     ExpectedPositionError,
     NewEvent,
     NotLeader,
@@ -31,8 +32,10 @@ from esdb_lite import (
 )
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.batch_append import BatchRequest, encode_batch_error
+from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite._wire.read_response_encode import encode_stream_missing
 from esdb_lite.client.append.batch_call import MAX_APPENDS
+from esdb_lite.client.read.call import ReadCall
 from esdb_lite.errors import WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
 from tests.rpc.streams_service import StreamsService, event_message, subscription
@@ -239,6 +242,16 @@ async def test_thousands_at_a_time_are_limited() -> None:
         results = await asyncio.gather(*(client.append_events("s", -2, E) for _ in range(3 * MAX_APPENDS)))
     assert len(results) == 3 * MAX_APPENDS
     assert 0 < most <= MAX_APPENDS
+
+
+async def test_a_batch_without_notes_counts_as_one_of_events() -> None:
+    """Every read of a stream ends with a note on its last position, which is not handed out."""
+    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+        await client.append_events("s", None, [NewEvent("T", b"") for _ in range(5)])
+        call = ReadCall(client._core, ReadRequest("s"), Deadline(None), None)
+        assert [len(await call.batch()), call.only_events, call.last_stream_position] == [5, True, 4]
+        assert await call.batch() == ()
+        call.close()
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

@@ -68,12 +68,19 @@ class RawClient:
 
     def open(self, path: str, *, more: Sequence[tuple[str, str]] = (), end: bool = False, method: str = "POST") -> int:
         """Open a stream."""
+        stream = self.open_unsent(path, more=more, end=end, method=method)
+        self.flush()
+        return stream
+
+    def open_unsent(
+        self, path: str, *, more: Sequence[tuple[str, str]] = (), end: bool = False, method: str = "POST"
+    ) -> int:
+        """Open a stream; its headers are sent with what is sent next."""
         stream = self.h2.get_next_available_stream_id()
         usual = {":method": method, ":scheme": "http", ":path": path, ":authority": "test"}
         usual |= {"te": "trailers", "content-type": "application/grpc"} | dict(more)
         self.h2.send_headers(stream, list(usual.items()), end_stream=end)
         self.answers[stream] = Answer()
-        self.flush()
         return stream
 
     def send(self, stream: int, data: bytes, *, end: bool = False) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS
 from esdb_lite._status import RpcError, StatusCode
 from esdb_lite._wire.framing import frame
 from esdb_lite.server.handlers import ServerCall
@@ -204,7 +205,7 @@ async def test_a_client_that_does_not_read_holds_up_itself_alone() -> None:
 async def test_many_calls_at_once() -> None:
     async with serving(echo) as (client, _, _):
         await client.more()  # the server's settings
-        streams = [client.open("/s/M") for _ in range(1000)]
+        streams = [client.open("/s/M") for _ in range(MAX_CONCURRENT_STREAMS)]
         for number, stream in enumerate(streams):
             client.send(stream, frame([b"%d" % number]))
         for stream in streams:

@@ -174,9 +174,8 @@ async def test_all_addresses_of_a_host_have_the_same_port(host: str) -> None:
         assert server._node is not None
         door = server._node._server._door
         assert door is not None
-        (listening,) = door._servers
-        assert {socket.getsockname()[1] for socket in listening.sockets} == {server.port}
-        for address in {socket.getsockname()[0] for socket in listening.sockets}:
+        assert {port for _, port in door.addresses} == {server.port}
+        for address in {address for address, _ in door.addresses}:
             place = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
             _, writer = await asyncio.open_connection(place, server.port)
             writer.close()

@@ -177,8 +177,10 @@ async def test_too_much_is_refused_before_it_has_all_come(client: RawClient) -> 
     stream = client.open(f"{STREAMS}/Append")
     client.send(stream, frame([encode_append_options("s", ANY)]))
     for _ in range(70):
-        for piece in [frame([encode_append_proposed(event(15_000))])]:
-            client.send(stream, piece)
+        piece = frame([encode_append_proposed(event(15_000))])
+        while client.h2.local_flow_control_window(stream) < len(piece):
+            await client.more()
+        client.send(stream, piece)
     answer = await client.ended(stream)
     assert answer.status == ("3", "Maximum Append Size of 1048576 Exceeded.")
     assert answer.headers["maximum-append-size"] == "1048576"

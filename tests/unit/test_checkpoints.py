@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
@@ -533,3 +534,36 @@ def test_a_connection_that_commits_by_itself_is_refused(tmp_path: Path, says: st
     with pytest.raises(InvalidArgument, match="autocommit"):
         DbApiCheckpoint(connection, "totals")
     getattr(connection, "inner", connection).close()
+
+
+def test_a_connection_of_another_thread_is_told_before_anything_is_handled(tmp_path: Path) -> None:
+    """sqlite3 says so with everything that is done, also with what would undo it."""
+    connection = sqlite3.connect(tmp_path / "positions.sqlite")
+    store = SqliteCheckpoint(connection, "totals")
+    failures: list[BaseException] = []
+
+    def elsewhere() -> None:
+        try:
+            store.bind("all events")
+        except BaseException as error:
+            failures.append(error)
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert isinstance(failures[0], CheckpointError)
+    assert "is in a connection of another thread" in str(failures[0])
+    store.bind("all events")  # it is not taken for one in use
+    store.release()
+    connection.close()
+
+
+class NoConnection:
+    """A session of SQLAlchemy has this, and no cursor."""
+
+    in_transaction = False
+
+
+def test_what_is_no_connection_of_sqlite3_is_refused_at_once() -> None:
+    with pytest.raises(WrongArgumentType, match=r"driver_connection"):
+        SqliteCheckpoint(NoConnection(), "totals")  # type: ignore[arg-type]

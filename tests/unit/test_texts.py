@@ -24,6 +24,7 @@ from esdb_lite import (
     InvalidArgument,
     NewEvent,
     PortInUse,
+    RecordedEvent,
     ServiceUnavailable,
     StreamNotFound,
     WrongContext,
@@ -112,6 +113,13 @@ def test_what_has_been_said_is_not_said_again() -> None:
 def test_data_that_is_no_bytes_hints_at_json() -> None:
     with pytest.raises(InvalidArgument, match=r"data: must be bytes \(NewEvent.json makes an event of a JSON value\)"):
         NewEvent("T", {"a": 1})  # type: ignore[arg-type]
+
+
+@pytest.mark.skipif(not hasattr(BaseException, "add_note"), reason="exceptions take notes since Python 3.11")
+def test_data_that_is_not_json_says_whose_it_is() -> None:
+    with pytest.raises(ValueError, match="Expecting value") as caught:
+        RecordedEvent("Odd", b"", b"", "s", 3, 17).json()
+    assert caught.value.__notes__ == ["in the data of Odd 3@s"]
 
 
 def test_failures_of_servers_are_in_the_tree(tmp_path: Path, server: EmbeddedServer) -> None:

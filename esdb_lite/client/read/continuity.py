@@ -5,7 +5,7 @@ Owns: the questions that tell, and what their answers mean. Must not know: calls
 A server does not say that a position is none of its own: a subscription from beyond the end waits in silence, one from
 a place where other events are now goes on there. What tells is the event that was seen last: it is where it was, or it
 may not be seen any more (truncated, scavenged, hidden), but no other one is in its place, and the log does not end
-before it. The leader has to be asked: others may be behind.
+before it.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from esdb_lite._wire.read_request import ReadRequest
+from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     AccessDenied,
     CheckpointMismatch,
@@ -26,8 +27,11 @@ from esdb_lite.errors import (
 from esdb_lite.events import Checkpoint, RecordedEvent, StreamPosition
 from esdb_lite.positions import LARGEST
 
-Ask = Callable[[ReadRequest], Awaitable[tuple[RecordedEvent | None, int | None]]]
-"""Reads one event: returns it, and the last position of its stream, as far as they are known."""
+Answer = Awaitable[tuple[RecordedEvent | None, int | None]]
+"""One event, and the last position of its stream, as far as they are known."""
+
+Ask = Callable[[ReadRequest], Answer]
+"""Reads one event."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,19 @@ def landmark_of(stream_name: str | None, position: int | Checkpoint) -> Landmark
     return Landmark(stream_name, position, position if stream_name is None else 0, known)
 
 
-async def check_landmark(landmark: Landmark, ask: Ask) -> None:
-    """Refuse a log that the place is not from; one that cannot be looked at is taken. Raises CheckpointMismatch."""
+async def check_landmark(landmark: Landmark, ask: Callable[[ReadRequest, Need], Answer]) -> None:
+    """Refuse a log that the place is not from; one that cannot be looked at is taken. Raises CheckpointMismatch.
+
+    Whoever serves reads is asked first: while there is no leader, others serve. What is missing there may only be
+    late, so that the leader has the last word.
+    """
+    try:
+        await _check(landmark, lambda request: ask(request, Need.PREFERRED))
+    except CheckpointMismatch:
+        await _check(landmark, lambda request: ask(request, Need.LEADER))
+
+
+async def _check(landmark: Landmark, ask: Ask) -> None:
     try:
         await (_check_all(landmark, ask) if landmark.stream_name is None else _check_stream(landmark, ask))
     except (AccessDenied, StreamDeleted):

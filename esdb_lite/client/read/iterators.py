@@ -82,7 +82,7 @@ class AsyncEventIterator(Generic[T_co]):
     async def _fetch(self) -> Sequence[T_co]:
         """Return the next batch; none, and everything closed, at the end. Being cancelled loses nothing."""
         if self._fetching:
-            raise RuntimeError("two tasks or threads iterate over the same object")
+            raise WrongContext("two tasks or threads iterate over the same object")
         self._fetching = True
         try:
             while self._reading is not None:

@@ -31,7 +31,8 @@ class ReadProgress:
         self._count = 0
         self._place: _Place | None = None
         self._only_new = False
-        self._asked_for_more = False
+        self.overfull = False
+        """Whether more events have come than were asked for: what else comes is of no interest."""
 
     def saw(self, items: Sequence[ReadItem], *, only_events: bool = False) -> None:
         """Take note of items that are handed out; `only_events`: there is nothing else among them."""
@@ -46,6 +47,8 @@ class ReadProgress:
     def rest(self) -> ReadRequest | None:
         """Return the request for what was not handed out yet; None when nothing is missing."""
         request = self.request
+        if self.overfull:
+            return None
         if self._place is None:
             return request
         self._only_new = True
@@ -60,7 +63,6 @@ class ReadProgress:
                 if start < 0:
                     return None
         elif left is not None and (not request.backwards or request.index) and request.limit != UNLIMITED:
-            self._asked_for_more = True
             left += 1  # a position is included where it is read from, and that event has been handed out
         if request.limit == UNLIMITED:
             left = UNLIMITED
@@ -78,7 +80,7 @@ class ReadProgress:
 
     def without_known(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
         """Leave out events that were handed out before the request was made again."""
-        if self._asked_for_more:
+        if self.request.limit not in (None, UNLIMITED):
             items = self._within_limit(items)
         if not self._only_new:
             return items
@@ -87,10 +89,18 @@ class ReadProgress:
         return kept
 
     def _within_limit(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
-        """Leave out what is beyond the limit: where the event that was asked for once more is there no more."""
+        """Leave out what is beyond the limit.
+
+        Servers keep to it, but an event that was asked for once more may be there no more, and another one instead.
+        """
         left = (self.request.limit or 0) - self._count
+        if len(items) <= left:
+            return items
         new = [item for item in items if isinstance(item, RecordedEvent) and not self._is_known(item)]
-        return items if len(new) <= left else new[:left]
+        if len(new) <= left:
+            return items
+        self.overfull = True
+        return new[:left]
 
     def _is_known(self, event: RecordedEvent) -> bool:
         place = place_of(event, self.request.stream_name)

@@ -126,6 +126,8 @@ class HealingReading:
         if not items:
             return ()
         fresh = self._progress.without_known(items)
+        if self._progress.overfull:
+            self._drop()
         if fresh:
             self._progress.saw(fresh, only_events=call.only_events)
             self._retries.succeed()
@@ -155,7 +157,7 @@ class HealingReading:
             await check_landmark(landmark, self._ask)
         self._doubtful = False
 
-    async def _ask(self, request: ReadRequest, need: Need = Need.LEADER) -> tuple[RecordedEvent | None, int | None]:
+    async def _ask(self, request: ReadRequest, need: Need) -> tuple[RecordedEvent | None, int | None]:
         """Read one event, once; who fails is told as for the call itself. Raises StreamNotFound."""
         call = ReadCall(self._core, request, self._budget(), self._credentials, need=need)
         try:

@@ -43,6 +43,12 @@ def leaders(members: Sequence[GossipMember]) -> list[Address]:
     return [member.place for member in members if member.alive and member.state is GossipState.Leader]
 
 
+def is_of_kind(members: Sequence[GossipMember], place: Address, preference: NodePreference) -> bool:
+    """Whether a node is of the kind that is preferred, as far as is known: another one may have to do for a while."""
+    kinds = _ORDER.get(preference)
+    return not kinds or all(member.state in kinds for member in members if member.place == place)
+
+
 def _rank(member: GossipMember, preference: NodePreference, doubted: bool) -> tuple[bool, int] | None:
     """Return how good a choice a member is, the less the better; None when it is none."""
     state = member.state

@@ -7,7 +7,7 @@ Owns: `Nodes`, which makes and keeps connections' ends, and `Single`, which is a
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from esdb_lite._http2.keepalive import KeepAlive
@@ -55,12 +55,16 @@ class Nodes:
         interval = settings.keep_alive_interval
         self._keep_alive = None if interval is None else KeepAlive(interval, settings.keep_alive_timeout)
         self._tls = tls
+        self._named = {place.host for place in settings.nodes}
+        self._vouches = (tls is not None and settings.tls_verify) or settings.embedded is not None
+        """Whether whoever a connection leads to is the one that was meant: its certificate says so."""
         self._nodes: dict[Address, ConnectionPool] = {}
+        self._met = False
 
     @property
     def met(self) -> bool:
         """Whether one of them has ever answered."""
-        return any(node.met for node in self._nodes.values())
+        return self._met or any(node.met for node in self._nodes.values())
 
     def get(self, place: Address, server_name: str | None = None) -> ConnectionPool:
         """Return the node at a place. `server_name` is the one in its certificate, where it is another."""
@@ -73,8 +77,20 @@ class Nodes:
                 server_name=server_name,
                 keep_alive=self._keep_alive,
                 others_met=lambda: self.met,
+                trusted=self._vouches or server_name is not None or place.host in self._named,
             )
         return node
+
+    def forget_all_but(self, places: Collection[Address]) -> None:
+        """Drop the nodes that are not at one of these places, as soon as nothing is open there."""
+        for place, node in [*self._nodes.items()]:
+            if place in places:
+                continue
+            if node.idle and node.connections:
+                node.close_links()
+            if node.dormant:
+                self._met |= node.met
+                del self._nodes[place]
 
     def close_idle(self, *but: ConnectionPool | None) -> None:
         """Close connections that nothing uses, except to the nodes that calls go to."""
@@ -105,6 +121,8 @@ class Single:
         if isinstance(error, NotLeader) and error.host and error.port:
             leader = self._nodes.get(Address(error.host, error.port))
             self._leader = None if leader is self._node else leader
+            known = (self._node, node, leader)
+            self._nodes.forget_all_but({Address(each.host, each.port) for each in known})
         elif node is self._leader and suspicious(error):
             self._leader = None
 

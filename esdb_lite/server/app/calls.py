@@ -10,16 +10,19 @@ import asyncio
 import enum
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple, Protocol
 
-from esdb_lite._http2.server import RequestHandler
+from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, RequestHandler
 from esdb_lite._http2.streams import NO_ERROR, Headers, Stream, StreamOver, is_over, reset, send_headers
-from esdb_lite._status import RpcError, refusals
+from esdb_lite._status import RpcError, refusals, typed_refusals
 from esdb_lite.server.app.call import GrpcCall, plain_headers, timeout_of
 from esdb_lite.server.handlers import Handler
 
 log = logging.getLogger("esdb_lite.server")
 
+_NEWER = "/kurrentdb."
+"""How the paths of services begin whose errors have details."""
 _LINGER = 5.0
 """Seconds that a client gets to end its side of a call after the server has ended its own."""
 
@@ -77,6 +80,19 @@ class _OpenCall:
                 self.task.cancel()
 
 
+class CallHost(Protocol):
+    """The connection of calls."""
+
+    def cut(self) -> None:
+        """Close the connection after what has been sent, without a word."""
+
+    def hold_back(self) -> None:
+        """Read no more requests: more are ending than may be open."""
+
+    def take_more(self) -> None:
+        """Read requests again."""
+
+
 class ConnectionCalls(RequestHandler):
     """Starts calls for one connection and keeps track of them."""
 
@@ -86,8 +102,8 @@ class ConnectionCalls(RequestHandler):
         """Calls go to the handlers that their routes have for faults unless the admission is idle."""
         self.deaf = False
         """New calls are left without an answer."""
-        self.cut: Callable[[], None] = _nothing
-        """Closes the connection; set by it."""
+        self.host: CallHost | None = None
+        """The connection; set by it."""
         self._routes = routes
         self._services = services
         self._admission = admission
@@ -98,7 +114,10 @@ class ConnectionCalls(RequestHandler):
         """A request has begun: serve it."""
         running = _OpenCall(stream, release_stream)
         self._running[stream] = running
+        if self.host is not None and len(self._running) > MAX_CONCURRENT_STREAMS:
+            self.host.hold_back()
         running.task = self._loop.create_task(self._run(running, dict(headers)))
+        running.task.add_done_callback(partial(self._ended, running))
 
     def cancel(self, stream: Stream) -> None:
         """The client has reset the stream."""
@@ -121,6 +140,15 @@ class ConnectionCalls(RequestHandler):
         self.deaf = True
         for running in list(self._running.values()):
             running.cut(_Why.FORSAKEN)
+
+    def _cut(self) -> None:
+        if self.host is not None:
+            self.host.cut()
+
+    @property
+    def any(self) -> bool:
+        """Whether there are calls that have not ended."""
+        return bool(self._running)
 
     @property
     def open(self) -> Sequence[GrpcCall]:
@@ -149,9 +177,14 @@ class ConnectionCalls(RequestHandler):
             # What a connection that is being closed raises depends on how far that has got.
             if not running.stream.connection.is_closing():
                 log.exception("a call could not be ended")
-        finally:
-            del self._running[running.stream]
-            self._release(running)
+
+    def _ended(self, running: _OpenCall, task: asyncio.Task[None]) -> None:
+        """A call has ended; one that was cancelled before its first step has not even begun to run."""
+        del self._running[running.stream]
+        running.task = None  # they know each other: nothing is to wait for the garbage collector
+        if self.host is not None and len(self._running) <= MAX_CONCURRENT_STREAMS:
+            self.host.take_more()
+        self._release(running)
 
     def _release(self, running: _OpenCall) -> None:
         stream = running.stream
@@ -163,7 +196,7 @@ class ConnectionCalls(RequestHandler):
 
     async def _serve(self, running: _OpenCall, headers: Mapping[str, str]) -> None:
         route = self._routes.get(headers.get(":path", ""))
-        call = GrpcCall(running.stream, headers, route.max_message if route else 0, self.cut)
+        call = GrpcCall(running.stream, headers, route.max_message if route else 0, self._cut)
         running.call = call
         if route is None:
             error: RpcError | None = self._unknown(headers)
@@ -188,7 +221,7 @@ class ConnectionCalls(RequestHandler):
         except RpcError as error:
             return error
         except asyncio.CancelledError:
-            return _ending(running.why)
+            return _ending(running.why, call.metadata.get(":path", ""))
         except StreamOver:
             raise
         except Exception:
@@ -202,11 +235,11 @@ class ConnectionCalls(RequestHandler):
         return None
 
 
-def _ending(why: _Why | None) -> RpcError:
+def _ending(why: _Why | None, path: str) -> RpcError:
     if why is _Why.LATE:
         return refusals.deadline_exceeded()
     if why is _Why.STOPPING:
-        return refusals.shutting_down()
+        return typed_refusals.server_shutting_down() if path.startswith(_NEWER) else refusals.shutting_down()
     raise asyncio.CancelledError
 
 
@@ -221,7 +254,3 @@ def plain_status(method: str, path: str) -> int:
     if method not in ("GET", "HEAD"):
         return 415
     return 204 if path.partition("?")[0] == "/health/live" else 404
-
-
-def _nothing() -> None:
-    """There is no connection yet."""

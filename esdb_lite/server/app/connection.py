@@ -39,11 +39,10 @@ class ServerConnection(ServerProtocol):
         """Calls `made` when the connection is there (with TLS, after the handshake), and `lost` when it is gone."""
         super().__init__(calls)
         self.calls = calls
-        calls.cut = self.cut
+        calls.host = self
         self._frozen = False
         self._made = made
         self._lost = lost
-        self._loop = asyncio.get_running_loop()
         self._greeting: bytes | None = b""
 
     # --- beginning ---
@@ -104,6 +103,23 @@ class ServerConnection(ServerProtocol):
         self._transport.write("\r\n".join(lines).encode("latin-1"))
         self._transport.close()
 
+    # --- those who may have to go ---
+
+    @property
+    def has_greeted(self) -> bool:
+        """Whether it is clear what the client speaks."""
+        return self._greeting is None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is being done for the client."""
+        return not self.calls.any
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether it is about to end."""
+        return self._transport.is_closing()
+
     # --- keep-alive ---
 
     def give_up(self, silence: float) -> None:
@@ -120,7 +136,7 @@ class ServerConnection(ServerProtocol):
 
     def resume_writing(self) -> None:
         """The socket takes more again."""
-        if self._greeting is None and not self._frozen:
+        if self._greeting is None:
             super().resume_writing()
 
     # --- faults ---
@@ -129,17 +145,19 @@ class ServerConnection(ServerProtocol):
         """Neither read nor write anything until `thaw`, as a process that has been stopped."""
         if not self._frozen:
             self._frozen = True
-            self._transport.hold()
-            self.stop_heartbeat()
-            self.pause_writing()
+            if self._greeting is not None:
+                self._transport.hold()
+            else:
+                self.hold()
 
     def thaw(self) -> None:
         """Go on."""
         if self._frozen:
             self._frozen = False
-            self._transport.go_on()
-            self.resume_writing()
-            if self._greeting is None:
+            if self._greeting is not None:
+                self._transport.go_on()
+            else:
+                self.go_on()
                 self.start_heartbeat(KEEPALIVE)
 
     def go_away(self, code: int) -> None:
@@ -150,9 +168,8 @@ class ServerConnection(ServerProtocol):
 
     def cut(self) -> None:
         """Close the connection after what has been written, without goodbye."""
-        if not self._transport.is_closing():
-            self._transport.close()
-            self._loop.call_later(_CUT_AFTER, self._transport.abort)
+        self._transport.close()
+        self._loop.call_later(_CUT_AFTER, self._transport.abort)
 
     def break_off(self) -> None:
         """End the connection at once, with a reset where the system can do that."""
@@ -173,7 +190,6 @@ class ServerConnection(ServerProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed."""
         self._timer.cancel()
-        self.stop_heartbeat()
         # Python 3.10 warns of a TLS transport that was closed by its peer alone.
         self._transport.abort()
         if self._greeting is None:

@@ -1,7 +1,7 @@
-"""The listening sockets, and what happens to new connections.
+"""Where clients come in: the listening sockets, and what happens to those who knock.
 
-Owns: accepting, leaving connections waiting in the system's queue, closing them on arrival. Must not know: what a
-connection is for.
+Owns: accepting, a few at a time; TLS handshakes; leaving connections waiting in the system's queue, closing them on
+arrival. Must not know: what a connection is for, how many there may be (it asks).
 """
 
 from __future__ import annotations
@@ -9,22 +9,31 @@ from __future__ import annotations
 import asyncio
 import enum
 import errno
+import logging
+import os
 import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
-from typing import cast
 
 from esdb_lite._loop_thread import serve_no_more, serve_on
 
+log = logging.getLogger("esdb_lite.server")
+
 _HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client gets for the TLS handshake."""
+MAX_HANDSHAKES = 128
+"""Handshakes at a time, of which each costs some 300 KB. One more ends the oldest: an honest one takes milliseconds."""
+_AT_A_TIME = 32
+"""Connections that are accepted in one turn of the loop."""
 _PATIENCE = 1.0
 _BACKLOG = 1024
 _TRIES = 20
 """How often a free port is looked for that all addresses of a host have in common."""
-_TURNS = 3
-"""Turns that the event loop takes from accepting a socket to its connection."""
+_PAUSE = 0.2
+"""Seconds without accepting when the system has no more handles."""
+_QUIET = 60.0
+"""Seconds for which the log has been told enough of that."""
 
 
 class DoorState(enum.Enum):
@@ -37,112 +46,219 @@ class DoorState(enum.Enum):
     """They are accepted, and closed at once."""
 
 
-class _TurnedAway(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        cast(asyncio.Transport, transport).abort()
-
-
 class Door:
     """The sockets of one address."""
 
-    def __init__(self, accept: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None) -> None:
+    def __init__(
+        self, accept: Callable[[], asyncio.Protocol], tls: ssl.SSLContext | None, has_room: Callable[[int], bool]
+    ) -> None:
+        """`has_room` says whether one more may come in beside so many who are in the middle of their handshake."""
         self._accept = accept
         self._tls = tls
-        self._servers: list[asyncio.Server] = []
-        self._kept: list[socket.socket] = []
-        """The sockets once more, so that they go on listening when nobody accepts."""
-        self._state = self._wanted = DoorState.OPEN
-        self._changing: asyncio.Task[None] | None = None
+        self._has_room = has_room
+        self._sockets: list[socket.socket] = []
+        self._state = DoorState.OPEN
+        self._arriving: dict[asyncio.Task[None], socket.socket] = {}
+        """Those who have been accepted and are no connection yet, the oldest first."""
+        self._ending: set[asyncio.Task[None]] = set()
+        """Those of them who were told to go."""
+        self._loops: dict[socket.socket, asyncio.Task[None]] = {}
+        """What accepts on loops that cannot watch sockets."""
+        self._pause: asyncio.TimerHandle | None = None
+        self._complained = -_QUIET
         self._closed = False
         self._place: tuple[str, int] | None = None
 
+    @property
+    def addresses(self) -> list[tuple[str, int]]:
+        """Where it listens."""
+        return [each.getsockname()[:2] for each in self._sockets]
+
     async def open(self, host: str, port: int) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
+        self._loop = asyncio.get_running_loop()
         wanted = port
         for _ in range(_TRIES):
             try:
-                server = await self._listen(host, wanted)
+                sockets = await self._bind(host, wanted)
             except OSError:
                 if wanted == port:
                     raise
                 wanted = port  # somebody else has taken it meanwhile
                 continue
-            bound: list[int] = [listening.getsockname()[1] for listening in server.sockets]
+            bound: list[int] = [each.getsockname()[1] for each in sockets]
             if len(set(bound)) == 1:
-                self._servers = [server]
+                for each in sockets:
+                    each.listen(_BACKLOG)
+                self._sockets = sockets
+                self._watch()
                 self._place = host, bound[0]
-                serve_on(asyncio.get_running_loop(), *self._place)
+                serve_on(self._loop, *self._place)
                 return bound[0]
             # A host with several addresses got a free port for each: they are to have the same.
-            server.close()
-            await server.wait_closed()
+            _close(sockets)
             wanted = bound[0]
         raise OSError(errno.EADDRINUSE, f"no port is free on all addresses of {host}")
 
-    async def _listen(self, host: str, port: int) -> asyncio.Server:
-        return await asyncio.get_running_loop().create_server(
-            self._accept, host, port, ssl=self._tls, ssl_handshake_timeout=self._handshake, backlog=_BACKLOG
-        )
+    async def _bind(self, host: str, port: int) -> list[socket.socket]:
+        found = await self._loop.getaddrinfo(host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        made: list[socket.socket] = []
+        try:
+            for family, address in dict.fromkeys((family, address) for family, _, _, _, address in found):
+                if (bound := _listener(family, address)) is not None:
+                    made.append(bound)
+            if not made:
+                raise OSError(errno.EADDRNOTAVAIL, f"{host} has no address that can be listened on")
+        except BaseException:
+            _close(made)
+            raise
+        return made
 
-    @property
-    def _handshake(self) -> float | None:
-        return None if self._tls is None else _HANDSHAKE_TIMEOUT
+    # --- accepting ---
 
     def set(self, state: DoorState) -> None:
         """Treat those who knock from now on like this."""
-        self._wanted = state
-        if self._state is not state and not self._closed and self._changing is None:
-            self._changing = asyncio.ensure_future(self._change())
+        self._state = state
+        if not self._closed:
+            self._watch()
 
-    async def _change(self) -> None:
+    def _watch(self) -> None:
+        """Look at the sockets, or do not."""
+        self._pause = None
+        for each in self._sockets:
+            if self._closed or self._state is DoorState.WAITING:
+                self._look_away(each)
+            else:
+                self._look_at(each)
+
+    def _look_at(self, listening: socket.socket) -> None:
         try:
-            while self._state is not self._wanted and not self._closed:
-                self._state = self._wanted
-                await self._reopen(self._state)
-        finally:
-            self._changing = None
+            self._loop.add_reader(listening, self._knocked, listening)
+        except NotImplementedError:  # the usual loop of Windows
+            if listening not in self._loops:
+                self._loops[listening] = self._loop.create_task(self._accept_from(listening))
 
-    async def _reopen(self, state: DoorState) -> None:
-        if not self._kept:
-            self._kept = [listening.dup() for server in self._servers for listening in server.sockets]
-        servers, self._servers = self._servers, []
-        await _close(servers)
-        if state is DoorState.WAITING:
+    def _look_away(self, listening: socket.socket) -> None:
+        if (task := self._loops.pop(listening, None)) is not None:
+            task.cancel()
+        else:
+            with suppress(NotImplementedError):
+                self._loop.remove_reader(listening)
+
+    async def _accept_from(self, listening: socket.socket) -> None:
+        while True:
+            try:
+                accepted, _ = await self._loop.sock_accept(listening)
+            except OSError as error:
+                self._complain(error)
+                await asyncio.sleep(_PAUSE)
+            else:
+                self._admit(accepted)
+
+    def _knocked(self, listening: socket.socket) -> None:
+        """Accept who has come, a few at a time: those who are in have to be served, too."""
+        for _ in range(_AT_A_TIME):
+            try:
+                accepted, _ = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # no handles, as a rule
+                self._complain(error)
+                self._rest()
+                return
+            self._admit(accepted)
+
+    def _rest(self) -> None:
+        """Leave everybody waiting in the system's queue for a moment."""
+        for each in self._sockets:
+            self._look_away(each)
+        if self._pause is None:
+            self._pause = self._loop.call_later(_PAUSE, self._watch)
+
+    def _complain(self, error: OSError) -> None:
+        if self._loop.time() - self._complained >= _QUIET:
+            self._complained = self._loop.time()
+            log.error("no connection can be accepted for now: %s", error)
+
+    def _admit(self, accepted: socket.socket) -> None:
+        if self._state is not DoorState.OPEN or not self._has_room(len(self._arriving)):
+            accepted.close()
             return
-        accept, tls = (self._accept, self._tls) if state is DoorState.OPEN else (_TurnedAway, None)
-        for kept in self._kept:
-            server = await asyncio.get_running_loop().create_server(
-                accept, sock=kept.dup(), ssl=tls, ssl_handshake_timeout=None if tls is None else _HANDSHAKE_TIMEOUT
+        if len(self._arriving) >= MAX_HANDSHAKES:
+            self._send_away(next(iter(self._arriving)))
+        accepted.setblocking(False)
+        task = self._loop.create_task(self._let_in(accepted))
+        self._arriving[task] = accepted
+        task.add_done_callback(self._arrived)
+
+    def _send_away(self, task: asyncio.Task[None]) -> None:
+        """Have somebody find out that it is over for them."""
+        with suppress(OSError):
+            self._arriving.pop(task).shutdown(socket.SHUT_RDWR)
+        self._ending.add(task)
+
+    def _arrived(self, task: asyncio.Task[None]) -> None:
+        self._arriving.pop(task, None)
+        self._ending.discard(task)
+
+    async def _let_in(self, accepted: socket.socket) -> None:
+        timeout = None if self._tls is None else _HANDSHAKE_TIMEOUT
+        try:
+            await self._loop.connect_accepted_socket(
+                self._accept, accepted, ssl=self._tls, ssl_handshake_timeout=timeout
             )
-            self._servers.append(server)
+        except OSError as error:  # of TLS, too
+            log.debug("a client did not get in: %r", error)
+            accepted.close()
+
+    # --- closing ---
 
     async def close(self) -> None:
-        """Stop listening; accepted sockets still become connections. Idempotent."""
+        """Stop listening; who has been accepted becomes a connection. Idempotent."""
+        if self._closed:
+            return
         self._closed = True
         if self._place is not None:
-            serve_no_more(asyncio.get_running_loop(), *self._place)
-        if self._changing is not None:
-            await asyncio.wait({self._changing})
-        await _close(self._servers)
-        for kept in self._kept:
-            kept.close()
+            serve_no_more(self._loop, *self._place)
+        if self._pause is not None:
+            self._pause.cancel()
+        self._watch()
+        _close(self._sockets)
+        if self._tls is None and self._arriving:
+            await asyncio.wait(self._arriving)
 
     async def wait_closed(self) -> None:
         """Wait until everything about it has ended. Connections must have ended before."""
-        for server in self._servers:
-            # Where a client has not got beyond the handshake there is nothing to wait for.
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(server.wait_closed(), _PATIENCE)
+        for task in [*self._arriving]:
+            self._send_away(task)  # where a client has not got beyond the handshake there is nothing to wait for
+        if self._ending:
+            await asyncio.wait(self._ending, timeout=_PATIENCE)
 
 
-async def _close(servers: list[asyncio.Server]) -> None:
-    """Stop accepting, and close. asyncio forgets sockets that were accepted just before their server was closed."""
-    loop = asyncio.get_running_loop()
-    for server in servers:
-        for listening in server.sockets:
-            with suppress(NotImplementedError):  # not all loops have readers
-                loop.remove_reader(listening)
-    for _ in range(_TURNS):
-        await asyncio.sleep(0)
-    for server in servers:
-        server.close()
+def _listener(family: int, address: object) -> socket.socket | None:
+    """Return a socket that is bound; None where the system does not have such addresses."""
+    try:
+        made = socket.socket(family, socket.SOCK_STREAM)
+    except OSError:
+        return None
+    try:
+        made.setblocking(False)
+        if os.name == "posix":
+            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        made.bind(address)  # type: ignore[arg-type]
+    except OSError as error:
+        made.close()
+        if error.errno == errno.EADDRNOTAVAIL:  # as that of IPv6 in a container without it: others of the host may do
+            return None
+        raise
+    except BaseException:
+        made.close()
+        raise
+    return made
+
+
+def _close(sockets: list[socket.socket]) -> None:
+    for each in sockets:
+        each.close()

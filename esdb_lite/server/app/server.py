@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from esdb_lite.server.app.call import GrpcCall
 from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, ConnectionCalls, Route
 from esdb_lite.server.app.connection import ServerConnection
+from esdb_lite.server.app.limits import connection_limit
 from esdb_lite.server.app.listening import Door, DoorState
 
 _PATIENCE = 1.0
@@ -27,7 +28,9 @@ class RpcServer:
         self._routes = routes
         self._services = frozenset(path.rpartition("/")[0] for path in routes)
         self._admission = admission
-        self._connections: set[ServerConnection] = set()
+        self._connections: dict[ServerConnection, None] = {}
+        """The oldest first."""
+        self._limit = connection_limit()
         self._door: Door | None = None
         self._frozen = False
         self._ending = False
@@ -37,14 +40,30 @@ class RpcServer:
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
         self._ending = False
-        self._door = Door(self._accept, tls)
+        self._door = Door(self._accept, tls, self._has_room)
         return await self._door.open(host, port)
 
     def _accept(self) -> ServerConnection:
         return ServerConnection(ConnectionCalls(self._routes, self._services, self._admission), self._made, self._lost)
 
+    def _has_room(self, arriving: int) -> bool:
+        """Say whether one more may come in; somebody for whom nothing is done has to go for it, if need be.
+
+        Those who have not even greeted go first. A client that is told goodbye comes back when it has something to do.
+        """
+        if len(self._connections) + arriving < self._limit:
+            return True
+        here = [each for each in self._connections if not each.is_closing]
+        leaving = next((each for each in here if not each.has_greeted), None)
+        if leaving is None:
+            leaving = next((each for each in here if each.is_idle), None)
+        if leaving is not None:
+            leaving.leave()
+            leaving.cut()
+        return leaving is not None
+
     def _made(self, connection: ServerConnection) -> None:
-        self._connections.add(connection)
+        self._connections[connection] = None
         self._empty.clear()
         if self._ending:  # it was accepted before the door was closed, and nobody will look after it
             connection.abort()
@@ -52,7 +71,7 @@ class RpcServer:
             connection.freeze()
 
     def _lost(self, connection: ServerConnection) -> None:
-        self._connections.discard(connection)
+        self._connections.pop(connection, None)
         if not self._connections:
             self._empty.set()
 

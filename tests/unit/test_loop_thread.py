@@ -1,0 +1,139 @@
+"""Crossing from one thread to a loop and back, whatever becomes of both."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from esdb_lite._loop_thread import LoopCalls, LoopEnded, LoopThread, serve_no_more, serve_on, serves
+
+
+class Running:
+    """A loop on a thread, for calls from here."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.calls = LoopCalls(self.loop)
+        self.thread = threading.Thread(target=self._run)
+        self.thread.start()
+
+    def _run(self) -> None:
+        self.calls.here()
+        self.loop.run_forever()
+        self.calls.end()
+        self.loop.close()
+
+    def stop(self) -> None:
+        self.calls.post(self.loop.stop)
+        self.thread.join()
+
+
+@pytest.fixture
+def running() -> Iterator[Running]:
+    made = Running()
+    yield made
+    made.stop()
+
+
+async def value() -> int:
+    return 7
+
+
+async def endless(begun: threading.Event, cancelled: threading.Event) -> None:
+    begun.set()
+    try:
+        await asyncio.Event().wait()
+    except asyncio.CancelledError:
+        cancelled.set()
+        raise
+
+
+def test_a_result_and_an_exception_come_back(running: Running) -> None:
+    async def fail() -> None:
+        raise SystemExit(3)
+
+    assert running.calls.run(value()) == 7
+    with pytest.raises(SystemExit):
+        running.calls.run(fail())
+    assert running.calls.run(value()) == 7
+    assert not running.calls.under_way
+
+
+def test_patience_has_an_end(running: Running) -> None:
+    begun, cancelled = threading.Event(), threading.Event()
+    with pytest.raises(TimeoutError, match=r"has not answered within 0\.05 seconds"):
+        running.calls.run(endless(begun, cancelled), patience=0.05)
+    assert cancelled.wait(10)
+    assert not running.calls.under_way
+
+
+def test_on_its_own_thread_it_would_wait_for_itself(running: Running) -> None:
+    async def inside() -> None:
+        running.calls.run(value())
+
+    with pytest.raises(RuntimeError, match="this thread runs the event loop"):
+        running.calls.run(inside())
+
+
+def test_who_waits_when_the_loop_ends_goes_on() -> None:
+    running, failures = Running(), []
+    begun, cancelled = threading.Event(), threading.Event()
+
+    def wait() -> None:
+        try:
+            running.calls.run(endless(begun, cancelled))
+        except LoopEnded as error:
+            failures.append(error)
+
+    waiting = threading.Thread(target=wait)
+    waiting.start()
+    assert begun.wait(10)
+    tasks = asyncio.all_tasks(running.loop)
+    running.stop()
+    waiting.join(10)
+    assert len(failures) == 1
+    for task in tasks:  # of a loop that has ended in the middle of it
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+    with pytest.raises(LoopEnded):
+        running.calls.run(value())
+    running.calls.post(lambda: None)  # nothing happens
+
+
+def test_a_call_that_comes_while_the_loop_ends_does_not_wait_for_ever() -> None:
+    """Its loop takes it, and never comes to it."""
+    loop = asyncio.new_event_loop()
+    calls = LoopCalls(loop)
+    calls.end()
+    with pytest.raises(LoopEnded):
+        calls.run(value())
+    assert not calls.under_way
+    loop.close()
+
+
+def test_the_thread_of_a_server_brings_its_errors() -> None:
+    async def fail() -> None:
+        raise LookupError("begin")
+
+    async def ended() -> None:
+        pass
+
+    with pytest.raises(LookupError, match="begin"):
+        LoopThread("test", fail, ended).start_and_wait()
+
+
+async def test_which_loops_serve() -> None:
+    loop = asyncio.get_running_loop()
+    serve_on(loop, "127.0.0.1", 2113)
+    assert serves(loop, [("localhost", 2113)])
+    assert serves(loop, [("other", 1), ("127.0.0.1", 2113)])
+    assert not serves(loop, [("db.example", 2113), ("localhost", 2114)])
+    serve_no_more(loop, "127.0.0.1", 2113)
+    assert not serves(loop, [("localhost", 2113)])
+    serve_on(loop, "0.0.0.0", 2113)
+    assert serves(loop, [("localhost", 2113)])
+    assert not serves(loop, [("db.example", 2113)])
+    serve_no_more(loop, "0.0.0.0", 2113)
+    serve_no_more(loop, "0.0.0.0", 2113)
