@@ -72,7 +72,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "tls": ("errors",),
     "database": ("engine", "options", "storage"),
     "groups": ("database", "engine", "storage"),
-    "users": ("database", "engine", "storage", "handlers", "sparing_log"),
+    "users": ("database", "engine", "storage", "handlers"),
     "projections": ("database", "engine", "storage"),
     "projections.javascript": ("projections.seen", "storage"),
     "indexes": ("database", "engine", "projections.javascript", "projections.user.thread", "storage"),

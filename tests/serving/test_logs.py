@@ -77,7 +77,7 @@ def test_serve_at_debug_does_not_show_headers(tmp_path: Path) -> None:
         with EsdbClient(f"esdb://{process.address}?tls=false") as client:
             client.append_events("s", StreamState.ANY, NewEvent("T", b""))
     finally:
-        text = process.stop().stderr
+        text = process.stop().err
     assert "hpack" not in text
     assert "serves events in memory" in text
     assert "stops" in text
