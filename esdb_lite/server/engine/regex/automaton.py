@@ -70,7 +70,7 @@ class _Kind(enum.IntEnum):
     LOOK = 4
 
 
-class _Step(NamedTuple):
+class _Transition(NamedTuple):
     """A place in the pattern. Which of the members count depends on the kind."""
 
     kind: int
@@ -132,7 +132,7 @@ class Automaton:
         program = _Program()
         start = program.add(tree, _MATCHED)
         anchored = _anchored(tree)
-        self._steps: Sequence[_Step] = program.steps
+        self._steps: Sequence[_Transition] = program.steps
         self._asks_before = program.asks_before
         self._begin: _Thread = (start if anchored else program.anywhere(start), _NO_DUTIES)
         self._tests = [chars.matches for chars in program.classes]
@@ -302,12 +302,12 @@ class _Program:
     """The pattern as steps, each of which knows the next: built from the end."""
 
     def __init__(self) -> None:
-        self.steps: list[_Step] = [_Step(_Kind.MATCHED)]
+        self.steps: list[_Transition] = [_Transition(_Kind.MATCHED)]
         self.classes: list[Chars] = []
         self.asks_before = False
         self._numbers: dict[Chars, int] = {}
 
-    def _new(self, step: _Step) -> int:
+    def _new(self, step: _Transition) -> int:
         if len(self.steps) >= LARGEST:
             raise NoAutomaton("it is too large")
         self.steps.append(step)
@@ -318,12 +318,12 @@ class _Program:
         if number is None:
             number = self._numbers[chars] = len(self.classes)
             self.classes.append(chars)
-        return self._new(_Step(_Kind.TAKE, then, chars=number))
+        return self._new(_Transition(_Kind.TAKE, then, chars=number))
 
     def anywhere(self, start: int) -> int:
         """Begin at any character."""
-        again = self._new(_Step(_Kind.SPLIT))
-        self.steps[again] = _Step(_Kind.SPLIT, ways=(start, self._take(Chars("(?s:.)", 0), again)))
+        again = self._new(_Transition(_Kind.SPLIT))
+        self.steps[again] = _Transition(_Kind.SPLIT, ways=(start, self._take(Chars("(?s:.)", 0), again)))
         return again
 
     def add(self, node: Node, then: int) -> int:
@@ -332,30 +332,30 @@ class _Program:
             return self._take(node, then)
         if isinstance(node, Anchor):
             self.asks_before |= node.at in (LINE_START, BOUNDARY, NO_BOUNDARY)
-            return self._new(_Step(_Kind.ASK, then, at=node.at))
+            return self._new(_Transition(_Kind.ASK, then, at=node.at))
         if isinstance(node, Sequel):
             for part in reversed(node.nodes):
                 then = self.add(part, then)
             return then
         if isinstance(node, Choice):
             ways = tuple([self.add(alternative, then) for alternative in node.nodes])
-            return self._new(_Step(_Kind.SPLIT, ways=ways))
+            return self._new(_Transition(_Kind.SPLIT, ways=ways))
         if isinstance(node, Repeat):
             return self._repeat(node, then)
         if isinstance(node, Opaque):
             raise NoAutomaton("it looks back, or forbids to go back")
-        return self._new(_Step(_Kind.LOOK, then, look=self.add(node.node, _MATCHED), negated=node.negated))
+        return self._new(_Transition(_Kind.LOOK, then, look=self.add(node.node, _MATCHED), negated=node.negated))
 
     def _repeat(self, node: Repeat, then: int) -> int:
         if max(node.least, node.most or 0) > LARGEST:
             raise NoAutomaton("it repeats too often")
         if node.most is None:
-            again = self._new(_Step(_Kind.SPLIT))
-            self.steps[again] = _Step(_Kind.SPLIT, ways=(self.add(node.node, again), then))
+            again = self._new(_Transition(_Kind.SPLIT))
+            self.steps[again] = _Transition(_Kind.SPLIT, ways=(self.add(node.node, again), then))
             then = again
         else:
             for _ in range(node.most - node.least):
-                then = self._new(_Step(_Kind.SPLIT, ways=(self.add(node.node, then), then)))
+                then = self._new(_Transition(_Kind.SPLIT, ways=(self.add(node.node, then), then)))
         for _ in range(node.least):
             then = self.add(node.node, then)
         return then
