@@ -43,7 +43,7 @@ class Salvaged(NamedTuple):
     """Events of which it is known that they are missing."""
 
 
-class _Names(NamedTuple):
+class _KnownNames(NamedTuple):
     streams: dict[int, str]
     types: dict[int, str]
     scavenged: set[int]
@@ -51,7 +51,7 @@ class _Names(NamedTuple):
 
 def salvage(source: sqlite3.Connection, target: str) -> Salvaged:
     """Make a database at `target` of what can be read. Raises StorageError when that cannot be written."""
-    names = _Names(_names(source, "streams"), _names(source, "types"), _scavenged(source))
+    names = _KnownNames(_names(source, "streams"), _names(source, "types"), _scavenged(source))
     places = _places(source)
     kept: dict[int, list[int]] = defaultdict(list)
     end = 0
@@ -109,7 +109,7 @@ def _in_parts(events: Iterator[tuple[int, Record]]) -> Iterator[list[tuple[int, 
     yield part
 
 
-def _events(source: sqlite3.Connection, names: _Names, known: Sequence[int]) -> Iterator[tuple[int, Record]]:
+def _events(source: sqlite3.Connection, names: _KnownNames, known: Sequence[int]) -> Iterator[tuple[int, Record]]:
     """Whole events with the numbers of their streams, in log order. `known`: positions where there are some."""
     for row in _rows(source, known):
         record = _record(row, names)
@@ -151,7 +151,7 @@ def _next(source: sqlite3.Connection, place: int, known: Sequence[int]) -> int |
     return None
 
 
-def _record(row: _Row, names: _Names) -> Record | None:
+def _record(row: _Row, names: _KnownNames) -> Record | None:
     """Return the event of a row; None when it is not whole."""
     position, stream, revision, type, is_json, created, crc, id, metadata, data = row
     name, kind = names.streams.get(stream), names.types.get(type)  # type: ignore[call-overload]
@@ -208,7 +208,7 @@ def _places(source: sqlite3.Connection) -> dict[int, _Place]:
     return found
 
 
-def _lost(kept: dict[int, list[int]], names: _Names, missing: set[_Place]) -> set[_Place]:
+def _lost(kept: dict[int, list[int]], names: _KnownNames, missing: set[_Place]) -> set[_Place]:
     """Return streams and revisions that are missing: known ones that were not kept, and gaps."""
     lost = set(missing)
     for stream, revisions in kept.items():
@@ -219,7 +219,7 @@ def _lost(kept: dict[int, list[int]], names: _Names, missing: set[_Place]) -> se
     return lost
 
 
-def _allow_gaps(connection: sqlite3.Connection, names: _Names, streams: set[int]) -> None:
+def _allow_gaps(connection: sqlite3.Connection, names: _KnownNames, streams: set[int]) -> None:
     for stream in streams:
         if stream in names.streams:
             connection.execute("UPDATE streams SET scavenged=1 WHERE name=?", (names.streams[stream],))
