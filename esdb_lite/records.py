@@ -11,6 +11,7 @@ import math
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Union
 from uuid import UUID, uuid4
 
@@ -163,6 +164,7 @@ def checked_name(argument: str, value: str) -> str:
     return value
 
 
+@lru_cache(1024)
 def checked_schema_name(value: str) -> str:
     """Return the type of a record. Raises InvalidArgument."""
     usual = all(

@@ -395,6 +395,7 @@ _OPTIONS: Mapping[str, _Option] = {
         "max_discover_attempts", f"a number from 1 to {_MOST}, or -1 for no end of attempts", _count
     ),
     "connectionName": _Option("connection_name", "a text of printable ASCII characters", _header),
+    "sendCredentialsInsecurely": _Option("send_credentials_insecurely", _FLAG, _boolean),
     "dnsDiscover": _Option("discover", _FLAG, _boolean),
     "timeout": _TIMEOUT,
     "operationTimeout": _TIMEOUT,

@@ -45,7 +45,7 @@ def with_arguments(
         settings,
         retry=retry or settings.retry,
         credentials=checked_credentials(credentials) or settings.credentials,
-        send_credentials_insecurely=send_credentials_insecurely,
+        send_credentials_insecurely=send_credentials_insecurely or settings.send_credentials_insecurely,
         root_certificates=_pem("root_certificates", root_certificates, settings),
         certificate_chain=_pem("certificate_chain", certificate_chain, settings),
         private_key=_pem("private_key", private_key, settings),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -18,6 +19,13 @@ NewEvent, NewEvents, NewRecord = events.NewEvent, events.NewEvents, events.NewRe
 StreamState, StreamStateCheck = events.StreamState, events.StreamStateCheck
 
 pytestmark = pytest.mark.interop
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """grpcio ends the thread of its asyncio channels when they are garbage."""
+    yield
+    gc.collect()
 
 
 @pytest.fixture
@@ -102,11 +110,7 @@ def test_what_it_writes_we_read(client: Any, address: str) -> None:
 
 
 async def test_asyncio(address: str) -> None:
-    client = kurrentdbclient.AsyncKurrentDBClient(f"kurrentdb://{address}?Tls=false")
-    await client.connect()
-    try:
+    async with kurrentdbclient.AsyncKurrentDBClient(f"kurrentdb://{address}?Tls=false") as client:
         await client.multi_append_to_stream([batch("a", "A"), batch("b", "B")])
         result = await client.append_records([record("a")], checks=[StreamStateCheck("b", StreamState.EXISTS)])
         assert [(each.stream_name, each.stream_position) for each in result.stream_positions] == [("a", 1)]
-    finally:
-        await client.close()

@@ -242,10 +242,17 @@ async def test_without_tls_nothing_is_sent_and_that_is_said_once(
     assert "not sent" in warnings[0]
 
 
-async def test_unless_that_is_asked_for(kind: str, caplog: pytest.LogCaptureFixture) -> None:
+@pytest.mark.parametrize(
+    ("option", "arguments"),
+    [("", {"send_credentials_insecurely": True}), ("&sendCredentialsInsecurely=true", {})],
+    ids=["argument", "option"],
+)
+async def test_unless_that_is_asked_for(
+    kind: str, caplog: pytest.LogCaptureFixture, option: str, arguments: dict[str, bool]
+) -> None:
     async with fake_server(StreamsService()) as server:
-        uri = f"esdb://admin:changeit@127.0.0.1:{server.port}?tls=false"
-        async with client_of(kind, uri, send_credentials_insecurely=True) as client:
+        uri = f"esdb://admin:changeit@127.0.0.1:{server.port}?tls=false{option}"
+        async with client_of(kind, uri, **arguments) as client:
             await drain(client.read_stream_events("s"))
         (call,) = server.calls
         assert call.headers["authorization"] == "Basic " + b64encode(b"admin:changeit").decode()

@@ -7,14 +7,19 @@ import json
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client.monitoring import StatsReq, StatsResp
 from esdb_lite_protos.event_store.client.operations import StartScavengeReq, StartScavengeReqOptions
+from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
 
 from esdb_lite import AsyncEsdbClient, NewEvent, RecordedEvent, StreamNotFound, StreamState
+from esdb_lite._status.exceptions import error_for
 from esdb_lite._wire.framing import frame
+from esdb_lite._wire.record_requests import encode_new_record, encode_session_request
+from esdb_lite.errors import ServerNotReady, ServiceUnavailable
 from esdb_lite.server.engine import fresh
 from esdb_lite.server.engine.append import Moment
 from esdb_lite.server.engine.model import CHUNK_SIZE
@@ -158,3 +163,22 @@ class TestStatistics:
         texts = {"proc-startTime", "es-queue-StorageWriterQueue-queueName"}
         assert {key for key, value in figures.items() if not value.lstrip("-").replace(".", "").isdigit()} == texts
         assert int(figures["proc-diskIo-readOps"]) > 0
+
+
+async def test_an_atomic_append_that_is_open_when_the_server_stops_ends_with_a_reason_and_a_time() -> None:
+    running = await ServerNode.start(ServerSettings(), lambda: None)
+    async with connected(running.port) as client:
+        await client.more()
+        stream = client.open(PATH_STREAMS_SERVICE_APPEND_SESSION)
+        record = encode_new_record(id=str(uuid4()), format=1, type="T", properties={}, data=b"")
+        client.send(stream, frame([encode_session_request("s", -2, [record])]))
+        other = await client.call(PATH_STREAMS_SERVICE_APPEND_RECORDS, b"")  # the other one has begun by now
+        assert other.status[0] == "3"
+        stopping = asyncio.ensure_future(running.stop())
+        answer = await client.ended(stream)
+        await stopping
+    assert answer.status == ("14", "The server is shutting down. Please retry after 5 seconds.")
+    error = error_for(14, "", {**answer.headers, **answer.trailers}.items())
+    assert isinstance(error, ServiceUnavailable)
+    assert not isinstance(error, ServerNotReady)
+    assert error.retry_after == 5.0

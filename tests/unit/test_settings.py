@@ -111,6 +111,7 @@ def test_what_is_none(row: dict[str, Any]) -> None:
 
 VALUES = {
     **dict.fromkeys(("tls", "tlsVerifyCert", "dnsDiscover"), "false"),
+    "sendCredentialsInsecurely": "true",
     **dict.fromkeys(("defaultDeadline", "keepAliveInterval", "keepAliveTimeout", "discoveryInterval"), "250"),
     **dict.fromkeys(("timeout", "operationTimeout", "discoverInterval"), "250"),
     **dict.fromkeys(("gossipTimeout", "maxDiscoverAttempts", "tlsCaFile", "connectionName"), "25"),

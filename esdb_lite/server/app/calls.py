@@ -15,12 +15,14 @@ from typing import NamedTuple, Protocol
 
 from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, RequestHandler
 from esdb_lite._http2.streams import NO_ERROR, Headers, Stream, StreamOver, is_over, reset, send_headers
-from esdb_lite._status import RpcError, refusals
+from esdb_lite._status import RpcError, refusals, typed_refusals
 from esdb_lite.server.app.call import GrpcCall, plain_headers, timeout_of
 from esdb_lite.server.handlers import Handler
 
 log = logging.getLogger("esdb_lite.server")
 
+_NEWER = "/kurrentdb."
+"""How the paths of services begin whose errors have details."""
 _LINGER = 5.0
 """Seconds that a client gets to end its side of a call after the server has ended its own."""
 
@@ -219,7 +221,7 @@ class ConnectionCalls(RequestHandler):
         except RpcError as error:
             return error
         except asyncio.CancelledError:
-            return _ending(running.why)
+            return _ending(running.why, call.metadata.get(":path", ""))
         except StreamOver:
             raise
         except Exception:
@@ -233,11 +235,11 @@ class ConnectionCalls(RequestHandler):
         return None
 
 
-def _ending(why: _Why | None) -> RpcError:
+def _ending(why: _Why | None, path: str) -> RpcError:
     if why is _Why.LATE:
         return refusals.deadline_exceeded()
     if why is _Why.STOPPING:
-        return refusals.shutting_down()
+        return typed_refusals.server_shutting_down() if path.startswith(_NEWER) else refusals.shutting_down()
     raise asyncio.CancelledError
 
 

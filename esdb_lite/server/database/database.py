@@ -187,8 +187,11 @@ class Database:
             await asyncio.sleep(0)
             await self.turns.enter(PAGE)
             self._check_open()
+            began = time.perf_counter()
             with self._pace:
-                return self._files.loop_reader(query)
+                found = self._files.loop_reader(query)
+            self.turns.charge(time.perf_counter() - began, PAGE)
+            return found
         self._check_open()
         self._pace.count()
         return cast(T, await self._readers.submit(lambda reader: reader.snapshot(query)))

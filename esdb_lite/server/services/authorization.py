@@ -44,6 +44,7 @@ class Permission(enum.Enum):
 
 
 _PACKAGE = "/event_store.client."
+_NEWER_REDACTION = "/kurrent.client.redaction.Redaction/"
 _INDEXES = (
     PATH_INDEXES_SERVICE_CREATE,
     PATH_INDEXES_SERVICE_START,
@@ -56,7 +57,7 @@ _INDEXES = (
 _ATOMIC = (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS)
 
 NEEDS: Mapping[str, Permission] = {
-    _PACKAGE + method: need
+    method if method.startswith("/") else _PACKAGE + method: need
     for need, methods in {
         Permission.NOTHING: (
             "gossip.Gossip/Read",
@@ -110,6 +111,8 @@ NEEDS: Mapping[str, Permission] = {
             "users.Users/ResetPassword",
             "redaction.Redaction/GetEventPositions",
             "redaction.Redaction/SwitchChunks",
+            _NEWER_REDACTION + "GetEventPositions",
+            _NEWER_REDACTION + "SwitchChunks",
         ),
     }.items()
     for method in methods

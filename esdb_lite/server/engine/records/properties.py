@@ -9,6 +9,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 
 from esdb_lite._wire.values import NoKind, Value
 from esdb_lite.records import SchemaFormat
@@ -31,10 +32,17 @@ _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r":
 
 def shown(stored: Mapping[str, Value], name: str, format: SchemaFormat) -> bytes:
     """The custom metadata of a record. `stored`: its properties as they are in the log."""
+    if not stored and format is SchemaFormat.JSON:
+        return _without_properties(name)
     keys: dict[str, Value] = {**stored, SCHEMA_NAME: name}
     if format is SchemaFormat.JSON:
         keys[SCHEMA_FORMAT] = FORMAT_NAMES[format]
     return rendered(keys).encode("utf-8", "replace")
+
+
+@lru_cache(1024)
+def _without_properties(name: str) -> bytes:
+    return rendered({SCHEMA_NAME: name, SCHEMA_FORMAT: FORMAT_NAMES[SchemaFormat.JSON]}).encode("utf-8", "replace")
 
 
 def rendered(value: Value) -> str:

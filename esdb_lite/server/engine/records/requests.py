@@ -7,8 +7,9 @@ records into events. Must not know: streams, who asks, how refusals are told.
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.record_requests import SentAppend, SentCheck, SentRecord, SentRecords, SentSchema
@@ -103,10 +104,12 @@ class RecordsIntake:
         if schema is None:
             raise MeaninglessRecords("records: a record has no schema.")
         properties = _stored_properties(record.properties, schema)
-        if violations := list(_record_violations(record, schema)):
-            raise InvalidRecords("AppendRequest", violations)
-        id = self._new_id() if record.id is None else parse_uuid(record.id)
-        size = size_of_entries(properties)
+        id = self._new_id() if record.id is None else _uuid(record.id)
+        if id is None or not _is_plain(record, schema):
+            violations = list(_record_violations(record, schema))
+            if violations or id is None:
+                raise InvalidRecords("AppendRequest", violations)
+        size = size_of_entries(properties) if properties else 0
         self._count_size(stream or "", record.id, id, len(record.data) + size + len(schema.name.encode()))
         if len(record.data) + size + len(schema.name.encode("utf-16-le")) > LOG_LIMIT:
             raise MeaninglessRecords(f"records: a record may have {LOG_LIMIT} bytes in the log.")
@@ -188,6 +191,22 @@ def records_append(request: SentRecords, limits: RecordLimits, new_id: Callable[
     return AtomicAppend(expected, writes)
 
 
+def _is_plain(record: SentRecord, schema: SentSchema) -> bool:
+    """Whether nothing can be wrong with a record but its id: said quickly of most, and never of a wrong one."""
+    return (
+        schema.format in _FORMATS
+        and schema.id is None
+        and (record.stream is None or not _stream_violations("", record.stream))
+        and "" not in record.properties
+        and all(map(_is_scalar, record.properties.values()))
+        and not _name_violations(schema.name)
+    )
+
+
+def _is_scalar(value: Value) -> bool:
+    return value is None or isinstance(value, (str, float, bool))
+
+
 def _request_violations(request: SentRecords) -> Iterable[FieldViolation]:
     if not request.records:
         yield FieldViolation("Records", "Append records request must contain at least one record.")
@@ -208,25 +227,26 @@ def _check_violations(field: str, check: SentCheck) -> Iterable[FieldViolation]:
         yield FieldViolation(f"{field}.ExpectedState", _CHECK_STATE)
 
 
-def _stream_violations(field: str, stream: str) -> Iterable[FieldViolation]:
+def _stream_violations(field: str, stream: str) -> Sequence[FieldViolation]:
     if stream == "":
-        yield FieldViolation(field, "Stream must not be empty.")
-    elif stream == "$$":
-        yield FieldViolation(field, "Stream must not be '$$'.")
-    elif is_too_long(stream):
-        yield FieldViolation(field, f"Stream must not be longer than {LONGEST_NAME} bytes.")
+        return [FieldViolation(field, "Stream must not be empty.")]
+    if stream == "$$":
+        return [FieldViolation(field, "Stream must not be '$$'.")]
+    if is_too_long(stream):
+        return [FieldViolation(field, f"Stream must not be longer than {LONGEST_NAME} bytes.")]
+    return []
 
 
 def _record_violations(record: SentRecord, schema: SentSchema) -> Iterable[FieldViolation]:
     if record.stream is not None:
         yield from _stream_violations("Stream.Stream", record.stream)
-    if record.id is not None and not _is_uuid(record.id):
+    if record.id is not None and _uuid(record.id) is None:
         yield FieldViolation("RecordId.Record ID", "Record ID must be a valid and non-empty UUID.")
     if schema.format not in _FORMATS:
         text = "not be Unspecified" if schema.format == 0 else "be one of Json, Protobuf or Bytes"
         yield FieldViolation("Schema.Format.Schema format", f"Schema format must {text}.")
     yield from _name_violations(schema.name)
-    if schema.id is not None and not _is_uuid(schema.id):
+    if schema.id is not None and _uuid(schema.id) is None:
         yield FieldViolation("Schema.Id.Schema ID", "Schema ID must be a valid and non-empty UUID")
     for index, (key, value) in enumerate(record.properties.items()):
         if key == "":
@@ -235,32 +255,38 @@ def _record_violations(record: SentRecord, schema: SentSchema) -> Iterable[Field
             yield FieldViolation(f"Properties[{index}].Value", "Property values must have a type set.")
 
 
-def _name_violations(name: str) -> Iterable[FieldViolation]:
-    if name == "":
-        yield FieldViolation("Schema.Name", "Schema name must not be empty")
+def _name_violations(name: str) -> Sequence[FieldViolation]:
     if is_too_long(name):
-        yield FieldViolation("Schema.Name", f"Schema name must not be longer than {LONGEST_NAME} bytes")
-        return
+        return [FieldViolation("Schema.Name", f"Schema name must not be longer than {LONGEST_NAME} bytes")]
+    return [FieldViolation("Schema.Name", text) for text in _wrong_with_name(name)]
+
+
+@lru_cache(1024)
+def _wrong_with_name(name: str) -> Sequence[str]:
+    """Of names there are few, and many records for each."""
+    found = ["Schema name must not be empty"] if name == "" else []
     if not unicodedata.is_normalized("NFC", name):
-        yield FieldViolation("Schema.Name", "Schema name must be in Unicode NFC (Normalization Form C)")
+        found.append("Schema name must be in Unicode NFC (Normalization Form C)")
     letters = name.removesuffix("\n")
     if not letters or not all(map(_may_be_in_name, letters)):
-        yield FieldViolation(
-            "Schema.Name",
+        found.append(
             "Schema name can only contain unicode letters, digits, underscores, dashes, periods, colons, and dollar"
-            f" signs. Attempted Value: {name}",
+            f" signs. Attempted Value: {name}"
         )
+    return found
 
 
 def _may_be_in_name(letter: str) -> bool:
     return letter <= "\uffff" and (letter in _NAME_MARKS or unicodedata.category(letter)[0] in "LN")
 
 
-def _is_uuid(text: str) -> bool:
+def _uuid(text: str) -> bytes | None:
+    """The bytes of an id; None: it is none, or zero."""
     try:
-        return any(parse_uuid(text))
+        found = parse_uuid(text)
     except WireError:
-        return False
+        return None
+    return found if any(found) else None
 
 
 def _lacks_kind(value: Value) -> bool:
@@ -281,4 +307,4 @@ def _stored_properties(properties: Mapping[str, Value], schema: SentSchema) -> M
         own.append((SCHEMA_ID, schema.id))
     if taken := [key for key, _ in own if key in properties]:
         raise MeaninglessRecords(f"records: a property has the name {taken[0]}, which the server gives itself.")
-    return {**properties, **dict(own)}
+    return {**properties, **dict(own)} if own else properties
