@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import logging
 from collections.abc import Mapping
 
 from esdb_lite_protos.tags import (
@@ -28,7 +29,10 @@ from esdb_lite_protos.tags import (
 from esdb_lite._status import refusals
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.handlers import Handler, ServerCall
-from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins
+from esdb_lite.server.sparing_log import SparingLog
+from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins, login_of
+
+_refusals = SparingLog(logging.getLogger("esdb_lite.server"), logging.WARNING)
 
 
 class Permission(enum.Enum):
@@ -159,6 +163,7 @@ async def _identify(call: ServerCall, authenticator: Authenticator) -> Principal
     try:
         return await authenticator.identify(call.metadata.get("authorization"), call.peer)
     except LoginRefused:
+        _refusals.log("a login as %s from %s was refused", login_of(call.metadata.get("authorization")), call.address)
         raise refusals.unauthenticated() from None
     except TooManyLogins:
         raise refusals.too_busy() from None

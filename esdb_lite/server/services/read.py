@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
+from time import perf_counter
 from uuid import uuid4
 
 from esdb_lite._status import refusals
@@ -253,7 +254,10 @@ class _Subscribed:
         if subscription.needs_reader(records):
             await self._ready()  # for records that were committed since
             return await self._context.read(lambda reader: subscription.live(records, reader, now))
-        return subscription.live(records, None, now)
+        began = perf_counter()
+        messages = subscription.live(records, None, now)
+        self._context.database.turns.charge(perf_counter() - began, BATCH)
+        return messages
 
     async def _send(self, messages: Sequence[Message], held: HeldPage) -> None:
         await send(self._call, messages, self._now(), held, structured=self._structured)

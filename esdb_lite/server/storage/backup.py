@@ -6,6 +6,7 @@ Owns: that the copy is of one moment, complete or not there at all. Must not kno
 from __future__ import annotations
 
 import os
+import secrets
 import sqlite3
 from contextlib import closing, suppress
 
@@ -29,9 +30,10 @@ def backup(path: str, to: str, *, salvage: bool = False) -> None:
         raise StorageUnavailable(f"{to} exists already")
     if not salvage:
         refuse_losses(path, confirm_notes.read(path))
-    partial = f"{to}.partial-{os.getpid()}"
+    partial = f"{to}.partial-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         with closing(open_reader(path)) as source:
+            _make(partial, os.stat(path).st_mode & 0o777)
             _copy(source, partial)
         sync_file(partial)
         _publish(partial, to)
@@ -39,6 +41,14 @@ def backup(path: str, to: str, *, salvage: bool = False) -> None:
         for leftover in (partial, partial + "-wal", partial + "-shm", partial + "-journal"):
             with suppress(FileNotFoundError):
                 os.unlink(leftover)
+
+
+def _make(path: str, mode: int) -> None:
+    """Make an empty file of a name that nothing has, no wider open than its source. Raises StorageUnavailable."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode))
+    except OSError as error:
+        raise StorageUnavailable(f"{path} cannot be made ({os.strerror(error.errno or 0)})") from error
 
 
 def _copy(source: sqlite3.Connection, partial: str) -> None:
