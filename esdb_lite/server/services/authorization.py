@@ -68,7 +68,7 @@ NEEDS: Mapping[str, Permission] = {
             "server_features.ServerFeatures/GetSupportedMethods",
             "monitoring.Monitoring/Stats",
         ),
-        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend"),
+        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend", *_ATOMIC, *_INDEXES),
         Permission.LOGIN: (
             # These ask about the stream as well.
             "streams.Streams/Read",
@@ -120,7 +120,7 @@ NEEDS: Mapping[str, Permission] = {
         ),
     }.items()
     for method in methods
-} | dict.fromkeys((*_ATOMIC, *_INDEXES), Permission.STREAM)
+}
 
 _LONG = frozenset(
     (
