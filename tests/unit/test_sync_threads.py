@@ -23,7 +23,9 @@ from esdb_lite import (
     EmbeddedServer,
     EsdbClient,
     NewEvent,
+    NewRecord,
     SimulatedCluster,
+    StreamCheck,
     StreamState,
     SubscriptionSettings,
     WrongContext,
@@ -96,6 +98,8 @@ def test_everything_is_evaluated_in_the_thread_of_the_caller(client: EsdbClient)
     list(client.read_all_events(filter_include=noting("T")))
     client.create_subscription("g", filter_include=noting("T"))
     client.create_subscription("h", filter_exclude=noting("T"))
+    client.append_records(noting(NewRecord("r", "T", b"")), checks=noting(StreamCheck("r", None)))
+    client.append_records({"q": noting(NewEvent("T", b""))})
     client.set_stream_metadata("s", Where(threads))
     assert client.get_stream_metadata("s").custom == {"a": 1}
     with client.read_subscription("g") as subscription:

@@ -108,12 +108,12 @@ class AtomicRequest:
 def atomic_request(records: RecordsLike, checks: StreamCheck | Iterable[StreamCheck]) -> AtomicRequest:
     """Take the arguments apart. Raises InvalidArgument."""
     expected: dict[str, int] = {}
-    for check in _checks(checks):
+    for check in checked_checks(checks):
         if check.stream_name in expected:
             raise InvalidArgument("checks", check, "each stream can be checked only once")
         expected[check.stream_name] = checked_state("state", check.state)
     found: list[NewRecord] = []
-    for part in _parts(records):
+    for part in checked_parts(records):
         if isinstance(part, NewRecord):
             found.append(part)
             continue
@@ -126,7 +126,8 @@ def atomic_request(records: RecordsLike, checks: StreamCheck | Iterable[StreamCh
     return AtomicRequest(found, expected)
 
 
-def _checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:
+def checked_checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:
+    """One check or several."""
     checks = [value] if isinstance(value, StreamCheck) else list(value)
     for check in checks:
         if not isinstance(check, StreamCheck):
@@ -134,7 +135,8 @@ def _checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:
     return checks
 
 
-def _parts(value: RecordsLike) -> list[NewRecord | StreamAppend]:
+def checked_parts(value: RecordsLike) -> list[NewRecord | StreamAppend]:
+    """Records, or events by stream, whatever the caller keeps them in."""
     if isinstance(value, (NewRecord, StreamAppend)):
         return [value]
     if _is_by_stream(value):

@@ -141,7 +141,7 @@ class LogPages:
         return Page(position, (), ())
 
     async def _next(self) -> Sequence[Record]:
-        """Take what has arrived, a page at most; None: too much has come, read it from storage."""
+        """Take what has arrived, a page at most; nothing: too much has come, read it from storage."""
         if not self._rest:
             listener = self._listener
             await self._arrived.wait()
