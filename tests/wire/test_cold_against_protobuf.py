@@ -16,7 +16,7 @@ from tests.wire.test_cold_messages import COLD
 pytest.importorskip("google.protobuf.message", reason="needs protobuf")
 pytest.importorskip("grpc_tools.protoc", reason="needs grpcio-tools, to build proto/")
 
-from tests.wire.test_against_protobuf import google, message_module  # noqa: E402 - it needs both, too
+from tests.wire.test_against_protobuf import google, message_module
 
 
 def schema(described: Any, depth: int = 0) -> wire.Schema:
