@@ -47,7 +47,7 @@ class Http2Engine(H2Connection):
             self._resetting = False
 
     def _prepare_for_sending(self, frames: list[Frame]) -> None:
-        """h2 answers every frame of a stream that was reset with another reset: once is enough (section 5.4.2)."""
+        """Reset no stream twice (RFC 9113, section 5.4.2): h2 answers each frame of one that was reset with a reset."""
         if frames and frames[-1].__class__ is RstStreamFrame and not self._resetting:
             frames = [frame for frame in frames if not self._says_again(frame)]
         super()._prepare_for_sending(frames)
