@@ -10,8 +10,8 @@ from esdb_lite._http2.client import ClientProtocol
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.errors import DeadlineExceeded, ServiceUnavailable
-from tests.rpc.fake import FakeCall, fake_server
 from tests.healing.waiting import until
+from tests.rpc.fake import FakeCall, fake_server
 
 
 async def test_a_connection_that_is_lost_before_anybody_has_it() -> None:
