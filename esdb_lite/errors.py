@@ -31,6 +31,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             │   ├── StreamNotFound
             │   └── StreamDeleted
             ├── InvalidRequest           (ValueError)
+            │   ├── InvalidPosition      no event begins where a read of all events was to start
             │   └── AppendTooLarge                         .limit
             │       └── EventTooLarge                      .event_id .size
             ├── NotLeader                                  .host .port
@@ -260,6 +261,13 @@ class InvalidRequest(ServerAnswer, ValueError):
     """The server says that the request is wrong in itself."""
 
     code = StatusCode.INVALID_ARGUMENT
+
+
+class InvalidPosition(InvalidRequest):
+    """No event begins at the position from which all events were to be read; backwards also: it is beyond the end.
+
+    The position of an event, `commit_position`, always will do.
+    """
 
 
 class AppendTooLarge(InvalidRequest):

@@ -68,6 +68,11 @@ def invalid_position() -> RpcError:
     return invalid_argument("Trying to read from an invalid position.")
 
 
+def invalid_read_position(*, filtered: bool) -> RpcError:
+    """A read of all events that starts inside a record of the log; clients look at the text."""
+    return _error(StatusCode.UNKNOWN, f"Unexpected {'Filtered' if filtered else ''}ReadAllResult: InvalidPosition")
+
+
 def missing_required_metadata_property(name: str) -> RpcError:
     """An event without `type` or `content-type`."""
     return _error(

@@ -12,7 +12,7 @@ from functools import partial
 from uuid import uuid4
 
 from esdb_lite._status import refusals
-from esdb_lite._wire.read_request import ReadOptions, StreamRange, decode_read_request
+from esdb_lite._wire.read_request import FilterRequest, ReadOptions, StreamRange, decode_read_request
 from esdb_lite._wire.read_response_encode import encode_confirmation
 from esdb_lite.positions import ALL_STREAM
 from esdb_lite.server.database.feed import Listener
@@ -20,7 +20,7 @@ from esdb_lite.server.database.loop_share import BATCH
 from esdb_lite.server.engine.access import Action
 from esdb_lite.server.engine.links import LINKS_AT_ONCE
 from esdb_lite.server.engine.node_streams import in_memory
-from esdb_lite.server.engine.read import AnswerPage, InvalidPosition, Read
+from esdb_lite.server.engine.read import AnswerPage, NoRecordAt, Read
 from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.subscriptions import HistoryPart, Message, SubscriptionRules
 from esdb_lite.server.engine.visibility import StreamTombstoned
@@ -81,6 +81,9 @@ class ReadService:
                 await self._read(call, plan, guard, index, structured=structured)
         except StreamTombstoned as error:
             raise refusals.stream_deleted(error.stream) from None
+        except NoRecordAt:
+            filtered = request is not None and isinstance(request.filter, FilterRequest)
+            raise refusals.invalid_read_position(filtered=filtered) from None
         except RegexTooSlow as error:
             raise refusals.invalid_argument(f"options.filter: {error}.") from None
 
@@ -93,16 +96,11 @@ class ReadService:
     async def _read(
         self, call: ServerCall, read: Read, guard: AclWatch, index: OpenIndex | None, *, structured: bool
     ) -> None:
-        try:
-            done = False
-            while not done:
-                if index is not None:
-                    await index.ready()
-                done = await self._read_page(call, read, guard, structured=structured)
-        except InvalidPosition as error:
-            raise refusals.invalid_argument(
-                f"options.all.position: no event begins at position {error.position} of the log."
-            ) from None
+        done = False
+        while not done:
+            if index is not None:
+                await index.ready()
+            done = await self._read_page(call, read, guard, structured=structured)
 
     async def _read_page(self, call: ServerCall, read: Read, guard: AclWatch, *, structured: bool) -> bool:
         """Read and send a page, which nothing holds any longer than that; return whether it was the last."""
@@ -175,7 +173,7 @@ class _Subscribed:
                 await self._live()
                 subscription.fall_behind()
                 self._listen_again()
-        except InvalidPosition:
+        except NoRecordAt:
             raise refusals.invalid_position() from None
         finally:
             self._listener.close()
