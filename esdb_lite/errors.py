@@ -7,8 +7,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
     │   ├── InvalidArgument              (ValueError)      .argument .value
     │   │   ├── WrongArgumentType        (TypeError too)
     │   │   └── InvalidUri
-    │   ├── ClientClosed                 (RuntimeError)
-    │   └── WrongContext                 (RuntimeError)    another event loop, thread or process
+    │   └── ClientClosed, WrongContext   (RuntimeError)    the latter: another event loop, thread or process
     ├── ServerStartError                 an embedded server could not be started (`esdb_lite.server.errors`)
     ├── CredentialsUnavailable           the function that should return a token failed
     ├── CheckpointError                  a consumer's stored position cannot be used  .checkpoint
@@ -28,8 +27,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── StreamError              .stream_name
             │   ├── ExpectedPositionError                  .expected .current
             │   │   └── ConsistencyError                   .violations
-            │   ├── StreamNotFound
-            │   └── StreamDeleted
+            │   └── StreamNotFound, StreamDeleted
             ├── InvalidRequest           (ValueError)
             │   ├── InvalidPosition      no event begins where a read of all events was to start
             │   └── AppendTooLarge                         .limit
@@ -264,10 +262,7 @@ class InvalidRequest(ServerAnswer, ValueError):
 
 
 class InvalidPosition(InvalidRequest):
-    """No event begins at the position from which all events were to be read; backwards also: it is beyond the end.
-
-    The position of an event, `commit_position`, always will do.
-    """
+    """No event begins where all events were to be read from, or, backwards, the log ends before that."""
 
 
 class AppendTooLarge(InvalidRequest):

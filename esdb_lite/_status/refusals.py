@@ -147,6 +147,12 @@ def access_denied() -> RpcError:
     return _error(StatusCode.PERMISSION_DENIED, "Access Denied", "access-denied")
 
 
+def belongs_to_another() -> RpcError:
+    """The server is there for the client that has started it."""
+    text = "This server was started by a client for itself, with esdb+embedded:, and serves no others."
+    return _error(StatusCode.PERMISSION_DENIED, text, "access-denied")
+
+
 def unauthenticated() -> RpcError:
     """These credentials are wrong."""
     return _error(StatusCode.UNAUTHENTICATED, "Unauthenticated")

@@ -17,7 +17,7 @@ from esdb_lite._wire.read_response_encode import encode_confirmation
 from esdb_lite.positions import ALL_STREAM
 from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.database.loop_share import BATCH
-from esdb_lite.server.engine.access import Action
+from esdb_lite.server.engine.access import Action, Principal
 from esdb_lite.server.engine.links import LINKS_AT_ONCE
 from esdb_lite.server.engine.node_streams import in_memory
 from esdb_lite.server.engine.read import AnswerPage, NoRecordAt, Read
@@ -30,6 +30,7 @@ from esdb_lite.server.indexes.catalogue import IndexMissing, OpenIndex
 from esdb_lite.server.services.acl_watch import AclWatch
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.page_room import HeldPage
+from esdb_lite.server.services.protected_targets import without_protected
 from esdb_lite.server.services.read_messages import AT_ONCE, send
 from esdb_lite.server.services.read_plans import SubscriptionPlan, index_of, plan_index, plan_read
 from esdb_lite.server.services.unary import decoded, only_request
@@ -106,7 +107,7 @@ class ReadService:
         """Read and send a page, which nothing holds any longer than that; return whether it was the last."""
         async with self._context.pages.page(call.peer) as held:
             now = self._context.now()
-            page = await self._context.read(partial(_page, read, now))
+            page = await self._context.read(partial(_page, read, now, call.principal))
             await guard.check()
             await send(call, [*page.before, *page.events, *page.after], now, held, structured=structured)
             return page.done
@@ -119,8 +120,9 @@ def _asked_for(request: ReadOptions | None) -> str | None:
     return request.source.stream if isinstance(request.source, StreamRange) else ALL_STREAM
 
 
-def _page(read: Read, now: int, reader: Reader) -> AnswerPage:
-    return read.page(reader, now)
+def _page(read: Read, now: int, principal: Principal, reader: Reader) -> AnswerPage:
+    page = read.page(reader, now)
+    return page._replace(events=without_protected(reader, principal, page.events))
 
 
 class _Subscribed:
@@ -200,12 +202,16 @@ class _Subscribed:
     async def _history_page(self) -> bool:
         """Read and send a page, which nothing holds any longer than that; return whether the end was reached."""
         async with self._context.pages.page(self._call.peer) as held:
-            part = await self._context.read(lambda reader: self._subscription.page(reader, self._now()))
+            part = await self._context.read(self._page)
             await self._guard.check()
             if not self._admission.idle:
                 self._admit(part)
             await self._send(part.messages, held)
             return part.end
+
+    def _page(self, reader: Reader) -> HistoryPart:
+        part = self._subscription.page(reader, self._now())
+        return part._replace(messages=without_protected(reader, self._call.principal, part.messages))
 
     async def _send_caught_up(self) -> None:
         async with self._context.pages.page(self._call.peer) as held:
@@ -250,7 +256,10 @@ class _Subscribed:
         subscription, now = self._subscription, self._now()
         if subscription.needs_reader(records):
             await self._ready()  # for records that were committed since
-            return await self._context.read(lambda reader: subscription.live(records, reader, now))
+            principal = self._call.principal
+            return await self._context.read(
+                lambda reader: without_protected(reader, principal, subscription.live(records, reader, now))
+            )
         return subscription.live(records, None, now)
 
     async def _send(self, messages: Sequence[Message], held: HeldPage) -> None:
