@@ -38,6 +38,7 @@ class _LoopCall(Generic[T]):
         self._finished = threading.Lock()
         self._finished.acquire()
         self._given_up = False
+        self._begun = False
         self._result: list[T] = []
         self._error: BaseException | None = None
 
@@ -47,6 +48,9 @@ class _LoopCall(Generic[T]):
             self._task = asyncio.ensure_future(self._run())
 
     async def _run(self) -> None:
+        if self._given_up:
+            return
+        self._begun = True
         # It says itself that it is done: what a task calls when it is done comes a turn of the loop later.
         try:
             self._result.append(await self._coroutine)
@@ -60,16 +64,17 @@ class _LoopCall(Generic[T]):
 
     def cancel(self) -> None:
         """Give it up, on the loop."""
-        if self._task is None:
-            self.abandon()
-        else:
+        # A task that is cancelled before its first step would never come to the coroutine, nor to its own end.
+        if self._begun and self._task is not None:
             self._task.cancel()
+        else:
+            self.abandon()
 
     def abandon(self) -> None:
         """Let the thread go on that wants it, although there will be no result."""
         self._given_up = True
         self._calls.under_way.discard(self)
-        if self._task is None:
+        if not self._begun:
             with contextlib.suppress(RuntimeError, ValueError):  # the loop has begun with it just now
                 self._coroutine.close()
         self._let_go()

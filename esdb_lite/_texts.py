@@ -5,6 +5,8 @@ Owns: that a text from elsewhere stays on its line, and does nothing to a termin
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 _LONGEST = 80
 
 
@@ -19,3 +21,11 @@ def shortened(value: object) -> str:
     """Return what a value looks like, in a few words."""
     text = printable(repr(value))
     return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+
+
+def add_note(error: BaseException, note: str) -> None:
+    """Have an exception say more, once, where exceptions can take notes (Python 3.11)."""
+    add: Callable[[str], None] | None = getattr(error, "add_note", None)
+    text = printable(note)
+    if add is not None and text not in getattr(error, "__notes__", ()):
+        add(text)

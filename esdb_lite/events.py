@@ -26,7 +26,7 @@ from esdb_lite._event_fields import (
     to_json,
 )
 from esdb_lite._json import load_json
-from esdb_lite._texts import printable
+from esdb_lite._texts import add_note
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
@@ -272,8 +272,7 @@ class RecordedEvent:
         try:
             return load_json(self.data)
         except ValueError as error:
-            if hasattr(error, "add_note"):
-                error.add_note(printable(f"in the data of {self.type} {self.stream_position}@{self.stream_name}"))
+            add_note(error, f"in the data of {self.type} {self.stream_position}@{self.stream_name}")
             raise
 
     def __eq__(self, other: object) -> bool:

@@ -68,6 +68,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "storage": ("options",),
     "engine": ("storage",),
     "errors": (),
+    "sparing_log": (),
     "handlers": ("engine.access",),
     "tls": ("errors",),
     "database": ("engine", "options", "storage"),
@@ -84,7 +85,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.api": ("faults.plan",),
     "services": (
         *("compatibility", "database", "engine", "faults"),
-        *("groups", "handlers", "indexes", "options", "projections", "storage", "users"),
+        *("groups", "handlers", "indexes", "options", "projections", "sparing_log", "storage", "users"),
     ),
     "app": ("handlers", "engine.access"),
     "node": (

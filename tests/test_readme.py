@@ -91,6 +91,13 @@ def test_ci_runs_the_test_command() -> None:
     assert f"\n{test_command}\n" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
+@pytest.mark.parametrize("name", ["client", "server"])
+def test_contents_are_complete(name: str) -> None:
+    text = (ROOT / "esdb_lite" / name / "README.md").read_text("utf-8")
+    contents = re.findall(r"^- \[(.+)\]\(#", text, re.MULTILINE)
+    assert contents == re.findall(r"^## (.+)$", BLOCK.sub("", text), re.MULTILINE)
+
+
 def anchors(path: Path) -> set[str]:
     """The names under which the headings of a page can be linked to."""
     headings = re.findall(r"^#+ (.+)$", BLOCK.sub("", path.read_text("utf-8")), re.MULTILINE)

@@ -13,6 +13,7 @@ from h2.stream import StreamClosedBy
 from hyperframe.frame import RstStreamFrame
 
 if TYPE_CHECKING:
+    from h2.errors import ErrorCodes
     from h2.events import Event
     from hyperframe.frame import Frame, GoAwayFrame
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Http2Engine(H2Connection):
     """Frames in and out."""
 
-    _receiving = False
+    _resetting = False
 
     def was_reset_here(self, stream_id: int) -> bool:
         """True for a stream that we have reset: its peer may not know yet, and what it sends is for nobody."""
@@ -37,16 +38,17 @@ class Http2Engine(H2Connection):
         self._data_to_send = bytearray(unsent)
         return frames, events
 
-    def _receive_frame(self, frame: Frame) -> list[Event]:
-        self._receiving = True
+    def reset_stream(self, stream_id: int, error_code: ErrorCodes | int = 0) -> None:
+        """Reset a stream."""
+        self._resetting = True
         try:
-            return super()._receive_frame(frame)
+            super().reset_stream(stream_id, error_code)
         finally:
-            self._receiving = False
+            self._resetting = False
 
     def _prepare_for_sending(self, frames: list[Frame]) -> None:
-        """h2 answers every frame of a stream that was reset with another reset: once is enough (RFC 9113, 5.4.2)."""
-        if self._receiving:
+        """Reset no stream twice (RFC 9113, section 5.4.2): h2 answers each frame of one that was reset with a reset."""
+        if frames and frames[-1].__class__ is RstStreamFrame and not self._resetting:
             frames = [frame for frame in frames if not self._says_again(frame)]
         super()._prepare_for_sending(frames)
 

@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import enum
 
-_DATA, _HEADERS, _RST_STREAM, _CONTINUATION = 0, 1, 3, 9
+_HEADERS, _RST_STREAM, _CONTINUATION = 1, 3, 9
+UNCOUNTED = (_HEADERS, _CONTINUATION)
+"""Types of frames of which there may be only so many at a time, anyway."""
 
 RESETS, RESETS_PER_SECOND = 2000, 500
 """Resets at once, and in the long run. A client that breaks off its reads makes some hundred a second."""
@@ -55,7 +57,7 @@ class FloodWatch:
 
     def frames(self, kind: int, number: int, *, answered: int, now: float) -> FloodVerdict:
         """Decide about so many frames of a kind. `answered`: bytes that were sent on the connection in all."""
-        if kind in (_HEADERS, _CONTINUATION):
+        if kind in UNCOUNTED:
             return FloodVerdict.TAKE
         if kind == _RST_STREAM:
             return FloodVerdict.TAKE if self._resets.spend(number, now) else FloodVerdict.TOO_MUCH

@@ -41,10 +41,10 @@ H2_SHORT_WAY: Mapping[str, str] = {
 """Of h2, by class, for the short way."""
 
 H2: Mapping[str, str] = {
-    "H2Connection": "_data_to_send _prepare_for_sending _receive_frame _receive_goaway_frame _stream_closed_by "
+    "H2Connection": "_data_to_send _prepare_for_sending _receive_goaway_frame _stream_closed_by "
     "acknowledge_received_data close_connection get_next_available_stream_id inbound_flow_control_window "
-    "increment_flow_control_window initiate_connection local_flow_control_window local_settings ping remote_settings "
-    "send_data send_headers",
+    "increment_flow_control_window initiate_connection local_flow_control_window local_settings ping "
+    "remote_settings reset_stream send_data send_headers",
     "H2Stream": "closed",
 }
 """Of h2, by class, in any case."""

@@ -18,7 +18,7 @@ from h2.events import ConnectionTerminated, DataReceived, Event
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
-from esdb_lite._http2.flood import FloodVerdict, FloodWatch
+from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch
 from esdb_lite._http2.gathering import Deaf, GatheringTransport
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.pieces import tidy
@@ -157,6 +157,8 @@ class ServerProtocol(HeartbeatProtocol):
             self._next_turn = self._loop.call_soon(self._continue)
 
     def _weigh(self, kind: int, number: int) -> None:
+        if kind in UNCOUNTED:
+            return
         seen = self._floods.frames(kind, number, answered=self.connection.data_sent, now=self._loop.time())
         if seen is FloodVerdict.TOO_MUCH:
             log.warning("a client is cut off that floods the server with frames of type %d", kind)

@@ -191,6 +191,13 @@ def send_data_at_once(stream: Stream, data: bytes) -> bool:
     return True
 
 
+def peer_address(stream: Stream) -> str:
+    """Return the address at the other end, for logs."""
+    transport = stream.connection._transport
+    address = None if transport is None else transport.get_extra_info("peername")
+    return str(address[0]) if isinstance(address, tuple) and address else "an unknown address"
+
+
 def push(stream: Stream) -> None:
     """Write what waits for the end of this turn of the loop."""
     transport = stream.connection._transport

@@ -9,7 +9,7 @@ Owns: both directions, and the number of bytes that a value takes. Must not know
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Union
 
 from esdb_lite_protos.tags import (
@@ -38,7 +38,7 @@ class NoKind:
 
 NO_KIND = NoKind()
 
-Value = Union[None, bool, int, float, str, Iterable["Value"], Mapping[str, "Value"], NoKind]  # noqa: UP007
+Value = Union[None, bool, int, float, str, Sequence["Value"], Mapping[str, "Value"], NoKind]  # noqa: UP007
 """A JSON value, or one that is none."""
 
 _DEEPEST = 100

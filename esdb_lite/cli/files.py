@@ -22,8 +22,10 @@ _EVERY = 0.2
 def backup(options: argparse.Namespace) -> int:
     """Copy a database."""
     with _refusals():
-        maintenance.backup(options.path, options.target, salvage=options.salvage)
+        salvaged = maintenance.backup(options.path, options.target, salvage=options.salvage)
     print(f"{options.target} is a copy of {options.path}")
+    if salvaged is not None:
+        print(f"{options.target}: events kept: {salvaged.kept:,}, known to be missing: {salvaged.lost:,}")
     return OK
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 
-from esdb_lite._texts import printable
+from esdb_lite._texts import add_note, printable
 from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
 
@@ -27,10 +27,8 @@ def label_of(events: RecordedEvent | Sequence[RecordedEvent]) -> str:
 
 
 def note_on(error: BaseException, events: RecordedEvent | Sequence[RecordedEvent]) -> None:
-    """Have an exception say which event it comes from, where exceptions can take notes (Python 3.11)."""
-    note = f"while handling {label_of(events)}"
-    if hasattr(error, "add_note") and note not in getattr(error, "__notes__", ()):
-        error.add_note(note)
+    """Have an exception say which event it comes from."""
+    add_note(error, f"while handling {label_of(events)}")
 
 
 def log_nack(group: str, event: RecordedEvent, error: Exception, action: NackAction) -> None:

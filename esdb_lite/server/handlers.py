@@ -43,6 +43,11 @@ class ServerCall(Protocol):
         """The connection that it comes over, to tell one from another."""
         ...
 
+    @property
+    def address(self) -> str:
+        """Where that connection comes from, for logs."""
+        ...
+
     async def receive(self) -> list[bytes]:
         """Return all messages that have arrived, waiting for at least one; the empty list after the half-close."""
         ...

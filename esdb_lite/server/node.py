@@ -17,6 +17,7 @@ from esdb_lite_protos.tags import (
     PATH_STREAMS_SERVICE_APPEND_SESSION,
 )
 
+from esdb_lite._version import __version__
 from esdb_lite.server.addresses import is_loopback
 from esdb_lite.server.app import Route, RpcServer
 from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
@@ -218,9 +219,26 @@ class ServerNode:
         context = None if self._tls is None else self._tls.context
         self.port = self._member.port = await self._server.start(settings.host, settings.port, context)
         self.faults_changed()
+        if log.isEnabledFor(logging.INFO):
+            await self._say_what_is_served()
+
+    async def _say_what_is_served(self) -> None:
+        settings = self._settings
+        what = "events in memory" if settings.path is None else f"{settings.path} ({settings.durability.value})"
+        log.info(
+            "esdb_lite %s, as %s, serves %s on %s port %d: %s events, %s",
+            __version__,
+            self._behaviour.version,
+            what,
+            settings.host or "all addresses",
+            self.port,
+            f"{await self._database.count():,}",
+            "without TLS, and without users" if settings.security is None else "with TLS and users",
+        )
 
     async def stop(self) -> None:
         """End all calls, stop listening, commit what waits, close the file. Takes a few seconds at most."""
+        log.info("the server on port %d stops", self.port)
         self._faults._detach()
         await self.stop_leading()
         await self._admission.consumers.wait_ended(_DROPPED_WITHIN)

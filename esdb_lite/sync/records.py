@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from esdb_lite._checks import Seconds
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class AtomicApi:
         records: RecordsLike,
         *,
         checks: StreamCheck | Iterable[StreamCheck] = (),
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> RecordsResult:
         """Append records to one or several streams, all or none, if all checks hold.
@@ -42,7 +43,10 @@ class AtomicApi:
         OutcomeUnknown, with the records, when they were sent and no answer came. The rules are in section B.3 of the
         notes on KurrentDB.
         """
+        from esdb_lite.client.append.atomic_request import checked_checks, checked_parts
+
+        given, states = checked_parts(records), checked_checks(checks)  # here: they may be generators
         live = self._live()
         return live.portal.run(
-            live.client.append_records(records, checks=checks, timeout=timeout, credentials=credentials)
+            live.client.append_records(given, checks=states, timeout=timeout, credentials=credentials)
         )

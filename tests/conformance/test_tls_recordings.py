@@ -58,7 +58,7 @@ async def test_answers_are_the_same(tmp_path: Path) -> None:
     # A refusal that the real server words as if it had failed is answered as a refusal.
     refused = [line for line in differences if line.startswith("unprivileged, step 61 Projections/Create:")]
     assert len(refused) == 1
-    assert ": Differs PERMISSION_DENIED Access Denied, recorded UNKNOWN" in refused[0]
+    assert ": Differs PERMISSION_DENIED Create: access denied to user 'plain-user', recorded UNKNOWN" in refused[0]
     assert differences == refused, "\n".join(differences)
 
 

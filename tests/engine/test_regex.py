@@ -78,7 +78,7 @@ def test_long_names_are_matched_all_the_same(pattern: str, text: str, found: boo
 
 @pytest.mark.parametrize("pattern", [r"^(?!\$)", r"^(?!(?:\$.*)$)", r"^Order(?:Placed|Paid)$", r"^order-[0-9a-f-]+$"])
 def test_usual_patterns_are_left_to_re(pattern: str) -> None:
-    assert longest_safe(parse(translate(pattern))) >= 1024
+    assert longest_safe(parse(translate(pattern))) >= 256
 
 
 ATOMS = [

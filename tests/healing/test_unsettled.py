@@ -25,6 +25,7 @@ from esdb_lite import (
 from esdb_lite.client.append import looking
 from esdb_lite.client.append.appender import AppendRequest
 from esdb_lite.positions import expectation
+from esdb_lite.server.tls import ServerTls, dev_certificate
 from tests.contract.faces import drain
 from tests.healing.conftest import Connect
 
@@ -165,7 +166,7 @@ def slow_to_send_again(client: AsyncEsdbClient) -> tuple[asyncio.Event, asyncio.
 
 
 async def test_what_was_sent_to_a_server_that_resets_the_connection_is_in_doubt(
-    connect: Connect, server: EmbeddedServer
+    connect: Connect, server: EmbeddedServer, certificates: Path
 ) -> None:
     """It may have read everything: a reset takes away what it has said, its greeting included."""
     client = await connect(server.uri, retry=ONCE)
@@ -177,7 +178,8 @@ async def test_what_was_sent_to_a_server_that_resets_the_connection_is_in_doubt(
         await reader.readuntil(b"EventStore")
         writer.transport.abort()
 
-    other = await asyncio.start_server(read_and_reset, "127.0.0.1", port)
+    context = ServerTls(dev_certificate(str(certificates)).files).context if server.secure else None
+    other = await asyncio.start_server(read_and_reset, "127.0.0.1", port, ssl=context)
     try:
         with pytest.raises(OutcomeUnknown):
             await client.append_events("s", None, [NewEvent("EventStore", b"")], credentials=("u", "p"))
@@ -250,7 +252,7 @@ async def test_what_is_under_way_when_a_server_stops_is_in_doubt(
     appending = asyncio.ensure_future(
         client.append_events("s", StreamState.ANY, NewEvent("T", b""), credentials=who, timeout=20)
     )
-    async with AsyncEsdbClient(server.uri) as other:
+    async with AsyncEsdbClient(server.uri, credentials=("admin", "changeit")) as other:
         with pytest.raises(DeadlineExceeded):  # the append has got there before this has
             await other.get_stream_position("s", timeout=0.3)
     await server.stop_async()

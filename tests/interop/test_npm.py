@@ -124,3 +124,24 @@ def test_projections(node_packages: Path, serve: Callable[..., ServeProcess], pa
     server = serve("--run-projections", "all", "--start-standard-projections")
     seen = talk(node_packages, package, f"{scheme}://{server.address}?tls=false", "projections.js")
     assert seen == PROJECTIONS_SEEN
+
+
+def recorded(type: str, number: int) -> str:
+    """What a reader sees of an event that was appended atomically."""
+    return f'{type} {{"number":{number}}} {{"by":"me","$schema.name":"{type}","$schema.format":"Json"}}'
+
+
+RECORDS_SEEN = {
+    "session": ["a[1]", "b[0]"],
+    "conflict": ["WrongExpectedVersionError"],
+    "records": ["a[3]", "b[1]"],
+    "violations": ["AppendConsistencyViolationError", "1 b: 7, 1", "2 c: 0, no_stream"],
+    "a": [recorded("A", 1), recorded("B", 2), recorded("D", 4), recorded("F", 6)],
+    "b": [recorded("C", 3), recorded("E", 5)],
+    "tombstoned": ["AppendConsistencyViolationError", "0 b: any, -6"],
+}
+
+
+def test_atomic_appends(node_packages: Path, serve: Callable[..., ServeProcess]) -> None:
+    uri = f"kurrentdb://{serve('--compatibility', '26.1').address}?tls=false"
+    assert talk(node_packages, "@kurrent/kurrentdb-client", uri, "records.js") == RECORDS_SEEN

@@ -8,6 +8,7 @@ import ssl
 import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from email.utils import formatdate
 
 from h2.config import H2Configuration
 from h2.connection import H2Connection
@@ -48,8 +49,9 @@ class FakeCall:
         return whole
 
     def begin(self, **extra: str) -> None:
-        """Send the usual response headers."""
-        self.send_headers([(":status", "200"), ("content-type", "application/grpc"), *extra.items()])
+        """Send the usual response headers; servers say what time it is."""
+        date = formatdate(usegmt=True)
+        self.send_headers([(":status", "200"), ("content-type", "application/grpc"), ("date", date), *extra.items()])
 
     def send_headers(self, headers: Headers, *, end: bool = False) -> None:
         """Send headers or trailers."""

@@ -17,6 +17,7 @@ from esdb_lite._wire.batch_append import (
 )
 from esdb_lite._wire.framing import MessageSplitter
 from esdb_lite._wire.primitives import block
+from esdb_lite._wire.read_request import decode_read_request
 from esdb_lite._wire.read_response_encode import encode_confirmation, encode_event, encode_record
 from tests.rpc.fake import FakeCall
 
@@ -69,8 +70,14 @@ class StreamsService:
         elif call.method == "Append":
             await self._append(call)
         elif call.method == "Read":
-            await call.read()
-            call.answer(*(event_message(number) for number in range(self.events)))
+            await self._read(call)
+
+    async def _read(self, call: FakeCall) -> None:
+        (request,) = MessageSplitter().feed(await call.read())
+        options = decode_read_request(request)
+        assert options is not None
+        numbers = [*range(self.events)][:: -1 if options.direction else 1][: options.limit]
+        call.answer(*map(event_message, numbers))
 
     async def _append(self, call: FakeCall) -> None:
         requests = [decode_append_request(message) for message in MessageSplitter().feed(await call.read())]

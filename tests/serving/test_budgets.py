@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 
@@ -17,7 +17,7 @@ from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.groups.config import CONFIG_STREAM
 from esdb_lite.server.engine.model import ProposedEvent
 from esdb_lite.server.node import ServerNode, ServerSettings
-from esdb_lite.server.services.append_room import AppendRoom, NoAppendRoom
+from esdb_lite.server.services.append_room import AppendRoom, HeldAppend, NoAppendRoom
 from tests.faults.support import OK, STREAMS, append, event
 from tests.serving.raw import RawClient, connected
 
@@ -36,6 +36,11 @@ async def node() -> AsyncIterator[ServerNode]:
 async def client(node: ServerNode) -> AsyncIterator[RawClient]:
     async with connected(node.port) as raw:
         yield raw
+
+
+def without_largest(begin: Callable[..., None]) -> Callable[..., None]:
+    """As if the largest append were small."""
+    return lambda held, room, peer, largest: begin(held, room, peer, 0)
 
 
 def open_append(client: RawClient, *, count: int, size: int = 2) -> int:
@@ -120,14 +125,14 @@ async def test_names_that_were_looked_up_do_not_pile_up(monkeypatch: pytest.Monk
 async def test_events_of_an_append_are_counted(client: RawClient, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("esdb_lite.server.services.proposals.MOST_EVENTS", 10)
     assert (await append(client, count=10)).status == OK
-    assert (await append(client, count=11)).status[0] == "3"
+    assert (await append(client, count=11)).status == ("3", "An append has at most 10 events.")
 
 
 async def test_appends_that_do_not_end_hold_so_much_and_no_more(
     node: ServerNode, client: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = node._context.max_append_size
-    monkeypatch.setattr("esdb_lite.server.services.append_room.PER_CONNECTION", 20_000 - limit)
+    monkeypatch.setattr(HeldAppend, "__init__", without_largest(HeldAppend.__init__))
+    monkeypatch.setattr("esdb_lite.server.services.append_room.PER_CONNECTION", 20_000)
     first = open_append(client, count=50)
     second = open_append(client, count=50)
     assert (await client.ended(second)).status == BUSY
@@ -150,8 +155,8 @@ def chunk(id: bytes, *, final: bool, count: int = 50) -> bytes:
 async def test_batches_that_do_not_end_hold_so_much_and_no_more(
     node: ServerNode, client: RawClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = node._context.max_append_size
-    monkeypatch.setattr("esdb_lite.server.services.append_room.PER_CONNECTION", 30_000 - limit)
+    monkeypatch.setattr(HeldAppend, "__init__", without_largest(HeldAppend.__init__))
+    monkeypatch.setattr("esdb_lite.server.services.append_room.PER_CONNECTION", 30_000)
     call = client.open(f"{STREAMS}/BatchAppend")
     ids = [os.urandom(16) for _ in range(3)]
     client.send(call, frame([chunk(ids[0], final=False), chunk(ids[1], final=False), chunk(ids[2], final=False)]))

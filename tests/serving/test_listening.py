@@ -57,6 +57,21 @@ def context() -> tuple[ssl.SSLContext, ssl.SSLContext]:
     return server, client
 
 
+async def test_small_answers_are_not_held_back() -> None:
+    """Nagle's algorithm costs a live event 40 milliseconds."""
+    seen: list[Guest] = []
+    door = Door(lambda: Guest(seen), None, lambda arriving: True)
+    port = await door.open("127.0.0.1", 0)
+    _, writer = await asyncio.open_connection("127.0.0.1", port)
+    await until(lambda: bool(seen))
+    accepted = seen[0].transport.get_extra_info("socket")
+    assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    writer.close()
+    await writer.wait_closed()
+    await door.close()
+    await door.wait_closed()
+
+
 async def test_handshakes_that_are_never_begun_keep_nobody_out(
     monkeypatch: pytest.MonkeyPatch, context: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Iterator
 
@@ -67,6 +68,18 @@ def test_patience_has_an_end(running: Running) -> None:
     with pytest.raises(TimeoutError, match=r"has not answered within 0\.05 seconds"):
         running.calls.run(endless(begun, cancelled), patience=0.05)
     assert cancelled.wait(10)
+    assert not running.calls.under_way
+
+
+def test_what_is_given_up_before_it_begins_leaves_nothing(running: Running) -> None:
+    """The loop, which is busy, then starts and cancels it in one turn."""
+    free, given_up = threading.Event(), value()
+    running.calls.post(lambda: free.wait(10))
+    with pytest.raises(TimeoutError):
+        running.calls.run(given_up, patience=0.0)
+    free.set()
+    assert running.calls.run(value()) == 7
+    assert inspect.getcoroutinestate(given_up) == inspect.CORO_CLOSED
     assert not running.calls.under_way
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from esdb_lite.server.database.loop_share import PAGE, ROOM, LoopShare
+from esdb_lite.server.database.loop_share import PAGE, ROOM, UNITS_PER_SECOND, LoopShare
 
 
 async def test_whoever_fits_does_not_wait() -> None:
@@ -53,3 +53,23 @@ async def test_it_rests_when_nobody_comes() -> None:
     for _ in range(3):
         await asyncio.sleep(0)
     assert not turns._counting
+
+
+async def test_what_took_long_counts_for_more() -> None:
+    turns = LoopShare()
+    entered: list[int] = []
+
+    async def enter(number: int) -> None:
+        await turns.enter(PAGE)
+        entered.append(number)
+        turns.charge(2 * ROOM / UNITS_PER_SECOND, PAGE)
+
+    tasks = [asyncio.ensure_future(enter(number)) for number in range(12)]
+    sizes: list[int] = []
+    while len(entered) < 12:
+        before = len(entered)
+        await asyncio.sleep(0)
+        sizes.append(len(entered) - before)
+    await asyncio.gather(*tasks)
+    assert entered == list(range(12))
+    assert sizes.count(0) >= 2 * (sum(size > 0 for size in sizes) - 1)

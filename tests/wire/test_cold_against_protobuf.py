@@ -11,8 +11,12 @@ from hypothesis import strategies as st
 from esdb_lite._wire.messages import decode_message
 from esdb_lite._wire.primitives import WireError, block
 from tests.wire import strategies as wire
-from tests.wire.test_against_protobuf import google, message_module
 from tests.wire.test_cold_messages import COLD
+
+pytest.importorskip("google.protobuf.message", reason="needs protobuf")
+pytest.importorskip("grpc_tools.protoc", reason="needs grpcio-tools, to build proto/")
+
+from tests.wire.test_against_protobuf import google, message_module
 
 
 def schema(described: Any, depth: int = 0) -> wire.Schema:

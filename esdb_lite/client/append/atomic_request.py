@@ -11,6 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeGuard
 
 from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
 
@@ -107,12 +108,12 @@ class AtomicRequest:
 def atomic_request(records: RecordsLike, checks: StreamCheck | Iterable[StreamCheck]) -> AtomicRequest:
     """Take the arguments apart. Raises InvalidArgument."""
     expected: dict[str, int] = {}
-    for check in _checks(checks):
+    for check in checked_checks(checks):
         if check.stream_name in expected:
             raise InvalidArgument("checks", check, "each stream can be checked only once")
         expected[check.stream_name] = checked_state("state", check.state)
     found: list[NewRecord] = []
-    for part in _parts(records):
+    for part in checked_parts(records):
         if isinstance(part, NewRecord):
             found.append(part)
             continue
@@ -125,7 +126,8 @@ def atomic_request(records: RecordsLike, checks: StreamCheck | Iterable[StreamCh
     return AtomicRequest(found, expected)
 
 
-def _checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:
+def checked_checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:
+    """One check or several."""
     checks = [value] if isinstance(value, StreamCheck) else list(value)
     for check in checks:
         if not isinstance(check, StreamCheck):
@@ -133,18 +135,25 @@ def _checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:
     return checks
 
 
-def _parts(value: RecordsLike) -> list[NewRecord | StreamAppend]:
+def checked_parts(value: RecordsLike) -> list[NewRecord | StreamAppend]:
+    """Records, or events by stream, whatever the caller keeps them in."""
     if isinstance(value, (NewRecord, StreamAppend)):
         return [value]
-    if isinstance(value, Mapping):
+    if _is_by_stream(value):
         return [StreamAppend(stream, -2, events) for stream, events in value.items()]
     if isinstance(value, (str, bytes, NewEvent)) or not isinstance(value, Iterable):
         raise WrongArgumentType("records", value, "must be records, or events by the names of their streams")
-    parts = list(value)
-    for part in parts:
-        if not isinstance(part, (NewRecord, StreamAppend)):
-            raise WrongArgumentType("records", part, "must contain only NewRecord and StreamAppend")
-    return parts
+    return [_part(part) for part in value]
+
+
+def _part(part: object) -> NewRecord | StreamAppend:
+    if not isinstance(part, (NewRecord, StreamAppend)):
+        raise WrongArgumentType("records", part, "must contain only NewRecord and StreamAppend")
+    return part
+
+
+def _is_by_stream(value: RecordsLike) -> TypeGuard[Mapping[str, Iterable[NewEvent]]]:
+    return isinstance(value, Mapping)
 
 
 def _record(stream_name: str, event: NewEvent) -> NewRecord:

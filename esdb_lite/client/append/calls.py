@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from esdb_lite._checks import Seconds
 from esdb_lite.client.credentials import checked_credentials
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ class AsyncAtomicApi:
         records: RecordsLike,
         *,
         checks: StreamCheck | Iterable[StreamCheck] = (),
-        timeout: float | None = None,
+        timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> RecordsResult:
         """Append records to one or several streams, all or none, if all checks hold.

@@ -134,14 +134,17 @@ async def find_written(
     read = ReadRequest(stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
     call = ReadCall(core, read, deadline, checked_credentials(credentials), need=Need.LEADER)
     last: RecordedEvent | None = None
+    before: datetime | None = None
     try:
         while items := await call.batch():
-            before = start.before(None if call.stream is None else call.stream.server_time)
             for event in items:
                 if not isinstance(event, RecordedEvent):
                     continue
                 if event.id == wanted_id:
                     return StreamLook(AppendAnswer(event.stream_position, event.commit_position), call)
+                if last is None:  # a server that does not say what time it is has recorded this, its newest one, before
+                    said = None if call.stream is None else call.stream.server_time
+                    before = start.before(said or event.recorded_at)
                 last = event
                 if start.comes_after(event, before):
                     return StreamLook(None, call)

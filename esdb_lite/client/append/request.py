@@ -6,8 +6,6 @@ Owns: what is asked for, how large it is, and refusing what no server can take. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 
 from esdb_lite._wire.append import encode_proposed
 from esdb_lite.client.append.looking import Wanted
@@ -21,19 +19,21 @@ _OVERHEAD = 200
 """Bytes of one event's message beside its data, metadata and type, at most."""
 
 
-@dataclass(frozen=True)
 class AppendRequest:
-    """Events for one stream."""
+    """Events for one stream. Not changed once it is made."""
 
-    stream_name: str
-    expected: int
-    """As on the wire."""
-    events: Sequence[NewEvent]
+    __slots__ = ("events", "expected", "size", "stream_name")
 
-    @cached_property
-    def size(self) -> int:
+    def __init__(self, stream_name: str, expected: int, events: Sequence[NewEvent]) -> None:
+        """`expected` is as on the wire."""
+        self.stream_name = stream_name
+        self.expected = expected
+        self.events = events
+        size = 0
+        for event in events:
+            size += len(event.data) + len(event.metadata) + 4 * len(event.type) + _OVERHEAD
+        self.size = size
         """About how many bytes the request has: never less than it has."""
-        return sum(len(event.data) + len(event.metadata) + 4 * len(event.type) + _OVERHEAD for event in self.events)
 
     @property
     def wanted(self) -> Sequence[Wanted]:

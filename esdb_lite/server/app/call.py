@@ -13,7 +13,15 @@ from functools import lru_cache
 from time import time
 from urllib.parse import quote
 
-from esdb_lite._http2.streams import Stream, push, receive_data, send_data, send_data_at_once, send_headers
+from esdb_lite._http2.streams import (
+    Stream,
+    peer_address,
+    push,
+    receive_data,
+    send_data,
+    send_data_at_once,
+    send_headers,
+)
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._version import __version__
 from esdb_lite._wire.framing import CompressedMessage, MessageSplitter, MessageTooLong, frame
@@ -44,6 +52,11 @@ class GrpcCall:
     def peer(self) -> Hashable:
         """The connection that it comes over, to tell one from another."""
         return self._stream.connection
+
+    @property
+    def address(self) -> str:
+        """Where that connection comes from, for logs."""
+        return peer_address(self._stream)
 
     async def receive(self) -> list[bytes]:
         """Return all messages that have arrived, waiting for at least one; the empty list after the half-close."""

@@ -238,7 +238,8 @@ class Door:
 def _listener(family: int, address: object) -> socket.socket | None:
     """Return a socket that is bound; None where the system does not have such addresses."""
     try:
-        made = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio switches Nagle's algorithm off, which holds back small answers, only where it is told that it is TCP
+        made = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError:
         return None
     try:

@@ -97,7 +97,7 @@ class Database:
         """Open a file, making it if there is none (None: in memory). Raises StorageError."""
         files = Files(None if path is None else os.fspath(path), durability)
         try:
-            committer = Committer(files.writer, now, files.confirm)
+            committer = Committer(files.writer, now, files.confirm, files.check)
             if committer.log_end == 0:
                 committer.begin(fresh.contents(now(), new_id))
             last_position = files.loop_reader(lambda reader: reader.last_position())
@@ -187,8 +187,11 @@ class Database:
             await asyncio.sleep(0)
             await self.turns.enter(PAGE)
             self._check_open()
+            began = time.perf_counter()
             with self._pace:
-                return self._files.loop_reader(query)
+                found = self._files.loop_reader(query)
+            self.turns.charge(time.perf_counter() - began, PAGE)
+            return found
         self._check_open()
         self._pace.count()
         return cast(T, await self._readers.submit(lambda reader: reader.snapshot(query)))
@@ -196,6 +199,10 @@ class Database:
     def _check_open(self) -> None:
         if self._closed:
             raise StorageClosed("the database is closed")
+
+    async def count(self) -> int:
+        """Return how many events there are. Raises StorageError."""
+        return await self.read(lambda reader: cast(SqliteReader, reader).count())
 
     async def start_scavenge(self) -> Scavenge:
         """Start a scavenge, or return the one that is running. The log goes on at the next chunk.

@@ -51,9 +51,17 @@ class Committer:
     """Decides commands against what is written, and writes what they decide. It is the rules' `State`."""
 
     def __init__(
-        self, writer: SqliteWriter, now: Callable[[], int], confirm: Callable[[int], None] = lambda _: None
+        self,
+        writer: SqliteWriter,
+        now: Callable[[], int],
+        confirm: Callable[[int], None] = lambda _: None,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
-        """`confirm` is called with the end of the log after each commit, before anybody hears of it."""
+        """`confirm` is called with the end of the log after each commit, before anybody hears of it.
+
+        `check` is called before each, and raises StorageError where it would be lost.
+        """
+        self._check = check
         self._writer = writer
         self._now = now
         self._confirm = confirm
@@ -87,6 +95,7 @@ class Committer:
     def _commit(self, commands: Sequence[Rule]) -> Committed:
         results: list[Result] = []
         records: list[Record] = []
+        self._check()
         with self._writer.transaction():
             end = written_end = self.log_end
             for command in commands:

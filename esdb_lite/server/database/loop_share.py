@@ -12,6 +12,7 @@ ROOM = 64
 """Units that fit into one turn."""
 PAGE = 16
 """Units of a page that is read from storage and sent: some milliseconds."""
+UNITS_PER_SECOND = 8_000
 BATCH = 1
 """Units of a few live events that are sent to one subscriber."""
 
@@ -37,8 +38,14 @@ class LoopShare:
         self._waiting.append((units, turn))
         await turn
 
+    def charge(self, seconds: float, units: int) -> None:
+        """Count what took long for more than the units that it entered with: others come later for it."""
+        spent = int(seconds * UNITS_PER_SECOND)
+        if spent > units:
+            self._left -= spent - units
+
     def _next(self) -> None:
-        self._left = ROOM
+        self._left = ROOM + min(self._left, 0)
         self._counting = bool(self._waiting)
         while self._waiting and self._left > 0:
             units, turn = self._waiting.popleft()

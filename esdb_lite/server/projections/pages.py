@@ -26,7 +26,9 @@ _WINDOW_BYTES = 4 * 1024 * 1024
 """Of the log, that are looked through at once."""
 _PAUSE = 0.005
 """Seconds between pages at the end of the log: what arrives meanwhile is written together, so that whoever appends one
-event after the other pays little for it. The first event after a pause does not wait."""
+event after the other pays little for it."""
+_DENSE = 0.0015
+"""Events that come later than so many seconds after those before them do not wait."""
 _LONGEST_PAUSE = 0.05
 _LIVE_EVENTS_KEPT = 4096
 """So many events may wait for projections at the end of the log; with more they are read from storage again."""
@@ -141,16 +143,18 @@ class LogPages:
         return Page(position, (), ())
 
     async def _next(self) -> Sequence[Record]:
-        """Take what has arrived, a page at most; None: too much has come, read it from storage."""
+        """Take what has arrived, a page at most; nothing: too much has come, read it from storage."""
         if not self._rest:
             listener = self._listener
             await self._arrived.wait()
-            await self._let_others(_PAUSE)
             if listener is None or listener is not self._listener or listener.overflowed:
                 return ()
             self._arrived.clear()
             self._rest = listener.take(_PAGE_BYTES)
-            if listener.holds:
+            if self._loop.time() - self._asked < _DENSE and any(is_taken(record.stream) for record in self._rest):
+                await self._let_others(_PAUSE)
+                self._rest = [*self._rest, *listener.take(_PAGE_BYTES)]
+            if listener.holds or listener.overflowed:
                 self._arrived.set()
         records, self._rest = self._rest[:PAGE_EVENTS], self._rest[PAGE_EVENTS:]
         return records

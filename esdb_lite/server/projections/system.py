@@ -14,7 +14,7 @@ from typing import NamedTuple, TypeAlias
 from esdb_lite.server.engine.links import LINK_TYPE
 from esdb_lite.server.engine.model import is_too_long
 from esdb_lite.server.projections.emitting import Emission, Owner
-from esdb_lite.server.projections.seen import CORRELATION, Seen, is_taken, member, quoted, text_of
+from esdb_lite.server.projections.seen import CORRELATION, Seen, member, quoted, text_of
 from esdb_lite.server.storage import Record
 
 STREAM_LINK_TYPE = "$@"
@@ -215,5 +215,3 @@ _RULES: dict[str, Callable[[str], Rule]] = {
     BY_EVENT_TYPE: _by_event_type,
     BY_CORRELATION_ID: _by_correlation_id,
 }
-
-__all__ = ["Emission", "Owner", "QueryDoesNotFit", "SystemIndex", "is_taken", "position_members"]

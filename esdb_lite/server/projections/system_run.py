@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
+from typing import Any, TypeVar
 
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.projections.definitions import CHECKPOINT_METADATA, Definition, checkpoint_stream
@@ -17,11 +19,15 @@ from esdb_lite.server.projections.pages import LogPages, Page
 from esdb_lite.server.projections.running import RunEvents, RunStatistics
 from esdb_lite.server.projections.system import NOTHING_SEEN, SystemIndex, position_members
 from esdb_lite.server.storage import Progress
-from esdb_lite.server.storage.errors import StorageClosed, StorageError
+from esdb_lite.server.storage.errors import StorageClosed, StorageError, StorageFull
+
+T = TypeVar("T")
 
 CHECKPOINT_EVENTS = 4000
 """So many handled events, or so many bytes of the log, lie between checkpoints."""
 CHECKPOINT_BYTES = 10_000_000
+_ROOM_AFTER = 1.0
+"""Seconds after which there may be room again on a full disk."""
 _NOT_ALLOWED = "'emit' is not allowed by the projection/configuration/mode"
 
 
@@ -46,8 +52,9 @@ class SystemRun:
         self._events_at_checkpoint = 0
         self._next_at_checkpoint = 0
         self._awaited: asyncio.Task[Page] | None = None
-        self._waiting: asyncio.Future[Page] | None = None
-        """The same, to be cancelled by whoever stops this run alone."""
+        self._waiting: asyncio.Future[Any] | None = None
+        """The same or something else, to be cancelled by whoever stops this run alone."""
+        self._loop = asyncio.get_running_loop()
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -100,15 +107,25 @@ class SystemRun:
 
     async def _work(self) -> None:
         try:
-            await self._write(self._index.mark())
+            await self._patiently(lambda: self._write(self._index.mark()))
             while (page := await self._page()) is not None:
-                await self._handle(page)
+                await self._patiently(partial(self._handle, page))
         except EmitRefused as refused:
             self._events.faulted(str(refused))
         except StorageClosed:
             pass
         except StorageError as error:
             self._events.faulted(f"The database failed: {error}")
+
+    async def _patiently(self, write: Callable[[], Awaitable[None]]) -> None:
+        """Write, again and again while the disk is full; not when it is to stop."""
+        while not self._stopping:
+            try:
+                await write()
+            except StorageFull:
+                await self._wait_for(self._loop.create_task(asyncio.sleep(_ROOM_AFTER)))
+            else:
+                return
 
     async def _page(self) -> Page | None:
         """The next page; None when it is to stop."""
@@ -117,9 +134,14 @@ class SystemRun:
         page = self._pages.page(self._next)
         if page.done():
             return page.result()
-        self._awaited, self._waiting = page, asyncio.shield(page)
+        self._awaited = page
+        return await self._wait_for(asyncio.shield(page))
+
+    async def _wait_for(self, future: asyncio.Future[T]) -> T | None:
+        """Wait; None when it is to stop meanwhile."""
+        self._waiting = future
         try:
-            return await self._waiting
+            return await future
         except asyncio.CancelledError:
             if self._stopping:
                 return None

@@ -80,7 +80,9 @@ class Appending:
             raise refusals.invalid_argument("proposed_message is missing: every message after the first must hold one.")
         try:
             intake.measure(message)
-            if intake.exceeds(self._context.max_append_size):
+            if intake.too_many is not None:
+                raise refusals.invalid_argument(intake.too_many)
+            if intake.size > self._context.max_append_size:
                 raise refusals.maximum_append_size(self._context.max_append_size)
             intake.take(message)
         except MissingMetadata as error:

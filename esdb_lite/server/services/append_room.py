@@ -9,9 +9,9 @@ from collections import Counter
 from collections.abc import Hashable
 
 PER_CONNECTION = 32 * 1024 * 1024
-"""Bytes for one connection, besides those of one append."""
+"""Bytes for one connection, or of one append where that may have more."""
 IN_ALL = 128 * 1024 * 1024
-"""Bytes for all connections, besides those of two appends."""
+"""Bytes for all connections, besides those of one append."""
 EVENT_OVERHEAD = 250
 """Bytes that an event takes besides its own."""
 
@@ -54,7 +54,7 @@ class HeldAppend:
         """Hold so many bytes in all. Raises NoAppendRoom, and holds them all the same, until `release`."""
         held = self._room._change(self._peer, size - self._size)
         self._size = size
-        if held > PER_CONNECTION + self._largest or self._room._in_all > IN_ALL + 2 * self._largest:
+        if held > max(PER_CONNECTION, self._largest) or self._room._in_all > IN_ALL + self._largest:
             raise NoAppendRoom
 
     def release(self) -> None:

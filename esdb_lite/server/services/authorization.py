@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import enum
+import logging
 from collections.abc import Mapping
 
 from esdb_lite_protos.tags import (
@@ -29,7 +30,10 @@ from esdb_lite_protos.tags import (
 from esdb_lite._status import RpcError, refusals
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.handlers import Handler, ServerCall
-from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins
+from esdb_lite.server.sparing_log import SparingLog
+from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins, login_of
+
+_refusals = SparingLog(logging.getLogger("esdb_lite.server"), logging.WARNING)
 
 
 class Permission(enum.Enum):
@@ -65,7 +69,7 @@ NEEDS: Mapping[str, Permission] = {
             "server_features.ServerFeatures/GetSupportedMethods",
             "monitoring.Monitoring/Stats",
         ),
-        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend"),
+        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend", *_ATOMIC, *_INDEXES),
         Permission.LOGIN: (
             # These ask about the stream as well.
             "streams.Streams/Read",
@@ -117,7 +121,7 @@ NEEDS: Mapping[str, Permission] = {
         ),
     }.items()
     for method in methods
-} | dict.fromkeys((*_ATOMIC, *_INDEXES), Permission.STREAM)
+}
 
 _MANY_REQUESTS = frozenset(
     (
@@ -174,6 +178,7 @@ async def _identify(call: ServerCall, authenticator: Authenticator) -> Principal
     try:
         return await authenticator.identify(call.metadata.get("authorization"), call.peer)
     except LoginRefused:
+        _refusals.log("a login as %s from %s was refused", login_of(call.metadata.get("authorization")), call.address)
         raise refusals.unauthenticated() from None
     except TooManyLogins:
         raise refusals.too_busy() from None

@@ -200,7 +200,9 @@ class BatchAssembler:
             except EventOverLimit as error:
                 raise self._event_too_large(error) from error
         limit = self._context.max_append_size
-        if batch.intake.exceeds(limit):
+        if batch.intake.too_many is not None:
+            raise _bad_request(batch.intake.too_many)
+        if batch.intake.size > limit:
             name = "MaximumAppendSizeExceeded"
             raise Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(MaximumAppendSizeExceeded(limit)))
 

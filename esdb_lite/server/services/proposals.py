@@ -75,9 +75,10 @@ class Intake:
         """Bytes that they take."""
         return self.size + EVENT_OVERHEAD * self.count
 
-    def exceeds(self, limit: int) -> bool:
-        """Whether it is more than one append may have: bytes, or events."""
-        return self.size > limit or self.count > MOST_EVENTS
+    @property
+    def too_many(self) -> str | None:
+        """What is wrong if there are more events than an append may have."""
+        return f"An append has at most {MOST_EVENTS} events." if self.count > MOST_EVENTS else None
 
     def measure(self, proposed: Proposed) -> None:
         """Count an event. Raises MissingMetadata, EventTooLarge."""

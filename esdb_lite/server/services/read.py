@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Sequence
 from functools import partial
+from time import perf_counter
 from uuid import uuid4
 
 from esdb_lite._status import refusals
@@ -260,7 +261,10 @@ class _Subscribed:
             return await self._context.read(
                 lambda reader: without_protected(reader, principal, subscription.live(records, reader, now))
             )
-        return subscription.live(records, None, now)
+        began = perf_counter()
+        messages = subscription.live(records, None, now)
+        self._context.database.turns.charge(perf_counter() - began, BATCH)
+        return messages
 
     async def _send(self, messages: Sequence[Message], held: HeldPage) -> None:
         await send(self._call, messages, self._now(), held, structured=self._structured)

@@ -44,11 +44,12 @@ def index_of(request: ReadOptions | None) -> str | None:
         return None
     if not any(prefix.startswith(PREFIX) for prefix in wanted.prefixes):
         return None
-    if len(wanted.prefixes) > 1:
+    index, *others = wanted.prefixes
+    if others:
         raise refusals.invalid_argument(
             "Index reads only work with one index name and cannot be combined with stream prefixes or other indexes"
         )
-    return wanted.prefixes[0]
+    return index
 
 
 def plan_index(request: ReadOptions, content: IndexContent) -> Read | SubscriptionPlan:

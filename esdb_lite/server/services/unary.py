@@ -6,6 +6,7 @@ A cold service derives from its generated base, overrides the methods that it se
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
@@ -18,6 +19,7 @@ from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._wire.messages import decode_message
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.server.handlers import Handler, ServerCall
+from esdb_lite.server.sparing_log import SparingLog
 from esdb_lite.server.storage.errors import (
     StorageClosed,
     StorageCorrupted,
@@ -28,6 +30,8 @@ from esdb_lite.server.storage.errors import (
 
 T = TypeVar("T")
 M = TypeVar("M", bound=betterproto.Message)
+
+_failures = SparingLog(logging.getLogger("esdb_lite.server"), logging.ERROR)
 
 _call: ContextVar[ServerCall] = ContextVar("call")
 
@@ -145,6 +149,8 @@ def reporting_storage_errors(handler: Handler) -> Handler:
         try:
             await handler(call)
         except StorageError as error:
+            if not isinstance(error, StorageClosed):
+                _failures.log("the database failed: %s", error)
             raise storage_failure(error) from error
 
     return handle

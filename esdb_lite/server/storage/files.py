@@ -73,6 +73,11 @@ class Files:
             ownership.notes.forget()
         refuse_losses(path, ownership.notes.left)
 
+    def check(self) -> None:
+        """Notice that the file was removed or replaced. Raises StorageFailed."""
+        if self._ownership is not None:
+            self._ownership.check()
+
     def confirm(self, end: int) -> None:
         """Note that everything before `end` is on the disk, before anybody hears of it."""
         if self._ownership is None or self._relaxed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 import sys
 from contextlib import suppress
 
@@ -44,13 +45,20 @@ class Ownership:
     """Holds a database file until `release`. Raises StorageError."""
 
     def __init__(self, path: str) -> None:
-        self.path = os.path.realpath(path) + "-lock"
+        self._database = os.path.realpath(path)
+        self.path = self._database + "-lock"
         """Of the lock."""
         self._descriptor = _acquire(self.path, path)
+        try:
+            self._held = _hold(path)
+        except BaseException:
+            os.close(self._descriptor)
+            raise
         try:
             self.notes = Notes(self._descriptor)
         except OSError as error:
             os.close(self._descriptor)
+            self._let_go()
             kind = StorageFull if error.errno == errno.ENOSPC else StorageFailed
             raise kind(f"{self.path} cannot be written ({os.strerror(error.errno or 0)})") from error
 
@@ -66,12 +74,29 @@ class Ownership:
                     os.unlink(self.path)
             os.close(self._descriptor)
             self._descriptor = -1
+            self._let_go()
+
+    def _let_go(self) -> None:
+        if self._held >= 0:
+            os.close(self._held)
+            self._held = -1
+
+    def check(self) -> None:
+        """Notice that the database was taken away or replaced: what is written now is lost. Raises StorageFailed."""
+        if self._held < 0:
+            return
+        try:
+            there = os.path.samestat(os.fstat(self._held), os.stat(self._database))
+        except OSError:
+            there = False
+        if not there:
+            raise StorageFailed(f"{self._database} was removed or replaced while it was in use: nothing is written")
 
 
 def _acquire(lock: str, path: str) -> int:
     while True:
         try:
-            descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o644)
+            descriptor = open_private(lock)
         except OSError as error:
             raise StorageReadOnly(f"{path} cannot be written ({os.strerror(error.errno or 0)})") from error
         if not _try_lock(descriptor):
@@ -81,6 +106,37 @@ def _acquire(lock: str, path: str) -> int:
         if _is_current(descriptor, lock):
             return descriptor
         os.close(descriptor)
+
+
+def open_private(path: str) -> int:
+    """Open a file of nobody else's for reading and writing, making it if there is none. Raises OSError.
+
+    What is made can be read by its owner only. Links are not followed, and what is no file is refused: somebody may
+    have put them where the file is expected to be.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+    descriptor = os.open(path, flags, 0o600)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+    return descriptor
+
+
+def _hold(path: str) -> int:
+    """Lock the database itself, making it if there is none: it may have other names, each with a lock beside it.
+
+    The descriptor must be kept for as long as SQLite has the file open, whose locks would go with it.
+    """
+    if sys.platform == "win32":
+        return -1  # its locks would keep SQLite out
+    try:
+        descriptor = open_private(os.path.realpath(path))
+    except OSError:
+        return -1  # SQLite says what is wrong
+    if not _try_lock(descriptor):
+        os.close(descriptor)
+        raise StorageLocked(f"{path} is in use by another server, by another name")
+    return descriptor
 
 
 def _is_current(descriptor: int, lock: str) -> bool:

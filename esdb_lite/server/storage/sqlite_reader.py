@@ -93,6 +93,10 @@ class SqliteReader:
         with suppress(sqlite3.Error):
             self._connection.close()
 
+    def count(self) -> int:
+        """How many events there are."""
+        return int(self._connection.execute("SELECT count(*) FROM events").fetchone()[0])
+
     def head(self, stream: str) -> StreamHead | None:
         """See `Reader`."""
         last = self._last_revision(stream)

@@ -11,7 +11,8 @@ from contextlib import closing, suppress
 from struct import error as StructError
 
 from esdb_lite.server.storage import TOMBSTONE, confirm_notes
-from esdb_lite.server.storage.errors import StorageCorrupted, StorageNotADatabase, translated
+from esdb_lite.server.storage.confirm_notes import LastRun
+from esdb_lite.server.storage.errors import StorageCorrupted, StorageError, StorageNotADatabase, translated
 from esdb_lite.server.storage.losses import losses
 from esdb_lite.server.storage.schema import check_path, checksum, open_reader, stored_length
 
@@ -44,7 +45,7 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
     except StorageCorrupted as error:
         return [str(error)]
     with closing(connection):
-        findings = losses(connection, path, left)
+        findings = _losses(connection, path, left)
         for check in (_check_sqlite, _check_events, _check_revisions):
             try:
                 with suppress(StopIteration):
@@ -53,7 +54,18 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
                         findings.append(next(found))
             except sqlite3.Error as error:
                 findings.append(str(translated(error, path)))
-        return findings
+            except (TypeError, AttributeError, ValueError):
+                findings.append(f"{path} is damaged: there are values that no table of ours has")
+        return list(dict.fromkeys(findings))
+
+
+def _losses(connection: sqlite3.Connection, path: str, left: LastRun) -> list[str]:
+    try:
+        return losses(connection, path, left)
+    except sqlite3.Error as error:
+        return [str(translated(error, path))]
+    except StorageError as error:
+        return [str(error)]
 
 
 def _check_sqlite(connection: sqlite3.Connection, _: _Progress) -> Iterator[str]:

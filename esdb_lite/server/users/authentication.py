@@ -54,6 +54,15 @@ class Login(NamedTuple):
         return f"Login({self.name!r}, ***)"
 
 
+def login_of(header: str | None) -> str:
+    """Return the login of an `authorization` header as it may be logged."""
+    try:
+        login = read_header(header)
+    except LoginRefused:
+        return "nobody"
+    return "nobody" if login is None else repr(login.name[:100])
+
+
 def read_header(header: str | None) -> Login | None:
     """Read an `authorization` header; None for what is taken for no login at all.
 

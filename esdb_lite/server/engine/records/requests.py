@@ -123,7 +123,9 @@ class RecordsIntake:
         self._count += 1
         if size > self._limits.record:
             raise RecordTooLarge(stream, format_uuid(id) if sent_id is None else sent_id, size, self._limits.record)
-        if self._total > self._limits.total or self._count > MOST_EVENTS:
+        if self._count > MOST_EVENTS:
+            raise MeaninglessRecords(f"records: an append has at most {MOST_EVENTS} of them.")
+        if self._total > self._limits.total:
             raise TransactionTooLarge(self._total, self._limits.total, self._count)
 
 

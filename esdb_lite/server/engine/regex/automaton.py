@@ -11,6 +11,7 @@ that they wait for (`_reach`) only when it is known.
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
@@ -59,33 +60,34 @@ class Allowance:
             raise OutOfSteps
 
 
-class _Take(NamedTuple):
-    chars: Chars
-    then: int
+class _Kind(enum.IntEnum):
+    """What a place in the pattern does."""
+
+    MATCHED = 0
+    TAKE = 1
+    SPLIT = 2
+    ASK = 3
+    LOOK = 4
 
 
-class _Split(NamedTuple):
-    ways: tuple[int, ...]
+class _Transition(NamedTuple):
+    """A place in the pattern. Which of the members count depends on the kind."""
+
+    kind: int
+    then: int = 0
+    ways: tuple[int, ...] = ()
+    chars: int = 0
+    """Number of the class of characters that it takes."""
+    at: str = ""
+    look: int = 0
+    """Where the look-ahead begins."""
+    negated: bool = False
 
 
-class _Ask(NamedTuple):
-    at: str
-    then: int
-
-
-class _Look(NamedTuple):
-    start: int
-    negated: bool
-    then: int
-
-
-class _Matched(NamedTuple):
-    pass
-
-
-_Step: TypeAlias = "_Take | _Split | _Ask | _Look | _Matched"
 _MATCHED = 0
 
+# Plain tuples: many of them are made.
+_Thread: TypeAlias = "tuple[int, frozenset[_Duty]]"
 _Threads: TypeAlias = "frozenset[_Thread]"
 
 
@@ -94,9 +96,9 @@ class _Duty(NamedTuple):
     negated: bool
 
 
-class _Thread(NamedTuple):
-    step: int
-    duties: frozenset[_Duty] = frozenset()
+_TAKE, _SPLIT, _LOOK = int(_Kind.TAKE), int(_Kind.SPLIT), int(_Kind.LOOK)
+_NO_DUTIES: frozenset[_Duty] = frozenset()
+_DONE: _Thread = (_MATCHED, _NO_DUTIES)
 
 
 class _Place(NamedTuple):
@@ -130,9 +132,10 @@ class Automaton:
         program = _Program()
         start = program.add(tree, _MATCHED)
         anchored = _anchored(tree)
-        self._steps: Sequence[_Step] = program.steps
+        self._steps: Sequence[_Transition] = program.steps
         self._asks_before = program.asks_before
-        self._begin = _Thread(start if anchored else program.anywhere(start))
+        self._begin: _Thread = (start if anchored else program.anywhere(start), _NO_DUTIES)
+        self._tests = [chars.matches for chars in program.classes]
         self._yes, self._no = self._decided(matched=True), self._decided(matched=False)
         self._forget()
 
@@ -167,7 +170,7 @@ class Automaton:
             self._forget()
         place = _Place(state.start, state.before, character)
         reached = self._reach(state.threads, place, allowance)
-        if _done(reached):
+        if _DONE in reached:
             following = self._yes
         else:
             threads = self._advance(reached, character, allowance)
@@ -189,29 +192,28 @@ class Automaton:
 
     def _reach(self, threads: Iterable[_Thread], place: _Place, allowance: Allowance) -> _Threads:
         """Lead threads on to the characters that they wait for; those whose duties have failed are left out."""
-        seen: set[_Thread] = set()
+        steps, seen, reached = self._steps, set[_Thread](), set[_Thread]()
         waiting: list[_Thread] = list(threads)
-        reached: set[_Thread] = set()
+        dutiful, cost = False, 0
         while waiting:
             thread = waiting.pop()
             if thread in seen:
                 continue
             seen.add(thread)
-            allowance.spend(1 + len(thread.duties))
-            step = self._steps[thread.step]
-            if isinstance(step, (_Take, _Matched)):
+            number, duties = thread
+            cost += 1 + len(duties)
+            kind, then, ways, _, at, look, negated = steps[number]
+            if kind <= _TAKE:
                 reached.add(thread)
-            elif isinstance(step, _Split):
-                waiting += [_Thread(way, thread.duties) for way in step.ways]
-            elif isinstance(step, _Ask):
-                if _holds(step.at, place):
-                    waiting.append(_Thread(step.then, thread.duties))
-            else:
-                duty = _Duty(frozenset([_Thread(step.start)]), step.negated)
-                waiting.append(_Thread(step.then, thread.duties | {duty}))
-        if any(thread.duties for thread in reached):
-            return self._dutiful(reached, place, allowance)
-        return frozenset(reached)
+                dutiful |= bool(duties)
+            elif kind == _SPLIT:
+                waiting += [(way, duties) for way in ways]
+            elif kind == _LOOK:
+                waiting.append((then, duties | {_Duty(frozenset([(look, _NO_DUTIES)]), negated)}))
+            elif _holds(at, place):
+                waiting.append((then, duties))
+        allowance.spend(cost)
+        return self._dutiful(reached, place, allowance) if dutiful else frozenset(reached)
 
     def _dutiful(self, threads: Iterable[_Thread], place: _Place, allowance: Allowance) -> _Threads:
         known: dict[_Duty, _Duty | bool] = {}
@@ -228,41 +230,41 @@ class Automaton:
                 if now is not True:
                     left.add(now)
             else:
-                kept.add(_Thread(step, frozenset(left)))
+                kept.add((step, frozenset(left)))
         return frozenset(kept)
 
     def _look(self, duty: _Duty, place: _Place, allowance: Allowance) -> _Duty | bool:
         """Return the duty as it is now, or whether it has been fulfilled, if that is known."""
         threads = self._reach(duty.threads, place, allowance)
-        if _done(threads):
+        if _DONE in threads:
             return not duty.negated
         return _Duty(threads, duty.negated) if threads else duty.negated
 
     def _advance(self, threads: _Threads, character: str, allowance: Allowance) -> _Threads:
         """Go past a character."""
-        following = set()
-        for thread in threads:
-            allowance.spend()
-            step = self._steps[thread.step]
-            if isinstance(step, _Take):
-                if not step.chars.matches(character):
+        steps, taken, following = self._steps, dict[int, bool](), set[_Thread]()
+        allowance.spend(len(threads))
+        for number, duties in threads:
+            kind, then, _, chars, *_ = steps[number]
+            if kind == _TAKE:
+                takes = taken.get(chars)
+                if takes is None:
+                    takes = taken[chars] = self._tests[chars](character) is not None
+                if not takes:
                     continue
-                then = step.then
-            else:
-                then = thread.step
-            duties = [_Duty(self._advance(duty.threads, character, allowance), duty.negated) for duty in thread.duties]
-            following.add(_Thread(then, frozenset(duties)))
+                number = then
+            if duties:
+                duties = frozenset(
+                    [_Duty(self._advance(duty.threads, character, allowance), duty.negated) for duty in duties]
+                )
+            following.add((number, duties))
         return frozenset(following)
-
-
-def _done(threads: _Threads) -> bool:
-    return _Thread(_MATCHED) in threads
 
 
 def _satisfied_at_end(threads: _Threads) -> bool:
     return any(
-        thread.step == _MATCHED and all(_satisfied_at_end(duty.threads) is not duty.negated for duty in thread.duties)
-        for thread in threads
+        step == _MATCHED and all(_satisfied_at_end(duty.threads) is not duty.negated for duty in duties)
+        for step, duties in threads
     )
 
 
@@ -300,50 +302,60 @@ class _Program:
     """The pattern as steps, each of which knows the next: built from the end."""
 
     def __init__(self) -> None:
-        self.steps: list[_Step] = [_Matched()]
+        self.steps: list[_Transition] = [_Transition(_Kind.MATCHED)]
+        self.classes: list[Chars] = []
         self.asks_before = False
+        self._numbers: dict[Chars, int] = {}
 
-    def _new(self, step: _Step) -> int:
+    def _new(self, step: _Transition) -> int:
         if len(self.steps) >= LARGEST:
             raise NoAutomaton("it is too large")
         self.steps.append(step)
         return len(self.steps) - 1
 
+    def _take(self, chars: Chars, then: int) -> int:
+        number = self._numbers.get(chars)
+        if number is None:
+            number = self._numbers[chars] = len(self.classes)
+            self.classes.append(chars)
+        return self._new(_Transition(_Kind.TAKE, then, chars=number))
+
     def anywhere(self, start: int) -> int:
         """Begin at any character."""
-        again = self._new(_Matched())
-        self.steps[again] = _Split((start, self._new(_Take(Chars("(?s:.)", 0), again))))
+        again = self._new(_Transition(_Kind.SPLIT))
+        self.steps[again] = _Transition(_Kind.SPLIT, ways=(start, self._take(Chars("(?s:.)", 0), again)))
         return again
 
     def add(self, node: Node, then: int) -> int:
         """Add a node that is followed by a step; return where it begins. Raises NoAutomaton."""
         if isinstance(node, Chars):
-            return self._new(_Take(node, then))
+            return self._take(node, then)
         if isinstance(node, Anchor):
             self.asks_before |= node.at in (LINE_START, BOUNDARY, NO_BOUNDARY)
-            return self._new(_Ask(node.at, then))
+            return self._new(_Transition(_Kind.ASK, then, at=node.at))
         if isinstance(node, Sequel):
             for part in reversed(node.nodes):
                 then = self.add(part, then)
             return then
         if isinstance(node, Choice):
-            return self._new(_Split(tuple([self.add(alternative, then) for alternative in node.nodes])))
+            ways = tuple([self.add(alternative, then) for alternative in node.nodes])
+            return self._new(_Transition(_Kind.SPLIT, ways=ways))
         if isinstance(node, Repeat):
             return self._repeat(node, then)
         if isinstance(node, Opaque):
             raise NoAutomaton("it looks back, or forbids to go back")
-        return self._new(_Look(self.add(node.node, _MATCHED), node.negated, then))
+        return self._new(_Transition(_Kind.LOOK, then, look=self.add(node.node, _MATCHED), negated=node.negated))
 
     def _repeat(self, node: Repeat, then: int) -> int:
         if max(node.least, node.most or 0) > LARGEST:
             raise NoAutomaton("it repeats too often")
         if node.most is None:
-            again = self._new(_Matched())
-            self.steps[again] = _Split((self.add(node.node, again), then))
+            again = self._new(_Transition(_Kind.SPLIT))
+            self.steps[again] = _Transition(_Kind.SPLIT, ways=(self.add(node.node, again), then))
             then = again
         else:
             for _ in range(node.most - node.least):
-                then = self._new(_Split((self.add(node.node, then), then)))
+                then = self._new(_Transition(_Kind.SPLIT, ways=(self.add(node.node, then), then)))
         for _ in range(node.least):
             then = self.add(node.node, then)
         return then

@@ -11,7 +11,7 @@ import re
 from functools import lru_cache
 
 from esdb_lite.server.engine.regex.automaton import Allowance, Automaton, NoAutomaton, OutOfSteps
-from esdb_lite.server.engine.regex.bound import longest_safe
+from esdb_lite.server.engine.regex.bound import STEPS_ALONE, longest_safe
 from esdb_lite.server.engine.regex.translation import UnsupportedRegex, translate
 from esdb_lite.server.engine.regex.tree import Node, characters_of_classes, parse
 
@@ -56,9 +56,14 @@ class Matcher:
             raise UnsupportedRegex(str(error)) from error
         self._automaton: Automaton | None = None
         if self._longest < _SHORTEST_USE:
-            try:
-                self._automaton = Automaton(self._tree)
-            except NoAutomaton as error:
+            self._find_another_way()
+
+    def _find_another_way(self) -> None:
+        try:
+            self._automaton = Automaton(self._tree)
+        except NoAutomaton as error:
+            self._longest = longest_safe(self._tree, STEPS_ALONE)
+            if self._longest < _SHORTEST_USE:
                 raise UnsupportedRegex(f"it can take too long: {error}") from error
 
     def search(self, text: str, allowance: Allowance) -> bool:

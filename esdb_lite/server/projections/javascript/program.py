@@ -132,7 +132,8 @@ class QueryProgram:
 def _source() -> str:
     """The script that reads queries: each file is a function, the second takes what the first gives."""
     values, surface = (
-        resources.files(__package__).joinpath(name).read_text(encoding="utf-8") for name in ("values.js", "surface.js")
+        resources.files("esdb_lite.server.projections.javascript").joinpath(name).read_text(encoding="utf-8")
+        for name in ("values.js", "surface.js")
     )
     return f"{surface}({values}())"
 

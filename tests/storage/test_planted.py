@@ -1,0 +1,128 @@
+# ruff: noqa: ASYNC240
+"""Files that strangers can read, links that they have planted, and what happens when the database is taken away."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import sys
+from pathlib import Path
+
+import pytest
+
+from esdb_lite.server.database.database import Database
+from esdb_lite.server.engine.model import ANY, ProposedEvent
+from esdb_lite.server.storage.backup import backup
+from esdb_lite.server.storage.errors import StorageFailed, StorageLocked, StorageReadOnly, StorageUnavailable
+from esdb_lite.server.storage.files import Files
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="files have no such modes there")
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "events.db"
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+async def append(database: Database, number: int = 0) -> None:
+    await database.append("s", ANY, [ProposedEvent(number.to_bytes(16, "big"), "T", True, b"{}")])
+
+
+async def test_what_is_made_is_for_its_owner_only(path: Path) -> None:
+    before = os.umask(0)
+    try:
+        database = await Database.open(path)
+        await append(database)
+        made = {file.name: mode(file) for file in path.parent.iterdir()}
+        await database.close()
+    finally:
+        os.umask(before)
+    assert {"events.db", "events.db-wal", "events.db-lock"} <= made.keys()
+    assert set(made.values()) == {0o600}
+
+
+@pytest.mark.parametrize("bits", [0o600, 0o640])
+async def test_a_backup_is_no_wider_open_than_its_source(path: Path, bits: int) -> None:
+    await (await Database.open(path)).close()
+    path.chmod(bits)
+    backup(str(path), str(path) + ".copy")
+    assert mode(Path(str(path) + ".copy")) == bits & ~_umask()
+
+
+def _umask() -> int:
+    before = os.umask(0)
+    os.umask(before)
+    return before
+
+
+def test_a_link_in_place_of_the_lock_is_not_followed(path: Path, tmp_path: Path) -> None:
+    victim = tmp_path / "victim"
+    victim.write_bytes(b"x" * 1000)
+    Path(str(path) + "-lock").symlink_to(victim)
+    with pytest.raises(StorageReadOnly):
+        Files(str(path))
+    assert victim.read_bytes() == b"x" * 1000
+
+
+def test_what_is_no_file_is_no_lock(path: Path) -> None:
+    os.mkfifo(str(path) + "-lock")
+    with pytest.raises(StorageReadOnly):
+        Files(str(path))
+
+
+async def test_a_planted_partial_copy_is_not_written_to(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await (await Database.open(path)).close()
+    victim = path.parent / "victim"
+    victim.write_bytes(b"precious")
+    monkeypatch.setattr("secrets.token_hex", lambda size: "planted")
+    Path(f"{path}.copy.partial-{os.getpid()}-planted").symlink_to(victim)
+    with pytest.raises(StorageUnavailable):
+        backup(str(path), f"{path}.copy")
+    assert victim.read_bytes() == b"precious"
+
+
+async def test_a_database_with_two_names_has_one_server(path: Path) -> None:
+    database = await Database.open(path)
+    other = path.parent / "other.db"
+    other.hardlink_to(path)
+    with pytest.raises(StorageLocked, match="by another name"):
+        Files(str(other))
+    await append(database)
+    await database.close()
+    again = await Database.open(other)
+    await append(again, 1)
+    await again.close()
+
+
+async def test_with_the_lock_removed_there_is_still_one_server(path: Path) -> None:
+    database = await Database.open(path)
+    Path(str(path) + "-lock").unlink()
+    with pytest.raises(StorageLocked):
+        Files(str(path))
+    await append(database)
+    await database.close()
+
+
+async def test_a_database_that_was_removed_confirms_nothing(path: Path) -> None:
+    database = await Database.open(path)
+    await append(database)
+    path.unlink()
+    with pytest.raises(StorageFailed, match="was removed"):
+        await append(database, 1)
+    await database.close()
+
+
+async def test_nor_one_that_was_replaced(path: Path) -> None:
+    database = await Database.open(path)
+    await append(database)
+    path.rename(f"{path}.moved")
+    sqlite3.connect(path).close()
+    path.touch()
+    with pytest.raises(StorageFailed, match="replaced"):
+        await append(database, 1)
+    await database.close()
