@@ -1,4 +1,4 @@
-"""What an argument must be, wherever one is taken: an int, a bool, a time, within a range.
+"""What an argument must be, wherever one is taken: an int, a bool, a time, within a range; a text, a sequence.
 
 Owns: the rules that have nothing to do with what an argument means, and the words in which they refuse.
 Must not know: what is asked with the arguments.
@@ -7,13 +7,16 @@ Must not know: what is asked with the arguments.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from datetime import timedelta
-from typing import Union, cast
+from typing import TypeVar, Union, cast
 
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 Seconds = Union[float, timedelta]  # noqa: UP007 - read at run time by documentation tools on 3.10
 """A time: a number of seconds, or a timedelta."""
+
+_T = TypeVar("_T")
 
 
 def checked_int(argument: str, value: int, least: int | None = None, most: int | None = None) -> int:
@@ -34,6 +37,39 @@ def checked_bool(argument: str, value: bool) -> bool:
     if not isinstance(value, bool):
         raise WrongArgumentType(argument, value, "must be a bool")
     return value
+
+
+def checked_text(argument: str, value: str) -> str:
+    """A text that can be sent. Raises WrongArgumentType, InvalidArgument."""
+    if not isinstance(value, str):
+        raise WrongArgumentType(argument, value, "must be a str")
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(argument, value, "must be encodable as UTF-8") from error
+    return value
+
+
+def checked_secret(argument: str, value: str) -> str:
+    """The same, of which nothing is shown. Raises WrongArgumentType, InvalidArgument."""
+    if not isinstance(value, str):
+        raise WrongArgumentType(argument, None, "what is given must be of class str")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise InvalidArgument(argument, None, "what is given must be encodable as UTF-8") from None
+    return value
+
+
+def checked_items(argument: str, value: object, kind: type[_T], reason: str) -> list[_T]:
+    """Everything in something that can be gone through, all of one kind. Raises WrongArgumentType."""
+    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
+        raise WrongArgumentType(argument, value, reason)
+    items = list(value)
+    for item in items:
+        if not isinstance(item, kind):
+            raise WrongArgumentType(argument, item, reason)
+    return items
 
 
 def checked_seconds(argument: str, value: Seconds, *, endless: bool = False) -> float:

@@ -11,6 +11,7 @@ from os import urandom
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from esdb_lite._checks import checked_text
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
@@ -30,14 +31,8 @@ def random_id() -> str:
 
 def checked_type(value: str) -> str:
     """Return the type of an event. Raises InvalidArgument."""
-    if not isinstance(value, str):
-        raise WrongArgumentType("type", value, "must be a str")
-    if not value:
+    if not checked_text("type", value):
         raise InvalidArgument("type", value, "must not be empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgument("type", value, "must be encodable as UTF-8") from error
     return value
 
 

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from esdb_lite._checks import checked_int
+from esdb_lite._checks import checked_int, checked_text
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 ESDB_EVENTS_REGEX = r"\$.*"
@@ -53,6 +53,8 @@ class Filter:
     def __post_init__(self) -> None:
         if not isinstance(self.by, FilterBy):
             raise WrongArgumentType("by", self.by, "must be a FilterBy")
+        checked_text("regex", self.regex)
+        object.__setattr__(self, "prefixes", _texts("prefixes", self.prefixes))
         if bool(self.regex) == bool(self.prefixes):
             raise InvalidArgument("filter", self.regex or self.prefixes, "must have a regular expression or prefixes")
         checked_int("window", self.window, 1, _MOST)
@@ -136,8 +138,7 @@ def _choose(
 ) -> tuple[str, tuple[str, ...]]:
     included, excluded = patterns("include", include), patterns("exclude", exclude)
     starts = _texts("prefixes", prefixes)
-    if not isinstance(regex, str):
-        raise WrongArgumentType("regex", regex, "must be a str")
+    checked_text("regex", regex)
     if sum(map(bool, (included, excluded, starts, regex))) != 1:
         raise InvalidArgument("filter", regex, "needs exactly one of include, exclude, prefixes and regex")
     if included or excluded:
@@ -154,9 +155,7 @@ def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
         raise WrongArgumentType(argument, values, "must be a sequence of str")
     texts = tuple(values)
     for text in texts:
-        if not isinstance(text, str):
-            raise WrongArgumentType(argument, text, "must contain only str")
-        if not text:
+        if not checked_text(argument, text):
             raise InvalidArgument(argument, text, "must not contain an empty string")
     return texts
 

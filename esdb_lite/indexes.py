@@ -9,6 +9,7 @@ import enum
 from dataclasses import dataclass
 from typing import TypeAlias
 
+from esdb_lite._checks import checked_text
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 __all__ = ["IndexField", "IndexFieldType", "IndexInfo", "IndexLike", "IndexQuery", "IndexState"]
@@ -29,7 +30,7 @@ class IndexQuery:
     def __post_init__(self) -> None:
         if not isinstance(self.name, str):
             raise WrongArgumentType("index", self.name, "must be a str or an IndexQuery")
-        if not self.name.startswith(_PREFIX):
+        if not checked_text("index", self.name).startswith(_PREFIX):
             raise InvalidArgument("index", self.name, f"must begin with {_PREFIX}, as IndexQuery makes it")
 
     @classmethod
@@ -43,26 +44,28 @@ class IndexQuery:
 
         Raises InvalidArgument for a category with a hyphen, which no stream can have.
         """
-        if "-" in _text("category", category):
+        if "-" in checked_text("category", category):
             raise InvalidArgument("category", category, "must have no hyphen")
         return cls(f"{_PREFIX}ce-{category}")
 
     @classmethod
     def type(cls, type: str) -> IndexQuery:
         """The events of a type. Raises InvalidArgument for an empty one."""
-        if not _text("type", type):
+        if not checked_text("type", type):
             raise InvalidArgument("type", type, "must not be empty")
         return cls(f"{_PREFIX}et-{type}")
 
     @classmethod
     def user(cls, name: str, value: str | int | float | None = None) -> IndexQuery:
         """The events of an index that a user has defined, or those with one value. Raises InvalidArgument."""
-        if not _text("name", name) or ":" in name:
+        if not checked_text("name", name) or ":" in name:
             raise InvalidArgument("name", name, "must be the name of an index")
         if value is None:
             return cls(f"{_PREFIX}user-{name}")
         if isinstance(value, bool) or not isinstance(value, (str, int, float)):
             raise WrongArgumentType("value", value, "must be a str, an int or a float")
+        if isinstance(value, str):
+            checked_text("value", value)
         return cls(f"{_PREFIX}user-{name}:{value}")
 
 
@@ -73,12 +76,6 @@ IndexLike: TypeAlias = IndexQuery | str
 def checked_index(index: object) -> str:
     """Return the name of an index. Raises InvalidArgument."""
     return index.name if isinstance(index, IndexQuery) else IndexQuery(index).name  # type: ignore[arg-type]
-
-
-def _text(argument: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise WrongArgumentType(argument, value, "must be a str")
-    return value
 
 
 class IndexFieldType(enum.Enum):

@@ -15,6 +15,7 @@ from functools import lru_cache
 from typing import Union
 from uuid import UUID, uuid4
 
+from esdb_lite._checks import checked_items, checked_text
 from esdb_lite._event_fields import checked_bytes, checked_id, checked_type
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import JsonValue, NewEvent, StreamState
@@ -96,11 +97,9 @@ class StreamAppend:
         checked_name("stream_name", self.stream_name)
         object.__setattr__(self, "expected_position", meant(self.expected_position))
         expectation(self.expected_position)
-        events = (self.events,) if isinstance(self.events, NewEvent) else tuple(self.events)
-        for event in events:
-            if not isinstance(event, NewEvent):
-                raise WrongArgumentType("events", event, "must contain only NewEvent")
-        object.__setattr__(self, "events", events)
+        events = [self.events] if isinstance(self.events, NewEvent) else self.events
+        reason = "must be a NewEvent or a sequence of them"
+        object.__setattr__(self, "events", tuple(checked_items("events", events, NewEvent, reason)))
 
 
 RecordsLike = Union[  # noqa: UP007 - read at run time by documentation tools on 3.10
@@ -153,14 +152,8 @@ class ConsistencyViolation:
 
 def checked_name(argument: str, value: str) -> str:
     """Return the name of a stream. Raises InvalidArgument."""
-    if not isinstance(value, str):
-        raise WrongArgumentType(argument, value, "must be a str")
-    if value in ("", "$$"):
+    if checked_text(argument, value) in ("", "$$"):
         raise InvalidArgument(argument, value, "must be the name of a stream")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgument(argument, value, "must be encodable as UTF-8") from error
     return value
 
 

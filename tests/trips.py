@@ -24,7 +24,7 @@ import esdb_lite
 from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient, NewEvent, StreamState
 
 HOUSE = f"{Path(esdb_lite.__file__).parent}/"
-COMMON = ("_wire/", "_http2/")
+COMMON = ("_wire/", "_http2/", "client/arguments.py")
 WARM, MEASURED = 5, 5
 STREAM = "trips"
 FEED = "server/database/feed.py"

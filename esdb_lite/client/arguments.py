@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
+from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_items, checked_seconds, checked_text
 from esdb_lite._wire.read_request import UNLIMITED
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import CaughtUp, Checkpoint, JsonValue, NewEvent
@@ -24,14 +24,8 @@ if TYPE_CHECKING:
 
 def checked_stream(value: str, argument: str = "stream_name") -> str:
     """A name of a stream."""
-    if not isinstance(value, str):
-        raise WrongArgumentType(argument, value, "must be a str")
-    if not value:
+    if not checked_text(argument, value):
         raise InvalidArgument(argument, value, "must not be empty")
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise InvalidArgument(argument, value, "must be encodable as UTF-8") from error
     return value
 
 
@@ -69,13 +63,7 @@ def checked_events(value: NewEvent | Iterable[NewEvent]) -> list[NewEvent]:
     """One event or many."""
     if isinstance(value, NewEvent):
         return [value]
-    if isinstance(value, (str, bytes, dict)) or not isinstance(value, Iterable):
-        raise WrongArgumentType("events", value, "must be a NewEvent or a sequence of them")
-    events = list(value)
-    for event in events:
-        if not isinstance(event, NewEvent):
-            raise WrongArgumentType("events", event, "must contain only NewEvent")
-    return events
+    return checked_items("events", value, NewEvent, "must be a NewEvent or a sequence of them")
 
 
 def checked_metadata(value: StreamMetadata | Mapping[str, JsonValue]) -> StreamMetadata:

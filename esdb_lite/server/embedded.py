@@ -13,8 +13,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
+from esdb_lite._checks import checked_bool, checked_int, checked_secret, checked_text
 from esdb_lite._loop_thread import LoopThread
-from esdb_lite.errors import InvalidArgument
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.server.addresses import is_loopback
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import (
@@ -44,16 +45,33 @@ def passwords(given: Mapping[str, str | None]) -> dict[str, str]:
     return {**of_environment, **{login: password for login, password in given.items() if password is not None}}
 
 
-def path_of(path: str | os.PathLike[str] | None) -> str | None:
-    """Return a path as a text."""
-    return None if path is None else os.fspath(path)
+def passwords_of(admin: str | None, ops: str | None) -> Mapping[str, str | None]:
+    """Return the passwords that are given, by login name. Raises WrongArgumentType, InvalidArgument."""
+    found = {"admin": admin, "ops": ops}
+    for login, password in found.items():
+        if password is not None:
+            checked_secret(f"{login}_password", password)
+    return found
+
+
+def path_of(argument: str, path: str | os.PathLike[str] | None) -> str | None:
+    """Return a path as a text. Raises WrongArgumentType, InvalidArgument."""
+    if path is None:
+        return None
+    text = os.fspath(path) if isinstance(path, (str, os.PathLike)) else path
+    if not isinstance(text, str):
+        raise WrongArgumentType(argument, path, "must be a path")
+    if "\0" in text:
+        raise InvalidArgument(argument, path, "must be a path, without a NUL in it")
+    return text
 
 
 def projections_of(run: object, start_standard: bool) -> RunProjections:
     """Return which projections are to run. Raises InvalidArgument."""
     chosen = one_of("run_projections", run, RunProjections)
-    if start_standard and chosen is RunProjections.NONE:
-        raise InvalidArgument("start_standard_projections", start_standard, "takes run_projections 'system'")
+    if checked_bool("start_standard_projections", start_standard) and chosen is RunProjections.NONE:
+        reason = "must be 'system' or 'all' with start_standard_projections"
+        raise InvalidArgument("run_projections", chosen.value, reason)
     return chosen
 
 
@@ -107,11 +125,9 @@ class EmbeddedServer:
         max_append_event_size: int | None = None,
         insecure: bool = False,
     ) -> None:
-        if not isinstance(port, int) or not 0 <= port <= 65535:
-            raise InvalidArgument("port", port, "must be a number between 0 and 65535")
-        self._path = path_of(path)
-        self._host = host
-        self._port = port
+        self._path = path_of("path", path)
+        self._host = checked_text("host", host)
+        self._port = checked_int("port", port, 0, 65535)
         self._durability = one_of("durability", durability, Durability)
         self._run_projections = projections_of(run_projections, start_standard_projections)
         self._start_standard_projections = start_standard_projections
@@ -119,16 +135,16 @@ class EmbeddedServer:
         self._max_append_size = checked_size("max_append_size", max_append_size)
         self._max_append_event_size = checked_size("max_append_event_size", max_append_event_size)
         self._certificates = Certificates(
-            *map(
-                path_of,
-                (certificate_file, certificate_private_key_file, trusted_root_certificates_path, dev_certificate),
-            )
+            path_of("certificate_file", certificate_file),
+            path_of("certificate_private_key_file", certificate_private_key_file),
+            path_of("trusted_root_certificates_path", trusted_root_certificates_path),
+            path_of("dev_certificate", dev_certificate),
         )
-        if not self._certificates.secure and not insecure and not is_loopback(host):
+        if not checked_bool("insecure", insecure) and not self._certificates.secure and not is_loopback(host):
             where = host or "all addresses"
             reason = f"must be true for a server without TLS on {where}: whoever reaches it may do everything"
             raise InvalidArgument("insecure", insecure, reason)
-        self._passwords = {"admin": admin_password, "ops": ops_password}
+        self._passwords = passwords_of(admin_password, ops_password)
         self._node: ServerNode | None = None
         self._stopped: asyncio.Event | None = None
         self._thread: LoopThread | None = None

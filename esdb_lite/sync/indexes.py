@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds
+from esdb_lite.client.indexes.calls import checked_fields
 from esdb_lite.indexes import IndexField
 from esdb_lite.settings import CredentialsLike
 from esdb_lite.sync.read import ReadResponse, Subscription
@@ -124,7 +125,7 @@ class IndexApi:
         be read at once. Raises IndexExists if there is one of this name that is defined otherwise; InvalidRequest if
         a function is none. The rules are in section B.6 of the notes on KurrentDB.
         """
-        given = [fields] if isinstance(fields, IndexField) else list(fields)  # here: it may be a generator
+        given = checked_fields(fields)  # here: it may be a generator
         live = self._live()
         live.portal.run(
             live.client.create_index(

@@ -291,7 +291,8 @@ async def test_closing_a_client_that_searches(connect: Connect, cluster: Simulat
     await cluster.kill_async(0)
     appending = asyncio.ensure_future(client.append_events("s", 0, new(1, 1)))
     subscribing = asyncio.ensure_future(client.subscribe_all_events())
-    await asyncio.sleep(0.2)
+    done, _ = await asyncio.wait({appending, subscribing}, timeout=0.2)
+    assert not done
     await client.close()
     for failed in await asyncio.gather(appending, subscribing, return_exceptions=True):
         assert isinstance(failed, EsdbClientException)

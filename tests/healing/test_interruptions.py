@@ -111,7 +111,8 @@ async def test_closing_the_client_ends_a_subscription_that_heals() -> None:
         waiting = asyncio.ensure_future(subscribed.__anext__())
         with server.faults.refuse_connections():
             server.faults.drop_connections()
-            await asyncio.sleep(0.05)
+            done, _ = await asyncio.wait({waiting}, timeout=0.05)
+            assert not done
             await client.close()
             with pytest.raises(ClientClosed):
                 await asyncio.wait_for(waiting, 5)
@@ -123,7 +124,8 @@ async def test_closing_a_subscription_that_heals_ends_the_iteration() -> None:
             subscribed = await client.subscribe_stream_events("s")
             waiting = asyncio.ensure_future(subscribed.__anext__())
             server.faults.drop_connections()
-            await asyncio.sleep(0.05)
+            done, _ = await asyncio.wait({waiting}, timeout=0.05)
+            assert not done
             await subscribed.close()
             with pytest.raises(StopAsyncIteration):
                 await asyncio.wait_for(waiting, 5)
@@ -141,7 +143,8 @@ async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_on
             with server.faults.stall():
                 await asyncio.sleep(0)
                 client._core._topology._node.close_links("cut")  # type: ignore[union-attr]
-                await asyncio.sleep(0.1)
+                done, _ = await asyncio.wait({waiting}, timeout=0.1)
+                assert not done
                 before = loop.time()
                 await subscribed.close()
                 with pytest.raises(StopAsyncIteration):

@@ -277,7 +277,8 @@ async def test_a_conflict_after_a_lost_answer_is_somebody_elses(connect: Connect
     await client.append_events("s", None, new(1))
     refusing = server.faults.refuse_appends(reason=Refusal.TIMED_OUT)
     appending = asyncio.ensure_future(client.append_events("s", 0, new(1, 1)))
-    await asyncio.sleep(0.1)
+    done, _ = await asyncio.wait({appending}, timeout=0.1)
+    assert not done
     refusing.clear()
     with pytest.raises(ExpectedPositionError) as conflict:
         await asyncio.gather(other.append_events("s", 0, new(1, 9)), appending)

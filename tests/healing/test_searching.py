@@ -63,7 +63,8 @@ async def test_those_who_wait_for_a_search_may_be_cancelled() -> None:
         async with AsyncEsdbClient(cluster.uri + "&gossipTimeout=1") as client:
             first = asyncio.ensure_future(client.get_commit_position())
             second = asyncio.ensure_future(client.get_commit_position())
-            await asyncio.sleep(0.05)
+            done, _ = await asyncio.wait({first, second}, timeout=0.05)
+            assert not done
             first.cancel()
             for node in range(3):
                 await cluster.thaw_async(node)

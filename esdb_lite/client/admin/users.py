@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from esdb_lite._checks import Seconds
-from esdb_lite.errors import InvalidArgument, ProtocolError, WrongArgumentType
+from esdb_lite._checks import Seconds, checked_items, checked_secret, checked_text
+from esdb_lite.errors import InvalidArgument, ProtocolError
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
@@ -153,22 +153,15 @@ class AsyncUserApi:
 
 
 def _checked_login(login_name: str) -> str:
-    if not isinstance(login_name, str):
-        raise WrongArgumentType("login_name", login_name, "must be a str")
-    if not login_name or ":" in login_name:
+    if not checked_text("login_name", login_name) or ":" in login_name:
         raise InvalidArgument("login_name", login_name, "must not be empty, nor have a colon in it")
     return login_name
 
 
 def _checked_password(argument: str, password: str) -> str:
-    if not isinstance(password, str):
-        raise WrongArgumentType(argument, None, "must be a str")
-    return password
+    return checked_secret(argument, password)
 
 
 def _checked(full_name: str, groups: Sequence[str]) -> tuple[str, Sequence[str]]:
-    if not isinstance(full_name, str):
-        raise WrongArgumentType("full_name", full_name, "must be a str")
-    if isinstance(groups, str) or not all(isinstance(group, str) for group in groups):
-        raise WrongArgumentType("groups", groups, "must be a sequence of str")
-    return full_name, tuple(groups)
+    names = checked_items("groups", groups, str, "must be a sequence of str")
+    return checked_text("full_name", full_name), [checked_text("groups", name) for name in names]

@@ -15,6 +15,7 @@ from typing import TypeGuard
 
 from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
 
+from esdb_lite._checks import checked_items
 from esdb_lite._json import load_json
 from esdb_lite._wire.record_requests import encode_new_record, encode_records_request, encode_session_request
 from esdb_lite.client.append.looking import Wanted
@@ -128,11 +129,8 @@ def atomic_request(records: RecordsLike, checks: StreamCheck | Iterable[StreamCh
 
 def checked_checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:
     """One check or several."""
-    checks = [value] if isinstance(value, StreamCheck) else list(value)
-    for check in checks:
-        if not isinstance(check, StreamCheck):
-            raise WrongArgumentType("checks", check, "must contain only StreamCheck")
-    return checks
+    checks = [value] if isinstance(value, StreamCheck) else value
+    return checked_items("checks", checks, StreamCheck, "must be a StreamCheck or a sequence of them")
 
 
 def checked_parts(value: RecordsLike) -> list[NewRecord | StreamAppend]:

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Union
 
+from esdb_lite._checks import checked_text
 from esdb_lite._wire.acks import answer_field, encode_answers
 from esdb_lite.errors import GrpcError, WrongArgumentType
 from esdb_lite.events import RecordedEvent
@@ -133,9 +134,7 @@ def checked_nack(action: NackAction, reason: str) -> tuple[int, str]:
     """What the server should do with events, and why, as it goes on the wire."""
     if not isinstance(action, NackAction):
         raise WrongArgumentType("action", action, "must be a NackAction")
-    if not isinstance(reason, str):
-        raise WrongArgumentType("reason", reason, "must be a str")
-    return action.value, reason[:MAX_REASON]
+    return action.value, checked_text("reason", reason)[:MAX_REASON]
 
 
 def retry_then_park(event: RecordedEvent, max_retries: int) -> NackAction:
@@ -144,5 +143,5 @@ def retry_then_park(event: RecordedEvent, max_retries: int) -> NackAction:
 
 
 def reason_of(error: Exception) -> str:
-    """What the server gets to know about a failed handler."""
-    return f"{type(error).__name__}: {error}"
+    """What the server gets to know about a failed handler, in a text that can be sent."""
+    return f"{type(error).__name__}: {error}".encode(errors="backslashreplace").decode()

@@ -101,7 +101,9 @@ class AsyncGroupApi:
 
         deadline = self._core.deadline(timeout)
         group, stream = _checked_group(group_name), checked_source(stream_name)
-        begin = None if position is None and from_end is None else (_checked_start(position, bool(from_end)),)
+        begin = None
+        if position is not None or from_end is not None:
+            begin = (_checked_start(position, from_end is not None and from_end),)
         known = await self.get_subscription_info(group, stream, timeout=deadline.remaining(), credentials=credentials)
         settings = known.settings.changed(changes)
         if settings.strategy is ConsumerStrategy.PINNED_BY_CORRELATION:

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, overload
 
-from esdb_lite._checks import Seconds, checked_bool
+from esdb_lite._checks import Seconds, checked_bool, checked_items, checked_text
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.arguments import checked_end, checked_limit, checked_position, checked_resume
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
@@ -144,7 +144,7 @@ class AsyncIndexApi:
         from esdb_lite._convert import indexes as convert
 
         deadline = self._core.deadline(timeout)
-        chosen = _checked_fields(fields)
+        chosen = checked_fields(fields)
         text = _checked_filter(filter)
         if not text and not chosen:
             raise InvalidArgument("filter", filter, "must be given where there are no fields")
@@ -212,21 +212,18 @@ def _checked_name(argument: str, name: object) -> str:
     return name
 
 
-def _checked_filter(filter: object) -> str:
-    if filter is None:
-        return ""
-    if not isinstance(filter, str):
-        raise WrongArgumentType("filter", filter, "must be a str, a JavaScript function")
-    return filter
+def _checked_filter(filter: str | None) -> str:
+    return "" if filter is None else checked_text("filter", filter)
 
 
-def _checked_fields(fields: IndexField | Iterable[IndexField]) -> list[IndexField]:
-    chosen = [fields] if isinstance(fields, IndexField) else list(fields)
+def checked_fields(fields: IndexField | Iterable[IndexField]) -> list[IndexField]:
+    """One field or several."""
+    chosen = checked_items(
+        "fields", [fields] if isinstance(fields, IndexField) else fields, IndexField, "must be of class IndexField"
+    )
     for field in chosen:
-        if not isinstance(field, IndexField):
-            raise WrongArgumentType("fields", field, "must be of class IndexField")
         _checked_name("fields", field.name)
-        if not isinstance(field.selector, str) or not field.selector.strip():
+        if not checked_text("fields", field.selector).strip():
             raise InvalidArgument("fields", field.selector, "must have a selector, a JavaScript function")
         if not isinstance(field.type, IndexFieldType):
             raise WrongArgumentType("fields", field.type, "must have a type of class IndexFieldType")

@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from esdb_lite._checks import Seconds, checked_bool, checked_int
+from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_text
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._status.projections import projection_error
 from esdb_lite.client.arguments import checked_position
@@ -69,8 +69,8 @@ class AsyncProjectionApi:
         of the protocol notes.
         """
         deadline = self._core.deadline(timeout)
-        _checked_text("name", name)
-        _checked_query(query)
+        _check_name("name", name)
+        checked_text("query", query)
         checked_bool("emit", emit)
         if checked_bool("track_emitted_streams", track_emitted_streams) and not emit:
             raise InvalidArgument("track_emitted_streams", track_emitted_streams, "takes emit=True")
@@ -103,8 +103,8 @@ class AsyncProjectionApi:
         projections may. Raises ProjectionNotFound.
         """
         deadline = self._core.deadline(timeout)
-        _checked_text("name", name)
-        _checked_query(query)
+        _check_name("name", name)
+        checked_text("query", query)
         emits = name.startswith("$") if emit is None else checked_bool("emit", emit)
         from esdb_lite._convert import projections as convert
 
@@ -128,7 +128,7 @@ class AsyncProjectionApi:
         aborted, and always for system projections; OutcomeUnknown when the request was sent and no answer came.
         """
         deadline = self._core.deadline(timeout)
-        _checked_text("name", name)
+        _check_name("name", name)
         checked_bool("state_stream", state_stream)
         checked_bool("checkpoint_stream", checkpoint_stream)
         checked_bool("emitted_streams", emitted_streams)
@@ -291,7 +291,7 @@ class AsyncProjectionApi:
         Raises ProjectionFailed when the query is wrong or cannot handle an event.
         """
         deadline = self._core.deadline(timeout)
-        _checked_query(query)
+        checked_text("query", query)
         from esdb_lite._convert import projections as convert
 
         name = f"query-{uuid.uuid4()}"
@@ -317,7 +317,7 @@ class AsyncProjectionApi:
             await _pause(pause, deadline, info)
 
     async def _info(self, name: str, deadline: Deadline, credentials: CredentialsLike) -> ProjectionInfo:
-        _checked_text("name", name)
+        _check_name("name", name)
         from esdb_lite._convert import projections as convert
 
         channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
@@ -338,16 +338,16 @@ class AsyncProjectionApi:
         credentials: CredentialsLike,
         ask: Callable[[Channel, str, str], Coroutine[object, object, T]],
     ) -> T:
-        _checked_text("name", name)
+        _check_name("name", name)
         if partition is not None:
-            _checked_text("partition", partition)
+            _check_name("partition", partition)
         channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(name):
             return await ask(channel, name, partition or "")
 
     def _repeatable(self, name: str, timeout: Seconds | None, credentials: CredentialsLike) -> Channel:
         deadline = self._core.deadline(timeout)
-        _checked_text("name", name)
+        _check_name("name", name)
         return self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
 
     async def _engine(self, version: int, deadline: Deadline) -> int:
@@ -381,13 +381,6 @@ async def _pause(seconds: float, deadline: Deadline, info: ProjectionInfo) -> No
     await asyncio.sleep(seconds)
 
 
-def _checked_text(argument: str, value: str) -> None:
-    if not isinstance(value, str):
-        raise WrongArgumentType(argument, value, "must be a str")
-    if not value.strip():
+def _check_name(argument: str, value: str) -> None:
+    if not checked_text(argument, value).strip():
         raise InvalidArgument(argument, value, "must not be empty")
-
-
-def _checked_query(query: str) -> None:
-    if not isinstance(query, str):
-        raise WrongArgumentType("query", query, "must be a str with JavaScript in it")

@@ -29,6 +29,8 @@ _PAUSE = 0.005
 event after the other pays little for it."""
 _DENSE = 0.0015
 """Events that come later than so many seconds after those before them do not wait."""
+_ROW = 50
+"""Nor do the first so many in a row."""
 _LONGEST_PAUSE = 0.05
 _LIVE_EVENTS_KEPT = 4096
 """So many events may wait for projections at the end of the log; with more they are read from storage again."""
@@ -69,6 +71,8 @@ class LogPages:
         """Whether events are on their way from the listener to a page."""
         self._at_tail: asyncio.Task[Page] | None = None
         self._pages: dict[int, asyncio.Task[Page]] = {}
+        self._row = 0
+        """How many pages have come one right after the other."""
         self._handed_out = 0.0
         """When the last page was."""
         self._asked = 0.0
@@ -151,13 +155,19 @@ class LogPages:
                 return ()
             self._arrived.clear()
             self._rest = listener.take(_PAGE_BYTES)
-            if self._loop.time() - self._asked < _DENSE and any(is_taken(record.stream) for record in self._rest):
+            if self._is_busy():
                 await self._let_others(_PAUSE)
                 self._rest = [*self._rest, *listener.take(_PAGE_BYTES)]
             if listener.holds or listener.overflowed:
                 self._arrived.set()
         records, self._rest = self._rest[:PAGE_EVENTS], self._rest[PAGE_EVENTS:]
         return records
+
+    def _is_busy(self) -> bool:
+        """Whether events of users have come one right after the other for a while."""
+        if any(is_taken(record.stream) for record in self._rest):
+            self._row = self._row + 1 if self._loop.time() - self._asked < _DENSE else 0
+        return self._row > _ROW
 
     # --- storage ---
 

@@ -13,10 +13,10 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from esdb_lite._checks import Seconds, checked_int, checked_seconds
+from esdb_lite._checks import Seconds, checked_int, checked_seconds, checked_text
 from esdb_lite._loop_thread import LoopCalls, LoopThread
 from esdb_lite.errors import InvalidArgument
-from esdb_lite.server.embedded import passwords, path_of, projections_of
+from esdb_lite.server.embedded import passwords, passwords_of, path_of, projections_of
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections, one_of
 from esdb_lite.server.tls import Certificates
@@ -107,8 +107,8 @@ class SimulatedCluster:
         start_standard_projections: bool = False,
         compatibility: Compatibility | Literal["24.10", "25.1", "26.1"] = DEFAULT_COMPATIBILITY,
     ) -> None:
-        self._path = path_of(path)
-        self._host = host
+        self._path = path_of("path", path)
+        self._host = checked_text("host", host)
         self._durability = one_of("durability", durability, Durability)
         self._run_projections = projections_of(run_projections, start_standard_projections)
         self._start_standard_projections = start_standard_projections
@@ -117,8 +117,8 @@ class SimulatedCluster:
         self._replicas = checked_int("read_only_replicas", read_only_replicas, 0)
         self._election_after = None if election_after is None else checked_seconds("election_after", election_after)
         self._forwarding_timeout = checked_seconds("forwarding_timeout", forwarding_timeout)
-        self._certificates = Certificates(None, None, None, path_of(dev_certificate))
-        self._passwords = {"admin": admin_password, "ops": ops_password}
+        self._certificates = Certificates(None, None, None, path_of("dev_certificate", dev_certificate))
+        self._passwords = passwords_of(admin_password, ops_password)
         self._all = tuple(SimulatedNode(self, number) for number in range(nodes + read_only_replicas))
         self._nodes: ClusterNodes | None = None
         self._calls: LoopCalls | None = None

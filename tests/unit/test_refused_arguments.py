@@ -1,0 +1,178 @@
+"""Nonsense in every argument of every public call: refused with the argument's name, before anything is sent.
+
+The client has nobody to talk to, so that a call which tried to send would raise ServiceUnavailable. No value here makes
+sense for any argument, whatever it is for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import math
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+import pytest
+
+from esdb_lite import (
+    AsyncEsdbClient,
+    Credentials,
+    EmbeddedServer,
+    EsdbClient,
+    Filter,
+    FilterBy,
+    IndexQuery,
+    InvalidArgument,
+    NackAction,
+    NewEvent,
+    NewRecord,
+    RetryPolicy,
+    SimulatedCluster,
+    StreamAppend,
+    StreamCheck,
+)
+from esdb_lite.client.groups.acks import checked_nack, reason_of
+
+NONSENSE = (object(), "\ud800", b"\xff", math.nan, [None], {"a": 1, 2: "b"})
+SENSE: dict[str, Any] = {
+    "stream_name": "s",
+    "events": NewEvent("A", b"{}"),
+    "expected_position": None,
+    "name": "n",
+    "query": "fromAll()",
+    "group_name": "g",
+    "login_name": "u",
+    "password": "p",
+    "full_name": "f",
+    "groups": (),
+    "index": IndexQuery.all(),
+    "handler": print,
+    "checkpoint": (print, print),
+    "records": NewRecord("s", "T", b""),
+    "metadata": {},
+    "current_password": "a",
+    "new_password": "b",
+    "path": "p",
+    "filter": None,
+}
+PATHS = ("path", "file", "dev_certificate")
+NOT_ASKED = {"consume", "close", "connect"}  # consume: the same arguments as consumer; the others take none of theirs
+
+
+def of_calls(face: type) -> list[tuple[str, str]]:
+    """Every argument of every public call of a client."""
+    found = []
+    for name, call in inspect.getmembers(face, inspect.isfunction):
+        if not name.startswith("_") and name not in NOT_ASKED:
+            found += [(name, argument) for argument in named(call)]
+    return found
+
+
+def named(call: Callable[..., object]) -> list[str]:
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    found = inspect.signature(call).parameters.values()
+    return [each.name for each in found if each.kind in kinds and each.name != "self"]
+
+
+def sensible(name: str, argument: str, value: object) -> dict[str, Any]:
+    """What a call cannot do without, and one argument as it is given."""
+    call = getattr(EsdbClient, name)
+    needed = {each.name for each in inspect.signature(call).parameters.values() if each.default is each.empty}
+    found = {each: SENSE[each] for each in named(call) if each in needed}
+    if name == "create_index":
+        found["filter"] = "rec => true"
+    return {**found, argument: value}
+
+
+@pytest.mark.parametrize(("name", "argument"), of_calls(EsdbClient))
+def test_of_the_client(name: str, argument: str) -> None:
+    def ask(value: object) -> None:
+        found = getattr(client, name)(**sensible(name, argument, value))
+        if isinstance(found, Iterator):
+            next(found)
+
+    with EsdbClient("localhost:1", retry=RetryPolicy(attempts=1)) as client:
+        for value in NONSENSE:
+            with pytest.raises(InvalidArgument) as refused:
+                ask(value)
+            assert refused.value.argument in told_as(argument)
+
+
+@pytest.mark.parametrize(("name", "argument"), of_calls(AsyncEsdbClient))
+def test_of_the_client_for_asyncio(name: str, argument: str) -> None:
+    async def ask(client: AsyncEsdbClient, value: object) -> None:
+        found = getattr(client, name)(**sensible(name, argument, value))
+        if isinstance(found, AsyncIterator):
+            await found.__anext__()
+        elif inspect.isawaitable(found):
+            await found
+
+    async def ask_all() -> None:
+        async with AsyncEsdbClient("localhost:1", retry=RetryPolicy(attempts=1)) as client:
+            for value in NONSENSE:
+                with pytest.raises(InvalidArgument) as refused:
+                    await ask(client, value)
+                assert refused.value.argument in told_as(argument)
+
+    asyncio.run(ask_all())
+
+
+def told_as(argument: str) -> set[str]:
+    """An argument that holds others may name the one of them that is wrong."""
+    return {argument} | {"metadata": {"custom"}, "records": {"events", "stream_name"}}.get(argument, set())
+
+
+@pytest.mark.parametrize("face", [EmbeddedServer, SimulatedCluster])
+def test_of_servers(face: type) -> None:
+    for argument in named(face):
+        for value in NONSENSE:
+            if value == "\ud800" and argument.endswith(PATHS):
+                continue  # a byte that is not UTF-8 may stand in a path
+            with pytest.raises(InvalidArgument) as refused:
+                face(**{argument: value})
+            assert refused.value.argument == argument
+
+
+def test_that_a_path_has_no_nul() -> None:
+    with pytest.raises(InvalidArgument, match="path: must be a path, without a NUL in it"):
+        EmbeddedServer("events\0.db")
+
+
+def test_that_standard_projections_need_projections() -> None:
+    with pytest.raises(InvalidArgument, match="run_projections: must be 'system' or 'all' with start_standard_pro"):
+        EmbeddedServer(start_standard_projections=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "argument"),
+    [
+        (lambda wrong: Filter(FilterBy.EVENT_TYPE, regex=wrong), "regex"),
+        (lambda wrong: Filter(FilterBy.EVENT_TYPE, prefixes=wrong), "prefixes"),
+        (lambda wrong: NewEvent(wrong, b""), "type"),
+        (lambda wrong: StreamAppend("s", None, wrong), "events"),
+        (lambda wrong: StreamCheck(wrong, None), "stream_name"),
+        (lambda wrong: IndexQuery(wrong), "index"),
+        (lambda wrong: IndexQuery.category(wrong), "category"),
+    ],
+)
+def test_of_values(make: Callable[[Any], object], argument: str) -> None:
+    for value in NONSENSE:
+        with pytest.raises(InvalidArgument) as refused:
+            make(value)
+        assert refused.value.argument == argument
+
+
+def test_what_is_secret_is_not_shown() -> None:
+    client = EsdbClient("localhost:1")
+    for wrong in (("anna", "secret\ud800"), ("secret\ud800", ""), Credentials("secret", 7)):  # type: ignore[arg-type]
+        with pytest.raises(InvalidArgument, match=r"^credentials: ") as refused:
+            client.get_stream_position("s", credentials=wrong)
+        assert "secret" not in str(refused.value)
+        assert refused.value.value is None
+    client.close()
+
+
+def test_a_failed_handler_can_always_be_told_of() -> None:
+    assert reason_of(ValueError("\ud800")) == r"ValueError: \ud800"
+    with pytest.raises(InvalidArgument, match="reason: must be encodable"):
+        checked_nack(NackAction.PARK, "\ud800")
