@@ -5,17 +5,36 @@ Owns: being the one place that knows both client and server. Imported only when 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, replace
 
 from esdb_lite.server import EmbeddedServer
+from esdb_lite.server.node import ServerSettings
+from esdb_lite.server.services.tokens import TOKEN_HEADER
 from esdb_lite.settings import Embedded
+
+
+class PrivateServer(EmbeddedServer):
+    """A server that answers only to who has its token: other programs of the machine reach its port, too."""
+
+    def __init__(self, path: str | None) -> None:
+        super().__init__(path)
+        self.token = secrets.token_hex(32)
+
+    def _settings(self, port: int) -> ServerSettings:
+        return replace(super()._settings(port), token=self.token)
 
 
 @dataclass(frozen=True)
 class RunningServer:
     """A server in this process, on the event loop of the client that has started it."""
 
-    server: EmbeddedServer
+    server: PrivateServer
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """What calls have to bring."""
+        return ((TOKEN_HEADER, self.server.token),)
 
     @property
     def host(self) -> str:
@@ -34,6 +53,6 @@ class RunningServer:
 
 async def start(settings: Embedded) -> RunningServer:
     """Start a server on a port of its own. Raises what `EmbeddedServer` does."""
-    server = EmbeddedServer(settings.path)
+    server = PrivateServer(settings.path)
     await server.start_async()
     return RunningServer(server)

@@ -7,8 +7,7 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
     │   ├── InvalidArgument              (ValueError)      .argument .value
     │   │   ├── WrongArgumentType        (TypeError too)
     │   │   └── InvalidUri
-    │   ├── ClientClosed                 (RuntimeError)
-    │   └── WrongContext                 (RuntimeError)    another event loop, thread or process
+    │   └── ClientClosed, WrongContext   (RuntimeError)    the latter: another event loop, thread or process
     ├── ServerStartError                 an embedded server could not be started (`esdb_lite.server.errors`)
     ├── CredentialsUnavailable           the function that should return a token failed
     ├── CheckpointError                  a consumer's stored position cannot be used  .checkpoint
@@ -28,9 +27,9 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── StreamError              .stream_name
             │   ├── ExpectedPositionError                  .expected .current
             │   │   └── ConsistencyError                   .violations
-            │   ├── StreamNotFound
-            │   └── StreamDeleted
+            │   └── StreamNotFound, StreamDeleted
             ├── InvalidRequest           (ValueError)
+            │   ├── InvalidPosition      no event begins where a read of all events was to start
             │   └── AppendTooLarge                         .limit
             │       └── EventTooLarge                      .event_id .size
             ├── NotLeader                                  .host .port
@@ -260,6 +259,10 @@ class InvalidRequest(ServerAnswer, ValueError):
     """The server says that the request is wrong in itself."""
 
     code = StatusCode.INVALID_ARGUMENT
+
+
+class InvalidPosition(InvalidRequest):
+    """No event begins where all events were to be read from, or, backwards, the log ends before that."""
 
 
 class AppendTooLarge(InvalidRequest):

@@ -62,6 +62,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
 """What each part may import at run time; `server` has layers of its own."""
 
 SERVER_LAYERS: dict[str, tuple[str, ...]] = {
+    "addresses": (),
     "options": (),
     "compatibility": ("options",),
     "storage": ("options",),
@@ -88,10 +89,10 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     ),
     "app": ("handlers", "engine.access"),
     "node": (
-        *("app", "compatibility", "database", "engine", "errors", "faults", "groups", "handlers"),
+        *("addresses", "app", "compatibility", "database", "engine", "errors", "faults", "groups", "handlers"),
         *("indexes", "options", "projections", "services", "storage", "tls", "users"),
     ),
-    "embedded": ("errors", "faults", "node", "options", "tls"),
+    "embedded": ("addresses", "errors", "faults", "node", "options", "tls"),
     "simulation": ("database", "embedded", "errors", "faults", "node", "options", "tls"),
     "__init__": ("embedded", "faults", "options", "simulation"),
 }

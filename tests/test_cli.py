@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 import esdb_lite
-from esdb_lite import EsdbClient, NewEvent, ServiceUnavailable, StreamState
+from esdb_lite import AppendTooLarge, EsdbClient, EventTooLarge, NewEvent, ServiceUnavailable, StreamState
 from tests.support import Finished, ServeProcess, environment, run_command
 from tests.support import command as support_command
 
@@ -103,6 +103,26 @@ def test_serve_logs_to_stderr(serve: Serve) -> None:
     assert done.err
 
 
+def test_sizes_are_taken_from_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESDB_MAX_APPEND_SIZE", "2000")
+    monkeypatch.setenv("ESDB_MAX_APPEND_EVENT_SIZE", "500")
+    with EsdbClient(serve().uri) as client:
+        with pytest.raises(EventTooLarge) as one:
+            client.append_events("s", None, NewEvent("T", b"x" * 600))
+        with pytest.raises(AppendTooLarge) as all_of_them:
+            client.append_events("s", None, [NewEvent("T", b"x" * 400) for _ in range(5)])
+        assert (one.value.limit, all_of_them.value.limit) == (500, 2000)
+    with EsdbClient(serve("--max-append-event-size", "1000").uri) as client:
+        client.append_events("s", None, NewEvent("T", b"x" * 600))
+
+
+def test_a_size_of_the_environment_that_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESDB_MAX_APPEND_SIZE", "1 MB")
+    done = run_command("serve", "--port", "0")
+    assert done.status == 2
+    assert "--max-append-size: not a number of bytes" in done.err
+
+
 def test_port_in_use() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -110,7 +130,7 @@ def test_port_in_use() -> None:
 
 
 def test_host_that_is_not_ours() -> None:
-    assert "192.0.2.1" in refused(run_command("serve", "--port", "0", "--host", "192.0.2.1"))
+    assert "192.0.2.1" in refused(run_command("serve", "--port", "0", "--host", "192.0.2.1", "--insecure"))
 
 
 def not_sqlite(path: Path) -> None:

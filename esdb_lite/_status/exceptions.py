@@ -31,6 +31,7 @@ from esdb_lite.errors import (
     GrpcError,
     HandlerFailed,
     IndexNotFound,
+    InvalidPosition,
     InvalidRequest,
     NotLeader,
     NotSupported,
@@ -143,6 +144,8 @@ def _text(cls: type[GrpcError], details: str, attributes: Mapping[str, object]) 
     stream = attributes.get("stream_name")
     if issubclass(cls, AppendTooLarge):
         return f"events: more than the server takes: {details}"
+    if cls is InvalidPosition:
+        return f"position: no event begins there: {details}"
     if cls is StreamDeleted and stream:
         return f"stream {stream!r} is deleted"
     if cls is ExpectedPositionError and stream:
@@ -263,6 +266,8 @@ _BY_TEXT: tuple[tuple[StatusCode, str, type[GrpcError]], ...] = (
     (StatusCode.ABORTED, "Consumer too slow", ConsumerTooSlow),
     (StatusCode.ABORTED, "Operation timed out", OperationTimedOut),
     (StatusCode.UNKNOWN, "No leader info available", NotLeader),
+    (StatusCode.UNKNOWN, "ReadAllResult: InvalidPosition", InvalidPosition),
+    (StatusCode.INVALID_ARGUMENT, "read from an invalid position", InvalidPosition),
     (StatusCode.UNKNOWN, "Exception was thrown by handler", HandlerFailed),
 )
 

@@ -68,6 +68,11 @@ def invalid_position() -> RpcError:
     return invalid_argument("Trying to read from an invalid position.")
 
 
+def invalid_read_position(*, filtered: bool) -> RpcError:
+    """A read of all events that starts inside a record of the log; clients look at the text."""
+    return _error(StatusCode.UNKNOWN, f"Unexpected {'Filtered' if filtered else ''}ReadAllResult: InvalidPosition")
+
+
 def missing_required_metadata_property(name: str) -> RpcError:
     """An event without `type` or `content-type`."""
     return _error(
@@ -140,6 +145,12 @@ def wrong_expected_version_for_delete(stream: str, expected: int, actual: int) -
 def access_denied() -> RpcError:
     """These credentials may not do this."""
     return _error(StatusCode.PERMISSION_DENIED, "Access Denied", "access-denied")
+
+
+def belongs_to_another() -> RpcError:
+    """The server is there for the client that has started it."""
+    text = "This server was started by a client for itself, with esdb+embedded:, and serves no others."
+    return _error(StatusCode.PERMISSION_DENIED, text, "access-denied")
 
 
 def unauthenticated() -> RpcError:

@@ -7,6 +7,7 @@ when it is called.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -27,7 +28,7 @@ _SERVE_EXAMPLES = """\
 examples:
   esdb-lite serve                                  in memory, on 127.0.0.1:2113
   esdb-lite serve --db events.db                   kept in a file
-  esdb-lite serve --host 0.0.0.0 --port 0          reachable from outside, on a free port
+  esdb-lite serve --host 0.0.0.0 --insecure        reachable from outside, by everybody
   esdb-lite serve --dev-certificate certificates   with TLS and users, for developing
 
 passwords of the users admin and ops of a new database: ESDB_ADMIN_PASSWORD and ESDB_OPS_PASSWORD, else changeit.
@@ -112,6 +113,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--start-standard-projections", action="store_true", help="enable the system projections at the start"
     )
+    parser.add_argument(
+        "--insecure",
+        action="store_true",
+        help="serve without TLS on an address that others reach, where everybody may do everything",
+    )
     _add_versions(parser.add_argument_group("versions", "What clients may expect of the server."))
     _add_tls(parser.add_argument_group("TLS and users", "With a certificate callers have to say who they are."))
     parser.add_argument(
@@ -130,7 +136,14 @@ def _add_versions(group: argparse._ArgumentGroup) -> None:
         help="the server that it passes for: its version, methods and limits (default: %(default)s)",
     )
     for name, what in (("append", "all events of one append"), ("append-event", "one event")):
-        group.add_argument(f"--max-{name}-size", type=_size, metavar="BYTES", help=f"how large {what} may be")
+        variable = f"ESDB_MAX_{name.replace('-', '_').upper()}_SIZE"
+        group.add_argument(
+            f"--max-{name}-size",
+            type=_size,
+            default=os.environ.get(variable) or None,
+            metavar="BYTES",
+            help=f"how large {what} may be (default: {variable} of the environment, else as in that version)",
+        )
 
 
 def _add_tls(group: argparse._ArgumentGroup) -> None:

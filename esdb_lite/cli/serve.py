@@ -14,6 +14,7 @@ import sys
 
 from esdb_lite.cli import OK, CommandFailed
 from esdb_lite.server import EmbeddedServer
+from esdb_lite.server.addresses import is_loopback
 from esdb_lite.server.errors import ServerStartError
 
 log = logging.getLogger("esdb_lite.server")
@@ -41,6 +42,11 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _server(options: argparse.Namespace) -> EmbeddedServer:
+    if not (options.insecure or options.certificate_file or options.dev_certificate or is_loopback(options.host)):
+        raise CommandFailed(
+            f"without TLS, whoever reaches {options.host or 'this machine'} may do everything: "
+            "use a certificate, or --insecure if that is meant"
+        )
     try:
         return EmbeddedServer(
             options.db,
@@ -56,6 +62,7 @@ def _server(options: argparse.Namespace) -> EmbeddedServer:
             max_append_size=options.max_append_size,
             max_append_event_size=options.max_append_event_size,
             start_standard_projections=options.start_standard_projections,
+            insecure=options.insecure,
         )
     except ValueError as error:
         # The options have the names of the arguments.

@@ -163,9 +163,11 @@ class ClientCore:
     ) -> Metadata:
         """Return the headers for a call, credentials included. Raises CredentialsUnavailable, DeadlineExceeded."""
         leader = self._topology is not None and self._topology.requires_leader(need)
-        role: Metadata = (("requires-leader", "true"),) if leader else ()
+        headers: Metadata = (("requires-leader", "true"),) if leader else ()
+        if self._server is not None:
+            headers = (*headers, *self._server.headers)
         chosen = self._chosen(credentials)
-        return role if chosen is None else (*role, *await self._who(node, deadline, chosen))
+        return headers if chosen is None else (*headers, *await self._who(node, deadline, chosen))
 
     async def _who(
         self, node: ConnectionPool, deadline: Deadline, chosen: Credentials | BearerToken | None = None

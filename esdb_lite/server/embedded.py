@@ -16,6 +16,7 @@ from urllib.parse import quote
 from esdb_lite._checks import checked_bool, checked_int, checked_secret, checked_text
 from esdb_lite._loop_thread import LoopThread
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.server.addresses import is_loopback
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import (
     DEFAULT_COMPATIBILITY,
@@ -81,7 +82,8 @@ class EmbeddedServer:
     `durability` (or its value as text) says what an acknowledged append survives: a power cut (default), or the end of
     the process.
 
-    With a certificate the server speaks TLS and checks who is calling; without one, everybody may do everything.
+    With a certificate the server speaks TLS and checks who is calling; without one, everybody may do everything, so
+    it listens on addresses of this machine only, unless `insecure` says that others may reach it.
     `certificate_file` and `certificate_private_key_file` are PEM files; clients may present certificates of the
     authorities in `trusted_root_certificates_path`. Instead, `dev_certificate` is a folder with a certificate for this
     machine, made if missing (needs the package trustme). A new database gets the users admin and ops, with
@@ -121,6 +123,7 @@ class EmbeddedServer:
         compatibility: Compatibility | Literal["24.10", "25.1", "26.1"] = DEFAULT_COMPATIBILITY,
         max_append_size: int | None = None,
         max_append_event_size: int | None = None,
+        insecure: bool = False,
     ) -> None:
         self._path = path_of("path", path)
         self._host = checked_text("host", host)
@@ -137,6 +140,10 @@ class EmbeddedServer:
             path_of("trusted_root_certificates_path", trusted_root_certificates_path),
             path_of("dev_certificate", dev_certificate),
         )
+        if not checked_bool("insecure", insecure) and not self._certificates.secure and not is_loopback(host):
+            where = host or "all addresses"
+            reason = f"must be true for a server without TLS on {where}: whoever reaches it may do everything"
+            raise InvalidArgument("insecure", insecure, reason)
         self._passwords = passwords_of(admin_password, ops_password)
         self._node: ServerNode | None = None
         self._stopped: asyncio.Event | None = None

@@ -6,7 +6,6 @@ Owns: the order in which the parts start and stop. Must not know: what the parts
 from __future__ import annotations
 
 import errno
-import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Mapping
@@ -19,6 +18,7 @@ from esdb_lite_protos.tags import (
 )
 
 from esdb_lite._version import __version__
+from esdb_lite.server.addresses import is_loopback
 from esdb_lite.server.app import Route, RpcServer
 from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
@@ -51,6 +51,7 @@ from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
 from esdb_lite.server.services.records import AtomicAppends
+from esdb_lite.server.services.tokens import with_token
 from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
 from esdb_lite.server.tls import CertificateFiles, ServerTls
@@ -91,6 +92,8 @@ class ServerSettings:
     """Bytes that the events of one append may have together; None: as in that version."""
     max_append_event_size: int | None = None
     """The same for one event."""
+    token: str | None = None
+    """What every call has to bring in its metadata; None: nothing."""
 
     @property
     def behaviour(self) -> Behaviour:
@@ -238,6 +241,7 @@ class ServerNode:
         log.info("the server on port %d stops", self.port)
         self._faults._detach()
         await self.stop_leading()
+        await self._admission.consumers.wait_ended(_DROPPED_WITHIN)
         await self._server.stop()
         await self._close()
 
@@ -325,7 +329,7 @@ class ServerNode:
             return
         passwords = {login: security.initial_passwords.get(login, DEFAULT_PASSWORD) for login in FIRST_LOGINS}
         await UserStore(self._database, authenticator).begin(passwords)
-        if not _is_loopback(self._settings.host):
+        if not is_loopback(self._settings.host):
             for login in FIRST_LOGINS:
                 if await authenticator.has_password(login, DEFAULT_PASSWORD):
                     log.warning(
@@ -344,10 +348,13 @@ class ServerNode:
         def admit(inner: Handler) -> Handler:
             return self._admission.admitting(path, inner)
 
+        def check_token(inner: Handler) -> Handler:
+            return inner if self._settings.token is None else with_token(self._settings.token, inner)
+
         return Route(
-            pipeline(reporting_storage_errors, authenticate, handler=handler),
+            pipeline(reporting_storage_errors, check_token, authenticate, handler=handler),
             self._max_message(path),
-            pipeline(reporting_storage_errors, authenticate, admit, handler=handler),
+            pipeline(reporting_storage_errors, check_token, authenticate, admit, handler=handler),
         )
 
     def _max_message(self, path: str) -> int:
@@ -411,13 +418,6 @@ async def open_database(settings: ServerSettings) -> Database:
         return await Database.open(settings.path, durability=settings.durability, now=settings.now)
     except StorageError as error:
         raise _database_error(error) from error
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def reachable(host: str) -> str:

@@ -18,6 +18,10 @@ DEV_NAMES = ("localhost", "127.0.0.1", "::1")
 """What a certificate for developing is valid for."""
 
 
+_CERTIFICATES = (".crt", ".cert", ".cer", ".pem", ".der")
+"""How the names of files with certificates end."""
+
+
 @dataclass(frozen=True)
 class CertificateFiles:
     """Files in PEM form."""
@@ -26,7 +30,8 @@ class CertificateFiles:
     """The certificate of the server, followed by those between it and the authority."""
     private_key: str
     trusted_roots: str | None = None
-    """Certificates of authorities, a file or a folder of them: clients that show a certificate need one of theirs."""
+    """Self-signed certificates of authorities, PEM or DER: a file, or a folder of files whose names say what they are
+    (`.crt .cert .cer .pem .der`). Clients that show a certificate need one of theirs."""
 
 
 @dataclass(frozen=True)
@@ -104,14 +109,40 @@ def _load(context: ssl.SSLContext, files: CertificateFiles) -> None:
 
 
 def _load_roots(context: ssl.SSLContext, path: str) -> None:
-    try:
-        names = [os.path.join(path, name) for name in sorted(os.listdir(path))] if os.path.isdir(path) else [path]
-        for name in names:
-            if os.path.isfile(name):
-                context.load_verify_locations(cafile=name)
-    except (OSError, ValueError) as error:
-        raise CertificateUnusable(f"the trusted certificates in {path} cannot be used: {_reason(error)}") from error
+    for name in _roots_in(path):
+        try:
+            found = _checked_roots(name)
+            context.load_verify_locations(cadata=found)
+        except (OSError, ValueError) as error:
+            raise CertificateUnusable(f"the trusted certificate {name} cannot be used: {_reason(error)}") from error
     context.verify_mode = ssl.CERT_OPTIONAL
+
+
+def _roots_in(path: str) -> list[str]:
+    """Return the files with certificates: of a folder those that are named so. There may be keys beside them."""
+    if not os.path.isdir(path):
+        return [path]
+    try:
+        names = [name for name in sorted(os.listdir(path)) if os.path.splitext(name)[1].lower() in _CERTIFICATES]
+    except OSError as error:
+        raise CertificateUnusable(f"the trusted certificates in {path} cannot be read: {_reason(error)}") from error
+    if not names:
+        raise CertificateUnusable(f"there are no trusted certificates in {path} ({' '.join(_CERTIFICATES)})")
+    return [os.path.join(path, name) for name in names]
+
+
+def _checked_roots(name: str) -> str | bytes:
+    """Return the certificates in a file, PEM or DER. Raises OSError, ValueError: also where one is no authority's."""
+    with open(name, "rb") as file:
+        content = file.read()
+    found = content.decode("ascii", "replace") if b"-----BEGIN" in content else content
+    alone = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    alone.load_verify_locations(cadata=found)
+    authorities = alone.get_ca_certs()
+    all_self_signed = all(each["subject"] == each["issuer"] for each in authorities)
+    if not authorities or len(authorities) < alone.cert_store_stats()["x509"] or not all_self_signed:
+        raise ValueError("it is not the self-signed certificate of an authority")
+    return found
 
 
 def _no_password() -> str:

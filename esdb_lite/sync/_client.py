@@ -201,7 +201,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, User
         beginning, or the end if `backwards`). The server filters: `filter_include` selects event types by regular
         expressions for the whole type; otherwise `filter_exclude` leaves types out (default: the server's own, which
         begin with `$`). `filter` replaces both. `limit` counts the events that pass (default: all).
-        Iterating raises InvalidRequest if no event begins at `position`. The rules are in sections 12 and 13 of the
+        Iterating raises InvalidPosition if no event begins at `position`. The rules are in sections 12 and 13 of the
         protocol notes.
         """
         live = self._live()
@@ -279,7 +279,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, User
         `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
         If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
         takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
-        (default: none). Raises InvalidRequest if no event begins at `position`, CheckpointMismatch if it is from
+        (default: none). Raises InvalidPosition if no event begins at `position`, CheckpointMismatch if it is from
         another database. The rules are in sections 15 and 16 of the protocol notes.
         """
         live = self._live()

@@ -16,7 +16,8 @@ Json = Any
 
 UNHANDLED = re.compile(
     r"Exception was thrown by handler|Internal error from Core|Received http2 header with status|Unexpected \w+: Error"
-    r"|Unexpected \w+Result|^Deadline Exceeded$|Object reference|key was not present|Value cannot be null"
+    r"|Unexpected \w+Result(?!: InvalidPosition)|^Deadline Exceeded$"
+    r"|Object reference|key was not present|Value cannot be null"
 )
 _POSITIONS = {"commit_position", "prepare_position"}
 _VOLATILE_NAMES = (

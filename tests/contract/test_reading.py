@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from esdb_lite import Filter, InvalidArgument, InvalidRequest, NewEvent, StreamDeleted, StreamNotFound
+from esdb_lite import Filter, InvalidArgument, InvalidPosition, NewEvent, StreamDeleted, StreamNotFound
 from tests.contract.faces import drain
 
 
@@ -174,9 +174,14 @@ async def test_the_servers_own_events_are_left_out(client: Any, stream: str) -> 
 
 async def test_a_position_that_is_none(client: Any, stream: str) -> None:
     end = await client.append_events(stream, None, new(3))
-    with pytest.raises((InvalidRequest, Exception)) as caught:
+    with pytest.raises(InvalidPosition, match="no event begins there: Unexpected FilteredReadAllResult"):
         await drain(client.read_all_events(end - 1))
-    assert "position" in str(caught.value).lower()
+    with pytest.raises(InvalidPosition, match="no event begins there: Unexpected ReadAllResult"):
+        await drain(client.read_all_events(end - 1, filter_exclude=()))
+    with pytest.raises(InvalidPosition):
+        await drain(client.read_all_events(end - 1, backwards=True))
+    assert await drain(client.read_all_events(5, backwards=True)) == []
+    assert await drain(client.read_all_events(end + 10**9)) == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from esdb_lite import (
     DeadlineExceeded,
     Filter,
     InvalidArgument,
-    InvalidRequest,
+    InvalidPosition,
     NewEvent,
     RecordedEvent,
     StreamDeleted,
@@ -139,7 +139,7 @@ async def test_a_stream_that_is_tombstoned_later(client: Any, stream: str) -> No
 async def test_a_position_between_events(client: Any, stream: str) -> None:
     position = await client.append_events(stream, None, new(3))
     subscription = await client.subscribe_all_events(position - 1)
-    with pytest.raises(InvalidRequest):
+    with pytest.raises(InvalidPosition):
         await asyncio.wait_for(drain(subscription), 20)
 
 

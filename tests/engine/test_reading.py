@@ -14,8 +14,8 @@ from esdb_lite.server.engine.read import (
     AllBackwards,
     AllForwards,
     FirstPosition,
-    InvalidPosition,
     LastPosition,
+    NoRecordAt,
     NotFound,
     Read,
     StreamBackwards,
@@ -211,16 +211,16 @@ def test_all_from_positions_within_records() -> None:
         log.add("s")
     reader = log.reader()
     inside, last = log.records[1].position + 1, log.records[2]
-    with pytest.raises(InvalidPosition):
+    with pytest.raises(NoRecordAt):
         run(AllForwards(inside, 1, shown, resolve_links=False), reader)
-    with pytest.raises(InvalidPosition):
+    with pytest.raises(NoRecordAt):
         run(AllBackwards(inside, 1, shown, resolve_links=False), reader)
-    with pytest.raises(InvalidPosition):
+    with pytest.raises(NoRecordAt):
         run(AllForwards(1, 1, shown, resolve_links=False), reader)
     assert run(AllForwards(last.position + 1, 1, shown, resolve_links=False), reader) == []
     assert run(AllForwards(10**12, 1, shown, resolve_links=False), reader) == []
     assert run(AllBackwards(1, 1, shown, resolve_links=False), reader) == []
-    with pytest.raises(InvalidPosition):
+    with pytest.raises(NoRecordAt):
         run(AllBackwards(10**12, 1, shown, resolve_links=False), reader)
     end = last.position + length_of(last)
     assert run(AllBackwards(end, 1, shown, resolve_links=False), reader) == [last]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from esdb_lite.server.engine.filters import EventFilter, FilterOn, selector, shown
 from esdb_lite.server.engine.links import Resolved
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.read import InvalidPosition
+from esdb_lite.server.engine.read import NoRecordAt
 from esdb_lite.server.engine.subscriptions import (
     AllSubscription,
     FilteredSubscription,
@@ -150,7 +150,7 @@ def test_all_after_a_position() -> None:
     assert history(of_all(at(a)), log) == [b, c, ReachedLive(None, at(c))]
     assert history(of_all((b.position, 0)), log) == [b, c, ReachedLive(None, at(c))]
     assert history(of_all(at(c)), log) == [ReachedLive(None, at(c))]
-    with pytest.raises(InvalidPosition):
+    with pytest.raises(NoRecordAt):
         history(of_all((b.position + 1, 0)), log)
 
 

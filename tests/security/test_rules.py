@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import betterproto.lib.google.protobuf as betterproto_lib
@@ -15,8 +16,10 @@ from esdb_lite import (
     ExpectedPositionError,
     GrpcError,
     NewEvent,
+    RecordedEvent,
     StreamAcl,
     StreamMetadata,
+    SubscriptionSettings,
     UserConflict,
     UserNotFound,
 )
@@ -193,6 +196,64 @@ async def test_a_link_shows_its_target(admin: AsyncEsdbClient, user: AsyncEsdbCl
         await drain(user.read_stream_events("closed"))
     (found,) = await drain(user.read_stream_events("open", resolve_links=True))
     assert (found.stream_name, found.type) == ("closed", "Secret")
+
+
+def protected_links() -> list[NewEvent]:
+    return [NewEvent("$>", data, content_type="application/octet-stream") for data in (b"0@$user-admin", b"0@open")]
+
+
+async def test_a_link_does_not_open_a_stream_of_the_server(admin: AsyncEsdbClient, user: AsyncEsdbClient) -> None:
+    """There are the hashes of passwords, and everybody may write a link. Unlike on a real server."""
+    await admin.append_events("open", None, event())
+    async with await user.subscribe_stream_events("links", resolve_links=True) as live:
+        await user.append_events("links", None, protected_links())
+        followed = [await live.__anext__(), await live.__anext__()]
+    await admin.set_stream_metadata("$all", StreamMetadata(acl=StreamAcl(read=("team",))))
+    async with await user.subscribe_all_events(resolve_links=True, filter_exclude=()) as subscription:
+        found = [item async for item in _links_of(subscription, 2)]
+    read = await drain(user.read_stream_events("links", resolve_links=True))
+    backwards = await drain(user.read_stream_events("links", resolve_links=True, backwards=True))
+    all_of_it = [e for e in await drain(user.read_all_events(resolve_links=True, filter_exclude=())) if _is_link(e)]
+    for some in (read, followed, found, backwards[::-1], all_of_it):
+        assert [(each.stream_name, each.type) for each in some] == [("links", "$>"), ("open", "T")]
+    secret, _ = await drain(admin.read_stream_events("links", resolve_links=True))
+    assert secret.stream_name == "$user-admin"
+
+
+async def test_a_group_does_not_open_a_stream_of_the_server(admin: AsyncEsdbClient, user: AsyncEsdbClient) -> None:
+    await admin.append_events("open", None, event())
+    await user.append_events("links", None, protected_links())
+    await admin.create_subscription("g", "links", settings=SubscriptionSettings(resolve_links=True))
+    async with await user.read_subscription("g", "links") as consumer:
+        first, second = [await consumer.__anext__() for _ in range(2)]
+        assert [(each.stream_name, each.type) for each in (first, second)] == [("links", "$>"), ("open", "T")]
+        for each in (first, second):
+            await consumer.ack(each)
+    async with await admin.read_subscription("g", "links") as consumer:
+        await user.append_events("links", 1, protected_links())
+        assert (await consumer.__anext__()).stream_name == "$user-admin"
+
+
+async def test_a_link_into_a_stream_of_the_server_that_one_may_read(
+    admin: AsyncEsdbClient, user: AsyncEsdbClient
+) -> None:
+    await admin.set_stream_metadata("$user-admin", StreamMetadata(acl=StreamAcl(read=("team",))))
+    await user.append_events("links", None, protected_links()[:1])
+    (found,) = await drain(user.read_stream_events("links", resolve_links=True))
+    assert found.stream_name == "$user-admin"
+
+
+def _is_link(event: RecordedEvent) -> bool:
+    return event.link is not None or event.type == "$>"
+
+
+async def _links_of(subscription: Any, count: int) -> AsyncIterator[RecordedEvent]:
+    async for item in subscription:
+        if isinstance(item, RecordedEvent) and _is_link(item):
+            yield item
+            count -= 1
+            if not count:
+                return
 
 
 # --- names of all kinds ---

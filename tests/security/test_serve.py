@@ -203,7 +203,7 @@ def test_passwords_that_everybody_knows(monkeypatch: pytest.MonkeyPatch, tmp_pat
 
 
 def test_a_server_without_users_says_nothing_about_passwords(tmp_path: Path) -> None:
-    assert start_serve("--host", "0.0.0.0", folder=tmp_path).stop().err == ""
+    assert start_serve("--host", "0.0.0.0", "--insecure", folder=tmp_path).stop().err == ""
 
 
 # --- databases with a history ---

@@ -7,6 +7,7 @@ import logging
 import os
 import shutil
 import ssl
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -25,7 +26,7 @@ from esdb_lite import (
     Unauthenticated,
 )
 from esdb_lite.server.errors import CertificateUnusable
-from esdb_lite.server.tls import DevCertificate
+from esdb_lite.server.tls import DevCertificate, ServerTls
 
 
 def server_of(ca: trustme.CA, folder: Path, *names: str, expired: bool = False) -> EmbeddedServer:
@@ -104,6 +105,45 @@ async def test_certificates_of_clients(tmp_path: Path, certificate: DevCertifica
                     with pytest.raises(Exception, match=r".") as caught:
                         await client.list_users(timeout=10)
                     assert not isinstance(caught.value, (AccessDenied, Unauthenticated))
+
+
+def roots_of(folder: Path, certificate: DevCertificate) -> ServerTls:
+    return ServerTls(replace(certificate.files, trusted_roots=str(folder)))
+
+
+def test_a_folder_of_trusted_certificates_may_hold_other_files(tmp_path: Path, certificate: DevCertificate) -> None:
+    """Tools for certificates put the key of an authority beside its certificate."""
+    one, two = trustme.CA(), trustme.CA(organization_name="another")
+    (tmp_path / "ca.crt").write_bytes(one.cert_pem.bytes())
+    (tmp_path / "other.DER").write_bytes(ssl.PEM_cert_to_DER_cert(two.cert_pem.bytes().decode()))
+    (tmp_path / "ca.key").write_bytes(one.private_key_pem.bytes())
+    (tmp_path / "notes.txt").write_text("do not lose the key")
+    (tmp_path / ".hidden").write_bytes(b"\0")
+    (tmp_path / "below").mkdir()
+    assert len(roots_of(tmp_path, certificate).context.get_ca_certs()) == 2
+
+
+@pytest.mark.parametrize("what", ["nothing", "no certificate", "a link to nothing", "a certificate of an authority"])
+def test_a_folder_of_trusted_certificates_that_is_of_no_use(
+    what: str, tmp_path: Path, certificate: DevCertificate
+) -> None:
+    authority = trustme.CA()
+    if what == "no certificate":
+        (tmp_path / "ca.crt").write_text("no certificate")
+    elif what == "a link to nothing":
+        (tmp_path / "ca.crt").symlink_to(tmp_path / "nothing")
+    elif what == "a certificate of an authority":
+        (tmp_path / "ca.crt").write_bytes(authority.issue_cert("localhost").cert_chain_pems[0].bytes())
+    else:
+        (tmp_path / "ca.key").write_bytes(authority.private_key_pem.bytes())
+    with pytest.raises(CertificateUnusable, match=str(tmp_path) if what == "nothing" else r"ca\.crt"):
+        roots_of(tmp_path, certificate)
+
+
+def test_an_authority_below_another_is_no_root(tmp_path: Path, certificate: DevCertificate) -> None:
+    (tmp_path / "ca.pem").write_bytes(trustme.CA().create_child_ca().cert_pem.bytes())
+    with pytest.raises(CertificateUnusable, match=r"ca\.pem.*not the self-signed"):
+        roots_of(tmp_path, certificate)
 
 
 def test_files_that_are_of_no_use(tmp_path: Path, certificate: DevCertificate) -> None:

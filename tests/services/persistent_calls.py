@@ -32,6 +32,7 @@ class ScriptedCall:
         self.principal = SYSTEM
         self.tap: CallWatcher | None = None
         self.peer = "a peer"
+        self.address = "a peer"
         self.requests: asyncio.Queue[list[bytes]] = asyncio.Queue()
         self.answers: asyncio.Queue[bytes] = asyncio.Queue()
 

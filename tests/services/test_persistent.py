@@ -551,3 +551,26 @@ async def test_groups_survive_the_loss_of_the_process(tmp_path: object) -> None:
     assert (await info(second)).parked_message_count == 1
     await second.close()
     await database.close()
+
+
+@pytest.mark.parametrize("from_end", [True, False])
+async def test_a_group_on_all_gets_the_events_of_its_own_creation(served: Service, from_end: bool) -> None:
+    await served.append("s")
+    at = (await served.stored("s"))[0].position
+    start: dict[str, object] = {"end": Empty()} if from_end else {"position": CreateReqPosition(at, at)}
+    await served.call("Create", create_all(**start), CreateResp)
+    consumer = await served.consume(None)
+    expected = [*([] if from_end else ["s"]), f"$${CONFIG_STREAM}", CONFIG_STREAM]
+    events = [(await consumer.event()).event for _ in expected]
+    assert [event.stream_identifier.stream_name.decode() for event in events] == expected
+    assert json.loads(events[-2].data) == {"$maxCount": 2}
+
+
+async def test_the_second_group_on_all_begins_with_its_own_configuration(served: Service) -> None:
+    await served.call("Create", create(), CreateResp)
+    await served.call("Create", create_all("second", end=Empty()), CreateResp)
+    consumer = await served.consume(None, group="second")
+    event = (await consumer.event()).event
+    assert (event.stream_identifier.stream_name.decode(), event.stream_revision) == (CONFIG_STREAM, 1)
+    await served.append("s")
+    assert (await consumer.event()).event.stream_identifier.stream_name == b"s"

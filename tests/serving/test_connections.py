@@ -41,8 +41,12 @@ async def http1(port: int, request: bytes) -> bytes:
         (b"GET /health/live HTTP/1.1", b"204 No Content"),
         (b"HEAD /health/live HTTP/1.1", b"204 No Content"),
         (b"GET /health/live?x=1 HTTP/1.0", b"204 No Content"),
-        (b"GET / HTTP/1.1", b"404 Not Found"),
-        (b"PRINT / HTTP/1.1", b"415 Unsupported Media Type"),
+        (b"GET / HTTP/1.1", b"302 Found"),
+        (b"PRINT / HTTP/1.1", b"404 Not Found"),
+        (b"PUT /info HTTP/1.1", b"405 Method Not Allowed"),
+        (b"POST /a/b HTTP/1.1", b"415 Unsupported Media Type"),
+        (b"POST /health/live HTTP/1.1", b"415 Unsupported Media Type"),
+        (b"DELETE /a/b HTTP/1.1", b"404 Not Found"),
         (b"nonsense", b"400 Bad Request"),
     ],
 )
@@ -55,13 +59,35 @@ async def test_http1(line: bytes, status: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("method", "path", "status"), [("GET", "/health/live", "204"), ("GET", "/", "404"), ("POST", "/s/M", "415")]
+    ("method", "path", "status"),
+    [
+        ("GET", "/health/live", "204"),
+        ("GET", "/nothing", "404"),
+        ("POST", "/nothing", "404"),
+        ("PUT", "/nothing/here", "404"),
+        ("DELETE", "/nothing", "404"),
+        ("POST", "/s/M", "415"),
+    ],
 )
 async def test_plain_requests_over_http2(method: str, path: str, status: str) -> None:
     async with serving(echo) as (client, _, _):
         stream = client.open(path, method=method, more=[("content-type", "text/plain")], end=True)
         answer = await client.ended(stream)
     assert answer.headers[":status"] == status
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status", "name", "value"),
+    [
+        ("GET", "/", "302", "location", "/web/index.html"),
+        ("HEAD", "/web", "302", "location", "/web/index.html"),
+        ("PUT", "/info", "405", "allow", "GET, HEAD, OPTIONS"),
+    ],
+)
+async def test_pages_of_a_real_server(method: str, path: str, status: str, name: str, value: str) -> None:
+    async with serving(echo) as (client, _, _):
+        answer = await client.ended(client.open(path, method=method, more=[("content-type", "text/plain")], end=True))
+    assert (answer.headers[":status"], answer.headers[name]) == (status, value)
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ async def test_the_port_is_in_use() -> None:
 @pytest.mark.parametrize("host", ["no-such-host.invalid", "192.0.2.1"])
 async def test_the_host_is_no_host_of_ours(host: str) -> None:
     with pytest.raises(AddressUnavailable, match=host):
-        await EmbeddedServer(host=host).start_async()
+        await EmbeddedServer(host=host, insecure=True).start_async()
 
 
 async def test_the_file_is_no_database(tmp_path: Path) -> None:
@@ -161,7 +161,7 @@ def test_wrong_arguments(arguments: dict[str, object]) -> None:
 
 
 async def test_where_clients_find_it() -> None:
-    async with EmbeddedServer(host="0.0.0.0") as server:
+    async with EmbeddedServer(host="0.0.0.0", insecure=True) as server:
         assert server.host == "0.0.0.0"
         assert server.address == f"127.0.0.1:{server.port}"
     assert EmbeddedServer(host="::1", port=5).uri == "esdb://[::1]:5?tls=false"
@@ -170,7 +170,7 @@ async def test_where_clients_find_it() -> None:
 @pytest.mark.parametrize("host", ["", "localhost"])
 async def test_all_addresses_of_a_host_have_the_same_port(host: str) -> None:
     """With a free port for each, clients would be told the port of another address."""
-    async with EmbeddedServer(host=host) as server:
+    async with EmbeddedServer(host=host, insecure=True) as server:
         assert server._node is not None
         door = server._node._server._door
         assert door is not None

@@ -13,10 +13,15 @@ import pytest
 from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client.monitoring import StatsReq, StatsResp
 from esdb_lite_protos.event_store.client.operations import StartScavengeReq, StartScavengeReqOptions
-from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
+from esdb_lite_protos.tags import (
+    PATH_PERSISTENT_SUBSCRIPTIONS_READ,
+    PATH_STREAMS_SERVICE_APPEND_RECORDS,
+    PATH_STREAMS_SERVICE_APPEND_SESSION,
+)
 
 from esdb_lite import AsyncEsdbClient, NewEvent, RecordedEvent, StreamNotFound, StreamState
 from esdb_lite._status.exceptions import error_for
+from esdb_lite._wire.acks import encode_consumer_options
 from esdb_lite._wire.framing import frame
 from esdb_lite._wire.record_requests import encode_new_record, encode_session_request
 from esdb_lite.errors import ServerNotReady, ServiceUnavailable
@@ -182,3 +187,19 @@ async def test_an_atomic_append_that_is_open_when_the_server_stops_ends_with_a_r
     assert isinstance(error, ServiceUnavailable)
     assert not isinstance(error, ServerNotReady)
     assert error.retry_after == 5.0
+
+
+async def test_consumers_of_groups_are_dropped_when_the_server_stops() -> None:
+    """Clients of real servers know what that means, and do not take it for a lost link."""
+    running = await ServerNode.start(ServerSettings(), lambda: None)
+    async with AsyncEsdbClient(f"127.0.0.1:{running.port}") as client, connected(running.port) as raw:
+        await client.create_subscription("g", "s")
+        stream = raw.open(PATH_PERSISTENT_SUBSCRIPTIONS_READ)
+        raw.send(stream, frame([encode_consumer_options(stream="s", group="g", buffer_size=10, structured=True)]))
+        while not raw.answers[stream].messages:
+            await raw.more()
+        stopping = asyncio.ensure_future(running.stop())
+        answer = await raw.ended(stream)
+        await stopping
+    assert answer.status[0] == "1"
+    assert answer.trailers["exception"] == "persistent-subscription-dropped"

@@ -19,8 +19,8 @@ from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     AccessDenied,
     CheckpointMismatch,
-    HandlerFailed,
     InvalidRequest,
+    ServerAnswer,
     StreamDeleted,
     StreamNotFound,
 )
@@ -98,8 +98,8 @@ async def _asked(landmark: Landmark, ask: Ask, request: ReadRequest) -> Recorded
     """Ask for an event of all; a server refuses what is no place of its log."""
     try:
         return (await ask(request))[0]
-    except (InvalidRequest, HandlerFailed) as error:
-        if isinstance(error, HandlerFailed) and "ReadAllResult" not in error.details:
+    except ServerAnswer as error:
+        if not isinstance(error, InvalidRequest) and "ReadAllResult" not in error.details:
             raise
         raise _mismatch(landmark, "no event begins there, or the log ends before it") from error
 

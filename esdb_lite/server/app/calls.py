@@ -245,12 +245,31 @@ def _ending(why: _Why | None, path: str) -> RpcError:
 
 async def _serve_plain(stream: Stream, headers: Mapping[str, str]) -> None:
     """Answer a request that is not gRPC."""
-    status = plain_status(headers.get(":method", ""), headers.get(":path", ""))
-    await send_headers(stream, [(":status", str(status)), *plain_headers()], end=True)
+    answer = plain_answer(headers.get(":method", ""), headers.get(":path", ""))
+    await send_headers(stream, [(":status", str(answer.status)), *plain_headers(), *answer.headers], end=True)
 
 
-def plain_status(method: str, path: str) -> int:
-    """Return the HTTP status for a request that is not gRPC."""
-    if method not in ("GET", "HEAD"):
-        return 415
-    return 204 if path.partition("?")[0] == "/health/live" else 404
+class PlainAnswer(NamedTuple):
+    """Status and headers of an answer without a body."""
+
+    status: int
+    headers: Sequence[tuple[str, str]] = ()
+
+
+def plain_answer(method: str, path: str) -> PlainAnswer:
+    """Return the answer to a request that is not gRPC: as a real server's, which has pages where this one has none."""
+    path = path.partition("?")[0]
+    reads = method in ("GET", "HEAD")
+    if path == "/health/live" and reads:
+        return PlainAnswer(204)
+    if path in ("/", "/web") and reads:
+        return PlainAnswer(302, [("location", "/web/index.html")])
+    if path == "/info" and method not in ("GET", "HEAD", "OPTIONS"):
+        return PlainAnswer(405, [("allow", "GET, HEAD, OPTIONS")])
+    return PlainAnswer(415 if method == "POST" and _is_method(path) else 404)
+
+
+def _is_method(path: str) -> bool:
+    """Whether it looks like the path of a gRPC method: what is posted there is of the wrong type."""
+    empty, *parts = path.split("/")
+    return not empty and len(parts) == 2 and all(parts)

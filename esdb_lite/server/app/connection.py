@@ -18,7 +18,7 @@ from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._http2.protocol import read_moderately
 from esdb_lite._http2.server import PREFACE, ServerProtocol
 from esdb_lite.server.app.call import plain_headers
-from esdb_lite.server.app.calls import ConnectionCalls, plain_status
+from esdb_lite.server.app.calls import ConnectionCalls, PlainAnswer, plain_answer
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -95,8 +95,8 @@ class ServerConnection(ServerProtocol):
     def _answer_http1(self, request: bytes) -> None:
         words = request.partition(b"\r\n")[0].decode("latin-1").split(" ")
         valid = len(words) == 3 and words[2].startswith("HTTP/1.")
-        status = plain_status(words[0], words[1]) if valid else 400
-        headers = [*plain_headers(), ("content-length", "0"), ("connection", "close")]
+        status, more = plain_answer(words[0], words[1]) if valid else PlainAnswer(400)
+        headers = [*plain_headers(), *more, ("content-length", "0"), ("connection", "close")]
         if status == 204:
             headers.remove(("content-length", "0"))
         lines = [f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in headers), "", ""]
@@ -202,4 +202,11 @@ _RESET = struct.pack("ii", 1, 0)
 _CUT_AFTER = 1.0
 """Seconds that a client gets to take what was written before its connection was cut."""
 
-_REASONS = {204: "No Content", 400: "Bad Request", 404: "Not Found", 415: "Unsupported Media Type"}
+_REASONS = {
+    204: "No Content",
+    302: "Found",
+    400: "Bad Request",
+    404: "Not Found",
+    405: "Method Not Allowed",
+    415: "Unsupported Media Type",
+}

@@ -103,7 +103,7 @@ def decide_early(principal: Principal, stream: str, action: Action) -> bool | No
 
 
 def allowed(reader: Reader, principal: Principal, stream: str, action: Action) -> bool:
-    """Decide. The target of a link is not checked: a caller who may read the link may see it."""
+    """Decide about a stream; what its links point to is asked by itself."""
     early = decide_early(principal, stream, action)
     asked = question(stream, action)
     if early is not None or asked is None:

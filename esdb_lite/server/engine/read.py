@@ -25,7 +25,7 @@ _FIRST_PAGE, _LARGEST_PAGE = 32, 512
 _PAGE_BYTES = 256 * 1024
 
 
-class InvalidPosition(Exception):
+class NoRecordAt(Exception):
     """A position in $all at which no record begins."""
 
     def __init__(self, position: int) -> None:
@@ -64,7 +64,7 @@ class Read(Protocol):
     """A read in progress."""
 
     def page(self, reader: Reader, now: int) -> AnswerPage:
-        """Return the next part of the answer. Raises StreamTombstoned, InvalidPosition."""
+        """Return the next part of the answer. Raises StreamTombstoned, NoRecordAt."""
         ...
 
 
@@ -221,7 +221,7 @@ class _AllRead:
         return min(self._size.limit, self._left) if self._select is shown else self._size.limit
 
     def page(self, reader: Reader, now: int) -> AnswerPage:
-        """Return the next part of the answer. Raises InvalidPosition."""
+        """Return the next part of the answer. Raises NoRecordAt."""
         stored, done = self._fetch(reader)
         self._size.learn(stored)
         records = self._select(stored)[: self._left]
@@ -252,7 +252,7 @@ class AllForwards(_AllRead):
         if not self._begun:
             self._begun = True
             if not is_boundary(reader, self._next) and self._next <= reader.last_position():
-                raise InvalidPosition(self._next)
+                raise NoRecordAt(self._next)
         limit = self._limit()
         stored = reader.log_forward(self._next, limit)
         done = log_ends(reader, stored, limit)
@@ -294,7 +294,7 @@ class AllBackwards(_AllRead):
         if self._before is None:
             return reader.log_end()
         if self._before > reader.log_end() or (self._before > FIRST_POSITION and not is_boundary(reader, self._before)):
-            raise InvalidPosition(self._before)
+            raise NoRecordAt(self._before)
         first = reader.log_backward(self._before, 1) if self._skip_one else []
         return first[0].position if first else self._before
 

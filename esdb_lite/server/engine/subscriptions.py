@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from esdb_lite.server.engine.filters import Selector
 from esdb_lite.server.engine.links import ReadEvent, has_links, resolve, resolve_some
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.read import LOGICAL_PAGE, InvalidPosition, PageSize, is_boundary, log_ends, stream_page
+from esdb_lite.server.engine.read import LOGICAL_PAGE, NoRecordAt, PageSize, is_boundary, log_ends, stream_page
 from esdb_lite.server.engine.visibility import window_of
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 
@@ -64,7 +64,7 @@ class SubscriptionRules(Protocol):
         ...
 
     def page(self, reader: Reader, now: int) -> HistoryPart:
-        """Return the next part of the history. Raises StreamTombstoned, InvalidPosition."""
+        """Return the next part of the history. Raises StreamTombstoned, NoRecordAt."""
         ...
 
     def caught_up(self) -> Sequence[Message]:
@@ -189,7 +189,7 @@ class AllSubscription(_Links):
         self._begun = not self._behind
 
     def page(self, reader: Reader, now: int) -> HistoryPart:
-        """Return the next part of the history. Raises InvalidPosition."""
+        """Return the next part of the history. Raises NoRecordAt."""
         self._check_start(reader)
         limit = self._size.limit
         stored: Sequence[Record] = reader.log_forward(_first_after(self._cursor), limit)
@@ -204,7 +204,7 @@ class AllSubscription(_Links):
 
     def _check_start(self, reader: Reader) -> None:
         if not self._begun and not is_boundary(reader, self._cursor[0]):
-            raise InvalidPosition(self._cursor[0])
+            raise NoRecordAt(self._cursor[0])
         self._begun = True
 
     def _advance(self, records: Sequence[Record], chosen: Sequence[Record]) -> None:
@@ -271,9 +271,9 @@ class FilteredSubscription(_Links):
         self._resume(max(self._after, self._running))
 
     def page(self, reader: Reader, now: int) -> HistoryPart:
-        """Return the next part of the history. Raises InvalidPosition."""
+        """Return the next part of the history. Raises NoRecordAt."""
         if not self._begun and not is_boundary(reader, self._after[0]):
-            raise InvalidPosition(self._after[0])
+            raise NoRecordAt(self._after[0])
         self._begun = True
         limit = self._size.limit
         stored: Sequence[Record] = reader.log_forward(self._next, limit)

@@ -33,7 +33,7 @@ class UserRecord(NamedTuple):
     full_name: str
     groups: tuple[str, ...]
     hash: str
-    """What is kept of the password: base64 of a slow hash of it and of `salt`."""
+    """What is kept of the password: a slow hash of it and of `salt`."""
     salt: str
     disabled: bool = False
 

@@ -110,12 +110,16 @@ class PersistentGroups:
 
     def _add(self, config: GroupConfig) -> GroupRunner:
         runner = GroupRunner(self._database, config, ticks=self._ticks)
+        runner.start()
+        self._enlist(runner)
+        return runner
+
+    def _enlist(self, runner: GroupRunner) -> None:
+        config = runner.config
         self._streams.setdefault(config.stream, {})[config.group] = runner
         self._share_room()
-        runner.start()
         if self._timer is None:
             self._schedule(asyncio.get_running_loop().time() + TICK_SECONDS)
-        return runner
 
     def _share_room(self) -> None:
         runners = self._all()
@@ -181,10 +185,21 @@ class PersistentGroups:
             if config.group in self._streams.get(config.stream, {}):
                 raise GroupExists
             check_buffers(config.settings.read_batch_size, config.settings.history_buffer_size)
-            GroupRunner(self._database, config, ticks=self._ticks)
-            await self._store([*self._configs(), config], username)
-            runner = self._add(config)
+            runner = await self._start_and_store(config, username)
+            self._enlist(runner)
         await runner.settled()
+
+    async def _start_and_store(self, config: GroupConfig, username: str) -> GroupRunner:
+        """The group is at work before it is written down: one on $all gets the event that tells of it."""
+        runner = GroupRunner(self._database, config, ticks=self._ticks)
+        runner.start()
+        try:
+            await runner.placed()
+            await self._store([*self._configs(), config], username)
+        except BaseException:
+            await runner.stop()
+            raise
+        return runner
 
     async def update(self, stream: str, group: str, settings: GroupSettings, *, username: str) -> None:
         """Replace the settings of a group. Raises GroupMissing, InvalidSettings, NotStored, StorageError."""

@@ -147,6 +147,7 @@ class GroupRunner:
         self._drain_is_due = False
         self._resolving = False
         self._stopped = False
+        self._looked = asyncio.Event()
         self._jobs: deque[_Job] = deque()
         self._task: asyncio.Task[None] | None = None
 
@@ -156,6 +157,10 @@ class GroupRunner:
         """Collect live events from now on, and begin to read."""
         self._listen()
         self._add_job(_Load())
+
+    async def placed(self) -> None:
+        """Wait until the group has found out where it begins, or failed to."""
+        await self._looked.wait()
 
     async def settled(self) -> None:
         """Wait until the group has read what it can hold, or for a moment if that takes long."""
@@ -324,7 +329,10 @@ class GroupRunner:
         elif isinstance(job, _Resolve):
             await self._resolve(job)
         elif isinstance(job, _Load):
-            await self._load()
+            try:
+                await self._load()
+            finally:
+                self._looked.set()
         elif isinstance(job, _ParkedReplay):
             self._group.replay(stop_at=job.stop_at, now=self._loop.time())
         elif isinstance(job, _ParkedTruncation):

@@ -7,6 +7,7 @@ Must not know: passwords, access lists: methods that work on streams ask about t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import enum
 import logging
 from collections.abc import Mapping
@@ -26,7 +27,7 @@ from esdb_lite_protos.tags import (
     PATH_STREAMS_SERVICE_APPEND_SESSION,
 )
 
-from esdb_lite._status import refusals
+from esdb_lite._status import RpcError, refusals
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.handlers import Handler, ServerCall
 from esdb_lite.server.sparing_log import SparingLog
@@ -122,15 +123,19 @@ NEEDS: Mapping[str, Permission] = {
     for method in methods
 }
 
-_LONG = frozenset(
+_MANY_REQUESTS = frozenset(
     (
-        PATH_STREAMS_READ,
         PATH_STREAMS_APPEND,
         PATH_STREAMS_BATCH_APPEND,
         PATH_STREAMS_SERVICE_APPEND_SESSION,
         PATH_PERSISTENT_SUBSCRIPTIONS_READ,
     )
 )
+"""Calls whose client goes on sending: some take an end before their first request for a lost connection."""
+_FIRST_REQUEST_WITHIN = 2.0
+"""Seconds that a client has to begin, before it hears that it may not."""
+
+_LONG = _MANY_REQUESTS | {PATH_STREAMS_READ}
 """Calls that may stay open, and are ended when their user is changed."""
 
 
@@ -148,15 +153,25 @@ def authenticated(path: str, handler: Handler, authenticator: Authenticator) -> 
     need = NEEDS.get(path, Permission.ADMIN)
 
     async def handle(call: ServerCall) -> None:
-        call.principal = principal = await _identify(call, authenticator)
-        if not satisfies(principal, need):
-            raise refusals.access_denied()
+        try:
+            call.principal = principal = await _identify(call, authenticator)
+            if not satisfies(principal, need):
+                raise refusals.access_denied()
+        except RpcError:
+            if path in _MANY_REQUESTS:
+                await _first_request(call)
+            raise
         if path in _LONG and principal.known:
             await _until_revoked(call, handler, authenticator, writes="Append" in path)
         else:
             await handler(call)
 
     return handle
+
+
+async def _first_request(call: ServerCall) -> None:
+    with contextlib.suppress(asyncio.TimeoutError, RpcError):
+        await asyncio.wait_for(call.receive(), _FIRST_REQUEST_WITHIN)
 
 
 async def _identify(call: ServerCall, authenticator: Authenticator) -> Principal:

@@ -7,7 +7,7 @@ Must not know: who gets which event.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 
 from esdb_lite._status import refusals
 from esdb_lite._wire.acks import Ack, ConsumerRequest, GroupReadOptions, Nack, decode_consumer_request, usual_ack
@@ -16,13 +16,13 @@ from esdb_lite._wire.read_response_encode import encode_confirmation, encode_del
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.groups import NackAction
 from esdb_lite.positions import ALL_STREAM
-from esdb_lite.server.engine.access import Action
+from esdb_lite.server.engine.access import Action, Principal
 from esdb_lite.server.engine.groups.messages import Message
 from esdb_lite.server.groups.registry import GroupMissing, PersistentGroups
 from esdb_lite.server.groups.runner import GroupDropped, GroupRunner, GroupSeat
 from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.services.context import Context
-from esdb_lite.server.services.page_room import PageRoom
+from esdb_lite.server.services.protected_targets import is_protected, unreadable
 from esdb_lite.server.services.read_messages import AT_ONCE
 from esdb_lite.server.storage import Record
 
@@ -51,7 +51,7 @@ async def serve_consumer(call: ServerCall, groups: PersistentGroups, context: Co
         with context.admission.consumers.until_ended(refusals.subscription_dropped(stream, options.group)):
             await call.send([encode_confirmation(f"{stream}::{options.group}")])
             _handle(member, messages[1:])
-            await _converse(call, member, context.pages, structured=structured)
+            await _converse(call, member, context, structured=structured)
     except GroupDropped:
         raise refusals.subscription_dropped(stream, options.group) from None
     finally:
@@ -78,10 +78,10 @@ def _find(groups: PersistentGroups, stream: str, name: str) -> GroupRunner:
     return group
 
 
-async def _converse(call: ServerCall, member: GroupSeat, pages: PageRoom, *, structured: bool) -> None:
+async def _converse(call: ServerCall, member: GroupSeat, context: Context, *, structured: bool) -> None:
     """Send events and take answers until either fails. The end of the requests ends nothing."""
     listening = asyncio.ensure_future(_listen(call, member))
-    sending = asyncio.ensure_future(_send(call, member, pages, structured=structured))
+    sending = asyncio.ensure_future(_send(call, member, context, structured=structured))
     try:
         await asyncio.wait({listening, sending}, return_when=asyncio.FIRST_EXCEPTION)
     finally:
@@ -98,12 +98,26 @@ async def _listen(call: ServerCall, member: GroupSeat) -> None:
         _handle(member, messages)
 
 
-async def _send(call: ServerCall, member: GroupSeat, pages: PageRoom, *, structured: bool) -> None:
+async def _send(call: ServerCall, member: GroupSeat, context: Context, *, structured: bool) -> None:
     while True:
         for part in _parts(await member.take()):
-            async with pages.page(call.peer) as held:
+            async with context.pages.page(call.peer) as held:
                 held.weigh(sum([message.size for message, _ in part]))
-                await call.send([encode_message(message, count, structured=structured) for message, count in part])
+                closed = await _closed(part, call.principal, context)
+                await call.send(
+                    [encode_message(message, count, structured=structured, closed=closed) for message, count in part]
+                )
+
+
+async def _closed(part: Sequence[tuple[Message, int]], principal: Principal, context: Context) -> frozenset[str]:
+    """Return the streams whose events the consumer does not get to see behind links."""
+    if principal.is_admin:
+        return frozenset()
+    linked = {each.event.stream for each, _ in part if each.link is not None and each.event is not None}
+    protected = list(filter(is_protected, linked))
+    if not protected:
+        return frozenset()
+    return await context.read(lambda reader: unreadable(reader, principal, protected))
 
 
 def _parts(taken: Sequence[tuple[Message, int]]) -> Iterator[Sequence[tuple[Message, int]]]:
@@ -155,14 +169,20 @@ def _action(number: int) -> NackAction | None:
         return None
 
 
-def encode_message(message: Message, retry_count: int, *, structured: bool) -> bytes:
-    """Encode an event of a group. Both the event and the link to it carry the position of the original record."""
+def encode_message(
+    message: Message, retry_count: int, *, structured: bool, closed: Container[str] = frozenset()
+) -> bytes:
+    """Encode an event of a group. Both the event and the link to it carry the position of the original record.
+
+    Of a link to one of the `closed` streams the link alone is encoded.
+    """
     record = message.event
     if record is not None and message.link is None and not structured:
         position, stream, revision, id_, type_, is_json, created, data, metadata, _ = record
         return encode_delivery(id_, stream, revision, position, type_, is_json, created, metadata, data, retry_count)
     position = message.original.position
-    event = None if message.event is None else _record(message.event, position, structured=structured)
+    hidden = record is None or (message.link is not None and record.stream in closed)
+    event = None if record is None or hidden else _record(record, position, structured=structured)
     link = None if message.link is None else _record(message.link, position, structured=structured)
     return encode_event(event, link, position, retry_count=retry_count)
 

@@ -13,15 +13,15 @@ from time import perf_counter
 from uuid import uuid4
 
 from esdb_lite._status import refusals
-from esdb_lite._wire.read_request import ReadOptions, StreamRange, decode_read_request
+from esdb_lite._wire.read_request import FilterRequest, ReadOptions, StreamRange, decode_read_request
 from esdb_lite._wire.read_response_encode import encode_confirmation
 from esdb_lite.positions import ALL_STREAM
 from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.database.loop_share import BATCH
-from esdb_lite.server.engine.access import Action
+from esdb_lite.server.engine.access import Action, Principal
 from esdb_lite.server.engine.links import LINKS_AT_ONCE
 from esdb_lite.server.engine.node_streams import in_memory
-from esdb_lite.server.engine.read import AnswerPage, InvalidPosition, Read
+from esdb_lite.server.engine.read import AnswerPage, NoRecordAt, Read
 from esdb_lite.server.engine.regex.matcher import RegexTooSlow
 from esdb_lite.server.engine.subscriptions import HistoryPart, Message, SubscriptionRules
 from esdb_lite.server.engine.visibility import StreamTombstoned
@@ -31,6 +31,7 @@ from esdb_lite.server.indexes.catalogue import IndexMissing, OpenIndex
 from esdb_lite.server.services.acl_watch import AclWatch
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.page_room import HeldPage
+from esdb_lite.server.services.protected_targets import without_protected
 from esdb_lite.server.services.read_messages import AT_ONCE, send
 from esdb_lite.server.services.read_plans import SubscriptionPlan, index_of, plan_index, plan_read
 from esdb_lite.server.services.unary import decoded, only_request
@@ -82,6 +83,9 @@ class ReadService:
                 await self._read(call, plan, guard, index, structured=structured)
         except StreamTombstoned as error:
             raise refusals.stream_deleted(error.stream) from None
+        except NoRecordAt:
+            filtered = request is not None and isinstance(request.filter, FilterRequest)
+            raise refusals.invalid_read_position(filtered=filtered) from None
         except RegexTooSlow as error:
             raise refusals.invalid_argument(f"options.filter: {error}.") from None
 
@@ -94,22 +98,17 @@ class ReadService:
     async def _read(
         self, call: ServerCall, read: Read, guard: AclWatch, index: OpenIndex | None, *, structured: bool
     ) -> None:
-        try:
-            done = False
-            while not done:
-                if index is not None:
-                    await index.ready()
-                done = await self._read_page(call, read, guard, structured=structured)
-        except InvalidPosition as error:
-            raise refusals.invalid_argument(
-                f"options.all.position: no event begins at position {error.position} of the log."
-            ) from None
+        done = False
+        while not done:
+            if index is not None:
+                await index.ready()
+            done = await self._read_page(call, read, guard, structured=structured)
 
     async def _read_page(self, call: ServerCall, read: Read, guard: AclWatch, *, structured: bool) -> bool:
         """Read and send a page, which nothing holds any longer than that; return whether it was the last."""
         async with self._context.pages.page(call.peer) as held:
             now = self._context.now()
-            page = await self._context.read(partial(_page, read, now))
+            page = await self._context.read(partial(_page, read, now, call.principal))
             await guard.check()
             await send(call, [*page.before, *page.events, *page.after], now, held, structured=structured)
             return page.done
@@ -122,8 +121,9 @@ def _asked_for(request: ReadOptions | None) -> str | None:
     return request.source.stream if isinstance(request.source, StreamRange) else ALL_STREAM
 
 
-def _page(read: Read, now: int, reader: Reader) -> AnswerPage:
-    return read.page(reader, now)
+def _page(read: Read, now: int, principal: Principal, reader: Reader) -> AnswerPage:
+    page = read.page(reader, now)
+    return page._replace(events=without_protected(reader, principal, page.events))
 
 
 class _Subscribed:
@@ -176,7 +176,7 @@ class _Subscribed:
                 await self._live()
                 subscription.fall_behind()
                 self._listen_again()
-        except InvalidPosition:
+        except NoRecordAt:
             raise refusals.invalid_position() from None
         finally:
             self._listener.close()
@@ -203,12 +203,16 @@ class _Subscribed:
     async def _history_page(self) -> bool:
         """Read and send a page, which nothing holds any longer than that; return whether the end was reached."""
         async with self._context.pages.page(self._call.peer) as held:
-            part = await self._context.read(lambda reader: self._subscription.page(reader, self._now()))
+            part = await self._context.read(self._page)
             await self._guard.check()
             if not self._admission.idle:
                 self._admit(part)
             await self._send(part.messages, held)
             return part.end
+
+    def _page(self, reader: Reader) -> HistoryPart:
+        part = self._subscription.page(reader, self._now())
+        return part._replace(messages=without_protected(reader, self._call.principal, part.messages))
 
     async def _send_caught_up(self) -> None:
         async with self._context.pages.page(self._call.peer) as held:
@@ -253,7 +257,10 @@ class _Subscribed:
         subscription, now = self._subscription, self._now()
         if subscription.needs_reader(records):
             await self._ready()  # for records that were committed since
-            return await self._context.read(lambda reader: subscription.live(records, reader, now))
+            principal = self._call.principal
+            return await self._context.read(
+                lambda reader: without_protected(reader, principal, subscription.live(records, reader, now))
+            )
         began = perf_counter()
         messages = subscription.live(records, None, now)
         self._context.database.turns.charge(perf_counter() - began, BATCH)

@@ -26,9 +26,7 @@ from esdb_lite.server.engine.model import metastream_of
 from esdb_lite.server.engine.users import UserRecord, find_user, user_stream
 from esdb_lite.server.storage.errors import StorageError
 from esdb_lite.server.users import passwords
-
-FAILURE_DELAY = 0.2
-"""Seconds that a wrong password takes longer than a right one."""
+from esdb_lite.server.users.guessing import DELAY, GuessBrake
 
 _MAX_HEADER = 8192
 _CHECKS_AT_ONCE = 2
@@ -133,9 +131,9 @@ class UserCall:
 class Authenticator:
     """Recognises callers by the users in a database. Belongs to its event loop."""
 
-    def __init__(self, database: Database, *, failure_delay: float = FAILURE_DELAY) -> None:
+    def __init__(self, database: Database, *, failure_delay: float = DELAY) -> None:
         self._database = database
-        self._failure_delay = failure_delay
+        self._brake = GuessBrake(delay=failure_delay)
         self._key = os.urandom(32)
         self._accounts: dict[str, _Account] = {}
         self._checks: dict[_Check, asyncio.Task[None]] = {}
@@ -259,7 +257,9 @@ class Authenticator:
         return right and user is not None
 
     async def _refuse(self) -> None:
-        await asyncio.sleep(self._failure_delay)
+        delay = self._brake.refused(asyncio.get_running_loop().time())
+        if delay:
+            await asyncio.sleep(delay)
         raise LoginRefused
 
     async def hash_password(self, password: str) -> passwords.Hashed:
