@@ -50,14 +50,12 @@ def checked_text(argument: str, value: str) -> str:
     return value
 
 
-def checked_secret(argument: str, value: str) -> str:
+def checked_hidden(argument: str, value: str) -> str:
     """The same, of which nothing is shown. Raises WrongArgumentType, InvalidArgument."""
     if not isinstance(value, str):
         raise WrongArgumentType(argument, None, "what is given must be of class str")
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        raise InvalidArgument(argument, None, "what is given must be encodable as UTF-8") from None
+    if any("\ud800" <= letter <= "\udfff" for letter in value):  # not tried: the error of a codec has the text in it
+        raise InvalidArgument(argument, None, "what is given must be encodable as UTF-8")
     return value
 
 

@@ -62,5 +62,5 @@ def _class_of(error: GrpcError) -> type[GrpcError] | None:
 
 def _reason(error: GrpcError) -> str:
     if "received OperationFailed" in error.details:
-        return "it is not in a state for that, or not of a kind, or cannot have this name"
+        return "it is not stopped (disable it first, also after an abort), or not of a kind, or cannot have this name"
     return error.details

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Union
 from weakref import WeakKeyDictionary
 
-from esdb_lite._checks import checked_secret
+from esdb_lite._checks import checked_hidden
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.errors import CredentialsUnavailable, DeadlineExceeded, InvalidArgument, WrongArgumentType
 from esdb_lite.retries import RetryPolicy
@@ -60,7 +60,7 @@ def _pem(name: str, value: Pem, settings: ConnectionSettings) -> bytes | None:
         raise WrongArgumentType(name, None, "must be a str or bytes in PEM form")
     if not settings.tls:
         raise InvalidArgument(name, None, "is for connections with TLS (esdb://, not tls=false)")
-    content = checked_secret(name, value).encode() if isinstance(value, str) else value
+    content = checked_hidden(name, value).encode() if isinstance(value, str) else value
     if b"-----BEGIN " not in content:
         raise InvalidArgument(name, None, "must be the content in PEM form (not the name of a file)")
     return content
@@ -71,8 +71,8 @@ def checked_credentials(value: CredentialsLike) -> Credentials | BearerToken | N
     if isinstance(value, tuple) and len(value) == 2:
         value = Credentials(*value)
     if isinstance(value, Credentials):
-        checked_secret("credentials", value.password)
-        if ":" in checked_secret("credentials", value.username):
+        checked_hidden("credentials", value.password)
+        if ":" in checked_hidden("credentials", value.username):
             raise InvalidArgument("credentials", None, "the name of a user cannot have a colon in it")
     if isinstance(value, BearerToken) and not (isinstance(value.provider, str) or callable(value.provider)):
         raise WrongArgumentType("credentials", None, "a bearer token must be a str or a function that returns one")

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import quote
 
-from esdb_lite._checks import checked_bool, checked_int, checked_secret, checked_text
+from esdb_lite._checks import checked_bool, checked_hidden, checked_int, checked_text
 from esdb_lite._loop_thread import LoopThread
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.server.addresses import is_loopback
@@ -50,7 +50,7 @@ def passwords_of(admin: str | None, ops: str | None) -> Mapping[str, str | None]
     found = {"admin": admin, "ops": ops}
     for login, password in found.items():
         if password is not None:
-            checked_secret(f"{login}_password", password)
+            checked_hidden(f"{login}_password", password)
     return found
 
 

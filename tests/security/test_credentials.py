@@ -26,6 +26,7 @@ from esdb_lite import (
     EmbeddedServer,
     EsdbClient,
     EsdbClientException,
+    InvalidArgument,
     InvalidUri,
     NewEvent,
     Unauthenticated,
@@ -391,6 +392,11 @@ def test_connection_strings_that_are_none_do_not_show_passwords(uri: str) -> Non
 
 
 def test_arguments_that_are_none_do_not_show_passwords() -> None:
+    with pytest.raises(InvalidArgument) as refused:
+        EsdbClient("localhost", credentials=("admin", "secret\ud800"))
+    told = Everything()
+    told.keep_error("argument", refused.value)
+    assert not told.leaks("secret")
     for wrong in (("admin", b"secret"), ("admin", "secret", "x"), b"admin:secret", {"admin": "secret"}):
         with pytest.raises(WrongArgumentType) as caught:
             EsdbClient("localhost", credentials=wrong)  # type: ignore[arg-type]

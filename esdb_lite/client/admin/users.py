@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from esdb_lite._checks import Seconds, checked_items, checked_secret, checked_text
+from esdb_lite._checks import Seconds, checked_hidden, checked_items, checked_text
 from esdb_lite.errors import InvalidArgument, ProtocolError
 
 if TYPE_CHECKING:
@@ -159,7 +159,7 @@ def _checked_login(login_name: str) -> str:
 
 
 def _checked_password(argument: str, password: str) -> str:
-    return checked_secret(argument, password)
+    return checked_hidden(argument, password)
 
 
 def _checked(full_name: str, groups: Sequence[str]) -> tuple[str, Sequence[str]]:
