@@ -245,12 +245,14 @@ async def test_a_stream_that_others_write_faults_it(place: Place) -> None:
 
 async def test_tracked_streams_go_with_the_projection(place: Place) -> None:
     await place.append("x", "T")
-    await place.create("p", EMIT.replace(".outputState()", ""), track_emitted_streams=True)
+    await place.create("p", EMIT, track_emitted_streams=True)
     await place.written("out", 1)
+    result = await place.written("$projections-p-result", 1)
     assert await place.data("$projections-p-emittedstreams") == ["$StreamTracked out"]
     await place.manager.disable("p", checkpoint=True)
     await place.manager.delete("p", checkpoints=True, emitted_streams=True)
     assert (await place.data("$$out"))[-1] == '$metadata {"$tb":9223372036854775807}'
+    assert await place.data("$projections-p-result") == result  # it is not tracked
 
 
 async def test_partitions_and_their_results(tmp_path: Path) -> None:

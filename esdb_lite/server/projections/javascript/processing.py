@@ -40,6 +40,8 @@ class Outgoing(NamedTuple):
     metadata: str
     links_to: str | None = None
     """The stream whose newest record it is a link to: what there is of data then is its number and this stream."""
+    is_emitted: bool = False
+    """A handler has asked for it; else it is a result, whose stream is not tracked."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Processor:
 
     def _emission(self, event: SourceEvent, emitted: Emitted) -> Outgoing:
         metadata = self._metadata(event, emitted.metadata)
-        return Outgoing(emitted.stream, emitted.type, emitted.is_json, emitted.data, metadata)
+        return Outgoing(emitted.stream, emitted.type, emitted.is_json, emitted.data, metadata, is_emitted=True)
 
     def _results(self, event: SourceEvent, partition: str, old: str, new: str) -> list[Outgoing]:
         if new == old:

@@ -78,13 +78,14 @@ class StreamEnds:
             for record in step.records:
                 end = self._ends[record.stream]
                 if end.shown is None or not step.tag.reached_by(end.shown):
-                    for emission in (*self._tracked_first(record.stream), self._emission(record)):
+                    for emission in (*self._tracked_first(record), self._emission(record)):
                         written.setdefault(emission.stream, []).append(emission)
                     self._ends[record.stream] = end._replace(next=end.next + 1)
         return [emission for of_stream in written.values() for emission in of_stream]
 
-    def _tracked_first(self, stream: str) -> list[Emission]:
-        if not self._tracks or stream in self._tracked:
+    def _tracked_first(self, record: Outgoing) -> list[Emission]:
+        stream = record.stream
+        if not self._tracks or not record.is_emitted or stream in self._tracked:
             return []
         self._tracked.add(stream)
         tracked = Emission(self._tracking, _TRACKED_TYPE, False, stream.encode(), stream_metadata=b"", stamped=False)
