@@ -71,7 +71,8 @@ class ConnectionPool:
         self._dial = dial or self._connect
         self._links: list[ClientConnection] = []
         self._dialing = Shared(self._make_link)
-        self._waiting: deque[asyncio.Future[ClientConnection | None]] = deque()
+        self._waiting: dict[bool, deque[asyncio.Future[ClientConnection | None]]] = {False: deque(), True: deque()}
+        """Those who wait for a place, long calls and short ones."""
         self._retired: list[ClientConnection] = []
         """Those whose calls are to end, and that take no new ones."""
         self._leaving: list[ClientConnection] = []
@@ -91,7 +92,7 @@ class ConnectionPool:
     def idle(self) -> bool:
         """Whether no call is open or waits."""
         links = (*self._links, *self._retired)
-        return not (self._waiting or self._dialing.running or any(link.calls for link in links))
+        return not (any(self._waiting.values()) or self._dialing.running or any(link.calls for link in links))
 
     @property
     def dormant(self) -> bool:
@@ -109,13 +110,13 @@ class ConnectionPool:
         Raises ServiceUnavailable, or DeadlineExceeded when there is no place in time.
         """
         while True:
-            link = pick(self._links, long=long) if long or not self._waiting else None
+            link = pick(self._links, long=long) if long or not self._waiting[False] else None
             if link is not None:
                 _count(link, long, 1)
                 return link
-            if long or not self.connected:
+            if not self.connected or (long and not self._shut):
                 await self._new_link(deadline)
-            elif (link := await self._wait_for_place(deadline)) is not None:
+            elif (link := await self._wait_for_place(long, deadline)) is not None:
                 return link
 
     def release(self, link: ClientConnection, *, long: bool) -> None:
@@ -168,6 +169,11 @@ class ConnectionPool:
     @property
     def _known(self) -> bool:
         return self.met or self._others_met()
+
+    @property
+    def _shut(self) -> bool:
+        """Whether the server takes no calls for now: another connection would be of no use."""
+        return any(link.usable and not link.stream_limit for link in self._links)
 
     def _because(self, reason: Reason, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
         if self._closed:
@@ -231,39 +237,38 @@ class ConnectionPool:
             _log.info("lost the connection to %s", self.authority)
         self._serve()
 
-    async def _wait_for_place(self, deadline: Deadline) -> ClientConnection | None:
+    async def _wait_for_place(self, long: bool, deadline: Deadline) -> ClientConnection | None:
         """Return a connection on which a place is reserved; None when there is none to wait for any more."""
         place: asyncio.Future[ClientConnection | None] = asyncio.get_running_loop().create_future()
-        self._waiting.append(place)
+        self._waiting[long].append(place)
         try:
             await asyncio.wait({place}, timeout=deadline.remaining())
         except asyncio.CancelledError:
-            self._give_up(place)
+            self._give_up(place, long)
             raise
         if not place.done():
-            self._give_up(place)
+            self._give_up(place, long)
             error = DeadlineExceeded(f"{self.authority}: no free stream within {deadline.timeout:g} seconds")
             error.sent = False
             raise error
         return place.result()
 
-    def _give_up(self, place: asyncio.Future[ClientConnection | None]) -> None:
+    def _give_up(self, place: asyncio.Future[ClientConnection | None], long: bool) -> None:
         if not place.done():
-            self._waiting.remove(place)
+            self._waiting[long].remove(place)
         elif (link := place.result()) is not None:
-            self.release(link, long=False)
+            self.release(link, long=long)
 
     def _serve(self) -> None:
-        """Give free places to those who wait; when there is no connection any more, let them see to it."""
-        while self._waiting:
-            link = pick(self._links, long=False)
-            if link is not None:
-                _count(link, False, 1)
-                self._waiting.popleft().set_result(link)
-            elif self.connected:
-                return
-            else:
-                self._waiting.popleft().set_result(None)
+        """Give free places to those who wait; where no place is to be waited for any more, let them see to it."""
+        for long, waiting in self._waiting.items():
+            while waiting:
+                link = pick(self._links, long=long)
+                if link is not None:
+                    _count(link, long, 1)
+                elif self._shut or (self.connected and not long):
+                    break
+                waiting.popleft().set_result(link)
 
     async def _connect(self) -> ClientProtocol:
         return await dial(self.host, self.port, lambda: ClientProtocol(self._keep_alive), self._tls, self._server_name)

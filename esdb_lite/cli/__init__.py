@@ -81,7 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     backup = _add_file(commands, "backup", "copy a database, also while a server uses it")
     backup.add_argument("target", metavar="TO", help="the copy; must not exist yet")
     backup.add_argument(
-        "--salvage", action="store_true", help="copy what is left of a database that has lost its last appends"
+        "--salvage",
+        action="store_true",
+        help="copy what can still be read of a database that is damaged, or has lost its last appends",
     )
     _add_file(commands, "scavenge", "give back the space of deleted and expired events")
     _add_file(commands, "verify", "check a database; exit with 1 and say what is wrong if it has faults")

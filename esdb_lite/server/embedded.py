@@ -63,6 +63,10 @@ def path_of(argument: str, path: str | os.PathLike[str] | None) -> str | None:
         raise WrongArgumentType(argument, path, "must be a path")
     if "\0" in text:
         raise InvalidArgument(argument, path, "must be a path, without a NUL in it")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError as error:
+        raise InvalidArgument(argument, path, "must be a path that this system can encode") from error
     return text
 
 

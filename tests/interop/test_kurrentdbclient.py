@@ -140,6 +140,12 @@ def test_read_all(client: kurrentdbclient.KurrentDBClient) -> None:
     assert streams == {"order-1", *(f"order-1{digit}" for digit in range(10))}
 
 
+def test_a_position_where_no_event_begins(client: kurrentdbclient.KurrentDBClient) -> None:
+    position = client.append_to_stream("order-1", current_version=StreamState.ANY, events=new("Placed", "Paid"))
+    with pytest.raises(exceptions.InvalidCommitPositionError):
+        list(client.read_all(commit_position=position - 1))
+
+
 def test_many_large_events(client: kurrentdbclient.KurrentDBClient) -> None:
     sent = [NewEvent(type="Large", data=bytes([number]) * 100_000) for number in range(30)]
     for start in range(0, 30, 10):

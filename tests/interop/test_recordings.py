@@ -23,14 +23,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 GOLDENS = ROOT / "tests" / "goldens"
 FOLDERS = ("insecure", "random", "groups")
 SECONDS = 900
-OLDER = ("--compatibility", "24.10")
-"""The server that was recorded."""
+RECORDED = ("--compatibility", "24.10")
 
 
 @pytest.fixture(scope="module")
 def replays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """A running replay for each folder."""
-    servers = {folder: start_serve(*OLDER, folder=tmp_path_factory.mktemp(folder)) for folder in FOLDERS}
+    servers = {folder: start_serve(*RECORDED, folder=tmp_path_factory.mktemp(folder)) for folder in FOLDERS}
     running = {folder: start_replay(folder, server.address) for folder, server in servers.items()}
     yield running
     for process in running.values():
@@ -57,7 +56,8 @@ def order(path: Path) -> int:
 
 def test_recordings_with_tls(tmp_path: Path) -> None:
     """The recorded server had the system projections. (What one without differs in: tests/conformance.)"""
-    server = start_serve(*OLDER, "--dev-certificate", "certificates", "--run-projections", "system", folder=tmp_path)
+    certificate = ("--dev-certificate", "certificates")
+    server = start_serve(*certificate, *RECORDED, "--run-projections", "system", folder=tmp_path)
     port = server.address.rpartition(":")[2]
     command = [sys.executable, GOLDENS / "replay.py", ROOT / "proto", f"localhost:{port}", GOLDENS / "tls"]
     command += ["--tls", tmp_path / "certificates" / "ca.pem", "--skip", "Projections", "--verbose"]

@@ -158,7 +158,7 @@ async def test_who_waits_for_a_place_is_woken_when_the_server_takes_more() -> No
         server.max_streams = 1
         asking = [asyncio.ensure_future(unary(node, METHOD, b"", Deadline(10))) for _ in range(3)]
         await opened(server, 1)
-        await until(lambda: len(node._waiting) == 2)
+        await until(lambda: len(node._waiting[False]) == 2)
         server.peer.limit_streams(3)
         await opened(server, 3)
         answers.now.set()

@@ -9,7 +9,9 @@ import pytest
 from esdb_lite._http2.client import ClientProtocol
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite.errors import ServiceUnavailable
+from esdb_lite.errors import DeadlineExceeded, ServiceUnavailable
+from tests.healing.waiting import until
+from tests.rpc.fake import FakeCall, fake_server
 
 
 async def test_a_connection_that_is_lost_before_anybody_has_it() -> None:
@@ -29,3 +31,44 @@ async def test_a_connection_that_is_lost_before_anybody_has_it() -> None:
     await node.close()
     server.close()
     await server.wait_closed()
+
+
+@pytest.mark.parametrize("long", [False, True])
+async def test_a_server_that_takes_no_calls_for_now(long: bool) -> None:
+    """Other connections would be of no use; calls wait until it takes some."""
+
+    async def answer(call: FakeCall) -> None:
+        call.answer()
+
+    async with fake_server(answer, max_streams=0) as server:
+        node = ConnectionPool(server.host, server.port)
+        await node.connect(Deadline(None))
+        await until(lambda: node.met)
+        with pytest.raises(DeadlineExceeded, match=r"no free stream within 0\.01 seconds"):
+            await node.acquire(long=long, deadline=Deadline(0.01))
+        waiting = [asyncio.ensure_future(node.acquire(long=long, deadline=Deadline(None))) for _ in range(3)]
+        await asyncio.sleep(0)
+        assert not node.idle
+        waiting.pop().cancel()
+        server.peer.limit_streams(10)
+        for link in await asyncio.gather(*waiting):
+            node.release(link, long=long)
+        assert (len(server.peers), node.connections, node.idle) == (1, 1, True)
+        await node.close()
+
+
+async def test_long_calls_that_waited_connect_anew_when_the_connection_is_lost() -> None:
+    async def answer(call: FakeCall) -> None:
+        call.answer()
+
+    async with fake_server(answer, max_streams=0) as server:
+        node = ConnectionPool(server.host, server.port)
+        await node.connect(Deadline(None))
+        await until(lambda: node.met)
+        waiting = asyncio.ensure_future(node.acquire(long=True, deadline=Deadline(None)))
+        await asyncio.sleep(0)
+        server.max_streams = 10
+        server.peer.drop()
+        node.release(await waiting, long=True)
+        assert len(server.peers) == 2
+        await node.close()

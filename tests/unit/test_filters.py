@@ -72,7 +72,25 @@ def test_wrong_types(values: Any) -> None:
         patterns("filter_include", values)
 
 
-@pytest.mark.parametrize("text", ["", "(", "*", "[", "a)", r"\p{Lu", "(?<n>a"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        r"[\w-[aeiou]]+",
+        "(?<=a+)b",
+        r"\Ga",
+        r"\cA",
+        r"\e",
+        r"(?<n>a)\k<n>",
+        "(?<o>a)(?<-o>b)",
+        "(?n)a",
+        "(?<n>a)(?<n>b)",
+    ],
+)
+def test_what_only_the_servers_engine_can_read(text: str) -> None:
+    assert patterns("filter_include", [text]) == (text,)
+
+
+@pytest.mark.parametrize("text", ["", "(", "*", "[", "a)", r"\p{Lu", "(?<n>a", "[z-a]", "a**", "a{3,2}", "a\\"])
 def test_what_no_engine_can_read(text: str) -> None:
     with pytest.raises(InvalidArgument, match="filter_include") as caught:
         patterns("filter_include", [text])
