@@ -247,10 +247,12 @@ class EmbeddedServer:
         asyncio.get_running_loop().call_later(_SHUTDOWN_DELAY, self._stop_soon)
 
     def _stop_soon(self) -> None:
-        self._stopping = asyncio.ensure_future(self.stop_async())
+        if self._node is not None:  # else the loop may be ending, and would leave a new task behind
+            self._stopping = asyncio.ensure_future(self.stop_async())
 
     def _kill_soon(self) -> None:
-        self._stopping = asyncio.ensure_future(self.kill_async())
+        if self._node is not None:
+            self._stopping = asyncio.ensure_future(self.kill_async())
 
     async def stop_async(self) -> None:
         """Stop: open calls end, acknowledged events are kept. Idempotent."""

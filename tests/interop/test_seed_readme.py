@@ -22,7 +22,7 @@ PAGE = Path(os.environ.get("ESDB_SEED_README", BESIDE))
 def test_every_block_in_order(serve: Callable[..., ServeProcess]) -> None:
     address = serve().address
     scope: dict[str, object] = {"__name__": "esdbclient_readme"}
-    found = blocks(PAGE.read_text("utf-8"), "python")
+    found = blocks(PAGE, "python")
     assert len(found) > 15
     for block in found:
         code = block.replace("esdbclient", "esdb_lite").replace("localhost:2113", address)

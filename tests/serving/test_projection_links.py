@@ -128,6 +128,7 @@ async def test_scavenges(tmp_path: Path) -> None:
     assert verify(str(path)) == []
     async with EmbeddedServer(path, **RUNNING) as server, AsyncEsdbClient(server.uri) as client:
         await append(client, "order-1")
+        await caught_up(client)
         assert await links(client, "$ce-order") == [f"{number}@order-1" for number in range(4)]
         assert [number for _, number in await read(client, "$ce-order")] == [3, 4, 5, 6]
 
