@@ -6,7 +6,8 @@
 
 embedded: a server in this process, on a file, with all that `server.faults` has. cluster: a simulated cluster, whose
 nodes die, freeze, leave and elect. killed: `python -m esdb_lite serve`, which is killed, paused and started again, and
-a process that writes and consumes, which is killed, too, and goes on where it was.
+a process that writes and consumes, which is killed, too, and goes on where it was. proxied: as embedded, with nginx
+between it and half of the clients, and HAProxy between it and the others; they are reloaded, stopped, killed and cut.
 
 Writers, readers, subscribers and consumers of both faces are at work. At the end every acknowledged event must be
 there once, every subscriber must have seen every event once and in order, every group must have processed every event;
@@ -19,10 +20,12 @@ import argparse
 import asyncio
 import logging
 import random
+import shutil
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from itertools import cycle
 from pathlib import Path
 
 from esdb_lite.server import EmbeddedServer, SimulatedCluster
@@ -32,12 +35,13 @@ from tests.benchmarks.soaking.resources import Holding
 from tests.benchmarks.soaking.running import Soak
 from tests.benchmarks.soaking.victims import Victim
 from tests.benchmarks.soaking.world import World
+from tests.healing.proxies import Proxy
 
-SHARES = {"embedded": 0.4, "cluster": 0.3, "killed": 0.3}
+SHARES = {"embedded": 0.3, "cluster": 0.25, "killed": 0.25, "proxied": 0.2}
 """The modes, and how much of the time each of them gets."""
 PACE = 0.02
 """Seconds that a writer waits between two appends, on average."""
-GROWTH = {"embedded": 64.0, "cluster": 64.0, "killed": 24.0}
+GROWTH = {"embedded": 64.0, "cluster": 64.0, "killed": 24.0, "proxied": 64.0}
 """MB by which memory may have grown since the warm-up: fragmentation, and where the server is in this process, the
 caches of SQLite for each of its connections, which fill as the file grows."""
 PILE = 2_000
@@ -103,7 +107,37 @@ async def killed(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
     return soak
 
 
-MODES: dict[str, Run] = {"embedded": embedded, "cluster": cluster, "killed": killed}
+async def proxied(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
+    """A server in this process, behind the proxies that the machine has."""
+    server = EmbeddedServer(folder / "soak.db")
+    await asyncio.to_thread(server.start)
+    proxies: list[Proxy] = []
+    try:
+        for kind in proxies_here():
+            (folder / kind).mkdir()
+            proxies.append(Proxy(kind, folder / kind, server.port))
+            await asyncio.to_thread(proxies[-1].start)
+        ports = [each.port for each in (*proxies, *reversed(proxies))]  # each face gets clients behind both
+        world, fronts = World(seed, *(f"esdb://127.0.0.1:{port}?tls=false" for port in ports)), cycle(ports)
+        faults = trouble.of_server(server, lambda: next(fronts))
+        for proxy in proxies:
+            faults |= trouble.of_proxy(proxy)
+        deck = trouble.Deck(faults, world.random("faults"))
+        soak = Soak("proxied", world, deck, lambda: asyncio.to_thread(server.faults.clear), pace)
+        await soak.run(seconds)
+    finally:
+        for proxy in proxies:
+            await asyncio.to_thread(proxy.kill)
+        await asyncio.to_thread(server.stop)
+    return soak
+
+
+def proxies_here() -> list[str]:
+    """The proxies that are installed and can be reloaded."""
+    return [kind for kind in ("nginx", "haproxy") if shutil.which(kind)]
+
+
+MODES: dict[str, Run] = {"embedded": embedded, "cluster": cluster, "killed": killed, "proxied": proxied}
 
 
 class _Complaints(logging.Handler):
@@ -167,6 +201,9 @@ def main() -> None:
     logging.basicConfig(level=arguments.log_level.upper(), format="%(relativeCreated)d %(name)s: %(message)s")
     seed = random.randrange(10**6) if arguments.seed is None else arguments.seed
     chosen = [*MODES] if arguments.mode == "all" else [arguments.mode]
+    if "proxied" in chosen and not proxies_here():
+        print("proxied: skipped, neither nginx nor haproxy is installed")
+        chosen.remove("proxied")
     whole = sum(SHARES[mode] for mode in chosen)
     print(f"seed {seed}", flush=True)
     count = 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import getpass
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -16,7 +19,8 @@ _PATIENCE = 20.0
 
 NGINX = """
 daemon off;
-master_process off;
+user {user};
+worker_shutdown_timeout 1s;
 pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ worker_connections 256; }}
@@ -43,6 +47,8 @@ http {{
 HAPROXY = """
 global
     maxconn 256
+    hard-stop-after 1s
+    stats socket unix@haproxy.sock level admin
 defaults
     mode http
     timeout connect 2s
@@ -57,13 +63,14 @@ backend back
 
 
 def _commands(kind: str, folder: Path, port: int, behind: int, requests: int, idle: int) -> list[str]:
-    values = {"folder": folder, "port": port, "behind": behind, "requests": requests, "idle": idle}
+    options = {"port": port, "behind": behind, "requests": requests, "idle": idle}
+    values = {"folder": folder, "user": getpass.getuser(), **options}
     if kind == "nginx":
         (folder / "nginx.conf").write_text(NGINX.format(**values))
         return ["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "error.log")]
     if kind == "haproxy":
         (folder / "haproxy.cfg").write_text(HAPROXY.format(**values))
-        return ["haproxy", "-db", "-f", str(folder / "haproxy.cfg")]
+        return ["haproxy", "-W", "-db", "-f", str(folder / "haproxy.cfg")]
     return [
         "nghttpx",
         f"--frontend=127.0.0.1,{port};no-tls",
@@ -88,15 +95,64 @@ def proxied(kind: str, folder: Path, behind: int, *, requests: int = 100_000, id
     """
     if shutil.which(kind) is None:
         pytest.skip(f"{kind} is not installed")
-    port = _free_port()
-    command = _commands(kind, folder, port, behind, requests, idle)
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder)
+    proxy = Proxy(kind, folder, behind, requests=requests, idle=idle)
+    proxy.start()
     try:
-        _wait_for(process, port)
-        yield port
+        yield proxy.port
     finally:
-        process.kill()
-        process.wait()
+        proxy.kill()
+
+
+class Proxy:
+    """A proxy in front of a port; started, ended and started again at the same one. nghttpx cannot reload or cut."""
+
+    def __init__(self, kind: str, folder: Path, behind: int, *, requests: int = 100_000, idle: int = 60) -> None:
+        self.kind = kind
+        self.port = _free_port()
+        self._folder = folder
+        self._command = _commands(kind, folder, self.port, behind, requests, idle)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it; returns when it listens."""
+        quiet = subprocess.DEVNULL
+        self._process = subprocess.Popen(
+            self._command, stdout=quiet, stderr=quiet, cwd=self._folder, start_new_session=True
+        )
+        _wait_for(self._process, self.port)
+
+    def kill(self) -> None:
+        """SIGKILL to all of its processes; returns when they are dead. Idempotent."""
+        process, self._process = self._process, None
+        if process is not None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def stop(self) -> None:
+        """Let it end in its own way: it takes no connections, and lets calls finish for a second."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGQUIT if self.kind == "nginx" else signal.SIGUSR1)
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(_PATIENCE)
+        self.kill()
+
+    def reload(self) -> None:
+        """Let other processes of it take the new connections; the old ones end within a second."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGHUP if self.kind == "nginx" else signal.SIGUSR2)
+
+    def cut(self) -> None:
+        """Cut what goes through it: nginx loses its worker, and with it all connections; HAProxy ends its sessions."""
+        assert self._process is not None
+        if self.kind == "nginx":
+            subprocess.run(["pkill", "-KILL", "-P", str(self._process.pid)], check=False)
+            return
+        with socket.socket(socket.AF_UNIX) as control:
+            control.settimeout(_PATIENCE)
+            control.connect(str(self._folder / "haproxy.sock"))
+            control.sendall(b"shutdown sessions server back/one\n")
+            control.recv(1_000)
 
 
 def _free_port() -> int:

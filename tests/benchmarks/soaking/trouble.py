@@ -1,4 +1,4 @@
-"""What can go wrong with a server of this process, a simulated cluster, and a server in a process of its own.
+"""What can go wrong with a server of this process, a simulated cluster, a server in a process of its own, and proxies.
 
 Owns: the faults by name, each as a coroutine that returns when it is over; and choosing them. The choice depends on the
 seed alone. Must not know: who suffers.
@@ -15,6 +15,7 @@ from esdb_lite.server import EmbeddedServer, SimulatedCluster
 from esdb_lite.server.faults.api import Fault, Faults
 from esdb_lite.server.faults.plan import Refusal
 from tests.benchmarks.soaking.processes import KillableServer
+from tests.healing.proxies import Proxy
 
 Action = Callable[[Random], Awaitable[None]]
 Ready = Callable[[], bool]
@@ -91,8 +92,8 @@ def faults_of(faults: Faults, host: Callable[[], tuple[str, int]]) -> dict[str, 
     }
 
 
-def of_server(server: EmbeddedServer) -> dict[str, Action]:
-    """Everything that can go wrong with a server of this process."""
+def of_server(server: EmbeddedServer, front: Callable[[], int] | None = None) -> dict[str, Action]:
+    """Everything that can go wrong with a server of this process. `front`: the port at which clients find it."""
 
     async def kill(rng: Random) -> None:
         await asyncio.to_thread(server.kill)
@@ -103,7 +104,7 @@ def of_server(server: EmbeddedServer) -> dict[str, Action]:
         await asyncio.to_thread(server.restart)
 
     return {
-        **faults_of(server.faults, lambda: (server.host, server.port)),
+        **faults_of(server.faults, lambda: (server.host, front() if front else server.port)),
         **one_at_a_time({"kill and restart": kill, "stop and restart": restart}),
     }
 
@@ -219,6 +220,29 @@ def of_process(server: KillableServer) -> dict[str, Action]:
         "SIGSTOP, then SIGKILL": kill_paused,
     }
     return one_at_a_time(actions)
+
+
+def of_proxy(proxy: Proxy) -> dict[str, Action]:
+    """What can go wrong with a proxy."""
+
+    def ended(end: Callable[[], None]) -> Action:
+        async def happen(rng: Random) -> None:
+            await asyncio.to_thread(end)
+            await asyncio.sleep(rng.uniform(0.0, 1.5))
+            await asyncio.to_thread(proxy.start)
+
+        return happen
+
+    def done(do: Callable[[], None]) -> Action:
+        return lambda rng: asyncio.to_thread(do)
+
+    actions = {
+        "reload": done(proxy.reload),
+        "stop and start": ended(proxy.stop),
+        "kill and start": ended(proxy.kill),
+        "cut": done(proxy.cut),
+    }
+    return one_at_a_time({f"{proxy.kind}: {name}": action for name, action in actions.items()})
 
 
 class Deck:

@@ -10,6 +10,7 @@ import asyncio
 import traceback
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from itertools import cycle
 from random import Random
 from typing import Any
 
@@ -40,15 +41,20 @@ class Access:
 class World:
     """The clients, the ledger, and what runs."""
 
-    def __init__(self, seed: int, uri: str) -> None:
-        """`uri` has options already, so that others can follow after a `&`."""
+    def __init__(self, seed: int, *uris: str) -> None:
+        """Clients take the `uris` in turn. They have options already, so that others can follow after a `&`."""
         self.seed = seed
-        self.uri = uri
+        self._uris = cycle(uris)
         self.ledger = Ledger()
         self.writing = True
         """Writers and readers go on."""
         self._clients: list[AsyncEsdbClient | EsdbClient] = []
         self._tasks: dict[asyncio.Task[None], str] = {}
+
+    @property
+    def uri(self) -> str:
+        """The connection string for the next client."""
+        return next(self._uris)
 
     def random(self, name: str) -> Random:
         """Return the source of chance of one worker: the same with the same seed."""
