@@ -92,7 +92,7 @@ def test_it_requires_no_more_than_what_it_imports(metadata: email.message.Messag
         "betterproto<3,>=2.0.0b7",
         "grpclib<0.5,>=0.4.9",
         "h2<5,>=3.1",
-        "typing-extensions>=4.7.1",
+        "typing-extensions>=4.12",
     ]
 
 

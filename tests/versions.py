@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 from importlib.metadata import requires, version
 
-LOWEST = {"grpclib": "0.4.9", "h2": "3.1.0", "betterproto": "2.0.0b7", "typing_extensions": "4.7.1"}
+LOWEST = {"grpclib": "0.4.9", "h2": "3.1.0", "betterproto": "2.0.0b7", "typing_extensions": "4.12.0"}
 
 
 def main(which: str) -> None:
