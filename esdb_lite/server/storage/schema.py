@@ -9,7 +9,7 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
     floor    one row: the log goes on at this position, if that is behind the last event.
 
     projections        how far each has come, and where its last checkpoint was.
-    projection_states  what each holds, by partition; `kept_` = at its last checkpoint.
+    projection_states  what each holds, by partition; `kept_` = at its last checkpoint. Its index has what changed since.
 """
 
 from __future__ import annotations
@@ -80,8 +80,10 @@ CREATE TABLE IF NOT EXISTS projection_states (
     kept_result TEXT,
     PRIMARY KEY (id, partition)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS projection_states_changed ON projection_states (id)
+    WHERE (kept_state IS NOT state OR kept_result IS NOT result);
 """
-"""Files of the same version may lack these tables; programs that do not know them do nothing wrong with the file."""
+"""Files of the same version may lack these; programs that do not know them do nothing wrong with the file."""
 
 
 _PATIENCE = 5
