@@ -98,13 +98,16 @@ class _Writing:
         self._owner = owner
         self._known = known
         self._state = state
-        self._moment = moment
+        self._now = moment.now
+        self._new_id = moment.new_id
 
     def add(self, emissions: Sequence[Emission]) -> None:
+        numbers, place_next = self.numbers, self._place
         for emission in emissions:
-            if emission.stream not in self.numbers:
+            stream, type, is_json, data, metadata, _, _ = emission
+            if stream not in numbers:
                 self._begin(emission)
-            self._place(*emission[:5])
+            place_next(stream, type, is_json, data, metadata)
 
     def _place(self, stream: str, type: str, is_json: bool, data: bytes, metadata: bytes = b"") -> None:
         revision = self.numbers[stream]
@@ -112,13 +115,10 @@ class _Writing:
         position = place(self.end, length)
         self.end = position + length
         self.numbers[stream] = revision + 1
-        moment = self._moment
+        id = self._new_id()
         # this way it takes half as long
-        self.records.append(
-            tuple.__new__(
-                Record, (position, stream, revision, moment.new_id(), type, is_json, moment.now, data, metadata, None)
-            )
-        )
+        record = tuple.__new__(Record, (position, stream, revision, id, type, is_json, self._now, data, metadata, None))
+        self.records.append(record)
 
     def _begin(self, emission: Emission) -> None:
         """Look at a stream that has not been written in this transaction."""
@@ -159,7 +159,7 @@ class _Writing:
         if is_metastream(stream):
             return True
         metadata = self._state.metadata(stream)
-        oldest = oldest_readable(metadata, self._moment.now)
+        oldest = oldest_readable(metadata, self._now)
         if min_readable(metadata, last) > last:
             return False
         stored = None if oldest is None else self._state.stored(stream, last)

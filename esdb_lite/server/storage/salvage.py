@@ -60,7 +60,7 @@ def salvage(source: sqlite3.Connection, target: str) -> Salvaged:
         for records in _in_parts(_events(source, names, sorted(places))):
             with writer.transaction():
                 for stream, record in records:
-                    writer.add(record)
+                    writer.add([record])
                     kept[stream].append(record.revision)
                     places.pop(record.position, None)
                     end = record.position

@@ -9,7 +9,7 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
     floor    one row: the log goes on at this position, if that is behind the last event.
 
     projections        how far each has come, and where its last checkpoint was.
-    projection_states  what each holds, by partition; `kept_` = at its last checkpoint. Its index has what changed since.
+    projection_states  what each holds, by partition; `kept_` = at its last checkpoint; an index has what changed since.
 """
 
 from __future__ import annotations
