@@ -74,6 +74,8 @@ class Emit:
         self._known = known
         self._notes = notes
         self._numbers: Mapping[str, int] = {}
+        self.written = range(0)
+        """The part of the log that was taken for it."""
 
     def __call__(self, state: LogState, moment: Moment) -> Decision:
         """Decide. Raises EmitRefused."""
@@ -81,6 +83,7 @@ class Emit:
         writing.add(self._emissions)
         # Not into what is known, before all of it is committed.
         self._numbers = writing.numbers
+        self.written = range(moment.log_end, writing.end)
         return Decision(Appended(len(writing.records) - 1, None), writing.records, writing.end, self._notes)
 
     def accept(self) -> None:
