@@ -13,7 +13,8 @@ from struct import error as StructError
 from esdb_lite.server.storage import TOMBSTONE, confirm_notes
 from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.errors import StorageCorrupted, StorageError, StorageNotADatabase, translated
-from esdb_lite.server.storage.losses import losses
+from esdb_lite.server.storage.losses import WAY_OUT, losses
+from esdb_lite.server.storage.salvage import has_events
 from esdb_lite.server.storage.schema import check_path, checksum, open_reader, stored_length
 
 MAX_FINDINGS = 100
@@ -44,6 +45,10 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
         connection = open_reader(path)
     except StorageCorrupted as error:
         return [str(error)]
+    except StorageNotADatabase:
+        if not has_events(path):
+            raise
+        return [f"{path} is damaged: its first page cannot be read ({WAY_OUT})"]
     with closing(connection):
         findings = _losses(connection, path, left)
         for check in (_check_sqlite, _check_events, _check_revisions):
