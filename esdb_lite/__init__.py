@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         EventHandler,
         HandlerError,
     )
+    from esdb_lite.correlations import Correlation, correlation
     from esdb_lite.errors import (
         AccessDenied,
         AppendTooLarge,
@@ -86,6 +87,9 @@ if TYPE_CHECKING:
         WrongArgumentType,
         WrongContext,
     )
+    from esdb_lite.event_types.likes import EventsLike, TypedEvent
+    from esdb_lite.event_types.misfit import EventValueError
+    from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.events import (
         AppendResult,
         CaughtUp,
@@ -186,6 +190,7 @@ __all__ = [
     "ConsumerProgress",
     "ConsumerStrategy",
     "ConsumerTooSlow",
+    "Correlation",
     "Credentials",
     "CredentialsLike",
     "CredentialsUnavailable",
@@ -202,6 +207,9 @@ __all__ = [
     "EsdbClientException",
     "EventHandler",
     "EventTooLarge",
+    "EventTypes",
+    "EventValueError",
+    "EventsLike",
     "ExpectedPosition",
     "ExpectedPositionError",
     "Fault",
@@ -285,6 +293,7 @@ __all__ = [
     "SubscriptionSettings",
     "TlsError",
     "TooManySubscribers",
+    "TypedEvent",
     "Unauthenticated",
     "UsageError",
     "User",
@@ -293,6 +302,7 @@ __all__ = [
     "WrongArgumentType",
     "WrongContext",
     "__version__",
+    "correlation",
 ]
 
 _HOMES = {
@@ -316,6 +326,10 @@ _HOMES = {
         "ResumeFrom",
     ),
     "esdb_lite._checks": ("Seconds",),
+    "esdb_lite.correlations": ("Correlation", "correlation"),
+    "esdb_lite.event_types.likes": ("EventsLike", "TypedEvent"),
+    "esdb_lite.event_types.misfit": ("EventValueError",),
+    "esdb_lite.event_types.registry": ("EventTypes",),
     "esdb_lite.checkpoints.databases": ("DbApiCheckpoint",),
     "esdb_lite.checkpoints.files": ("FileCheckpoint",),
     "esdb_lite.checkpoints.sqlite": ("SqliteCheckpoint",),

@@ -31,6 +31,8 @@ PUBLIC = (
     "consumers",
     "records",
     "retries",
+    "correlations",
+    "event_types",
     "_version",
 )
 PURE_PROJECTIONS = ("server.projections.javascript", "server.projections.valid_json", "server.storage.PartitionState")
