@@ -32,6 +32,7 @@ if TYPE_CHECKING:
         HandlerError,
     )
     from esdb_lite.correlations import Correlation, correlation
+    from esdb_lite.decisions import AtomicDecision, Decision, LoadedState, Snapshot, Snapshots, SnapshotStore
     from esdb_lite.errors import (
         AccessDenied,
         AppendTooLarge,
@@ -168,6 +169,7 @@ __all__ = [
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
     "AsyncSubscription",
+    "AtomicDecision",
     "BearerToken",
     "CallCancelled",
     "CaughtUp",
@@ -199,6 +201,7 @@ __all__ = [
     "DatabaseUnavailable",
     "DbApiCheckpoint",
     "DeadlineExceeded",
+    "Decision",
     "DiscoveryFailed",
     "Durability",
     "EmbeddedServer",
@@ -234,6 +237,7 @@ __all__ = [
     "InvalidUri",
     "JsonValue",
     "LinkError",
+    "LoadedState",
     "NackAction",
     "NewEvent",
     "NewRecord",
@@ -273,6 +277,9 @@ __all__ = [
     "SettingsChanges",
     "SimulatedCluster",
     "SimulatedNode",
+    "Snapshot",
+    "SnapshotStore",
+    "Snapshots",
     "SqliteCheckpoint",
     "StatusCode",
     "StreamAcl",
@@ -327,6 +334,14 @@ _HOMES = {
     ),
     "esdb_lite._checks": ("Seconds",),
     "esdb_lite.correlations": ("Correlation", "correlation"),
+    "esdb_lite.decisions": (
+        "AtomicDecision",
+        "Decision",
+        "LoadedState",
+        "Snapshot",
+        "SnapshotStore",
+        "Snapshots",
+    ),
     "esdb_lite.event_types.likes": ("EventsLike", "TypedEvent"),
     "esdb_lite.event_types.misfit": ("EventValueError",),
     "esdb_lite.event_types.registry": ("EventTypes",),

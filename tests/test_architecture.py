@@ -32,6 +32,7 @@ PUBLIC = (
     "records",
     "retries",
     "correlations",
+    "decisions",
     "event_types",
     "_version",
 )

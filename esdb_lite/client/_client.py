@@ -32,6 +32,7 @@ from esdb_lite.client.arguments import (
 from esdb_lite.client.consumers.calls import AsyncConsumerApi
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
+from esdb_lite.client.decisions.calls import AsyncDecisionApi
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.indexes.calls import AsyncIndexApi
@@ -59,6 +60,7 @@ class AsyncEsdbClient(
     AsyncAtomicApi,
     AsyncStreamApi,
     AsyncConsumerApi,
+    AsyncDecisionApi,
     AsyncGroupApi,
     AsyncIndexApi,
     AsyncProjectionApi,

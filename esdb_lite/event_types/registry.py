@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeGuard, TypeVar
+from typing import Any, TypeGuard, TypeVar, cast
 from uuid import UUID
 
 from esdb_lite._checks import checked_int
@@ -140,6 +140,18 @@ class EventTypes:
             raise
         except (TypeError, ValueError) as error:
             raise EventValueError(event, f"{error}") from error
+
+    def to_plain(self, value: object) -> JsonValue:
+        """Return a value as JSON values, as a field of an event. Raises WrongArgumentType."""
+        try:
+            return to_plain(value, self._converters)
+        except TypeError as error:
+            raise WrongArgumentType("value", value, str(error)) from error
+
+    def from_plain(self, kind: type[T], value: JsonValue) -> T:
+        """Return JSON values as a value of a class. Raises ValueError where they do not fit it."""
+        found: Any = self._shapes.reader(kind)(value)
+        return cast("T", found)
 
     def has(self, value: object) -> TypeGuard[TypedEvent]:
         """Whether a value is an object of a registered class."""

@@ -23,6 +23,7 @@ from esdb_lite.positions import ExpectedPosition, ResumeFrom, meant
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
+from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.indexes import IndexApi
 from esdb_lite.sync.live import Live, LiveClients
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
     from esdb_lite.metadata import StreamMetadata
 
 
-class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, UserApi, OtherNames):
+class EsdbClient(AtomicApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, ProjectionApi, UserApi, OtherNames):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
