@@ -1,6 +1,6 @@
 """What a decision has led to, and snapshots that make the next one quicker.
 
-Owns: `Decision`, `LoadedState`, `Snapshot`, `Snapshots`. Must not know: how events are read and appended.
+Owns: `DecisionResult`, `LoadedState`, `Snapshot`, `Snapshots`. Must not know: how events are read and appended.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ S = TypeVar("S")
 
 
 @dataclass(frozen=True)
-class Decision(Generic[S]):
+class DecisionResult(Generic[S]):
     """What `decide` has led to."""
 
     state: S
@@ -38,7 +38,7 @@ class Decision(Generic[S]):
 
 
 @dataclass(frozen=True)
-class AtomicDecision(Generic[S]):
+class AtomicDecisionResult(Generic[S]):
     """What `decide_across` has led to."""
 
     state: S

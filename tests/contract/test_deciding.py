@@ -12,23 +12,26 @@ from typing import Any
 import pytest
 
 from esdb_lite import (
+    AsyncEsdbClient,
     Compatibility,
     DeadlineExceeded,
-    Decision,
+    DecisionResult,
     EmbeddedServer,
     EsdbClient,
+    EventTypes,
     ExpectedPositionError,
     InvalidArgument,
     LoadedState,
     NewEvent,
     RecordedEvent,
+    RetryPolicy,
     Snapshot,
     Snapshots,
     StreamMetadata,
     StreamState,
     WrongArgumentType,
 )
-from tests.contract.faces import drain
+from tests.contract.faces import Face, drain
 
 
 def count(state: int, event: RecordedEvent) -> int:
@@ -61,7 +64,7 @@ def uri(version: str) -> Iterator[str]:
 
 async def test_decisions_one_after_another(client: Any, stream: str) -> None:
     first = await client.decide(stream, count, 0, lambda state: [adding(2), adding(3)])
-    assert isinstance(first, Decision)
+    assert isinstance(first, DecisionResult)
     assert (first.state, first.position, first.attempts, len(first.events)) == (5, 1, 1, 2)
     assert first.result.stream_position == 1
     second = await client.decide(stream, count, 0, lambda state: adding(-state))
@@ -259,3 +262,43 @@ async def test_wrong_streams(client: Any, stream: str) -> None:
 async def test_the_time_is_over(client: Any, stream: str) -> None:
     with pytest.raises(DeadlineExceeded):
         await client.decide(stream, count, 0, lambda state: adding(1), timeout=0)
+
+
+types = EventTypes()
+
+
+@types.register("Added")
+@dataclass(frozen=True)
+class Added:
+    by: int
+
+
+def fold_values(state: int, event: object) -> int:
+    return state + event.by if isinstance(event, Added) else state
+
+
+@pytest.mark.skipif("ESDB_URI" in os.environ, reason="the answers of a real server cannot be lost to order")
+@pytest.mark.parametrize("face", ["async", "sync"])
+async def test_lost_answers(face: str, stream: str) -> None:
+    policy = RetryPolicy(attempts=1)
+    with EmbeddedServer() as server:
+        made: Any = (
+            AsyncEsdbClient(server.uri, retry=policy, event_types=types)
+            if face == "async"
+            else Face(EsdbClient(server.uri, retry=policy, event_types=types))
+        )
+        async with made as client:
+            await client.append_events(stream, None, [Added(1), NewEvent("Noted", b"\x00")])
+            server.faults.lose_answers()
+            decision = await client.decide(stream, fold_values, 0, lambda state: [Added(state + 1)])
+            assert (decision.state, decision.result, decision.position, decision.attempts) == (3, None, 2, 1)
+            decided: list[int] = []
+
+            def decide(state: int) -> dict[str, Added] | None:
+                decided.append(state)
+                return {stream: Added(10)} if state < 10 else None
+
+            server.faults.lose_answers()
+            across = await client.decide_across([stream, f"{stream}-other"], fold_values, 0, decide)
+            assert (across.state, across.positions) == (13, {stream: 3, f"{stream}-other": None})
+            assert decided == [3]

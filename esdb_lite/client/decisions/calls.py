@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
     from esdb_lite.client.core import ClientCore
     from esdb_lite.client.decisions.means import Calls, Means
-    from esdb_lite.decisions import AtomicDecision, Decision, LoadedState, Snapshots
+    from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshots
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.settings import CredentialsLike
 
@@ -59,7 +59,7 @@ class AsyncDecisionApi:
         snapshots: Snapshots | None = None,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> Decision[S]:
+    ) -> DecisionResult[S]:
         """Load a state, decide what happens, and append it, as if nobody else did anything meanwhile.
 
         `fold(state, event)` returns the state after an event, beginning with `initial`. It gets `event.value` where
@@ -74,7 +74,7 @@ class AsyncDecisionApi:
 
         means = self._means(timeout, credentials)
         growing = GrowingState(means, stream_name, fold, initial, snapshots)
-        decision: Decision[S] = await _made(deciding(means, growing, decide, attempts))
+        decision: DecisionResult[S] = await _made(deciding(means, growing, decide, attempts))
         return decision
 
     async def decide_across(
@@ -87,7 +87,7 @@ class AsyncDecisionApi:
         attempts: int = 10,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AtomicDecision[S]:
+    ) -> AtomicDecisionResult[S]:
         """Do what `decide` does for one state of several streams, to some or all of which events are appended.
 
         The events of all streams are folded in the order in which they were committed. `decide(state)` returns events
@@ -99,7 +99,7 @@ class AsyncDecisionApi:
 
         means = self._means(timeout, credentials)
         growing = GrowingStates(means, stream_names, fold, initial)
-        decision: AtomicDecision[S] = await _made(deciding_across(means, growing, decide, attempts))
+        decision: AtomicDecisionResult[S] = await _made(deciding_across(means, growing, decide, attempts))
         return decision
 
     def _means(self, timeout: Seconds | None, credentials: CredentialsLike) -> Means:

@@ -17,7 +17,7 @@ from esdb_lite._checks import checked_int, checked_items
 from esdb_lite.client.arguments import checked_events, checked_stream
 from esdb_lite.client.decisions.keeping import SnapshotKeeper
 from esdb_lite.client.decisions.means import Calls, Means
-from esdb_lite.decisions import AtomicDecision, Decision, LoadedState, Snapshot, Snapshots
+from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshot, Snapshots
 from esdb_lite.errors import (
     ConsistencyError,
     EsdbClientException,
@@ -149,7 +149,7 @@ def recorded(
 
 
 def deciding(means: Means, growing: GrowingState, decide: Callable[[Any], Any], attempts: int) -> Calls:
-    """Load, decide and append until nobody is faster. Returns the Decision."""
+    """Load, decide and append until nobody is faster. Returns the DecisionResult."""
     checked_function("decide", decide)
     checked_int("attempts", attempts, 1, 1_000_000)
     yield from growing.load()
@@ -157,7 +157,7 @@ def deciding(means: Means, growing: GrowingState, decide: Callable[[Any], Any], 
     for attempt in range(1, attempts + 1):
         events = _decided(decide(growing.state), means)
         if not events:
-            return Decision(growing.state, (), None, growing.position, attempt)
+            return DecisionResult(growing.state, (), None, growing.position, attempt)
         try:
             result = yield partial(
                 means.client.append_events, growing.stream_name, growing.position, events, **means.options()
@@ -167,12 +167,12 @@ def deciding(means: Means, growing: GrowingState, decide: Callable[[Any], Any], 
         else:
             growing.grow(events, result)
             yield from growing.keep()
-            return Decision(growing.state, tuple(events), result, growing.position, attempt)
+            return DecisionResult(growing.state, tuple(events), result, growing.position, attempt)
         sent[events[-1].id] = events
         yield from _pause(means, attempt)
         seen = yield from _looked(growing.read(), failure)
         for written in seen & sent.keys():  # an answer was lost, or an earlier attempt came late
-            return Decision(growing.state, tuple(sent[written]), None, growing.position, attempt)
+            return DecisionResult(growing.state, tuple(sent[written]), None, growing.position, attempt)
         if not seen and isinstance(failure, ExpectedPositionError):
             growing.position = failure.current  # what is there cannot be read any more
         if attempt == attempts:
@@ -265,7 +265,7 @@ class GrowingStates:
 
 
 def deciding_across(means: Means, growing: GrowingStates, decide: Callable[[Any], Any], attempts: int) -> Calls:
-    """Load, decide and append until nobody is faster. Returns the AtomicDecision."""
+    """Load, decide and append until nobody is faster. Returns the AtomicDecisionResult."""
     checked_function("decide", decide)
     checked_int("attempts", attempts, 1, 1_000_000)
     yield from growing.read()
@@ -273,7 +273,7 @@ def deciding_across(means: Means, growing: GrowingStates, decide: Callable[[Any]
     for attempt in range(1, attempts + 1):
         written = growing.decided(decide(growing.state))
         if not written:
-            return AtomicDecision(growing.state, {}, None, growing.positions, attempt)
+            return AtomicDecisionResult(growing.state, {}, None, growing.positions, attempt)
         appends, checks = growing.records(written)
         try:
             result = yield partial(means.client.append_records, appends, checks=checks, **means.options())
@@ -281,12 +281,12 @@ def deciding_across(means: Means, growing: GrowingStates, decide: Callable[[Any]
             failure = error
         else:
             growing.grow(written, result)
-            return AtomicDecision(growing.state, written, result, growing.positions, attempt)
+            return AtomicDecisionResult(growing.state, written, result, growing.positions, attempt)
         sent[next(iter(written.values()))[-1].id] = written
         yield from _pause(means, attempt)
         seen = yield from _looked(growing.read(), failure)
         for found in seen & sent.keys():
-            return AtomicDecision(growing.state, sent[found], None, growing.positions, attempt)
+            return AtomicDecisionResult(growing.state, sent[found], None, growing.positions, attempt)
         if not seen and isinstance(failure, ConsistencyError):
             growing.correct(failure.violations)
         if attempt == attempts:
