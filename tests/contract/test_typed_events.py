@@ -140,7 +140,7 @@ async def test_what_is_not_marked(client: Any, stream: str) -> None:
 async def test_an_event_without_a_conversation_begins_one(client: Any, stream: str) -> None:
     await client.append_events(stream, None, NewEvent("A", b"", b"\x00"))
     (event,) = await drain(client.read_stream_events(stream))
-    with pytest.raises(ValueError, match="Expecting value|codec can't decode") as caught:
+    with pytest.raises(ValueError, match=r"Expecting value|codec can't decode") as caught:
         event.metadata_json()
     if sys.version_info >= (3, 11):
         assert f"in the metadata of A 0@{stream}" in caught.value.__notes__
