@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
@@ -139,9 +140,10 @@ async def test_what_is_not_marked(client: Any, stream: str) -> None:
 async def test_an_event_without_a_conversation_begins_one(client: Any, stream: str) -> None:
     await client.append_events(stream, None, NewEvent("A", b"", b"\x00"))
     (event,) = await drain(client.read_stream_events(stream))
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"Expecting value|codec can't decode") as caught:
         event.metadata_json()
-    assert f"in the metadata of A 0@{stream}" in caught.value.__notes__  # type: ignore[attr-defined]
+    if sys.version_info >= (3, 11):
+        assert f"in the metadata of A 0@{stream}" in caught.value.__notes__
     with correlation(event) as found:
         assert (found.correlation_id, found.causation_id) == (str(event.id), str(event.id))
 
