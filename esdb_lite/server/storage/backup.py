@@ -13,6 +13,7 @@ from contextlib import closing, suppress
 from esdb_lite.server.storage import confirm_notes
 from esdb_lite.server.storage.disk import sync_file, sync_name
 from esdb_lite.server.storage.errors import (
+    DRIVER_ERRORS,
     StorageCorrupted,
     StorageFailed,
     StorageNotADatabase,
@@ -78,7 +79,7 @@ def _salvage(path: str, partial: str) -> Salvaged:
 def _take_out(source: sqlite3.Connection, path: str, partial: str) -> Salvaged:
     try:
         done = take_out(source, path, partial)
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise translated(error, path) from error
     except OSError as error:
         raise StorageFailed(f"{path} cannot be read ({os.strerror(error.errno or 0)})") from error
@@ -103,7 +104,7 @@ def _copy(source: sqlite3.Connection, partial: str) -> None:
             source.backup(target, pages=-1)
             # One file that nothing has to lie beside, until a server uses it.
             target.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise translated(error, partial) from error
 
 

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from esdb_lite.positions import LARGEST
 from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import TOMBSTONE, Record
+from esdb_lite.server.storage.errors import DRIVER_ERRORS
 from esdb_lite.server.storage.raw_pages import INDEX, TABLE, RawPages
 from esdb_lite.server.storage.schema import checksum, open_writer, unpack_schema
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
@@ -88,7 +89,7 @@ class _DamagedFile:
         """Go on where SQLite cannot read."""
         try:
             yield
-        except sqlite3.DatabaseError:
+        except DRIVER_ERRORS:
             self.met = True
 
     def look(self) -> None:
@@ -228,7 +229,7 @@ def _rows(damaged: _DamagedFile, known: Sequence[int]) -> Iterator[_Row]:
             for row in damaged.source.execute(_FROM_POSITION, (place,)):
                 yield row
                 place = row[0] + 1
-        except sqlite3.DatabaseError:
+        except DRIVER_ERRORS:
             damaged.met = True
             found = _next(damaged.source, place, known)
             if found is None:
@@ -241,12 +242,12 @@ def _rows(damaged: _DamagedFile, known: Sequence[int]) -> Iterator[_Row]:
 def _next(source: sqlite3.Connection, place: int, known: Sequence[int]) -> int | None:
     """Return a position from which can be read, behind a damaged page."""
     for position in known[bisect_left(known, place + 1) :]:
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*DRIVER_ERRORS):
             if source.execute(f"SELECT {_COLUMNS} FROM events WHERE position=?", (position,)).fetchone():
                 return position
     step = 1
     while place + step < 2**62:  # nothing is known of what follows: look further and further
-        with suppress(sqlite3.DatabaseError):
+        with suppress(*DRIVER_ERRORS):
             row = source.execute(
                 "SELECT position FROM events WHERE position>=? ORDER BY position LIMIT 1", (place + step,)
             ).fetchone()
