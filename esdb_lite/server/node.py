@@ -277,9 +277,9 @@ class ServerNode:
         """Cut all connections."""
         self._server.break_connections()
 
-    def go_away(self, code: int) -> None:
-        """Send GOAWAY on all connections."""
-        self._server.go_away(code)
+    def go_away(self, code: int, reset_after: float) -> None:
+        """Send GOAWAY on all connections, and reset them after so many seconds."""
+        self._server.go_away(code, reset_after)
 
     def end_subscriptions(self) -> None:
         """End all subscriptions."""
