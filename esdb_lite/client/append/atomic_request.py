@@ -57,6 +57,11 @@ class AtomicRequest:
         return [(stream, records[-1].id) for stream, records in self.streams.items()]
 
     @property
+    def first_expected(self) -> int:
+        """See `Repeatable`."""
+        return self.expected.get(self.records[0].stream_name, ANY)
+
+    @property
     def uncertain(self) -> bool:
         """See `Repeatable`."""
         return any(self.expected.get(stream, ANY) < -1 for stream in self.streams)
@@ -64,6 +69,12 @@ class AtomicRequest:
     def tell(self, unknown: OutcomeUnknown) -> None:
         """See `Repeatable`."""
         unknown.records = tuple(self.records)
+
+    def expecting(self, expected: int | None) -> AtomicRequest:
+        """Return the same records with another expectation of the first stream; None: that of the caller."""
+        if expected is None:
+            return self
+        return AtomicRequest(self.records, {**self.expected, self.records[0].stream_name: expected})
 
     def encode_records(self) -> bytes:
         """The request of AppendRecords."""
