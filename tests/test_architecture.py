@@ -32,6 +32,9 @@ PUBLIC = (
     "records",
     "retries",
     "schemas",
+    "correlations",
+    "decisions",
+    "event_types",
     "_version",
 )
 PURE_PROJECTIONS = ("server.projections.javascript", "server.projections.valid_json", "server.storage.PartitionState")
