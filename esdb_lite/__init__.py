@@ -146,6 +146,20 @@ if TYPE_CHECKING:
         StreamCheck,
     )
     from esdb_lite.retries import RetryPolicy
+    from esdb_lite.schemas import (
+        CompatibilityCheck,
+        CompatibilityMode,
+        Incompatibility,
+        IncompatibilityKind,
+        RegisteredSchema,
+        RegisteredVersion,
+        SchemaError,
+        SchemaExists,
+        SchemaInfo,
+        SchemaNotFound,
+        SchemaRefused,
+        SchemaVersion,
+    )
     from esdb_lite.server import (
         Compatibility,
         Durability,
@@ -203,6 +217,8 @@ __all__ = [
     "ClientClosed",
     "ClusterNode",
     "Compatibility",
+    "CompatibilityCheck",
+    "CompatibilityMode",
     "ConsistencyError",
     "ConsistencyViolation",
     "ConsumeOptions",
@@ -245,6 +261,8 @@ __all__ = [
     "GrpcError",
     "HandlerError",
     "HandlerFailed",
+    "Incompatibility",
+    "IncompatibilityKind",
     "IndexExists",
     "IndexField",
     "IndexFieldType",
@@ -287,6 +305,8 @@ __all__ = [
     "RecordedEvent",
     "RecordsResult",
     "Refusal",
+    "RegisteredSchema",
+    "RegisteredVersion",
     "ResourceExhausted",
     "ResumeFrom",
     "RetryPolicy",
@@ -294,7 +314,13 @@ __all__ = [
     "ScanProgress",
     "ScavengeInfo",
     "ScavengeState",
+    "SchemaError",
+    "SchemaExists",
     "SchemaFormat",
+    "SchemaInfo",
+    "SchemaNotFound",
+    "SchemaRefused",
+    "SchemaVersion",
     "Seconds",
     "ServerAnswer",
     "ServerInfo",
@@ -392,6 +418,10 @@ _HOMES = {
         "ConsistencyViolation NewRecord RecordSchema RecordsResult SchemaFormat StreamAppend StreamCheck"
     ),
     "esdb_lite.retries": "RetryPolicy",
+    "esdb_lite.schemas": (
+        "CompatibilityCheck CompatibilityMode Incompatibility IncompatibilityKind RegisteredSchema RegisteredVersion "
+        "SchemaError SchemaExists SchemaInfo SchemaNotFound SchemaRefused SchemaVersion"
+    ),
     "esdb_lite.server": (
         "Compatibility Durability EmbeddedServer Fault Faults Refusal RunProjections SimulatedCluster SimulatedNode"
     ),

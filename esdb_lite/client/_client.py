@@ -42,6 +42,7 @@ from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.read.continuity import check_landmark, landmark_of
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
 from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
+from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
 from esdb_lite.events import AppendResult, Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
@@ -68,6 +69,7 @@ class AsyncEsdbClient(
     AsyncNameApi,
     AsyncOperationApi,
     AsyncProjectionApi,
+    AsyncSchemaApi,
     AsyncUserApi,
     OtherNames,
 ):

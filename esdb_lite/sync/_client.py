@@ -32,6 +32,7 @@ from esdb_lite.sync.operations import OperationApi
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.records import AtomicApi
+from esdb_lite.sync.schemas import SchemaApi
 from esdb_lite.sync.users import UserApi
 
 if TYPE_CHECKING:
@@ -51,6 +52,7 @@ class EsdbClient(
     NameApi,
     OperationApi,
     ProjectionApi,
+    SchemaApi,
     UserApi,
     OtherNames,
 ):
