@@ -76,10 +76,12 @@ class Certificates:
 class ServerTls:
     """The TLS side of a listening port: TLS 1.2 or later."""
 
-    def __init__(self, files: CertificateFiles) -> None:
-        """Raises CertificateUnusable."""
+    def __init__(self, files: CertificateFiles, *, http1: bool = False) -> None:
+        """`http1`: browsers, which speak both, are to speak HTTP/1.1. Raises CertificateUnusable."""
         self._files = files
         self.context = _context(files)
+        if http1:  # clients of gRPC offer HTTP/2 alone
+            self.context.set_alpn_protocols(["http/1.1", "h2"])
         """For listening. `reload` changes it in place, for connections to come."""
 
     def reload(self) -> None:
