@@ -11,9 +11,11 @@ from typing_extensions import get_overloads
 
 from esdb_lite import AsyncEsdbClient, ConsumeOptions, EsdbClient
 from esdb_lite.client.consumers.consumer import AsyncConsumer
+from esdb_lite.client.consumers.several import AsyncConsumerGroup
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
 from esdb_lite.sync.consumer import Consumer
+from esdb_lite.sync.consumer_group import ConsumerGroup
 from esdb_lite.sync.group_subscription import PersistentSubscription
 from esdb_lite.sync.read import ReadResponse, Subscription
 
@@ -22,6 +24,7 @@ PAIRS = [
     (AsyncReadResponse, ReadResponse),
     (AsyncSubscription, Subscription),
     (AsyncConsumer, Consumer),
+    (AsyncConsumerGroup, ConsumerGroup),
     (AsyncPersistentSubscription, PersistentSubscription),
 ]
 
@@ -30,6 +33,7 @@ ONLY_ASYNC = {
     AsyncReadResponse: {"aclose"},
     AsyncSubscription: {"aclose"},
     AsyncConsumer: set(),
+    AsyncConsumerGroup: set(),
     AsyncPersistentSubscription: {"collect", "call_later"},
 }
 """What the client for threads has no use for: other names for the same, and what it uses itself."""
