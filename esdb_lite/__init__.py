@@ -12,11 +12,22 @@ from esdb_lite._version import __version__
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
+    from esdb_lite.administration import (
+        ClusterNode,
+        NodeRole,
+        ProgressHandler,
+        ScanProgress,
+        ScavengeInfo,
+        ScavengeState,
+        ServerInfo,
+        Statistics,
+    )
     from esdb_lite.checkpoints.databases import DbApiCheckpoint
     from esdb_lite.checkpoints.files import FileCheckpoint
     from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
     from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
+    from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
     from esdb_lite.client.consumers.consumer import AsyncConsumer
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike, CheckpointLike
     from esdb_lite.client.consumers.several import AsyncConsumerGroup
@@ -124,7 +135,7 @@ if TYPE_CHECKING:
         SubscriptionSettings,
     )
     from esdb_lite.indexes import IndexField, IndexFieldType, IndexInfo, IndexQuery, IndexState
-    from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.metadata import DefaultAccess, StreamAcl, StreamMetadata
     from esdb_lite.positions import ExpectedPosition, ResumeFrom
     from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
     from esdb_lite.records import (
@@ -137,6 +148,20 @@ if TYPE_CHECKING:
         StreamCheck,
     )
     from esdb_lite.retries import RetryPolicy
+    from esdb_lite.schemas import (
+        CompatibilityCheck,
+        CompatibilityMode,
+        Incompatibility,
+        IncompatibilityKind,
+        RegisteredSchema,
+        RegisteredVersion,
+        SchemaError,
+        SchemaExists,
+        SchemaInfo,
+        SchemaNotFound,
+        SchemaRefused,
+        SchemaVersion,
+    )
     from esdb_lite.server import (
         Compatibility,
         Durability,
@@ -163,7 +188,7 @@ if TYPE_CHECKING:
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.consumer_group import ConsumerGroup
     from esdb_lite.sync.group_subscription import PersistentSubscription
-    from esdb_lite.sync.read import ReadResponse, Subscription
+    from esdb_lite.sync.read import ReadResponse, StatisticsFeed, Subscription
     from esdb_lite.users import User
 
 __all__ = [
@@ -179,6 +204,7 @@ __all__ = [
     "AsyncEventHandler",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
+    "AsyncStatisticsFeed",
     "AsyncSubscription",
     "AtomicDecisionResult",
     "BearerToken",
@@ -193,7 +219,10 @@ __all__ = [
     "CheckpointMismatch",
     "CheckpointStore",
     "ClientClosed",
+    "ClusterNode",
     "Compatibility",
+    "CompatibilityCheck",
+    "CompatibilityMode",
     "ConsistencyError",
     "ConsistencyViolation",
     "ConsumeOptions",
@@ -215,6 +244,7 @@ __all__ = [
     "DbApiCheckpoint",
     "DeadlineExceeded",
     "DecisionResult",
+    "DefaultAccess",
     "DiscoveryFailed",
     "Durability",
     "EmbeddedServer",
@@ -237,6 +267,8 @@ __all__ = [
     "GrpcError",
     "HandlerError",
     "HandlerFailed",
+    "Incompatibility",
+    "IncompatibilityKind",
     "IndexExists",
     "IndexField",
     "IndexFieldType",
@@ -254,6 +286,7 @@ __all__ = [
     "NackAction",
     "NewEvent",
     "NewRecord",
+    "NodeRole",
     "NotADatabase",
     "NotLeader",
     "NotSupported",
@@ -263,6 +296,7 @@ __all__ = [
     "Pem",
     "PersistentSubscription",
     "PortInUse",
+    "ProgressHandler",
     "ProjectionError",
     "ProjectionExists",
     "ProjectionFailed",
@@ -277,13 +311,25 @@ __all__ = [
     "RecordedEvent",
     "RecordsResult",
     "Refusal",
+    "RegisteredSchema",
+    "RegisteredVersion",
     "ResourceExhausted",
     "ResumeFrom",
     "RetryPolicy",
     "RunProjections",
+    "ScanProgress",
+    "ScavengeInfo",
+    "ScavengeState",
+    "SchemaError",
+    "SchemaExists",
     "SchemaFormat",
+    "SchemaInfo",
+    "SchemaNotFound",
+    "SchemaRefused",
+    "SchemaVersion",
     "Seconds",
     "ServerAnswer",
+    "ServerInfo",
     "ServerNotReady",
     "ServerStartError",
     "ServiceUnavailable",
@@ -294,6 +340,8 @@ __all__ = [
     "SnapshotStore",
     "Snapshots",
     "SqliteCheckpoint",
+    "Statistics",
+    "StatisticsFeed",
     "StatusCode",
     "StreamAcl",
     "StreamAppend",
@@ -327,11 +375,15 @@ __all__ = [
 
 _HOMES = {
     "esdb_lite._checks": "Seconds",
+    "esdb_lite.administration": (
+        "ClusterNode NodeRole ProgressHandler ScanProgress ScavengeInfo ScavengeState ServerInfo Statistics"
+    ),
     "esdb_lite.checkpoints.databases": "DbApiCheckpoint",
     "esdb_lite.checkpoints.files": "FileCheckpoint",
     "esdb_lite.checkpoints.sqlite": "SqliteCheckpoint",
     "esdb_lite.checkpoints.store": "CheckpointStore",
     "esdb_lite.client._client": "AsyncEsdbClient",
+    "esdb_lite.client.admin.statistics": "AsyncStatisticsFeed",
     "esdb_lite.client.consumers.consumer": "AsyncConsumer",
     "esdb_lite.client.consumers.several": "AsyncConsumerGroup",
     "esdb_lite.client.consumers.settings": "AsyncCheckpointLike CheckpointLike",
@@ -367,13 +419,17 @@ _HOMES = {
         "ConsumerInfo ConsumerStrategy NackAction ParkedEvent SettingsChanges SubscriptionInfo SubscriptionSettings"
     ),
     "esdb_lite.indexes": "IndexField IndexFieldType IndexInfo IndexQuery IndexState",
-    "esdb_lite.metadata": "StreamAcl StreamMetadata",
+    "esdb_lite.metadata": "DefaultAccess StreamAcl StreamMetadata",
     "esdb_lite.positions": "ExpectedPosition ResumeFrom",
     "esdb_lite.projections": "ProjectionInfo ProjectionMode ProjectionStatus",
     "esdb_lite.records": (
         "ConsistencyViolation NewRecord RecordSchema RecordsResult SchemaFormat StreamAppend StreamCheck"
     ),
     "esdb_lite.retries": "RetryPolicy",
+    "esdb_lite.schemas": (
+        "CompatibilityCheck CompatibilityMode Incompatibility IncompatibilityKind RegisteredSchema RegisteredVersion "
+        "SchemaError SchemaExists SchemaInfo SchemaNotFound SchemaRefused SchemaVersion"
+    ),
     "esdb_lite.server": (
         "Compatibility Durability EmbeddedServer Fault Faults Refusal RunProjections SimulatedCluster SimulatedNode"
     ),
@@ -386,7 +442,7 @@ _HOMES = {
     "esdb_lite.sync.consumer": "Consumer",
     "esdb_lite.sync.consumer_group": "ConsumerGroup",
     "esdb_lite.sync.group_subscription": "PersistentSubscription",
-    "esdb_lite.sync.read": "ReadResponse Subscription",
+    "esdb_lite.sync.read": "ReadResponse StatisticsFeed Subscription",
     "esdb_lite.users": "User",
 }
 """Names by the modules that they live in."""

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal, overload
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.read_request import ReadRequest
+from esdb_lite.client.admin.names import AsyncNameApi
+from esdb_lite.client.admin.operations import AsyncOperationApi
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
@@ -40,6 +42,7 @@ from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.read.continuity import check_landmark, landmark_of
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
 from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
+from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
 from esdb_lite.events import AppendResult, Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
@@ -63,7 +66,10 @@ class AsyncEsdbClient(
     AsyncDecisionApi,
     AsyncGroupApi,
     AsyncIndexApi,
+    AsyncNameApi,
+    AsyncOperationApi,
     AsyncProjectionApi,
+    AsyncSchemaApi,
     AsyncUserApi,
     OtherNames,
 ):
