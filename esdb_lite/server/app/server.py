@@ -37,6 +37,11 @@ class RpcServer:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    def use_tls(self, tls: ssl.SSLContext) -> None:
+        """Meet those who come from now on with another context."""
+        if self._door is not None:
+            self._door.use_tls(tls)
+
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
         self._ending = False
