@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from esdb_lite_protos.tags import (
+    PATH_DIRECTORY_LIST,
     PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED,
     PATH_STREAMS_SERVICE_APPEND_RECORDS,
     PATH_STREAMS_SERVICE_APPEND_SESSION,
@@ -46,6 +47,7 @@ from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.directory import DirectoryService
 from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
@@ -279,9 +281,9 @@ class ServerNode:
         """Cut all connections."""
         self._server.break_connections()
 
-    def go_away(self, code: int) -> None:
-        """Send GOAWAY on all connections."""
-        self._server.go_away(code)
+    def go_away(self, code: int, reset_after: float) -> None:
+        """Send GOAWAY on all connections, and reset them after so many seconds."""
+        self._server.go_away(code, reset_after)
 
     def end_subscriptions(self) -> None:
         """End all subscriptions."""
@@ -324,6 +326,7 @@ class ServerNode:
         """Use what the certificate's files hold now for new connections. Raises CertificateUnusable."""
         if self._tls is not None:
             self._tls.reload()
+            self._server.use_tls(self._tls.context)
 
     async def _begin_users(self) -> None:
         security, authenticator = self._settings.security, self._authenticator
@@ -331,14 +334,15 @@ class ServerNode:
             return
         passwords = {login: security.initial_passwords.get(login, DEFAULT_PASSWORD) for login in FIRST_LOGINS}
         await UserStore(self._database, authenticator).begin(passwords)
-        if not is_loopback(self._settings.host):
-            for login in FIRST_LOGINS:
-                if await authenticator.has_password(login, DEFAULT_PASSWORD):
-                    log.warning(
-                        "user %s still has the default password, and the server listens on %s: change it",
-                        login,
-                        self._settings.host or "all addresses",
-                    )
+        level = logging.INFO if is_loopback(self._settings.host) else logging.WARNING
+        for login in FIRST_LOGINS if log.isEnabledFor(level) else ():
+            if await authenticator.has_password(login, DEFAULT_PASSWORD):
+                log.log(
+                    level,
+                    "user %s still has the default password, and the server listens on %s: change it",
+                    login,
+                    self._settings.host or "all addresses",
+                )
 
     def _routes(self) -> Mapping[str, Route]:
         return {path: self._route(path, handler) for path, handler in self._handlers().items()}
@@ -404,11 +408,17 @@ class ServerNode:
             routes(self._operations),
             routes(self._gossip),
             routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
-            routes(ServerFeatures(self._behaviour.version, lambda: handlers)),
+            routes(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers))),
             redaction.refusing(self._behaviour.redaction_service),
+            routes(DirectoryService(self._context)),
         ):
             handlers.update((path, handler) for path, handler in part.items() if self._is_offered(path))
         return handlers
+
+
+def _is_of_real_servers(path: str) -> bool:
+    """Whether a server of the version that it passes for has the method: clients are told of no others."""
+    return path != PATH_DIRECTORY_LIST
 
 
 def _projections(settings: ServerSettings, database: Database) -> ProjectionManager | None:

@@ -15,6 +15,7 @@ from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import (
     TOMBSTONE,
     LogSelection,
+    Named,
     PartitionState,
     Reader,
     Record,
@@ -23,7 +24,7 @@ from esdb_lite.server.storage import (
     StreamHead,
     projection_notes,
 )
-from esdb_lite.server.storage.errors import StorageCorrupted, translated
+from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, translated
 from esdb_lite.server.storage.schema import checksum, stored_length, unpack_schema
 from esdb_lite.server.storage.selections import Search
 
@@ -82,14 +83,14 @@ class SqliteReader:
                 return query(self)
             finally:
                 self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translated(error, self._path) from error
 
     def inline(self, query: Callable[[Reader], T]) -> T:
         """The same, for a connection that nobody else writes by at the same time."""
         try:
             return query(self)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translated(error, self._path) from error
 
     def close(self) -> None:
@@ -207,6 +208,11 @@ class SqliteReader:
             if missing and min(missing) < self._last_revision(stream) < TOMBSTONE:
                 self._check_gap(stream)
         return found
+
+    def names(self, what: Named, first: str, limit: int) -> list[str]:
+        """See `Reader`."""
+        statement = f"SELECT name FROM {what.value} WHERE name>=? ORDER BY name LIMIT ?"
+        return [name for (name,) in self._connection.execute(statement, (first, _clamp(limit)))]
 
     def projection_position(self, id: int) -> StoredPosition | None:
         """See `Reader`."""
