@@ -15,7 +15,6 @@ from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_metadata, checked_stream
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.read.resuming import last_event
 from esdb_lite.errors import StreamNotFound
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, StreamState
 from esdb_lite.positions import ExpectedPosition, expectation
@@ -77,6 +76,7 @@ class AsyncStreamApi:
         self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
+        from esdb_lite.client.read.resuming import last_event
         from esdb_lite.metadata import StreamMetadata, decode_metadata
 
         deadline = self._core.deadline(timeout)

@@ -21,7 +21,6 @@ from uuid import UUID
 from esdb_lite._wire.append import AppendAnswer
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.read.call import ReadCall
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import EsdbClientException, OutcomeUnknown, StreamNotFound
 from esdb_lite.events import RecordedEvent
@@ -30,6 +29,7 @@ if TYPE_CHECKING:
     from esdb_lite._rpc.deadline import Deadline
     from esdb_lite._rpc.pool import ConnectionPool
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.client.read.call import ReadCall
     from esdb_lite.settings import CredentialsLike
 
 LOOK_BACK = 200_000
@@ -132,6 +132,8 @@ async def find_written(
     """Look for an event that was perhaps written since an append was made first. Raises CannotTell."""
     stream_name, wanted_id = wanted
     read = ReadRequest(stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
+    from esdb_lite.client.read.call import ReadCall
+
     call = ReadCall(core, read, deadline, checked_credentials(credentials), need=Need.LEADER)
     last: RecordedEvent | None = None
     before: datetime | None = None
