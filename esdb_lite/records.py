@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 from esdb_lite._checks import checked_items, checked_text
 from esdb_lite._event_fields import checked_bytes, checked_id, checked_type
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.event_types.likes import EventsLike
 from esdb_lite.events import JsonValue, NewEvent, StreamState
 from esdb_lite.positions import CheckedState, ExpectedPosition, checked_state, expectation, meant
 
@@ -106,7 +107,7 @@ RecordsLike = Union[  # noqa: UP007 - read at run time by documentation tools on
     NewRecord,
     StreamAppend,
     Iterable[Union[NewRecord, StreamAppend]],  # noqa: UP007
-    Mapping[str, Iterable[NewEvent]],
+    Mapping[str, EventsLike],
 ]
 """Records, in their order; or events for one stream each, with where it is expected to end or without."""
 

@@ -31,6 +31,9 @@ PUBLIC = (
     "consumers",
     "records",
     "retries",
+    "correlations",
+    "decisions",
+    "event_types",
     "_version",
 )
 PURE_PROJECTIONS = ("server.projections.javascript", "server.projections.valid_json", "server.storage.PartitionState")

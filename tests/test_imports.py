@@ -35,8 +35,9 @@ WAITS = {
 """What of these rooms has to wait: reading, groups, records, clusters, TLS."""
 
 VALUES = {"_checks", "_event_fields", "_json", "_limits", "_texts", "_version", "errors", "events", "filters"} | {
-    *("positions", "retries", "settings", "statuses"),
+    *("correlations", "positions", "retries", "settings", "statuses"),
     *("client.admin", "client.admin.streams", "client.admin.users", "client.consumers", "client.consumers.calls"),
+    *("client.decisions", "client.decisions.calls"),
     *("client.groups", "client.groups.calls", "client.indexes", "client.indexes.calls"),
     *("client.projections", "client.projections.calls"),
 }

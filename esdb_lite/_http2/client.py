@@ -22,6 +22,7 @@ from h2.settings import SettingCodes
 from esdb_lite._http2.greeting import Greeting, first_line, greeting_of
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.keepalive import KeepAlive
+from esdb_lite._http2.protocol import begin_request
 from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW, Headers
 
 _SHOWN_OF_GOODBYE = 100
@@ -194,7 +195,8 @@ class ClientProtocol(HeartbeatProtocol):
         stream = self.connection.create_stream()
         try:
             stream_id = self._h2.get_next_available_stream_id()
-            self._h2.send_headers(stream_id, headers)
+            if not begin_request(self.connection, stream_id, headers):
+                self._h2.send_headers(stream_id, headers)
         except TooManyStreamsError as error:
             raise NoStreamLeft("the server takes no more streams") from error
         except NoAvailableStreamIDError as error:

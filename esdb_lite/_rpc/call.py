@@ -106,11 +106,6 @@ class ClientCall:
         return None if self._link is None else self._link.heard
 
     @property
-    def connected(self) -> bool:
-        """Whether the connection is there on which the call was opened, whether the call is open still or not."""
-        return self._link is not None and not self._link.lost
-
-    @property
     def server_time(self) -> datetime | None:
         """What time it was by the clock of the server when it answered; None where it has not said it."""
         headers = None if self._stream is None else self._stream.headers

@@ -41,11 +41,6 @@ class _Shape:
         return self._call.heard
 
     @property
-    def connected(self) -> bool:
-        """Whether the connection is there on which the call was opened, whether the call is open still or not."""
-        return self._call.connected
-
-    @property
     def server_time(self) -> datetime | None:
         """What time it was by the clock of the server when it answered; None where it has not said it."""
         return self._call.server_time

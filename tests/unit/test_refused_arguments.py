@@ -54,7 +54,13 @@ SENSE: dict[str, Any] = {
     "new_password": "b",
     "path": "p",
     "filter": None,
+    "fold": print,
+    "decide": print,
+    "stream_names": ("s",),
+    "initial": 0,
 }
+ANYTHING = {"initial"}
+"""What may be anything."""
 NOT_ASKED = {"consume", "close", "connect"}  # consume: the same arguments as consumer; the others take none of theirs
 
 
@@ -70,14 +76,14 @@ def of_calls(face: type) -> list[tuple[str, str]]:
 def named(call: Callable[..., object]) -> list[str]:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     found = inspect.signature(call).parameters.values()
-    return [each.name for each in found if each.kind in kinds and each.name != "self"]
+    return [each.name for each in found if each.kind in kinds and each.name not in ("self", *ANYTHING)]
 
 
 def sensible(name: str, argument: str, value: object) -> dict[str, Any]:
     """What a call cannot do without, and one argument as it is given."""
     call = getattr(EsdbClient, name)
     needed = {each.name for each in inspect.signature(call).parameters.values() if each.default is each.empty}
-    found = {each: SENSE[each] for each in named(call) if each in needed}
+    found = {each: SENSE[each] for each in [*named(call), *ANYTHING] if each in needed}
     if name == "create_index":
         found["filter"] = "rec => true"
     return {**found, argument: value}
