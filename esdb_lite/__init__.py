@@ -135,6 +135,20 @@ if TYPE_CHECKING:
         StreamCheck,
     )
     from esdb_lite.retries import RetryPolicy
+    from esdb_lite.schemas import (
+        CompatibilityCheck,
+        CompatibilityMode,
+        Incompatibility,
+        IncompatibilityKind,
+        RegisteredSchema,
+        RegisteredVersion,
+        SchemaError,
+        SchemaExists,
+        SchemaInfo,
+        SchemaNotFound,
+        SchemaRefused,
+        SchemaVersion,
+    )
     from esdb_lite.server import (
         Compatibility,
         Durability,
@@ -190,6 +204,8 @@ __all__ = [
     "CheckpointStore",
     "ClientClosed",
     "Compatibility",
+    "CompatibilityCheck",
+    "CompatibilityMode",
     "ConsistencyError",
     "ConsistencyViolation",
     "ConsumeOptions",
@@ -231,6 +247,8 @@ __all__ = [
     "GrpcError",
     "HandlerError",
     "HandlerFailed",
+    "Incompatibility",
+    "IncompatibilityKind",
     "IndexExists",
     "IndexField",
     "IndexFieldType",
@@ -271,11 +289,19 @@ __all__ = [
     "RecordedEvent",
     "RecordsResult",
     "Refusal",
+    "RegisteredSchema",
+    "RegisteredVersion",
     "ResourceExhausted",
     "ResumeFrom",
     "RetryPolicy",
     "RunProjections",
+    "SchemaError",
+    "SchemaExists",
     "SchemaFormat",
+    "SchemaInfo",
+    "SchemaNotFound",
+    "SchemaRefused",
+    "SchemaVersion",
     "Seconds",
     "ServerAnswer",
     "ServerNotReady",
@@ -366,6 +392,10 @@ _HOMES = {
         "ConsistencyViolation NewRecord RecordSchema RecordsResult SchemaFormat StreamAppend StreamCheck"
     ),
     "esdb_lite.retries": "RetryPolicy",
+    "esdb_lite.schemas": (
+        "CompatibilityCheck CompatibilityMode Incompatibility IncompatibilityKind RegisteredSchema RegisteredVersion "
+        "SchemaError SchemaExists SchemaInfo SchemaNotFound SchemaRefused SchemaVersion"
+    ),
     "esdb_lite.server": (
         "Compatibility Durability EmbeddedServer Fault Faults Refusal RunProjections SimulatedCluster SimulatedNode"
     ),

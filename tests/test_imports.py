@@ -5,6 +5,7 @@ What is not here is imported when it is used first. Who adds a row says why it c
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -34,14 +35,13 @@ WAITS = {
 }
 """What of these rooms has to wait: reading, groups, records, clusters, TLS."""
 
-VALUES = {"_checks", "_event_fields", "_json", "_limits", "_texts", "_version", "errors", "events", "filters"} | {
-    *("correlations", "positions", "retries", "settings", "statuses"),
-    *("client.admin", "client.admin.streams", "client.admin.users", "client.consumers", "client.consumers.calls"),
-    *("client.decisions", "client.decisions.calls"),
-    *("client.groups", "client.groups.calls", "client.indexes", "client.indexes.calls"),
-    *("client.projections", "client.projections.calls"),
+VALUES = {"_checks", "_event_fields", "_json", "_limits", "_texts", "_version", "correlations", "errors", "events"} | {
+    *("filters", "positions", "retries", "settings", "statuses")
 }
-"""Of the package itself, and of the rooms whose calls are methods of a client."""
+"""Of the package itself."""
+
+CALLS = re.compile(r"client\.\w+(\.(calls|arguments))?|client\.admin\.(streams|users)")
+"""Of every feature: its calls are methods of a client."""
 
 IMPORTS = "from esdb_lite import AsyncEsdbClient, NewEvent, StreamState"
 APPEND = f"""
@@ -76,7 +76,8 @@ def in_excess(found: set[str]) -> list[str]:
     return sorted(
         name
         for name in ours - VALUES - ROOMS
-        if room_of(name)[0] not in ROOMS or room_of(name)[1] in WAITS.get(room_of(name)[0], ())
+        if not CALLS.fullmatch(name)
+        and (room_of(name)[0] not in ROOMS or room_of(name)[1] in WAITS.get(room_of(name)[0], ()))
     )
 
 

@@ -38,6 +38,7 @@ from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.indexes.calls import AsyncIndexApi
 from esdb_lite.client.projections.calls import AsyncProjectionApi
+from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
 from esdb_lite.events import AppendResult, Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
@@ -63,6 +64,7 @@ class AsyncEsdbClient(
     AsyncGroupApi,
     AsyncIndexApi,
     AsyncProjectionApi,
+    AsyncSchemaApi,
     AsyncUserApi,
     OtherNames,
 ):

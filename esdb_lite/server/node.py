@@ -41,6 +41,7 @@ from esdb_lite.server.indexes.catalogue import Indexes
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.projections.user.engine import UserEngine
+from esdb_lite.server.schemas.catalogue import SchemaRegistry
 from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
@@ -51,6 +52,7 @@ from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
 from esdb_lite.server.services.records import AtomicAppends
+from esdb_lite.server.services.schemas import SchemaService
 from esdb_lite.server.services.tokens import with_token
 from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
@@ -366,6 +368,11 @@ class ServerNode:
         indexes = self._context.indexes if self._behaviour.append_records else None
         return {} if indexes is None else routes(IndexService(indexes))
 
+    def _schemas(self) -> Mapping[str, Handler]:
+        if not self._behaviour.schema_registry:
+            return {}
+        return routes(SchemaService(SchemaRegistry(self._database, now=self._settings.now)))
+
     def _is_offered(self, path: str) -> bool:
         """Whether there is a method in the version that it passes for."""
         behaviour = self._behaviour
@@ -393,6 +400,7 @@ class ServerNode:
             streams.handlers(self._context),
             AtomicAppends(self._context).handlers(),
             self._index_commands(),
+            self._schemas(),
             routes(self._operations),
             routes(self._gossip),
             routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),

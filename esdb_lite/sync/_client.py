@@ -30,6 +30,7 @@ from esdb_lite.sync.live import Live, LiveClients
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.records import AtomicApi
+from esdb_lite.sync.schemas import SchemaApi
 from esdb_lite.sync.users import UserApi
 
 if TYPE_CHECKING:
@@ -40,7 +41,9 @@ if TYPE_CHECKING:
     from esdb_lite.metadata import StreamMetadata
 
 
-class EsdbClient(AtomicApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, ProjectionApi, UserApi, OtherNames):
+class EsdbClient(
+    AtomicApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, ProjectionApi, SchemaApi, UserApi, OtherNames
+):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes

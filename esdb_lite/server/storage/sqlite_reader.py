@@ -52,6 +52,10 @@ _LOG_BACKWARD = _EVENTS + "WHERE position<? ORDER BY position DESC LIMIT ?"
 _LOG_AT = _EVENTS + "WHERE position=?"
 _AT = _EVENTS + "WHERE stream=? AND revision=?"
 _LAST_REVISION = "SELECT revision FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
+_LAST_REVISIONS = """
+SELECT name, (SELECT revision FROM events WHERE stream=number ORDER BY revision DESC LIMIT 1) FROM streams
+WHERE name>=? AND name<? ORDER BY number
+"""
 _MAY_HAVE_GAPS = "SELECT scavenged FROM streams WHERE number=?"
 _LAST_EVENT = """
 SELECT e.position, s.name, t.name, length(e.data), length(e.metadata), e.is_json FROM events e
@@ -96,6 +100,12 @@ class SqliteReader:
     def count(self) -> int:
         """How many events there are."""
         return int(self._connection.execute("SELECT count(*) FROM events").fetchone()[0])
+
+    def last_revisions(self, prefix: str) -> dict[str, int]:
+        """Streams whose names begin with some text, in order of creation, with the numbers of their last events."""
+        behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        rows = self._connection.execute(_LAST_REVISIONS, (prefix, behind))
+        return {name: revision for name, revision in rows if revision is not None}
 
     def head(self, stream: str) -> StreamHead | None:
         """See `Reader`."""
