@@ -12,11 +12,22 @@ from esdb_lite._version import __version__
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
+    from esdb_lite.administration import (
+        ClusterNode,
+        NodeRole,
+        ProgressHandler,
+        ScanProgress,
+        ScavengeInfo,
+        ScavengeState,
+        ServerInfo,
+        Statistics,
+    )
     from esdb_lite.checkpoints.databases import DbApiCheckpoint
     from esdb_lite.checkpoints.files import FileCheckpoint
     from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
     from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
+    from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
     from esdb_lite.client.consumers.consumer import AsyncConsumer
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike, CheckpointLike
     from esdb_lite.client.credentials import Pem
@@ -122,7 +133,7 @@ if TYPE_CHECKING:
         SubscriptionSettings,
     )
     from esdb_lite.indexes import IndexField, IndexFieldType, IndexInfo, IndexQuery, IndexState
-    from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.metadata import DefaultAccess, StreamAcl, StreamMetadata
     from esdb_lite.positions import ExpectedPosition, ResumeFrom
     from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
     from esdb_lite.records import (
@@ -175,6 +186,7 @@ if TYPE_CHECKING:
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.group_subscription import PersistentSubscription
     from esdb_lite.sync.read import ReadResponse, Subscription
+    from esdb_lite.sync.statistics import StatisticsFeed
     from esdb_lite.users import User
 
 __all__ = [
@@ -189,6 +201,7 @@ __all__ = [
     "AsyncEventHandler",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
+    "AsyncStatisticsFeed",
     "AsyncSubscription",
     "AtomicDecisionResult",
     "BearerToken",
@@ -203,6 +216,7 @@ __all__ = [
     "CheckpointMismatch",
     "CheckpointStore",
     "ClientClosed",
+    "ClusterNode",
     "Compatibility",
     "CompatibilityCheck",
     "CompatibilityMode",
@@ -225,6 +239,7 @@ __all__ = [
     "DbApiCheckpoint",
     "DeadlineExceeded",
     "DecisionResult",
+    "DefaultAccess",
     "DiscoveryFailed",
     "Durability",
     "EmbeddedServer",
@@ -266,6 +281,7 @@ __all__ = [
     "NackAction",
     "NewEvent",
     "NewRecord",
+    "NodeRole",
     "NotADatabase",
     "NotLeader",
     "NotSupported",
@@ -275,6 +291,7 @@ __all__ = [
     "Pem",
     "PersistentSubscription",
     "PortInUse",
+    "ProgressHandler",
     "ProjectionError",
     "ProjectionExists",
     "ProjectionFailed",
@@ -295,6 +312,9 @@ __all__ = [
     "ResumeFrom",
     "RetryPolicy",
     "RunProjections",
+    "ScanProgress",
+    "ScavengeInfo",
+    "ScavengeState",
     "SchemaError",
     "SchemaExists",
     "SchemaFormat",
@@ -304,6 +324,7 @@ __all__ = [
     "SchemaVersion",
     "Seconds",
     "ServerAnswer",
+    "ServerInfo",
     "ServerNotReady",
     "ServerStartError",
     "ServiceUnavailable",
@@ -314,6 +335,8 @@ __all__ = [
     "SnapshotStore",
     "Snapshots",
     "SqliteCheckpoint",
+    "Statistics",
+    "StatisticsFeed",
     "StatusCode",
     "StreamAcl",
     "StreamAppend",
@@ -347,11 +370,15 @@ __all__ = [
 
 _HOMES = {
     "esdb_lite._checks": "Seconds",
+    "esdb_lite.administration": (
+        "ClusterNode NodeRole ProgressHandler ScanProgress ScavengeInfo ScavengeState ServerInfo Statistics"
+    ),
     "esdb_lite.checkpoints.databases": "DbApiCheckpoint",
     "esdb_lite.checkpoints.files": "FileCheckpoint",
     "esdb_lite.checkpoints.sqlite": "SqliteCheckpoint",
     "esdb_lite.checkpoints.store": "CheckpointStore",
     "esdb_lite.client._client": "AsyncEsdbClient",
+    "esdb_lite.client.admin.statistics": "AsyncStatisticsFeed",
     "esdb_lite.client.consumers.consumer": "AsyncConsumer",
     "esdb_lite.client.consumers.settings": "AsyncCheckpointLike CheckpointLike",
     "esdb_lite.client.credentials": "Pem",
@@ -385,7 +412,7 @@ _HOMES = {
         "ConsumerInfo ConsumerStrategy NackAction ParkedEvent SettingsChanges SubscriptionInfo SubscriptionSettings"
     ),
     "esdb_lite.indexes": "IndexField IndexFieldType IndexInfo IndexQuery IndexState",
-    "esdb_lite.metadata": "StreamAcl StreamMetadata",
+    "esdb_lite.metadata": "DefaultAccess StreamAcl StreamMetadata",
     "esdb_lite.positions": "ExpectedPosition ResumeFrom",
     "esdb_lite.projections": "ProjectionInfo ProjectionMode ProjectionStatus",
     "esdb_lite.records": (
@@ -408,6 +435,7 @@ _HOMES = {
     "esdb_lite.sync.consumer": "Consumer",
     "esdb_lite.sync.group_subscription": "PersistentSubscription",
     "esdb_lite.sync.read": "ReadResponse Subscription",
+    "esdb_lite.sync.statistics": "StatisticsFeed",
     "esdb_lite.users": "User",
 }
 """Names by the modules that they live in."""

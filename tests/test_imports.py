@@ -40,7 +40,7 @@ VALUES = {"_checks", "_event_fields", "_json", "_limits", "_texts", "_version", 
 }
 """Of the package itself."""
 
-CALLS = re.compile(r"client\.\w+(\.(calls|arguments))?|client\.admin\.(streams|users)")
+CALLS = re.compile(r"client\.\w+(\.(calls|arguments))?|client\.admin\.(names|operations|streams|users)")
 """Of every feature: its calls are methods of a client."""
 
 IMPORTS = "from esdb_lite import AsyncEsdbClient, NewEvent, StreamState"

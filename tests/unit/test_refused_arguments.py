@@ -18,6 +18,7 @@ import pytest
 from esdb_lite import (
     AsyncEsdbClient,
     Credentials,
+    DefaultAccess,
     EmbeddedServer,
     EsdbClient,
     Filter,
@@ -57,6 +58,9 @@ SENSE: dict[str, Any] = {
     "new_password": "b",
     "path": "p",
     "filter": None,
+    "scavenge_id": "s",
+    "priority": 1,
+    "access": DefaultAccess(),
     "definition": b"{}",
     "numbers": 1,
     "version_id": uuid4(),
