@@ -188,7 +188,8 @@ if TYPE_CHECKING:
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.consumer_group import ConsumerGroup
     from esdb_lite.sync.group_subscription import PersistentSubscription
-    from esdb_lite.sync.read import ReadResponse, StatisticsFeed, Subscription
+    from esdb_lite.sync.read import ReadResponse, Subscription
+    from esdb_lite.sync.statistics import StatisticsFeed
     from esdb_lite.users import User
 
 __all__ = [
@@ -442,7 +443,8 @@ _HOMES = {
     "esdb_lite.sync.consumer": "Consumer",
     "esdb_lite.sync.consumer_group": "ConsumerGroup",
     "esdb_lite.sync.group_subscription": "PersistentSubscription",
-    "esdb_lite.sync.read": "ReadResponse StatisticsFeed Subscription",
+    "esdb_lite.sync.read": "ReadResponse Subscription",
+    "esdb_lite.sync.statistics": "StatisticsFeed",
     "esdb_lite.users": "User",
 }
 """Names by the modules that they live in."""

@@ -18,7 +18,8 @@ from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
 from esdb_lite.sync.consumer import Consumer
 from esdb_lite.sync.consumer_group import ConsumerGroup
 from esdb_lite.sync.group_subscription import PersistentSubscription
-from esdb_lite.sync.read import ReadResponse, StatisticsFeed, Subscription
+from esdb_lite.sync.read import ReadResponse, Subscription
+from esdb_lite.sync.statistics import StatisticsFeed
 
 PAIRS = [
     (AsyncEsdbClient, EsdbClient),

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
-from esdb_lite.indexes import IndexLike, checked_index
 from esdb_lite.positions import ResumeFrom
 from esdb_lite.settings import CredentialsLike
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
     from esdb_lite.client.consumers.settings import CheckpointLike
     from esdb_lite.consumers import ConsumeOptions, EventHandler, HandlerError
+    from esdb_lite.indexes import IndexLike
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.live import Live
 
@@ -61,6 +61,7 @@ class ConsumerApi:
         """
         from esdb_lite.client.consumers.consumer import ConsumerFeed
         from esdb_lite.client.consumers.settings import checked_settings, checked_store
+        from esdb_lite.indexes import checked_index
         from esdb_lite.sync.consumer import BlockingFeed, Consumer
 
         live = self._live()

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, cast
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
-from esdb_lite.indexes import checked_index
 from esdb_lite.positions import ResumeFrom
 
 if TYPE_CHECKING:
@@ -61,6 +60,7 @@ class AsyncConsumerApi:
         """
         from esdb_lite.client.consumers.consumer import AsyncConsumer, ConsumerFeed
         from esdb_lite.client.consumers.settings import checked_settings, checked_store
+        from esdb_lite.indexes import checked_index
 
         self._core.check_open()
         settings = checked_settings(
