@@ -290,9 +290,9 @@ class ServerNode:
         """Cut all connections."""
         self._server.break_connections()
 
-    def go_away(self, code: int) -> None:
-        """Send GOAWAY on all connections."""
-        self._server.go_away(code)
+    def go_away(self, code: int, reset_after: float) -> None:
+        """Send GOAWAY on all connections, and reset them after so many seconds."""
+        self._server.go_away(code, reset_after)
 
     def end_subscriptions(self) -> None:
         """End all subscriptions."""
@@ -335,6 +335,7 @@ class ServerNode:
         """Use what the certificate's files hold now for new connections. Raises CertificateUnusable."""
         if self._tls is not None:
             self._tls.reload()
+            self._server.use_tls(self._tls.context)
 
     async def _begin_users(self) -> None:
         security, authenticator = self._settings.security, self._authenticator
@@ -342,14 +343,15 @@ class ServerNode:
             return
         passwords = {login: security.initial_passwords.get(login, DEFAULT_PASSWORD) for login in FIRST_LOGINS}
         await UserStore(self._database, authenticator).begin(passwords)
-        if not is_loopback(self._settings.host):
-            for login in FIRST_LOGINS:
-                if await authenticator.has_password(login, DEFAULT_PASSWORD):
-                    log.warning(
-                        "user %s still has the default password, and the server listens on %s: change it",
-                        login,
-                        self._settings.host or "all addresses",
-                    )
+        level = logging.INFO if is_loopback(self._settings.host) else logging.WARNING
+        for login in FIRST_LOGINS if log.isEnabledFor(level) else ():
+            if await authenticator.has_password(login, DEFAULT_PASSWORD):
+                log.log(
+                    level,
+                    "user %s still has the default password, and the server listens on %s: change it",
+                    login,
+                    self._settings.host or "all addresses",
+                )
 
     def _routes(self) -> Mapping[str, Route]:
         return {path: self._route(path, handler) for path, handler in self._handlers().items()}

@@ -182,7 +182,7 @@ class ConnectionCalls(RequestHandler):
         try:
             if self.deaf:
                 await self._loop.create_future()
-            if headers.get("content-type", "").startswith("application/grpc"):
+            if is_grpc(headers):
                 await self._serve(running, headers)
             else:
                 await self._serve_plain(running.stream, headers)
@@ -273,3 +273,14 @@ def _ending(why: _Why | None, path: str) -> RpcError:
     if why is _Why.STOPPING:
         return typed_refusals.server_shutting_down() if path.startswith(_NEWER) else refusals.shutting_down()
     raise asyncio.CancelledError
+
+
+def is_grpc(headers: Mapping[str, str]) -> bool:
+    """Whether a request is a gRPC call; one of grpc-web is not, whose frames differ."""
+    content_type = headers.get("content-type", "")
+    is_type = content_type.startswith("application/grpc") and content_type[len("application/grpc") :][:1] in (
+        "",
+        "+",
+        ";",
+    )
+    return is_type and headers.get(":method") == "POST"

@@ -24,7 +24,7 @@ from esdb_lite.server.storage import (
     StreamHead,
     projection_notes,
 )
-from esdb_lite.server.storage.errors import StorageCorrupted, translated
+from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, translated
 from esdb_lite.server.storage.schema import checksum, stored_length, unpack_schema
 from esdb_lite.server.storage.selections import Search
 
@@ -83,14 +83,14 @@ class SqliteReader:
                 return query(self)
             finally:
                 self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translated(error, self._path) from error
 
     def inline(self, query: Callable[[Reader], T]) -> T:
         """The same, for a connection that nobody else writes by at the same time."""
         try:
             return query(self)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translated(error, self._path) from error
 
     def close(self) -> None:
