@@ -34,6 +34,7 @@ from esdb_lite._wire.primitives import (
     fields,
     int32,
     last_field,
+    last_of,
     number,
     pair,
     read_block,
@@ -45,7 +46,6 @@ from esdb_lite._wire.primitives import (
     uint32,
     varint,
 )
-from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, before_text, decode_uuid, encode_uuid
 
 BATCH_APPEND = tags.PATH_STREAMS_BATCH_APPEND

@@ -67,6 +67,8 @@ class Database:
         """The position of the last event that has been published; 0 when there is none."""
         self.log_end = committer.log_end
         """The position that follows everything published."""
+        self.written = 0
+        """How many events have been published."""
         self.turns = LoopShare()
         """Of those who read and send."""
         self._loop = asyncio.get_running_loop()
@@ -338,6 +340,7 @@ class Database:
     def _publish(self, jobs: Sequence[WriterJob[Work]], batch: Committed, results: Sequence[object]) -> None:
         if batch.records:
             self.last_position = batch.records[-1].position
+            self.written += len(batch.records)
             self._feed.publish(batch.records)
         self.log_end = batch.log_end
         for job, result in zip(jobs, results, strict=True):

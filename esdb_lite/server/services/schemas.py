@@ -180,12 +180,11 @@ class SchemaService(v2.SchemaRegistryServiceBase):
         """Tell whether a definition could become a version."""
         _permit("check-schema-compatibility")
         request = check_schema_compatibility_request
-        which, _ = betterproto.which_one_of(request, "schema_identifier")
-        by_id = which == "schema_version_id"
+        which, identifier = betterproto.which_one_of(request, "schema_identifier")
         definition, format = request.definition or b"", int(request.data_format or 0)
-        name = [] if by_id else list(_name(request.schema_name))
+        name = [] if which == "schema_version_id" else _name(identifier or "")
         _check(*name, *_definition(definition), *_one_of("DataFormat", format, _FORMATS))
-        schema = _version_id(request.schema_version_id) if by_id else request.schema_name
+        schema = _version_id(identifier) if which == "schema_version_id" else str(identifier)
         found = await _done(self._registry.check(schema, definition, SchemaFormat(format)))
         if found.compatible:
             id = None if found.version_id is None else str(found.version_id)
