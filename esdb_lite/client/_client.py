@@ -1,7 +1,8 @@
 """The client for asyncio: everything that can be asked of a server.
 
 Owns: the public methods, their arguments and documentation. Must not know: bytes, connections, threads.
-`esdb_lite.sync` has the same methods for everybody else; a test holds the two together.
+`esdb_lite.sync` has the same methods for everybody else; a test holds the two together. What reads is imported when
+something is read.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import TYPE_CHECKING, Literal, overload
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.read_request import ReadRequest
+from esdb_lite.client.admin.names import AsyncNameApi
+from esdb_lite.client.admin.operations import AsyncOperationApi
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
@@ -32,16 +35,15 @@ from esdb_lite.client.arguments import (
 from esdb_lite.client.consumers.calls import AsyncConsumerApi
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
+from esdb_lite.client.decisions.calls import AsyncDecisionApi
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.indexes.calls import AsyncIndexApi
 from esdb_lite.client.projections.calls import AsyncProjectionApi
-from esdb_lite.client.read.continuity import check_landmark, landmark_of
-from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
-from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
+from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
-from esdb_lite.events import AppendResult, Checkpoint, NewEvent, RecordedEvent, StreamPosition, SubscriptionItem
+from esdb_lite.events import AppendResult, Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
 from esdb_lite.retries import RetryPolicy
@@ -50,15 +52,23 @@ from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
+    from esdb_lite.event_types.likes import EventsLike
+    from esdb_lite.event_types.registry import EventTypes
+
 
 @shortens_tracebacks
 class AsyncEsdbClient(
     AsyncAtomicApi,
     AsyncStreamApi,
     AsyncConsumerApi,
+    AsyncDecisionApi,
     AsyncGroupApi,
     AsyncIndexApi,
+    AsyncNameApi,
+    AsyncOperationApi,
     AsyncProjectionApi,
+    AsyncSchemaApi,
     AsyncUserApi,
     OtherNames,
 ):
@@ -86,6 +96,7 @@ class AsyncEsdbClient(
         private_key: Pem = None,
         send_credentials_insecurely: bool = False,
         retry: RetryPolicy | None = None,
+        event_types: EventTypes | None = None,
     ) -> None:
         """Make a client for a connection string, without connecting yet. Raises InvalidUri.
 
@@ -98,6 +109,8 @@ class AsyncEsdbClient(
         `certificate_chain` and `private_key` are the client certificate (default: the files `userCertFile` and
         `userKeyFile`). All three are in PEM form.
         `retry` says how long failed calls are retried, where that is safe (default: `RetryPolicy()`).
+        `event_types` are the classes of the application's events: `append_events` takes their objects, and
+        `event.value` gives them.
         """
         settings = with_arguments(
             parse_uri(uri),
@@ -107,6 +120,7 @@ class AsyncEsdbClient(
             private_key=private_key,
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
+            event_types=event_types,
         )
         self._use(settings)
 
@@ -168,7 +182,7 @@ class AsyncEsdbClient(
         self,
         stream_name: str,
         expected_position: ExpectedPosition,
-        events: NewEvent | Iterable[NewEvent],
+        events: EventsLike,
         *,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
@@ -176,13 +190,15 @@ class AsyncEsdbClient(
         """Append one event or several to a stream, all or none, and return the commit position of the last.
 
         `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
-        number that any position will do; or a `StreamState`. The result is an int that also has `stream_position`.
+        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
+        client's `event_types` have. The result is an int that also has `stream_position`.
         Appending the same events again (same ids, same expectation) changes nothing and succeeds.
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.
         """
         deadline = self._core.deadline(timeout)
-        request = AppendRequest(checked_stream(stream_name), expectation(expected_position), checked_events(events))
+        given = checked_events(events, self._core.settings.event_types)
+        request = AppendRequest(checked_stream(stream_name), expectation(expected_position), given)
         return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
 
     # --- reading ---
@@ -194,6 +210,8 @@ class AsyncEsdbClient(
 
         Raises StreamDeleted if it was tombstoned.
         """
+        from esdb_lite.client.read.resuming import last_event
+
         deadline = self._core.deadline(timeout)
         request = ReadRequest(checked_stream(stream_name), from_end=True, backwards=True, limit=1)
         try:
@@ -266,6 +284,8 @@ class AsyncEsdbClient(
 
     async def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
         """Return the commit position of the last event, the server's own events included; 0 if there is none."""
+        from esdb_lite.client.read.resuming import last_event
+
         deadline = self._core.deadline(timeout)
         request = ReadRequest(None, from_end=True, backwards=True, limit=1)
         last, _ = await last_event(self._core, request, deadline, credentials)
@@ -401,12 +421,14 @@ class AsyncEsdbClient(
     # --- inside ---
 
     def _read(self, request: ReadRequest, timeout: Seconds | None, credentials: CredentialsLike) -> AsyncReadResponse:
+        from esdb_lite.client.read.iterators import AsyncReadResponse
+        from esdb_lite.client.read.resuming import HealingReading
+
         chosen = checked_timeout(self._core.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
         self._core.check_open()
-        return AsyncReadResponse(
-            HealingReading(self._core, request, chosen, who) if request.limit else None, owner=self
-        )
+        reading = HealingReading(self._core, request, chosen, who) if request.limit else None
+        return AsyncReadResponse(reading, owner=self, types=self._core.settings.event_types)
 
     async def _subscribe(
         self,
@@ -417,6 +439,9 @@ class AsyncEsdbClient(
         timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> AsyncSubscription[SubscriptionItem]:
+        from esdb_lite.client.read.iterators import subscribe
+        from esdb_lite.client.read.resuming import HealingSubscription
+
         self._core.check()
         # a subscription has no end, so that the default for calls that have one does not apply
         deadline = Deadline(checked_timeout(timeout))
@@ -429,12 +454,15 @@ class AsyncEsdbClient(
             checked_credentials(credentials),
             reconnect=checked_bool("reconnect", reconnect),
         )
-        return await subscribe(reading, control=checked_bool("include_control", control), owner=self)
+        types = self._core.settings.event_types
+        return await subscribe(reading, control=checked_bool("include_control", control), owner=self, types=types)
 
     async def _check_position(
         self, stream_name: str | None, position: int | Checkpoint, deadline: Deadline, credentials: CredentialsLike
     ) -> None:
         """Refuse a position that is not from this database. Raises CheckpointMismatch."""
+        from esdb_lite.client.read.continuity import check_landmark, landmark_of
+        from esdb_lite.client.read.resuming import last_event
 
         async def ask(request: ReadRequest, need: Need) -> tuple[RecordedEvent | None, int | None]:
             return await last_event(self._core, request, deadline, credentials, need)

@@ -17,27 +17,45 @@ from esdb_lite.client._client import AsyncEsdbClient
 from esdb_lite.client.arguments import checked_events, checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
 from esdb_lite.client.face import OtherNames
-from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
+from esdb_lite.events import AppendResult, JsonValue, RecordedEvent, StreamState, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, meant
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
+from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.indexes import IndexApi
 from esdb_lite.sync.live import Live, LiveClients
+from esdb_lite.sync.names import NameApi
+from esdb_lite.sync.operations import OperationApi
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.records import AtomicApi
+from esdb_lite.sync.schemas import SchemaApi
 from esdb_lite.sync.users import UserApi
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from esdb_lite.metadata import StreamMetadata
+    from esdb_lite.event_types.likes import EventsLike
+    from esdb_lite.event_types.registry import EventTypes
+    from esdb_lite.metadata import DefaultAccess, StreamMetadata
 
 
-class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, UserApi, OtherNames):
+class EsdbClient(
+    AtomicApi,
+    ConsumerApi,
+    DecisionApi,
+    GroupApi,
+    IndexApi,
+    NameApi,
+    OperationApi,
+    ProjectionApi,
+    SchemaApi,
+    UserApi,
+    OtherNames,
+):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
@@ -62,6 +80,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, User
         private_key: Pem = None,
         send_credentials_insecurely: bool = False,
         retry: RetryPolicy | None = None,
+        event_types: EventTypes | None = None,
     ) -> None:
         """Make a client for a connection string, without connecting yet. Raises InvalidUri.
 
@@ -74,6 +93,8 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, User
         `certificate_chain` and `private_key` are the client certificate (default: the files `userCertFile` and
         `userKeyFile`). All three are in PEM form.
         `retry` says how long failed calls are retried, where that is safe (default: `RetryPolicy()`).
+        `event_types` are the classes of the application's events: `append_events` takes their objects, and
+        `event.value` gives them.
         """
         settings = with_arguments(
             parse_uri(uri),
@@ -83,7 +104,9 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, User
             private_key=private_key,
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
+            event_types=event_types,
         )
+        self._event_types = event_types
         self._clients = LiveClients(
             partial(AsyncEsdbClient._of, settings), [(node.host, node.port) for node in settings.nodes]
         )
@@ -120,7 +143,7 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, User
         self,
         stream_name: str,
         expected_position: ExpectedPosition,
-        events: NewEvent | Iterable[NewEvent],
+        events: EventsLike,
         *,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
@@ -128,12 +151,13 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, User
         """Append one event or several to a stream, all or none, and return the commit position of the last.
 
         `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
-        number that any position will do; or a `StreamState`. The result is an int that also has `stream_position`.
+        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
+        client's `event_types` have. The result is an int that also has `stream_position`.
         Appending the same events again (same ids, same expectation) changes nothing and succeeds.
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.
         """
-        given = checked_events(events)  # here: it may be a generator
+        given = checked_events(events, self._event_types)  # here: it may be a generator
         live = self._live()
         return live.portal.run(
             live.client.append_events(
@@ -428,6 +452,24 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, User
                 stream_name, given, expected_position=meant(expected_position), timeout=timeout, credentials=credentials
             )
         )
+
+    def get_default_access(
+        self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> DefaultAccess:
+        """Return who may do what with streams whose metadata does not say it. The stream `$settings` has it."""
+        live = self._live()
+        return live.portal.run(live.client.get_default_access(timeout=timeout, credentials=credentials))
+
+    def set_default_access(
+        self, access: DefaultAccess, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Say who may do what with streams whose metadata does not say it. Only administrators may.
+
+        All of it is replaced. Raises OutcomeUnknown when the request was sent and no answer came. The rules are in
+        section 2.3 of the protocol notes.
+        """
+        live = self._live()
+        live.portal.run(live.client.set_default_access(access, timeout=timeout, credentials=credentials))
 
     # --- inside ---
 

@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.projections.pace import PAGE_EVENTS, Pace
+from esdb_lite.server.projections.pace import PAGE_EVENTS, LinkPace
 from esdb_lite.server.projections.stretches import LinkStretches
 
 
 def test_alone_they_do_not_pause() -> None:
-    pace = Pace()
+    pace = LinkPace()
     pace.hand_out(1.0)
     pace.ask(1.03, 0)
     assert pace.left(1.03) <= 0
@@ -21,7 +21,7 @@ def test_alone_they_do_not_pause() -> None:
 
 
 def test_while_others_append_they_pause_for_longer_than_they_work() -> None:
-    pace = Pace()
+    pace = LinkPace()
     pace.hand_out(1.0)
     pace.ask(1.01, 7)
     assert pace.left(1.01) == pytest.approx(0.04)
@@ -33,14 +33,14 @@ def test_while_others_append_they_pause_for_longer_than_they_work() -> None:
 
 
 def test_a_pause_has_an_end() -> None:
-    pace = Pace()
+    pace = LinkPace()
     pace.hand_out(1.0)
     pace.ask(9.0, 1)
     assert pace.left(9.0) == pytest.approx(0.1)
 
 
 def test_few_events_in_a_row_are_handled_at_once_and_many_together() -> None:
-    pace, pauses = Pace(), []
+    pace, pauses = LinkPace(), []
     for number in range(100):
         pace.hand_out(number * 0.01)
         pace.ask(number * 0.01 + 0.001, number)

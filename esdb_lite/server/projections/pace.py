@@ -22,7 +22,7 @@ _ROW = 50
 """Nor do the first so many in a row."""
 
 
-class Pace:
+class LinkPace:
     """The rounds of all who read the same pages: a page is asked for, is handed out, and the next one is asked for."""
 
     def __init__(self) -> None:

@@ -15,7 +15,7 @@ from esdb_lite.server.database.database import Database
 from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.engine.links import LINK_TYPE, Resolved, parse_link, resolve
 from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
-from esdb_lite.server.projections.pace import Pace
+from esdb_lite.server.projections.pace import LinkPace
 from esdb_lite.server.projections.seen import Seen, as_arrived, as_written, is_taken
 from esdb_lite.server.projections.stretches import LinkStretches
 from esdb_lite.server.storage import Reader, Record
@@ -64,7 +64,7 @@ class LogPages:
         """Whether events are on their way from the listener to a page."""
         self._at_tail: asyncio.Task[Page] | None = None
         self._pages: dict[int, asyncio.Task[Page]] = {}
-        self._pace = Pace()
+        self._pace = LinkPace()
         self._stretches = LinkStretches()
 
     def page(self, position: int) -> asyncio.Task[Page]:
