@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import random
 from collections.abc import Callable
 from typing import Any
@@ -232,6 +233,7 @@ async def test_a_server_does_what_it_does_with_h2_alone(seeds: range, monkeypatc
                 peer.exchange()
 
 
+@pytest.mark.skipif(importlib.metadata.version("h2") < "4", reason="h2 fails before version 4, depending on the time")
 @pytest.mark.parametrize("seeds", [range(at, at + 60) for at in range(0, 300, 60)], ids=str)
 async def test_a_client_does_what_it_does_with_h2_alone(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in seeds:
