@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, RequestHandler
-from esdb_lite._http2.streams import NO_ERROR, Headers, Stream, StreamOver, is_over, reset, send_headers
+from esdb_lite._http2.streams import NO_ERROR, Headers, Stream, StreamOver, is_over, push, reset, send_headers
 from esdb_lite._status import RpcError, refusals, typed_refusals
 from esdb_lite.server.app.call import GrpcCall, plain_headers, timeout_of
 from esdb_lite.server.handlers import Handler
@@ -205,6 +205,8 @@ class ConnectionCalls(RequestHandler):
             error = await self._handle(running, call, handler)
         if running.why not in _UNHEARD:
             await call.finish(error)
+            if len(self._running) == 1:  # nothing else is about to be written: who waits for this gets it now
+                push(running.stream)
 
     def _unknown(self, headers: Mapping[str, str]) -> RpcError:
         service = headers.get(":path", "").rpartition("/")[0]
