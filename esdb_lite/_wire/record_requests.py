@@ -38,7 +38,6 @@ from esdb_lite._wire.primitives import block, fields, int32, number, text
 from esdb_lite._wire.values import Value, decode_entry, encode_entries
 from esdb_lite.events import JsonValue
 
-
 _SHORT = 256  # bytes of what is worth to be remembered, and no burden
 
 
