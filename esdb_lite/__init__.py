@@ -12,19 +12,32 @@ from esdb_lite._version import __version__
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
+    from esdb_lite.administration import (
+        ClusterNode,
+        NodeRole,
+        ProgressHandler,
+        ScanProgress,
+        ScavengeInfo,
+        ScavengeState,
+        ServerInfo,
+        Statistics,
+    )
     from esdb_lite.checkpoints.databases import DbApiCheckpoint
     from esdb_lite.checkpoints.files import FileCheckpoint
     from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
     from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
+    from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
     from esdb_lite.client.consumers.consumer import AsyncConsumer
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike, CheckpointLike
+    from esdb_lite.client.consumers.several import AsyncConsumerGroup
     from esdb_lite.client.credentials import Pem
     from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.consumers import (
         AsyncEventHandler,
         ConsumeOptions,
+        ConsumerHealth,
         ConsumerPosition,
         ConsumerProgress,
         ErrorAction,
@@ -122,7 +135,7 @@ if TYPE_CHECKING:
         SubscriptionSettings,
     )
     from esdb_lite.indexes import IndexField, IndexFieldType, IndexInfo, IndexQuery, IndexState
-    from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.metadata import DefaultAccess, StreamAcl, StreamMetadata
     from esdb_lite.positions import ExpectedPosition, ResumeFrom
     from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
     from esdb_lite.records import (
@@ -135,6 +148,20 @@ if TYPE_CHECKING:
         StreamCheck,
     )
     from esdb_lite.retries import RetryPolicy
+    from esdb_lite.schemas import (
+        CompatibilityCheck,
+        CompatibilityMode,
+        Incompatibility,
+        IncompatibilityKind,
+        RegisteredSchema,
+        RegisteredVersion,
+        SchemaError,
+        SchemaExists,
+        SchemaInfo,
+        SchemaNotFound,
+        SchemaRefused,
+        SchemaVersion,
+    )
     from esdb_lite.server import (
         Compatibility,
         Durability,
@@ -159,8 +186,10 @@ if TYPE_CHECKING:
     from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
+    from esdb_lite.sync.consumer_group import ConsumerGroup
     from esdb_lite.sync.group_subscription import PersistentSubscription
     from esdb_lite.sync.read import ReadResponse, Subscription
+    from esdb_lite.sync.statistics import StatisticsFeed
     from esdb_lite.users import User
 
 __all__ = [
@@ -171,10 +200,12 @@ __all__ = [
     "AppendTooLarge",
     "AsyncCheckpointLike",
     "AsyncConsumer",
+    "AsyncConsumerGroup",
     "AsyncEsdbClient",
     "AsyncEventHandler",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
+    "AsyncStatisticsFeed",
     "AsyncSubscription",
     "AtomicDecisionResult",
     "BearerToken",
@@ -189,11 +220,16 @@ __all__ = [
     "CheckpointMismatch",
     "CheckpointStore",
     "ClientClosed",
+    "ClusterNode",
     "Compatibility",
+    "CompatibilityCheck",
+    "CompatibilityMode",
     "ConsistencyError",
     "ConsistencyViolation",
     "ConsumeOptions",
     "Consumer",
+    "ConsumerGroup",
+    "ConsumerHealth",
     "ConsumerInfo",
     "ConsumerPosition",
     "ConsumerProgress",
@@ -209,6 +245,7 @@ __all__ = [
     "DbApiCheckpoint",
     "DeadlineExceeded",
     "DecisionResult",
+    "DefaultAccess",
     "DiscoveryFailed",
     "Durability",
     "EmbeddedServer",
@@ -231,6 +268,8 @@ __all__ = [
     "GrpcError",
     "HandlerError",
     "HandlerFailed",
+    "Incompatibility",
+    "IncompatibilityKind",
     "IndexExists",
     "IndexField",
     "IndexFieldType",
@@ -248,6 +287,7 @@ __all__ = [
     "NackAction",
     "NewEvent",
     "NewRecord",
+    "NodeRole",
     "NotADatabase",
     "NotLeader",
     "NotSupported",
@@ -257,6 +297,7 @@ __all__ = [
     "Pem",
     "PersistentSubscription",
     "PortInUse",
+    "ProgressHandler",
     "ProjectionError",
     "ProjectionExists",
     "ProjectionFailed",
@@ -271,13 +312,25 @@ __all__ = [
     "RecordedEvent",
     "RecordsResult",
     "Refusal",
+    "RegisteredSchema",
+    "RegisteredVersion",
     "ResourceExhausted",
     "ResumeFrom",
     "RetryPolicy",
     "RunProjections",
+    "ScanProgress",
+    "ScavengeInfo",
+    "ScavengeState",
+    "SchemaError",
+    "SchemaExists",
     "SchemaFormat",
+    "SchemaInfo",
+    "SchemaNotFound",
+    "SchemaRefused",
+    "SchemaVersion",
     "Seconds",
     "ServerAnswer",
+    "ServerInfo",
     "ServerNotReady",
     "ServerStartError",
     "ServiceUnavailable",
@@ -288,6 +341,8 @@ __all__ = [
     "SnapshotStore",
     "Snapshots",
     "SqliteCheckpoint",
+    "Statistics",
+    "StatisticsFeed",
     "StatusCode",
     "StreamAcl",
     "StreamAppend",
@@ -321,18 +376,24 @@ __all__ = [
 
 _HOMES = {
     "esdb_lite._checks": "Seconds",
+    "esdb_lite.administration": (
+        "ClusterNode NodeRole ProgressHandler ScanProgress ScavengeInfo ScavengeState ServerInfo Statistics"
+    ),
     "esdb_lite.checkpoints.databases": "DbApiCheckpoint",
     "esdb_lite.checkpoints.files": "FileCheckpoint",
     "esdb_lite.checkpoints.sqlite": "SqliteCheckpoint",
     "esdb_lite.checkpoints.store": "CheckpointStore",
     "esdb_lite.client._client": "AsyncEsdbClient",
+    "esdb_lite.client.admin.statistics": "AsyncStatisticsFeed",
     "esdb_lite.client.consumers.consumer": "AsyncConsumer",
+    "esdb_lite.client.consumers.several": "AsyncConsumerGroup",
     "esdb_lite.client.consumers.settings": "AsyncCheckpointLike CheckpointLike",
     "esdb_lite.client.credentials": "Pem",
     "esdb_lite.client.groups.subscription": "AsyncPersistentSubscription",
     "esdb_lite.client.read.iterators": "AsyncReadResponse AsyncSubscription",
     "esdb_lite.consumers": (
-        "AsyncEventHandler ConsumeOptions ConsumerPosition ConsumerProgress ErrorAction EventHandler HandlerError"
+        "AsyncEventHandler ConsumeOptions ConsumerHealth ConsumerPosition ConsumerProgress ErrorAction EventHandler "
+        "HandlerError"
     ),
     "esdb_lite.correlations": "Correlation correlation",
     "esdb_lite.decisions": "AtomicDecisionResult DecisionResult LoadedState Snapshot Snapshots SnapshotStore",
@@ -359,13 +420,17 @@ _HOMES = {
         "ConsumerInfo ConsumerStrategy NackAction ParkedEvent SettingsChanges SubscriptionInfo SubscriptionSettings"
     ),
     "esdb_lite.indexes": "IndexField IndexFieldType IndexInfo IndexQuery IndexState",
-    "esdb_lite.metadata": "StreamAcl StreamMetadata",
+    "esdb_lite.metadata": "DefaultAccess StreamAcl StreamMetadata",
     "esdb_lite.positions": "ExpectedPosition ResumeFrom",
     "esdb_lite.projections": "ProjectionInfo ProjectionMode ProjectionStatus",
     "esdb_lite.records": (
         "ConsistencyViolation NewRecord RecordSchema RecordsResult SchemaFormat StreamAppend StreamCheck"
     ),
     "esdb_lite.retries": "RetryPolicy",
+    "esdb_lite.schemas": (
+        "CompatibilityCheck CompatibilityMode Incompatibility IncompatibilityKind RegisteredSchema RegisteredVersion "
+        "SchemaError SchemaExists SchemaInfo SchemaNotFound SchemaRefused SchemaVersion"
+    ),
     "esdb_lite.server": (
         "Compatibility Durability EmbeddedServer Fault Faults Refusal RunProjections SimulatedCluster SimulatedNode"
     ),
@@ -376,8 +441,10 @@ _HOMES = {
     "esdb_lite.settings": "BearerToken Credentials CredentialsLike",
     "esdb_lite.sync._client": "EsdbClient",
     "esdb_lite.sync.consumer": "Consumer",
+    "esdb_lite.sync.consumer_group": "ConsumerGroup",
     "esdb_lite.sync.group_subscription": "PersistentSubscription",
     "esdb_lite.sync.read": "ReadResponse Subscription",
+    "esdb_lite.sync.statistics": "StatisticsFeed",
     "esdb_lite.users": "User",
 }
 """Names by the modules that they live in."""

@@ -1,4 +1,4 @@
-"""Every exception of the package, in one tree.
+"""Every exception of the package, in one tree (with those of the schema registry in `esdb_lite.schemas`).
 
 Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a status becomes an exception (`_status`).
 

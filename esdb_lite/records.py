@@ -159,13 +159,13 @@ def checked_name(argument: str, value: str) -> str:
 
 
 @lru_cache(1024)
-def checked_schema_name(value: str) -> str:
-    """Return the type of a record. Raises InvalidArgument."""
+def checked_schema_name(value: str, argument: str = "type") -> str:
+    """Return the type of a record, or the name of a schema. Raises InvalidArgument."""
     usual = all(
         letter in _MARKS or (letter <= "\uffff" and unicodedata.category(letter)[0] in "LN") for letter in value
     )
     if not usual or not unicodedata.is_normalized("NFC", value):
-        raise InvalidArgument("type", value, f"must have only letters, digits and {' '.join(_MARKS)} (in form NFC)")
+        raise InvalidArgument(argument, value, f"must have only letters, digits and {' '.join(_MARKS)} (in form NFC)")
     return value
 
 

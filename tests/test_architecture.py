@@ -15,6 +15,7 @@ import esdb_lite
 ROOT = Path(esdb_lite.__file__).parent
 PUBLIC = (
     "_checks",
+    "administration",
     "_event_fields",
     "_texts",
     "errors",
@@ -31,6 +32,7 @@ PUBLIC = (
     "consumers",
     "records",
     "retries",
+    "schemas",
     "correlations",
     "decisions",
     "event_types",
@@ -81,6 +83,9 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "projections.javascript": ("projections.seen", "storage"),
     "indexes": ("database", "engine", "projections.javascript", "projections.user.thread", "storage"),
     "indexes.definition": ("engine", "storage"),
+    "schemas": ("database", "engine", "storage"),
+    "schemas.state": ("engine", "storage"),
+    "schemas.compatibility": (),
     "faults.plan": (),
     "faults.membership": (),
     "faults.open_calls": ("handlers",),
@@ -88,12 +93,14 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.api": ("faults.plan",),
     "services": (
         *("compatibility", "database", "engine", "faults"),
-        *("groups", "handlers", "indexes", "options", "projections", "sparing_log", "storage", "users"),
+        *("groups", "handlers", "indexes", "options", "projections", "schemas", "sparing_log", "storage"),
+        "users",
     ),
     "app": ("handlers", "engine.access"),
+    "node_pages": ("app", "database", "faults", "groups", "services"),
     "node": (
         *("addresses", "app", "compatibility", "database", "engine", "errors", "faults", "groups", "handlers"),
-        *("indexes", "options", "projections", "services", "storage", "tls", "users"),
+        *("indexes", "node_pages", "options", "projections", "schemas", "services", "storage", "tls", "users"),
     ),
     "embedded": ("addresses", "errors", "faults", "node", "options", "tls"),
     "simulation": ("database", "embedded", "errors", "faults", "node", "options", "tls"),
@@ -269,7 +276,7 @@ def test_functions_are_small() -> None:
             (
                 "sqlite3",
                 *("typing_extensions", "esdb_lite.groups", "esdb_lite.metadata", "esdb_lite.projections"),
-                *("esdb_lite.records", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
+                *("esdb_lite.records", "esdb_lite.schemas", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
                 "betterproto",
                 "esdb_lite_protos.event_store",
                 "esdb_lite.server",
@@ -287,7 +294,7 @@ def test_functions_are_small() -> None:
             (
                 "sqlite3",
                 *("typing_extensions", "esdb_lite.groups", "esdb_lite.metadata", "esdb_lite.projections"),
-                *("esdb_lite.records", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
+                *("esdb_lite.records", "esdb_lite.schemas", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
                 "betterproto",
                 "esdb_lite_protos.event_store",
                 "esdb_lite.server",

@@ -152,6 +152,7 @@ class ClientProtocol(HeartbeatProtocol):
     """A connection to a server."""
 
     processor: _ClientEvents
+    peer = "the server"
 
     def __init__(self, keep_alive: KeepAlive | None = None) -> None:
         super().__init__(_NoRequests(), _CONFIGURATION, _H2_CONFIGURATION)
@@ -169,6 +170,8 @@ class ClientProtocol(HeartbeatProtocol):
         """The server has closed the connection before it has said anything."""
         self.fault: BaseException | None = None
         """What has broken the connection, where the system or TLS says so."""
+        self.end = ""
+        """Why the connection is gone."""
         self.owner: ConnectionOwner | None = None
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
@@ -292,7 +295,7 @@ class ClientProtocol(HeartbeatProtocol):
         """Tell everybody, once, that the connection is gone."""
         if self.lost:
             return
-        self.lost = True
+        self.lost, self.end = True, reason
         if self.owner is not None:
             self.owner.connection_lost()
         for watcher in [*self.processor.watchers.values()]:

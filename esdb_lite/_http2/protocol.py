@@ -124,6 +124,8 @@ def read_moderately(transport: asyncio.BaseTransport) -> None:
 class FastProtocol(H2Protocol):
     """A connection, of a client or a server."""
 
+    peer = "the client"
+    """Who is at the other end, in words."""
     share: int | None = None
     """What may be done for it in one turn of the loop, in runs of DATA; None: everything that has come."""
 
@@ -357,7 +359,9 @@ class FastProtocol(H2Protocol):
         if self._h2.state_machine.state is not ConnectionState.CLOSED:
             self._h2._terminate_connection(error.error_code)
         self._flush()
-        self.processor.close("Protocol error")
+        text = str(error)  # of some errors of h2 it is the number of a stream, or nothing
+        words = text if " " in text else f"{type(error).__name__} {text}".rstrip()
+        self.processor.close(f"{self.peer} has broken the rules of HTTP/2: {words}")
 
     def _flush(self) -> None:
         if not self.connection.is_closing():

@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import TracebackType
-from urllib.parse import unquote
 
 from esdb_lite._http2.client import NoStreamLeft
 from esdb_lite._http2.streams import (
@@ -34,7 +33,7 @@ from esdb_lite._rpc.deadline import Deadline, grpc_timeout
 from esdb_lite._rpc.identity import caller_in, named
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._status.codes import DETAILS_TRAILER
-from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of
+from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of, unescaped
 from esdb_lite._version import __version__
 from esdb_lite.errors import (
     CallCancelled,
@@ -56,6 +55,9 @@ SHORT_GOODBYE, LONG_GOODBYE = 5.0, 1.0
 A server that stops may answer nothing any more. Who stays open for long goes on elsewhere and loses nothing by it; of a
 short call nobody may know what has become of it.
 """
+
+END_PATIENCE = 5.0
+"""Seconds that a call with one answer gets to end once the answer is there: the status comes with the end."""
 
 _SENDING = (CallState.WAITING, CallState.ANSWERED)
 
@@ -82,6 +84,7 @@ class ClientCall:
         self._stream: Stream | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._goodbye: asyncio.TimerHandle | None = None
+        self._ending: asyncio.TimerHandle | None = None
         self._state = CallState.NEW
         self._failure: EsdbClientException | None = None
         """Why it has failed, or what it says to who uses it after it was closed."""
@@ -188,6 +191,13 @@ class ClientCall:
         """Make the call fail: waiters get this error."""
         self._fail(error)
 
+    def expect_end(self) -> None:
+        """Nothing else is to come: the call fails, as if the connection were lost, where it does not end soon."""
+        if self._ending is None and self._state is CallState.ANSWERED:
+            self._ending = asyncio.get_running_loop().call_later(
+                END_PATIENCE, self.lost, "the server has answered, and has not ended the call"
+            )
+
     async def receive(self) -> bytes:
         """Return all data that has arrived, waiting for some; b"" when the server has ended the call with OK.
 
@@ -209,7 +219,7 @@ class ClientCall:
         if self._state is CallState.CLOSED:
             return
         self._state = after(self._state, CallEvent.CLOSED)
-        for timer in (self._timer, self._goodbye):
+        for timer in (self._timer, self._goodbye, self._ending):
             if timer is not None:
                 timer.cancel()
         stream, link = self._stream, self._link
@@ -259,7 +269,8 @@ class ClientCall:
 
     def _expire(self) -> None:
         self._void = True
-        self._fail(self._too_late("while waiting for the answer"))
+        answered = self._state is CallState.ANSWERED
+        self._fail(self._too_late(f"while waiting for the {'end of the ' if answered else ''}answer"))
 
     # --- inside ---
 
@@ -353,7 +364,7 @@ class ClientCall:
             for name, value in status.items()
             if (not name.startswith((":", "grpc-")) and name not in _NOT_METADATA) or name == DETAILS_TRAILER
         ]
-        error = error_for(status_of(code), unquote(status.get("grpc-message", "")), trailers)
+        error = error_for(status_of(code), unescaped(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
             return self._too_late("on the server")
         named(error, caller_in(self._metadata), self._name)

@@ -149,18 +149,20 @@ async def unary(
 
 async def only_message(call: ClientCall) -> bytes:
     """Return the one message that comes back."""
-    messages = await all_messages(call)
+    messages = await all_messages(call, most=1)
     if len(messages) != 1:
         raise ProtocolError(f"one message was expected, and there are {len(messages)}")
     return messages[0]
 
 
-async def all_messages(call: ClientCall) -> list[bytes]:
-    """Return all messages that come back, which are few."""
+async def all_messages(call: ClientCall, most: int | None = None) -> list[bytes]:
+    """Return all messages that come back, which are few. Behind the `most`th the server has to end the call."""
     splitter = MessageSplitter()
     messages: list[bytes] = []
     while data := await call.receive():
         messages += split(splitter, data)
+        if len(messages) == most:
+            call.expect_end()
     if not splitter.complete:
         raise ProtocolError("the answer was cut off in the middle of a message")
     return messages

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from esdb_lite_protos.tags import (
+    PATH_DIRECTORY_LIST,
     PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED,
     PATH_STREAMS_SERVICE_APPEND_RECORDS,
     PATH_STREAMS_SERVICE_APPEND_SESSION,
@@ -19,7 +20,7 @@ from esdb_lite_protos.tags import (
 
 from esdb_lite._version import __version__
 from esdb_lite.server.addresses import is_loopback
-from esdb_lite.server.app import Route, RpcServer
+from esdb_lite.server.app import PlainHttp, Route, RpcServer
 from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.users import FIRST_USERS
@@ -36,21 +37,25 @@ from esdb_lite.server.faults.admission import FORWARDING_TIMEOUT, Admission
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import PersistentGroups
-from esdb_lite.server.handlers import Handler
+from esdb_lite.server.handlers import Handler, Http1Factory, Page
 from esdb_lite.server.indexes.catalogue import Indexes
+from esdb_lite.server.node_pages import NodeParts, node_pages
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.projections.user.engine import UserEngine
+from esdb_lite.server.schemas.catalogue import SchemaRegistry
 from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.directory import DirectoryService
 from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
 from esdb_lite.server.services.records import AtomicAppends
+from esdb_lite.server.services.schemas import SchemaService
 from esdb_lite.server.services.tokens import with_token
 from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
@@ -94,6 +99,8 @@ class ServerSettings:
     """The same for one event."""
     token: str | None = None
     """What every call has to bring in its metadata; None: nothing."""
+    http1: Http1Factory | None = None
+    """Serves connections that speak HTTP/1.1; None: the server has a few pages for them."""
 
     @property
     def behaviour(self) -> Behaviour:
@@ -156,7 +163,11 @@ class ServerNode:
             self._membership, self._member = place.membership, place.member
             timeout = place.forwarding_timeout
             self._admission = Admission(self._plan, self._membership, self._member, forwarding_timeout=timeout)
-        self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
+        self._tls = (
+            None
+            if settings.security is None
+            else ServerTls(settings.security.certificate, http1=settings.http1 is not None)
+        )
         self._authenticator = None if settings.security is None else Authenticator(database)
         self._gossip = Gossip(self._membership, self._member, settings.now)
         self._context = Context(
@@ -170,13 +181,15 @@ class ServerNode:
         )
         self._groups = PersistentGroups(database, ticks=settings.now)
         self._projections = _projections(settings, database)
+        self.pages = self._pages()
+        """What it has to say to others than clients, by path."""
         self._operations = Operations(
             database,
             shut_down=shut_down,
             restart_groups=self._restart_groups,
             resign=None if place is None else place.resign,
         )
-        self._server = RpcServer(self._routes(), self._admission)
+        self._server = RpcServer(self._routes(), self._admission, PlainHttp(self.pages, settings.http1))
 
     @classmethod
     async def start(
@@ -277,9 +290,9 @@ class ServerNode:
         """Cut all connections."""
         self._server.break_connections()
 
-    def go_away(self, code: int) -> None:
-        """Send GOAWAY on all connections."""
-        self._server.go_away(code)
+    def go_away(self, code: int, reset_after: float) -> None:
+        """Send GOAWAY on all connections, and reset them after so many seconds."""
+        self._server.go_away(code, reset_after)
 
     def end_subscriptions(self) -> None:
         """End all subscriptions."""
@@ -322,6 +335,7 @@ class ServerNode:
         """Use what the certificate's files hold now for new connections. Raises CertificateUnusable."""
         if self._tls is not None:
             self._tls.reload()
+            self._server.use_tls(self._tls.context)
 
     async def _begin_users(self) -> None:
         security, authenticator = self._settings.security, self._authenticator
@@ -329,14 +343,15 @@ class ServerNode:
             return
         passwords = {login: security.initial_passwords.get(login, DEFAULT_PASSWORD) for login in FIRST_LOGINS}
         await UserStore(self._database, authenticator).begin(passwords)
-        if not is_loopback(self._settings.host):
-            for login in FIRST_LOGINS:
-                if await authenticator.has_password(login, DEFAULT_PASSWORD):
-                    log.warning(
-                        "user %s still has the default password, and the server listens on %s: change it",
-                        login,
-                        self._settings.host or "all addresses",
-                    )
+        level = logging.INFO if is_loopback(self._settings.host) else logging.WARNING
+        for login in FIRST_LOGINS if log.isEnabledFor(level) else ():
+            if await authenticator.has_password(login, DEFAULT_PASSWORD):
+                log.log(
+                    level,
+                    "user %s still has the default password, and the server listens on %s: change it",
+                    login,
+                    self._settings.host or "all addresses",
+                )
 
     def _routes(self) -> Mapping[str, Route]:
         return {path: self._route(path, handler) for path, handler in self._handlers().items()}
@@ -366,6 +381,11 @@ class ServerNode:
         indexes = self._context.indexes if self._behaviour.append_records else None
         return {} if indexes is None else routes(IndexService(indexes))
 
+    def _schemas(self) -> Mapping[str, Handler]:
+        if not self._behaviour.schema_registry:
+            return {}
+        return routes(SchemaService(SchemaRegistry(self._database, now=self._settings.now)))
+
     def _is_offered(self, path: str) -> bool:
         """Whether there is a method in the version that it passes for."""
         behaviour = self._behaviour
@@ -375,6 +395,16 @@ class ServerNode:
             PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED: behaviour.truncates_parked,
         }
         return newer.get(path, True)
+
+    def _pages(self) -> Mapping[str, Page]:
+        settings = self._settings
+        parts = NodeParts(
+            self._database, settings.path, self._groups, self._membership, self._member, lambda: self._server
+        )
+        projections, users = self._projections is not None, settings.security is not None
+        return node_pages(
+            parts, self._behaviour.version, projections=projections, users=users, now=settings.now
+        ).by_path()
 
     def _users(self) -> Mapping[str, Handler]:
         authenticator = self._authenticator
@@ -393,14 +423,21 @@ class ServerNode:
             streams.handlers(self._context),
             AtomicAppends(self._context).handlers(),
             self._index_commands(),
+            self._schemas(),
             routes(self._operations),
             routes(self._gossip),
             routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
-            routes(ServerFeatures(self._behaviour.version, lambda: handlers)),
+            routes(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers))),
             redaction.refusing(self._behaviour.redaction_service),
+            routes(DirectoryService(self._context)),
         ):
             handlers.update((path, handler) for path, handler in part.items() if self._is_offered(path))
         return handlers
+
+
+def _is_of_real_servers(path: str) -> bool:
+    """Whether a server of the version that it passes for has the method: clients are told of no others."""
+    return path != PATH_DIRECTORY_LIST
 
 
 def _projections(settings: ServerSettings, database: Database) -> ProjectionManager | None:

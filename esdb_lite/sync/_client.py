@@ -27,9 +27,12 @@ from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.indexes import IndexApi
 from esdb_lite.sync.live import Live, LiveClients
+from esdb_lite.sync.names import NameApi
+from esdb_lite.sync.operations import OperationApi
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.records import AtomicApi
+from esdb_lite.sync.schemas import SchemaApi
 from esdb_lite.sync.users import UserApi
 
 if TYPE_CHECKING:
@@ -37,10 +40,22 @@ if TYPE_CHECKING:
 
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.event_types.registry import EventTypes
-    from esdb_lite.metadata import StreamMetadata
+    from esdb_lite.metadata import DefaultAccess, StreamMetadata
 
 
-class EsdbClient(AtomicApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, ProjectionApi, UserApi, OtherNames):
+class EsdbClient(
+    AtomicApi,
+    ConsumerApi,
+    DecisionApi,
+    GroupApi,
+    IndexApi,
+    NameApi,
+    OperationApi,
+    ProjectionApi,
+    SchemaApi,
+    UserApi,
+    OtherNames,
+):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
@@ -437,6 +452,24 @@ class EsdbClient(AtomicApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, Projec
                 stream_name, given, expected_position=meant(expected_position), timeout=timeout, credentials=credentials
             )
         )
+
+    def get_default_access(
+        self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> DefaultAccess:
+        """Return who may do what with streams whose metadata does not say it. The stream `$settings` has it."""
+        live = self._live()
+        return live.portal.run(live.client.get_default_access(timeout=timeout, credentials=credentials))
+
+    def set_default_access(
+        self, access: DefaultAccess, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Say who may do what with streams whose metadata does not say it. Only administrators may.
+
+        All of it is replaced. Raises OutcomeUnknown when the request was sent and no answer came. The rules are in
+        section 2.3 of the protocol notes.
+        """
+        live = self._live()
+        live.portal.run(live.client.set_default_access(access, timeout=timeout, credentials=credentials))
 
     # --- inside ---
 

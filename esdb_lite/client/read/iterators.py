@@ -18,6 +18,7 @@ from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, Reco
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.client.admin.statistics import StatisticsReading
     from esdb_lite.client.read.resuming import HealingReading, HealingSubscription
     from esdb_lite.event_types.registry import EventTypes
 
@@ -34,7 +35,7 @@ class AsyncEventIterator(Generic[T_co]):
 
     def __init__(
         self,
-        reading: HealingReading | None,
+        reading: HealingReading | StatisticsReading | None,
         first: Sequence[T_co] = (),
         *,
         owner: object = None,

@@ -11,10 +11,11 @@ import ssl
 from collections.abc import Iterator, Mapping
 
 from esdb_lite.server.app.call import GrpcCall
-from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, ConnectionCalls, Route
+from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, CallCounts, ConnectionCalls, Route
 from esdb_lite.server.app.connection import ServerConnection
 from esdb_lite.server.app.limits import connection_limit
 from esdb_lite.server.app.listening import Door, DoorState
+from esdb_lite.server.app.plain import PlainHttp
 
 _PATIENCE = 1.0
 """Seconds that calls, and then connections, get to end before they are cut off: only who does not read needs them."""
@@ -23,11 +24,18 @@ _PATIENCE = 1.0
 class RpcServer:
     """Serves routes (path -> `Route`) on one port."""
 
-    def __init__(self, routes: Mapping[str, Route], admission: CallAdmission = ALWAYS_IDLE) -> None:
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        admission: CallAdmission = ALWAYS_IDLE,
+        plain: PlainHttp = PlainHttp(),  # noqa: B008 - it cannot be changed
+    ) -> None:
         """While the admission is not idle, new calls go to the handlers that their routes have for faults."""
+        self.counts = CallCounts()
         self._routes = routes
         self._services = frozenset(path.rpartition("/")[0] for path in routes)
         self._admission = admission
+        self._plain = plain
         self._connections: dict[ServerConnection, None] = {}
         """The oldest first."""
         self._limit = connection_limit()
@@ -37,6 +45,11 @@ class RpcServer:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    def use_tls(self, tls: ssl.SSLContext) -> None:
+        """Meet those who come from now on with another context."""
+        if self._door is not None:
+            self._door.use_tls(tls)
+
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
         self._ending = False
@@ -44,7 +57,8 @@ class RpcServer:
         return await self._door.open(host, port)
 
     def _accept(self) -> ServerConnection:
-        return ServerConnection(ConnectionCalls(self._routes, self._services, self._admission), self._made, self._lost)
+        calls = ConnectionCalls(self._routes, self._services, self._admission, self._plain, self.counts)
+        return ServerConnection(calls, self._made, self._lost, self._plain)
 
     def _has_room(self, arriving: int) -> bool:
         """Say whether one more may come in; somebody for whom nothing is done has to go for it, if need be.
@@ -75,6 +89,11 @@ class RpcServer:
         if not self._connections:
             self._empty.set()
 
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
     # --- faults ---
 
     def open_calls(self) -> Iterator[GrpcCall]:
@@ -96,10 +115,13 @@ class RpcServer:
         for connection in list(self._connections):
             connection.break_off()
 
-    def go_away(self, code: int) -> None:
-        """Tell all clients to leave; calls go on, new ones on these connections are not answered."""
+    def go_away(self, code: int, reset_after: float | None = None) -> None:
+        """Tell all clients to leave; calls go on, new ones on these connections are not answered.
+
+        `reset_after`: seconds after which the connections are reset, where they are.
+        """
         for connection in list(self._connections):
-            connection.go_away(code)
+            connection.go_away(code, reset_after)
 
     async def leave(self) -> None:
         """Tell all clients to leave, answer nothing any more, and take no new connections."""

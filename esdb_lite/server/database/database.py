@@ -67,6 +67,8 @@ class Database:
         """The position of the last event that has been published; 0 when there is none."""
         self.log_end = committer.log_end
         """The position that follows everything published."""
+        self.written = 0
+        """How many events have been published."""
         self.turns = LoopShare()
         """Of those who read and send."""
         self._loop = asyncio.get_running_loop()
@@ -204,6 +206,10 @@ class Database:
         """Return how many events there are. Raises StorageError."""
         return await self.read(lambda reader: cast(SqliteReader, reader).count())
 
+    async def last_revisions(self, prefix: str) -> dict[str, int]:
+        """Return the streams whose names begin so, in order of creation, and their last events. Raises StorageError."""
+        return await self.read(lambda reader: cast(SqliteReader, reader).last_revisions(prefix))
+
     async def start_scavenge(self) -> Scavenge:
         """Start a scavenge, or return the one that is running. The log goes on at the next chunk.
 
@@ -334,6 +340,7 @@ class Database:
     def _publish(self, jobs: Sequence[WriterJob[Work]], batch: Committed, results: Sequence[object]) -> None:
         if batch.records:
             self.last_position = batch.records[-1].position
+            self.written += len(batch.records)
             self._feed.publish(batch.records)
         self.log_end = batch.log_end
         for job, result in zip(jobs, results, strict=True):

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Mapping
 
 from esdb_lite_protos.tags import (
+    PATH_DIRECTORY_LIST,
     PATH_INDEXES_SERVICE_CREATE,
     PATH_INDEXES_SERVICE_DELETE,
     PATH_INDEXES_SERVICE_GET,
@@ -59,6 +60,15 @@ _INDEXES = (
     PATH_INDEXES_SERVICE_GET,
 )
 """Ask for themselves: what is wrong with a request comes first."""
+_SCHEMAS = tuple(
+    f"/kurrentdb.protocol.registry.v2.SchemaRegistryService/{name}"
+    for name in (
+        *("CreateSchema", "UpdateSchema", "DeleteSchema", "GetSchema", "ListSchemas", "LookupSchemaName"),
+        *("RegisterSchemaVersion", "DeleteSchemaVersions", "GetSchemaVersion", "GetSchemaVersionById"),
+        *("ListSchemaVersions", "ListRegisteredSchemas", "CheckSchemaCompatibility"),
+    )
+)
+"""Ask for themselves, since they refuse in their own way."""
 _ATOMIC = (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS)
 
 NEEDS: Mapping[str, Permission] = {
@@ -69,9 +79,10 @@ NEEDS: Mapping[str, Permission] = {
             "server_features.ServerFeatures/GetSupportedMethods",
             "monitoring.Monitoring/Stats",
         ),
-        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend", *_ATOMIC, *_INDEXES),
+        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend", *_ATOMIC, *_INDEXES, *_SCHEMAS),
         Permission.LOGIN: (
             # These ask about the stream as well.
+            PATH_DIRECTORY_LIST,
             "streams.Streams/Read",
             "streams.Streams/Delete",
             "streams.Streams/Tombstone",

@@ -20,6 +20,7 @@ from esdb_lite._wire.batch_append import (
 )
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
+from esdb_lite.server.engine.model import LONGEST_NAME
 from esdb_lite.server.services.append_room import NoAppendRoom
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.proposals import (
@@ -32,6 +33,7 @@ from esdb_lite.server.services.proposals import (
     MissingMetadata,
     expected_version,
     id_as_text,
+    is_too_long_for_stream,
     writable,
 )
 
@@ -172,6 +174,8 @@ class BatchAssembler:
             expected = expected_version(options.expected)
         except InvalidExpectation as error:
             raise _bad_request(f"options.stream_position: {error}") from error
+        if is_too_long_for_stream(options.stream):
+            raise _bad_request(f"the name of a stream has at most {LONGEST_NAME} bytes in UTF-8")
         if not writable(options.stream):
             raise _bad_request("Specified argument was out of the range of valid values. (Parameter 'eventStreamId')")
         intake = Intake(self._context.max_append_event_size)

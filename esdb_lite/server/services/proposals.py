@@ -159,7 +159,12 @@ def expected_version(sent: int) -> int:
 
 def writable(stream: str) -> bool:
     """Whether a stream can have this name."""
-    return stream not in ("", "$$") and not is_too_long(stream)
+    return stream not in ("", "$$") and not is_too_long_for_stream(stream)
+
+
+def is_too_long_for_stream(name: str) -> bool:
+    """Whether no stream can have a name because of its length; every stream that there can be can have metadata."""
+    return is_too_long(name.removeprefix("$$"))
 
 
 def id_as_json(id: WireUuid | None) -> str:

@@ -14,6 +14,7 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import struct
@@ -26,9 +27,11 @@ from esdb_lite.records import SchemaFormat
 from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import StoredSchema
 from esdb_lite.server.storage.errors import (
+    DRIVER_ERRORS,
     StorageCorrupted,
     StorageError,
     StorageNotADatabase,
+    StorageReadOnly,
     StorageTooNew,
     StorageUnavailable,
     translated,
@@ -135,7 +138,7 @@ def open_reader(path: str) -> sqlite3.Connection:
             raise StorageNotADatabase(f"{path} is empty")
     except BaseException as error:
         connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DRIVER_ERRORS):
             raise translated(error, path) from error
         raise
     return connection
@@ -177,7 +180,7 @@ def _opening(path: str, address: str, *, uri: bool) -> Iterator[sqlite3.Connecti
     except BaseException as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DRIVER_ERRORS):
             raise translated(error, path) from error
         raise
 
@@ -247,12 +250,22 @@ def check_path(path: str) -> None:
         raise StorageUnavailable(f"{path} cannot be made: there is no folder {folder}")
 
 
+def check_writable(path: str) -> None:
+    """Refuse a file that may only be read. Raises StorageError.
+
+    SQLite would open it, and leave a write-ahead log beside it that it cannot empty.
+    """
+    if os.access(path, os.R_OK) and not os.access(path, os.W_OK):
+        raise StorageReadOnly(f"{path} cannot be written ({os.strerror(errno.EACCES)})")
+
+
 __all__ = [
     "APPLICATION_ID",
     "SCHEMA_VERSION",
     "StorageCorrupted",
     "StorageError",
     "check_path",
+    "check_writable",
     "checksum",
     "connect_reader",
     "empty_log",
