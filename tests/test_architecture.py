@@ -97,9 +97,10 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
         "users",
     ),
     "app": ("handlers", "engine.access"),
+    "node_pages": ("app", "database", "faults", "groups", "services"),
     "node": (
         *("addresses", "app", "compatibility", "database", "engine", "errors", "faults", "groups", "handlers"),
-        *("indexes", "options", "projections", "schemas", "services", "storage", "tls", "users"),
+        *("indexes", "node_pages", "options", "projections", "schemas", "services", "storage", "tls", "users"),
     ),
     "embedded": ("addresses", "errors", "faults", "node", "options", "tls"),
     "simulation": ("database", "embedded", "errors", "faults", "node", "options", "tls"),

@@ -1,7 +1,8 @@
 """The client for asyncio: everything that can be asked of a server.
 
 Owns: the public methods, their arguments and documentation. Must not know: bytes, connections, threads.
-`esdb_lite.sync` has the same methods for everybody else; a test holds the two together.
+`esdb_lite.sync` has the same methods for everybody else; a test holds the two together. What reads is imported when
+something is read.
 """
 
 from __future__ import annotations
@@ -39,9 +40,6 @@ from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.indexes.calls import AsyncIndexApi
 from esdb_lite.client.projections.calls import AsyncProjectionApi
-from esdb_lite.client.read.continuity import check_landmark, landmark_of
-from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
-from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
 from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
@@ -54,6 +52,7 @@ from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.event_types.registry import EventTypes
 
@@ -211,6 +210,8 @@ class AsyncEsdbClient(
 
         Raises StreamDeleted if it was tombstoned.
         """
+        from esdb_lite.client.read.resuming import last_event
+
         deadline = self._core.deadline(timeout)
         request = ReadRequest(checked_stream(stream_name), from_end=True, backwards=True, limit=1)
         try:
@@ -283,6 +284,8 @@ class AsyncEsdbClient(
 
     async def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
         """Return the commit position of the last event, the server's own events included; 0 if there is none."""
+        from esdb_lite.client.read.resuming import last_event
+
         deadline = self._core.deadline(timeout)
         request = ReadRequest(None, from_end=True, backwards=True, limit=1)
         last, _ = await last_event(self._core, request, deadline, credentials)
@@ -418,14 +421,14 @@ class AsyncEsdbClient(
     # --- inside ---
 
     def _read(self, request: ReadRequest, timeout: Seconds | None, credentials: CredentialsLike) -> AsyncReadResponse:
+        from esdb_lite.client.read.iterators import AsyncReadResponse
+        from esdb_lite.client.read.resuming import HealingReading
+
         chosen = checked_timeout(self._core.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
         self._core.check_open()
-        return AsyncReadResponse(
-            HealingReading(self._core, request, chosen, who) if request.limit else None,
-            owner=self,
-            types=self._core.settings.event_types,
-        )
+        reading = HealingReading(self._core, request, chosen, who) if request.limit else None
+        return AsyncReadResponse(reading, owner=self, types=self._core.settings.event_types)
 
     async def _subscribe(
         self,
@@ -436,6 +439,9 @@ class AsyncEsdbClient(
         timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> AsyncSubscription[SubscriptionItem]:
+        from esdb_lite.client.read.iterators import subscribe
+        from esdb_lite.client.read.resuming import HealingSubscription
+
         self._core.check()
         # a subscription has no end, so that the default for calls that have one does not apply
         deadline = Deadline(checked_timeout(timeout))
@@ -455,6 +461,8 @@ class AsyncEsdbClient(
         self, stream_name: str | None, position: int | Checkpoint, deadline: Deadline, credentials: CredentialsLike
     ) -> None:
         """Refuse a position that is not from this database. Raises CheckpointMismatch."""
+        from esdb_lite.client.read.continuity import check_landmark, landmark_of
+        from esdb_lite.client.read.resuming import last_event
 
         async def ask(request: ReadRequest, need: Need) -> tuple[RecordedEvent | None, int | None]:
             return await last_event(self._core, request, deadline, credentials, need)

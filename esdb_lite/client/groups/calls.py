@@ -22,7 +22,6 @@ from esdb_lite.client.arguments import (
     checked_timeout,
 )
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.read.resuming import HealingReading
 from esdb_lite.errors import InvalidArgument, StreamNotFound, SubscriptionNotFound, WrongArgumentType
 from esdb_lite.events import RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
@@ -218,6 +217,7 @@ class AsyncGroupApi:
         replayed or thrown away is gone.
         """
         from esdb_lite.client.groups.parked import parked_event
+        from esdb_lite.client.read.resuming import HealingReading
 
         stream = (
             f"$persistentsubscription-{checked_source(stream_name) or ALL_STREAM}::{_checked_group(group_name)}-parked"

@@ -71,6 +71,8 @@ class Database:
         """The position of the last event that has been published; 0 when there is none."""
         self.log_end = committer.log_end
         """The position that follows everything published."""
+        self.written = 0
+        """How many events have been published."""
         self.turns = LoopShare()
         """Of those who read and send."""
         self._loop = asyncio.get_running_loop()
@@ -348,6 +350,7 @@ class Database:
     def _publish(self, jobs: Sequence[WriterJob[Work]], batch: Committed, results: Sequence[object]) -> None:
         if batch.records:
             self.last_position = batch.records[-1].position
+            self.written += len(batch.records)
             self._feed.publish(batch.records)
             self._enter_in_indexes(len(batch.records))
         self.log_end = batch.log_end
@@ -390,9 +393,9 @@ def _settle(answer: asyncio.Future[object], result: object) -> None:
 
 def _cost(events: Sequence[ProposedEvent]) -> int:
     """Bytes that an append holds."""
-    cost = _COMMAND_BYTES
-    for event in events:
-        cost += len(event.data) + len(event.metadata) + _COMMAND_BYTES
+    cost = _COMMAND_BYTES * (len(events) + 1)
+    for _, _, _, data, metadata, _ in events:
+        cost += len(data) + len(metadata)
     return cost
 
 

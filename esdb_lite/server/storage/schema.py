@@ -19,6 +19,7 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import struct
@@ -35,6 +36,7 @@ from esdb_lite.server.storage.errors import (
     StorageCorrupted,
     StorageError,
     StorageNotADatabase,
+    StorageReadOnly,
     StorageTooNew,
     StorageUnavailable,
     translated,
@@ -268,12 +270,22 @@ def check_path(path: str) -> None:
         raise StorageUnavailable(f"{path} cannot be made: there is no folder {folder}")
 
 
+def check_writable(path: str) -> None:
+    """Refuse a file that may only be read. Raises StorageError.
+
+    SQLite would open it, and leave a write-ahead log beside it that it cannot empty.
+    """
+    if os.access(path, os.R_OK) and not os.access(path, os.W_OK):
+        raise StorageReadOnly(f"{path} cannot be written ({os.strerror(errno.EACCES)})")
+
+
 __all__ = [
     "APPLICATION_ID",
     "SCHEMA_VERSION",
     "StorageCorrupted",
     "StorageError",
     "check_path",
+    "check_writable",
     "checksum",
     "connect_reader",
     "empty_log",
