@@ -365,9 +365,9 @@ def _settle(answer: asyncio.Future[object], result: object) -> None:
 
 def _cost(events: Sequence[ProposedEvent]) -> int:
     """Bytes that an append holds."""
-    cost = _COMMAND_BYTES
-    for event in events:
-        cost += len(event.data) + len(event.metadata) + _COMMAND_BYTES
+    cost = _COMMAND_BYTES * (len(events) + 1)
+    for _, _, _, data, metadata, _ in events:
+        cost += len(data) + len(metadata)
     return cost
 
 

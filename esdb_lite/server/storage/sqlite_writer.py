@@ -91,16 +91,21 @@ class SqliteWriter:
 
     def add(self, record: Record) -> None:
         """Add one event; it is written no later than when the transaction ends."""
-        position, stream, revision, id, type, is_json, created, data, metadata, schema = record
-        flag: int = is_json if schema is None else pack_schema(schema)
-        crc = checksum(position, stream, revision, id, type, flag, created, data, metadata)
-        number = self._streams.known.get(stream) or self._number(self._streams, stream)
-        kind = self._types.known.get(type) or self._number(self._types, type)
-        self._rows.append((position, number, revision, kind, flag, created, crc, id, metadata, data))
-        self._unwritten.add(number)
-        self._bytes += len(data) + len(metadata)
-        if self._bytes > _BIG:
-            self.flush()
+        self.add_all((record,))
+
+    def add_all(self, records: Sequence[Record]) -> None:
+        """Add events in the same way."""
+        streams, types, rows, unwritten = self._streams.known, self._types.known, self._rows, self._unwritten
+        for position, stream, revision, id, type, is_json, created, data, metadata, schema in records:
+            flag: int = is_json if schema is None else pack_schema(schema)
+            crc = checksum(position, stream, revision, id, type, flag, created, data, metadata)
+            number = streams.get(stream) or self._number(self._streams, stream)
+            kind = types.get(type) or self._number(self._types, type)
+            rows.append((position, number, revision, kind, flag, created, crc, id, metadata, data))
+            unwritten.add(number)
+            self._bytes += len(data) + len(metadata)
+            if self._bytes > _BIG:
+                self.flush()
 
     def _number(self, numbers: _Numbers, name: str) -> int:
         number = numbers.find(name)
