@@ -1,6 +1,6 @@
 """What notebooks show of events.
 
-Owns: the table of an event. Must not know: who asks. Everything in it is text: what strangers have written does not run.
+Owns: the table of an event. Must not know: who asks. Everything in it is text, which does not run.
 """
 
 from __future__ import annotations
