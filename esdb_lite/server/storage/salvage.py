@@ -169,7 +169,7 @@ class _Copy:
                 for number, record in part:
                     revisions = self._revisions[record.stream]
                     if record.position not in self.positions and record.revision not in revisions:
-                        self._writer.add([record])
+                        self._writer.add(record)
                         self.positions.add(record.position)
                         revisions.add(record.revision)
                         self._numbers[number] = record.stream

@@ -7,7 +7,7 @@ threads, the clock. Nothing is kept here that a rollback would not take back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import NamedTuple
@@ -16,6 +16,7 @@ from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import Note, Record, projection_notes
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, reporting, translated
 from esdb_lite.server.storage.schema import checksum, pack_schema
+from esdb_lite.server.storage.selections import make_entries
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
 _COLUMNS = 10
@@ -89,8 +90,12 @@ class SqliteWriter:
             with suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
 
-    def add(self, records: Iterable[Record]) -> None:
-        """Add events; they are written no later than when the transaction ends."""
+    def add(self, record: Record) -> None:
+        """Add one event; it is written no later than when the transaction ends."""
+        self.add_all((record,))
+
+    def add_all(self, records: Sequence[Record]) -> None:
+        """Add events in the same way."""
         streams, types, rows, unwritten = self._streams.known, self._types.known, self._rows, self._unwritten
         for position, stream, revision, id, type, is_json, created, data, metadata, schema in records:
             flag: int = is_json if schema is None else pack_schema(schema)
@@ -139,6 +144,15 @@ class SqliteWriter:
         self._begin()
         for note in notes:
             projection_notes.save(self.connection, note)
+
+    def index(self, limit: int) -> int:
+        """Enter up to `limit` events of the log, in a transaction, in the tables of categories and types.
+
+        Returns how many they were. Raises StorageError.
+        """
+        with self.transaction():
+            self._begin()
+            return make_entries(self.connection, limit)
 
     def log_end(self) -> int:
         """The position that the next record will get."""
