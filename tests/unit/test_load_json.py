@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
@@ -31,10 +31,9 @@ ODD += ['{"a": 1}'.encode("utf-16"), '{"a": 1}'.encode("utf-32-le"), b"123456789
 
 
 @pytest.fixture(autouse=True, params=["as installed", "without msgspec"])
-def _(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     if request.param == "without msgspec":
         monkeypatch.setattr(_json, "_decoder", lambda: _json._read_usual)
-    yield
 
 
 def read(load: Callable[[bytes], Json], data: bytes) -> tuple[str, str]:
