@@ -12,11 +12,22 @@ from esdb_lite._version import __version__
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
+    from esdb_lite.administration import (
+        ClusterNode,
+        NodeRole,
+        ProgressHandler,
+        ScanProgress,
+        ScavengeInfo,
+        ScavengeState,
+        ServerInfo,
+        Statistics,
+    )
     from esdb_lite.checkpoints.databases import DbApiCheckpoint
     from esdb_lite.checkpoints.files import FileCheckpoint
     from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
     from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
+    from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
     from esdb_lite.client.consumers.consumer import AsyncConsumer
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike, CheckpointLike
     from esdb_lite.client.credentials import Pem
@@ -110,7 +121,7 @@ if TYPE_CHECKING:
         SubscriptionSettings,
     )
     from esdb_lite.indexes import IndexField, IndexFieldType, IndexInfo, IndexQuery, IndexState
-    from esdb_lite.metadata import StreamAcl, StreamMetadata
+    from esdb_lite.metadata import DefaultAccess, StreamAcl, StreamMetadata
     from esdb_lite.positions import ExpectedPosition, ResumeFrom
     from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
     from esdb_lite.records import (
@@ -148,7 +159,7 @@ if TYPE_CHECKING:
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.group_subscription import PersistentSubscription
-    from esdb_lite.sync.read import ReadResponse, Subscription
+    from esdb_lite.sync.read import ReadResponse, StatisticsFeed, Subscription
     from esdb_lite.users import User
 
 __all__ = [
@@ -163,6 +174,7 @@ __all__ = [
     "AsyncEventHandler",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
+    "AsyncStatisticsFeed",
     "AsyncSubscription",
     "BearerToken",
     "CallCancelled",
@@ -176,6 +188,7 @@ __all__ = [
     "CheckpointMismatch",
     "CheckpointStore",
     "ClientClosed",
+    "ClusterNode",
     "Compatibility",
     "ConsistencyError",
     "ConsistencyViolation",
@@ -194,6 +207,7 @@ __all__ = [
     "DatabaseUnavailable",
     "DbApiCheckpoint",
     "DeadlineExceeded",
+    "DefaultAccess",
     "DiscoveryFailed",
     "Durability",
     "EmbeddedServer",
@@ -229,6 +243,7 @@ __all__ = [
     "NackAction",
     "NewEvent",
     "NewRecord",
+    "NodeRole",
     "NotADatabase",
     "NotLeader",
     "NotSupported",
@@ -238,6 +253,7 @@ __all__ = [
     "Pem",
     "PersistentSubscription",
     "PortInUse",
+    "ProgressHandler",
     "ProjectionError",
     "ProjectionExists",
     "ProjectionFailed",
@@ -256,9 +272,13 @@ __all__ = [
     "ResumeFrom",
     "RetryPolicy",
     "RunProjections",
+    "ScanProgress",
+    "ScavengeInfo",
+    "ScavengeState",
     "SchemaFormat",
     "Seconds",
     "ServerAnswer",
+    "ServerInfo",
     "ServerNotReady",
     "ServerStartError",
     "ServiceUnavailable",
@@ -266,6 +286,8 @@ __all__ = [
     "SimulatedCluster",
     "SimulatedNode",
     "SqliteCheckpoint",
+    "Statistics",
+    "StatisticsFeed",
     "StatusCode",
     "StreamAcl",
     "StreamAppend",
@@ -295,174 +317,75 @@ __all__ = [
     "__version__",
 ]
 
+# fmt: off
 _HOMES = {
-    "esdb_lite.server.errors": (
-        "AddressUnavailable",
-        "CertificateUnusable",
-        "DatabaseInUse",
-        "DatabaseTooNew",
-        "DatabaseUnavailable",
-        "NotADatabase",
-        "PortInUse",
-        "ServerStartError",
-    ),
-    "esdb_lite.client.credentials": ("Pem",),
-    "esdb_lite.client.consumers.settings": (
-        "AsyncCheckpointLike",
-        "CheckpointLike",
-    ),
-    "esdb_lite.positions": (
-        "ExpectedPosition",
-        "ResumeFrom",
-    ),
     "esdb_lite._checks": ("Seconds",),
+    "esdb_lite.administration": (
+        "ClusterNode", "NodeRole", "ProgressHandler", "ScanProgress", "ScavengeInfo", "ScavengeState",
+        "ServerInfo", "Statistics",
+    ),
     "esdb_lite.checkpoints.databases": ("DbApiCheckpoint",),
     "esdb_lite.checkpoints.files": ("FileCheckpoint",),
     "esdb_lite.checkpoints.sqlite": ("SqliteCheckpoint",),
     "esdb_lite.checkpoints.store": ("CheckpointStore",),
     "esdb_lite.client._client": ("AsyncEsdbClient",),
+    "esdb_lite.client.admin.statistics": ("AsyncStatisticsFeed",),
     "esdb_lite.client.consumers.consumer": ("AsyncConsumer",),
+    "esdb_lite.client.consumers.settings": ("AsyncCheckpointLike", "CheckpointLike",),
+    "esdb_lite.client.credentials": ("Pem",),
     "esdb_lite.client.groups.subscription": ("AsyncPersistentSubscription",),
-    "esdb_lite.client.read.iterators": (
-        "AsyncReadResponse",
-        "AsyncSubscription",
-    ),
+    "esdb_lite.client.read.iterators": ("AsyncReadResponse", "AsyncSubscription",),
     "esdb_lite.consumers": (
-        "AsyncEventHandler",
-        "ConsumeOptions",
-        "ConsumerPosition",
-        "ConsumerProgress",
-        "ErrorAction",
-        "EventHandler",
-        "HandlerError",
+        "AsyncEventHandler", "ConsumeOptions", "ConsumerPosition", "ConsumerProgress", "ErrorAction",
+        "EventHandler", "HandlerError",
     ),
     "esdb_lite.errors": (
-        "AccessDenied",
-        "AppendTooLarge",
-        "CallCancelled",
-        "CheckpointConflict",
-        "CheckpointCorrupt",
-        "CheckpointError",
-        "CheckpointMismatch",
-        "ClientClosed",
-        "ConsistencyError",
-        "ConsumerTooSlow",
-        "CredentialsUnavailable",
-        "DeadlineExceeded",
-        "DiscoveryFailed",
-        "EsdbClientException",
-        "EventTooLarge",
-        "ExpectedPositionError",
-        "GrpcError",
-        "HandlerFailed",
-        "IndexExists",
-        "IndexNotFound",
-        "InvalidArgument",
-        "InvalidPosition",
-        "InvalidRequest",
-        "InvalidUri",
-        "LinkError",
-        "NotLeader",
-        "NotSupported",
-        "OperationTimedOut",
-        "OutcomeUnknown",
-        "ProjectionError",
-        "ProjectionExists",
-        "ProjectionFailed",
-        "ProjectionNotFound",
-        "ProtocolError",
-        "ResourceExhausted",
-        "ServerAnswer",
-        "ServerNotReady",
-        "ServiceUnavailable",
-        "StatusCode",
-        "StreamDeleted",
-        "StreamNotFound",
-        "SubscriptionDropped",
-        "SubscriptionExists",
-        "SubscriptionFailed",
-        "SubscriptionNotFound",
-        "TlsError",
-        "TooManySubscribers",
-        "Unauthenticated",
-        "UsageError",
-        "UserConflict",
-        "UserNotFound",
-        "WrongArgumentType",
-        "WrongContext",
+        "AccessDenied", "AppendTooLarge", "CallCancelled", "CheckpointConflict", "CheckpointCorrupt",
+        "CheckpointError", "CheckpointMismatch", "ClientClosed", "ConsistencyError", "ConsumerTooSlow",
+        "CredentialsUnavailable", "DeadlineExceeded", "DiscoveryFailed", "EsdbClientException", "EventTooLarge",
+        "ExpectedPositionError", "GrpcError", "HandlerFailed", "IndexExists", "IndexNotFound",
+        "InvalidArgument", "InvalidPosition", "InvalidRequest", "InvalidUri", "LinkError", "NotLeader",
+        "NotSupported", "OperationTimedOut", "OutcomeUnknown", "ProjectionError", "ProjectionExists",
+        "ProjectionFailed", "ProjectionNotFound", "ProtocolError", "ResourceExhausted", "ServerAnswer",
+        "ServerNotReady", "ServiceUnavailable", "StatusCode", "StreamDeleted", "StreamNotFound",
+        "SubscriptionDropped", "SubscriptionExists", "SubscriptionFailed", "SubscriptionNotFound", "TlsError",
+        "TooManySubscribers", "Unauthenticated", "UsageError", "UserConflict", "UserNotFound",
+        "WrongArgumentType", "WrongContext",
     ),
     "esdb_lite.events": (
-        "AppendResult",
-        "CaughtUp",
-        "Checkpoint",
-        "FellBehind",
-        "JsonValue",
-        "NewEvent",
-        "Reconnected",
-        "RecordedEvent",
-        "StreamPosition",
-        "StreamState",
-        "SubscriptionItem",
+        "AppendResult", "CaughtUp", "Checkpoint", "FellBehind", "JsonValue", "NewEvent", "Reconnected",
+        "RecordedEvent", "StreamPosition", "StreamState", "SubscriptionItem",
     ),
-    "esdb_lite.filters": (
-        "ESDB_EVENTS_REGEX",
-        "Filter",
-        "FilterBy",
-    ),
+    "esdb_lite.filters": ("ESDB_EVENTS_REGEX", "Filter", "FilterBy",),
     "esdb_lite.groups": (
-        "ConsumerInfo",
-        "ConsumerStrategy",
-        "NackAction",
-        "ParkedEvent",
-        "SettingsChanges",
-        "SubscriptionInfo",
+        "ConsumerInfo", "ConsumerStrategy", "NackAction", "ParkedEvent", "SettingsChanges", "SubscriptionInfo",
         "SubscriptionSettings",
     ),
-    "esdb_lite.metadata": (
-        "StreamAcl",
-        "StreamMetadata",
-    ),
-    "esdb_lite.projections": (
-        "ProjectionInfo",
-        "ProjectionMode",
-        "ProjectionStatus",
-    ),
-    "esdb_lite.indexes": ("IndexField", "IndexFieldType", "IndexInfo", "IndexQuery", "IndexState"),
+    "esdb_lite.indexes": ("IndexField", "IndexFieldType", "IndexInfo", "IndexQuery", "IndexState",),
+    "esdb_lite.metadata": ("DefaultAccess", "StreamAcl", "StreamMetadata",),
+    "esdb_lite.positions": ("ExpectedPosition", "ResumeFrom",),
+    "esdb_lite.projections": ("ProjectionInfo", "ProjectionMode", "ProjectionStatus",),
     "esdb_lite.records": (
-        "ConsistencyViolation",
-        "NewRecord",
-        "RecordSchema",
-        "RecordsResult",
-        "SchemaFormat",
-        "StreamAppend",
+        "ConsistencyViolation", "NewRecord", "RecordSchema", "RecordsResult", "SchemaFormat", "StreamAppend",
         "StreamCheck",
     ),
     "esdb_lite.retries": ("RetryPolicy",),
     "esdb_lite.server": (
-        "Compatibility",
-        "Durability",
-        "EmbeddedServer",
-        "Fault",
-        "Faults",
-        "Refusal",
-        "RunProjections",
-        "SimulatedCluster",
-        "SimulatedNode",
+        "Compatibility", "Durability", "EmbeddedServer", "Fault", "Faults", "Refusal", "RunProjections",
+        "SimulatedCluster", "SimulatedNode",
     ),
-    "esdb_lite.settings": (
-        "BearerToken",
-        "Credentials",
-        "CredentialsLike",
+    "esdb_lite.server.errors": (
+        "AddressUnavailable", "CertificateUnusable", "DatabaseInUse", "DatabaseTooNew", "DatabaseUnavailable",
+        "NotADatabase", "PortInUse", "ServerStartError",
     ),
+    "esdb_lite.settings": ("BearerToken", "Credentials", "CredentialsLike",),
     "esdb_lite.sync._client": ("EsdbClient",),
     "esdb_lite.sync.consumer": ("Consumer",),
     "esdb_lite.sync.group_subscription": ("PersistentSubscription",),
-    "esdb_lite.sync.read": (
-        "ReadResponse",
-        "Subscription",
-    ),
+    "esdb_lite.sync.read": ("ReadResponse", "StatisticsFeed", "Subscription",),
     "esdb_lite.users": ("User",),
 }
+# fmt: on
 
 _HOME = {name: module for module, names in _HOMES.items() for name in names}
 

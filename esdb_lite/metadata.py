@@ -82,6 +82,41 @@ class StreamMetadata:
             raise WrongArgumentType("custom", self.custom, "must be a mapping with keys of str")
 
 
+@dataclass(frozen=True)
+class DefaultAccess:
+    """Who may do what with streams whose metadata does not say it. Raises WrongArgumentType."""
+
+    user_streams: StreamAcl = field(default_factory=StreamAcl)
+    """For streams whose names do not begin with `$`. An entry that is None: everybody who has logged in."""
+    system_streams: StreamAcl = field(default_factory=StreamAcl)
+    """For the others. An entry that is None: `$admins`."""
+
+    def __post_init__(self) -> None:
+        for name in ("user_streams", "system_streams"):
+            if not isinstance(getattr(self, name), StreamAcl):
+                raise WrongArgumentType(name, getattr(self, name), "must be a StreamAcl")
+
+
+def encode_default_access(value: DefaultAccess) -> bytes:
+    """Return the JSON of the stream `$settings`."""
+    document = {
+        "$userStreamAcl": _encode_acl(value.user_streams),
+        "$systemStreamAcl": _encode_acl(value.system_streams),
+    }
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def decode_default_access(data: bytes) -> DefaultAccess:
+    """Read an event of the stream `$settings`. What a server would not understand says nothing."""
+    try:
+        found = load_json(data)
+    except ValueError:
+        found = None
+    document = found if isinstance(found, dict) else {}
+    acls = [_take_acl({"$acl": document.get(key, {})}) for key in ("$userStreamAcl", "$systemStreamAcl")]
+    return DefaultAccess(*(acl or StreamAcl() for acl in acls))
+
+
 def encode_metadata(value: StreamMetadata) -> bytes:
     """Return the JSON for a stream's metadata. Raises InvalidArgument for custom values that are not JSON."""
     document: dict[str, object] = dict(value.custom)

@@ -15,6 +15,7 @@ import esdb_lite
 ROOT = Path(esdb_lite.__file__).parent
 PUBLIC = (
     "_checks",
+    "administration",
     "_event_fields",
     "_texts",
     "errors",

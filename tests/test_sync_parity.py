@@ -10,17 +10,19 @@ import pytest
 from typing_extensions import get_overloads
 
 from esdb_lite import AsyncEsdbClient, ConsumeOptions, EsdbClient
+from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
 from esdb_lite.client.consumers.consumer import AsyncConsumer
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
 from esdb_lite.sync.consumer import Consumer
 from esdb_lite.sync.group_subscription import PersistentSubscription
-from esdb_lite.sync.read import ReadResponse, Subscription
+from esdb_lite.sync.read import ReadResponse, StatisticsFeed, Subscription
 
 PAIRS = [
     (AsyncEsdbClient, EsdbClient),
     (AsyncReadResponse, ReadResponse),
     (AsyncSubscription, Subscription),
+    (AsyncStatisticsFeed, StatisticsFeed),
     (AsyncConsumer, Consumer),
     (AsyncPersistentSubscription, PersistentSubscription),
 ]
@@ -29,6 +31,7 @@ ONLY_ASYNC = {
     AsyncEsdbClient: {"embedded"},
     AsyncReadResponse: {"aclose"},
     AsyncSubscription: {"aclose"},
+    AsyncStatisticsFeed: {"aclose"},
     AsyncConsumer: set(),
     AsyncPersistentSubscription: {"collect", "call_later"},
 }

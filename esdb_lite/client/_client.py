@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Literal, overload
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.read_request import ReadRequest
+from esdb_lite.client.admin.names import AsyncNameApi
+from esdb_lite.client.admin.operations import AsyncOperationApi
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
@@ -58,6 +60,8 @@ class AsyncEsdbClient(
     AsyncConsumerApi,
     AsyncGroupApi,
     AsyncIndexApi,
+    AsyncNameApi,
+    AsyncOperationApi,
     AsyncProjectionApi,
     AsyncUserApi,
     OtherNames,

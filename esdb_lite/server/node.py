@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from esdb_lite_protos.tags import (
+    PATH_DIRECTORY_LIST,
     PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED,
     PATH_STREAMS_SERVICE_APPEND_RECORDS,
     PATH_STREAMS_SERVICE_APPEND_SESSION,
@@ -45,6 +46,7 @@ from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.context import Context
+from esdb_lite.server.services.directory import DirectoryService
 from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
@@ -396,11 +398,17 @@ class ServerNode:
             routes(self._operations),
             routes(self._gossip),
             routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
-            routes(ServerFeatures(self._behaviour.version, lambda: handlers)),
+            routes(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers))),
             redaction.refusing(self._behaviour.redaction_service),
+            routes(DirectoryService(self._context)),
         ):
             handlers.update((path, handler) for path, handler in part.items() if self._is_offered(path))
         return handlers
+
+
+def _is_of_real_servers(path: str) -> bool:
+    """Whether a server of the version that it passes for has the method: clients are told of no others."""
+    return path != PATH_DIRECTORY_LIST
 
 
 def _projections(settings: ServerSettings, database: Database) -> ProjectionManager | None:

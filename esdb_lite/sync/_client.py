@@ -26,6 +26,8 @@ from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.indexes import IndexApi
 from esdb_lite.sync.live import Live, LiveClients
+from esdb_lite.sync.names import NameApi
+from esdb_lite.sync.operations import OperationApi
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.records import AtomicApi
@@ -34,10 +36,20 @@ from esdb_lite.sync.users import UserApi
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from esdb_lite.metadata import StreamMetadata
+    from esdb_lite.metadata import DefaultAccess, StreamMetadata
 
 
-class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, UserApi, OtherNames):
+class EsdbClient(
+    AtomicApi,
+    ConsumerApi,
+    GroupApi,
+    IndexApi,
+    NameApi,
+    OperationApi,
+    ProjectionApi,
+    UserApi,
+    OtherNames,
+):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
@@ -428,6 +440,24 @@ class EsdbClient(AtomicApi, ConsumerApi, GroupApi, IndexApi, ProjectionApi, User
                 stream_name, given, expected_position=meant(expected_position), timeout=timeout, credentials=credentials
             )
         )
+
+    def get_default_access(
+        self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> DefaultAccess:
+        """Return who may do what with streams whose metadata does not say it. The stream `$settings` has it."""
+        live = self._live()
+        return live.portal.run(live.client.get_default_access(timeout=timeout, credentials=credentials))
+
+    def set_default_access(
+        self, access: DefaultAccess, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Say who may do what with streams whose metadata does not say it. Only administrators may.
+
+        All of it is replaced. Raises OutcomeUnknown when the request was sent and no answer came. The rules are in
+        section 2.3 of the protocol notes.
+        """
+        live = self._live()
+        live.portal.run(live.client.set_default_access(access, timeout=timeout, credentials=credentials))
 
     # --- inside ---
 

@@ -5,6 +5,7 @@ A name is the package's prefix, the message with those around it, and the field:
 event_store.client.streams.ReadReq.Options is STREAMS_READ_REQ_OPTIONS_COUNT. Paths begin with PATH_.
 """
 
+PATH_DIRECTORY_LIST = "/esdb_lite.directory.Directory/List"
 PATH_GOSSIP_READ = "/event_store.client.gossip.Gossip/Read"
 PATH_INDEXES_SERVICE_CREATE = "/kurrentdb.protocol.v2.indexes.IndexesService/Create"
 PATH_INDEXES_SERVICE_DELETE = "/kurrentdb.protocol.v2.indexes.IndexesService/Delete"

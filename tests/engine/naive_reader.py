@@ -11,6 +11,7 @@ from esdb_lite.server.projections.seen import is_taken
 from esdb_lite.server.storage import (
     FIRST_POSITION,
     LogSelection,
+    Named,
     PartitionState,
     Record,
     SelectedPage,
@@ -75,6 +76,10 @@ class NaiveReader:
 
     def at(self, stream: str, revisions: Sequence[int]) -> dict[int, Record]:
         return {record.revision: record for record in self._of(stream) if record.revision in revisions}
+
+    def names(self, what: Named, first: str, limit: int) -> list[str]:
+        known = {record.stream if what is Named.STREAM else record.type for record in self._records}
+        return sorted(name for name in known if name >= first)[:limit]
 
     def projection_position(self, id: int) -> StoredPosition | None:
         return None

@@ -16,6 +16,7 @@ from esdb_lite_protos.event_store.client import persistent_subscriptions as grou
 from esdb_lite_protos.kurrentdb.protocol.v2 import indexes
 from esdb_lite_protos.kurrentdb.protocol.v2 import streams as v2
 from esdb_lite_protos.tags import (
+    PATH_DIRECTORY_LIST,
     PATH_INDEXES_SERVICE_CREATE,
     PATH_INDEXES_SERVICE_DELETE,
     PATH_INDEXES_SERVICE_GET,
@@ -221,6 +222,7 @@ TABLE = [
     (PATH_INDEXES_SERVICE_DELETE, bytes(indexes.DeleteIndexRequest(name="none")), "no no yes yes"),
     (PATH_INDEXES_SERVICE_LIST, b"", "no yes yes yes"),
     (PATH_INDEXES_SERVICE_GET, bytes(indexes.GetIndexRequest(name="none")), "no yes yes yes"),
+    (PATH_DIRECTORY_LIST, b"", "no no no yes"),
     (OPS + "Shutdown", b"", "no no yes yes"),
 ]  # fmt: skip
 
@@ -289,7 +291,7 @@ async def test_every_method_is_in_the_tables(server: EmbeddedServer) -> None:
     assert served == NEEDS.keys() - older
     assert served == {path(method) for method, _, _ in TABLE}
     assert set(NEEDS.values()) == set(Permission)
-    assert len(served) == 52
+    assert len(served) == 53
 
 
 async def answered(call: ClientCall) -> None:

@@ -17,6 +17,7 @@ import pytest
 from esdb_lite import (
     AsyncEsdbClient,
     Credentials,
+    DefaultAccess,
     EmbeddedServer,
     EsdbClient,
     Filter,
@@ -54,6 +55,9 @@ SENSE: dict[str, Any] = {
     "new_password": "b",
     "path": "p",
     "filter": None,
+    "scavenge_id": "s",
+    "priority": 1,
+    "access": DefaultAccess(),
 }
 NOT_ASKED = {"consume", "close", "connect"}  # consume: the same arguments as consumer; the others take none of theirs
 

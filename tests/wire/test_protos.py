@@ -17,6 +17,7 @@ import pytest
 from betterproto.compile.naming import pythonize_class_name
 from betterproto.lib.google import protobuf as well_known
 from esdb_lite_protos import tags
+from esdb_lite_protos.esdb_lite import directory
 from esdb_lite_protos.event_store import client
 from esdb_lite_protos.event_store.client import (
     gossip,
@@ -39,6 +40,7 @@ from grpclib.const import Cardinality
 
 GENERATED = Path(__file__).parents[2] / "generated"
 SERVICES = (
+    directory.DirectoryBase,
     gossip.GossipBase,
     indexes.IndexesServiceBase,
     monitoring.MonitoringBase,
@@ -53,6 +55,7 @@ SERVICES = (
 )
 MODULES = (
     client,
+    directory,
     gossip,
     indexes,
     indexes_errors,
@@ -125,6 +128,7 @@ METHODS = {
     "event_store.client.server_features.ServerFeatures": (
         ("GetSupportedMethods", Cardinality.UNARY_UNARY, "Empty", "SupportedMethods"),
     ),
+    "esdb_lite.directory.Directory": (("List", Cardinality.UNARY_UNARY, "ListReq", "ListResp"),),
     "kurrentdb.protocol.v2.streams.StreamsService": (
         ("AppendSession", Cardinality.STREAM_UNARY, "AppendRequest", "AppendSessionResponse"),
         ("AppendRecords", Cardinality.UNARY_UNARY, "AppendRecordsRequest", "AppendRecordsResponse"),
@@ -163,6 +167,7 @@ ENUMS: dict[type[betterproto.Enum], str] = {
     persistent_subscriptions.ReadReqNackAction: "Unknown Park Retry Skip Stop",
     persistent_subscriptions.CreateReqConsumerStrategy: "DispatchToSingle RoundRobin Pinned",
     persistent_subscriptions.UpdateReqConsumerStrategy: "DispatchToSingle RoundRobin Pinned",
+    directory.ListReqKind: "Streams Categories EventTypes",
     operations.ScavengeRespScavengeResult: "Started InProgress Stopped",
     gossip.MemberInfoVNodeState: (
         "Initializing DiscoverLeader Unknown PreReplica CatchingUp Clone Follower PreLeader Leader Manager"

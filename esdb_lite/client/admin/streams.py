@@ -16,18 +16,21 @@ from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_metadata, checked_stream
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.read.resuming import last_event
-from esdb_lite.errors import StreamNotFound
+from esdb_lite.errors import StreamNotFound, WrongArgumentType
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, StreamState
 from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
-    from esdb_lite.metadata import StreamMetadata
+    from esdb_lite.metadata import DefaultAccess, StreamMetadata
     from esdb_lite.settings import CredentialsLike
 
 
+SETTINGS_STREAM = "$settings"
+
+
 class AsyncStreamApi:
-    """Deleting streams, and their metadata."""
+    """Deleting streams, their metadata, and what applies where they have none."""
 
     _core: ClientCore
     _appender: Appender
@@ -109,3 +112,36 @@ class AsyncStreamApi:
         event = NewEvent(METADATA_TYPE, encode_metadata(checked_metadata(metadata)))
         request = AppendRequest(f"$${checked_stream(stream_name)}", expectation(expected_position), [event])
         return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
+
+    # --- who may do what, where a stream does not say it ---
+
+    async def get_default_access(
+        self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> DefaultAccess:
+        """Return who may do what with streams whose metadata does not say it. The stream `$settings` has it."""
+        from esdb_lite.metadata import DefaultAccess, decode_default_access
+
+        deadline = self._core.deadline(timeout)
+        try:
+            request = ReadRequest(SETTINGS_STREAM, from_end=True, backwards=True, limit=1)
+            last, _ = await last_event(self._core, request, deadline, credentials)
+        except StreamNotFound:
+            last = None
+        return DefaultAccess() if last is None else decode_default_access(last.data)
+
+    async def set_default_access(
+        self, access: DefaultAccess, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
+    ) -> None:
+        """Say who may do what with streams whose metadata does not say it. Only administrators may.
+
+        All of it is replaced. Raises OutcomeUnknown when the request was sent and no answer came. The rules are in
+        section 2.3 of the protocol notes.
+        """
+        from esdb_lite.metadata import DefaultAccess, encode_default_access
+
+        deadline = self._core.deadline(timeout)
+        if not isinstance(access, DefaultAccess):
+            raise WrongArgumentType("access", access, "must be a DefaultAccess")
+        event = NewEvent("update-default-acl", encode_default_access(access))
+        request = AppendRequest(SETTINGS_STREAM, expectation(StreamState.ANY), [event])
+        await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))

@@ -18,6 +18,7 @@ from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, Reco
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.client.admin.statistics import StatisticsReading
     from esdb_lite.client.read.resuming import HealingReading, HealingSubscription
 
 
@@ -31,7 +32,9 @@ class AsyncEventIterator(Generic[T_co]):
     Works in `async with`. The call ends when the iterator is exhausted, fails, is closed or is dropped.
     """
 
-    def __init__(self, reading: HealingReading | None, first: Sequence[T_co] = (), *, owner: object = None) -> None:
+    def __init__(
+        self, reading: HealingReading | StatisticsReading | None, first: Sequence[T_co] = (), *, owner: object = None
+    ) -> None:
         self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._reading = reading
         self._items: Iterator[T_co] = iter(first)

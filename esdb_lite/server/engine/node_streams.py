@@ -41,6 +41,7 @@ class WithNodeStreams:
         self.selected_backward = reader.selected_backward
         self.log_end = reader.log_end
         self.last_position = reader.last_position
+        self.names = reader.names
         self.projection_position = reader.projection_position
         self.projection_states = reader.projection_states
 

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Mapping
 
 from esdb_lite_protos.tags import (
+    PATH_DIRECTORY_LIST,
     PATH_INDEXES_SERVICE_CREATE,
     PATH_INDEXES_SERVICE_DELETE,
     PATH_INDEXES_SERVICE_GET,
@@ -72,6 +73,7 @@ NEEDS: Mapping[str, Permission] = {
         Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend", *_ATOMIC, *_INDEXES),
         Permission.LOGIN: (
             # These ask about the stream as well.
+            PATH_DIRECTORY_LIST,
             "streams.Streams/Read",
             "streams.Streams/Delete",
             "streams.Streams/Tombstone",

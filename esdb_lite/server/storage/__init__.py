@@ -6,6 +6,7 @@ Owns: the record type and the two protocols. Must not know: SQLite, threads, asy
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -106,6 +107,13 @@ class LogSelection(NamedTuple):
     """Those of this type; None: of all types."""
 
 
+class Named(enum.Enum):
+    """What has a name that is kept as long as the database: also when no event has it any more."""
+
+    STREAM = "streams"
+    TYPE = "types"
+
+
 class SelectedPage(NamedTuple):
     """Events that were looked for in a part of the log, which may hold none of them."""
 
@@ -170,6 +178,10 @@ class Reader(Protocol):
 
     def at(self, stream: str, revisions: Sequence[int]) -> dict[int, Record]:
         """The stored events of a stream with these revisions; missing ones are left out."""
+        ...
+
+    def names(self, what: Named, first: str, limit: int) -> list[str]:
+        """Up to `limit` names from `first` on, in the order of their code points."""
         ...
 
     def projection_position(self, id: int) -> StoredPosition | None:

@@ -15,6 +15,7 @@ from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import (
     TOMBSTONE,
     LogSelection,
+    Named,
     PartitionState,
     Reader,
     Record,
@@ -197,6 +198,11 @@ class SqliteReader:
             if missing and min(missing) < self._last_revision(stream) < TOMBSTONE:
                 self._check_gap(stream)
         return found
+
+    def names(self, what: Named, first: str, limit: int) -> list[str]:
+        """See `Reader`."""
+        statement = f"SELECT name FROM {what.value} WHERE name>=? ORDER BY name LIMIT ?"
+        return [name for (name,) in self._connection.execute(statement, (first, _clamp(limit)))]
 
     def projection_position(self, id: int) -> StoredPosition | None:
         """See `Reader`."""
