@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -15,13 +15,23 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from esdb_lite import AccessDenied, AsyncEsdbClient, InvalidArgument, NotSupported, ResourceExhausted, Unauthenticated
+from esdb_lite import (
+    AccessDenied,
+    AsyncEsdbClient,
+    EsdbClientException,
+    InvalidArgument,
+    NotSupported,
+    ResourceExhausted,
+    Unauthenticated,
+)
 from esdb_lite.web.guard import Guard
 from esdb_lite.web.history import FigureHistory
 from esdb_lite.web.rendering import environment, static_files
 from esdb_lite.web.sessions import LONGEST, Guesses, Sessions
 from esdb_lite.web.visit import PATIENCE, Endpoint, Handler, Need, endpoint
 
+WATCH_EVERY = 5.0
+"""Seconds."""
 MOST_LIVE = 50
 """Live pages at a time."""
 
@@ -57,6 +67,11 @@ class Desk:
             else:  # the client has credentials of its own
                 self._needs_login = True
         return self._needs_login
+
+    async def take_figures(self) -> None:
+        """Ask the server how it does; everybody may."""
+        figures = await self.client.read_statistics(timeout=PATIENCE)
+        self.history.add(asyncio.get_running_loop().time(), figures)
 
     def cookie(self, request: Request) -> str:
         """The name of the cookie: browsers do not tell apart the ports of a host."""
@@ -99,6 +114,13 @@ class WebConsole:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         await self._application(scope, receive, send)
+
+    async def watch(self) -> None:
+        """Keep asking the server for its figures, until cancelled: charts then also show what nobody looked at."""
+        while True:
+            with suppress(EsdbClientException):
+                await self._desk.take_figures()
+            await asyncio.sleep(WATCH_EVERY)
 
     def stop(self) -> None:
         """End live pages, which would keep a web server from stopping. Idempotent."""

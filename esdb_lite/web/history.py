@@ -11,7 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 SPAN = 300.0
-"""Seconds that charts show."""
+"""Seconds that charts show at most."""
+_SHORTEST = 30.0
 _MOST = 600
 WIDTH, HEIGHT = 300, 64
 """The size of a chart in its own units."""
@@ -44,6 +45,8 @@ class ChartLine:
     """The points of the line."""
     area: str
     """The same with the corners below it."""
+    span: int
+    """Seconds from the left edge to the right one."""
     unit: str
     """`number`, `size`, `percent` or `rate`: how values are written."""
 
@@ -105,17 +108,18 @@ def drives(sample: FigureSample) -> dict[str, dict[str, float]]:
 def chart(title: str, points: Sequence[tuple[float, float]], unit: str) -> ChartLine:
     """Lay out points in the rectangle of a chart, the newest at the right."""
     if not points:
-        return ChartLine(title, None, 0.0, "", "", unit)
+        return ChartLine(title, None, 0.0, "", "", int(_SHORTEST), unit)
     end = points[-1][0]
-    most = max(nice(max(value for _, value in points)), 1e-9)
+    span = min(SPAN, max(_SHORTEST, end - points[0][0]))
+    most = nice(max(value for _, value in points))
     placed = [
-        (WIDTH * (1 - (end - at) / SPAN), HEIGHT - (HEIGHT - 2) * value / most)
+        (WIDTH * (1 - (end - at) / span), HEIGHT - (HEIGHT - 2) * value / most)
         for at, value in points
-        if end - at <= SPAN
+        if end - at <= span
     ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in placed)
     area = f"{placed[0][0]:.1f},{HEIGHT} {line} {placed[-1][0]:.1f},{HEIGHT}"
-    return ChartLine(title, points[-1][1], most, line, area, unit)
+    return ChartLine(title, points[-1][1], most, line, area, round(span), unit)
 
 
 def nice(value: float) -> float:

@@ -63,10 +63,7 @@ def preview(data: bytes) -> str:
 
 def readable(text: str) -> str:
     """A text with nothing in it that moves the cursor, rings or turns the direction of writing."""
-    return "".join(
-        c if c in "\n\t" or unicodedata.category(c) not in ("Cc", "Cf", "Cs") else "\N{REPLACEMENT CHARACTER}"
-        for c in text
-    )
+    return "".join(c if c in "\n\t" or category(c) not in _UNSEEN else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def value_markup(value: object) -> Markup:

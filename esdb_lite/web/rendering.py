@@ -22,7 +22,7 @@ _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=ut
 NOTHING = "\N{EN DASH}"
 """What stands where there is no value."""
 
-_UNITS = ("bytes", "KB", "MB", "GB", "TB", "PB")
+_UNITS = ("B", "KB", "MB", "GB", "TB", "PB")
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def size(value: float | None) -> str:
     amount = float(value)
     for unit in _UNITS[:-1]:
         if abs(amount) < 1000:
-            return f"{amount:.0f} {unit}" if unit == "bytes" or amount >= 100 else f"{amount:.1f} {unit}"
+            return f"{amount:.0f} {unit}" if unit == "B" or amount >= 100 else f"{amount:.1f} {unit}"
         amount /= 1000
     return f"{amount:.1f} {_UNITS[-1]}"
 

@@ -5,7 +5,6 @@ Owns: which figures are shown. Must not know: how the page looks, how charts are
 
 from __future__ import annotations
 
-import time
 from contextlib import suppress
 
 from starlette.responses import Response
@@ -23,7 +22,7 @@ async def overview(visit: Visit) -> Response:
     nodes = await visit.client.read_gossip(**visit.options)
     history = visit.desk.history
     with suppress(NotSupported):
-        history.add(time.monotonic(), await visit.client.read_statistics(**visit.options))
+        await visit.desk.take_figures()
     sample = history.last
     return visit.render(
         "overview.html",

@@ -27,6 +27,7 @@ from esdb_lite.web.visit import Visit
 MOST_NAMES = 300
 """Names on one page."""
 
+_DIGITS = re.compile(r"(\d+)")
 _AT = re.compile(r"(\d{1,19})@(.+)", re.DOTALL)
 
 
@@ -51,11 +52,12 @@ async def streams(visit: Visit) -> Response:
         names = await _names(visit, kind, prefix)
     except AccessDenied:
         names = None
+    shown = None if names is None else sorted(names[:MOST_NAMES], key=_natural)
     return visit.render(
         "streams.html",
         kind=kind.value,
         prefix=prefix,
-        names=None if names is None else names[:MOST_NAMES],
+        names=shown,
         is_cut=names is not None and len(names) > MOST_NAMES,
     )
 
@@ -68,6 +70,11 @@ async def _names(visit: Visit, kind: NameKind, prefix: str) -> list[str]:
         NameKind.TYPES: client.list_event_types,
     }[kind]
     return await ask(prefix, limit=MOST_NAMES + 1, **visit.options)
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """What to sort names by: `order-2` comes before `order-10`."""
+    return [(len(part), part) if part.isdecimal() else (0, part) for part in _DIGITS.split(name)]
 
 
 async def go(visit: Visit) -> Response:
