@@ -42,6 +42,15 @@ if TYPE_CHECKING:
         EventHandler,
         HandlerError,
     )
+    from esdb_lite.correlations import Correlation, correlation
+    from esdb_lite.decisions import (
+        AtomicDecisionResult,
+        DecisionResult,
+        LoadedState,
+        Snapshot,
+        Snapshots,
+        SnapshotStore,
+    )
     from esdb_lite.errors import (
         AccessDenied,
         AppendTooLarge,
@@ -97,6 +106,9 @@ if TYPE_CHECKING:
         WrongArgumentType,
         WrongContext,
     )
+    from esdb_lite.event_types.likes import EventsLike, TypedEvent
+    from esdb_lite.event_types.misfit import EventValueError
+    from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.events import (
         AppendResult,
         CaughtUp,
@@ -134,6 +146,20 @@ if TYPE_CHECKING:
         StreamCheck,
     )
     from esdb_lite.retries import RetryPolicy
+    from esdb_lite.schemas import (
+        CompatibilityCheck,
+        CompatibilityMode,
+        Incompatibility,
+        IncompatibilityKind,
+        RegisteredSchema,
+        RegisteredVersion,
+        SchemaError,
+        SchemaExists,
+        SchemaInfo,
+        SchemaNotFound,
+        SchemaRefused,
+        SchemaVersion,
+    )
     from esdb_lite.server import (
         Compatibility,
         Durability,
@@ -176,6 +202,7 @@ __all__ = [
     "AsyncReadResponse",
     "AsyncStatisticsFeed",
     "AsyncSubscription",
+    "AtomicDecisionResult",
     "BearerToken",
     "CallCancelled",
     "CaughtUp",
@@ -190,6 +217,8 @@ __all__ = [
     "ClientClosed",
     "ClusterNode",
     "Compatibility",
+    "CompatibilityCheck",
+    "CompatibilityMode",
     "ConsistencyError",
     "ConsistencyViolation",
     "ConsumeOptions",
@@ -199,6 +228,7 @@ __all__ = [
     "ConsumerProgress",
     "ConsumerStrategy",
     "ConsumerTooSlow",
+    "Correlation",
     "Credentials",
     "CredentialsLike",
     "CredentialsUnavailable",
@@ -207,6 +237,7 @@ __all__ = [
     "DatabaseUnavailable",
     "DbApiCheckpoint",
     "DeadlineExceeded",
+    "DecisionResult",
     "DefaultAccess",
     "DiscoveryFailed",
     "Durability",
@@ -216,6 +247,9 @@ __all__ = [
     "EsdbClientException",
     "EventHandler",
     "EventTooLarge",
+    "EventTypes",
+    "EventValueError",
+    "EventsLike",
     "ExpectedPosition",
     "ExpectedPositionError",
     "Fault",
@@ -227,6 +261,8 @@ __all__ = [
     "GrpcError",
     "HandlerError",
     "HandlerFailed",
+    "Incompatibility",
+    "IncompatibilityKind",
     "IndexExists",
     "IndexField",
     "IndexFieldType",
@@ -240,6 +276,7 @@ __all__ = [
     "InvalidUri",
     "JsonValue",
     "LinkError",
+    "LoadedState",
     "NackAction",
     "NewEvent",
     "NewRecord",
@@ -268,6 +305,8 @@ __all__ = [
     "RecordedEvent",
     "RecordsResult",
     "Refusal",
+    "RegisteredSchema",
+    "RegisteredVersion",
     "ResourceExhausted",
     "ResumeFrom",
     "RetryPolicy",
@@ -275,7 +314,13 @@ __all__ = [
     "ScanProgress",
     "ScavengeInfo",
     "ScavengeState",
+    "SchemaError",
+    "SchemaExists",
     "SchemaFormat",
+    "SchemaInfo",
+    "SchemaNotFound",
+    "SchemaRefused",
+    "SchemaVersion",
     "Seconds",
     "ServerAnswer",
     "ServerInfo",
@@ -285,6 +330,9 @@ __all__ = [
     "SettingsChanges",
     "SimulatedCluster",
     "SimulatedNode",
+    "Snapshot",
+    "SnapshotStore",
+    "Snapshots",
     "SqliteCheckpoint",
     "Statistics",
     "StatisticsFeed",
@@ -307,6 +355,7 @@ __all__ = [
     "SubscriptionSettings",
     "TlsError",
     "TooManySubscribers",
+    "TypedEvent",
     "Unauthenticated",
     "UsageError",
     "User",
@@ -315,79 +364,81 @@ __all__ = [
     "WrongArgumentType",
     "WrongContext",
     "__version__",
+    "correlation",
 ]
 
-# fmt: off
 _HOMES = {
-    "esdb_lite._checks": ("Seconds",),
+    "esdb_lite._checks": "Seconds",
     "esdb_lite.administration": (
-        "ClusterNode", "NodeRole", "ProgressHandler", "ScanProgress", "ScavengeInfo", "ScavengeState",
-        "ServerInfo", "Statistics",
+        "ClusterNode NodeRole ProgressHandler ScanProgress ScavengeInfo ScavengeState ServerInfo Statistics"
     ),
-    "esdb_lite.checkpoints.databases": ("DbApiCheckpoint",),
-    "esdb_lite.checkpoints.files": ("FileCheckpoint",),
-    "esdb_lite.checkpoints.sqlite": ("SqliteCheckpoint",),
-    "esdb_lite.checkpoints.store": ("CheckpointStore",),
-    "esdb_lite.client._client": ("AsyncEsdbClient",),
-    "esdb_lite.client.admin.statistics": ("AsyncStatisticsFeed",),
-    "esdb_lite.client.consumers.consumer": ("AsyncConsumer",),
-    "esdb_lite.client.consumers.settings": ("AsyncCheckpointLike", "CheckpointLike",),
-    "esdb_lite.client.credentials": ("Pem",),
-    "esdb_lite.client.groups.subscription": ("AsyncPersistentSubscription",),
-    "esdb_lite.client.read.iterators": ("AsyncReadResponse", "AsyncSubscription",),
+    "esdb_lite.checkpoints.databases": "DbApiCheckpoint",
+    "esdb_lite.checkpoints.files": "FileCheckpoint",
+    "esdb_lite.checkpoints.sqlite": "SqliteCheckpoint",
+    "esdb_lite.checkpoints.store": "CheckpointStore",
+    "esdb_lite.client._client": "AsyncEsdbClient",
+    "esdb_lite.client.admin.statistics": "AsyncStatisticsFeed",
+    "esdb_lite.client.consumers.consumer": "AsyncConsumer",
+    "esdb_lite.client.consumers.settings": "AsyncCheckpointLike CheckpointLike",
+    "esdb_lite.client.credentials": "Pem",
+    "esdb_lite.client.groups.subscription": "AsyncPersistentSubscription",
+    "esdb_lite.client.read.iterators": "AsyncReadResponse AsyncSubscription",
     "esdb_lite.consumers": (
-        "AsyncEventHandler", "ConsumeOptions", "ConsumerPosition", "ConsumerProgress", "ErrorAction",
-        "EventHandler", "HandlerError",
+        "AsyncEventHandler ConsumeOptions ConsumerPosition ConsumerProgress ErrorAction EventHandler HandlerError"
     ),
+    "esdb_lite.correlations": "Correlation correlation",
+    "esdb_lite.decisions": "AtomicDecisionResult DecisionResult LoadedState Snapshot Snapshots SnapshotStore",
     "esdb_lite.errors": (
-        "AccessDenied", "AppendTooLarge", "CallCancelled", "CheckpointConflict", "CheckpointCorrupt",
-        "CheckpointError", "CheckpointMismatch", "ClientClosed", "ConsistencyError", "ConsumerTooSlow",
-        "CredentialsUnavailable", "DeadlineExceeded", "DiscoveryFailed", "EsdbClientException", "EventTooLarge",
-        "ExpectedPositionError", "GrpcError", "HandlerFailed", "IndexExists", "IndexNotFound",
-        "InvalidArgument", "InvalidPosition", "InvalidRequest", "InvalidUri", "LinkError", "NotLeader",
-        "NotSupported", "OperationTimedOut", "OutcomeUnknown", "ProjectionError", "ProjectionExists",
-        "ProjectionFailed", "ProjectionNotFound", "ProtocolError", "ResourceExhausted", "ServerAnswer",
-        "ServerNotReady", "ServiceUnavailable", "StatusCode", "StreamDeleted", "StreamNotFound",
-        "SubscriptionDropped", "SubscriptionExists", "SubscriptionFailed", "SubscriptionNotFound", "TlsError",
-        "TooManySubscribers", "Unauthenticated", "UsageError", "UserConflict", "UserNotFound",
-        "WrongArgumentType", "WrongContext",
+        "AccessDenied AppendTooLarge CallCancelled CheckpointConflict CheckpointCorrupt CheckpointError "
+        "CheckpointMismatch ClientClosed ConsistencyError ConsumerTooSlow CredentialsUnavailable "
+        "DeadlineExceeded DiscoveryFailed EsdbClientException EventTooLarge ExpectedPositionError GrpcError "
+        "HandlerFailed IndexExists IndexNotFound InvalidArgument InvalidPosition InvalidRequest InvalidUri "
+        "LinkError NotLeader NotSupported OperationTimedOut OutcomeUnknown ProjectionError ProjectionExists "
+        "ProjectionFailed ProjectionNotFound ProtocolError ResourceExhausted ServerAnswer ServerNotReady "
+        "ServiceUnavailable StatusCode StreamDeleted StreamNotFound SubscriptionDropped SubscriptionExists "
+        "SubscriptionFailed SubscriptionNotFound TlsError TooManySubscribers Unauthenticated UsageError "
+        "UserConflict UserNotFound WrongArgumentType WrongContext"
     ),
+    "esdb_lite.event_types.likes": "EventsLike TypedEvent",
+    "esdb_lite.event_types.misfit": "EventValueError",
+    "esdb_lite.event_types.registry": "EventTypes",
     "esdb_lite.events": (
-        "AppendResult", "CaughtUp", "Checkpoint", "FellBehind", "JsonValue", "NewEvent", "Reconnected",
-        "RecordedEvent", "StreamPosition", "StreamState", "SubscriptionItem",
+        "AppendResult CaughtUp Checkpoint FellBehind JsonValue NewEvent Reconnected RecordedEvent "
+        "StreamPosition StreamState SubscriptionItem"
     ),
-    "esdb_lite.filters": ("ESDB_EVENTS_REGEX", "Filter", "FilterBy",),
+    "esdb_lite.filters": "ESDB_EVENTS_REGEX Filter FilterBy",
     "esdb_lite.groups": (
-        "ConsumerInfo", "ConsumerStrategy", "NackAction", "ParkedEvent", "SettingsChanges", "SubscriptionInfo",
-        "SubscriptionSettings",
+        "ConsumerInfo ConsumerStrategy NackAction ParkedEvent SettingsChanges SubscriptionInfo SubscriptionSettings"
     ),
-    "esdb_lite.indexes": ("IndexField", "IndexFieldType", "IndexInfo", "IndexQuery", "IndexState",),
-    "esdb_lite.metadata": ("DefaultAccess", "StreamAcl", "StreamMetadata",),
-    "esdb_lite.positions": ("ExpectedPosition", "ResumeFrom",),
-    "esdb_lite.projections": ("ProjectionInfo", "ProjectionMode", "ProjectionStatus",),
+    "esdb_lite.indexes": "IndexField IndexFieldType IndexInfo IndexQuery IndexState",
+    "esdb_lite.metadata": "DefaultAccess StreamAcl StreamMetadata",
+    "esdb_lite.positions": "ExpectedPosition ResumeFrom",
+    "esdb_lite.projections": "ProjectionInfo ProjectionMode ProjectionStatus",
     "esdb_lite.records": (
-        "ConsistencyViolation", "NewRecord", "RecordSchema", "RecordsResult", "SchemaFormat", "StreamAppend",
-        "StreamCheck",
+        "ConsistencyViolation NewRecord RecordSchema RecordsResult SchemaFormat StreamAppend StreamCheck"
     ),
-    "esdb_lite.retries": ("RetryPolicy",),
+    "esdb_lite.retries": "RetryPolicy",
+    "esdb_lite.schemas": (
+        "CompatibilityCheck CompatibilityMode Incompatibility IncompatibilityKind RegisteredSchema RegisteredVersion "
+        "SchemaError SchemaExists SchemaInfo SchemaNotFound SchemaRefused SchemaVersion"
+    ),
     "esdb_lite.server": (
-        "Compatibility", "Durability", "EmbeddedServer", "Fault", "Faults", "Refusal", "RunProjections",
-        "SimulatedCluster", "SimulatedNode",
+        "Compatibility Durability EmbeddedServer Fault Faults Refusal RunProjections SimulatedCluster SimulatedNode"
     ),
     "esdb_lite.server.errors": (
-        "AddressUnavailable", "CertificateUnusable", "DatabaseInUse", "DatabaseTooNew", "DatabaseUnavailable",
-        "NotADatabase", "PortInUse", "ServerStartError",
+        "AddressUnavailable CertificateUnusable DatabaseInUse DatabaseTooNew DatabaseUnavailable NotADatabase "
+        "PortInUse ServerStartError"
     ),
-    "esdb_lite.settings": ("BearerToken", "Credentials", "CredentialsLike",),
-    "esdb_lite.sync._client": ("EsdbClient",),
-    "esdb_lite.sync.consumer": ("Consumer",),
-    "esdb_lite.sync.group_subscription": ("PersistentSubscription",),
-    "esdb_lite.sync.read": ("ReadResponse", "StatisticsFeed", "Subscription",),
-    "esdb_lite.users": ("User",),
+    "esdb_lite.settings": "BearerToken Credentials CredentialsLike",
+    "esdb_lite.sync._client": "EsdbClient",
+    "esdb_lite.sync.consumer": "Consumer",
+    "esdb_lite.sync.group_subscription": "PersistentSubscription",
+    "esdb_lite.sync.read": "ReadResponse StatisticsFeed Subscription",
+    "esdb_lite.users": "User",
 }
-# fmt: on
+"""Names by the modules that they live in."""
 
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
 
 
 def __getattr__(name: str) -> object:

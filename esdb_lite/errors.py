@@ -1,4 +1,4 @@
-"""Every exception of the package, in one tree.
+"""Every exception of the package, in one tree (with those of the schema registry in `esdb_lite.schemas`).
 
 Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a status becomes an exception (`_status`).
 
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.events import NewEvent
+    from esdb_lite.positions import ExpectedPosition
     from esdb_lite.records import ConsistencyViolation, NewRecord
 
 
@@ -473,14 +474,13 @@ class OutcomeUnknown(EsdbClientException):
 
     For an append, the client has retried for as long as it may (see `RetryPolicy`). Append the same `events` with the
     same `expected_position` again to settle it: their ids make that safe. With `StreamState.ANY`, use the same client,
-    which first looks whether they are there. Other calls (deleting a stream, changing a group or a user) were not
-    retried, because doing them twice is not the same as doing them once: look first.
+    which first looks whether they are there. Other calls (such as deletes) were not retried: look before you repeat.
     """
 
     stream_name: str = ""
     """The stream of an append; empty for other calls."""
-    expected_position: int | None = None
-    """What an append expected: None, no stream; -2, any; -4, that the stream exists."""
+    expected_position: ExpectedPosition = None
+    """What an append expected: a position, None for no stream, or a `StreamState`."""
     events: Sequence[NewEvent] = ()
     """What was to be appended; empty for other calls."""
     records: Sequence[NewRecord] = ()

@@ -12,7 +12,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING, Any, Union
 from uuid import UUID
 
 from esdb_lite._event_fields import (
@@ -30,6 +30,7 @@ from esdb_lite._texts import add_note
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
+    from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.records import RecordSchema
 
 JSON = "application/json"
@@ -142,6 +143,7 @@ class RecordedEvent:
     __slots__ = (
         "_created",
         "_id",
+        "_types",
         "commit_position",
         "content_type",
         "data",
@@ -176,6 +178,8 @@ class RecordedEvent:
     """How often a persistent subscription delivered the event before; None elsewhere."""
     _id: UUID | bytes | str
     _created: datetime | bytes | int | None
+    _types: EventTypes
+    """Set where the client has any."""
 
     def __init__(
         self,
@@ -267,12 +271,34 @@ class RecordedEvent:
             found = None
         return found if isinstance(found, dict) else {}
 
-    def json(self) -> JsonValue:
+    @property
+    def value(self) -> object:
+        """The object that the event stands for, of the class that the client's `event_types` have for its type.
+
+        For other types, and of a client without them, it is the data as JSON values, or the bytes where they are not
+        JSON. Made anew each time. A copied or pickled event has lost the classes. Raises EventValueError where data
+        do not fit their class.
+        """
+        types: EventTypes | None = getattr(self, "_types", None)
+        if types is not None:
+            return types.value(self)
+        from esdb_lite.event_types.registry import plain_value
+
+        return plain_value(self)
+
+    def json(self) -> Any:
         """Return the data, decoded as JSON. Raises ValueError if it is not JSON, with a note that says which event."""
+        return self._decoded(self.data, "data")
+
+    def metadata_json(self) -> Any:
+        """Return the metadata, decoded as JSON; None where there is none. Raises ValueError as `json()` does."""
+        return self._decoded(self.metadata, "metadata") if self.metadata else None
+
+    def _decoded(self, content: bytes, what: str) -> Any:
         try:
-            return load_json(self.data)
+            return load_json(content)
         except ValueError as error:
-            add_note(error, f"in the data of {self.type} {self.stream_position}@{self.stream_name}")
+            add_note(error, f"in the {what} of {self.type} {self.stream_position}@{self.stream_name}")
             raise
 
     def __eq__(self, other: object) -> bool:

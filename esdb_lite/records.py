@@ -18,6 +18,7 @@ from uuid import UUID, uuid4
 from esdb_lite._checks import checked_items, checked_text
 from esdb_lite._event_fields import checked_bytes, checked_id, checked_type
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.event_types.likes import EventsLike
 from esdb_lite.events import JsonValue, NewEvent, StreamState
 from esdb_lite.positions import CheckedState, ExpectedPosition, checked_state, expectation, meant
 
@@ -106,7 +107,7 @@ RecordsLike = Union[  # noqa: UP007 - read at run time by documentation tools on
     NewRecord,
     StreamAppend,
     Iterable[Union[NewRecord, StreamAppend]],  # noqa: UP007
-    Mapping[str, Iterable[NewEvent]],
+    Mapping[str, EventsLike],
 ]
 """Records, in their order; or events for one stream each, with where it is expected to end or without."""
 
@@ -158,13 +159,13 @@ def checked_name(argument: str, value: str) -> str:
 
 
 @lru_cache(1024)
-def checked_schema_name(value: str) -> str:
-    """Return the type of a record. Raises InvalidArgument."""
+def checked_schema_name(value: str, argument: str = "type") -> str:
+    """Return the type of a record, or the name of a schema. Raises InvalidArgument."""
     usual = all(
         letter in _MARKS or (letter <= "\uffff" and unicodedata.category(letter)[0] in "LN") for letter in value
     )
     if not usual or not unicodedata.is_normalized("NFC", value):
-        raise InvalidArgument("type", value, f"must have only letters, digits and {' '.join(_MARKS)} (in form NFC)")
+        raise InvalidArgument(argument, value, f"must have only letters, digits and {' '.join(_MARKS)} (in form NFC)")
     return value
 
 

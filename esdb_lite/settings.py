@@ -15,11 +15,14 @@ import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Union
+from typing import TYPE_CHECKING, Union
 from urllib.parse import unquote
 
 from esdb_lite.errors import InvalidUri, WrongArgumentType
 from esdb_lite.retries import RetryPolicy
+
+if TYPE_CHECKING:
+    from esdb_lite.event_types.registry import EventTypes
 
 DEFAULT_PORT = 2113
 
@@ -134,6 +137,8 @@ class ConnectionSettings:
     connection_name: str | None = None
     """What the server is to call this client in its lists."""
     retry: RetryPolicy = field(default_factory=RetryPolicy)
+    event_types: EventTypes | None = field(default=None, repr=False)
+    """The classes of the application's events; None: only `NewEvent`s are taken."""
 
 
 def parse_uri(uri: str) -> ConnectionSettings:

@@ -32,6 +32,10 @@ PUBLIC = (
     "consumers",
     "records",
     "retries",
+    "schemas",
+    "correlations",
+    "decisions",
+    "event_types",
     "_version",
 )
 PURE_PROJECTIONS = ("server.projections.javascript", "server.projections.valid_json", "server.storage.PartitionState")
@@ -80,6 +84,9 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "projections.javascript": ("projections.seen", "storage"),
     "indexes": ("database", "engine", "projections.javascript", "projections.user.thread", "storage"),
     "indexes.definition": ("engine", "storage"),
+    "schemas": ("database", "engine", "storage"),
+    "schemas.state": ("engine", "storage"),
+    "schemas.compatibility": (),
     "faults.plan": (),
     "faults.membership": (),
     "faults.open_calls": ("handlers",),
@@ -87,12 +94,13 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.api": ("faults.plan",),
     "services": (
         *("compatibility", "database", "engine", "faults"),
-        *("groups", "handlers", "indexes", "options", "projections", "sparing_log", "storage", "users"),
+        *("groups", "handlers", "indexes", "options", "projections", "schemas", "sparing_log", "storage"),
+        "users",
     ),
     "app": ("handlers", "engine.access"),
     "node": (
         *("addresses", "app", "compatibility", "database", "engine", "errors", "faults", "groups", "handlers"),
-        *("indexes", "options", "projections", "services", "storage", "tls", "users"),
+        *("indexes", "options", "projections", "schemas", "services", "storage", "tls", "users"),
     ),
     "embedded": ("addresses", "errors", "faults", "node", "options", "tls"),
     "simulation": ("database", "embedded", "errors", "faults", "node", "options", "tls"),
@@ -271,7 +279,7 @@ def test_functions_are_small() -> None:
             (
                 "sqlite3",
                 *("typing_extensions", "esdb_lite.groups", "esdb_lite.metadata", "esdb_lite.projections"),
-                *("esdb_lite.records", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
+                *("esdb_lite.records", "esdb_lite.schemas", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
                 "betterproto",
                 "esdb_lite_protos.event_store",
                 "esdb_lite.server",
@@ -289,7 +297,7 @@ def test_functions_are_small() -> None:
             (
                 "sqlite3",
                 *("typing_extensions", "esdb_lite.groups", "esdb_lite.metadata", "esdb_lite.projections"),
-                *("esdb_lite.records", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
+                *("esdb_lite.records", "esdb_lite.schemas", "esdb_lite.users", "esdb_lite.client.groups.subscription"),
                 "betterproto",
                 "esdb_lite_protos.event_store",
                 "esdb_lite.server",

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 from betterproto.grpc.grpclib_server import ServiceBase
@@ -33,7 +34,7 @@ HOT = {
 COLD = {
     path
     for name, path in vars(tags).items()
-    if name.startswith("PATH_INDEXES_SERVICE_")
+    if name.startswith(("PATH_INDEXES_SERVICE_", "PATH_SCHEMA_REGISTRY_SERVICE_"))
     or (name.startswith("PATH_") and "_SERVICE_" not in name and path.startswith("/event_store.") and path not in HOT)
 }
 NOT_CALLED = {
@@ -71,6 +72,9 @@ def calls(client: AsyncEsdbClient, folder: Path) -> dict[str, Callable[[], Await
         "connect": client.connect,
         "append_events": lambda: client.append_events("s", StreamState.ANY, E),
         "append_records": lambda: client.append_records([NewRecord("r", "T", b"{}")]),
+        "decide": lambda: client.decide("s", lambda state, event: state, 0, lambda state: E),
+        "decide_across": lambda: client.decide_across(["s"], lambda state, event: state, 0, lambda state: {"s": E}),
+        "load_state": lambda: client.load_state("s", lambda state, event: state, 0),
         "set_stream_metadata": lambda: client.set_stream_metadata("s", {"a": 1}),
         "get_stream_metadata": lambda: client.get_stream_metadata("s"),
         "get_stream_position": lambda: client.get_stream_position("s"),
@@ -122,6 +126,19 @@ def calls(client: AsyncEsdbClient, folder: Path) -> dict[str, Callable[[], Await
         "stop_index": lambda: client.stop_index("i"),
         "start_index": lambda: client.start_index("i"),
         "delete_index": lambda: client.delete_index("i"),
+        "create_schema": lambda: client.create_schema("n", "{}"),
+        "update_schema": lambda: client.update_schema("n", description="d"),
+        "get_schema": lambda: client.get_schema("n"),
+        "list_schemas": client.list_schemas,
+        "lookup_schema_name": lambda: client.lookup_schema_name(uuid4()),
+        "register_schema_version": lambda: client.register_schema_version("n", "[]"),
+        "get_schema_version": lambda: client.get_schema_version("n"),
+        "get_schema_version_by_id": lambda: client.get_schema_version_by_id(uuid4()),
+        "list_schema_versions": lambda: client.list_schema_versions("n"),
+        "list_registered_schemas": client.list_registered_schemas,
+        "check_schema_compatibility": lambda: client.check_schema_compatibility("n", "{}"),
+        "delete_schema_versions": lambda: client.delete_schema_versions("n", 1),
+        "delete_schema": lambda: client.delete_schema("n"),
         "delete_stream": lambda: client.delete_stream("s"),
         "tombstone_stream": lambda: client.tombstone_stream("s"),
         "close": client.close,

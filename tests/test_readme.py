@@ -65,7 +65,7 @@ def test_python_blocks(
         scope: dict[str, object] = {"__name__": "readme"}
         for block in blocks(path, "python"):
             if not is_file(block):
-                code = compile(block.replace("localhost:2113", address), str(path), "exec")
+                code = compile(block.replace("localhost:2113", address), str(path), "exec", dont_inherit=True)
                 exec(code, scope)
 
 

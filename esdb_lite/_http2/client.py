@@ -22,6 +22,7 @@ from h2.settings import SettingCodes
 from esdb_lite._http2.greeting import Greeting, first_line, greeting_of
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.keepalive import KeepAlive
+from esdb_lite._http2.protocol import begin_request
 from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW, Headers
 
 _SHOWN_OF_GOODBYE = 100
@@ -151,6 +152,7 @@ class ClientProtocol(HeartbeatProtocol):
     """A connection to a server."""
 
     processor: _ClientEvents
+    peer = "the server"
 
     def __init__(self, keep_alive: KeepAlive | None = None) -> None:
         super().__init__(_NoRequests(), _CONFIGURATION, _H2_CONFIGURATION)
@@ -168,6 +170,8 @@ class ClientProtocol(HeartbeatProtocol):
         """The server has closed the connection before it has said anything."""
         self.fault: BaseException | None = None
         """What has broken the connection, where the system or TLS says so."""
+        self.end = ""
+        """Why the connection is gone."""
         self.owner: ConnectionOwner | None = None
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
@@ -194,7 +198,8 @@ class ClientProtocol(HeartbeatProtocol):
         stream = self.connection.create_stream()
         try:
             stream_id = self._h2.get_next_available_stream_id()
-            self._h2.send_headers(stream_id, headers)
+            if not begin_request(self.connection, stream_id, headers):
+                self._h2.send_headers(stream_id, headers)
         except TooManyStreamsError as error:
             raise NoStreamLeft("the server takes no more streams") from error
         except NoAvailableStreamIDError as error:
@@ -290,7 +295,7 @@ class ClientProtocol(HeartbeatProtocol):
         """Tell everybody, once, that the connection is gone."""
         if self.lost:
             return
-        self.lost = True
+        self.lost, self.end = True, reason
         if self.owner is not None:
             self.owner.connection_lost()
         for watcher in [*self.processor.watchers.values()]:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
+from h2.connection import H2Connection, _decode_headers
 from h2.stream import H2Stream
 
 GRPCLIB: Mapping[str, str] = {
@@ -31,17 +31,22 @@ GRPCLIB: Mapping[str, str] = {
 """Of grpclib, by class."""
 
 H2_SHORT_WAY: Mapping[str, str] = {
-    "H2Connection": "_inbound_flow_control_window_manager _terminate_connection data_to_send incoming_buffer "
-    "max_inbound_frame_size max_outbound_frame_size outbound_flow_control_window state_machine streams",
-    "H2Stream": "_expected_content_length _inbound_window_manager outbound_flow_control_window state_machine",
+    "H2Connection": "_begin_new_stream _data_to_send _inbound_flow_control_window_manager _terminate_connection "
+    "data_to_send decoder encoder highest_inbound_stream_id incoming_buffer local_settings max_inbound_frame_size "
+    "max_outbound_frame_size outbound_flow_control_window remote_settings state_machine streams",
+    "H2Stream": "_expected_content_length _inbound_window_manager outbound_flow_control_window request_method "
+    "state_machine",
     "FrameBuffer": "_headers_buffer",
-    "H2StreamStateMachine": "headers_received headers_sent state",
+    "H2StreamStateMachine": "client headers_received headers_sent state stream_closed_by trailers_received "
+    "trailers_sent",
     "WindowManager": "window_consumed",
+    "Encoder": "encode header_table",
+    "HeaderTable": "dynamic_entries maxsize resized",
 }
 """Of h2, by class, for the short way."""
 
 H2: Mapping[str, str] = {
-    "H2Connection": "_data_to_send _prepare_for_sending _receive_goaway_frame _stream_closed_by "
+    "H2Connection": "_prepare_for_sending _receive_goaway_frame _stream_closed_by "
     "acknowledge_received_data close_connection get_next_available_stream_id inbound_flow_control_window "
     "increment_flow_control_window initiate_connection local_flow_control_window local_settings ping "
     "remote_settings reset_stream send_data send_headers",
@@ -62,7 +67,10 @@ def short_way_is_known() -> bool:
             "FrameBuffer": connection.incoming_buffer,
             "H2StreamStateMachine": stream.state_machine,
             "WindowManager": stream._inbound_window_manager,
+            "Encoder": connection.encoder,
+            "HeaderTable": connection.encoder.header_table,
         }
+        _decode_headers(connection.decoder, b"")
     except (AttributeError, TypeError):
         return False
     return all(hasattr(looked_at[kind], name) for kind, names in H2_SHORT_WAY.items() for name in names.split())

@@ -6,8 +6,9 @@ Must not know: gRPC, or what the data is.
 
 h2 stays in charge of the state: it owns the windows, which are only debited here, and it sees every frame that
 could change the state of a stream or of the connection. A frame takes the short way only if all that h2 would do with
-it is to debit the windows: no padding, no END_STREAM, headers received, not in the middle of a block of headers. Where
-h2 has changed so that this cannot be told, every frame goes to h2.
+it is to debit the windows, or to end the peer's side: no padding, headers received, not in the middle of a block of
+headers; `quick_headers` says the same of HEADERS. Where h2 has changed so that this cannot be told, every frame goes to
+h2.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Iterable, Sequence
 from struct import Struct
 from typing import cast
 
@@ -22,6 +24,7 @@ from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol, Stream
 from h2.config import H2Configuration
 from h2.connection import ConnectionState
+from h2.events import Event
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes
 from h2.stream import H2Stream, StreamState
@@ -30,6 +33,7 @@ from esdb_lite._http2 import header_logs
 from esdb_lite._http2.engine import Http2Engine
 from esdb_lite._http2.internals import short_way_is_known
 from esdb_lite._http2.pieces import tidy
+from esdb_lite._http2.quick_headers import END_STREAM, HEADERS, QuickHeaders, end_input, end_output, is_ordinary
 
 log = logging.getLogger("esdb_lite.http2")
 
@@ -56,13 +60,34 @@ _SENDING = (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE)
 
 
 class QuickConnection(Connection):
-    """A connection on which DATA may be written without h2."""
+    """A connection on which frames may be written without h2."""
+
+    headers: QuickHeaders | None = None
 
 
-def write_data(connection: Connection, stream_id: int, data: bytes | memoryview) -> bool:
+def write_headers(connection: Connection, stream_id: int, headers: Sequence[tuple[str, str]], *, end: bool) -> bool:
+    """Write the headers of an answer, or trailers. False, and nothing written, where h2 has to do it."""
+    quick = _quick_headers(connection)
+    return quick is not None and quick.answer(stream_id, headers, end=end)
+
+
+def begin_request(connection: Connection, stream_id: int, headers: Sequence[tuple[str, str]]) -> bool:
+    """Write the headers of a request. False, and nothing written, where h2 has to do it."""
+    quick = _quick_headers(connection)
+    return quick is not None and quick.begin(stream_id, headers)
+
+
+def _quick_headers(connection: Connection) -> QuickHeaders | None:
+    if not isinstance(connection, QuickConnection) or connection.is_closing():
+        return None
+    return connection.headers if connection._connection.state_machine.state in _CONNECTED else None
+
+
+def write_data(connection: Connection, stream_id: int, data: bytes | memoryview, *, end: bool = False) -> bool:
     """Write data for which there is room in the windows, in frames as large as the peer takes them.
 
-    False, and nothing written, where h2 has to do it: when that would change more than the windows.
+    False, and nothing written, where h2 has to do it: when that would change more than the windows. `end`: nothing is
+    sent behind it, and there must be some of it.
     """
     if not isinstance(connection, QuickConnection):
         return False
@@ -79,7 +104,10 @@ def write_data(connection: Connection, stream_id: int, data: bytes | memoryview)
     parts: list[bytes | memoryview] = [h2.data_to_send()]
     for at in range(0, size, largest):
         piece = data if size <= largest else data[at : at + largest]
-        parts += (_HEADER.pack(len(piece) << 8 | _DATA, 0, stream_id), piece)
+        last = end and at + len(piece) == size
+        parts += (_HEADER.pack(len(piece) << 8 | _DATA, END_STREAM if last else 0, stream_id), piece)
+    if end:
+        end_output(inner.state_machine)
     h2.outbound_flow_control_window -= size
     inner.outbound_flow_control_window -= size
     connection._transport.write(b"".join(parts))
@@ -96,6 +124,8 @@ def read_moderately(transport: asyncio.BaseTransport) -> None:
 class FastProtocol(H2Protocol):
     """A connection, of a client or a server."""
 
+    peer = "the client"
+    """Who is at the other end, in words."""
     share: int | None = None
     """What may be done for it in one turn of the loop, in runs of DATA; None: everything that has come."""
 
@@ -103,6 +133,7 @@ class FastProtocol(H2Protocol):
         super().__init__(handler, config, h2_config)
         header_logs.keep_secrets()
         self._fast = short_way_is_known()
+        self._headers: QuickHeaders | None = None
         self._preamble = 0 if h2_config.client_side else _PREAMBLE
         self._rest = b""  # the beginning of a frame
         self._stream_id = 0  # the stream of the run of frames that is collected in
@@ -116,6 +147,9 @@ class FastProtocol(H2Protocol):
         self._h2 = self._begin_h2()
         kind = QuickConnection if self._fast else Connection
         self.connection = kind(self._h2, cast(asyncio.Transport, transport), config=self.config)
+        self._headers = QuickHeaders(self._h2) if self._fast and is_ordinary(self.h2_config) else None
+        if isinstance(self.connection, QuickConnection):
+            self.connection.headers = self._headers
         self.connection.flush()
         self.processor = self._events()
 
@@ -191,7 +225,8 @@ class FastProtocol(H2Protocol):
                 raise FrameTooLargeError(f"a frame of {kind >> 8} bytes, where {largest} is the most")
             if stop > end:
                 break
-            if kind & 0xFF != _DATA:  # for h2: it waits, so the run must not
+            if kind & 0xFF != _DATA and (kind & 0xFF != HEADERS or self._headers is None):
+                # for h2: it waits, so the run must not
                 if self._run:
                     self._deliver()
                 self._weigh(kind & 0xFF, 1)
@@ -203,20 +238,41 @@ class FastProtocol(H2Protocol):
                 if not self._settle(data[seen:at]):
                     return True
                 seen, largest = at, self._h2.max_inbound_frame_size
-                cost += 1
-                if not flags and self._takes(stream_id & ~_RESERVED):
-                    self._stream_id = stream_id
-                    self._run.append(data[at + _HEADER_SIZE : stop])
+                short = self._goes_short(kind & 0xFF, flags, stream_id & ~_RESERVED, data[at + _HEADER_SIZE : stop])
+                if short:
                     seen = stop
-                elif self._forgets(stream_id & ~_RESERVED):
-                    self._forget(stream_id & ~_RESERVED, kind >> 8)
-                    seen = stop
-                else:
-                    cost += _WORTH_OF_H2
+                cost += 1 if short and kind & 0xFF == _DATA else 1 + _WORTH_OF_H2
             at = stop
         self._settle(data[seen:at])
         self._rest = data[at:]
         return share is None or cost < share
+
+    def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
+        """Take a frame of data or headers, before which everything is settled. False where it is for h2."""
+        if kind == HEADERS:
+            return self._takes_headers(stream_id, flags, payload)
+        if not flags & ~END_STREAM and (payload or not flags) and self._takes(stream_id):
+            self._stream_id = stream_id
+            self._run.append(payload)
+            if flags:
+                self._deliver()
+                self._tell([end_input(self._h2.streams[stream_id])])
+            return True
+        if self._forgets(stream_id):
+            self._forget(stream_id, len(payload))
+            return True
+        return False
+
+    def _takes_headers(self, stream_id: int, flags: int, block: bytes) -> bool:
+        if self._headers is None or self._h2.state_machine.state not in _CONNECTED:
+            return False
+        if self._h2.incoming_buffer._headers_buffer:
+            return False
+        events = self._headers.take(stream_id, flags, block)
+        if events is None:
+            return False
+        self._tell(events)
+        return True
 
     def _begin(self, data: bytes) -> bytes:
         """Give h2 the client's preamble; return what follows it."""
@@ -236,6 +292,9 @@ class FastProtocol(H2Protocol):
     def _feed(self, frames: bytes) -> None:
         events = self.connection.feed(frames)
         self._flush()
+        self._tell(events)
+
+    def _tell(self, events: Iterable[Event]) -> None:
         for event in events:
             if event.__class__ in getattr(self.processor, "processors", ()):  # none once it is closed
                 self.processor.process(event)
@@ -300,7 +359,7 @@ class FastProtocol(H2Protocol):
         if self._h2.state_machine.state is not ConnectionState.CLOSED:
             self._h2._terminate_connection(error.error_code)
         self._flush()
-        self.processor.close("Protocol error")
+        self.processor.close(f"{self.peer} has broken the rules of HTTP/2: {error or type(error).__name__}")
 
     def _flush(self) -> None:
         if not self.connection.is_closing():

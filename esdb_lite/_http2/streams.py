@@ -15,7 +15,7 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, StreamClosedError
 
 from esdb_lite._http2.gathering import GatheringTransport
-from esdb_lite._http2.protocol import write_data
+from esdb_lite._http2.protocol import write_data, write_headers
 
 __all__ = [
     "CANCEL",
@@ -132,7 +132,12 @@ def reset(stream: Stream, code: int) -> None:
 async def send_headers(stream: Stream, headers: Headers, *, end: bool = False) -> None:
     """Send headers or trailers, when the socket takes something. Raises StreamOver."""
     try:
-        await stream.send_headers([*headers], end_stream=end)
+        if not stream.connection.write_ready.is_set():
+            await stream.connection.write_ready.wait()
+        if write_headers(stream.connection, _id(stream), headers, end=end):
+            stream.connection.flush()
+        else:
+            await stream.send_headers([*headers], end_stream=end)
     except H2Error as error:
         raise StreamOver(str(error)) from error
 
@@ -165,7 +170,8 @@ async def _send(stream: Stream, data: bytes, end: bool) -> None:
     view = memoryview(data)
     while True:
         stop = min(size, at + min(await _room(stream, size > 0), _AT_A_TIME))
-        if (end and stop == size) or not write_data(stream.connection, stream_id, view[at:stop]):
+        ends = end and stop == size
+        if not size or not write_data(stream.connection, stream_id, view[at:stop], end=ends):
             frame = h2.max_outbound_frame_size
             for start in range(at, max(stop, at + 1), frame):
                 cut = min(stop, start + frame)

@@ -57,6 +57,9 @@ A server that stops may answer nothing any more. Who stays open for long goes on
 short call nobody may know what has become of it.
 """
 
+END_PATIENCE = 5.0
+"""Seconds that a call with one answer gets to end once the answer is there: the status comes with the end."""
+
 _SENDING = (CallState.WAITING, CallState.ANSWERED)
 
 
@@ -82,6 +85,7 @@ class ClientCall:
         self._stream: Stream | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._goodbye: asyncio.TimerHandle | None = None
+        self._ending: asyncio.TimerHandle | None = None
         self._state = CallState.NEW
         self._failure: EsdbClientException | None = None
         """Why it has failed, or what it says to who uses it after it was closed."""
@@ -105,11 +109,6 @@ class ClientCall:
     def heard(self) -> float | None:
         """When something has come last on the connection, on the clock of the loop; None where there is none."""
         return None if self._link is None else self._link.heard
-
-    @property
-    def connected(self) -> bool:
-        """Whether the connection is there on which the call was opened, whether the call is open still or not."""
-        return self._link is not None and not self._link.lost
 
     @property
     def server_time(self) -> datetime | None:
@@ -193,6 +192,13 @@ class ClientCall:
         """Make the call fail: waiters get this error."""
         self._fail(error)
 
+    def expect_end(self) -> None:
+        """Nothing else is to come: the call fails, as if the connection were lost, where it does not end soon."""
+        if self._ending is None and self._state is CallState.ANSWERED:
+            self._ending = asyncio.get_running_loop().call_later(
+                END_PATIENCE, self.lost, "the server has answered, and has not ended the call"
+            )
+
     async def receive(self) -> bytes:
         """Return all data that has arrived, waiting for some; b"" when the server has ended the call with OK.
 
@@ -214,7 +220,7 @@ class ClientCall:
         if self._state is CallState.CLOSED:
             return
         self._state = after(self._state, CallEvent.CLOSED)
-        for timer in (self._timer, self._goodbye):
+        for timer in (self._timer, self._goodbye, self._ending):
             if timer is not None:
                 timer.cancel()
         stream, link = self._stream, self._link
@@ -264,7 +270,8 @@ class ClientCall:
 
     def _expire(self) -> None:
         self._void = True
-        self._fail(self._too_late("while waiting for the answer"))
+        answered = self._state is CallState.ANSWERED
+        self._fail(self._too_late(f"while waiting for the {'end of the ' if answered else ''}answer"))
 
     # --- inside ---
 

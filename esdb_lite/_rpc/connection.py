@@ -77,6 +77,11 @@ class ClientConnection:
         return self._protocol.fault
 
     @property
+    def end(self) -> str:
+        """Why the connection is gone."""
+        return self._protocol.end
+
+    @property
     def heard(self) -> float:
         """When something has come last, on the clock of the loop."""
         return self._protocol.heard

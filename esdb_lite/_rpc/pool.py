@@ -202,7 +202,7 @@ class ConnectionPool:
             raise self.failure(f"no connection within {deadline.timeout or CONNECT_TIMEOUT:g} seconds")
         if link.lost:  # before anybody could use it
             await link.wait_closed(CLOSE_TIMEOUT)  # then it is known what has broken it
-            raise self.broken(link, "the connection is gone", sent=False)
+            raise self.broken(link, link.end or "the connection is gone", sent=False)
 
     async def _make_link(self) -> ClientConnection:
         """Make a connection and share it; also those who no longer wait for it may have use for it later."""

@@ -41,11 +41,6 @@ class _Shape:
         return self._call.heard
 
     @property
-    def connected(self) -> bool:
-        """Whether the connection is there on which the call was opened, whether the call is open still or not."""
-        return self._call.connected
-
-    @property
     def server_time(self) -> datetime | None:
         """What time it was by the clock of the server when it answered; None where it has not said it."""
         return self._call.server_time
@@ -154,18 +149,20 @@ async def unary(
 
 async def only_message(call: ClientCall) -> bytes:
     """Return the one message that comes back."""
-    messages = await all_messages(call)
+    messages = await all_messages(call, most=1)
     if len(messages) != 1:
         raise ProtocolError(f"one message was expected, and there are {len(messages)}")
     return messages[0]
 
 
-async def all_messages(call: ClientCall) -> list[bytes]:
-    """Return all messages that come back, which are few."""
+async def all_messages(call: ClientCall, most: int | None = None) -> list[bytes]:
+    """Return all messages that come back, which are few. Behind the `most`th the server has to end the call."""
     splitter = MessageSplitter()
     messages: list[bytes] = []
     while data := await call.receive():
         messages += split(splitter, data)
+        if len(messages) == most:
+            call.expect_end()
     if not splitter.complete:
         raise ProtocolError("the answer was cut off in the middle of a message")
     return messages

@@ -1,7 +1,7 @@
 """`google.rpc.Status` with typed details, as the newer services send it in the trailer `grpc-status-details-bin`.
 
-Owns: the layout of the status, both directions, and that its first detail names the reason. Must not know: which
-condition has which details.
+Owns: the layout of the status, both directions, and that its first detail names the reason where there is one. Must not
+know: which condition has which details.
 
     Status    1 code (varint)   2 message   3 details, repeated Any {1 type_url, 2 value}
 """
@@ -57,7 +57,19 @@ NO_DETAILS = Details()
 def detailed(code: StatusCode, message: str, reason: str, domain: str, *details: Message) -> RpcError:
     """Return the end of a call that programs can understand: the reason first, then the details."""
     info = block(RPC_ERROR_INFO_REASON, reason.encode()) + block(RPC_ERROR_INFO_DOMAIN, domain.encode())
-    packed = [_any(_ERROR_INFO, info), *(_any(_name(type(detail)), bytes(detail)) for detail in details)]
+    return _ended(code, message, [_any(_ERROR_INFO, info), *map(_packed, details)])
+
+
+def unnamed(code: StatusCode, message: str, *details: Message) -> RpcError:
+    """Return the end of a call with details, and without a reason before them."""
+    return _ended(code, message, list(map(_packed, details)))
+
+
+def _packed(detail: Message) -> bytes:
+    return _any(_name(type(detail)), bytes(detail))
+
+
+def _ended(code: StatusCode, message: str, packed: list[bytes]) -> RpcError:
     status = number(RPC_STATUS_CODE, code) + block(RPC_STATUS_MESSAGE, message.encode("utf-8", "replace"))
     status += b"".join(block(RPC_STATUS_DETAILS, detail) for detail in packed)
     return RpcError(code, message, [(DETAILS_TRAILER, base64.b64encode(status).rstrip(b"=").decode())])

@@ -6,10 +6,11 @@ section 24 of the protocol notes for the texts). Must not know: how an answer is
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 
-from esdb_lite_protos.google.rpc import BadRequest, BadRequestFieldViolation, RetryInfo
+from esdb_lite_protos.google.rpc import BadRequest, BadRequestFieldViolation, ResourceInfo, RetryInfo
 from esdb_lite_protos.kurrent.rpc import (
     AccessDeniedErrorDetails,
     NotLeaderNodeErrorDetails,
@@ -31,7 +32,7 @@ from esdb_lite_protos.kurrentdb.protocol.v2.streams.errors import (
 )
 
 from esdb_lite._status.codes import RpcError, StatusCode
-from esdb_lite._status.details import detailed
+from esdb_lite._status.details import detailed, unnamed
 
 _SERVER, _STREAMS, _INDEXES = "server", "streams", "indexes"
 _RETRY_SECONDS = 5
@@ -210,3 +211,30 @@ def index_already_exists(name: str) -> RpcError:
     """There is an index of this name that is defined otherwise."""
     text, details = f"Index '{name}' already exists", IndexAlreadyExistsErrorDetails(name)
     return detailed(StatusCode.ALREADY_EXISTS, text, "INDEX_ALREADY_EXISTS", _INDEXES, details)
+
+
+# --- of the schema registry (section B.7 of the notes on KurrentDB) ---------------------------------------------------
+
+
+def invalid_schema_request(violations: Sequence[tuple[str, str]]) -> RpcError:
+    """Fields of the request, each with what is wrong with it; the text has them in JSON."""
+    text = json.dumps([{"field": field, "error": text} for field, text in violations], ensure_ascii=False)
+    fields = [BadRequestFieldViolation(field, text) for field, text in violations]
+    return unnamed(StatusCode.INVALID_ARGUMENT, text, BadRequest(fields))
+
+
+def schema_not_found(what: str) -> RpcError:
+    """There is no such schema or version."""
+    return unnamed(StatusCode.NOT_FOUND, f"{what} was not found", ResourceInfo("schema", what))
+
+
+def schema_already_exists(name: str) -> RpcError:
+    """There is a schema of this name, or was one."""
+    text = f"Schema '{name}' already exists"
+    return unnamed(StatusCode.ALREADY_EXISTS, text, ResourceInfo("schema", name))
+
+
+def schema_access_denied(operation: str) -> RpcError:
+    """These credentials may not use the registry."""
+    text = f"Access denied. Insufficient permissions to perform {operation}"
+    return detailed(StatusCode.PERMISSION_DENIED, text, "ACCESS_DENIED", "authorization")

@@ -34,6 +34,7 @@ from esdb_lite.client.arguments import (
 from esdb_lite.client.consumers.calls import AsyncConsumerApi
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
+from esdb_lite.client.decisions.calls import AsyncDecisionApi
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.indexes.calls import AsyncIndexApi
@@ -41,9 +42,10 @@ from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.read.continuity import check_landmark, landmark_of
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
 from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
+from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
-from esdb_lite.events import AppendResult, Checkpoint, NewEvent, RecordedEvent, StreamPosition, SubscriptionItem
+from esdb_lite.events import AppendResult, Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
 from esdb_lite.retries import RetryPolicy
@@ -52,17 +54,22 @@ from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.event_types.likes import EventsLike
+    from esdb_lite.event_types.registry import EventTypes
+
 
 @shortens_tracebacks
 class AsyncEsdbClient(
     AsyncAtomicApi,
     AsyncStreamApi,
     AsyncConsumerApi,
+    AsyncDecisionApi,
     AsyncGroupApi,
     AsyncIndexApi,
     AsyncNameApi,
     AsyncOperationApi,
     AsyncProjectionApi,
+    AsyncSchemaApi,
     AsyncUserApi,
     OtherNames,
 ):
@@ -90,6 +97,7 @@ class AsyncEsdbClient(
         private_key: Pem = None,
         send_credentials_insecurely: bool = False,
         retry: RetryPolicy | None = None,
+        event_types: EventTypes | None = None,
     ) -> None:
         """Make a client for a connection string, without connecting yet. Raises InvalidUri.
 
@@ -102,6 +110,8 @@ class AsyncEsdbClient(
         `certificate_chain` and `private_key` are the client certificate (default: the files `userCertFile` and
         `userKeyFile`). All three are in PEM form.
         `retry` says how long failed calls are retried, where that is safe (default: `RetryPolicy()`).
+        `event_types` are the classes of the application's events: `append_events` takes their objects, and
+        `event.value` gives them.
         """
         settings = with_arguments(
             parse_uri(uri),
@@ -111,6 +121,7 @@ class AsyncEsdbClient(
             private_key=private_key,
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
+            event_types=event_types,
         )
         self._use(settings)
 
@@ -172,7 +183,7 @@ class AsyncEsdbClient(
         self,
         stream_name: str,
         expected_position: ExpectedPosition,
-        events: NewEvent | Iterable[NewEvent],
+        events: EventsLike,
         *,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
@@ -180,13 +191,15 @@ class AsyncEsdbClient(
         """Append one event or several to a stream, all or none, and return the commit position of the last.
 
         `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
-        number that any position will do; or a `StreamState`. The result is an int that also has `stream_position`.
+        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
+        client's `event_types` have. The result is an int that also has `stream_position`.
         Appending the same events again (same ids, same expectation) changes nothing and succeeds.
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.
         """
         deadline = self._core.deadline(timeout)
-        request = AppendRequest(checked_stream(stream_name), expectation(expected_position), checked_events(events))
+        given = checked_events(events, self._core.settings.event_types)
+        request = AppendRequest(checked_stream(stream_name), expectation(expected_position), given)
         return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
 
     # --- reading ---
@@ -409,7 +422,9 @@ class AsyncEsdbClient(
         who = checked_credentials(credentials)
         self._core.check_open()
         return AsyncReadResponse(
-            HealingReading(self._core, request, chosen, who) if request.limit else None, owner=self
+            HealingReading(self._core, request, chosen, who) if request.limit else None,
+            owner=self,
+            types=self._core.settings.event_types,
         )
 
     async def _subscribe(
@@ -433,7 +448,8 @@ class AsyncEsdbClient(
             checked_credentials(credentials),
             reconnect=checked_bool("reconnect", reconnect),
         )
-        return await subscribe(reading, control=checked_bool("include_control", control), owner=self)
+        types = self._core.settings.event_types
+        return await subscribe(reading, control=checked_bool("include_control", control), owner=self, types=types)
 
     async def _check_position(
         self, stream_name: str | None, position: int | Checkpoint, deadline: Deadline, credentials: CredentialsLike

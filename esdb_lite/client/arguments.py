@@ -9,16 +9,19 @@ import json
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_items, checked_seconds, checked_text
 from esdb_lite._wire.read_request import UNLIMITED
+from esdb_lite.correlations import correlated
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import CaughtUp, Checkpoint, JsonValue, NewEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ALL_STREAM, LARGEST, ResumeFrom
 
 if TYPE_CHECKING:
+    from esdb_lite.event_types.likes import EventsLike
+    from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.metadata import StreamMetadata
 
 
@@ -59,11 +62,16 @@ def checked_resume(value: ResumeFrom) -> int | tuple[int, int] | None:
     return checked_position(value)
 
 
-def checked_events(value: NewEvent | Iterable[NewEvent]) -> list[NewEvent]:
-    """One event or many."""
+def checked_events(value: EventsLike, types: EventTypes | None) -> list[NewEvent]:
+    """One event or many, marked with what `correlation` says; with `types`, also objects of registered classes."""
     if isinstance(value, NewEvent):
-        return [value]
-    return checked_items("events", value, NewEvent, "must be a NewEvent or a sequence of them")
+        return correlated([value])
+    if types is None:
+        return correlated(checked_items("events", value, NewEvent, "must be a NewEvent or a sequence of them"))
+    if types.has(value):
+        return correlated([types.new_event(value)])
+    items: list[Any] = checked_items("events", value, object, "must be an event or a sequence of them")
+    return correlated([item if isinstance(item, NewEvent) else types.new_event(item) for item in items])
 
 
 def checked_metadata(value: StreamMetadata | Mapping[str, JsonValue]) -> StreamMetadata:

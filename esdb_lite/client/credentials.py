@@ -10,7 +10,7 @@ import inspect
 from base64 import b64encode
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import Union
+from typing import TYPE_CHECKING, Union
 from weakref import WeakKeyDictionary
 
 from esdb_lite._checks import checked_hidden
@@ -18,6 +18,9 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.errors import CredentialsUnavailable, DeadlineExceeded, InvalidArgument, WrongArgumentType
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import BearerToken, ConnectionSettings, Credentials, CredentialsLike
+
+if TYPE_CHECKING:
+    from esdb_lite.event_types.registry import EventTypes
 
 Pem = Union[str, bytes, None]  # noqa: UP007
 """Certificates or a key in PEM form: the content, not the name of a file."""
@@ -34,6 +37,7 @@ def with_arguments(
     private_key: Pem,
     send_credentials_insecurely: bool,
     retry: RetryPolicy | None,
+    event_types: EventTypes | None,
 ) -> ConnectionSettings:
     """Return the settings with what was passed beside the connection string. Raises InvalidArgument."""
     if (certificate_chain is None) != (private_key is None):
@@ -42,9 +46,12 @@ def with_arguments(
         raise WrongArgumentType("send_credentials_insecurely", send_credentials_insecurely, "must be a bool")
     if retry is not None and not isinstance(retry, RetryPolicy):
         raise WrongArgumentType("retry", retry, "must be a RetryPolicy")
+    if event_types is not None and not callable(getattr(event_types, "new_event", None)):
+        raise WrongArgumentType("event_types", event_types, "must be EventTypes")
     return replace(
         settings,
         retry=retry or settings.retry,
+        event_types=event_types,
         credentials=checked_credentials(credentials) or settings.credentials,
         send_credentials_insecurely=send_credentials_insecurely or settings.send_credentials_insecurely,
         root_certificates=_pem("root_certificates", root_certificates, settings),

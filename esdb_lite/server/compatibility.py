@@ -29,6 +29,7 @@ class Behaviour:
     """Whether there is AppendRecords, and user-defined indexes."""
     index_reads: bool = True
     """Whether $all can be read by index."""
+    schema_registry: bool = True
     truncates_parked: bool = True
     """Whether there is TruncateParked."""
     redaction_service: str = "kurrent.client.redaction.Redaction"
@@ -42,6 +43,7 @@ BEHAVIOURS: Mapping[Compatibility, Behaviour] = {
         append_sessions=False,
         append_records=False,
         index_reads=False,
+        schema_registry=False,
         truncates_parked=False,
         redaction_service="event_store.client.redaction.Redaction",
     ),

@@ -42,6 +42,7 @@ from esdb_lite.server.indexes.catalogue import Indexes
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.projections.user.engine import UserEngine
+from esdb_lite.server.schemas.catalogue import SchemaRegistry
 from esdb_lite.server.services import redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
@@ -53,6 +54,7 @@ from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
 from esdb_lite.server.services.records import AtomicAppends
+from esdb_lite.server.services.schemas import SchemaService
 from esdb_lite.server.services.tokens import with_token
 from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
@@ -279,9 +281,9 @@ class ServerNode:
         """Cut all connections."""
         self._server.break_connections()
 
-    def go_away(self, code: int) -> None:
-        """Send GOAWAY on all connections."""
-        self._server.go_away(code)
+    def go_away(self, code: int, reset_after: float) -> None:
+        """Send GOAWAY on all connections, and reset them after so many seconds."""
+        self._server.go_away(code, reset_after)
 
     def end_subscriptions(self) -> None:
         """End all subscriptions."""
@@ -324,6 +326,7 @@ class ServerNode:
         """Use what the certificate's files hold now for new connections. Raises CertificateUnusable."""
         if self._tls is not None:
             self._tls.reload()
+            self._server.use_tls(self._tls.context)
 
     async def _begin_users(self) -> None:
         security, authenticator = self._settings.security, self._authenticator
@@ -331,14 +334,15 @@ class ServerNode:
             return
         passwords = {login: security.initial_passwords.get(login, DEFAULT_PASSWORD) for login in FIRST_LOGINS}
         await UserStore(self._database, authenticator).begin(passwords)
-        if not is_loopback(self._settings.host):
-            for login in FIRST_LOGINS:
-                if await authenticator.has_password(login, DEFAULT_PASSWORD):
-                    log.warning(
-                        "user %s still has the default password, and the server listens on %s: change it",
-                        login,
-                        self._settings.host or "all addresses",
-                    )
+        level = logging.INFO if is_loopback(self._settings.host) else logging.WARNING
+        for login in FIRST_LOGINS if log.isEnabledFor(level) else ():
+            if await authenticator.has_password(login, DEFAULT_PASSWORD):
+                log.log(
+                    level,
+                    "user %s still has the default password, and the server listens on %s: change it",
+                    login,
+                    self._settings.host or "all addresses",
+                )
 
     def _routes(self) -> Mapping[str, Route]:
         return {path: self._route(path, handler) for path, handler in self._handlers().items()}
@@ -368,6 +372,11 @@ class ServerNode:
         indexes = self._context.indexes if self._behaviour.append_records else None
         return {} if indexes is None else routes(IndexService(indexes))
 
+    def _schemas(self) -> Mapping[str, Handler]:
+        if not self._behaviour.schema_registry:
+            return {}
+        return routes(SchemaService(SchemaRegistry(self._database, now=self._settings.now)))
+
     def _is_offered(self, path: str) -> bool:
         """Whether there is a method in the version that it passes for."""
         behaviour = self._behaviour
@@ -395,6 +404,7 @@ class ServerNode:
             streams.handlers(self._context),
             AtomicAppends(self._context).handlers(),
             self._index_commands(),
+            self._schemas(),
             routes(self._operations),
             routes(self._gossip),
             routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),

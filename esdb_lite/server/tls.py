@@ -80,12 +80,11 @@ class ServerTls:
         """Raises CertificateUnusable."""
         self._files = files
         self.context = _context(files)
-        """For listening. `reload` changes it in place, for connections to come."""
+        """For connections to come; `reload` makes another one: authorities cannot be taken out of one."""
 
     def reload(self) -> None:
         """Read the files again. Raises CertificateUnusable, and keeps the old certificate, if they cannot be used."""
-        _context(self._files)
-        _load(self.context, self._files)
+        self.context = _context(self._files)
 
 
 def _context(files: CertificateFiles) -> ssl.SSLContext:

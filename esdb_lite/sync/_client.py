@@ -17,12 +17,13 @@ from esdb_lite.client._client import AsyncEsdbClient
 from esdb_lite.client.arguments import checked_events, checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
 from esdb_lite.client.face import OtherNames
-from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState, SubscriptionItem
+from esdb_lite.events import AppendResult, JsonValue, RecordedEvent, StreamState, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, meant
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.consumer_calls import ConsumerApi
+from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.indexes import IndexApi
 from esdb_lite.sync.live import Live, LiveClients
@@ -31,22 +32,27 @@ from esdb_lite.sync.operations import OperationApi
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.records import AtomicApi
+from esdb_lite.sync.schemas import SchemaApi
 from esdb_lite.sync.users import UserApi
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.event_types.likes import EventsLike
+    from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.metadata import DefaultAccess, StreamMetadata
 
 
 class EsdbClient(
     AtomicApi,
     ConsumerApi,
+    DecisionApi,
     GroupApi,
     IndexApi,
     NameApi,
     OperationApi,
     ProjectionApi,
+    SchemaApi,
     UserApi,
     OtherNames,
 ):
@@ -74,6 +80,7 @@ class EsdbClient(
         private_key: Pem = None,
         send_credentials_insecurely: bool = False,
         retry: RetryPolicy | None = None,
+        event_types: EventTypes | None = None,
     ) -> None:
         """Make a client for a connection string, without connecting yet. Raises InvalidUri.
 
@@ -86,6 +93,8 @@ class EsdbClient(
         `certificate_chain` and `private_key` are the client certificate (default: the files `userCertFile` and
         `userKeyFile`). All three are in PEM form.
         `retry` says how long failed calls are retried, where that is safe (default: `RetryPolicy()`).
+        `event_types` are the classes of the application's events: `append_events` takes their objects, and
+        `event.value` gives them.
         """
         settings = with_arguments(
             parse_uri(uri),
@@ -95,7 +104,9 @@ class EsdbClient(
             private_key=private_key,
             send_credentials_insecurely=send_credentials_insecurely,
             retry=retry,
+            event_types=event_types,
         )
+        self._event_types = event_types
         self._clients = LiveClients(
             partial(AsyncEsdbClient._of, settings), [(node.host, node.port) for node in settings.nodes]
         )
@@ -132,7 +143,7 @@ class EsdbClient(
         self,
         stream_name: str,
         expected_position: ExpectedPosition,
-        events: NewEvent | Iterable[NewEvent],
+        events: EventsLike,
         *,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
@@ -140,12 +151,13 @@ class EsdbClient(
         """Append one event or several to a stream, all or none, and return the commit position of the last.
 
         `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
-        number that any position will do; or a `StreamState`. The result is an int that also has `stream_position`.
+        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
+        client's `event_types` have. The result is an int that also has `stream_position`.
         Appending the same events again (same ids, same expectation) changes nothing and succeeds.
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.
         """
-        given = checked_events(events)  # here: it may be a generator
+        given = checked_events(events, self._event_types)  # here: it may be a generator
         live = self._live()
         return live.portal.run(
             live.client.append_events(

@@ -318,6 +318,15 @@ async def test_go_away(server: EmbeddedServer, client: RawClient) -> None:
     await until_events_raw(client, call, 1)
 
 
+async def test_who_does_not_go_away_is_cut_off(server: EmbeddedServer, client: RawClient) -> None:
+    call = subscribe(client)
+    await confirmed(client, call)
+    server.faults.go_away(reset_after=0.05)
+    unanswered = asyncio.ensure_future(append(client))
+    await asyncio.wait({unanswered}, timeout=10)
+    assert isinstance(unanswered.exception(), OSError)
+
+
 async def until_events_raw(client: RawClient, call: int, count: int) -> None:
     """The same after GOAWAY, of which h2 thinks that it ends everything."""
     while client.raw.count(b"application/json") < count:

@@ -97,6 +97,20 @@ async def test_a_server_that_is_restarted(kind: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
+async def test_a_server_that_says_goodbye_to_the_proxy(kind: str, tmp_path: Path) -> None:
+    """Proxies send calls to it that it does not answer any more; they come to the next one when it has left."""
+    async with behind(kind, tmp_path) as (server, client):
+        await client.append_events("s", None, new(1))
+        for _ in range(5):
+            first = [client.get_stream_position("s", timeout=20) for _ in range(20)]
+            running = asyncio.gather(*first)
+            await asyncio.sleep(0)
+            server.faults.go_away(reset_after=0.2)
+            assert set(await running) == {0}
+            assert set(await asyncio.gather(*(client.get_stream_position("s", timeout=20) for _ in range(20)))) == {0}
+
+
+@pytest.mark.parametrize("kind", KINDS)
 async def test_a_consumer_that_is_idle_for_longer_than_the_proxy_bears(kind: str, tmp_path: Path) -> None:
     async with behind(kind, tmp_path, idle=1) as (_, client):
         await client.append_events("s", None, new(1))

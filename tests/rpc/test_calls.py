@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from esdb_lite._rpc import call as call_module
 from esdb_lite._rpc.deadline import Deadline, grpc_timeout
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._rpc.shapes import BidiStream, ClientStream, ServerStream, unary
@@ -270,6 +271,30 @@ async def test_a_server_that_never_answers(serve: _Serve) -> None:
     assert await call.reset_by_client == 8
     assert call.headers["grpc-timeout"].endswith("m")
     await served.closed_calls()
+
+
+async def answer_without_end(call: FakeCall) -> None:
+    await call.read()
+    call.begin()
+    call.send(b"hello")
+    await never(call)
+
+
+async def test_an_answer_that_never_ends(serve: _Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The status comes with the end: without it nobody knows whether it was a success."""
+    monkeypatch.setattr(call_module, "END_PATIENCE", 0.05)
+    served = await serve(answer_without_end)
+    with pytest.raises(ServiceUnavailable, match="the server has answered, and has not ended the call") as caught:
+        await served.ask(timeout=30.0)
+    assert caught.value.sent
+    assert await served.server.calls[0].reset_by_client == 8
+    await served.closed_calls()
+
+
+async def test_an_answer_that_does_not_end_in_time(serve: _Serve) -> None:
+    served = await serve(answer_without_end)
+    with pytest.raises(DeadlineExceeded, match=r"within 0\.05 seconds \(while waiting for the end of the answer\)"):
+        await served.ask(timeout=0.05)
 
 
 async def test_a_server_that_takes_no_more(serve: _Serve) -> None:

@@ -44,6 +44,8 @@ async def test_every_name_on_the_list_is_there() -> None:
         "FrameBuffer": h2.incoming_buffer,
         "H2StreamStateMachine": inner.state_machine,
         "WindowManager": inner._inbound_window_manager,
+        "Encoder": h2.encoder,
+        "HeaderTable": h2.decoder.header_table,
     }
     asked = [(kind, name) for table in TABLES for kind, names in table.items() for name in names.split()]
     assert [f"{kind}.{name}" for kind, name in asked if not hasattr(found[kind], name)] == []
@@ -58,7 +60,7 @@ async def test_the_short_way_is_taken() -> None:
     assert pair.protocol._takes(stream.id or 0)
 
 
-@pytest.mark.parametrize("kind", ["H2Connection", "H2Stream", "FrameBuffer", "H2StreamStateMachine", "WindowManager"])
+@pytest.mark.parametrize("kind", [*internals.H2_SHORT_WAY])
 def test_a_name_that_is_gone_is_noticed(monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
     changed = {**internals.H2_SHORT_WAY, kind: internals.H2_SHORT_WAY[kind] + " _what_is_not_there"}
     monkeypatch.setattr(internals, "H2_SHORT_WAY", changed)

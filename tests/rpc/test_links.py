@@ -9,6 +9,7 @@ import pytest
 from esdb_lite._http2.client import ClientProtocol
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._rpc.shapes import unary
 from esdb_lite.errors import DeadlineExceeded, ServiceUnavailable
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, fake_server
@@ -71,4 +72,52 @@ async def test_long_calls_that_waited_connect_anew_when_the_connection_is_lost()
         server.peer.drop()
         node.release(await waiting, long=True)
         assert len(server.peers) == 2
+        await node.close()
+
+
+VIOLATIONS = [
+    (b"\x00\x00\x01\x00\x00\x00\x00\x00\x00x", "Stream ID must be non-zero"),
+    (b"\xff\xff\xff\x00\x00\x00\x00\x00\x01", "a frame of 16777215 bytes"),
+    (b"\x00\x00\x04\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00", "non-compliant data"),
+    (b"\x00\x00\x01\x01\x04\x00\x00\x00\x01\x80", "header"),
+    (b"\x00\x00\x05\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00", "Frame data missing or invalid"),
+]
+
+
+@pytest.mark.parametrize(("frame", "text"), VIOLATIONS)
+async def test_a_server_that_breaks_the_rules_is_told_on(frame: bytes, text: str) -> None:
+    """In the middle of a call."""
+
+    async def misbehave(call: FakeCall) -> None:
+        await call.read()
+        call.peer.transport.write(frame)
+        await asyncio.shield(call.reset_by_client)
+
+    async with fake_server(misbehave) as server:
+        node = ConnectionPool(server.host, server.port)
+        with pytest.raises(ServiceUnavailable, match=f"the server has broken the rules of HTTP/2: .*{text}") as caught:
+            await unary(node, "/test.Service/Method", b"", Deadline(10.0))
+        assert caught.value.sent
+        await node.close()
+
+
+@pytest.mark.parametrize(("frame", "text"), VIOLATIONS)
+async def test_a_server_that_begins_by_breaking_the_rules(frame: bytes, text: str) -> None:
+    """Perhaps before anybody has the connection."""
+
+    async def never(call: FakeCall) -> None:
+        await call.read()
+
+    async with fake_server(never) as server:
+        server.on_connect = lambda peer: (peer.flush(), peer.transport.write(frame), None)[2]
+
+        async def dial() -> ClientProtocol:
+            _, protocol = await asyncio.get_running_loop().create_connection(ClientProtocol, server.host, server.port)
+            await protocol.closed.wait()
+            return protocol
+
+        node = ConnectionPool(server.host, server.port, dial=dial)
+        with pytest.raises(ServiceUnavailable, match=f"the server has broken the rules of HTTP/2: .*{text}") as caught:
+            await node.connect(Deadline(10.0))
+        assert not caught.value.sent
         await node.close()

@@ -340,6 +340,23 @@ async def test_a_server_that_takes_certificates(
                 await client.get_commit_position(timeout=20)
 
 
+async def test_an_authority_that_is_trusted_no_more(
+    kind: str, authority: trustme.CA, certificate: DevCertificate, tmp_path: Path
+) -> None:
+    """Reading the files again takes authorities out, too."""
+    roots, folder = tmp_path / "roots.pem", Path(certificate.authority).parent
+    roots.write_bytes(authority.cert_pem.bytes())
+    chain, key = written(authority.issue_cert("me@example.org"), tmp_path)
+    async with EmbeddedServer(dev_certificate=folder, trusted_root_certificates_path=roots) as server:
+        shown = f"{server.uri}&userCertFile={chain}&userKeyFile={key}"
+        await connects(kind, shown)
+        roots.write_bytes(trustme.CA().cert_pem.bytes())
+        server.reload_certificate()
+        async with client_of(kind, shown) as client:
+            with pytest.raises(ServiceUnavailable, match="does not accept"):
+                await client.get_commit_position(timeout=20)
+
+
 async def test_a_certificate_alone_is_no_login(
     kind: str, authority: trustme.CA, certificate: DevCertificate, tmp_path: Path
 ) -> None:

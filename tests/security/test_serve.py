@@ -202,6 +202,13 @@ def test_passwords_that_everybody_knows(monkeypatch: pytest.MonkeyPatch, tmp_pat
     assert served(monkeypatch, tmp_path, *database).stop().err == ""
 
 
+def test_at_home_they_are_told_of_in_the_log(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    said = served(monkeypatch, tmp_path, "--log-level", "info", ops="its own").stop().err
+    (line,) = (line for line in said.splitlines() if "default password" in line)
+    assert "INFO" in line
+    assert "user admin still has the default password" in line
+
+
 def test_a_server_without_users_says_nothing_about_passwords(tmp_path: Path) -> None:
     assert start_serve("--host", "0.0.0.0", "--insecure", folder=tmp_path).stop().err == ""
 

@@ -13,6 +13,7 @@ import betterproto.lib.google.protobuf as betterproto_lib
 import pytest
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier, Uuid, monitoring, projections, streams, users
 from esdb_lite_protos.event_store.client import persistent_subscriptions as groups
+from esdb_lite_protos.kurrentdb.protocol.registry.v2 import SchemaRegistryServiceBase
 from esdb_lite_protos.kurrentdb.protocol.v2 import indexes
 from esdb_lite_protos.kurrentdb.protocol.v2 import streams as v2
 from esdb_lite_protos.tags import (
@@ -223,6 +224,7 @@ TABLE = [
     (PATH_INDEXES_SERVICE_LIST, b"", "no yes yes yes"),
     (PATH_INDEXES_SERVICE_GET, bytes(indexes.GetIndexRequest(name="none")), "no yes yes yes"),
     (PATH_DIRECTORY_LIST, b"", "no no no yes"),
+    *((path, b"", "no yes yes yes") for path in SchemaRegistryServiceBase().__mapping__()),
     (OPS + "Shutdown", b"", "no no yes yes"),
 ]  # fmt: skip
 
@@ -291,7 +293,7 @@ async def test_every_method_is_in_the_tables(server: EmbeddedServer) -> None:
     assert served == NEEDS.keys() - older
     assert served == {path(method) for method, _, _ in TABLE}
     assert set(NEEDS.values()) == set(Permission)
-    assert len(served) == 53
+    assert len(served) == 66
 
 
 async def answered(call: ClientCall) -> None:

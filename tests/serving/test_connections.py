@@ -77,6 +77,25 @@ async def test_plain_requests_over_http2(method: str, path: str, status: str) ->
 
 
 @pytest.mark.parametrize(
+    ("method", "content_type", "status"),
+    [
+        ("POST", "application/grpc", "200"),
+        ("POST", "application/grpc+proto", "200"),
+        ("POST", "application/grpc;v=1", "200"),
+        ("POST", "application/grpc-web", "415"),
+        ("POST", "application/grpc-web+proto", "415"),
+        ("GET", "application/grpc", "404"),
+        ("DELETE", "application/grpc", "404"),
+    ],
+)
+async def test_what_is_a_call(method: str, content_type: str, status: str) -> None:
+    async with serving(echo) as (client, _, _):
+        more = [("content-type", content_type)]
+        answer = await client.ended(client.open("/s/M", method=method, more=more, end=True))
+    assert answer.headers[":status"] == status
+
+
+@pytest.mark.parametrize(
     ("method", "path", "status", "name", "value"),
     [
         ("GET", "/", "302", "location", "/web/index.html"),

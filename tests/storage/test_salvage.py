@@ -5,11 +5,13 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from hashlib import md5
 from pathlib import Path
 
 import pytest
 
 from esdb_lite.server.database.database import Database
+from esdb_lite.server.database.maintenance import scavenge
 from esdb_lite.server.engine.model import ANY, ProposedEvent
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.backup import backup
@@ -24,7 +26,9 @@ STREAMS = 6
 async def fill(path: Path) -> list[Record]:
     database = await Database.open(path)
     for number in range(240):
-        event = ProposedEvent(number.to_bytes(16, "big"), f"T{number % 3}", True, b"x" * (number % 200))
+        id = md5(str(number).encode(), usedforsecurity=False).digest()
+        # Found again by its id on every page that a part of it is on.
+        event = ProposedEvent(id, f"T{number % 3}", True, id * (500 if number % 40 == 7 else number % 12))
         await database.append(f"stream-{number % STREAMS}", ANY, [event])
     records = await all_of(database)
     await database.close()
@@ -48,27 +52,82 @@ async def salvaged(path: Path, copy: Path) -> tuple[Salvaged, list[Record]]:
     return said, records
 
 
-async def test_every_page_broken_in_turn(tmp_path: Path) -> None:
+BREAKS = {
+    "head": (0, b"\xff" * 600),
+    "zero": (0, bytes(PAGE)),
+    "middle": (100, b"\xff" * 600),
+    "tail": (PAGE - 600, b"\xff" * 600),
+}
+"""Where in a page something else stands then, and what."""
+
+
+@pytest.mark.parametrize("where", BREAKS)
+async def test_every_page_broken_in_turn(tmp_path: Path, where: str) -> None:
+    """There is always a report, and nothing is lost but what lies on that page."""
     path = tmp_path / "events.db"
     records = await fill(path)
     content = path.read_bytes()
     assert len(content) % PAGE == 0
-    halves = 0
+    offset, breakage = BREAKS[where]
+    some = 0
     for page in range(len(content) // PAGE):
+        start = page * PAGE + offset
         broken = tmp_path / f"page-{page}.db"
-        broken.write_bytes(content[: page * PAGE] + b"\xff" * 600 + content[page * PAGE + 600 :])
-        try:
-            findings = verify(str(broken))
-        except StorageError as error:
-            findings = [str(error)]
+        broken.write_bytes(content[:start] + breakage + content[start + len(breakage) :])
+        findings = verify(str(broken))
         assert all("\n" not in finding for finding in findings)
         said, found = await salvaged(broken, tmp_path / f"copy-{page}.db")
+        there = content[page * PAGE : (page + 1) * PAGE]
+        missing = set(records) - set(found)
         assert set(found) <= set(records), page
-        if len(found) < len(records):
-            assert findings, page
-        assert (said.kept, said.lost) == (len(found), len(records) - len(found)), page
-        halves += 0 < len(found) < len(records)
-    assert halves >= 3  # leaves of the table; without the root of a tree there is nothing
+        assert all(record.id in there for record in missing), page
+        assert findings or not missing, page
+        assert (said.kept, said.lost) == (len(found), len(missing)), page
+        some += bool(missing)
+    assert some >= 3  # leaves of the table, and pages that long events go on in
+
+
+async def test_without_any_tree(tmp_path: Path) -> None:
+    """The first page and all roots are gone but those of names, and the rest is found; what was scavenged is not."""
+    path = tmp_path / "events.db"
+    records = await fill(path)
+    database = await Database.open(path)
+    await database.append("$$stream-0", ANY, [ProposedEvent(b"m" * 16, "$metadata", True, b'{"$maxCount":2}')])
+    await database.close()
+    scavenge(str(path))
+    database = await Database.open(path)
+    left = await all_of(database)
+    await database.close()
+    assert 0 < len(left) < len(records)
+    with closing(sqlite3.connect(path)) as connection:
+        found = connection.execute("SELECT rootpage FROM sqlite_master WHERE name NOT LIKE 'sqlite_auto%'")
+        roots = [1, *(root for (root,) in found)]
+    content = bytearray(path.read_bytes())
+    for root in roots:
+        content[(root - 1) * PAGE : root * PAGE] = b"\xff" * PAGE
+    path.write_bytes(content)
+    assert verify(str(path))
+    said, records = await salvaged(path, tmp_path / "copy.db")
+    assert records == left
+    assert said.kept == len(left)
+
+
+async def test_pages_of_the_log_count(tmp_path: Path) -> None:
+    """What a crash has left in the write-ahead log is salvaged, too, where the tree above it is damaged."""
+    path, copy = tmp_path / "events.db", tmp_path / "crashed.db"
+    records = await fill(path)
+    database = await Database.open(path)
+    more = [ProposedEvent(bytes([200 + number]) * 16, "More", True, b"y" * 3000) for number in range(20)]
+    await database.append("more", ANY, more)
+    for end in ("", "-wal"):
+        (tmp_path / f"crashed.db{end}").write_bytes((tmp_path / f"events.db{end}").read_bytes())
+    await database.close()
+    content = bytearray(copy.read_bytes())
+    content[:PAGE] = b"\xff" * PAGE
+    copy.write_bytes(content)
+    _, found = await salvaged(copy, tmp_path / "copy.db")
+    assert [record for record in found if record.type == "T0"] == [record for record in records if record.type == "T0"]
+    assert len([record for record in found if record.stream == "more"]) == 20
 
 
 async def test_a_whole_file_is_copied_whole(tmp_path: Path) -> None:

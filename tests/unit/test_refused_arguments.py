@@ -11,6 +11,7 @@ import inspect
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -35,6 +36,8 @@ from esdb_lite import (
 from esdb_lite.client.groups.acks import checked_nack, reason_of
 
 NONSENSE = (object(), "\ud800", b"\xff", math.nan, [None], {"a": 1, 2: "b"})
+MAKES_SENSE = {"definition": (bytes,)}
+"""Types whose values these arguments take, whatever is in them."""
 SENSE: dict[str, Any] = {
     "stream_name": "s",
     "events": NewEvent("A", b"{}"),
@@ -58,7 +61,17 @@ SENSE: dict[str, Any] = {
     "scavenge_id": "s",
     "priority": 1,
     "access": DefaultAccess(),
+    "definition": b"{}",
+    "numbers": 1,
+    "version_id": uuid4(),
+    "schema": "s",
+    "fold": print,
+    "decide": print,
+    "stream_names": ("s",),
+    "initial": 0,
 }
+ANYTHING = {"initial"}
+"""What may be anything."""
 NOT_ASKED = {"consume", "close", "connect"}  # consume: the same arguments as consumer; the others take none of theirs
 
 
@@ -74,16 +87,18 @@ def of_calls(face: type) -> list[tuple[str, str]]:
 def named(call: Callable[..., object]) -> list[str]:
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     found = inspect.signature(call).parameters.values()
-    return [each.name for each in found if each.kind in kinds and each.name != "self"]
+    return [each.name for each in found if each.kind in kinds and each.name not in ("self", *ANYTHING)]
 
 
 def sensible(name: str, argument: str, value: object) -> dict[str, Any]:
     """What a call cannot do without, and one argument as it is given."""
     call = getattr(EsdbClient, name)
     needed = {each.name for each in inspect.signature(call).parameters.values() if each.default is each.empty}
-    found = {each: SENSE[each] for each in named(call) if each in needed}
+    found = {each: SENSE[each] for each in [*named(call), *ANYTHING] if each in needed}
     if name == "create_index":
         found["filter"] = "rec => true"
+    if name == "update_schema":
+        found["tags"] = {}
     return {**found, argument: value}
 
 
@@ -95,7 +110,7 @@ def test_of_the_client(name: str, argument: str) -> None:
             next(found)
 
     with EsdbClient("localhost:1", retry=RetryPolicy(attempts=1)) as client:
-        for value in NONSENSE:
+        for value in nonsense(argument):
             with pytest.raises(InvalidArgument) as refused:
                 ask(value)
             assert refused.value.argument in told_as(argument)
@@ -112,12 +127,17 @@ def test_of_the_client_for_asyncio(name: str, argument: str) -> None:
 
     async def ask_all() -> None:
         async with AsyncEsdbClient("localhost:1", retry=RetryPolicy(attempts=1)) as client:
-            for value in NONSENSE:
+            for value in nonsense(argument):
                 with pytest.raises(InvalidArgument) as refused:
                     await ask(client, value)
                 assert refused.value.argument in told_as(argument)
 
     asyncio.run(ask_all())
+
+
+def nonsense(argument: str) -> list[object]:
+    """Values that an argument cannot have."""
+    return [value for value in NONSENSE if not isinstance(value, MAKES_SENSE.get(argument, ()))]
 
 
 def told_as(argument: str) -> set[str]:

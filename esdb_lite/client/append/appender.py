@@ -23,7 +23,6 @@ from esdb_lite._wire.append import (
 )
 from esdb_lite._wire.batch_append import BATCH_APPEND
 from esdb_lite.client.append.batch_call import BatchAppender
-from esdb_lite.client.append.looking import StreamLook
 from esdb_lite.client.append.repeating import Repeater, Send
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.topology.need import Need
@@ -86,13 +85,14 @@ class Appender:
         deadline: Deadline,
         credentials: CredentialsLike,
         shared: bool,
-        look: StreamLook | None,
+        expected: int | None,
     ) -> AppendAnswer:
+        request = request.expecting(expected)
         if shared:
-            return await self._batches.append(request, request.size, deadline, look)
+            return await self._batches.append(request, request.size, deadline)
         node = await self._core.node(deadline, Need.LEADER)
         try:
-            answer = await self._call(node, request, deadline, credentials, look)
+            answer = await self._call(node, request, deadline, credentials)
         except EsdbClientException as error:
             self._core.failed(node, error)
             raise
@@ -103,17 +103,10 @@ class Appender:
         return answer
 
     async def _call(
-        self,
-        node: ConnectionPool,
-        request: AppendRequest,
-        deadline: Deadline,
-        credentials: CredentialsLike,
-        look: StreamLook | None,
+        self, node: ConnectionPool, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
     ) -> AppendAnswer | Conflict | None:
         metadata = await self._core.metadata(node, credentials, deadline, Need.LEADER)
         async with ClientStream(node, APPEND, deadline=deadline, metadata=metadata) as call:
-            if look is not None:
-                look.check(node)
             for messages in _in_pieces(request):
                 await call.send(messages)
             await call.send((), end=True)

@@ -19,7 +19,6 @@ from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.record_responses import decode_appended_records
 from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.atomic_request import AtomicRequest, Way
-from esdb_lite.client.append.looking import StreamLook
 from esdb_lite.client.append.repeating import Send
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.credentials import Metadata
@@ -85,9 +84,9 @@ class AtomicAppender:
         events.check()
         send = await self._appender.prepare(events, deadline, credentials)
 
-        async def send_events(look: StreamLook | None) -> RecordsResult:
+        async def send_events(expected: int | None) -> RecordsResult:
             try:
-                return _found(request, [await send(look)])
+                return _found(request, [await send(expected)])
             except ExpectedPositionError as error:
                 raise _inconsistent(error) from error
 
@@ -99,13 +98,13 @@ class AtomicAppender:
         deadline: Deadline,
         credentials: CredentialsLike,
         way: Way,
-        look: StreamLook | None,
+        expected: int | None,
     ) -> RecordsResult:
         node = await self._core.node(deadline, Need.LEADER)
         try:
             metadata = await self._core.metadata(node, credentials, deadline, Need.LEADER)
             call = _append_records if way is Way.RECORDS else _append_session
-            answer = decode_appended_records(await call(node, request, deadline, metadata, look))
+            answer = decode_appended_records(await call(node, request.expecting(expected), deadline, metadata))
         except NotSupported:
             self._core.forget_features()
             raise
@@ -120,20 +119,16 @@ class AtomicAppender:
 
 
 async def _append_records(
-    node: ConnectionPool, request: AtomicRequest, deadline: Deadline, metadata: Metadata, look: StreamLook | None
+    node: ConnectionPool, request: AtomicRequest, deadline: Deadline, metadata: Metadata
 ) -> bytes:
-    if look is not None:
-        look.check(node)
     return await unary(node, PATH_STREAMS_SERVICE_APPEND_RECORDS, request.encode_records(), deadline, metadata)
 
 
 async def _append_session(
-    node: ConnectionPool, request: AtomicRequest, deadline: Deadline, metadata: Metadata, look: StreamLook | None
+    node: ConnectionPool, request: AtomicRequest, deadline: Deadline, metadata: Metadata
 ) -> bytes:
     path = PATH_STREAMS_SERVICE_APPEND_SESSION
     async with ClientStream(node, path, deadline=deadline, metadata=metadata) as call:
-        if look is not None:
-            look.check(node)
         for message in request.encode_session():
             await call.send((message,))
         await call.send((), end=True)

@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TypeGuard
+from typing import TYPE_CHECKING, TypeGuard
 
 from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
 
@@ -19,10 +19,15 @@ from esdb_lite._checks import checked_items
 from esdb_lite._json import load_json
 from esdb_lite._wire.record_requests import encode_new_record, encode_records_request, encode_session_request
 from esdb_lite.client.append.looking import Wanted
+from esdb_lite.client.arguments import checked_events
 from esdb_lite.errors import InvalidArgument, NotSupported, OutcomeUnknown, WrongArgumentType
 from esdb_lite.events import JSON, OCTET_STREAM, JsonValue, NewEvent
 from esdb_lite.positions import ANY, EXISTS, checked_state, expectation
 from esdb_lite.records import NewRecord, RecordsLike, SchemaFormat, StreamAppend, StreamCheck
+
+if TYPE_CHECKING:
+    from esdb_lite.event_types.likes import EventsLike
+    from esdb_lite.event_types.registry import EventTypes
 
 _FORMATS = {JSON: SchemaFormat.JSON, OCTET_STREAM: SchemaFormat.BYTES}
 
@@ -57,6 +62,11 @@ class AtomicRequest:
         return [(stream, records[-1].id) for stream, records in self.streams.items()]
 
     @property
+    def first_expected(self) -> int:
+        """See `Repeatable`."""
+        return self.expected.get(self.records[0].stream_name, ANY)
+
+    @property
     def uncertain(self) -> bool:
         """See `Repeatable`."""
         return any(self.expected.get(stream, ANY) < -1 for stream in self.streams)
@@ -64,6 +74,12 @@ class AtomicRequest:
     def tell(self, unknown: OutcomeUnknown) -> None:
         """See `Repeatable`."""
         unknown.records = tuple(self.records)
+
+    def expecting(self, expected: int | None) -> AtomicRequest:
+        """Return the same records with another expectation of the first stream; None: that of the caller."""
+        if expected is None:
+            return self
+        return AtomicRequest(self.records, {**self.expected, self.records[0].stream_name: expected})
 
     def encode_records(self) -> bytes:
         """The request of AppendRecords."""
@@ -106,7 +122,9 @@ class AtomicRequest:
         return "records of several streams in turns" if changes >= len(self.streams) else ""
 
 
-def atomic_request(records: RecordsLike, checks: StreamCheck | Iterable[StreamCheck]) -> AtomicRequest:
+def atomic_request(
+    records: RecordsLike, checks: StreamCheck | Iterable[StreamCheck], types: EventTypes | None = None
+) -> AtomicRequest:
     """Take the arguments apart. Raises InvalidArgument."""
     expected: dict[str, int] = {}
     for check in checked_checks(checks):
@@ -114,7 +132,7 @@ def atomic_request(records: RecordsLike, checks: StreamCheck | Iterable[StreamCh
             raise InvalidArgument("checks", check, "each stream can be checked only once")
         expected[check.stream_name] = checked_state("state", check.state)
     found: list[NewRecord] = []
-    for part in checked_parts(records):
+    for part in checked_parts(records, types):
         if isinstance(part, NewRecord):
             found.append(part)
             continue
@@ -133,12 +151,12 @@ def checked_checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamChe
     return checked_items("checks", checks, StreamCheck, "must be a StreamCheck or a sequence of them")
 
 
-def checked_parts(value: RecordsLike) -> list[NewRecord | StreamAppend]:
-    """Records, or events by stream, whatever the caller keeps them in."""
+def checked_parts(value: RecordsLike, types: EventTypes | None) -> list[NewRecord | StreamAppend]:
+    """Records, or events by stream, whatever the caller keeps them in; `types` as for `checked_events`."""
     if isinstance(value, (NewRecord, StreamAppend)):
         return [value]
     if _is_by_stream(value):
-        return [StreamAppend(stream, -2, events) for stream, events in value.items()]
+        return [StreamAppend(stream, -2, checked_events(events, types)) for stream, events in value.items()]
     if isinstance(value, (str, bytes, NewEvent)) or not isinstance(value, Iterable):
         raise WrongArgumentType("records", value, "must be records, or events by the names of their streams")
     return [_part(part) for part in value]
@@ -150,7 +168,7 @@ def _part(part: object) -> NewRecord | StreamAppend:
     return part
 
 
-def _is_by_stream(value: RecordsLike) -> TypeGuard[Mapping[str, Iterable[NewEvent]]]:
+def _is_by_stream(value: RecordsLike) -> TypeGuard[Mapping[str, EventsLike]]:
     return isinstance(value, Mapping)
 
 

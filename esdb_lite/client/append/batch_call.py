@@ -40,7 +40,6 @@ from esdb_lite.errors import (
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.pool import ConnectionPool
-    from esdb_lite.client.append.looking import StreamLook
     from esdb_lite.client.append.request import AppendRequest
     from esdb_lite.client.core import ClientCore
 
@@ -59,32 +58,15 @@ _REFUSALS = (AccessDenied, Unauthenticated, NotSupported)
 class _Append:
     """One append on its way."""
 
-    __slots__ = ("answer", "key", "look", "message", "request", "sent", "timer")
+    __slots__ = ("answer", "key", "message", "request", "sent", "timer")
 
-    def __init__(
-        self,
-        request: AppendRequest,
-        key: str,
-        message: bytes,
-        answer: asyncio.Future[AppendAnswer],
-        look: StreamLook | None,
-    ) -> None:
+    def __init__(self, request: AppendRequest, key: str, message: bytes, answer: asyncio.Future[AppendAnswer]) -> None:
         self.request = request
         self.key = key
         self.message = message
         self.answer = answer
-        self.look = look
         self.sent = False
         self.timer: asyncio.TimerHandle | None = None
-
-    def may_be_sent(self, node: ConnectionPool | None) -> bool:
-        """Whether somebody still waits for it. If its look at the stream fails, it fails here, and is not sent."""
-        if self.look is not None and not self.answer.done():
-            try:
-                self.look.check(node)
-            except EsdbClientException as error:
-                self.fail(error)
-        return not self.answer.done()
 
     def settle(self, response: BatchResponse, caller: str | None) -> EsdbClientException | None:
         """Take the server's answer to this caller; return the refusal if it is one."""
@@ -133,12 +115,12 @@ class BatchAppendCall:
         self.ended = False
         self._task = asyncio.ensure_future(self._run())
 
-    def begin(self, request: AppendRequest, deadline: Deadline, look: StreamLook | None) -> _Append:
+    def begin(self, request: AppendRequest, deadline: Deadline) -> _Append:
         """Send an append soon; await its `answer`, and then forget the append."""
         self._count += 1
         key = f"{self._prefix}{self._count:012x}"
         message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
-        append = _Append(request, key, message, self._loop.create_future(), look)
+        append = _Append(request, key, message, self._loop.create_future())
         if deadline.timeout is not None:
             append.timer = self._loop.call_later(deadline.remaining() or 0.0, append.expire, deadline.timeout)
         self._under_way[key] = append
@@ -261,7 +243,7 @@ class BatchAppendCall:
         size = 0
         while self._queue and size < _AT_A_TIME:
             append = self._queue.popleft()
-            if append.may_be_sent(self._node):
+            if not append.answer.done():
                 append.sent = True
                 self._unanswered += 1
                 messages.append(append.message)
@@ -292,17 +274,15 @@ class BatchAppender:
         self._left: list[BatchAppendCall] = []
         self._room = Room(MAX_APPENDS, MAX_BYTES)
 
-    async def append(
-        self, request: AppendRequest, size: int, deadline: Deadline, look: StreamLook | None = None
-    ) -> AppendAnswer:
-        """Append events; waits while too much is under way. `look`: what has to hold still when they are sent."""
+    async def append(self, request: AppendRequest, size: int, deadline: Deadline) -> AppendAnswer:
+        """Append events; waits while too much is under way."""
         if deadline.passed:
             raise _not_sent("BatchAppend: not sent, because its time was over")
         if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline.remaining()):
             raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
         try:
             call = self._current()
-            append = call.begin(request, deadline, look)
+            append = call.begin(request, deadline)
             try:
                 return await append.answer
             finally:

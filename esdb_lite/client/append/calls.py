@@ -35,9 +35,10 @@ class AsyncAtomicApi:
         """Append records to one or several streams, all or none, if all checks hold.
 
         `records`: `NewRecord`s, which are written in their order; or events by stream, as `{"stream": [NewEvent(...)]}`
-        or as `StreamAppend`s, each with the position at which its stream is expected to end. The metadata of such
-        events must be JSON objects, and become properties. `checks`: streams, written or not, with the state that each
-        must be in. Sending the same records again (same ids, same expectations) changes nothing and succeeds.
+        (or objects of classes that the client's `event_types` have), or as `StreamAppend`s, each with the position at
+        which its stream is expected to end. The metadata of such events must be JSON objects, and become properties.
+        `checks`: streams, written or not, with the state that each must be in. Sending the same records again (same
+        ids, same expectations) changes nothing and succeeds.
         Needs AppendRecords (KurrentDB 26.0.3 and 26.1) for checks of other streams, and AppendSession (25.1) for more
         than one stream; else raises NotSupported, which names the version. Older servers append to one stream.
         Raises ConsistencyError with all violations; StreamDeleted, for a deleted stream on 25.1; AppendTooLarge;
@@ -48,7 +49,7 @@ class AsyncAtomicApi:
         from esdb_lite.client.append.atomic_request import atomic_request
 
         deadline = self._core.deadline(timeout)
-        request = atomic_request(records, checks)
+        request = atomic_request(records, checks, self._core.settings.event_types)
         return await AtomicAppender(self._core, self._appender).append(
             request, deadline=deadline, credentials=checked_credentials(credentials)
         )

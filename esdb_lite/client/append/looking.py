@@ -4,9 +4,8 @@ Owns: looking for them in their stream, and remembering for which that has to be
 sent, what is done about the answer.
 
 A server that is asked again with the same ids and an exact expectation knows the events itself. Where any end of the
-stream will do, it remembers only the ids of late, and none from before it was started; so the client looks first. An
-earlier attempt may yet be written after that, as long as the same server runs; which then recognises the ids, as
-another one would not: so a look is good only for the connection that it was made on.
+stream will do, it remembers only the ids of late, and none from before it was started; so the client looks first. What
+that is good for when an earlier attempt may yet be written, `expectations` says.
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ from esdb_lite.client.read.call import ReadCall
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import EsdbClientException, OutcomeUnknown, StreamNotFound
 from esdb_lite.events import RecordedEvent
+from esdb_lite.positions import NO_STREAM
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.deadline import Deadline
-    from esdb_lite._rpc.pool import ConnectionPool
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
 
@@ -50,6 +49,11 @@ class Repeatable(Protocol):
     @property
     def wanted(self) -> Sequence[Wanted]:
         """What there is to look for; nothing where the append has no events."""
+        ...
+
+    @property
+    def first_expected(self) -> int:
+        """What the first of these streams is expected to be, as on the wire."""
         ...
 
     @property
@@ -107,19 +111,13 @@ class Unsettled:
         return self._starts.pop(request.wanted[0], None) if self._starts and request.wanted else None
 
 
-class StreamLook:
+class StreamLook(NamedTuple):
     """What a stream has shown."""
 
-    def __init__(self, found: AppendAnswer | None, call: ReadCall) -> None:
-        self.found = found
-        """Where the last event is; None when it has not been written."""
-        self._call = call
-
-    def check(self, node: ConnectionPool | None) -> None:
-        """Refuse to send the events where it was not looked. Raises ServiceUnavailable, as for a lost connection."""
-        stream = self._call.stream
-        if node is not None and (node is not self._call.node or stream is None or not stream.connected):
-            raise node.failure("the connection was lost on which the stream was looked at")
+    found: AppendAnswer | None
+    """Where the last event is; None when it has not been written."""
+    end: int | None
+    """Where the stream ended: the number of its last event, NO_STREAM where it has no events to show; or not seen."""
 
 
 class CannotTell(EsdbClientException):
@@ -127,12 +125,21 @@ class CannotTell(EsdbClientException):
 
 
 async def find_written(
-    core: ClientCore, wanted: Wanted, start: LookStart, deadline: Deadline, credentials: CredentialsLike
+    core: ClientCore,
+    wanted: Wanted,
+    start: LookStart,
+    deadline: Deadline,
+    credentials: CredentialsLike,
+    seen: int = NO_STREAM,
 ) -> StreamLook:
-    """Look for an event that was perhaps written since an append was made first. Raises CannotTell."""
+    """Look for an event that was perhaps written since an append was made first. Raises CannotTell.
+
+    `seen`: up to this number the stream was looked at before.
+    """
     stream_name, wanted_id = wanted
     read = ReadRequest(stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
     call = ReadCall(core, read, deadline, checked_credentials(credentials), need=Need.LEADER)
+    end: int | None = None
     last: RecordedEvent | None = None
     before: datetime | None = None
     try:
@@ -140,16 +147,17 @@ async def find_written(
             for event in items:
                 if not isinstance(event, RecordedEvent):
                     continue
-                if event.id == wanted_id:
-                    return StreamLook(AppendAnswer(event.stream_position, event.commit_position), call)
                 if last is None:  # a server that does not say what time it is has recorded this, its newest one, before
                     said = None if call.stream is None else call.stream.server_time
                     before = start.before(said or event.recorded_at)
+                    end = event.stream_position
+                if event.id == wanted_id:
+                    return StreamLook(AppendAnswer(event.stream_position, event.commit_position), end)
                 last = event
-                if start.comes_after(event, before):
-                    return StreamLook(None, call)
+                if event.stream_position <= seen or start.comes_after(event, before):
+                    return StreamLook(None, end)
     except StreamNotFound:
-        return StreamLook(None, call)
+        return StreamLook(None, NO_STREAM)
     except EsdbClientException as error:
         if call.node is not None:
             core.failed(call.node, error)
@@ -157,6 +165,6 @@ async def find_written(
     finally:
         call.close()
     if (call.last_stream_position is None and last is None) or (last is not None and last.stream_position == 0):
-        return StreamLook(None, call)
+        return StreamLook(None, end)
     since = datetime.fromtimestamp(start.time, timezone.utc)
     raise CannotTell(f"stream {stream_name!r} does not show all that was appended since {since:%H:%M:%S} UTC")

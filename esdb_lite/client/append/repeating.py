@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from esdb_lite._limits import Room
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.append import AppendAnswer
+from esdb_lite.client.append.expectations import expected_after_look, moved_on
 from esdb_lite.client.append.looking import (
     CannotTell,
     LookStart,
@@ -27,6 +30,7 @@ from esdb_lite.client.retry import RetryState, Safety, in_doubt
 from esdb_lite.client.retry_log import unknown_outcome
 from esdb_lite.errors import (
     AccessDenied,
+    DeadlineExceeded,
     EsdbClientException,
     ExpectedPositionError,
     OutcomeUnknown,
@@ -35,6 +39,7 @@ from esdb_lite.errors import (
     Unauthenticated,
     WriteInterrupted,
 )
+from esdb_lite.positions import NO_STREAM
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
@@ -42,8 +47,36 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-Send = Callable[["StreamLook | None"], Awaitable[T]]
-"""Sends the events and returns the answer. What has been looked at has to hold still until then."""
+Send = Callable[["int | None"], Awaitable[T]]
+"""Sends the events and returns the answer. The number: what the first stream is expected to be, in place of what the
+request says of it."""
+
+
+class _Turns:
+    """Whose turn it is to look at a stream and to append to it.
+
+    One after another: each moves the end that the next one has to see.
+    """
+
+    def __init__(self) -> None:
+        self._rooms: dict[str, Room] = {}
+
+    @asynccontextmanager
+    async def take(self, stream_name: str, deadline: Deadline, patience: float) -> AsyncIterator[None]:
+        """Wait for a turn, and have it. Raises DeadlineExceeded, or WriteInterrupted after so many seconds."""
+        room = self._rooms.setdefault(stream_name, Room(1, 1))
+        left = deadline.remaining()
+        try:
+            if not await room.enter(0, patience if left is None else min(patience, left)):
+                text = f"other appends to stream {stream_name!r} were not settled in time"
+                raise DeadlineExceeded(text) if deadline.passed else WriteInterrupted(text)
+            try:
+                yield
+            finally:
+                room.leave(0)
+        finally:
+            if not room.taken and self._rooms.get(stream_name) is room:
+                del self._rooms[stream_name]
 
 
 class Repeater:
@@ -52,6 +85,7 @@ class Repeater:
     def __init__(self, core: ClientCore) -> None:
         self._core = core
         self._unsettled = Unsettled()
+        self._turns = _Turns()
         self._appended = 0  # where the log has got to at least
 
     def saw(self, position: int) -> None:
@@ -96,12 +130,16 @@ class Repeater:
         while True:
             begun = False
             try:
-                look = await attempts.look() if attempts is not None and attempts.must_look else None
-                if attempts is not None and look is not None and look.found is not None:
-                    return found(await attempts.found(look.found))
                 send = await attempt()
-                begun = True
-                return await send(look)
+                if attempts is None or not attempts.must_look:
+                    begun = True
+                    return await send(None)
+                async with self._turns.take(*attempts.turn):
+                    look = await attempts.look()
+                    if look.found is not None:
+                        return found(await attempts.found(look.found))
+                    begun = True
+                    return await send(attempts.expected_after(look))
             except EsdbClientException as error:
                 attempts = attempts or new()
                 if not (isinstance(error, Unauthenticated) and attempts.renew()):
@@ -130,6 +168,8 @@ class _AppendAttempts:
         self._renewed = False
         self._refusal: EsdbClientException | None = None
         self._start = start
+        self._end = NO_STREAM  # so far the first stream was looked at
+        self._seen: str | None = None  # the stream that has been expected to end there
         self._doubt: EsdbClientException | None = (
             WriteInterrupted("an earlier append of the events was not answered") if again else None
         )
@@ -138,6 +178,11 @@ class _AppendAttempts:
     def must_look(self) -> bool:
         """Whether the events may be there and the server may not recognise them, or has not."""
         return self._refusal is not None or (self._doubt is not None and self._request.uncertain)
+
+    @property
+    def turn(self) -> tuple[str, Deadline, float]:
+        """At which stream it waits for its turn, and how long."""
+        return self._request.wanted[0][0], self._deadline, self._core.settings.retry.budget
 
     def renew(self) -> bool:
         """After refused credentials: whether that is worth another attempt, which it is once."""
@@ -150,7 +195,7 @@ class _AppendAttempts:
         Raises OutcomeUnknown where that cannot be seen, and the server's refusal where it has not.
         """
         try:
-            look = await self._find(self._request.wanted[0])
+            look = await self._find(self._request.wanted[0], self._end)
         except (CannotTell, AccessDenied, StreamDeleted) as error:
             raise self._unknown(self._doubt or error) from error
         if self._refusal is not None and look.found is None:
@@ -165,14 +210,25 @@ class _AppendAttempts:
             raise self._unknown(self._doubt or error) from error
         return [first, *(look.found or AppendAnswer(None, None) for look in looks)]
 
-    def _find(self, wanted: Wanted) -> Awaitable[StreamLook]:
-        return find_written(self._core, wanted, self._start, self._deadline, self._credentials)
+    def expected_after(self, look: StreamLook) -> int | None:
+        """Return what to expect of the first stream, which does not show the events; None: what the caller does."""
+        before = self._request.first_expected
+        expected = expected_after_look(before, look.end)
+        self._end = self._end if look.end is None else look.end
+        self._seen = None if expected == before else self._request.wanted[0][0]
+        return None if expected == before else expected
+
+    def _find(self, wanted: Wanted, seen: int = NO_STREAM) -> Awaitable[StreamLook]:
+        return find_written(self._core, wanted, self._start, self._deadline, self._credentials, seen)
 
     async def after(self, error: EsdbClientException, begun: bool) -> None:
         """Wait until there may be another attempt, or a look; raises where there is no hope.
 
         `begun`: it was the append that has failed, and not what comes before it.
         """
+        if moved_on(error, self._seen):
+            error = WriteInterrupted(f"stream {self._seen!r} does not end any more where it was seen to end")
+            begun = False  # that attempt has written nothing, for certain
         if isinstance(error, (ExpectedPositionError, StreamDeleted)):
             if self._doubt is None or self._refusal is not None or not self._request.wanted:
                 raise error

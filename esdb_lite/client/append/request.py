@@ -11,6 +11,7 @@ from esdb_lite._wire.append import encode_proposed
 from esdb_lite.client.append.looking import Wanted
 from esdb_lite.errors import InvalidArgument, OutcomeUnknown
 from esdb_lite.events import NewEvent
+from esdb_lite.positions import state_of
 
 MAX_MESSAGE = 16 * 1024 * 1024 - 10_000
 """Bytes in one message that servers take at most; an event is at least one message."""
@@ -41,6 +42,11 @@ class AppendRequest:
         return [(self.stream_name, self.events[-1].id)] if self.events else []
 
     @property
+    def first_expected(self) -> int:
+        """See `Repeatable`."""
+        return self.expected
+
+    @property
     def uncertain(self) -> bool:
         """See `Repeatable`."""
         return self.expected < -1 and bool(self.events)
@@ -48,7 +54,11 @@ class AppendRequest:
     def tell(self, unknown: OutcomeUnknown) -> None:
         """See `Repeatable`."""
         unknown.stream_name, unknown.events = self.stream_name, tuple(self.events)
-        unknown.expected_position = None if self.expected == -1 else self.expected
+        unknown.expected_position = state_of(self.expected)
+
+    def expecting(self, expected: int | None) -> AppendRequest:
+        """Return the same events with another expectation; None: that of the caller."""
+        return self if expected is None else AppendRequest(self.stream_name, expected, self.events)
 
     def proposed(self) -> Iterable[bytes]:
         """The events as messages."""

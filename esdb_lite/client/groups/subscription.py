@@ -24,6 +24,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.groups.acks import AckSender, Answerable, checked_nack, retry_then_park
 from esdb_lite.client.groups.call import COMES_BACK, ConsumerOptions, GroupCall
 from esdb_lite.client.groups.handlers import Handler, OnError, handle_each, handle_several
+from esdb_lite.client.read.iterators import typed
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.errors import (
     ClientClosed,
@@ -152,7 +153,7 @@ class AsyncPersistentSubscription:
 
     def _receive(self, call: GroupCall, arrival: asyncio.Future[bytes]) -> None:
         try:
-            self._events.extend(call.take(arrival))
+            self._take(call.take(arrival))
         except COMES_BACK as error:
             if not self._options.reconnect or self._deadline.passed:
                 self._end()
@@ -161,6 +162,9 @@ class AsyncPersistentSubscription:
         except EsdbClientException:
             self._end()
             raise
+
+    def _take(self, events: list[RecordedEvent]) -> None:
+        self._events.extend(typed(events, self._core.settings.event_types))
 
     # --- the call ---------------------------------------------------------------------------------------------
 
@@ -185,7 +189,7 @@ class AsyncPersistentSubscription:
         return GroupCall(self._core, self._options, self._name, deadline=self._deadline, credentials=self._credentials)
 
     async def _open(self, call: GroupCall) -> None:
-        self._events.extend(await call.open())
+        self._take(await call.open())
         self._call = call
         self._acks.attach(call)
 

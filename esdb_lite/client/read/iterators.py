@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from esdb_lite.client.admin.statistics import StatisticsReading
     from esdb_lite.client.read.resuming import HealingReading, HealingSubscription
+    from esdb_lite.event_types.registry import EventTypes
 
 
 T_co = TypeVar("T_co", covariant=True)
@@ -33,10 +34,16 @@ class AsyncEventIterator(Generic[T_co]):
     """
 
     def __init__(
-        self, reading: HealingReading | StatisticsReading | None, first: Sequence[T_co] = (), *, owner: object = None
+        self,
+        reading: HealingReading | StatisticsReading | None,
+        first: Sequence[T_co] = (),
+        *,
+        owner: object = None,
+        types: EventTypes | None = None,
     ) -> None:
         self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._reading = reading
+        self._types = types
         self._items: Iterator[T_co] = iter(first)
         self._fetching = False
 
@@ -95,7 +102,7 @@ class AsyncEventIterator(Generic[T_co]):
                     self._end()
                     break
                 if batch := self._select(items, reading.only_events):
-                    return batch
+                    return typed(batch, self._types)
             return ()
         except Exception as error:
             if self._reading is None:  # closed by another task meanwhile
@@ -131,9 +138,15 @@ class AsyncSubscription(AsyncEventIterator[T_co]):
     """
 
     def __init__(
-        self, reading: HealingSubscription, first: Sequence[T_co], control: bool, *, owner: object = None
+        self,
+        reading: HealingSubscription,
+        first: Sequence[T_co],
+        control: bool,
+        *,
+        owner: object = None,
+        types: EventTypes | None = None,
     ) -> None:
-        super().__init__(reading, first, owner=owner)
+        super().__init__(reading, typed(first, types), owner=owner, types=types)
         self._subscription = reading
         self._control = control
 
@@ -154,14 +167,29 @@ class AsyncSubscription(AsyncEventIterator[T_co]):
         return cast("Sequence[T_co]", select(items, control=self._control, all_events=all_events))
 
 
-async def subscribe(reading: HealingSubscription, *, control: bool, owner: object) -> AsyncSubscription[Any]:
+async def subscribe(
+    reading: HealingSubscription, *, control: bool, owner: object, types: EventTypes | None
+) -> AsyncSubscription[Any]:
     """Open a subscription; returns when the server has confirmed it."""
     try:
         items = await reading.batch()
     except BaseException:
         reading.close()
         raise
-    return AsyncSubscription(reading, select(items, control=control, all_events=False), control, owner=owner)
+    first = select(items, control=control, all_events=False)
+    return AsyncSubscription(reading, first, control, owner=owner, types=types)
+
+
+S = TypeVar("S", bound=Sequence[object])
+
+
+def typed(items: S, types: EventTypes | None) -> S:
+    """Tell the events which classes there are. Returns the very same items."""
+    if types is not None:
+        for item in items:
+            if isinstance(item, RecordedEvent):
+                item._types = types
+    return items
 
 
 def select(items: Sequence[object], *, control: bool, all_events: bool) -> Sequence[object]:

@@ -164,7 +164,7 @@ class ConnectionCalls(RequestHandler):
         try:
             if self.deaf:
                 await self._loop.create_future()
-            if headers.get("content-type", "").startswith("application/grpc"):
+            if is_grpc(headers):
                 await self._serve(running, headers)
             else:
                 await _serve_plain(running.stream, headers)
@@ -267,6 +267,17 @@ def plain_answer(method: str, path: str) -> PlainAnswer:
     if path == "/info" and method not in ("GET", "HEAD", "OPTIONS"):
         return PlainAnswer(405, [("allow", "GET, HEAD, OPTIONS")])
     return PlainAnswer(415 if method == "POST" and _is_method(path) else 404)
+
+
+def is_grpc(headers: Mapping[str, str]) -> bool:
+    """Whether a request is a gRPC call; one of grpc-web is not, whose frames differ."""
+    content_type = headers.get("content-type", "")
+    is_type = content_type.startswith("application/grpc") and content_type[len("application/grpc") :][:1] in (
+        "",
+        "+",
+        ";",
+    )
+    return is_type and headers.get(":method") == "POST"
 
 
 def _is_method(path: str) -> bool:

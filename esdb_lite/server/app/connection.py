@@ -160,11 +160,14 @@ class ServerConnection(ServerProtocol):
                 self.go_on()
                 self.start_heartbeat(KEEPALIVE)
 
-    def go_away(self, code: int) -> None:
-        """Tell the client to leave; calls go on, new ones are not answered."""
+    def go_away(self, code: int, reset_after: float | None = None) -> None:
+        """Tell the client to leave; calls go on, new ones are not answered, and in the end the connection is reset."""
         if self._greeting is None:
             self.calls.deaf = True
             self.retire(code)
+            if reset_after is not None:  # that of the greeting is over
+                self._timer.cancel()
+                self._timer = self._loop.call_later(reset_after, self.break_off)
 
     def cut(self) -> None:
         """Close the connection after what has been written, without goodbye."""

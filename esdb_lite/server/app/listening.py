@@ -116,6 +116,10 @@ class Door:
 
     # --- accepting ---
 
+    def use_tls(self, tls: ssl.SSLContext) -> None:
+        """Meet those who knock from now on with another context."""
+        self._tls = tls
+
     def set(self, state: DoorState) -> None:
         """Treat those who knock from now on like this."""
         self._state = state

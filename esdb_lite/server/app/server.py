@@ -37,6 +37,11 @@ class RpcServer:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    def use_tls(self, tls: ssl.SSLContext) -> None:
+        """Meet those who come from now on with another context."""
+        if self._door is not None:
+            self._door.use_tls(tls)
+
     async def start(self, host: str, port: int, tls: ssl.SSLContext | None = None) -> int:
         """Listen; returns the port (a free one for port 0). Raises OSError."""
         self._ending = False
@@ -96,10 +101,13 @@ class RpcServer:
         for connection in list(self._connections):
             connection.break_off()
 
-    def go_away(self, code: int) -> None:
-        """Tell all clients to leave; calls go on, new ones on these connections are not answered."""
+    def go_away(self, code: int, reset_after: float | None = None) -> None:
+        """Tell all clients to leave; calls go on, new ones on these connections are not answered.
+
+        `reset_after`: seconds after which the connections are reset, where they are.
+        """
         for connection in list(self._connections):
-            connection.go_away(code)
+            connection.go_away(code, reset_after)
 
     async def leave(self) -> None:
         """Tell all clients to leave, answer nothing any more, and take no new connections."""

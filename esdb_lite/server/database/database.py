@@ -204,6 +204,10 @@ class Database:
         """Return how many events there are. Raises StorageError."""
         return await self.read(lambda reader: cast(SqliteReader, reader).count())
 
+    async def last_revisions(self, prefix: str) -> dict[str, int]:
+        """Return the streams whose names begin so, in order of creation, and their last events. Raises StorageError."""
+        return await self.read(lambda reader: cast(SqliteReader, reader).last_revisions(prefix))
+
     async def start_scavenge(self) -> Scavenge:
         """Start a scavenge, or return the one that is running. The log goes on at the next chunk.
 

@@ -16,8 +16,8 @@ from esdb_lite.server.engine.append import Moment, Rule, Stored
 from esdb_lite.server.engine.metadata import EMPTY, StreamRules, of_record
 from esdb_lite.server.engine.model import Outcome, RecordsOutcome, is_metastream, metastream_of, original_of
 from esdb_lite.server.storage import Record
-from esdb_lite.server.storage.errors import StorageCorrupted, StorageError, StorageFull, StorageReadOnly
-from esdb_lite.server.storage.sqlite_writer import DriverError, Last, SqliteWriter
+from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, StorageError, StorageFull, StorageReadOnly
+from esdb_lite.server.storage.sqlite_writer import Last, SqliteWriter
 
 _RECENT_BYTES = 8 * 1024 * 1024
 _STREAMS_KEPT = 50_000
@@ -101,7 +101,7 @@ class Committer:
             for command in commands:
                 try:
                     decision = command(self, Moment(end, self._now(), new_id))
-                except (StorageError, DriverError):
+                except (StorageError, *DRIVER_ERRORS):
                     raise
                 except Exception as error:
                     results.append(error)

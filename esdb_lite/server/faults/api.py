@@ -40,8 +40,8 @@ class Site(Protocol):
         """Cut all connections."""
         ...
 
-    def go_away(self, code: int) -> None:
-        """Send GOAWAY on all connections."""
+    def go_away(self, code: int, reset_after: float) -> None:
+        """Send GOAWAY on all connections, and reset them after so many seconds."""
         ...
 
     def end_subscriptions(self) -> None:
@@ -116,13 +116,14 @@ class Faults:
         """Close new connections at once; open ones stay."""
         return self._add(plan.RefuseConnections())
 
-    def go_away(self, code: int = 0) -> None:
-        """Send GOAWAY with an HTTP/2 error code on every connection, as a node that shuts down does.
+    def go_away(self, code: int = 0, *, reset_after: Seconds = 5.0) -> None:
+        """Send GOAWAY with an HTTP/2 error code on every connection and reset it later, as a node that shuts down does.
 
-        Open calls go on, new calls on these connections hang, and new connections work.
+        Until the reset, so many seconds later, open calls go on and new calls on these connections hang. New
+        connections work. Some proxies do not mind the GOAWAY, and go on to use the connection until it is reset.
         """
-        error = checked_int("code", code, 0, 2**32 - 1)
-        self._do(lambda site: site.go_away(error))
+        error, seconds = checked_int("code", code, 0, 2**32 - 1), checked_seconds("reset_after", reset_after)
+        self._do(lambda site: site.go_away(error, seconds))
 
     # --- calls ---
 

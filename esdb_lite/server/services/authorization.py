@@ -60,6 +60,15 @@ _INDEXES = (
     PATH_INDEXES_SERVICE_GET,
 )
 """Ask for themselves: what is wrong with a request comes first."""
+_SCHEMAS = tuple(
+    f"/kurrentdb.protocol.registry.v2.SchemaRegistryService/{name}"
+    for name in (
+        *("CreateSchema", "UpdateSchema", "DeleteSchema", "GetSchema", "ListSchemas", "LookupSchemaName"),
+        *("RegisterSchemaVersion", "DeleteSchemaVersions", "GetSchemaVersion", "GetSchemaVersionById"),
+        *("ListSchemaVersions", "ListRegisteredSchemas", "CheckSchemaCompatibility"),
+    )
+)
+"""Ask for themselves, since they refuse in their own way."""
 _ATOMIC = (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS)
 
 NEEDS: Mapping[str, Permission] = {
@@ -70,7 +79,7 @@ NEEDS: Mapping[str, Permission] = {
             "server_features.ServerFeatures/GetSupportedMethods",
             "monitoring.Monitoring/Stats",
         ),
-        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend", *_ATOMIC, *_INDEXES),
+        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend", *_ATOMIC, *_INDEXES, *_SCHEMAS),
         Permission.LOGIN: (
             # These ask about the stream as well.
             PATH_DIRECTORY_LIST,

@@ -13,16 +13,17 @@ from contextlib import closing, suppress
 from esdb_lite.server.storage import confirm_notes
 from esdb_lite.server.storage.disk import sync_file, sync_name
 from esdb_lite.server.storage.errors import (
+    DRIVER_ERRORS,
     StorageCorrupted,
-    StorageError,
+    StorageFailed,
     StorageNotADatabase,
     StorageUnavailable,
     translated,
 )
 from esdb_lite.server.storage.losses import refuse_losses
-from esdb_lite.server.storage.salvage import Salvaged, begins_like_sqlite, with_first_page
+from esdb_lite.server.storage.salvage import Salvaged
 from esdb_lite.server.storage.salvage import salvage as take_out
-from esdb_lite.server.storage.schema import check_path, connect_reader, open_reader, recognise
+from esdb_lite.server.storage.schema import check_path, open_reader
 
 
 def backup(path: str, to: str, *, salvage: bool = False) -> Salvaged | None:
@@ -40,20 +41,19 @@ def backup(path: str, to: str, *, salvage: bool = False) -> Salvaged | None:
     if not salvage:
         refuse_losses(path, confirm_notes.read(path))
     partial = f"{to}.partial-{os.getpid()}-{secrets.token_hex(4)}"
-    second = f"{partial}-2"
     try:
         done = None
         if salvage:
-            done = _salvage(path, partial, second)
+            done = _salvage(path, partial)
         else:
             _copy_whole(path, partial)
         sync_file(partial)
         _publish(partial, to)
         return done
     finally:
-        for leftover in (each + end for each in (partial, second) for end in ("", "-wal", "-shm", "-journal")):
+        for end in ("", "-wal", "-shm", "-journal"):
             with suppress(FileNotFoundError):
-                os.unlink(leftover)
+                os.unlink(partial + end)
 
 
 def _copy_whole(path: str, partial: str) -> None:
@@ -62,27 +62,27 @@ def _copy_whole(path: str, partial: str) -> None:
         _copy(source, partial)
 
 
-def _salvage(path: str, partial: str, second: str) -> Salvaged:
+def _salvage(path: str, partial: str) -> Salvaged:
     _make(partial, os.stat(path).st_mode & 0o777)
     try:
-        with closing(connect_reader(path)) as source:
-            recognise(source, path)
-            return _take_out(source, partial, path)
-    except (StorageNotADatabase, StorageCorrupted, sqlite3.DatabaseError) as error:
-        if begins_like_sqlite(path) or not with_first_page(path, second):
-            raise error if isinstance(error, StorageError) else translated(error, path) from error
-        with closing(sqlite3.connect(second)) as source:
-            done = _take_out(source, partial, path)
-        if done == Salvaged(0, 0):
+        with closing(open_reader(path)) as source:
+            return _take_out(source, path, partial)
+    except (StorageNotADatabase, StorageCorrupted):
+        # Perhaps only its first page is damaged: then there are events of ours in the others.
+        with closing(sqlite3.connect(":memory:")) as nothing:
+            done = _take_out(nothing, path, partial)
+        if not done.kept:
             raise
         return done
 
 
-def _take_out(source: sqlite3.Connection, partial: str, path: str) -> Salvaged:
+def _take_out(source: sqlite3.Connection, path: str, partial: str) -> Salvaged:
     try:
-        done = take_out(source, partial)
-    except sqlite3.Error as error:
+        done = take_out(source, path, partial)
+    except DRIVER_ERRORS as error:
         raise translated(error, path) from error
+    except OSError as error:
+        raise StorageFailed(f"{path} cannot be read ({os.strerror(error.errno or 0)})") from error
     with closing(sqlite3.connect(partial)) as target:
         # One file that nothing has to lie beside, until a server uses it.
         target.execute("PRAGMA journal_mode=DELETE")
@@ -104,7 +104,7 @@ def _copy(source: sqlite3.Connection, partial: str) -> None:
             source.backup(target, pages=-1)
             # One file that nothing has to lie beside, until a server uses it.
             target.execute("PRAGMA journal_mode=DELETE")
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise translated(error, partial) from error
 
 

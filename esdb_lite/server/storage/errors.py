@@ -50,9 +50,13 @@ class StorageFailed(StorageError):
     """Anything else, an I/O error above all; nothing of the command was written."""
 
 
+DRIVER_ERRORS = (sqlite3.Error, MemoryError)
+"""What SQLite raises; the latter, too, for a damaged page with lengths that cannot be."""
+
 _TEXTS: tuple[tuple[str, type[StorageError], str], ...] = (
     ("is full", StorageFull, "no room left on the disk for {path}"),
     ("malformed", StorageCorrupted, "{path} is damaged ({error})"),
+    ("more memory", StorageCorrupted, "{path} is damaged ({error})"),
     ("no such ", StorageCorrupted, "{path} is damaged ({error})"),
     ("not a database", StorageNotADatabase, "{path} is not an SQLite database"),
     ("readonly", StorageReadOnly, "{path} cannot be written ({error})"),
@@ -67,13 +71,13 @@ def reporting(path: str) -> Iterator[None]:
     """Raise SQLite's errors as storage errors."""
     try:
         yield
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         raise translated(error, path) from error
 
 
-def translated(error: sqlite3.Error, path: str) -> StorageError:
+def translated(error: Exception, path: str) -> StorageError:
     """The storage error that says what an SQLite error means for this file."""
-    text = str(error)
+    text = "a page asks for more memory than there is" if isinstance(error, MemoryError) else str(error)
     for part, kind, message in _TEXTS:
         if part in text:
             return kind(message.format(path=path, error=text))

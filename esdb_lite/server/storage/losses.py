@@ -16,7 +16,7 @@ from esdb_lite.server.storage.sqlite_reader import log_end
 from esdb_lite.server.storage.write_ahead import lost_commits
 
 _IDENTITY = "SELECT id FROM events ORDER BY position LIMIT 1"
-_WAY_OUT = "`esdb-lite backup --salvage` copies what can still be read"
+WAY_OUT = "`esdb-lite backup --salvage` copies what can still be read"
 
 
 def is_new(path: str) -> bool:
@@ -40,7 +40,7 @@ def refuse_losses(path: str, left: LastRun) -> None:
     with closing(connect_reader(path)) as connection, reporting(path):
         found = losses(connection, path, left)
     if found:
-        raise StorageCorrupted(f"{found[0]} ({_WAY_OUT})")
+        raise StorageCorrupted(f"{found[0]} ({WAY_OUT})")
 
 
 def losses(connection: sqlite3.Connection, path: str, left: LastRun) -> list[str]:

@@ -26,6 +26,7 @@ from esdb_lite.records import SchemaFormat
 from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import StoredSchema
 from esdb_lite.server.storage.errors import (
+    DRIVER_ERRORS,
     StorageCorrupted,
     StorageError,
     StorageNotADatabase,
@@ -135,7 +136,7 @@ def open_reader(path: str) -> sqlite3.Connection:
             raise StorageNotADatabase(f"{path} is empty")
     except BaseException as error:
         connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DRIVER_ERRORS):
             raise translated(error, path) from error
         raise
     return connection
@@ -177,7 +178,7 @@ def _opening(path: str, address: str, *, uri: bool) -> Iterator[sqlite3.Connecti
     except BaseException as error:
         if connection is not None:
             connection.close()
-        if isinstance(error, sqlite3.Error):
+        if isinstance(error, DRIVER_ERRORS):
             raise translated(error, path) from error
         raise
 

@@ -24,7 +24,7 @@ from esdb_lite.server.storage import (
     StreamHead,
     projection_notes,
 )
-from esdb_lite.server.storage.errors import StorageCorrupted, translated
+from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, translated
 from esdb_lite.server.storage.schema import checksum, stored_length, unpack_schema
 from esdb_lite.server.storage.selections import Search
 
@@ -53,6 +53,10 @@ _LOG_BACKWARD = _EVENTS + "WHERE position<? ORDER BY position DESC LIMIT ?"
 _LOG_AT = _EVENTS + "WHERE position=?"
 _AT = _EVENTS + "WHERE stream=? AND revision=?"
 _LAST_REVISION = "SELECT revision FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
+_LAST_REVISIONS = """
+SELECT name, (SELECT revision FROM events WHERE stream=number ORDER BY revision DESC LIMIT 1) FROM streams
+WHERE name>=? AND name<? ORDER BY number
+"""
 _MAY_HAVE_GAPS = "SELECT scavenged FROM streams WHERE number=?"
 _LAST_EVENT = """
 SELECT e.position, s.name, t.name, length(e.data), length(e.metadata), e.is_json FROM events e
@@ -79,14 +83,14 @@ class SqliteReader:
                 return query(self)
             finally:
                 self._connection.execute("COMMIT")
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translated(error, self._path) from error
 
     def inline(self, query: Callable[[Reader], T]) -> T:
         """The same, for a connection that nobody else writes by at the same time."""
         try:
             return query(self)
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translated(error, self._path) from error
 
     def close(self) -> None:
@@ -97,6 +101,12 @@ class SqliteReader:
     def count(self) -> int:
         """How many events there are."""
         return int(self._connection.execute("SELECT count(*) FROM events").fetchone()[0])
+
+    def last_revisions(self, prefix: str) -> dict[str, int]:
+        """Streams whose names begin with some text, in order of creation, with the numbers of their last events."""
+        behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)
+        rows = self._connection.execute(_LAST_REVISIONS, (prefix, behind))
+        return {name: revision for name, revision in rows if revision is not None}
 
     def head(self, stream: str) -> StreamHead | None:
         """See `Reader`."""

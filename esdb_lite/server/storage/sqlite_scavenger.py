@@ -5,11 +5,10 @@ Owns: the statements of a scavenge. Must not know: which events can go.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from esdb_lite.server.storage.errors import translated
+from esdb_lite.server.storage.errors import DRIVER_ERRORS, translated
 from esdb_lite.server.storage.sqlite_reader import log_end
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
 
@@ -80,7 +79,7 @@ class SqliteScavenger:
             if before == after:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             return (before - after) * self._pragma("page_size")
-        except sqlite3.Error as error:
+        except DRIVER_ERRORS as error:
             raise translated(error, self._writer.path) from error
 
     def _pragma(self, name: str) -> int:

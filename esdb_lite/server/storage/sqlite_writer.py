@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import Note, Record, projection_notes
-from esdb_lite.server.storage.errors import StorageCorrupted, reporting, translated
+from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, reporting, translated
 from esdb_lite.server.storage.schema import checksum, pack_schema
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
@@ -30,9 +30,6 @@ _STORED = "SELECT position, created FROM events WHERE stream=? AND revision=?"
 _NAMES_ROOM = 8 * 1024 * 1024
 _ENTRY = 128
 """Bytes that a name takes in a cache besides its characters."""
-
-
-DriverError = sqlite3.Error
 
 
 class Last(NamedTuple):
@@ -63,7 +60,7 @@ class SqliteWriter:
             self._commit()
         except BaseException as error:
             self._roll_back()
-            if isinstance(error, sqlite3.Error):
+            if isinstance(error, DRIVER_ERRORS):
                 raise translated(error, self.path) from error
             raise
 

@@ -12,8 +12,15 @@ from struct import error as StructError
 
 from esdb_lite.server.storage import TOMBSTONE, confirm_notes
 from esdb_lite.server.storage.confirm_notes import LastRun
-from esdb_lite.server.storage.errors import StorageCorrupted, StorageError, StorageNotADatabase, translated
-from esdb_lite.server.storage.losses import losses
+from esdb_lite.server.storage.errors import (
+    DRIVER_ERRORS,
+    StorageCorrupted,
+    StorageError,
+    StorageNotADatabase,
+    translated,
+)
+from esdb_lite.server.storage.losses import WAY_OUT, losses
+from esdb_lite.server.storage.salvage import has_events
 from esdb_lite.server.storage.schema import check_path, checksum, open_reader, stored_length
 
 MAX_FINDINGS = 100
@@ -44,6 +51,10 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
         connection = open_reader(path)
     except StorageCorrupted as error:
         return [str(error)]
+    except StorageNotADatabase:
+        if not has_events(path):
+            raise
+        return [f"{path} is damaged: its first page cannot be read ({WAY_OUT})"]
     with closing(connection):
         findings = _losses(connection, path, left)
         for check in (_check_sqlite, _check_events, _check_revisions):
@@ -52,7 +63,7 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
                     found = check(connection, progress or (lambda _: None))
                     while len(findings) < MAX_FINDINGS:
                         findings.append(next(found))
-            except sqlite3.Error as error:
+            except DRIVER_ERRORS as error:
                 findings.append(str(translated(error, path)))
             except (TypeError, AttributeError, ValueError):
                 findings.append(f"{path} is damaged: there are values that no table of ours has")
@@ -62,7 +73,7 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
 def _losses(connection: sqlite3.Connection, path: str, left: LastRun) -> list[str]:
     try:
         return losses(connection, path, left)
-    except sqlite3.Error as error:
+    except DRIVER_ERRORS as error:
         return [str(translated(error, path))]
     except StorageError as error:
         return [str(error)]

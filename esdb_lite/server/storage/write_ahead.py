@@ -54,6 +54,33 @@ def lost_commits(path: str) -> str | None:
     return None
 
 
+def committed_pages(file: BinaryIO, page_size: int) -> dict[int, int]:
+    """Where in a log each page begins, by its number, as the last commit has it that can be read."""
+    found: dict[int, int] = {}
+    header = file.read(_HEADER)
+    if len(header) < _HEADER or not _is_sound(header) or int.from_bytes(header[8:12], "big") != page_size:
+        return found
+    uncommitted: dict[int, int] = {}
+    for frame, place in _sound_frames(file, header, page_size):
+        uncommitted[int.from_bytes(frame[:4], "big")] = place
+        if frame[4:8] != bytes(4):
+            found.update(uncommitted)
+            uncommitted.clear()
+    return found
+
+
+def _sound_frames(file: BinaryIO, header: bytes, page_size: int) -> Iterator[tuple[bytes, int]]:
+    """Header and place of the page of each frame, up to the first with a wrong checksum, or of an older log."""
+    before, big_endian = header[24:], bool(header[3] & 1)
+    for _, frame in _frames(file, page_size, 1):
+        place = file.tell()
+        content = frame[:8] + file.read(page_size)
+        if frame[8:16] != header[16:24] or frame[16:] != _checksum(content, before, big_endian=big_endian):
+            return
+        before = frame[16:]
+        yield frame, place
+
+
 def _look(path: str) -> _WriteAheadState | None:
     try:
         index = Path(path + "-shm").read_bytes()[: _SHARED_INDEX.size]

@@ -104,7 +104,7 @@ class RecordsIntake:
         if schema is None:
             raise MeaninglessRecords("records: a record has no schema.")
         properties = _stored_properties(record.properties, schema)
-        id = self._new_id() if record.id is None else _uuid(record.id)
+        id = self._new_id() if record.id is None else nonzero_uuid(record.id)
         if id is None or not _is_plain(record, schema):
             violations = list(_record_violations(record, schema))
             if violations or id is None:
@@ -242,13 +242,13 @@ def _stream_violations(field: str, stream: str) -> Sequence[FieldViolation]:
 def _record_violations(record: SentRecord, schema: SentSchema) -> Iterable[FieldViolation]:
     if record.stream is not None:
         yield from _stream_violations("Stream.Stream", record.stream)
-    if record.id is not None and _uuid(record.id) is None:
+    if record.id is not None and nonzero_uuid(record.id) is None:
         yield FieldViolation("RecordId.Record ID", "Record ID must be a valid and non-empty UUID.")
     if schema.format not in _FORMATS:
         text = "not be Unspecified" if schema.format == 0 else "be one of Json, Protobuf or Bytes"
         yield FieldViolation("Schema.Format.Schema format", f"Schema format must {text}.")
     yield from _name_violations(schema.name)
-    if schema.id is not None and _uuid(schema.id) is None:
+    if schema.id is not None and nonzero_uuid(schema.id) is None:
         yield FieldViolation("Schema.Id.Schema ID", "Schema ID must be a valid and non-empty UUID")
     for index, (key, value) in enumerate(record.properties.items()):
         if key == "":
@@ -260,12 +260,12 @@ def _record_violations(record: SentRecord, schema: SentSchema) -> Iterable[Field
 def _name_violations(name: str) -> Sequence[FieldViolation]:
     if is_too_long(name):
         return [FieldViolation("Schema.Name", f"Schema name must not be longer than {LONGEST_NAME} bytes")]
-    return [FieldViolation("Schema.Name", text) for text in _wrong_with_name(name)]
+    return [FieldViolation("Schema.Name", text) for text in wrong_with_schema_name(name)]
 
 
 @lru_cache(1024)
-def _wrong_with_name(name: str) -> Sequence[str]:
-    """Of names there are few, and many records for each."""
+def wrong_with_schema_name(name: str) -> Sequence[str]:
+    """What is wrong with the name of a schema, in the words of a real server. Of names there are few."""
     found = ["Schema name must not be empty"] if name == "" else []
     if not unicodedata.is_normalized("NFC", name):
         found.append("Schema name must be in Unicode NFC (Normalization Form C)")
@@ -282,7 +282,7 @@ def _may_be_in_name(letter: str) -> bool:
     return letter <= "\uffff" and (letter in _NAME_MARKS or unicodedata.category(letter)[0] in "LN")
 
 
-def _uuid(text: str) -> bytes | None:
+def nonzero_uuid(text: str) -> bytes | None:
     """The bytes of an id; None: it is none, or zero."""
     try:
         found = parse_uuid(text)

@@ -1,0 +1,187 @@
+"""A shorter way for the headers of ordinary calls, over which h2 takes ten times as long as it needs.
+
+Owns: HEADERS frames of requests, answers and trailers, both directions, where all that h2 would do with one is to open
+a stream or to end a side of it. Must not know: gRPC, sockets.
+
+h2 stays in charge: a stream that begins here is one of its own, in the state in which it would have left it. Whatever
+is not quite ordinary is for h2: padding, priorities, blocks in several frames, numbers of streams that are not next,
+as many streams as may be open, informational answers, lengths that are said beforehand.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from struct import Struct
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from h2.config import H2Configuration
+from h2.connection import AllowedStreamIDs, H2Connection, _decode_headers
+from h2.events import Event, RequestReceived, ResponseReceived, StreamEnded, TrailersReceived
+from h2.stream import H2Stream, StreamClosedBy, StreamState
+
+from esdb_lite._http2.header_blocks import LONGEST_BLOCK, BlockMemory
+
+if TYPE_CHECKING:
+    from h2.stream import H2StreamStateMachine
+    from hpack.struct import Header
+
+HEADERS, END_STREAM, _END_HEADERS = 1, 1, 4  # a type of frame, and flags
+_FRAME = Struct(">IBI")  # length << 8 | type, flags, stream
+_MOST_STREAMS = 256
+"""Streams that h2 may know, those included that have ended and that it has not looked at since."""
+
+Pairs = Sequence[tuple[str, str]]
+E = TypeVar("E", bound=Event)
+
+
+class _Block(NamedTuple):
+    """What has come."""
+
+    raw: Iterable[Header]
+    texts: Pairs
+    ordinary: bool
+
+
+def is_ordinary(config: H2Configuration) -> bool:
+    """Whether h2 does nothing with headers that is not done here."""
+    return config.header_encoding == "latin-1" and not (
+        config.validate_inbound_headers
+        or config.validate_outbound_headers
+        or config.normalize_inbound_headers
+        or config.normalize_outbound_headers
+    )
+
+
+def end_output(machine: H2StreamStateMachine) -> None:
+    """We have ended our side of a stream."""
+    if machine.state is StreamState.OPEN:
+        machine.state = StreamState.HALF_CLOSED_LOCAL
+    else:
+        machine.state, machine.stream_closed_by = StreamState.CLOSED, StreamClosedBy.SEND_END_STREAM
+
+
+def end_input(stream: H2Stream) -> StreamEnded:
+    """The peer has ended its side of a stream."""
+    machine = stream.state_machine
+    if machine.state is StreamState.OPEN:
+        machine.state = StreamState.HALF_CLOSED_REMOTE
+    else:
+        machine.state, machine.stream_closed_by = StreamState.CLOSED, StreamClosedBy.RECV_END_STREAM
+    return _event(StreamEnded, stream.stream_id)
+
+
+class QuickHeaders:
+    """The headers of one connection. To be asked only while it is open, and nothing of a longer block is awaited."""
+
+    def __init__(self, h2: H2Connection) -> None:
+        self._h2 = h2
+        self._client = h2.config.client_side
+        self._read: BlockMemory[bytes, _Block] = BlockMemory(h2.decoder.header_table, self._decode)
+        self._written: BlockMemory[Pairs, bytes] = BlockMemory(h2.encoder.header_table, h2.encoder.encode)
+
+    def _decode(self, block: bytes) -> _Block:
+        raw = [*_decode_headers(self._h2.decoder, block)]
+        texts = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in raw]
+        names = [name for name, _ in texts]
+        statuses = [value for name, value in texts if name == ":status"]
+        return _Block(raw, texts, "content-length" not in names and statuses in ([], ["200"]))
+
+    # --- receiving ---
+
+    def take(self, stream_id: int, flags: int, block: bytes) -> Sequence[Event] | None:
+        """Return what a frame tells; None where it is for h2. Raises ProtocolError."""
+        if flags & ~END_STREAM != _END_HEADERS or len(block) > LONGEST_BLOCK:
+            return None
+        inner = self._h2.streams.get(stream_id)
+        if self._client:
+            if inner is None or not _may_answer(inner.state_machine, ended=bool(flags & END_STREAM)):
+                return None
+        elif inner is not None or not self._may_begin(stream_id):
+            return None
+        found = self._read.get(block)
+        if inner is None:
+            inner = self._h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
+        if not found.ordinary:
+            return inner.receive_headers(found.raw, bool(flags & END_STREAM), "latin-1")[1]
+        events = [self._heard(inner, found.texts)]
+        return [*events, end_input(inner)] if flags & END_STREAM else events
+
+    def _may_begin(self, stream_id: int) -> bool:
+        h2 = self._h2
+        return (
+            stream_id > h2.highest_inbound_stream_id
+            and stream_id % 2 == 1
+            and len(h2.streams) < min(h2.local_settings.max_concurrent_streams, _MOST_STREAMS)
+        )
+
+    def _heard(self, inner: H2Stream, headers: Pairs) -> Event:
+        machine = inner.state_machine
+        if self._client:
+            kind: type[Event] = TrailersReceived if machine.headers_received else ResponseReceived
+            machine.trailers_received = machine.headers_received
+        else:
+            kind = RequestReceived
+            machine.client = False
+            machine.state = StreamState.OPEN
+        machine.headers_received = True
+        return _event(kind, inner.stream_id, headers)
+
+    # --- sending ---
+
+    def begin(self, stream_id: int, headers: Pairs) -> bool:
+        """Write the headers of a request, which go with what is flushed next. False where h2 has to."""
+        h2 = self._h2
+        if len(h2.streams) >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS) or not _is_short(headers):
+            return False
+        if h2.encoder.header_table.resized:  # of which the peer has to hear first
+            return False
+        inner = h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
+        machine = inner.state_machine
+        machine.client = machine.headers_sent = True
+        machine.state = StreamState.OPEN
+        inner.request_method = b"POST"
+        self._write(stream_id, _END_HEADERS, headers)
+        return True
+
+    def answer(self, stream_id: int, headers: Pairs, *, end: bool) -> bool:
+        """Write the headers of an answer, or trailers, to be flushed. False where h2 has to."""
+        inner = self._h2.streams.get(stream_id)
+        if inner is None or self._h2.encoder.header_table.resized or not _is_short(headers):
+            return False
+        machine = inner.state_machine
+        if machine.state not in (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE) or machine.trailers_sent:
+            return False
+        if bool(machine.headers_sent) is not end or (headers[0][0] == ":status") is end:
+            return False
+        if not end and headers[0][1] != "200":
+            return False
+        machine.trailers_sent = machine.headers_sent
+        machine.headers_sent = True
+        self._write(stream_id, _END_HEADERS | (END_STREAM if end else 0), headers)
+        if end:
+            end_output(machine)
+        return True
+
+    def _write(self, stream_id: int, flags: int, headers: Pairs) -> None:
+        block = self._written.get(tuple(headers))
+        self._h2._data_to_send += _FRAME.pack(len(block) << 8 | HEADERS, flags, stream_id) + block
+
+
+def _may_answer(machine: H2StreamStateMachine, *, ended: bool) -> bool:
+    """Whether headers of a server are an answer that goes on, or trailers that end it."""
+    if machine.state not in (StreamState.OPEN, StreamState.HALF_CLOSED_LOCAL):
+        return False
+    return bool(machine.headers_received) is ended and not machine.trailers_received
+
+
+def _is_short(headers: Pairs) -> bool:
+    """Whether the block fits into a frame however it is coded."""
+    return 0 < sum([len(name) + len(value) for name, value in headers]) <= LONGEST_BLOCK
+
+
+def _event(kind: type[E], stream_id: int, headers: Pairs | None = None) -> E:
+    event = kind.__new__(kind)
+    event.stream_id = stream_id  # type: ignore[attr-defined]
+    if headers is not None:
+        event.headers = headers  # type: ignore[attr-defined]
+    return event

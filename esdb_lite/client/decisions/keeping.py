@@ -1,0 +1,109 @@
+"""Snapshots of states: where they are, and whether they still are of any use.
+
+Owns: reading and writing them. Must not know: how states grow. A snapshot that cannot be used, or cannot be written,
+costs time and nothing else: it is logged.
+"""
+
+from __future__ import annotations
+
+import logging
+from functools import partial
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+from esdb_lite.client.decisions.means import Calls, Means
+from esdb_lite.decisions import Snapshot, Snapshots
+from esdb_lite.errors import StreamNotFound, WrongArgumentType
+from esdb_lite.event_types.registry import EventTypes
+from esdb_lite.events import NewEvent, RecordedEvent, StreamState
+from esdb_lite.metadata import StreamMetadata
+
+if TYPE_CHECKING:
+    from esdb_lite.events import JsonValue
+
+_log = logging.getLogger("esdb_lite.client")
+
+TYPE = "Snapshot"
+
+
+class SnapshotKeeper:
+    """The snapshots of one stream."""
+
+    def __init__(self, snapshots: Snapshots, means: Means, stream_name: str) -> None:
+        self._snapshots = snapshots
+        self._means = means
+        self._types = means.types or EventTypes()
+        self._stream_name = stream_name
+        self._at: int | None = None
+        self._bounded = False
+
+    def load(self) -> Calls:
+        """Return the snapshot and its state; None where there is none of use."""
+        store = self._snapshots.store
+        found = (yield partial(store.load, self._stream_name)) if store is not None else (yield from self._read())
+        if found is None or not isinstance(found, Snapshot):
+            if found is not None:
+                raise WrongArgumentType("store", store, f"must load a Snapshot or None, and loads {found!r}")
+            return None
+        if found.version != self._snapshots.version:
+            return None
+        try:
+            state: object = self._types.from_plain(self._snapshots.kind, found.state)
+        except (TypeError, ValueError) as error:
+            _log.warning("the snapshot of %r is not used: %s", self._stream_name, error)
+            return None
+        self._at = found.position
+        return found, state
+
+    def save(self, state: object, last: RecordedEvent) -> Calls:
+        """Store a state when it is time for it."""
+        if last.stream_position - (-1 if self._at is None else self._at) < self._snapshots.every:
+            return
+        try:
+            plain = self._types.to_plain(state)
+            snapshot = Snapshot(plain, last.stream_position, last.id, self._snapshots.version)
+            store = self._snapshots.store
+            if store is not None:
+                yield partial(store.save, self._stream_name, snapshot)
+            else:
+                yield from self._write(snapshot)
+        except Exception as error:
+            _log.warning("there is no snapshot of %r: %s", self._stream_name, error)
+            return
+        self._at = last.stream_position
+
+    @property
+    def _name(self) -> str:
+        return self._snapshots.prefix + self._stream_name
+
+    def _read(self) -> Calls:
+        reading = self._means.client.read_stream_events(self._name, backwards=True, limit=1, **self._means.options())
+        try:
+            batch = yield reading.next_batch
+        except StreamNotFound:
+            return None
+        self._bounded = True
+        return _snapshot_of(batch[0]) if batch else None
+
+    def _write(self, snapshot: Snapshot) -> Calls:
+        client, options = self._means.client, self._means.options()
+        if not self._bounded:
+            yield partial(client.set_stream_metadata, self._name, StreamMetadata(max_count=1), **options)
+            self._bounded = True
+        content: dict[str, JsonValue] = {
+            "state": snapshot.state,
+            "position": snapshot.position,
+            "eventId": str(snapshot.event_id),
+            "version": snapshot.version,
+        }
+        event = NewEvent.json(TYPE, content)
+        yield partial(client.append_events, self._name, StreamState.ANY, event, **options)
+
+
+def _snapshot_of(event: RecordedEvent) -> Snapshot | None:
+    try:
+        said: dict[str, Any] = event.json()
+        return Snapshot(said["state"], int(said["position"]), UUID(said["eventId"]), int(said["version"]))
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        _log.warning("%d@%s is no snapshot: %s", event.stream_position, event.stream_name, error)
+        return None

@@ -1,0 +1,294 @@
+"""What a decision consists of, one step after another, without doing it.
+
+Owns: loading, folding, deciding, appending, and what follows when somebody else was faster or no answer came. Pure: it
+yields calls of the client, which a driver makes (and awaits, with asyncio), and gets back what they bring; so both
+clients behave alike, and functions of the caller run where the caller is. Must not know: event loops, threads.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from esdb_lite._checks import checked_int, checked_items
+from esdb_lite.client.arguments import checked_events, checked_stream
+from esdb_lite.client.decisions.keeping import SnapshotKeeper
+from esdb_lite.client.decisions.means import Calls, Means
+from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshot, Snapshots
+from esdb_lite.errors import (
+    ConsistencyError,
+    EsdbClientException,
+    ExpectedPositionError,
+    InvalidArgument,
+    OutcomeUnknown,
+    StreamNotFound,
+    WrongArgumentType,
+)
+from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
+from esdb_lite.records import ConsistencyViolation, RecordsResult, StreamAppend, StreamCheck
+
+Fold = Callable[[Any, Any], Any]
+
+ATTEMPTS = 10
+"""How often a decision is made at most, unless the caller says otherwise."""
+_LONGEST_PAUSE = 0.5
+
+
+class _Outdated(Exception):
+    """The stream is not the one of which there is a snapshot."""
+
+
+class GrowingState:
+    """A state, as it grows with the events of a stream."""
+
+    def __init__(
+        self, means: Means, stream_name: str, fold: Fold, initial: object, snapshots: Snapshots | None
+    ) -> None:
+        self.stream_name = checked_stream(stream_name)
+        self._means = means
+        self._fold = checked_function("fold", fold)
+        self._initial = initial
+        if snapshots is not None and not isinstance(snapshots, Snapshots):
+            raise WrongArgumentType("snapshots", snapshots, "must be Snapshots")
+        self._keeper = None if snapshots is None else SnapshotKeeper(snapshots, means, self.stream_name)
+        self._unchecked: Snapshot | None = None
+        self._last: RecordedEvent | None = None
+        self.state: Any = initial
+        self.position: int | None = None
+        """Where the stream ends; None for a stream without events."""
+
+    def load(self) -> Calls:
+        """Begin with a snapshot if there is one, and read what came after it."""
+        found = None if self._keeper is None else (yield from self._keeper.load())
+        if found is not None:
+            self._unchecked, self.state = found
+            self.position = found[0].position
+        try:
+            yield from self.read()
+        except _Outdated:
+            self._unchecked, self.state, self.position = None, self._initial, None
+            yield from self.read()
+        return LoadedState(self.state, self.position)
+
+    def read(self) -> Calls:
+        """Read what was appended since. Returns the ids of these events."""
+        ids: set[UUID] = set()
+
+        def take(event: RecordedEvent) -> None:
+            if not self._is_known(event):
+                self._add(event)
+                ids.add(event.id)
+
+        start = None if self.position is None else self.position + (self._unchecked is None)
+        yield from go_through(self._means, self.stream_name, start, take)
+        if self._unchecked is not None:
+            raise _Outdated
+        return ids
+
+    def grow(self, events: Sequence[NewEvent], result: AppendResult) -> None:
+        """Take in what was appended."""
+        for event in recorded(events, self.stream_name, self.position, result.stream_position, result.commit_position):
+            self._add(event)
+
+    def keep(self) -> Calls:
+        """Store a snapshot when it is time for it."""
+        if self._keeper is not None and self._last is not None:
+            yield from self._keeper.save(self.state, self._last)
+
+    def _is_known(self, event: RecordedEvent) -> bool:
+        """Whether it is the event at the snapshot, after which the others come. Raises _Outdated where it is not."""
+        snapshot, self._unchecked = self._unchecked, None
+        if snapshot is None or event.stream_position == snapshot.position + 1:
+            return False
+        if event.stream_position != snapshot.position or event.id != snapshot.event_id:
+            raise _Outdated
+        self._last = event
+        return True
+
+    def _add(self, event: RecordedEvent) -> None:
+        self.state = self._fold(self.state, self._means.value(event))
+        self.position = event.stream_position
+        self._last = event
+
+
+def go_through(means: Means, stream_name: str, start: int | None, take: Callable[[RecordedEvent], object]) -> Calls:
+    """Hand every event of a stream to a function; none where there is no stream."""
+    response = means.client.read_stream_events(stream_name, start, **means.options())
+    try:
+        while batch := (yield response.next_batch):
+            for event in batch:
+                take(event)
+    except StreamNotFound:
+        return
+    except GeneratorExit:
+        raise
+    except BaseException:
+        yield response.close
+        raise
+
+
+def recorded(
+    events: Sequence[NewEvent], stream_name: str, before: int | None, last: int | None, commit_position: int | None
+) -> Iterator[RecordedEvent]:
+    """Return events as they are in their stream now; `before` counts where the server does not know where they are."""
+    end = (-1 if before is None else before) + len(events) if last is None else last
+    for position, event in enumerate(events, end + 1 - len(events)):
+        yield RecordedEvent(
+            event.type,
+            event.data,
+            event.metadata,
+            stream_name,
+            position,
+            commit_position,
+            id=event.id,
+            content_type=event.content_type,
+        )
+
+
+def deciding(means: Means, growing: GrowingState, decide: Callable[[Any], Any], attempts: int) -> Calls:
+    """Load, decide and append until nobody is faster. Returns the DecisionResult."""
+    checked_function("decide", decide)
+    checked_int("attempts", attempts, 1, 1_000_000)
+    yield from growing.load()
+    sent: dict[UUID, Sequence[NewEvent]] = {}
+    for attempt in range(1, attempts + 1):
+        events = _decided(decide(growing.state), means)
+        if not events:
+            return DecisionResult(growing.state, (), None, growing.position, attempt)
+        try:
+            result = yield partial(
+                means.client.append_events, growing.stream_name, growing.position, events, **means.options()
+            )
+        except (ExpectedPositionError, OutcomeUnknown) as error:
+            failure = error
+        else:
+            growing.grow(events, result)
+            yield from growing.keep()
+            return DecisionResult(growing.state, tuple(events), result, growing.position, attempt)
+        sent[events[-1].id] = events
+        yield from _pause(means, attempt)
+        seen = yield from _looked(growing.read(), failure)
+        for written in seen & sent.keys():  # an answer was lost, or an earlier attempt came late
+            return DecisionResult(growing.state, tuple(sent[written]), None, growing.position, attempt)
+        if not seen and isinstance(failure, ExpectedPositionError):
+            growing.position = failure.current  # what is there cannot be read any more
+        if attempt == attempts:
+            raise failure
+    raise AssertionError("there is at least one attempt")
+
+
+def _decided(events: Any, means: Means) -> list[NewEvent]:
+    return [] if events is None else checked_events(events, means.types)
+
+
+def _pause(means: Means, attempt: int) -> Calls:
+    """Wait longer from time to time, so that many who want the same come to an end; the first time not at all."""
+    if attempt > 1:
+        yield partial(means.pause, random.uniform(0, min(_LONGEST_PAUSE, 0.005 * 2**attempt)))
+
+
+def _looked(looking: Calls, failure: Exception) -> Calls:
+    """Look what was appended; where that is not possible, what went wrong before counts."""
+    try:
+        return (yield from looking)
+    except EsdbClientException as error:
+        raise failure from error
+
+
+def checked_function(argument: str, value: Any) -> Any:
+    """Something that can be called. Raises WrongArgumentType."""
+    if not callable(value):
+        raise WrongArgumentType(argument, value, "must be a function")
+    return value
+
+
+class GrowingStates:
+    """One state, as it grows with the events of several streams, in the order in which they were committed."""
+
+    def __init__(self, means: Means, stream_names: object, fold: Fold, initial: object) -> None:
+        names = checked_items("stream_names", stream_names, str, "must be a sequence of names of streams")
+        if not names or len(set(names)) != len(names):
+            raise InvalidArgument("stream_names", names, "must be one name or more, each once")
+        self.positions: dict[str, int | None] = {checked_stream(name, "stream_names"): None for name in names}
+        """Where the streams end; None for a stream without events."""
+        self._means = means
+        self._fold = checked_function("fold", fold)
+        self.state = initial
+
+    def read(self) -> Calls:
+        """Read what was appended since. Returns the ids of these events."""
+        events: list[RecordedEvent] = []
+        for name, position in self.positions.items():
+            yield from go_through(self._means, name, None if position is None else position + 1, events.append)
+        events.sort(key=lambda event: event.commit_position or 0)
+        for event in events:
+            self._add(event)
+        return {event.id for event in events}
+
+    def grow(self, written: Mapping[str, Sequence[NewEvent]], result: RecordsResult) -> None:
+        """Take in what was appended."""
+        for name, events in written.items():
+            last = result.stream_positions.get(name)
+            for event in recorded(events, name, self.positions[name], last, result.commit_position):
+                self._add(event)
+
+    def decided(self, given: object) -> dict[str, list[NewEvent]]:
+        """What is to be appended, by stream. Raises WrongArgumentType, InvalidArgument."""
+        if given is None:
+            return {}
+        if not isinstance(given, Mapping):
+            raise WrongArgumentType("decide", given, "must return events by the names of their streams, or None")
+        for name in given:
+            if name not in self.positions:
+                raise InvalidArgument("decide", name, "must return events for streams of stream_names only")
+        found = {name: _decided(events, self._means) for name, events in given.items()}
+        return {name: events for name, events in found.items() if events}
+
+    def records(self, written: Mapping[str, Sequence[NewEvent]]) -> tuple[list[StreamAppend], list[StreamCheck]]:
+        """What is appended, and what is only to be as it was."""
+        appends = [StreamAppend(name, self.positions[name], events) for name, events in written.items()]
+        checks = [StreamCheck(name, at) for name, at in self.positions.items() if name not in written]
+        return appends, checks
+
+    def correct(self, violations: Sequence[ConsistencyViolation]) -> None:
+        """Take over where streams end whose events cannot be read any more."""
+        for violation in violations:
+            if isinstance(violation.actual, int):
+                self.positions[violation.stream_name] = violation.actual
+
+    def _add(self, event: RecordedEvent) -> None:
+        self.state = self._fold(self.state, self._means.value(event))
+        self.positions[event.stream_name] = event.stream_position
+
+
+def deciding_across(means: Means, growing: GrowingStates, decide: Callable[[Any], Any], attempts: int) -> Calls:
+    """Load, decide and append until nobody is faster. Returns the AtomicDecisionResult."""
+    checked_function("decide", decide)
+    checked_int("attempts", attempts, 1, 1_000_000)
+    yield from growing.read()
+    sent: dict[UUID, Mapping[str, Sequence[NewEvent]]] = {}
+    for attempt in range(1, attempts + 1):
+        written = growing.decided(decide(growing.state))
+        if not written:
+            return AtomicDecisionResult(growing.state, {}, None, growing.positions, attempt)
+        appends, checks = growing.records(written)
+        try:
+            result = yield partial(means.client.append_records, appends, checks=checks, **means.options())
+        except (ExpectedPositionError, OutcomeUnknown) as error:
+            failure = error
+        else:
+            growing.grow(written, result)
+            return AtomicDecisionResult(growing.state, written, result, growing.positions, attempt)
+        sent[next(iter(written.values()))[-1].id] = written
+        yield from _pause(means, attempt)
+        seen = yield from _looked(growing.read(), failure)
+        for found in seen & sent.keys():
+            return AtomicDecisionResult(growing.state, sent[found], None, growing.positions, attempt)
+        if not seen and isinstance(failure, ConsistencyError):
+            growing.correct(failure.violations)
+        if attempt == attempts:
+            raise failure
+    raise AssertionError("there is at least one attempt")

@@ -1,0 +1,307 @@
+"""Decisions: loading, deciding and appending as if nobody else did anything meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from esdb_lite import (
+    AsyncEsdbClient,
+    Compatibility,
+    DeadlineExceeded,
+    DecisionResult,
+    EmbeddedServer,
+    EsdbClient,
+    EventTypes,
+    ExpectedPositionError,
+    InvalidArgument,
+    LoadedState,
+    NewEvent,
+    RecordedEvent,
+    RetryPolicy,
+    Snapshot,
+    Snapshots,
+    StreamMetadata,
+    StreamState,
+    WrongArgumentType,
+)
+from tests.contract.faces import Face, drain
+
+
+def count(state: int, event: RecordedEvent) -> int:
+    return state + int(event.json()["by"])
+
+
+def adding(by: int) -> NewEvent:
+    return NewEvent.json("Added", {"by": by})
+
+
+@dataclass
+class Total:
+    amount: int = 0
+    seen: int = 0
+
+
+def total(state: Total, event: RecordedEvent) -> Total:
+    return Total(state.amount + int(event.json()["by"]), state.seen + 1)
+
+
+@pytest.fixture
+def uri(version: str) -> Iterator[str]:
+    """A server on a thread of its own: decisions are interrupted by a client that blocks."""
+    if real := os.environ.get("ESDB_URI"):
+        yield real
+        return
+    with EmbeddedServer(compatibility=Compatibility(version)) as server:
+        yield server.uri
+
+
+async def test_decisions_one_after_another(client: Any, stream: str) -> None:
+    first = await client.decide(stream, count, 0, lambda state: [adding(2), adding(3)])
+    assert isinstance(first, DecisionResult)
+    assert (first.state, first.position, first.attempts, len(first.events)) == (5, 1, 1, 2)
+    assert first.result.stream_position == 1
+    second = await client.decide(stream, count, 0, lambda state: adding(-state))
+    assert (second.state, second.position) == (0, 2)
+    assert await client.load_state(stream, count, 0) == LoadedState(0, 2)
+    assert len(await drain(client.read_stream_events(stream))) == 3
+
+
+async def test_nothing_to_do(client: Any, stream: str) -> None:
+    for nothing in (None, []):
+        decision = await client.decide(stream, count, 7, lambda state, nothing=nothing: nothing)
+        assert (decision.state, decision.events, decision.result, decision.position) == (7, (), None, None)
+    assert await client.load_state(stream, count, 7) == LoadedState(7, None)
+    assert await client.get_stream_position(stream) is None
+
+
+async def test_somebody_is_faster(client: Any, uri: str, stream: str) -> None:
+    seen: list[int] = []
+    with EsdbClient(uri) as other:
+
+        def decide(state: int) -> NewEvent:
+            seen.append(state)
+            if len(seen) < 3:
+                other.append_events(stream, StreamState.ANY, adding(1))
+            return adding(10)
+
+        decision = await client.decide(stream, count, 0, decide)
+    assert seen == [0, 1, 2]
+    assert (decision.state, decision.attempts, decision.position) == (12, 3, 2)
+
+
+async def test_always_too_late(client: Any, uri: str, stream: str) -> None:
+    calls = 0
+    with EsdbClient(uri) as other:
+
+        def decide(state: int) -> NewEvent:
+            nonlocal calls
+            calls += 1
+            other.append_events(stream, StreamState.ANY, adding(1))
+            return adding(10)
+
+        with pytest.raises(ExpectedPositionError):
+            await client.decide(stream, count, 0, decide, attempts=2)
+    assert calls == 2
+    assert (await client.load_state(stream, count, 0)).state == 2
+
+
+async def test_many_at_a_time(client: Any, stream: str) -> None:
+    decisions = [client.decide(stream, count, 0, lambda state: adding(1), attempts=1000) for _ in range(8)]
+    await asyncio.gather(*decisions)
+    assert await client.load_state(stream, count, 0) == LoadedState(8, 7)
+
+
+async def test_what_the_functions_raise(client: Any, stream: str) -> None:
+    await client.append_events(stream, None, [adding(1), NewEvent("Added", b"not JSON")])
+
+    def refuse(state: int) -> None:
+        raise KeyError(state)
+
+    with pytest.raises(KeyError):
+        await client.decide(stream, lambda state, event: state, 0, refuse)
+    with pytest.raises(ValueError, match="Expecting value") as caught:
+        await client.decide(stream, count, 0, refuse)
+    if sys.version_info >= (3, 11):
+        assert f"in the data of Added 1@{stream}" in caught.value.__notes__
+    assert await client.get_stream_position(stream) == 1
+
+
+async def test_a_stream_whose_events_are_gone(client: Any, stream: str) -> None:
+    await client.append_events(stream, None, [adding(1), adding(2)])
+    await client.set_stream_metadata(stream, StreamMetadata(truncate_before=2))
+    decision = await client.decide(stream, count, 0, lambda state: adding(5))
+    assert (decision.state, decision.position) == (5, 2)
+    await client.delete_stream(stream)
+    decision = await client.decide(stream, count, 0, lambda state: adding(6))
+    assert (decision.state, decision.position) == (6, 3)
+
+
+async def test_snapshots(client: Any, stream: str) -> None:
+    snapshots = Snapshots(Total, every=2)
+    for number in range(5):
+        decision = await client.decide(stream, total, Total(), lambda state: adding(1), snapshots=snapshots)
+        assert decision.state == Total(number + 1, number + 1)
+    (kept,) = await drain(client.read_stream_events(f"snapshot-{stream}"))
+    assert (kept.stream_position, kept.json()["position"], kept.json()["state"]) == (1, 3, {"amount": 4, "seen": 4})
+
+    def only_new(state: Total, event: RecordedEvent) -> Total:
+        assert event.stream_position > 3
+        return total(state, event)
+
+    loaded = await client.load_state(stream, only_new, Total(), snapshots=snapshots)
+    assert loaded == LoadedState(Total(5, 5), 4)
+    other = Snapshots(Total, every=2, version=2)
+    assert await client.load_state(stream, total, Total(), snapshots=other) == loaded
+
+
+async def test_snapshots_of_a_stream_that_was_begun_anew(client: Any, stream: str) -> None:
+    snapshots = Snapshots(Total, every=1)
+    await client.decide(stream, total, Total(), lambda state: adding(5), snapshots=snapshots)
+    await client.delete_stream(stream)
+    decision = await client.decide(stream, total, Total(), lambda state: adding(1), snapshots=snapshots)
+    assert decision.state == Total(1, 1)
+    await client.set_stream_metadata(stream, StreamMetadata(truncate_before=2))
+    assert (await client.load_state(stream, total, Total(), snapshots=snapshots)).state == Total()
+    await client.append_events(stream, 1, adding(2))
+    assert (await client.load_state(stream, total, Total(), snapshots=snapshots)).state == Total(3, 2)
+
+
+async def test_snapshots_that_cannot_be_used(client: Any, stream: str, caplog: pytest.LogCaptureFixture) -> None:
+    await client.append_events(stream, None, adding(5))
+    for content in (NewEvent("Snapshot", b"\x00"), NewEvent.json("Snapshot", {"state": 1, "position": 0})):
+        await client.append_events(f"snapshot-{stream}", StreamState.ANY, content)
+        with caplog.at_level(logging.WARNING):
+            loaded = await client.load_state(stream, total, Total(), snapshots=Snapshots(Total))
+        assert loaded == LoadedState(Total(5, 1), 0)
+        assert "is no snapshot" in caplog.text
+        caplog.clear()
+
+
+class Shelf:
+    def __init__(self) -> None:
+        self.kept: dict[str, Snapshot] = {}
+
+    def load(self, stream_name: str) -> Snapshot | None:
+        return self.kept.get(stream_name)
+
+    def save(self, stream_name: str, snapshot: Snapshot) -> None:
+        self.kept[stream_name] = snapshot
+
+
+async def test_snapshots_elsewhere(client: Any, stream: str) -> None:
+    shelf = Shelf()
+    snapshots = Snapshots(int, every=1, store=shelf)
+    await client.decide(stream, count, 0, lambda state: adding(5), snapshots=snapshots)
+    assert (shelf.kept[stream].state, shelf.kept[stream].position) == (5, 0)
+    assert (await client.load_state(stream, count, 0, snapshots=snapshots)).state == 5
+
+
+async def test_several_streams(client: Any, stream: str) -> None:
+    a, b = f"{stream}-a", f"{stream}-b"
+    await client.append_events(a, None, adding(1))
+
+    def decide(state: int) -> dict[str, NewEvent]:
+        return {b: adding(state * 10)}
+
+    decision = await client.decide_across([a, b], count, 0, decide)
+    assert (decision.state, decision.positions, decision.attempts) == (11, {a: 0, b: 0}, 1)
+    decision = await client.decide_across([a, b], count, 0, lambda state: {a: [adding(1), adding(2)], b: adding(3)})
+    assert (decision.state, decision.positions) == (17, {a: 2, b: 1})
+    assert (await client.decide_across([a, b], count, 0, lambda state: None)).result is None
+
+
+async def test_several_streams_of_which_one_changes(client: Any, uri: str, stream: str) -> None:
+    a, b = f"{stream}-a", f"{stream}-b"
+    seen: list[int] = []
+    with EsdbClient(uri) as other:
+
+        def decide(state: int) -> dict[str, NewEvent]:
+            seen.append(state)
+            if len(seen) == 1:
+                other.append_events(a, None, adding(5))
+            return {b: adding(1)}
+
+        decision = await client.decide_across([a, b], count, 0, decide)
+    assert seen == [0, 5]
+    assert (decision.state, decision.positions, decision.attempts) == (6, {a: 0, b: 0}, 2)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "error", "text"),
+    [
+        (("", count, 0, count), {}, InvalidArgument, "stream_name: must not be empty"),
+        (("s", None, 0, count), {}, WrongArgumentType, "fold: must be a function, not None"),
+        (("s", count, 0, 5), {}, WrongArgumentType, "decide: must be a function, not 5"),
+        (("s", count, 0, count), {"attempts": 0}, InvalidArgument, "attempts"),
+        (("s", count, 0, count), {"snapshots": Total}, WrongArgumentType, "snapshots: must be Snapshots"),
+        (("s", count, 0, count), {"timeout": "x"}, WrongArgumentType, "timeout"),
+        (("s", count, 0, lambda state: 5), {}, WrongArgumentType, "events: must be a NewEvent or a sequence of them"),
+    ],
+)
+async def test_wrong_arguments(client: Any, arguments: Any, options: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        await client.decide(*arguments, **options)
+
+
+async def test_wrong_streams(client: Any, stream: str) -> None:
+    with pytest.raises(InvalidArgument, match="stream_names: must be one name or more, each once"):
+        await client.decide_across([stream, stream], count, 0, lambda state: None)
+    with pytest.raises(WrongArgumentType, match="stream_names"):
+        await client.decide_across(stream, count, 0, lambda state: None)
+    with pytest.raises(InvalidArgument, match="for streams of stream_names only, not 'another'"):
+        await client.decide_across([stream], count, 0, lambda state: {"another": adding(1)})
+    with pytest.raises(WrongArgumentType, match="must return events by the names"):
+        await client.decide_across([stream], count, 0, lambda state: adding(1))
+
+
+async def test_the_time_is_over(client: Any, stream: str) -> None:
+    with pytest.raises(DeadlineExceeded):
+        await client.decide(stream, count, 0, lambda state: adding(1), timeout=0)
+
+
+types = EventTypes()
+
+
+@types.register("Added")
+@dataclass(frozen=True)
+class Added:
+    by: int
+
+
+def fold_values(state: int, event: object) -> int:
+    return state + event.by if isinstance(event, Added) else state
+
+
+@pytest.mark.skipif("ESDB_URI" in os.environ, reason="the answers of a real server cannot be lost to order")
+@pytest.mark.parametrize("face", ["async", "sync"])
+async def test_lost_answers(face: str, stream: str) -> None:
+    policy = RetryPolicy(attempts=1)
+    with EmbeddedServer() as server:
+        made: Any = (
+            AsyncEsdbClient(server.uri, retry=policy, event_types=types)
+            if face == "async"
+            else Face(EsdbClient(server.uri, retry=policy, event_types=types))
+        )
+        async with made as client:
+            await client.append_events(stream, None, [Added(1), NewEvent("Noted", b"\x00")])
+            server.faults.lose_answers()
+            decision = await client.decide(stream, fold_values, 0, lambda state: [Added(state + 1)])
+            assert (decision.state, decision.result, decision.position, decision.attempts) == (3, None, 2, 1)
+            decided: list[int] = []
+
+            def decide(state: int) -> dict[str, Added] | None:
+                decided.append(state)
+                return {stream: Added(10)} if state < 10 else None
+
+            server.faults.lose_answers()
+            across = await client.decide_across([stream, f"{stream}-other"], fold_values, 0, decide)
+            assert (across.state, across.positions) == (13, {stream: 3, f"{stream}-other": None})
+            assert decided == [3]
