@@ -28,7 +28,7 @@ from esdb_lite.web.guard import Guard
 from esdb_lite.web.history import FigureHistory
 from esdb_lite.web.rendering import environment, static_files
 from esdb_lite.web.sessions import LONGEST, Guesses, Sessions
-from esdb_lite.web.visit import PATIENCE, Endpoint, Handler, Need, endpoint
+from esdb_lite.web.visit import PATIENCE, Endpoint, Handler, PageRight, endpoint
 
 WATCH_EVERY = 5.0
 """Seconds."""
@@ -137,35 +137,35 @@ def _routes(desk: Desk) -> list[Route]:
     ]
 
 
-def _pages() -> Iterator[tuple[str, Handler, Need, Sequence[str]]]:
+def _pages() -> Iterator[tuple[str, Handler, PageRight, Sequence[str]]]:
     """Every page: its path, what makes it, what it needs, and how it is called."""
     from esdb_lite.web.pages import events, everything, groups, live, login, overview, projections, streams, users
 
-    yield "/", overview.overview, Need.LOGIN, _LOOK
-    yield "/login", login.login, Need.NOTHING, _BOTH
-    yield "/logout", login.logout, Need.NOTHING, _DO
-    yield "/go", streams.go, Need.LOGIN, _LOOK
-    yield "/streams", streams.streams, Need.LOGIN, _LOOK
-    yield "/stream", streams.stream, Need.LOGIN, _LOOK
-    yield "/event", events.event, Need.LOGIN, _LOOK
-    yield "/event/data", events.data, Need.LOGIN, _LOOK
-    yield "/find", events.find, Need.LOGIN, _LOOK
-    yield "/related", events.related, Need.LOGIN, _LOOK
-    yield "/all", everything.everything, Need.LOGIN, _LOOK
-    yield "/live", live.live, Need.LOGIN, _LOOK
-    yield "/live/events", live.live_events, Need.LOGIN, _LOOK
-    yield "/groups", groups.groups, Need.LOGIN, _LOOK
-    yield "/group", groups.group, Need.LOGIN, _LOOK
-    yield "/group/replay", groups.replay, Need.CHANGES, _DO
-    yield "/group/truncate", groups.truncate, Need.CHANGES, _DO
-    yield "/projections", projections.projections, Need.LOGIN, _LOOK
-    yield "/projection", projections.projection, Need.LOGIN, _LOOK
-    yield "/projection/create", projections.create, Need.CHANGES, _DO
-    yield "/projection/change", projections.change, Need.CHANGES, _DO
-    yield "/query", projections.query, Need.CHANGES, _BOTH
-    yield "/users", users.users, Need.LOGIN, _LOOK
-    yield "/users/create", users.create, Need.CHANGES, _DO
-    yield "/users/change", users.change, Need.CHANGES, _DO
+    yield "/", overview.overview, PageRight.LOGIN, _LOOK
+    yield "/login", login.login, PageRight.NOTHING, _BOTH
+    yield "/logout", login.logout, PageRight.NOTHING, _DO
+    yield "/go", streams.go, PageRight.LOGIN, _LOOK
+    yield "/streams", streams.streams, PageRight.LOGIN, _LOOK
+    yield "/stream", streams.stream, PageRight.LOGIN, _LOOK
+    yield "/event", events.event, PageRight.LOGIN, _LOOK
+    yield "/event/data", events.data, PageRight.LOGIN, _LOOK
+    yield "/find", events.find, PageRight.LOGIN, _LOOK
+    yield "/related", events.related, PageRight.LOGIN, _LOOK
+    yield "/all", everything.everything, PageRight.LOGIN, _LOOK
+    yield "/live", live.live, PageRight.LOGIN, _LOOK
+    yield "/live/events", live.live_events, PageRight.LOGIN, _LOOK
+    yield "/groups", groups.groups, PageRight.LOGIN, _LOOK
+    yield "/group", groups.group, PageRight.LOGIN, _LOOK
+    yield "/group/replay", groups.replay, PageRight.CHANGES, _DO
+    yield "/group/truncate", groups.truncate, PageRight.CHANGES, _DO
+    yield "/projections", projections.projections, PageRight.LOGIN, _LOOK
+    yield "/projection", projections.projection, PageRight.LOGIN, _LOOK
+    yield "/projection/create", projections.create, PageRight.CHANGES, _DO
+    yield "/projection/change", projections.change, PageRight.CHANGES, _DO
+    yield "/query", projections.query, PageRight.CHANGES, _BOTH
+    yield "/users", users.users, PageRight.LOGIN, _LOOK
+    yield "/users/create", users.create, PageRight.CHANGES, _DO
+    yield "/users/change", users.change, PageRight.CHANGES, _DO
 
 
 def _static(desk: Desk) -> Endpoint:

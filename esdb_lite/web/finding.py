@@ -21,7 +21,7 @@ _TIME = 5.0
 
 
 @dataclass(frozen=True)
-class Search:
+class EventSearch:
     """How a search by id ended."""
 
     event: RecordedEvent | None
@@ -43,7 +43,7 @@ class Relatives:
     """Whether there may be more."""
 
 
-async def find_event(client: AsyncEsdbClient, wanted: UUID, *, before: int | None, options: CallOptions) -> Search:
+async def find_event(client: AsyncEsdbClient, wanted: UUID, *, before: int | None, options: CallOptions) -> EventSearch:
     """Look for an event by its id, backwards from a position in the log or from the end."""
     searched, last = 0, before
     reading = client.read_all_events(before, True, (), limit=MOST_SEARCHED, **options)
@@ -52,12 +52,12 @@ async def find_event(client: AsyncEsdbClient, wanted: UUID, *, before: int | Non
         while batch := await reading.next_batch():
             for event in batch:
                 if event.id == wanted:
-                    return Search(event, searched, None)
+                    return EventSearch(event, searched, None)
             searched += len(batch)
             last = batch[-1].commit_position
             if asyncio.get_running_loop().time() > until:
-                return Search(None, searched, last)
-    return Search(None, searched, last if searched >= MOST_SEARCHED else None)
+                return EventSearch(None, searched, last)
+    return EventSearch(None, searched, last if searched >= MOST_SEARCHED else None)
 
 
 async def related_events(

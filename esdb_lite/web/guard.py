@@ -78,8 +78,9 @@ def is_allowed(host: str, names: frozenset[str]) -> bool:
 
 
 def _without_port(host: str) -> str:
-    if host.startswith("["):
-        return host.partition("]")[0] + "]"
+    address, bracket, port = host.rpartition("]")
+    if bracket:
+        return address + bracket if not port or port.startswith(":") else ""
     return host.partition(":")[0]
 
 

@@ -39,9 +39,8 @@ def payload(data: bytes) -> Payload:
     """Decide how to show data."""
     if not data:
         return Payload("empty", 0, Markup(""), False)
-    try:
-        text = data.decode()
-    except UnicodeDecodeError:
+    text = _text_of(data)
+    if text is None:
         return Payload("binary", len(data), _dump(data[:_MOST_BYTES]), len(data) > _MOST_BYTES)
     body = laid_out(text)
     if body is not None:
@@ -53,9 +52,8 @@ def preview(data: bytes) -> str:
     """The beginning of data in one line."""
     if not data:
         return ""
-    try:
-        text = _whole_characters(data[: 4 * _PREVIEW]).decode()
-    except UnicodeDecodeError:
+    text = _text_of(_whole_characters(data[: 4 * _PREVIEW]))
+    if text is None:
         return f"{len(data):,} bytes"
     line = " ".join(readable(_compact(data, text)).split())
     return line if len(line) <= _PREVIEW else line[: _PREVIEW - 1] + "…"
@@ -70,6 +68,14 @@ def value_markup(value: object) -> Markup:
     """A JSON value, laid out."""
     text = json.dumps(value, ensure_ascii=False)
     return laid_out(text) or escape(text[:_MOST_TEXT])
+
+
+def _text_of(data: bytes) -> str | None:
+    """Data as a text; None if they are none."""
+    try:
+        return None if b"\0" in data else data.decode()
+    except UnicodeDecodeError:
+        return None
 
 
 def _compact(data: bytes, beginning: str) -> str:

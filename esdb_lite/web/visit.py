@@ -28,6 +28,7 @@ from esdb_lite import (
     InvalidPosition,
     NotSupported,
     ProjectionNotFound,
+    ResourceExhausted,
     ServiceUnavailable,
     StreamDeleted,
     StreamNotFound,
@@ -47,7 +48,7 @@ PATIENCE = 10.0
 """Seconds that a page waits for the server."""
 
 
-class Need(enum.Enum):
+class PageRight(enum.Enum):
     """What a visitor needs for a page."""
 
     NOTHING = enum.auto()
@@ -123,7 +124,7 @@ class Visit:
         return RedirectResponse(place, HTTPStatus.SEE_OTHER)
 
 
-def endpoint(desk: Desk, handler: Handler, need: Need) -> Endpoint:
+def endpoint(desk: Desk, handler: Handler, need: PageRight) -> Endpoint:
     """Make what Starlette calls out of a function that makes a page."""
 
     async def answer(request: Request) -> Response:
@@ -136,18 +137,18 @@ def endpoint(desk: Desk, handler: Handler, need: Need) -> Endpoint:
     return answer
 
 
-async def _answer(visit: Visit, handler: Handler, need: Need) -> Response:
+async def _answer(visit: Visit, handler: Handler, need: PageRight) -> Response:
     try:
-        if need is not Need.NOTHING and visit.session is None and await visit.desk.needs_login():
+        if need is not PageRight.NOTHING and visit.session is None and await visit.desk.needs_login():
             return _to_login(visit)
         if visit.is_post and (refusal := await _refusal(visit)):
             return problem(visit, HTTPStatus.FORBIDDEN, refusal)
-        if need is Need.CHANGES and not visit.desk.allow_changes:
+        if need is PageRight.CHANGES and not visit.desk.allow_changes:
             return problem(visit, HTTPStatus.FORBIDDEN, "This console is read-only.", CHANGES_HINT)
         return await handler(visit)
     except Unauthenticated:
         visit.desk.sessions.end(visit.cookie)
-        return _to_login(visit) if need is not Need.NOTHING else problem(visit, 401, "The server does not know you.")
+        return _to_login(visit) if need is not PageRight.NOTHING else problem(visit, 401, "The server does not know you.")
     except EsdbClientException as error:
         status = status_of(error)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
@@ -199,6 +200,7 @@ _STATUSES: dict[type[EsdbClientException], HTTPStatus] = {
     NotSupported: HTTPStatus.NOT_IMPLEMENTED,
     DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ResourceExhausted: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 _TITLES: dict[int, str] = {

@@ -8,10 +8,6 @@ from pathlib import Path
 import pytest
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer
-
-for _package in ("starlette", "uvicorn", "jinja2"):
-    pytest.importorskip(_package, reason=f"{_package} is not installed: extra web")
-
 from esdb_lite.web import WebConsole, app
 from tests.web.visiting import Visitor
 

@@ -110,7 +110,15 @@ def test_names_of_streams_are_quoted(name: str) -> None:
 
 @pytest.mark.parametrize(
     "target",
-    ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/other", "", "/console//x\\y"],
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/other",
+        "",
+        "/console//x\\y",
+    ],
 )
 def test_nobody_is_sent_out_of_the_console(target: str) -> None:
     assert Places("/console").inside(target) == "/console/"
@@ -125,7 +133,7 @@ def test_places_inside() -> None:
 # --- what is asked for ---
 
 
-@pytest.mark.parametrize("text", ["-1", "x", "1.5", "9" * 19, "1" * 30, "²", "١"])
+@pytest.mark.parametrize("text", ["-1", "x", "1.5", "9" * 19, "1" * 30, "²", "\u0661"])
 def test_numbers_that_are_none(text: str) -> None:
     with pytest.raises(InvalidArgument, match="from"):
         Asked({"from": text}).number("from")
@@ -167,7 +175,7 @@ def test_rates_are_told_by_the_second() -> None:
 
 def test_old_figures_are_forgotten() -> None:
     history = FigureHistory()
-    for at in range(0, 2000):
+    for at in range(2000):
         history.add(float(at), {"proc-mem": "1"})
     assert len(history._samples) <= 312
 
@@ -179,7 +187,9 @@ def test_a_chart_has_no_more_than_its_width() -> None:
     assert max(places) == 300.0
 
 
-@pytest.mark.parametrize(("value", "top"), [(0, 1), (0.4, 1), (1, 1), (3, 5), (7, 10), (99, 100), (120, 200), (501, 1000)])
+@pytest.mark.parametrize(
+    ("value", "top"), [(0, 1), (0.4, 1), (1, 1), (3, 5), (7, 10), (99, 100), (120, 200), (501, 1000)]
+)
 def test_tops_of_charts(value: float, top: float) -> None:
     assert nice(value) == top
 
@@ -192,5 +202,10 @@ def test_values_for_people() -> None:
     assert [size(value) for value in (None, 0, 999, 1234, 123_456_789, 2e15)] == [
         "\N{EN DASH}", "0 B", "999 B", "1.2 KB", "123 MB", "2.0 PB",
     ]  # fmt: skip
-    assert [duration(timedelta(seconds=value)) for value in (0.25, 30, 3600, 90061)] == ["250 ms", "30 s", "1 h", "1 d 1 h"]
+    assert [duration(timedelta(seconds=value)) for value in (0.25, 30, 3600, 90061)] == [
+        "250 ms",
+        "30 s",
+        "1 h",
+        "1 d 1 h",
+    ]
     assert duration(None) == "\N{EN DASH}"

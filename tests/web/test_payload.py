@@ -85,4 +85,4 @@ def test_previews() -> None:
 
 
 def test_characters_that_do_something_to_the_page() -> None:
-    assert readable("a\x1b[31m\u202eb\x00") == "a\ufffd[31m\ufffdb\ufffd"
+    assert readable("a\x1b[31m\u202eb\x07") == "a\ufffd[31m\ufffdb\ufffd"

@@ -17,7 +17,7 @@ async def everything(visit: Visit) -> Response:
     """All events that a filter lets through."""
     choice = EventChoice.of(visit.query)
     position, direction = visit.query.number("from"), Direction.of(visit.query.text("direction"))
-    newer = direction is Direction.NEWER and position is not None
+    newer = direction is Direction.NEWER
     page = await page_of(
         # Forwards, reading begins with the event at the position, which was seen already.
         lambda limit: visit.client.read_all_events(

@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
+from contextlib import ExitStack
 
 from starlette.responses import Response, StreamingResponse
 
 from esdb_lite import AsyncSubscription, EsdbClientException, RecordedEvent
+from esdb_lite.web.asking import Asked
 from esdb_lite.web.choosing import EventChoice
 from esdb_lite.web.payload import preview
 from esdb_lite.web.places import Places
@@ -34,40 +36,38 @@ async def live(visit: Visit) -> Response:
 
 async def live_events(visit: Visit) -> Response:
     """Server-sent events: new events of a stream, or of all that a filter lets through."""
-    counted = visit.desk.live_page()
-    counted.__enter__()
-    try:
+    with ExitStack() as opening:
+        opening.enter_context(visit.desk.live_page())
         subscription = await _subscribe(visit)
-    except BaseException:
-        counted.__exit__(None, None, None)
-        raise
+        counted = opening.pop_all()
 
     async def messages() -> AsyncIterator[str]:
-        try:
+        with counted:
             async with subscription:
                 async for text in _messages(visit, subscription):
                     yield text
-        finally:
-            counted.__exit__(None, None, None)
 
     return StreamingResponse(messages(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
 
 async def _subscribe(visit: Visit) -> AsyncSubscription[RecordedEvent]:
+    """Follow what the page wants; a page that comes back says which event it has seen last."""
     name = visit.query.text("stream")
     credentials = visit.options["credentials"]
+    seen = Asked(dict(visit.request.headers)).number("last-event-id")
     if name:
-        position = visit.query.number("after")
+        position = visit.query.number("after") if seen is None else seen
         return await visit.client.subscribe_stream_events(
             name, position, from_end=position is None, resolve_links=True, credentials=credentials
         )
     choice = EventChoice.of(visit.query)
     return await visit.client.subscribe_all_events(
-        None, choice.exclude, from_end=True, filter=choice.filter(), credentials=credentials
+        seen, choice.exclude, from_end=seen is None, filter=choice.filter(), credentials=credentials
     )
 
 
 async def _messages(visit: Visit, subscription: AsyncSubscription[RecordedEvent]) -> AsyncIterator[str]:
+    of_stream = bool(visit.query.text("stream"))
     stopped = asyncio.ensure_future(visit.desk.stopped.wait())
     taking = asyncio.ensure_future(subscription.next_batch())
     try:
@@ -82,7 +82,7 @@ async def _messages(visit: Visit, subscription: AsyncSubscription[RecordedEvent]
             events = taking.result()
             if not events:
                 return
-            for text in _texts(visit.to, events):
+            for text in _texts(visit.to, events, of_stream=of_stream):
                 yield text
             taking = asyncio.ensure_future(subscription.next_batch())
             await asyncio.wait((stopped,), timeout=PAUSE)
@@ -94,10 +94,11 @@ async def _messages(visit: Visit, subscription: AsyncSubscription[RecordedEvent]
         await asyncio.gather(taking, stopped, return_exceptions=True)
 
 
-def _texts(to: Places, events: Sequence[RecordedEvent]) -> list[str]:
+def _texts(to: Places, events: Sequence[RecordedEvent], *, of_stream: bool) -> list[str]:
+    shown = [(event, _place(event, of_stream)) for event in events[-MOST_AT_ONCE:]]
     skipped = len(events) - MOST_AT_ONCE
     first = [message("skipped", {"count": skipped})] if skipped > 0 else []
-    return [*first, *(message("row", row(to, event)) for event in events[-MOST_AT_ONCE:])]
+    return [*first, *(message("row", row(to, event), place) for event, place in shown)]
 
 
 def row(to: Places, event: RecordedEvent) -> dict[str, object]:
@@ -120,6 +121,12 @@ def row(to: Places, event: RecordedEvent) -> dict[str, object]:
     }
 
 
-def message(name: str, content: dict[str, object]) -> str:
+def _place(event: RecordedEvent, of_stream: bool) -> int | None:
+    """Where to go on after an event."""
+    return event.original.stream_position if of_stream else event.original.commit_position
+
+
+def message(name: str, content: dict[str, object], place: int | None = None) -> str:
     """One server-sent event. JSON has no line breaks of its own, so that it cannot begin another one."""
-    return f"event: {name}\ndata: {json.dumps(content)}\n\n"
+    number = "" if place is None else f"id: {place}\n"
+    return f"event: {name}\n{number}data: {json.dumps(content)}\n\n"
