@@ -18,8 +18,8 @@ DEPTH = 64
 LONGEST_NUMBER = 400
 """Digits of an integer: more take time, and Python does not write them."""
 
-_BRACKETS = re.compile(r'"(?:[^"\\]|\\.?)*(?:"|$)|[][{}]', re.DOTALL)
-_SURROGATES = re.compile(r"\\u[dD][89a-fA-F]|[\ud800-\udfff]")
+_BRACKETS = r'(?s)"(?:[^"\\]|\\.?)*(?:"|$)|[][{}]'
+_SURROGATES = r"\\u[dD][89a-fA-F]|[\ud800-\udfff]"
 
 
 class NotJson(ValueError):
@@ -37,7 +37,7 @@ def parse_json(data: bytes | str, *, unique_names: bool = False) -> Json:
         text = data.decode() if isinstance(data, bytes) else data
         check_depth(text)
         value: Json = decoder.decode(text)
-        if _SURROGATES.search(text):
+        if re.search(_SURROGATES, text):
             json.dumps(value, ensure_ascii=False).encode()
         return value
     except NotJson:
@@ -62,7 +62,7 @@ def check_depth(text: str) -> None:
     if text.count("[") + text.count("{") <= DEPTH:
         return
     depth = 0
-    for found in _BRACKETS.finditer(text):
+    for found in re.finditer(_BRACKETS, text):
         bracket = found.group()
         if bracket in ("[", "{"):
             depth += 1

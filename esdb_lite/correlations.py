@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID, uuid4
 
 from esdb_lite._checks import checked_text
@@ -22,8 +22,7 @@ CORRELATION, CAUSATION = "$correlationId", "$causationId"
 """Names in the metadata that servers know: `$by_correlation_id` gathers events by the first."""
 
 
-@dataclass(frozen=True)
-class Correlation:
+class Correlation(NamedTuple):
     """What events that are appended now are marked with."""
 
     correlation_id: str

@@ -41,7 +41,7 @@ JsonValue = Union[None, bool, int, float, str, Sequence["JsonValue"], Mapping[st
 
 
 _NIL = UUID(int=0)
-_TOKEN = re.compile(r"C:(\d{1,19})/P:(\d{1,19})(?:@([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?", re.ASCII)
+_TOKEN = r"(?a)C:(\d{1,19})/P:(\d{1,19})(?:@([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?"
 
 
 class StreamState(enum.Enum):
@@ -317,6 +317,12 @@ class RecordedEvent:
             f"stream_position={self.stream_position}, commit_position={self.commit_position}{link}{retries})"
         )
 
+    def _repr_html_(self) -> str:
+        """As notebooks show it: a table of what one looks for, and nothing that could run."""
+        from esdb_lite._notebooks import as_html
+
+        return as_html(self)
+
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self._values())
 
@@ -418,7 +424,7 @@ class Checkpoint:
         """Return the checkpoint that a token stands for. Raises InvalidArgument, WrongArgumentType."""
         if not isinstance(token, str):
             raise WrongArgumentType("token", token, "must be a str")
-        found = _TOKEN.fullmatch(token)
+        found = re.fullmatch(_TOKEN, token)
         if found is None or max(int(found[1]), int(found[2])) >= 2**63:
             raise InvalidArgument("token", token, "must be the token of a Checkpoint")
         return cls(int(found[1]), int(found[2]), event_id=None if found[3] is None else UUID(found[3]))

@@ -20,10 +20,10 @@ ESDB_EVENTS_REGEX = r"\$.*"
 
 DEFAULT_EXCLUDE: Sequence[str] = (ESDB_EVENTS_REGEX,)
 
-_INLINE_FLAGS = re.compile(r"\(\?[a-zA-Z-]+\)")
+_INLINE_FLAGS = r"\(\?[a-zA-Z-]+\)"
 _DOTNET = ((r"\\[pP]\{\w+\}", r"\\w"), (r"\(\?<(?=[A-Za-z_])", "(?P<"), (r"\(\?>", "(?:"), (r"\\z", r"\\Z"))
 # What Python says of expressions that .NET refuses as well
-_NOWHERE = re.compile(
+_NOWHERE = (
     r"missing \)|unbalanced|unterminated|nothing to repeat|multiple repeat|min repeat|bad character range \w-\w$"
     r"|bad escape (\(end|\\[pP])"
 )
@@ -135,7 +135,7 @@ def excluding(alternatives: Sequence[str]) -> str:
 
 def _join(alternatives: Sequence[str]) -> str:
     # flags inside an alternative would otherwise go on to apply to those after it
-    return "|".join(f"(?:{text})" if _INLINE_FLAGS.search(text) else text for text in alternatives)
+    return "|".join(f"(?:{text})" if re.search(_INLINE_FLAGS, text) else text for text in alternatives)
 
 
 def _choose(
@@ -167,12 +167,12 @@ def _texts(argument: str, values: Iterable[str]) -> tuple[str, ...]:
 
 def _check_regex(argument: str, text: str) -> None:
     """Refuse what no engine can read; what only .NET has is for the server to judge."""
-    plain = _INLINE_FLAGS.sub("", text)
+    plain = re.sub(_INLINE_FLAGS, "", text)
     for pattern, replacement in _DOTNET:
         plain = re.sub(pattern, replacement, plain)
     try:
         re.compile(plain)
     except (re.error, OverflowError, RecursionError) as error:
-        if isinstance(error, re.error) and not _NOWHERE.match(error.msg):
+        if isinstance(error, re.error) and not re.match(_NOWHERE, error.msg):
             return
         raise InvalidArgument(argument, text, f"is not a regular expression ({error})") from error

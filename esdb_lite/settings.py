@@ -10,13 +10,11 @@ else than the user meant (a raw `/` in a password, one option with two values) i
 from __future__ import annotations
 
 import enum
-import ipaddress
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Union
-from urllib.parse import unquote
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 from esdb_lite.errors import InvalidUri, WrongArgumentType
 from esdb_lite.retries import RetryPolicy
@@ -28,13 +26,14 @@ DEFAULT_PORT = 2113
 
 _log = logging.getLogger("esdb_lite.settings")
 _SCHEMES = ("esdb", "kurrentdb", "kdb", "kurrent")
-_URI = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9.-]*)(?P<kind>\+[A-Za-z]+)?:(?P<rest>.*)", re.DOTALL)
-_START = re.compile(rf"(?:{'|'.join(_SCHEMES)})(?:\+[a-z]+)?://", re.IGNORECASE)
-_HOST = re.compile(
+# Texts, not compiled: `re` keeps what is used, and few programs use them all.
+_URI = r"(?s)(?P<scheme>[A-Za-z][A-Za-z0-9.-]*)(?P<kind>\+[A-Za-z]+)?:(?P<rest>.*)"
+_START = rf"(?i:{'|'.join(_SCHEMES)})(?i:\+[a-z]+)?://"
+_HOST = (
     r"(?:\[(?P<v6>[^\[\]]+)\]|(?P<name>[^\x00-\x20\x7f\ud800-\udfff\s:/?#@\[\],%\\\"<>^`{|}]+))(?::(?P<port>[^:]*))?"
 )
-_PORT = re.compile(r"[0-9]{1,5}")
-_ADDRESS = re.compile(r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?")
+_PORT = r"[0-9]{1,5}"
+_ADDRESS = r"[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?"
 _ENCODE = "percent-encode what stands for itself in a user's name or password: / is %2F, ? is %3F, # is %23, @ is %40"
 
 
@@ -153,7 +152,7 @@ def parse_uri(uri: str) -> ConnectionSettings:
     text = uri.strip()
     if "://" not in text and "+" not in text.partition(":")[0]:
         return ConnectionSettings(nodes=(_short_form(text),), tls=False)
-    match = _URI.fullmatch(text)
+    match = re.fullmatch(_URI, text)
     scheme = match["scheme"].lower() if match else ""
     if match is None or scheme not in _SCHEMES:
         raise _invalid(text, f"unknown scheme {scheme!r}, use esdb:// or one of {', '.join(_SCHEMES)}")
@@ -171,7 +170,7 @@ def parse_uri(uri: str) -> ConnectionSettings:
 
 def _short_form(text: str) -> Address:
     host, _, port = text.partition(":")
-    if host.lower() in _SCHEMES and port and not _PORT.fullmatch(port):
+    if host.lower() in _SCHEMES and port and not re.fullmatch(_PORT, port):
         raise _invalid(text, f"// must follow {host}:, as in {host}://host:port")
     if any(mark in text for mark in "@?,"):
         raise _invalid(text, "users, options and several hosts need a scheme, as in esdb://host:port?tls=false")
@@ -180,7 +179,7 @@ def _short_form(text: str) -> Address:
 
 def hide_password(uri: str) -> str:
     """Return a connection string as it may be shown: without what is, or may have been meant as, a password."""
-    match = _START.match(uri)
+    match = re.match(_START, uri)
     start, rest = (match[0], uri[match.end() :]) if match else ("", uri)
     user, at, tail = rest.rpartition("@")
     if at:
@@ -195,8 +194,8 @@ def hide_password(uri: str) -> str:
 
 
 def _is_address(text: str) -> bool:
-    match = _HOST.fullmatch(text.strip())
-    return match is not None and (match["port"] is None or _PORT.fullmatch(match["port"]) is not None)
+    match = re.fullmatch(_HOST, text.strip())
+    return match is not None and (match["port"] is None or re.fullmatch(_PORT, match["port"]) is not None)
 
 
 def _authority(rest: str) -> str:
@@ -250,16 +249,24 @@ def _credentials(user: str, uri: str) -> Credentials:
 def _decode(text: str) -> str | None:
     """Undo percent-encoding; None for what is no text. The error itself would carry what was decoded."""
     try:
-        decoded = unquote(text, errors="strict")
+        decoded = _unquoted(text)
         decoded.encode()
     except UnicodeError:
         return None
     return decoded
 
 
+def _unquoted(text: str) -> str:
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # here: few strings need it
+
+    return unquote(text, errors="strict")
+
+
 def _node(text: str, uri: str, *, secret: bool = True) -> Address:
     """Read `host:port`. With `secret`, what follows the host is not quoted: somebody may have forgotten the @host."""
-    match = _HOST.fullmatch(text)
+    match = re.fullmatch(_HOST, text)
     host = _host(match["v6"], match["name"]) if match else None
     shown = text.partition(":")[0].partition("@")[0]
     if match is None or host is None:
@@ -268,7 +275,7 @@ def _node(text: str, uri: str, *, secret: bool = True) -> Address:
     port = match["port"]
     if port is None:
         return Address(host)
-    if not (_PORT.fullmatch(port) and 1 <= int(port) <= 65535):
+    if not (re.fullmatch(_PORT, port) and 1 <= int(port) <= 65535):
         found = f", after {shown!r}" if secret else f", not {_shortened(port)}"
         raise _invalid(uri, f"the port must be between 1 and 65535{found}")
     return Address(host, int(port))
@@ -278,12 +285,14 @@ def _host(v6: str | None, name: str | None) -> str | None:
     """Return a name, or an address without its brackets, whose zone may be encoded; None if it is no address."""
     if v6 is None:
         return name
-    address = unquote(v6)
+    from ipaddress import IPv6Address  # here: few strings need it
+
     try:
-        ipaddress.IPv6Address(address)
+        address = _unquoted(v6)
+        IPv6Address(address)
     except ValueError:
         return None
-    return address if _ADDRESS.fullmatch(address) else None
+    return address if re.fullmatch(_ADDRESS, address) else None
 
 
 # --- a server inside this process -------------------------------------------------------------------------------------
@@ -301,7 +310,7 @@ def _embedded_path(rest: str, uri: str) -> str | None:
             raise _invalid(uri, "a path needs three slashes: esdb+embedded:///path/to/file")
         path = slash + path
     try:
-        path = unquote(path, errors="strict")
+        path = _unquoted(path)
     except UnicodeError as error:
         raise _invalid(uri, "the path is not UTF-8 once it is decoded") from error
     if "\0" in path:
@@ -317,9 +326,9 @@ def _embedded_path(rest: str, uri: str) -> str | None:
 
 _MOST = 2**31 - 1
 _DOUBTFUL_DEADLINE, _DOUBTFUL_GOSSIP = 0.1, 100.0
-_WHOLE = re.compile(r"-?[0-9]{1,10}")
-_DECIMAL = re.compile(r"[0-9]{1,10}(?:\.[0-9]{1,10})?")
-_HEADER = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")
+_WHOLE = r"-?[0-9]{1,10}"
+_DECIMAL = r"[0-9]{1,10}(?:\.[0-9]{1,10})?"
+_HEADER = r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?"
 _OFF = "-1"
 
 
@@ -328,7 +337,7 @@ def _boolean(text: str) -> bool:
 
 
 def _whole(text: str, least: int) -> int:
-    if not (_WHOLE.fullmatch(text) and least <= int(text) <= _MOST):
+    if not (re.fullmatch(_WHOLE, text) and least <= int(text) <= _MOST):
         raise ValueError(text)
     return int(text)
 
@@ -346,7 +355,7 @@ def _milliseconds(text: str) -> float | None:
 
 
 def _seconds(text: str) -> float:
-    if not (_DECIMAL.fullmatch(text) and 0 < float(text) <= _MOST // 1000):
+    if not (re.fullmatch(_DECIMAL, text) and 0 < float(text) <= _MOST // 1000):
         raise ValueError(text)
     return float(text)
 
@@ -358,7 +367,7 @@ def _path(text: str) -> str:
 
 
 def _header(text: str) -> str:
-    if not _HEADER.fullmatch(text):
+    if not re.fullmatch(_HEADER, text):
         raise ValueError(text)
     return text
 
@@ -372,8 +381,7 @@ def _plain(name: str) -> str:
     return name.lower().replace("_", "").replace("-", "")
 
 
-@dataclass(frozen=True)
-class _Option:
+class _Option(NamedTuple):
     attribute: str
     expected: str
     parse: Callable[[str], object]

@@ -7,14 +7,13 @@ an argument. Must not know: sockets, HTTP/2, timers.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from typing import NamedTuple
 
 LATE = 1.0
 """Seconds by which a timer may be late before the fault is looked for here: what has come may not be read yet."""
 
 
-@dataclass(frozen=True)
-class KeepAlive:
+class KeepAlive(NamedTuple):
     """How long silence may last, in seconds."""
 
     interval: float

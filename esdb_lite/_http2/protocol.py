@@ -107,7 +107,7 @@ def write_data(connection: Connection, stream_id: int, data: bytes | memoryview,
         last = end and at + len(piece) == size
         parts += (_HEADER.pack(len(piece) << 8 | _DATA, END_STREAM if last else 0, stream_id), piece)
     if end:
-        end_output(inner.state_machine)
+        end_output(h2, inner)
     h2.outbound_flow_control_window -= size
     inner.outbound_flow_control_window -= size
     connection._transport.write(b"".join(parts))
@@ -256,7 +256,7 @@ class FastProtocol(H2Protocol):
             self._run.append(payload)
             if flags:
                 self._deliver()
-                self._tell([end_input(self._h2.streams[stream_id])])
+                self._tell([end_input(self._h2, self._h2.streams[stream_id])])
             return True
         if self._forgets(stream_id):
             self._forget(stream_id, len(payload))
@@ -359,7 +359,9 @@ class FastProtocol(H2Protocol):
         if self._h2.state_machine.state is not ConnectionState.CLOSED:
             self._h2._terminate_connection(error.error_code)
         self._flush()
-        self.processor.close(f"{self.peer} has broken the rules of HTTP/2: {error or type(error).__name__}")
+        text = str(error)  # of some errors of h2 it is the number of a stream, or nothing
+        words = text if " " in text else f"{type(error).__name__} {text}".rstrip()
+        self.processor.close(f"{self.peer} has broken the rules of HTTP/2: {words}")
 
     def _flush(self) -> None:
         if not self.connection.is_closing():

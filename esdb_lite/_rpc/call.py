@@ -12,7 +12,6 @@ import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime
 from types import TracebackType
-from urllib.parse import unquote
 
 from esdb_lite._http2.client import NoStreamLeft
 from esdb_lite._http2.streams import (
@@ -34,7 +33,7 @@ from esdb_lite._rpc.deadline import Deadline, grpc_timeout
 from esdb_lite._rpc.identity import caller_in, named
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._status.codes import DETAILS_TRAILER
-from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of
+from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of, unescaped
 from esdb_lite._version import __version__
 from esdb_lite.errors import (
     CallCancelled,
@@ -365,7 +364,7 @@ class ClientCall:
             for name, value in status.items()
             if (not name.startswith((":", "grpc-")) and name not in _NOT_METADATA) or name == DETAILS_TRAILER
         ]
-        error = error_for(status_of(code), unquote(status.get("grpc-message", "")), trailers)
+        error = error_for(status_of(code), unescaped(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
             return self._too_late("on the server")
         named(error, caller_in(self._metadata), self._name)

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from dataclasses import dataclass
 from importlib import import_module
+from typing import NamedTuple
 
 from esdb_lite._http2.greeting import Greeting, first_line
 from esdb_lite.errors import ServiceUnavailable, TlsError
@@ -21,8 +21,7 @@ _ONE_THAT_WANTS_CERTIFICATES = (
 _NOBODY_BEHIND = "or as a proxy does that has no server behind it"
 
 
-@dataclass(frozen=True)
-class Reason:
+class Reason(NamedTuple):
     """Why, and which exception says so: `TlsError` where no attempt can mend it."""
 
     text: str

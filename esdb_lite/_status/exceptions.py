@@ -10,12 +10,12 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib import import_module
-from urllib.parse import unquote
 from uuid import UUID
 
 from esdb_lite._status.codes import DETAILS_TRAILER
 from esdb_lite._wire.batch_append import (
     BatchError,
+    decode_bad_request,
     decode_maximum_append_size,
     decode_maximum_event_size,
     decode_wrong_expected_version,
@@ -53,9 +53,9 @@ from esdb_lite.errors import (
     UserNotFound,
 )
 
-_NUMBER = re.compile("-?[0-9]{1,19}")
+_NUMBER = "-?[0-9]{1,19}"
 """What a number of a trailer may be: a server may send anything, and Python reads more digits than it can bear."""
-_STATUS = re.compile("[0-9]{1,3}")
+_STATUS = "[0-9]{1,3}"
 
 _Attributes = dict[str, object]
 _Choice = tuple[type[GrpcError], _Attributes]
@@ -80,7 +80,8 @@ def error_for_batch(error: BatchError, stream_name: str, expected: int) -> GrpcE
     if error.detail == "WrongExpectedVersion":
         return wrong_expected_position(stream_name, expected, decode_wrong_expected_version(error.value).current)
     cls, attributes = _batch_choice(error, stream_name)
-    return _build(cls, error.message, _known(error.code), (), attributes)
+    message = (decode_bad_request(error.value) if error.detail == "BadRequest" else "") or error.message
+    return _build(cls, message, _known(error.code), (), attributes)
 
 
 def wrong_expected_position(stream_name: str, expected: int, current: int | None) -> ExpectedPositionError:
@@ -115,14 +116,21 @@ def cut_off(text: str) -> GrpcError:
 
 def status_of(text: str) -> int:
     """Return the number of a status; UNKNOWN for what is none."""
-    return int(text) if _STATUS.fullmatch(text) else StatusCode.UNKNOWN
+    return int(text) if re.fullmatch(_STATUS, text) else StatusCode.UNKNOWN
+
+
+def unescaped(text: str) -> str:
+    """Undo the percent-encoding of a message."""
+    if "%" not in text:
+        return text
+    from urllib.parse import unquote  # here: few calls fail
+
+    return unquote(text)
 
 
 def readable(value: str) -> str:
     """Decode a trailer in which a server had to escape what is not ASCII; leave others alone, also with a % in them."""
-    if "%" not in value:
-        return value
-    decoded = unquote(value, errors="replace")
+    decoded = unescaped(value)
     return value if decoded.isascii() else decoded
 
 
@@ -164,7 +172,7 @@ def _known(code: int) -> StatusCode:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and _NUMBER.fullmatch(text) else 0
+    return int(text) if text and re.fullmatch(_NUMBER, text) else 0
 
 
 def _port(text: str | None) -> int:

@@ -16,12 +16,12 @@ from esdb_lite._wire.primitives import (
     encode_stream_identifier,
     fields,
     int32,
+    last_of,
     number,
     stream_identifier,
     tag_byte,
     text,
 )
-from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, before_text, decode_uuid, encode_uuid
 from esdb_lite.events import RecordedEvent
 

@@ -21,6 +21,7 @@ from esdb_lite._wire.primitives import (
     encode_stream_identifier,
     entry,
     fields,
+    last_of,
     number,
     pair,
     position_at,
@@ -30,7 +31,6 @@ from esdb_lite._wire.primitives import (
     text,
     varint,
 )
-from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, before_text, decode_uuid, encode_uuid
 
 APPEND = tags.PATH_STREAMS_APPEND

@@ -34,6 +34,7 @@ from esdb_lite._wire.primitives import (
     fields,
     int32,
     last_field,
+    last_of,
     number,
     pair,
     read_block,
@@ -45,7 +46,6 @@ from esdb_lite._wire.primitives import (
     uint32,
     varint,
 )
-from esdb_lite._wire.read_response import last_of
 from esdb_lite._wire.uuids import WireUuid, before_text, decode_uuid, encode_uuid
 
 BATCH_APPEND = tags.PATH_STREAMS_BATCH_APPEND
@@ -381,6 +381,11 @@ def decode_wrong_expected_version(value: bytes) -> Conflict:
         elif tag in _STATES:
             expected = _STATES[tag]
     return Conflict(current, expected)
+
+
+def decode_bad_request(value: bytes) -> str:
+    """Decode what is wrong with a request from the detail `BadRequest`."""
+    return text(last_field(value, tags.SHARED_BAD_REQUEST_MESSAGE))
 
 
 def decode_maximum_append_size(value: bytes) -> int:

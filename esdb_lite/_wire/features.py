@@ -5,8 +5,8 @@ Owns: SupportedMethods, decoded by hand because the first append waits for it. M
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from esdb_lite_protos import tags
 
@@ -15,8 +15,7 @@ from esdb_lite._wire.primitives import fields, last_field, text
 GET_SUPPORTED_METHODS = tags.PATH_SERVER_FEATURES_GET_SUPPORTED_METHODS
 
 
-@dataclass(frozen=True)
-class KnownFeatures:
+class KnownFeatures(NamedTuple):
     """What a server can do."""
 
     version: str = ""

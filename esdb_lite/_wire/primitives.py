@@ -9,8 +9,9 @@ as reading its parts joined).
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from functools import lru_cache
+from typing import NamedTuple
 
 from esdb_lite_protos.tags import SHARED_STREAM_IDENTIFIER_STREAM_NAME as _STREAM_NAME
 
@@ -279,4 +280,22 @@ def last_field(data: bytes, wanted: int) -> bytes:
     for tag, _, raw in fields(data):
         if tag == wanted:
             found = raw
+    return found
+
+
+class OneofField(NamedTuple):
+    """The member of a oneof that is set: its tag, and its value as in `Field`."""
+
+    tag: int
+    value: int
+    raw: bytes
+
+
+def last_of(data: bytes, tags: Container[int]) -> OneofField | None:
+    """Return the member of a oneof that counts: the last one, merged with what came before it of the same member."""
+    found: OneofField | None = None
+    for tag, value, raw in fields(data):
+        if tag in tags:
+            same = found is not None and found.tag == tag
+            found = OneofField(tag, value, found.raw + raw if same and found else raw)
     return found

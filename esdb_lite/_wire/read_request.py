@@ -14,19 +14,20 @@ from esdb_lite_protos import tags
 
 from esdb_lite._wire.primitives import (
     MAX_UINT64,
+    OneofField,
     block,
     empty,
     encode_pair,
     encode_stream_identifier,
     fields,
     int32,
+    last_of,
     number,
     pair,
     stream_identifier,
     text,
     uint32,
 )
-from esdb_lite._wire.read_response import OneofField, last_of
 from esdb_lite.filters import Filter, FilterBy
 
 READ = tags.PATH_STREAMS_READ

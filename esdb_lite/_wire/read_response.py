@@ -7,9 +7,9 @@ A field that comes again is merged or replaced as protobuf says; see `primitives
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
-from typing import NamedTuple, Union
+from typing import Union
 from uuid import UUID
 
 from esdb_lite_protos import tags
@@ -24,11 +24,13 @@ from esdb_lite._wire.controls import (
 )
 from esdb_lite._wire.primitives import (
     MAX_UINT64,
+    OneofField,
     WireError,
     entry,
     fields,
     int32,
     last_field,
+    last_of,
     pair,
     signed,
     stream_identifier,
@@ -63,24 +65,6 @@ _PROGRESS_POSITION = tags.STREAMS_READ_RESP_CAUGHT_UP_POSITION
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _NIL = UUID(int=0)
-
-
-class OneofField(NamedTuple):
-    """The member of a oneof that is set: its tag, and its value as in `primitives.Field`."""
-
-    tag: int
-    value: int
-    raw: bytes
-
-
-def last_of(data: bytes, tags: Container[int]) -> OneofField | None:
-    """Return the member of a oneof that counts: the last one, merged with what came before it of the same member."""
-    found: OneofField | None = None
-    for tag, value, raw in fields(data):
-        if tag in tags:
-            same = found is not None and found.tag == tag
-            found = OneofField(tag, value, found.raw + raw if same and found else raw)
-    return found
 
 
 def decode_response(data: bytes) -> ReadItem | None:

@@ -23,8 +23,8 @@ _TEXT = 36  # length of the usual text
 _STRING, _STRUCTURED = SHARED_UUID_STRING, SHARED_UUID_STRUCTURED
 _USUAL = bytes((_STRING, _TEXT))
 _HALVES = struct.Struct(">QQ")
-_PLAIN = re.compile(r"[0-9a-fA-F]{32}")
-_HYPHENATED = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_PLAIN = r"[0-9a-fA-F]{32}"
+_HYPHENATED = r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
 _BRACKETS = {"{": "}", "(": ")"}
 
 
@@ -76,7 +76,7 @@ def parse_uuid(value: WireUuid) -> bytes:
     bare = stripped
     if len(stripped) > 2 and _BRACKETS.get(stripped[0]) == stripped[-1]:
         bare = stripped[1:-1]
-    if not _HYPHENATED.fullmatch(bare) and not (bare is stripped and _PLAIN.fullmatch(bare)):
+    if not re.fullmatch(_HYPHENATED, bare) and not (bare is stripped and re.fullmatch(_PLAIN, bare)):
         raise WireError(f"{value[:80]!r} is not a UUID")
     return bytes.fromhex(bare.replace("-", ""))
 

@@ -1,7 +1,8 @@
 """The client for asyncio: everything that can be asked of a server.
 
 Owns: the public methods, their arguments and documentation. Must not know: bytes, connections, threads.
-`esdb_lite.sync` has the same methods for everybody else; a test holds the two together.
+`esdb_lite.sync` has the same methods for everybody else; a test holds the two together. What reads is imported when
+something is read.
 """
 
 from __future__ import annotations
@@ -38,10 +39,8 @@ from esdb_lite.client.decisions.calls import AsyncDecisionApi
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.indexes.calls import AsyncIndexApi
+from esdb_lite.client.opening import AsyncOpening, opening
 from esdb_lite.client.projections.calls import AsyncProjectionApi
-from esdb_lite.client.read.continuity import check_landmark, landmark_of
-from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription, subscribe
-from esdb_lite.client.read.resuming import HealingReading, HealingSubscription, last_event
 from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
@@ -54,6 +53,7 @@ from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.event_types.registry import EventTypes
 
@@ -211,6 +211,8 @@ class AsyncEsdbClient(
 
         Raises StreamDeleted if it was tombstoned.
         """
+        from esdb_lite.client.read.resuming import last_event
+
         deadline = self._core.deadline(timeout)
         request = ReadRequest(checked_stream(stream_name), from_end=True, backwards=True, limit=1)
         try:
@@ -281,17 +283,33 @@ class AsyncEsdbClient(
         )
         return self._read(request, timeout, credentials)
 
-    async def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
-        """Return the commit position of the last event, the server's own events included; 0 if there is none."""
+    async def get_commit_position(
+        self,
+        *,
+        filter_exclude: Iterable[str] = (),
+        filter_include: Iterable[str] = (),
+        filter: Filter | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int:
+        """Return the commit position of the last event; 0 if there is none.
+
+        Without filters, which are those of `read_all_events`, events count that the server has written for itself: a
+        subscription that leaves these out (as by default) may never come to this position.
+        """
+        from esdb_lite.client.read.resuming import last_event
+
         deadline = self._core.deadline(timeout)
-        request = ReadRequest(None, from_end=True, backwards=True, limit=1)
+        exclude = DEFAULT_EXCLUDE if filter is not None and filter_exclude == () else filter_exclude
+        chosen = make_filter(exclude, filter_include, filter)
+        request = ReadRequest(None, from_end=True, backwards=True, limit=1, filter=chosen)
         last, _ = await last_event(self._core, request, deadline, credentials)
         return 0 if last is None or last.commit_position is None else last.commit_position
 
     # --- subscribing ---
 
     @overload
-    async def subscribe_all_events(
+    def subscribe_all_events(
         self,
         position: ResumeFrom = None,
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
@@ -304,10 +322,10 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent]: ...
+    ) -> AsyncOpening[AsyncSubscription[RecordedEvent], RecordedEvent]: ...
 
     @overload
-    async def subscribe_all_events(
+    def subscribe_all_events(
         self,
         position: ResumeFrom = None,
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
@@ -320,8 +338,9 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
+    ) -> AsyncOpening[AsyncSubscription[SubscriptionItem], SubscriptionItem]: ...
 
+    @opening
     async def subscribe_all_events(
         self,
         position: ResumeFrom = None,
@@ -359,7 +378,7 @@ class AsyncEsdbClient(
         return await self._subscribe(request, position, include_control, reconnect, timeout, credentials)
 
     @overload
-    async def subscribe_stream_events(
+    def subscribe_stream_events(
         self,
         stream_name: str,
         position: int | None = None,
@@ -370,10 +389,10 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent]: ...
+    ) -> AsyncOpening[AsyncSubscription[RecordedEvent], RecordedEvent]: ...
 
     @overload
-    async def subscribe_stream_events(
+    def subscribe_stream_events(
         self,
         stream_name: str,
         position: int | None = None,
@@ -384,8 +403,9 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
+    ) -> AsyncOpening[AsyncSubscription[SubscriptionItem], SubscriptionItem]: ...
 
+    @opening
     async def subscribe_stream_events(
         self,
         stream_name: str,
@@ -418,14 +438,14 @@ class AsyncEsdbClient(
     # --- inside ---
 
     def _read(self, request: ReadRequest, timeout: Seconds | None, credentials: CredentialsLike) -> AsyncReadResponse:
+        from esdb_lite.client.read.iterators import AsyncReadResponse
+        from esdb_lite.client.read.resuming import HealingReading
+
         chosen = checked_timeout(self._core.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
         self._core.check_open()
-        return AsyncReadResponse(
-            HealingReading(self._core, request, chosen, who) if request.limit else None,
-            owner=self,
-            types=self._core.settings.event_types,
-        )
+        reading = HealingReading(self._core, request, chosen, who) if request.limit else None
+        return AsyncReadResponse(reading, owner=self, types=self._core.settings.event_types)
 
     async def _subscribe(
         self,
@@ -436,6 +456,9 @@ class AsyncEsdbClient(
         timeout: Seconds | None,
         credentials: CredentialsLike,
     ) -> AsyncSubscription[SubscriptionItem]:
+        from esdb_lite.client.read.iterators import subscribe
+        from esdb_lite.client.read.resuming import HealingSubscription
+
         self._core.check()
         # a subscription has no end, so that the default for calls that have one does not apply
         deadline = Deadline(checked_timeout(timeout))
@@ -455,6 +478,8 @@ class AsyncEsdbClient(
         self, stream_name: str | None, position: int | Checkpoint, deadline: Deadline, credentials: CredentialsLike
     ) -> None:
         """Refuse a position that is not from this database. Raises CheckpointMismatch."""
+        from esdb_lite.client.read.continuity import check_landmark, landmark_of
+        from esdb_lite.client.read.resuming import last_event
 
         async def ask(request: ReadRequest, need: Need) -> tuple[RecordedEvent | None, int | None]:
             return await last_event(self._core, request, deadline, credentials, need)

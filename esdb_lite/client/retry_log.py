@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from typing import TypeVar
 
 from esdb_lite._rpc.deadline import Deadline
@@ -58,8 +57,10 @@ async def wait_for_another_try(
     known: bool,
 ) -> bool:
     """Wait until a call may be made again; False when it is not to be."""
+    from random import random  # here: few calls fail
+
     now = asyncio.get_running_loop().time()
-    pause = retries.pause(error, known=known, now=now, left=deadline.remaining(), chance=random.random())
+    pause = retries.pause(error, known=known, now=now, left=deadline.remaining(), chance=random())
     if pause is None:
         return False
     retry_log.about(what.rpartition("/")[2], error, first=retries.failures == 1, now=now)

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
-from esdb_lite.indexes import IndexLike, checked_index
 from esdb_lite.positions import ResumeFrom
 from esdb_lite.settings import CredentialsLike
 
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
     from esdb_lite.client.consumers.settings import CheckpointLike
     from esdb_lite.consumers import ConsumeOptions, EventHandler, HandlerError
+    from esdb_lite.indexes import IndexLike
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.live import Live
 
@@ -35,7 +35,7 @@ class ConsumerApi:
 
     def consumer(
         self,
-        handler: EventHandler,
+        handler: EventHandler | None = None,
         *,
         checkpoint: CheckpointLike,
         stream_name: str | None = None,
@@ -56,10 +56,12 @@ class ConsumerApi:
     ) -> Consumer:
         """Make a consumer: an object that does what `consume` does, and that you can run, stop and look at.
 
-        The arguments are those of `consume`. Nothing happens before `run()`.
+        The arguments are those of `consume`; instead of a `handler`, or beside it, there can be functions for types of
+        events: see its method `on()`. Nothing happens before `run()`.
         """
         from esdb_lite.client.consumers.consumer import ConsumerFeed
         from esdb_lite.client.consumers.settings import checked_settings, checked_store
+        from esdb_lite.indexes import checked_index
         from esdb_lite.sync.consumer import BlockingFeed, Consumer
 
         live = self._live()
@@ -79,7 +81,7 @@ class ConsumerApi:
             credentials=credentials,
         )
         store = checked_store(checkpoint, settings.options, blocking=True)
-        if not callable(handler) or inspect.iscoroutinefunction(handler):
+        if handler is not None and (not callable(handler) or inspect.iscoroutinefunction(handler)):
             raise WrongArgumentType("handler", handler, "must be a function, not a coroutine function")
         return Consumer(self, BlockingFeed(live.portal, ConsumerFeed(live.client, settings)), settings, store, handler)
 

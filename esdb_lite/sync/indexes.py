@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds
 from esdb_lite.client.indexes.calls import checked_fields
-from esdb_lite.indexes import IndexField
 from esdb_lite.settings import CredentialsLike
 from esdb_lite.sync.read import ReadResponse, Subscription
 
 if TYPE_CHECKING:
     from esdb_lite.events import RecordedEvent, SubscriptionItem
-    from esdb_lite.indexes import IndexInfo, IndexLike
+    from esdb_lite.indexes import IndexField, IndexInfo, IndexLike
     from esdb_lite.positions import ResumeFrom
     from esdb_lite.sync.live import Live
 

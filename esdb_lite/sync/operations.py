@@ -9,12 +9,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from esdb_lite._checks import Seconds
-from esdb_lite.sync.read import StatisticsFeed
 
 if TYPE_CHECKING:
     from esdb_lite.administration import ClusterNode, ScavengeInfo, ServerInfo, Statistics
     from esdb_lite.settings import CredentialsLike
     from esdb_lite.sync.live import Live
+    from esdb_lite.sync.statistics import StatisticsFeed
 
 
 class OperationApi:
@@ -53,6 +53,8 @@ class OperationApi:
 
         `timeout` limits the whole of it (default: none).
         """
+        from esdb_lite.sync.statistics import StatisticsFeed
+
         live = self._live()
         return StatisticsFeed(
             self,

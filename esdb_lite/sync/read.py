@@ -11,13 +11,13 @@ from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from esdb_lite.administration import Statistics
-from esdb_lite.client.read.iterators import AsyncEventIterator, AsyncSubscription
 from esdb_lite.errors import ClientClosed
 from esdb_lite.events import RecordedEvent
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from esdb_lite.client.read.iterators import AsyncEventIterator, AsyncSubscription
 
 T_co = TypeVar("T_co", covariant=True)
 
@@ -95,7 +95,3 @@ class Subscription(EventIterator[T_co]):
         In UTC, by the clock of this machine.
         """
         return self._subscription.last_activity
-
-
-class StatisticsFeed(EventIterator[Statistics]):
-    """Figures of a node, again and again, by their names."""

@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING
 from esdb_lite._checks import Seconds, checked_int, checked_text
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.read_request import ReadRequest
-from esdb_lite.administration import ScanProgress
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.read.iterators import AsyncReadResponse
-from esdb_lite.client.read.resuming import HealingReading, last_event
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import NotSupported, ServerAnswer, StreamNotFound, WrongArgumentType
 from esdb_lite.filters import Filter
 
 if TYPE_CHECKING:
-    from esdb_lite.administration import ProgressHandler
+    from esdb_lite.administration import ProgressHandler, ScanProgress
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.client.read.iterators import AsyncReadResponse
     from esdb_lite.events import RecordedEvent
     from esdb_lite.projections import ProjectionInfo
     from esdb_lite.settings import CredentialsLike
@@ -180,6 +178,8 @@ class AsyncNameApi:
     async def _named_by_events(
         self, what: str, prefix: str, progress: ProgressHandler, deadline: Deadline, credentials: CredentialsLike
     ) -> AsyncGenerator[str, None]:
+        from esdb_lite.client.read.resuming import last_event
+
         newest, _ = await last_event(
             self._core, ReadRequest(None, from_end=True, backwards=True, limit=1), deadline, credentials
         )
@@ -194,6 +194,9 @@ class AsyncNameApi:
             yield event.type if types else event.stream_name
 
     def _events(self, request: ReadRequest, deadline: Deadline, credentials: CredentialsLike) -> AsyncReadResponse:
+        from esdb_lite.client.read.iterators import AsyncReadResponse
+        from esdb_lite.client.read.resuming import HealingReading
+
         reading = HealingReading(self._core, request, deadline, checked_credentials(credentials))
         return AsyncReadResponse(reading, owner=self)
 
@@ -209,6 +212,8 @@ class _Telling:
     def __call__(self, event: RecordedEvent) -> None:
         self._events += 1
         if self._progress is not None and self._events % _EVERY == 0:
+            from esdb_lite.administration import ScanProgress
+
             self._progress(ScanProgress(self._events, event.commit_position or 0, self._end))
 
 

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from esdb_lite._checks import Seconds, checked_int, checked_seconds, checked_text
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.stubs import Delivery
-from esdb_lite.client.admin.statistics import AsyncStatisticsFeed, StatisticsReading
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import checked_credentials
+from esdb_lite.client.opening import opening
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import InvalidArgument, NotSupported
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from grpclib.client import Channel
 
     from esdb_lite.administration import ClusterNode, ScavengeInfo, ServerInfo, Statistics
+    from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
 
@@ -72,6 +73,7 @@ class AsyncOperationApi:
         """
         return await self._statistics(self._core.deadline(timeout), credentials)
 
+    @opening
     async def subscribe_statistics(
         self,
         interval: Seconds = 1.0,
@@ -83,6 +85,8 @@ class AsyncOperationApi:
 
         `timeout` limits the whole of it (default: none).
         """
+        from esdb_lite.client.admin.statistics import AsyncStatisticsFeed, StatisticsReading
+
         self._core.check()
         period = checked_seconds("interval", interval)
         if period < 0.01:

@@ -15,7 +15,6 @@ from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_metadata, checked_stream
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.read.resuming import last_event
 from esdb_lite.errors import StreamNotFound, WrongArgumentType
 from esdb_lite.events import AppendResult, JsonValue, NewEvent, StreamState
 from esdb_lite.positions import ExpectedPosition, expectation
@@ -80,6 +79,7 @@ class AsyncStreamApi:
         self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
+        from esdb_lite.client.read.resuming import last_event
         from esdb_lite.metadata import StreamMetadata, decode_metadata
 
         deadline = self._core.deadline(timeout)
@@ -119,6 +119,7 @@ class AsyncStreamApi:
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> DefaultAccess:
         """Return who may do what with streams whose metadata does not say it. The stream `$settings` has it."""
+        from esdb_lite.client.read.resuming import last_event
         from esdb_lite.metadata import DefaultAccess, decode_default_access
 
         deadline = self._core.deadline(timeout)

@@ -20,7 +20,6 @@ from uuid import UUID
 from esdb_lite._wire.append import AppendAnswer
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.client.read.call import ReadCall
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import EsdbClientException, OutcomeUnknown, StreamNotFound
 from esdb_lite.events import RecordedEvent
@@ -138,6 +137,8 @@ async def find_written(
     """
     stream_name, wanted_id = wanted
     read = ReadRequest(stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
+    from esdb_lite.client.read.call import ReadCall
+
     call = ReadCall(core, read, deadline, checked_credentials(credentials), need=Need.LEADER)
     end: int | None = None
     last: RecordedEvent | None = None

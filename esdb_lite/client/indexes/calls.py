@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Literal, overload
 from esdb_lite._checks import Seconds, checked_bool, checked_items, checked_text
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.arguments import checked_end, checked_limit, checked_position, checked_resume
-from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
+from esdb_lite.client.opening import AsyncOpening, opening
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.indexes import IndexField, IndexFieldType, checked_index
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.events import RecordedEvent, SubscriptionItem
-    from esdb_lite.indexes import IndexInfo, IndexLike
+    from esdb_lite.indexes import IndexField, IndexInfo, IndexLike
     from esdb_lite.positions import ResumeFrom
     from esdb_lite.settings import CredentialsLike
 
-_NAME = re.compile(r"[a-z0-9_-]{1,1000}")
+_NAME = r"[a-z0-9_-]{1,1000}"
 
 
 class AsyncIndexApi:
@@ -63,6 +63,8 @@ class AsyncIndexApi:
         to read all events. Iterating raises IndexNotFound, also for an index that is stopped; NotSupported before
         KurrentDB 25.1. The rules are in section B.5 of the notes on KurrentDB.
         """
+        from esdb_lite.indexes import checked_index
+
         backwards = checked_bool("backwards", backwards)
         request = ReadRequest(
             None,
@@ -75,7 +77,7 @@ class AsyncIndexApi:
         return self._read(request, timeout, credentials)
 
     @overload
-    async def subscribe_index_events(
+    def subscribe_index_events(
         self,
         index: IndexLike,
         position: ResumeFrom = None,
@@ -85,10 +87,10 @@ class AsyncIndexApi:
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent]: ...
+    ) -> AsyncOpening[AsyncSubscription[RecordedEvent], RecordedEvent]: ...
 
     @overload
-    async def subscribe_index_events(
+    def subscribe_index_events(
         self,
         index: IndexLike,
         position: ResumeFrom = None,
@@ -98,8 +100,9 @@ class AsyncIndexApi:
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
+    ) -> AsyncOpening[AsyncSubscription[SubscriptionItem], SubscriptionItem]: ...
 
+    @opening
     async def subscribe_index_events(
         self,
         index: IndexLike,
@@ -118,6 +121,8 @@ class AsyncIndexApi:
         Raises IndexNotFound, also when the index is stopped or deleted later; NotSupported before KurrentDB 25.1. The
         rules are in section B.5 of the notes on KurrentDB.
         """
+        from esdb_lite.indexes import checked_index
+
         start = checked_resume(position)
         request = ReadRequest(
             None, start, from_end=checked_end(from_end, start), limit=None, index=checked_index(index)
@@ -206,7 +211,7 @@ class AsyncIndexApi:
 def _checked_name(argument: str, name: object) -> str:
     if not isinstance(name, str):
         raise WrongArgumentType(argument, name, "must be a str")
-    if not _NAME.fullmatch(name):
+    if not re.fullmatch(_NAME, name):
         reason = "must have 1 to 1,000 lower-case letters, digits, underscores and hyphens"
         raise InvalidArgument(argument, name, reason)
     return name
@@ -218,6 +223,8 @@ def _checked_filter(filter: str | None) -> str:
 
 def checked_fields(fields: IndexField | Iterable[IndexField]) -> list[IndexField]:
     """One field or several."""
+    from esdb_lite.indexes import IndexField, IndexFieldType
+
     chosen = checked_items(
         "fields", [fields] if isinstance(fields, IndexField) else fields, IndexField, "must be of class IndexField"
     )

@@ -11,7 +11,7 @@ before it.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from esdb_lite._wire.read_request import ReadRequest
@@ -34,8 +34,7 @@ Ask = Callable[[ReadRequest], Answer]
 """Reads one event."""
 
 
-@dataclass(frozen=True)
-class Landmark:
+class Landmark(NamedTuple):
     """A place in a stream or in all events that was seen, and which event was there."""
 
     stream_name: str | None
