@@ -62,7 +62,14 @@ def test_the_wheel_has_the_packages_and_nothing_else(names: list[str]) -> None:
         "esdb_lite_protos",
         f"esdb_lite-{esdb_lite.__version__}.dist-info",
     }
-    assert {name.rpartition(".")[2] for name in names if ".dist-info/" not in name} == {"css", "html", "js", "py", "svg", "typed"}
+    assert {name.rpartition(".")[2] for name in names if ".dist-info/" not in name} == {
+        "css",
+        "html",
+        "js",
+        "py",
+        "svg",
+        "typed",
+    }
 
 
 @pytest.mark.parametrize(

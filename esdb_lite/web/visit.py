@@ -148,7 +148,9 @@ async def _answer(visit: Visit, handler: Handler, need: PageRight) -> Response:
         return await handler(visit)
     except Unauthenticated:
         visit.desk.sessions.end(visit.cookie)
-        return _to_login(visit) if need is not PageRight.NOTHING else problem(visit, 401, "The server does not know you.")
+        return (
+            _to_login(visit) if need is not PageRight.NOTHING else problem(visit, 401, "The server does not know you.")
+        )
     except EsdbClientException as error:
         status = status_of(error)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -55,7 +55,9 @@ async def test_the_cookie_holds_a_name_and_nothing_else(visitor: Visitor) -> Non
     assert "Secure" not in (await Visitor(visitor._application).get("/login")).headers["set-cookie"]
 
 
-@pytest.mark.parametrize(("login", "password"), [("admin", "wrong"), ("nobody", "changeit"), ("", ""), ("a:b", "secret!")])
+@pytest.mark.parametrize(
+    ("login", "password"), [("admin", "wrong"), ("nobody", "changeit"), ("", ""), ("a:b", "secret!")]
+)
 async def test_wrong_logins(visitor: Visitor, login: str, password: str) -> None:
     answer = await log_in(visitor, login, password)
     assert answer.status == 401
