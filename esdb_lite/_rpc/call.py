@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timezone
 from types import TracebackType
 
 from esdb_lite._http2.client import NoStreamLeft
@@ -114,13 +114,7 @@ class ClientCall:
         """What time it was by the clock of the server when it answered; None where it has not said it."""
         headers = None if self._stream is None else self._stream.headers
         said = dict(headers or ()).get("date")
-        # imported here: it is hardly ever needed, and brings a lot along
-        from email.utils import parsedate_to_datetime
-
-        try:
-            return None if said is None else parsedate_to_datetime(said)
-        except ValueError:
-            return None
+        return None if said is None else _moment(said)
 
     async def open(self) -> None:
         """Find a connection and open the call there. What is sent first goes with the headers."""
@@ -372,6 +366,19 @@ class ClientCall:
 
     def _too_late(self, where: str) -> DeadlineExceeded:
         return DeadlineExceeded(f"{self._name} did not end within {self._deadline.timeout:g} seconds ({where})")
+
+
+def _moment(said: str) -> datetime | None:
+    """Return the time that a `date` header says; None where it says none."""
+    # imported here: it is hardly ever needed, and brings a lot along
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(said)
+    except (ValueError, OverflowError):
+        return None
+    # without a zone, or with -0000: UTC, in a place that is not told
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def _no_grpc(headers: dict[str, str]) -> GrpcError | None:
