@@ -30,12 +30,15 @@ if TYPE_CHECKING:
     from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
     from esdb_lite.client.consumers.consumer import AsyncConsumer
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike, CheckpointLike
+    from esdb_lite.client.consumers.several import AsyncConsumerGroup
     from esdb_lite.client.credentials import Pem
     from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+    from esdb_lite.client.opening import AsyncOpening
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.consumers import (
         AsyncEventHandler,
         ConsumeOptions,
+        ConsumerHealth,
         ConsumerPosition,
         ConsumerProgress,
         ErrorAction,
@@ -184,6 +187,7 @@ if TYPE_CHECKING:
     from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
+    from esdb_lite.sync.consumer_group import ConsumerGroup
     from esdb_lite.sync.group_subscription import PersistentSubscription
     from esdb_lite.sync.read import ReadResponse, Subscription
     from esdb_lite.sync.statistics import StatisticsFeed
@@ -197,8 +201,10 @@ __all__ = [
     "AppendTooLarge",
     "AsyncCheckpointLike",
     "AsyncConsumer",
+    "AsyncConsumerGroup",
     "AsyncEsdbClient",
     "AsyncEventHandler",
+    "AsyncOpening",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
     "AsyncStatisticsFeed",
@@ -224,6 +230,8 @@ __all__ = [
     "ConsistencyViolation",
     "ConsumeOptions",
     "Consumer",
+    "ConsumerGroup",
+    "ConsumerHealth",
     "ConsumerInfo",
     "ConsumerPosition",
     "ConsumerProgress",
@@ -380,12 +388,15 @@ _HOMES = {
     "esdb_lite.client._client": "AsyncEsdbClient",
     "esdb_lite.client.admin.statistics": "AsyncStatisticsFeed",
     "esdb_lite.client.consumers.consumer": "AsyncConsumer",
+    "esdb_lite.client.consumers.several": "AsyncConsumerGroup",
     "esdb_lite.client.consumers.settings": "AsyncCheckpointLike CheckpointLike",
     "esdb_lite.client.credentials": "Pem",
     "esdb_lite.client.groups.subscription": "AsyncPersistentSubscription",
+    "esdb_lite.client.opening": "AsyncOpening",
     "esdb_lite.client.read.iterators": "AsyncReadResponse AsyncSubscription",
     "esdb_lite.consumers": (
-        "AsyncEventHandler ConsumeOptions ConsumerPosition ConsumerProgress ErrorAction EventHandler HandlerError"
+        "AsyncEventHandler ConsumeOptions ConsumerHealth ConsumerPosition ConsumerProgress ErrorAction EventHandler "
+        "HandlerError"
     ),
     "esdb_lite.correlations": "Correlation correlation",
     "esdb_lite.decisions": "AtomicDecisionResult DecisionResult LoadedState Snapshot Snapshots SnapshotStore",
@@ -433,6 +444,7 @@ _HOMES = {
     "esdb_lite.settings": "BearerToken Credentials CredentialsLike",
     "esdb_lite.sync._client": "EsdbClient",
     "esdb_lite.sync.consumer": "Consumer",
+    "esdb_lite.sync.consumer_group": "ConsumerGroup",
     "esdb_lite.sync.group_subscription": "PersistentSubscription",
     "esdb_lite.sync.read": "ReadResponse Subscription",
     "esdb_lite.sync.statistics": "StatisticsFeed",

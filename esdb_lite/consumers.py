@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Union
 
 from typing_extensions import TypedDict
 
@@ -17,9 +17,12 @@ from esdb_lite.events import Checkpoint, RecordedEvent
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
+    from esdb_lite.decisions import AtomicDecisionResult, DecisionResult
+    from esdb_lite.events import AppendResult
     from esdb_lite.filters import Filter
     from esdb_lite.indexes import IndexLike
     from esdb_lite.positions import ResumeFrom
+    from esdb_lite.records import RecordsResult
     from esdb_lite.settings import CredentialsLike
 
 ConsumerPosition = int | Checkpoint
@@ -30,6 +33,12 @@ EventHandler = Callable[[RecordedEvent], object] | Callable[[list[RecordedEvent]
 
 AsyncEventHandler = Callable[[RecordedEvent], Awaitable[object]] | Callable[[list[RecordedEvent]], Awaitable[object]]
 """A coroutine function for one event, or (with a `batch_size` of more than 1) for a list of them."""
+
+
+WrittenLike = Union[
+    "AppendResult", "RecordsResult", "DecisionResult[object]", "AtomicDecisionResult[object]", int, Checkpoint
+]
+"""What an append, or a decision, has returned; or a position."""
 
 
 class ErrorAction(enum.Enum):
@@ -68,6 +77,18 @@ class ConsumeOptions(TypedDict, total=False):
     retry_pause: Seconds
     timeout: Seconds | None
     credentials: CredentialsLike
+
+
+@dataclass(frozen=True)
+class ConsumerHealth:
+    """How a consumer of a group of consumers is."""
+
+    running: bool
+    """Whether it runs: not before the group does, and not after its end."""
+    failure: BaseException | None
+    """What it has ended with; None as long as nothing is wrong."""
+    progress: ConsumerProgress
+    """How far it has come."""
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from esdb_lite_protos import tags
 from esdb_lite_protos.event_store.client.persistent_subscriptions import PersistentSubscriptionsBase
 from esdb_lite_protos.event_store.client.streams import StreamsBase
 
-from esdb_lite import AsyncEsdbClient, EmbeddedServer, FileCheckpoint, NewEvent, NewRecord, StreamState
+from esdb_lite import AsyncEsdbClient, DefaultAccess, EmbeddedServer, FileCheckpoint, NewEvent, NewRecord, StreamState
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.stubs import StubChannel
 from esdb_lite.errors import EsdbClientException
@@ -31,17 +31,20 @@ HOT = {
     # not hot, but every first append waits for it
     tags.PATH_SERVER_FEATURES_GET_SUPPORTED_METHODS,
 }
+OURS = ("/event_store.", "/esdb_lite.")
 COLD = {
     path
     for name, path in vars(tags).items()
     if name.startswith(("PATH_INDEXES_SERVICE_", "PATH_SCHEMA_REGISTRY_SERVICE_"))
-    or (name.startswith("PATH_") and "_SERVICE_" not in name and path.startswith("/event_store.") and path not in HOT)
+    or (
+        name.startswith("PATH_")
+        and "_SERVICE_" not in name
+        and path.startswith(("/event_store.", "/esdb_lite."))
+        and path not in HOT
+    )
 }
-NOT_CALLED = {
-    tags.PATH_MONITORING_STATS,
-    *(path for path in COLD if "/event_store.client.operations." in path),
-}
-"""What the client has no method for (so far)."""
+NOT_CALLED = {tags.PATH_OPERATIONS_RESTART_PERSISTENT_SUBSCRIPTIONS}
+"""What the client does by another call."""
 
 E = NewEvent("T", b"{}")
 
@@ -139,8 +142,24 @@ def calls(client: AsyncEsdbClient, folder: Path) -> dict[str, Callable[[], Await
         "check_schema_compatibility": lambda: client.check_schema_compatibility("n", "{}"),
         "delete_schema_versions": lambda: client.delete_schema_versions("n", 1),
         "delete_schema": lambda: client.delete_schema("n"),
+        "server_info": client.server_info,
+        "read_gossip": client.read_gossip,
+        "ping": client.ping,
+        "read_statistics": client.read_statistics,
+        "subscribe_statistics": lambda: read(client.subscribe_statistics()),
+        "list_streams": client.list_streams,
+        "list_categories": client.list_categories,
+        "list_event_types": client.list_event_types,
+        "get_default_access": client.get_default_access,
+        "set_default_access": lambda: client.set_default_access(DefaultAccess()),
+        "start_scavenge": client.start_scavenge,
+        "stop_scavenge": lambda: client.stop_scavenge("x"),
+        "merge_indexes": client.merge_indexes,
+        "set_node_priority": lambda: client.set_node_priority(1),
+        "resign_leader": client.resign_leader,
         "delete_stream": lambda: client.delete_stream("s"),
         "tombstone_stream": lambda: client.tombstone_stream("s"),
+        "shutdown_server": client.shutdown_server,
         "close": client.close,
     }
 

@@ -12,9 +12,11 @@ from typing_extensions import get_overloads
 from esdb_lite import AsyncEsdbClient, ConsumeOptions, EsdbClient
 from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
 from esdb_lite.client.consumers.consumer import AsyncConsumer
+from esdb_lite.client.consumers.several import AsyncConsumerGroup
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
 from esdb_lite.sync.consumer import Consumer
+from esdb_lite.sync.consumer_group import ConsumerGroup
 from esdb_lite.sync.group_subscription import PersistentSubscription
 from esdb_lite.sync.read import ReadResponse, Subscription
 from esdb_lite.sync.statistics import StatisticsFeed
@@ -25,6 +27,7 @@ PAIRS = [
     (AsyncSubscription, Subscription),
     (AsyncStatisticsFeed, StatisticsFeed),
     (AsyncConsumer, Consumer),
+    (AsyncConsumerGroup, ConsumerGroup),
     (AsyncPersistentSubscription, PersistentSubscription),
 ]
 
@@ -34,6 +37,7 @@ ONLY_ASYNC = {
     AsyncSubscription: {"aclose"},
     AsyncStatisticsFeed: {"aclose"},
     AsyncConsumer: set(),
+    AsyncConsumerGroup: set(),
     AsyncPersistentSubscription: {"collect", "call_later"},
 }
 """What the client for threads has no use for: other names for the same, and what it uses itself."""
@@ -104,11 +108,15 @@ def test_documentation_begins_alike(pair: tuple[type, type]) -> None:
 
 
 def test_what_is_a_coroutine() -> None:
-    """Everything but the reads, which return an iterator at once, and `consumer`, which only makes one."""
+    """Everything but the reads, which return an iterator at once, and `consumer`, which only makes one.
+
+    Subscriptions are opened in one way or another: `opened` may be awaited, too.
+    """
+    opened = {name for name in methods(AsyncEsdbClient) if name.startswith("subscribe_")} | {"read_subscription"}
     at_once = {"read_stream_events", "read_all_events", "read_index_events", "consumer"}
     for name, method in methods(AsyncEsdbClient).items():
         if callable(method):
-            assert inspect.iscoroutinefunction(method) == (name not in at_once), name
+            assert inspect.iscoroutinefunction(method) == (name not in at_once | opened), name
     for name, method in methods(EsdbClient).items():
         assert not inspect.iscoroutinefunction(method), name
 

@@ -15,6 +15,7 @@ from uuid import UUID
 from esdb_lite._status.codes import DETAILS_TRAILER
 from esdb_lite._wire.batch_append import (
     BatchError,
+    decode_bad_request,
     decode_maximum_append_size,
     decode_maximum_event_size,
     decode_wrong_expected_version,
@@ -79,7 +80,8 @@ def error_for_batch(error: BatchError, stream_name: str, expected: int) -> GrpcE
     if error.detail == "WrongExpectedVersion":
         return wrong_expected_position(stream_name, expected, decode_wrong_expected_version(error.value).current)
     cls, attributes = _batch_choice(error, stream_name)
-    return _build(cls, error.message, _known(error.code), (), attributes)
+    message = (decode_bad_request(error.value) if error.detail == "BadRequest" else "") or error.message
+    return _build(cls, message, _known(error.code), (), attributes)
 
 
 def wrong_expected_position(stream_name: str, expected: int, current: int | None) -> ExpectedPositionError:

@@ -383,6 +383,11 @@ def decode_wrong_expected_version(value: bytes) -> Conflict:
     return Conflict(current, expected)
 
 
+def decode_bad_request(value: bytes) -> str:
+    """Decode what is wrong with a request from the detail `BadRequest`."""
+    return text(last_field(value, tags.SHARED_BAD_REQUEST_MESSAGE))
+
+
 def decode_maximum_append_size(value: bytes) -> int:
     """Decode the limit in the detail `MaximumAppendSizeExceeded`."""
     return uint32(pair(value)[0])  # the limit is the only field, and the first

@@ -37,6 +37,8 @@ _UPDATE = (
     "WHERE consumer_name = :name AND stored_position = :before"
 )
 
+_FORGET = "UPDATE {table} SET stored_position = :position, consumed_source = :source WHERE consumer_name = :name"
+
 
 class DbApiConnection(Protocol):
     """A connection as PEP 249 describes it."""
@@ -129,6 +131,14 @@ class DbApiCheckpoint(BoundStore):
                 raise self._conflict("the position has changed")
         self._commit()
         self._stored = text
+
+    def forget(self) -> None:
+        """Store that there is no position, and commit, so that a consumer begins anew."""
+        values = {"name": self._name, "source": self._source, "position": _NOWHERE}
+        if self._execute(_FORGET, **values) == 0:
+            self._execute(_INSERT, **values)
+        self._commit()
+        self._stored = _NOWHERE
 
     def rollback(self) -> None:
         """Undo what the handler has written since the last commit."""

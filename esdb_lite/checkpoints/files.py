@@ -75,6 +75,13 @@ class FileCheckpoint(BoundStore):
         self._replace(content)
         self._content = content
 
+    def forget(self) -> None:
+        """Remove the file, so that a consumer begins anew."""
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)
+            _sync_folder(os.path.dirname(self._path))
+        self._content = None
+
     def _read(self) -> bytes | None:
         try:
             with open(self._path, "rb") as file:

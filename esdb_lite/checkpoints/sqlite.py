@@ -94,6 +94,13 @@ class SqliteCheckpoint(DbApiCheckpoint):
         self._begin()
         super().save(position)
 
+    def forget(self) -> None:
+        """Store that there is no position, and commit, so that a consumer begins anew."""
+        if self._begun:
+            self._check_transaction()
+        self._begin()
+        super().forget()
+
     def rollback(self) -> None:
         """Undo what the handler has written since the last commit."""
         self._begun = False

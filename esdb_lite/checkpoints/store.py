@@ -21,6 +21,7 @@ class CheckpointStore(Protocol):
     `rollback()` when a handler failed or was cancelled; the store then stands for a transaction that the handler takes
     part in, and `save()` is called after every batch, to commit it;
     `begin()` before a handler is called;
+    `forget()` when a consumer is to begin anew (`consumer.rebuild()`): it commits, too;
     `bind(source)` before `load()`, with a text that differs for each stream and filter;
     and `release()` when the consumer has ended.
     """

@@ -25,10 +25,16 @@ if TYPE_CHECKING:
     from esdb_lite.metadata import StreamMetadata
 
 
+_LONGEST_NAME = 65_536
+"""Characters; a request with a longer name may be too long for a server, which says no more than that."""
+
+
 def checked_stream(value: str, argument: str = "stream_name") -> str:
     """A name of a stream."""
     if not checked_text(argument, value):
         raise InvalidArgument(argument, value, "must not be empty")
+    if len(value) > _LONGEST_NAME:
+        raise InvalidArgument(argument, value, f"must have at most {_LONGEST_NAME:,} characters")
     return value
 
 

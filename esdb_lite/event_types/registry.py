@@ -153,6 +153,13 @@ class EventTypes:
         found: Any = self._shapes.reader(kind)(value)
         return cast("T", found)
 
+    def types_of(self, kind: type) -> list[str]:
+        """Return the types of events that a class stands for, aliases included. Raises InvalidArgument."""
+        found = [name for name, registration in self._by_type.items() if registration.kind is kind]
+        if not found:
+            raise InvalidArgument("kind", kind, "must be a registered class")
+        return found
+
     def has(self, value: object) -> TypeGuard[TypedEvent]:
         """Whether a value is an object of a registered class."""
         return type(value) in self._by_class

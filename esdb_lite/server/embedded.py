@@ -29,6 +29,7 @@ from esdb_lite.server.options import (
 from esdb_lite.server.tls import Certificates
 
 if TYPE_CHECKING:
+    from esdb_lite.server.handlers import Http1Factory, PageBody
     from esdb_lite.server.node import Security, ServerNode, ServerSettings
 
 _SHUTDOWN_DELAY = 0.05
@@ -154,6 +155,7 @@ class EmbeddedServer:
         self._thread: LoopThread | None = None
         self._last_port = port
         self._faults = Faults()
+        self._http1: Http1Factory | None = None
 
     # --- where it is ---
 
@@ -225,7 +227,25 @@ class EmbeddedServer:
             compatibility=self._compatibility,
             max_append_size=self._max_append_size,
             max_append_event_size=self._max_append_event_size,
+            http1=self._http1,
         )
+
+    def hand_http1_to(self, factory: Http1Factory | None) -> None:
+        """Have all connections that speak HTTP/1.1 served by protocols of somebody else, from the next start on.
+
+        `factory` makes an `asyncio.Protocol` for each; None: the server answers with its few pages. Over TLS, a client
+        that offers HTTP/1.1 and HTTP/2 gets HTTP/1.1. The protocols' transports are closed when the server stops; what
+        they have begun is theirs to end. `page` still has what the server itself would have said.
+        """
+        self._http1 = factory
+
+    def page(self, path: str) -> PageBody | None:
+        """Return what the server says at `/info`, `/ping`, `/gossip`, `/stats` or `/metrics` now, on its event loop.
+
+        None for other paths, and while it does not run.
+        """
+        page = None if self._node is None else self._node.pages.get(path)
+        return None if page is None else page()
 
     def _security(self) -> Security | None:
         if not self._certificates.secure:

@@ -1,14 +1,15 @@
-"""What a service sees of one gRPC call.
+"""What a service sees of one gRPC call, and what is served besides.
 
-Owns: the shape of a call and of a handler. Must not know: grpclib, protobuf, the database, how
+Owns: the shape of a call, of a handler and of a page. Must not know: grpclib, protobuf, the database, how
 callers are recognised.
 `server.app` implements `ServerCall` over grpclib; services and their tests use nothing else of the transport.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from esdb_lite.server.engine.access import Principal
 
@@ -68,3 +69,22 @@ class ServerCall(Protocol):
 Handler = Callable[[ServerCall], Awaitable[None]]
 """Serves one call: returning ends it with OK, raising `RpcError` with that status; it is cancelled when the
 client goes away, its deadline passes or the server stops."""
+
+
+class PageBody(NamedTuple):
+    """What a page has to say now."""
+
+    content_type: str
+    data: bytes
+
+
+Page = Callable[[], PageBody]
+"""Makes a page, on the loop."""
+
+Http1Factory = Callable[[], asyncio.Protocol]
+"""Makes the protocol of one connection that speaks HTTP/1.1.
+
+It gets `connection_made` with the transport, `data_received` with everything from the first byte on, and so on, as
+asyncio has it. The connection counts as one of the server's: it may be closed for others when there are too many, and
+it is closed when the server stops.
+"""

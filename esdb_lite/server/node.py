@@ -20,7 +20,7 @@ from esdb_lite_protos.tags import (
 
 from esdb_lite._version import __version__
 from esdb_lite.server.addresses import is_loopback
-from esdb_lite.server.app import Route, RpcServer
+from esdb_lite.server.app import PlainHttp, Route, RpcServer
 from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.users import FIRST_USERS
@@ -37,8 +37,9 @@ from esdb_lite.server.faults.admission import FORWARDING_TIMEOUT, Admission
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import PersistentGroups
-from esdb_lite.server.handlers import Handler
+from esdb_lite.server.handlers import Handler, Http1Factory, Page
 from esdb_lite.server.indexes.catalogue import Indexes
+from esdb_lite.server.node_pages import NodeParts, node_pages
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.projections.user.engine import UserEngine
@@ -98,6 +99,8 @@ class ServerSettings:
     """The same for one event."""
     token: str | None = None
     """What every call has to bring in its metadata; None: nothing."""
+    http1: Http1Factory | None = None
+    """Serves connections that speak HTTP/1.1; None: the server has a few pages for them."""
 
     @property
     def behaviour(self) -> Behaviour:
@@ -160,7 +163,11 @@ class ServerNode:
             self._membership, self._member = place.membership, place.member
             timeout = place.forwarding_timeout
             self._admission = Admission(self._plan, self._membership, self._member, forwarding_timeout=timeout)
-        self._tls = None if settings.security is None else ServerTls(settings.security.certificate)
+        self._tls = (
+            None
+            if settings.security is None
+            else ServerTls(settings.security.certificate, http1=settings.http1 is not None)
+        )
         self._authenticator = None if settings.security is None else Authenticator(database)
         self._gossip = Gossip(self._membership, self._member, settings.now)
         self._context = Context(
@@ -174,13 +181,15 @@ class ServerNode:
         )
         self._groups = PersistentGroups(database, ticks=settings.now)
         self._projections = _projections(settings, database)
+        self.pages = self._pages()
+        """What it has to say to others than clients, by path."""
         self._operations = Operations(
             database,
             shut_down=shut_down,
             restart_groups=self._restart_groups,
             resign=None if place is None else place.resign,
         )
-        self._server = RpcServer(self._routes(), self._admission)
+        self._server = RpcServer(self._routes(), self._admission, PlainHttp(self.pages, settings.http1))
 
     @classmethod
     async def start(
@@ -386,6 +395,16 @@ class ServerNode:
             PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED: behaviour.truncates_parked,
         }
         return newer.get(path, True)
+
+    def _pages(self) -> Mapping[str, Page]:
+        settings = self._settings
+        parts = NodeParts(
+            self._database, settings.path, self._groups, self._membership, self._member, lambda: self._server
+        )
+        projections, users = self._projections is not None, settings.security is not None
+        return node_pages(
+            parts, self._behaviour.version, projections=projections, users=users, now=settings.now
+        ).by_path()
 
     def _users(self) -> Mapping[str, Handler]:
         authenticator = self._authenticator

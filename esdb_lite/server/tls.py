@@ -76,21 +76,22 @@ class Certificates:
 class ServerTls:
     """The TLS side of a listening port: TLS 1.2 or later."""
 
-    def __init__(self, files: CertificateFiles) -> None:
-        """Raises CertificateUnusable."""
+    def __init__(self, files: CertificateFiles, *, http1: bool = False) -> None:
+        """`http1`: browsers, which speak both, are to speak HTTP/1.1. Raises CertificateUnusable."""
         self._files = files
-        self.context = _context(files)
+        self._protocols = ["http/1.1", "h2"] if http1 else ["h2"]  # clients of gRPC offer HTTP/2 alone
+        self.context = _context(files, self._protocols)
         """For connections to come; `reload` makes another one: authorities cannot be taken out of one."""
 
     def reload(self) -> None:
         """Read the files again. Raises CertificateUnusable, and keeps the old certificate, if they cannot be used."""
-        self.context = _context(self._files)
+        self.context = _context(self._files, self._protocols)
 
 
-def _context(files: CertificateFiles) -> ssl.SSLContext:
+def _context(files: CertificateFiles, protocols: list[str]) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["h2"])
+    context.set_alpn_protocols(protocols)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION
     _load(context, files)
     return context

@@ -8,21 +8,29 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime, timezone
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from esdb_lite._checks import Seconds, checked_bool
+from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.consumers.consumer import ConsumerFeed
-from esdb_lite.client.consumers.settings import ConsumerSettings
+from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
+from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Steps, Store, not_let_go
-from esdb_lite.consumers import ConsumerPosition, ConsumerProgress, EventHandler
-from esdb_lite.errors import ClientClosed
+from esdb_lite.consumers import ConsumerPosition, ConsumerProgress, EventHandler, WrittenLike
+from esdb_lite.errors import ClientClosed, DeadlineExceeded
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.sync.portal import Portal, SharedPortal
+
+
+H = TypeVar("H", bound=Callable[..., object])
 
 
 class BlockingFeed:
@@ -31,6 +39,7 @@ class BlockingFeed:
     def __init__(self, portal: Portal | SharedPortal, feed: ConsumerFeed) -> None:
         self._portal = portal
         self._feed = feed
+        self.types = feed.types
         self.stop = feed.stop
 
     @property
@@ -68,14 +77,19 @@ class Consumer:
     """
 
     def __init__(
-        self, owner: object, feed: BlockingFeed, settings: ConsumerSettings, store: Store, handler: EventHandler
+        self, owner: object, feed: BlockingFeed, settings: ConsumerSettings, store: Store, handler: EventHandler | None
     ) -> None:
         self._owner = owner  # the client must not be dropped, which would close it, while it is used
         self._feed = feed
-        self._consumption = Consumption(settings.options, store, handler, feed)
+        self._settings = settings
+        self._store = store
+        self._routes = EventRoutes(handler, feed.types, _nothing)
+        self._consumption = Consumption(settings.options, store, self._handle, feed)
+        self._consumption.moved = self._tell
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._ended = threading.Event()
+        self._change = threading.Condition()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._consumption}>"
@@ -85,16 +99,28 @@ class Consumer:
         """How far the consumer has come: positions, rate, lag."""
         return self._consumption.tracker.progress(time.monotonic(), datetime.now(timezone.utc))
 
-    def run(self) -> None:
+    def on(self, what: str | type) -> Callable[[H], H]:
+        """Decorator: the function handles events of a type; or, for a class, the objects of that class.
+
+        `what` is a type of events, or a class that the client's `event_types` have: its function gets `event.value`.
+        Events that no function is for go to the consumer's `handler`, or are left out where there is none. For
+        consumers with a `batch_size` of 1. Raises InvalidArgument, WrongArgumentType.
+        """
+        checked_routes(self._settings)
+        return partial(self._routes.add, what)
+
+    def run(self, *, until_caught_up: bool = False) -> None:
         """Handle events until `stop()`; raises the handler's exception unchanged.
 
+        With `until_caught_up` it ends when everything that was stored is handled (servers before 23.10: streams only).
         Handler and store are called on the thread that calls this. Ctrl-C ends it at once, as a crash would: only what
         is stored counts. Raises CheckpointError if the position cannot be loaded or stored, ClientClosed if it ran
         before, and what a subscription raises.
         """
+        self._consumption.until_caught_up = checked_bool("until_caught_up", until_caught_up)
+        checked_routed(self._routes)
         with self._lock:
-            if self._thread is not None:
-                raise ClientClosed("a consumer runs once; make another one")
+            self._check_unused()
             self._thread = threading.current_thread()
         try:
             _drive(self._consumption.steps())
@@ -106,8 +132,57 @@ class Consumer:
                     self._let_go()
                 finally:
                     self._ended.set()
+                    self._tell()
         if self._consumption.failure is not None:
             raise self._consumption.failure
+
+    def rebuild(self, clear: Callable[[], object] | None = None) -> None:
+        """Forget how far the consumer has come, so that `run()` begins anew.
+
+        `clear` empties what its handler has made. With a store that has transactions both are one. Raises
+        InvalidArgument for a store without `forget()`, ClientClosed when the consumer runs or has run,
+        CheckpointError.
+        """
+        checked_forgetting(self._store, clear)
+        with self._lock:
+            self._check_unused()
+            try:
+                _drive(self._consumption.rebuilding(clear))
+            finally:
+                self._let_go()
+
+    def wait_for(self, result: WrittenLike, *, timeout: Seconds | None = None) -> None:
+        """Wait until the consumer has handled what was written, so that it can be seen.
+
+        `result` is what an append or a decision has returned, or a position of what the consumer consumes. The
+        consumer must run in another thread. Raises DeadlineExceeded after `timeout` seconds (default: none), and what
+        the consumer has ended with.
+        """
+        place, seconds = checked_place(result, self._settings.stream_name), checked_timeout(timeout)
+        if place is None:
+            return
+        with self._change:
+            if not self._change.wait_for(lambda: self._reached(place), seconds):
+                raise DeadlineExceeded(f"the consumer did not come to {place} within {seconds:g} seconds", sent=False)
+
+    def _reached(self, place: int) -> bool:
+        if self._consumption.tracker.reached(place, in_all=self._settings.stream_name is None):
+            return True
+        if self._ended.is_set():
+            raise self._consumption.failure or ClientClosed(f"the consumer ended before it came to {place}")
+        return False
+
+    def _tell(self) -> None:
+        """Wake those who wait for the consumer."""
+        with self._change:
+            self._change.notify_all()
+
+    def _check_unused(self) -> None:
+        if self._thread is not None:
+            raise ClientClosed("a consumer runs once; make another one")
+
+    def _handle(self, events: object) -> object:
+        return self._routes(events)
 
     def _let_go(self) -> None:
         for step in self._consumption.end():
@@ -132,6 +207,10 @@ class Consumer:
         self.stop()
         if self._thread not in (None, threading.current_thread()):
             self._ended.wait()
+
+
+def _nothing() -> None:
+    """What is done with an event that nobody wants."""
 
 
 def _drive(steps: Steps) -> None:

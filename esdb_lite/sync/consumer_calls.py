@@ -35,7 +35,7 @@ class ConsumerApi:
 
     def consumer(
         self,
-        handler: EventHandler,
+        handler: EventHandler | None = None,
         *,
         checkpoint: CheckpointLike,
         stream_name: str | None = None,
@@ -56,7 +56,8 @@ class ConsumerApi:
     ) -> Consumer:
         """Make a consumer: an object that does what `consume` does, and that you can run, stop and look at.
 
-        The arguments are those of `consume`. Nothing happens before `run()`.
+        The arguments are those of `consume`; instead of a `handler`, or beside it, there can be functions for types of
+        events: see its method `on()`. Nothing happens before `run()`.
         """
         from esdb_lite.client.consumers.consumer import ConsumerFeed
         from esdb_lite.client.consumers.settings import checked_settings, checked_store
@@ -80,7 +81,7 @@ class ConsumerApi:
             credentials=credentials,
         )
         store = checked_store(checkpoint, settings.options, blocking=True)
-        if not callable(handler) or inspect.iscoroutinefunction(handler):
+        if handler is not None and (not callable(handler) or inspect.iscoroutinefunction(handler)):
             raise WrongArgumentType("handler", handler, "must be a function, not a coroutine function")
         return Consumer(self, BlockingFeed(live.portal, ConsumerFeed(live.client, settings)), settings, store, handler)
 

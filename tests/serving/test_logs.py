@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from esdb_lite import AsyncEsdbClient, EmbeddedServer, NewEvent, StreamState, Unauthenticated
+from esdb_lite import AsyncEsdbClient, EmbeddedServer, GrpcError, NewEvent, StreamState, Unauthenticated
 from esdb_lite.server.sparing_log import SparingLog
 from esdb_lite.server.storage.errors import StorageFailed
 from tests.support import start_serve
@@ -62,8 +62,11 @@ async def test_what_the_disk_refuses_is_logged(tmp_path: Path, caplog: pytest.Lo
     async with EmbeddedServer(path) as server, AsyncEsdbClient(server.uri) as client:
         await client.append_events("s", StreamState.ANY, NewEvent("T", b""))
         path.rename(tmp_path / "elsewhere")
-        with pytest.raises(Exception, match="was removed"):
+        with pytest.raises(GrpcError, match="was removed") as single:
             await client.delete_stream("s")
+        with pytest.raises(GrpcError, match="was removed") as in_batch:
+            await client.append_events("s", StreamState.ANY, NewEvent("T", b""))
+    assert str(single.value) == str(in_batch.value)
     (line,) = lines(caplog, logging.ERROR)
     assert line.startswith("the database failed: ")
     assert str(StorageFailed) not in line

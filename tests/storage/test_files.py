@@ -170,6 +170,7 @@ class TestPermissions:
     def test_a_read_only_file(self, open_path: str) -> None:
         os.chmod(open_path, 0o444)
         assert as_nobody(lambda: Files(open_path).close()) == "StorageReadOnly"
+        assert os.listdir(os.path.dirname(open_path)) == [os.path.basename(open_path)]
 
     def test_a_read_only_folder(self, open_path: str, tmp_path: Path) -> None:
         tmp_path.chmod(0o555)

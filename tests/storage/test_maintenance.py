@@ -43,6 +43,19 @@ async def test_a_backup_is_one_moment_of_a_file_in_use(path: str, tmp_path: Path
     assert verify(copy) == []
 
 
+def test_what_a_killed_backup_has_left_goes_with_the_next(path: str, tmp_path: Path) -> None:
+    left = [tmp_path / f"copy.db.partial-4711-0123abcd{end}" for end in ("", "-journal")]
+    kept = [
+        tmp_path / name for name in ("copy.db.partial-x", "other.db.partial-1-0123abcd", "copy.db.partial-2-0123abcd")
+    ]
+    for each in left + kept:
+        each.touch()
+    for each in left + kept[:2]:
+        os.utime(each, (0, 0))
+    backup(path, str(tmp_path / "copy.db"))
+    assert [each.exists() for each in left + kept] == [False, False, True, True, True]
+
+
 def test_a_backup_leaves_only_itself(path: str, tmp_path: Path) -> None:
     backup(path, str(tmp_path / "copy.db"))
     assert not [name for name in os.listdir(tmp_path) if "partial" in name or name.startswith("copy.db-")]

@@ -218,6 +218,7 @@ def test_errors_of_batches() -> None:
     assert deleted.stream_name == "s"
     assert type(error_for_batch(BatchError(2, "Unknown", "Unknown", b""), "s", 2)) is errors.ServerAnswer
     assert type(error_for_batch(BatchError(3, "BadRequest", "BadRequest", b""), "s", 2)) is errors.InvalidRequest
+    assert str(error_for_batch(BatchError(3, "BadRequest", "BadRequest", b"\n\x04this"), "s", 2)) == "this"
 
 
 def test_http_and_http2() -> None:

@@ -34,7 +34,7 @@ class AsyncConsumerApi:
 
     def consumer(
         self,
-        handler: AsyncEventHandler,
+        handler: AsyncEventHandler | None = None,
         *,
         checkpoint: AsyncCheckpointLike,
         stream_name: str | None = None,
@@ -55,7 +55,8 @@ class AsyncConsumerApi:
     ) -> AsyncConsumer:
         """Make a consumer: an object that does what `consume` does, and that you can run, stop and look at.
 
-        The arguments are those of `consume`. Nothing happens before `run()`.
+        The arguments are those of `consume`; instead of a `handler`, or beside it, there can be functions for types of
+        events: see its method `on()`. Nothing happens before `run()`.
         """
         from esdb_lite.client.consumers.consumer import AsyncConsumer, ConsumerFeed
         from esdb_lite.client.consumers.settings import checked_settings, checked_store
@@ -78,7 +79,7 @@ class AsyncConsumerApi:
             credentials=credentials,
         )
         store = checked_store(checkpoint, settings.options)
-        if not callable(handler):
+        if handler is not None and not callable(handler):
             raise WrongArgumentType("handler", handler, "must be a coroutine function")
         return AsyncConsumer(ConsumerFeed(cast("AsyncEsdbClient", self), settings), settings, store, handler)
 

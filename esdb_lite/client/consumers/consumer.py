@@ -13,15 +13,19 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timezone
+from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite.client.consumers.settings import ConsumerSettings
+from esdb_lite.client.arguments import checked_timeout
+from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
+from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Step, Steps, Store, not_let_go
 from esdb_lite.client.consumers.tracking import Item
-from esdb_lite.consumers import AsyncEventHandler, ConsumerPosition, ConsumerProgress
-from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, WrongArgumentType
+from esdb_lite.consumers import AsyncEventHandler, ConsumerPosition, ConsumerProgress, WrittenLike
+from esdb_lite.errors import CallCancelled, ClientClosed, DeadlineExceeded, EsdbClientException, WrongArgumentType
 from esdb_lite.events import Checkpoint
 from esdb_lite.filters import DEFAULT_EXCLUDE
 
@@ -31,6 +35,9 @@ if TYPE_CHECKING:
     from esdb_lite.client._client import AsyncEsdbClient
     from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.events import SubscriptionItem
+
+
+H = TypeVar("H", bound=Callable[..., Awaitable[object]])
 
 
 class ConsumerFeed:
@@ -43,6 +50,7 @@ class ConsumerFeed:
         self._stopped: asyncio.Future[None] | None = None
         self._subscription: AsyncSubscription[SubscriptionItem] | None = None
         self._fetching: asyncio.Task[Sequence[Item]] | None = None
+        self.types = client._core.settings.event_types
         self.stopping = False
         """Whether the consumer is to end."""
 
@@ -191,13 +199,17 @@ class AsyncConsumer:
     """
 
     def __init__(
-        self, feed: ConsumerFeed, settings: ConsumerSettings, store: Store, handler: AsyncEventHandler
+        self, feed: ConsumerFeed, settings: ConsumerSettings, store: Store, handler: AsyncEventHandler | None
     ) -> None:
         self._feed = feed
-        self._handler: Callable[[Any], Awaitable[object]] = handler
+        self._settings = settings
+        self._store = store
+        self._routes = EventRoutes(handler, feed.types, _nothing)
         self._consumption = Consumption(settings.options, store, self._handle, feed)
+        self._consumption.moved = self._tell
         self._task: asyncio.Task[object] | None = None
         self._ended: asyncio.Future[None] | None = None
+        self._waiting: set[asyncio.Future[None]] = set()
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._consumption}>"
@@ -207,14 +219,26 @@ class AsyncConsumer:
         """How far the consumer has come: positions, rate, lag."""
         return self._consumption.tracker.progress(time.monotonic(), datetime.now(timezone.utc))
 
-    async def run(self) -> None:
+    def on(self, what: str | type) -> Callable[[H], H]:
+        """Decorator: the function handles events of a type; or, for a class, the objects of that class.
+
+        `what` is a type of events, or a class that the client's `event_types` have: its function gets `event.value`.
+        It is a coroutine function. Events that no function is for go to the consumer's `handler`, or are left out where
+        there is none. For consumers with a `batch_size` of 1. Raises InvalidArgument, WrongArgumentType.
+        """
+        checked_routes(self._settings)
+        return partial(self._routes.add, what)
+
+    async def run(self, *, until_caught_up: bool = False) -> None:
         """Handle events until `stop()`; raises the handler's exception unchanged.
 
+        With `until_caught_up` it ends when everything that was stored is handled (servers before 23.10: streams only).
         Cancelling it ends it at once, as a crash would: only what is stored counts. Raises CheckpointError if the
         position cannot be loaded or stored, ClientClosed if it ran before, and what a subscription raises.
         """
-        if self._ended is not None:
-            raise ClientClosed("a consumer runs once; make another one")
+        self._consumption.until_caught_up = checked_bool("until_caught_up", until_caught_up)
+        checked_routed(self._routes)
+        self._check_unused()
         self._ended = asyncio.get_running_loop().create_future()
         self._task = asyncio.current_task()
         try:
@@ -227,8 +251,59 @@ class AsyncConsumer:
                     await self._let_go()
                 finally:
                     self._ended.set_result(None)
+                    self._tell()
         if self._consumption.failure is not None:
             raise self._consumption.failure
+
+    async def rebuild(self, clear: Callable[[], object] | None = None) -> None:
+        """Forget how far the consumer has come, so that `run()` begins anew.
+
+        `clear` empties what its handler has made; it may be a coroutine function. With a store that has transactions
+        both are one. Raises InvalidArgument for a store without `forget()`, ClientClosed when the consumer runs or
+        has run, CheckpointError.
+        """
+        checked_forgetting(self._store, clear)
+        self._check_unused()
+        try:
+            await _drive(self._consumption.rebuilding(clear))
+        finally:
+            await self._let_go()
+
+    async def wait_for(self, result: WrittenLike, *, timeout: Seconds | None = None) -> None:
+        """Wait until the consumer has handled what was written, so that it can be seen.
+
+        `result` is what an append or a decision has returned, or a position of what the consumer consumes. The
+        consumer must run in another task. Raises DeadlineExceeded after `timeout` seconds (default: none), and what
+        the consumer has ended with.
+        """
+        place, seconds = checked_place(result, self._settings.stream_name), checked_timeout(timeout)
+        deadline = Deadline(seconds)
+        while place is not None and not self._reached(place):
+            change = asyncio.get_running_loop().create_future()
+            self._waiting.add(change)
+            try:
+                done, _ = await asyncio.wait({change}, timeout=deadline.remaining())
+            finally:
+                self._waiting.discard(change)
+            if not done:
+                raise DeadlineExceeded(f"the consumer did not come to {place} within {seconds:g} seconds", sent=False)
+
+    def _reached(self, place: int) -> bool:
+        if self._consumption.tracker.reached(place, in_all=self._settings.stream_name is None):
+            return True
+        if self._ended is not None and self._ended.done():
+            raise self._consumption.failure or ClientClosed(f"the consumer ended before it came to {place}")
+        return False
+
+    def _tell(self) -> None:
+        """Wake those who wait for the consumer."""
+        for change in self._waiting:
+            if not change.done():
+                change.set_result(None)
+
+    def _check_unused(self) -> None:
+        if self._ended is not None:
+            raise ClientClosed("a consumer runs once; make another one")
 
     async def _let_go(self) -> None:
         for step in self._consumption.end():
@@ -238,9 +313,9 @@ class AsyncConsumer:
                 not_let_go(error)
 
     def _handle(self, events: object) -> Awaitable[object]:
-        handling = self._handler(events)
+        handling = self._routes(events)
         if not inspect.isawaitable(handling):
-            raise WrongArgumentType("handler", self._handler, "must be a coroutine function")
+            raise WrongArgumentType("handler", self._routes.last, "must be a coroutine function")
         return handling
 
     def stop(self) -> None:
@@ -259,6 +334,10 @@ class AsyncConsumer:
         self.stop()
         if self._ended is not None and asyncio.current_task() is not self._task:
             await asyncio.wait({self._ended})
+
+
+async def _nothing() -> None:
+    """What is done with an event that nobody wants."""
 
 
 async def _drive(steps: Steps) -> None:

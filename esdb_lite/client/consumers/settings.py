@@ -22,10 +22,13 @@ from esdb_lite.client.arguments import (
 )
 from esdb_lite.client.consumers.steps import ConsumptionOptions, Store
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.consumers import ConsumerPosition, HandlerError
+from esdb_lite.consumers import ConsumerPosition, HandlerError, WrittenLike
+from esdb_lite.decisions import AtomicDecisionResult, DecisionResult
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.events import AppendResult, Checkpoint
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
-from esdb_lite.positions import ResumeFrom
+from esdb_lite.positions import LARGEST, ResumeFrom
+from esdb_lite.records import RecordsResult
 
 if TYPE_CHECKING:
     from esdb_lite.settings import CredentialsLike
@@ -121,6 +124,29 @@ def checked_store(value: object, options: ConsumptionOptions, *, blocking: bool 
                 reason = "is for stores without transactions; with this one a larger batch_size does the same"
                 raise InvalidArgument(name, getattr(options, name), reason)
     return store
+
+
+def checked_place(result: WrittenLike, stream_name: str | None) -> int | None:
+    """Where a consumer must have come to have handled what was written; None where it has nothing to handle."""
+    if isinstance(result, RecordsResult):
+        return result.commit_position if stream_name is None else result.stream_positions.get(stream_name)
+    if isinstance(result, AppendResult):
+        return result.commit_position if stream_name is None else result.stream_position
+    if isinstance(result, Checkpoint) and stream_name is None:
+        return result.commit_position
+    if isinstance(result, (DecisionResult, AtomicDecisionResult)):
+        return None if result.result is None else checked_place(result.result, stream_name)
+    if isinstance(result, bool) or not isinstance(result, int):
+        raise WrongArgumentType("result", result, "must be what an append has returned, or a position")
+    return checked_int("result", result, 0, LARGEST)
+
+
+def checked_forgetting(store: Store, clear: object) -> None:
+    """Refuse a store that cannot forget. Raises InvalidArgument, WrongArgumentType."""
+    if clear is not None and not callable(clear):
+        raise WrongArgumentType("clear", clear, "must be a function")
+    if store.forget is None:
+        raise InvalidArgument("checkpoint", store.itself, "must have a method forget() for rebuild()")
 
 
 def _only_an_index(index: str, stream_name: str | None, chosen: Filter | None, *, resolve_links: bool) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Generator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -18,7 +19,7 @@ from esdb_lite.checkpoints.positions import to_text
 from esdb_lite.client.consumers.tracking import HandledPart, Item, Tracker, parts
 from esdb_lite.client.failures import log_failure, note_on
 from esdb_lite.consumers import ConsumerPosition, ErrorAction, HandlerError
-from esdb_lite.errors import CheckpointError, CheckpointMismatch, WrongArgumentType
+from esdb_lite.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch, WrongArgumentType
 from esdb_lite.events import Checkpoint
 
 _log = logging.getLogger("esdb_lite.client")
@@ -58,10 +59,12 @@ class Store:
     """The store of a consumer, whatever it can do."""
 
     def __init__(self, load: Callable[[], object], save: Callable[[ConsumerPosition], object], store: object) -> None:
+        self.itself = store
         self.load = load
         self.save = save
         self.bind: Callable[[str], object] | None = getattr(store, "bind", None)
         self.begin: Callable[[], object] | None = getattr(store, "begin", None)
+        self.forget: Callable[[], object] | None = getattr(store, "forget", None)
         self.rollback: Callable[[], object] | None = getattr(store, "rollback", None)
         self.release: Callable[[], object] | None = getattr(store, "release", None)
 
@@ -105,6 +108,10 @@ class Consumption:
         self._bound = False
         self._saving = False
         self._attempting = False
+        self.until_caught_up = False
+        """Whether to end when everything that is stored was handled."""
+        self.moved: Callable[[], object] = _nobody
+        """Called when the position has moved, and at the end."""
         self.failure: BaseException | None = None
         """What the consumer has failed with; to be raised as it is when the steps have ended."""
         self.tracker = Tracker(
@@ -134,6 +141,22 @@ class Consumption:
             except Exception as error:
                 self.failure = error if self.failure is None else self.failure
         _log.info("consumer %s: ended", self)
+
+    def rebuilding(self, clear: Callable[[], object] | None) -> Steps:
+        """Forget the position, together with what `clear` undoes where the store has transactions."""
+        if self._store.bind is not None:
+            yield partial(self._store.bind, self._options.source)
+        self._bound = True
+        with suppress(CheckpointCorrupt):
+            yield self._store.load
+        self._attempting = True
+        if self._store.begin is not None:
+            yield self._store.begin
+        if clear is not None:
+            yield clear
+        assert self._store.forget is not None
+        yield self._store.forget
+        self._attempting = False
 
     def end(self) -> list[Step]:
         """Return what to call when the steps have ended, in whatever way, so that the store is released.
@@ -171,6 +194,9 @@ class Consumption:
                 if self._source.stopping:
                     return
                 yield from self._take(part)
+                self.moved()
+                if self.until_caught_up and self.tracker.caught_up:
+                    return
 
     def _take(self, part: HandledPart) -> Steps:
         if part.events and not (yield from self._handle(part)):
@@ -253,6 +279,10 @@ class Consumption:
         yield partial(self._store.save, position)
         self._saving = False
         self.tracker.saved(position, self._clock())
+
+
+def _nobody() -> None:
+    """What is done where nobody waits."""
 
 
 def pause_before(attempts: int, first: float) -> float:

@@ -175,6 +175,20 @@ class Tracker:
             self._unsaved = 0
 
     @property
+    def caught_up(self) -> bool:
+        """Whether everything was handled that was stored; servers before 23.10 say so of streams only."""
+        return self._caught_up or (self._of_stream and self._end is not None and self._lag_events() == 0)
+
+    def reached(self, place: int, *, in_all: bool) -> bool:
+        """Whether an event at this stream position, or commit position, was handled."""
+        if self.position is None:
+            return False
+        if isinstance(self.position, Checkpoint):
+            commit = self.position.commit_position
+            return in_all and (commit > place or commit == place == self.position.prepare_position)
+        return not in_all and self.position >= place
+
+    @property
     def unsaved(self) -> bool:
         """Whether the store does not have the position."""
         return self.position is not None and self.position != self.stored

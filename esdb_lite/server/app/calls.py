@@ -10,13 +10,25 @@ import asyncio
 import enum
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple, Protocol
 
 from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, RequestHandler
-from esdb_lite._http2.streams import NO_ERROR, Headers, Stream, StreamOver, is_over, reset, send_headers
+from esdb_lite._http2.streams import (
+    NO_ERROR,
+    Headers,
+    Stream,
+    StreamOver,
+    is_over,
+    push,
+    reset,
+    send_data,
+    send_headers,
+)
 from esdb_lite._status import RpcError, refusals, typed_refusals
 from esdb_lite.server.app.call import GrpcCall, plain_headers, timeout_of
+from esdb_lite.server.app.plain import PlainHttp
 from esdb_lite.server.handlers import Handler
 
 log = logging.getLogger("esdb_lite.server")
@@ -47,6 +59,15 @@ class _AlwaysIdle:
 
 ALWAYS_IDLE = _AlwaysIdle()
 """Nothing is ever the matter."""
+
+
+@dataclass
+class CallCounts:
+    """How many calls of all connections have ended."""
+
+    total: int = 0
+    failed: int = 0
+    """Those of them that have not ended with OK."""
 
 
 class _Why(enum.Enum):
@@ -97,7 +118,12 @@ class ConnectionCalls(RequestHandler):
     """Starts calls for one connection and keeps track of them."""
 
     def __init__(
-        self, routes: Mapping[str, Route], services: frozenset[str], admission: CallAdmission = ALWAYS_IDLE
+        self,
+        routes: Mapping[str, Route],
+        services: frozenset[str],
+        admission: CallAdmission = ALWAYS_IDLE,
+        plain: PlainHttp = PlainHttp(),  # noqa: B008 - it cannot be changed
+        counts: CallCounts | None = None,
     ) -> None:
         """Calls go to the handlers that their routes have for faults unless the admission is idle."""
         self.deaf = False
@@ -107,6 +133,8 @@ class ConnectionCalls(RequestHandler):
         self._routes = routes
         self._services = services
         self._admission = admission
+        self._plain = plain
+        self._counts = counts or CallCounts()
         self._running: dict[Stream, _OpenCall] = {}
         self._loop = asyncio.get_running_loop()
 
@@ -167,7 +195,7 @@ class ConnectionCalls(RequestHandler):
             if is_grpc(headers):
                 await self._serve(running, headers)
             else:
-                await _serve_plain(running.stream, headers)
+                await self._serve_plain(running.stream, headers)
         except StreamOver:
             log.debug("a call ended while it was being answered", exc_info=True)
         except asyncio.CancelledError:
@@ -203,8 +231,24 @@ class ConnectionCalls(RequestHandler):
         else:
             handler = route.handler if self._admission.idle or route.under_faults is None else route.under_faults
             error = await self._handle(running, call, handler)
+        self._counts.total += 1
+        if error is not None:
+            self._counts.failed += 1
         if running.why not in _UNHEARD:
             await call.finish(error)
+            if len(self._running) == 1:  # nothing else is about to be written: who waits for this gets it now
+                push(running.stream)
+
+    async def _serve_plain(self, stream: Stream, headers: Mapping[str, str]) -> None:
+        """Answer a request that is not gRPC."""
+        method = headers.get(":method", "")
+        answer = self._plain.answer(method, headers.get(":path", ""))
+        lengths = [("content-length", str(len(answer.body)))] if answer.body else []
+        head = [(":status", str(answer.status)), *plain_headers(), *answer.headers, *lengths]
+        body = b"" if method == "HEAD" else answer.body
+        await send_headers(stream, head, end=not body)
+        if body:
+            await send_data(stream, body, end=True)
 
     def _unknown(self, headers: Mapping[str, str]) -> RpcError:
         service = headers.get(":path", "").rpartition("/")[0]
@@ -243,32 +287,6 @@ def _ending(why: _Why | None, path: str) -> RpcError:
     raise asyncio.CancelledError
 
 
-async def _serve_plain(stream: Stream, headers: Mapping[str, str]) -> None:
-    """Answer a request that is not gRPC."""
-    answer = plain_answer(headers.get(":method", ""), headers.get(":path", ""))
-    await send_headers(stream, [(":status", str(answer.status)), *plain_headers(), *answer.headers], end=True)
-
-
-class PlainAnswer(NamedTuple):
-    """Status and headers of an answer without a body."""
-
-    status: int
-    headers: Sequence[tuple[str, str]] = ()
-
-
-def plain_answer(method: str, path: str) -> PlainAnswer:
-    """Return the answer to a request that is not gRPC: as a real server's, which has pages where this one has none."""
-    path = path.partition("?")[0]
-    reads = method in ("GET", "HEAD")
-    if path == "/health/live" and reads:
-        return PlainAnswer(204)
-    if path in ("/", "/web") and reads:
-        return PlainAnswer(302, [("location", "/web/index.html")])
-    if path == "/info" and method not in ("GET", "HEAD", "OPTIONS"):
-        return PlainAnswer(405, [("allow", "GET, HEAD, OPTIONS")])
-    return PlainAnswer(415 if method == "POST" and _is_method(path) else 404)
-
-
 def is_grpc(headers: Mapping[str, str]) -> bool:
     """Whether a request is a gRPC call; one of grpc-web is not, whose frames differ."""
     content_type = headers.get("content-type", "")
@@ -278,9 +296,3 @@ def is_grpc(headers: Mapping[str, str]) -> bool:
         ";",
     )
     return is_type and headers.get(":method") == "POST"
-
-
-def _is_method(path: str) -> bool:
-    """Whether it looks like the path of a gRPC method: what is posted there is of the wrong type."""
-    empty, *parts = path.split("/")
-    return not empty and len(parts) == 2 and all(parts)

@@ -1,6 +1,7 @@
-"""One connection of a client: HTTP/2 by prior knowledge, or a health check over HTTP/1.1.
+"""One connection of a client: HTTP/2 by prior knowledge, or a request for a page over HTTP/1.1.
 
-Owns: telling the two apart, keep-alive, and the end of the connection. Must not know: calls, services.
+Owns: telling the two apart, keep-alive, and the end of the connection. Must not know: calls, services, who serves
+HTTP/1.1 where the server has somebody for that.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._http2.protocol import read_moderately
 from esdb_lite._http2.server import PREFACE, ServerProtocol
 from esdb_lite.server.app.call import plain_headers
-from esdb_lite.server.app.calls import ConnectionCalls, PlainAnswer, plain_answer
+from esdb_lite.server.app.calls import ConnectionCalls
+from esdb_lite.server.app.plain import PlainAnswer, PlainHttp
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -34,7 +36,11 @@ class ServerConnection(ServerProtocol):
     """The protocol of an accepted socket."""
 
     def __init__(
-        self, calls: ConnectionCalls, made: Callable[[ServerConnection], None], lost: Callable[[ServerConnection], None]
+        self,
+        calls: ConnectionCalls,
+        made: Callable[[ServerConnection], None],
+        lost: Callable[[ServerConnection], None],
+        plain: PlainHttp = PlainHttp(),  # noqa: B008 - it cannot be changed
     ) -> None:
         """Calls `made` when the connection is there (with TLS, after the handshake), and `lost` when it is gone."""
         super().__init__(calls)
@@ -43,6 +49,9 @@ class ServerConnection(ServerProtocol):
         self._frozen = False
         self._made = made
         self._lost = lost
+        self._plain = plain
+        self._other: asyncio.Protocol | None = None
+        """Who serves the connection, because it speaks HTTP/1.1."""
         self._greeting: bytes | None = b""
 
     # --- beginning ---
@@ -51,7 +60,8 @@ class ServerConnection(ServerProtocol):
         """Wait for the client's first bytes: they say which protocol it speaks."""
         read_moderately(transport)
         # of a stream, whatever its class is: loops that are not asyncio's own do not derive theirs from asyncio's
-        self._transport = GatheringTransport(cast(asyncio.Transport, transport))
+        self._raw = cast(asyncio.Transport, transport)
+        self._transport = GatheringTransport(self._raw)
         self._made(self)
         self._timer = self._loop.call_later(_GREETING_TIMEOUT, self._transport.abort)
 
@@ -59,7 +69,10 @@ class ServerConnection(ServerProtocol):
         """Feed HTTP/2; whatever a peer sends, nothing but its own connection suffers."""
         self.heard = self._loop.time()
         if self._greeting is not None:
-            self._greet(data)
+            if self._other is not None:
+                self._other.data_received(data)
+            else:
+                self._greet(data)
             return
         try:
             super().data_received(data)
@@ -75,7 +88,11 @@ class ServerConnection(ServerProtocol):
         elif greeting.startswith(_TLS_HANDSHAKE):
             # A client that tries TLS here learns from this answer, as from a real server's, that there is none.
             self._answer_http1(b"")
-        elif PREFACE.startswith(greeting) or not self._is_complete_http1(greeting):
+        elif PREFACE.startswith(greeting):
+            self._greeting = greeting
+        elif self._plain.http1 is not None:
+            self._hand_over(self._plain.http1(), greeting)
+        elif not self._is_complete_http1(greeting):
             self._greeting = greeting
         else:
             self._answer_http1(greeting)
@@ -88,6 +105,16 @@ class ServerConnection(ServerProtocol):
 
     # --- HTTP/1.1 ---
 
+    def _hand_over(self, other: asyncio.Protocol, greeting: bytes) -> None:
+        self._timer.cancel()
+        self._other = other
+        other.connection_made(self._raw)
+        other.data_received(greeting)
+
+    def eof_received(self) -> bool | None:
+        """The client sends no more."""
+        return super().eof_received() if self._other is None else self._other.eof_received()
+
     @staticmethod
     def _is_complete_http1(request: bytes) -> bool:
         return b"\r\n\r\n" in request or len(request) > _MAX_HTTP1_HEADER
@@ -95,12 +122,11 @@ class ServerConnection(ServerProtocol):
     def _answer_http1(self, request: bytes) -> None:
         words = request.partition(b"\r\n")[0].decode("latin-1").split(" ")
         valid = len(words) == 3 and words[2].startswith("HTTP/1.")
-        status, more = plain_answer(words[0], words[1]) if valid else PlainAnswer(400)
-        headers = [*plain_headers(), *more, ("content-length", "0"), ("connection", "close")]
-        if status == 204:
-            headers.remove(("content-length", "0"))
+        status, more, body = self._plain.answer(words[0], words[1]) if valid else PlainAnswer(400)
+        length = [] if status == 204 else [("content-length", str(len(body)))]
+        headers = [*plain_headers(), *more, *length, ("connection", "close")]
         lines = [f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in headers), "", ""]
-        self._transport.write("\r\n".join(lines).encode("latin-1"))
+        self._transport.write("\r\n".join(lines).encode("latin-1") + (b"" if words[0] == "HEAD" else body))
         self._transport.close()
 
     # --- those who may have to go ---
@@ -133,11 +159,15 @@ class ServerConnection(ServerProtocol):
         """The socket does not take more for now."""
         if self._greeting is None:
             super().pause_writing()
+        elif self._other is not None:
+            self._other.pause_writing()
 
     def resume_writing(self) -> None:
         """The socket takes more again."""
         if self._greeting is None:
             super().resume_writing()
+        elif self._other is not None:
+            self._other.resume_writing()
 
     # --- faults ---
 
@@ -197,7 +227,11 @@ class ServerConnection(ServerProtocol):
         self._transport.abort()
         if self._greeting is None:
             super().connection_lost(exc)
-        self._lost(self)
+        try:
+            if self._other is not None:
+                self._other.connection_lost(exc if isinstance(exc, Exception) else None)
+        finally:
+            self._lost(self)
 
 
 _RESET = struct.pack("ii", 1, 0)
@@ -206,10 +240,12 @@ _CUT_AFTER = 1.0
 """Seconds that a client gets to take what was written before its connection was cut."""
 
 _REASONS = {
+    200: "OK",
     204: "No Content",
     302: "Found",
     400: "Bad Request",
     404: "Not Found",
     405: "Method Not Allowed",
     415: "Unsupported Media Type",
+    500: "Internal Server Error",
 }

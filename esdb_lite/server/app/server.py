@@ -11,10 +11,11 @@ import ssl
 from collections.abc import Iterator, Mapping
 
 from esdb_lite.server.app.call import GrpcCall
-from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, ConnectionCalls, Route
+from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, CallCounts, ConnectionCalls, Route
 from esdb_lite.server.app.connection import ServerConnection
 from esdb_lite.server.app.limits import connection_limit
 from esdb_lite.server.app.listening import Door, DoorState
+from esdb_lite.server.app.plain import PlainHttp
 
 _PATIENCE = 1.0
 """Seconds that calls, and then connections, get to end before they are cut off: only who does not read needs them."""
@@ -23,11 +24,18 @@ _PATIENCE = 1.0
 class RpcServer:
     """Serves routes (path -> `Route`) on one port."""
 
-    def __init__(self, routes: Mapping[str, Route], admission: CallAdmission = ALWAYS_IDLE) -> None:
+    def __init__(
+        self,
+        routes: Mapping[str, Route],
+        admission: CallAdmission = ALWAYS_IDLE,
+        plain: PlainHttp = PlainHttp(),  # noqa: B008 - it cannot be changed
+    ) -> None:
         """While the admission is not idle, new calls go to the handlers that their routes have for faults."""
+        self.counts = CallCounts()
         self._routes = routes
         self._services = frozenset(path.rpartition("/")[0] for path in routes)
         self._admission = admission
+        self._plain = plain
         self._connections: dict[ServerConnection, None] = {}
         """The oldest first."""
         self._limit = connection_limit()
@@ -49,7 +57,8 @@ class RpcServer:
         return await self._door.open(host, port)
 
     def _accept(self) -> ServerConnection:
-        return ServerConnection(ConnectionCalls(self._routes, self._services, self._admission), self._made, self._lost)
+        calls = ConnectionCalls(self._routes, self._services, self._admission, self._plain, self.counts)
+        return ServerConnection(calls, self._made, self._lost, self._plain)
 
     def _has_room(self, arriving: int) -> bool:
         """Say whether one more may come in; somebody for whom nothing is done has to go for it, if need be.
@@ -79,6 +88,11 @@ class RpcServer:
         self._connections.pop(connection, None)
         if not self._connections:
             self._empty.set()
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
 
     # --- faults ---
 

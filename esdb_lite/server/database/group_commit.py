@@ -76,8 +76,7 @@ class Committer:
     def begin(self, contents: Sequence[Record]) -> None:
         """Give a new database its first events."""
         with self._writer.transaction():
-            for record in contents:
-                self._writer.add(record)
+            self._writer.add_all(contents)
         self.log_end = self._start = self._writer.log_end()
         self._confirm(self.log_end)
 
@@ -124,11 +123,10 @@ class Committer:
         return Committed(results, records, end)
 
     def _add(self, records: Sequence[Record], *, remember: bool) -> None:
-        for record in records:
-            self._writer.add(record)
+        self._writer.add_all(records)
         if remember:
             self._recent.add(records)
-        lasts = {record.stream: record for record in records}
+        lasts = {record[1]: record for record in records}  # by stream
         for stream, last in lasts.items():
             self._note_name(stream)
             self._lasts[stream] = Last(last.revision, last.position)
@@ -228,13 +226,13 @@ class _RecentIds:
         self._bytes = 0
 
     def add(self, records: Sequence[Record]) -> None:
-        known = self.known
-        for _, stream, revision, id, *_ in records:
+        known, before = self.known, len(self._order)
+        for _, stream, revision, id, _, _, _, _, _, _ in records:
             if id not in known:
                 known[id] = (stream, revision)
                 self._order.append(id)
-                self._uncommitted += 1
                 self._bytes += _cost(stream)
+        self._uncommitted += len(self._order) - before
 
     def undo(self) -> None:
         for _ in range(self._uncommitted):

@@ -29,7 +29,7 @@ from esdb_lite.server.faults.plan import BATCH_APPEND, Refusal
 from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.services.batch_assembly import Batch, BatchAssembler, Refused, timed_out, too_busy
 from esdb_lite.server.services.context import Context
-from esdb_lite.server.services.unary import decoded
+from esdb_lite.server.services.unary import decoded, storage_failure
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
 
 _AT_ONCE = 12
@@ -253,6 +253,9 @@ def _success(batch: Batch, result: object) -> bytes:
         raise Refused(StatusCode.ALREADY_EXISTS, name, name, value)
     if isinstance(result, StorageClosed):
         raise _not_ready()
+    if isinstance(result, StorageError):
+        failure = storage_failure(result)
+        raise Refused(failure.code, failure.message, "Unknown")
     if isinstance(result, WriteRefused):
         raise _REFUSALS[result.reason]()
     raise Refused(StatusCode.UNKNOWN, f"Unknown: {result}", "Unknown")

@@ -20,6 +20,7 @@ from esdb_lite._wire.batch_append import (
 )
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
+from esdb_lite.server.engine.model import LONGEST_NAME
 from esdb_lite.server.services.append_room import NoAppendRoom
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.proposals import (
@@ -32,6 +33,7 @@ from esdb_lite.server.services.proposals import (
     MissingMetadata,
     expected_version,
     id_as_text,
+    is_too_long_for_stream,
     writable,
 )
 
@@ -172,6 +174,8 @@ class BatchAssembler:
             expected = expected_version(options.expected)
         except InvalidExpectation as error:
             raise _bad_request(f"options.stream_position: {error}") from error
+        if is_too_long_for_stream(options.stream):
+            raise _bad_request(f"the name of a stream has at most {LONGEST_NAME} bytes in UTF-8")
         if not writable(options.stream):
             raise _bad_request("Specified argument was out of the range of valid values. (Parameter 'eventStreamId')")
         intake = Intake(self._context.max_append_event_size)
@@ -188,17 +192,14 @@ class BatchAssembler:
         return WRITE_TIMEOUT
 
     def _add(self, batch: Batch, events: Sequence[Proposed]) -> None:
-        measure, take = batch.intake.measure, batch.intake.take
-        for proposed in events:
-            try:
-                measure(proposed)
-                take(proposed)
-            except MissingMetadata as error:
-                raise _bad_request("The given key was not present in the dictionary.") from error
-            except InvalidEvent as error:
-                raise _bad_request(error.original) from error
-            except EventOverLimit as error:
-                raise self._event_too_large(error) from error
+        try:
+            batch.intake.take_all(events)
+        except MissingMetadata as error:
+            raise _bad_request("The given key was not present in the dictionary.") from error
+        except InvalidEvent as error:
+            raise _bad_request(error.original) from error
+        except EventOverLimit as error:
+            raise self._event_too_large(error) from error
         limit = self._context.max_append_size
         if batch.intake.too_many is not None:
             raise _bad_request(batch.intake.too_many)

@@ -149,8 +149,6 @@ def reporting_storage_errors(handler: Handler) -> Handler:
         try:
             await handler(call)
         except StorageError as error:
-            if not isinstance(error, StorageClosed):
-                _failures.log("the database failed: %s", error)
             raise storage_failure(error) from error
 
     return handle
@@ -165,6 +163,8 @@ _STORAGE_CODES: tuple[tuple[type[StorageError], StatusCode], ...] = (
 
 
 def storage_failure(error: StorageError) -> RpcError:
-    """Return what a call ends with when the storage fails."""
+    """Return what a call ends with when the storage fails; the log is told of it, now and then."""
+    if not isinstance(error, StorageClosed):
+        _failures.log("the database failed: %s", error)
     code = next((code for kind, code in _STORAGE_CODES if isinstance(error, kind)), StatusCode.INTERNAL)
     return RpcError(code, f"The database failed: {error}")

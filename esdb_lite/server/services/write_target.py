@@ -10,10 +10,10 @@ from typing import NamedTuple
 from esdb_lite._status import refusals
 from esdb_lite._wire.append import AppendOptions
 from esdb_lite.server.engine.access import Action
-from esdb_lite.server.engine.model import LONGEST_NAME, is_too_long
+from esdb_lite.server.engine.model import LONGEST_NAME
 from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.services.context import Context
-from esdb_lite.server.services.proposals import InvalidExpectation, expected_version, writable
+from esdb_lite.server.services.proposals import InvalidExpectation, expected_version, is_too_long_for_stream, writable
 
 
 class WriteTarget(NamedTuple):
@@ -43,7 +43,7 @@ async def target_of(
 
 def check_name(stream: str) -> None:
     """Refuse names that no stream can have. Raises RpcError."""
-    if is_too_long(stream):
+    if is_too_long_for_stream(stream):
         raise refusals.invalid_argument(
             f"options.stream_identifier: the name of a stream has at most {LONGEST_NAME} bytes in UTF-8."
         )

@@ -5,9 +5,12 @@ Owns: that the copy is of one moment, complete or not there at all. Must not kno
 
 from __future__ import annotations
 
+import glob
 import os
+import re
 import secrets
 import sqlite3
+import time
 from contextlib import closing, suppress
 
 from esdb_lite.server.storage import confirm_notes
@@ -25,6 +28,10 @@ from esdb_lite.server.storage.salvage import Salvaged
 from esdb_lite.server.storage.salvage import salvage as take_out
 from esdb_lite.server.storage.schema import check_path, open_reader
 
+_LEFT_BEHIND = 3600.0
+"""Seconds after which a copy on which nobody has worked is one that was given up."""
+_PARTIAL = re.compile(r"\.partial-\d+-[0-9a-f]{8}(-wal|-shm|-journal)?")
+
 
 def backup(path: str, to: str, *, salvage: bool = False) -> Salvaged | None:
     """Copy a database file as it is at this moment, also while a server is writing it (which is not held up).
@@ -40,6 +47,7 @@ def backup(path: str, to: str, *, salvage: bool = False) -> Salvaged | None:
         raise StorageUnavailable(f"{to} exists already")
     if not salvage:
         refuse_losses(path, confirm_notes.read(path))
+    _clear(to)
     partial = f"{to}.partial-{os.getpid()}-{secrets.token_hex(4)}"
     try:
         done = None
@@ -54,6 +62,14 @@ def backup(path: str, to: str, *, salvage: bool = False) -> Salvaged | None:
         for end in ("", "-wal", "-shm", "-journal"):
             with suppress(FileNotFoundError):
                 os.unlink(partial + end)
+
+
+def _clear(to: str) -> None:
+    """Remove what backups to this file have left that were killed: nobody has written there for a long time."""
+    for left in glob.glob(f"{glob.escape(to)}.partial-*"):
+        with suppress(OSError):
+            if _PARTIAL.fullmatch(left[len(to) :]) and time.time() - os.lstat(left).st_mtime > _LEFT_BEHIND:
+                os.unlink(left)
 
 
 def _copy_whole(path: str, partial: str) -> None:

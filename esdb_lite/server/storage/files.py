@@ -17,7 +17,7 @@ from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.disk import sync_name
 from esdb_lite.server.storage.losses import identity, is_new, refuse_losses
 from esdb_lite.server.storage.ownership import Ownership
-from esdb_lite.server.storage.schema import check_path, empty_log, open_reader, open_writer
+from esdb_lite.server.storage.schema import check_path, check_writable, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
 
@@ -41,6 +41,7 @@ class Files:
         self._ownership: Ownership | None = None
         if path is not None:
             check_path(path)
+            check_writable(path)
             # Shared: beside a server, and with nothing kept in mind from one transaction to the next.
             self._ownership = None if shared else Ownership(path)
         connection = self._open(path, durability)

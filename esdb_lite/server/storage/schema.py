@@ -10,10 +10,16 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
 
     projections        how far each has come, and where its last checkpoint was.
     projection_states  what each holds, by partition; `kept_` = at its last checkpoint.
+
+    categories       a name for each number: what stands before the first hyphen of a stream's name.
+    category_events  the events of each category that are not the server's own, by position.
+    type_events      the same for types.
+    indexed          one row or none: up to this position, all events are in these two tables.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import struct
@@ -30,6 +36,7 @@ from esdb_lite.server.storage.errors import (
     StorageCorrupted,
     StorageError,
     StorageNotADatabase,
+    StorageReadOnly,
     StorageTooNew,
     StorageUnavailable,
     translated,
@@ -81,6 +88,21 @@ CREATE TABLE IF NOT EXISTS projection_states (
     kept_result TEXT,
     PRIMARY KEY (id, partition)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS categories (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+CREATE TABLE IF NOT EXISTS category_events (
+    category INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (category, position)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS type_events (
+    type INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (type, position)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS indexed (id INTEGER PRIMARY KEY, position INTEGER NOT NULL);
 """
 """Files of the same version may lack these tables; programs that do not know them do nothing wrong with the file."""
 
@@ -248,12 +270,22 @@ def check_path(path: str) -> None:
         raise StorageUnavailable(f"{path} cannot be made: there is no folder {folder}")
 
 
+def check_writable(path: str) -> None:
+    """Refuse a file that may only be read. Raises StorageError.
+
+    SQLite would open it, and leave a write-ahead log beside it that it cannot empty.
+    """
+    if os.access(path, os.R_OK) and not os.access(path, os.W_OK):
+        raise StorageReadOnly(f"{path} cannot be written ({os.strerror(errno.EACCES)})")
+
+
 __all__ = [
     "APPLICATION_ID",
     "SCHEMA_VERSION",
     "StorageCorrupted",
     "StorageError",
     "check_path",
+    "check_writable",
     "checksum",
     "connect_reader",
     "empty_log",
