@@ -71,6 +71,8 @@ class Database:
         """The position of the last event that has been published; 0 when there is none."""
         self.log_end = committer.log_end
         """The position that follows everything published."""
+        self.appends = 0
+        """How many appends have been asked for."""
         self.written = 0
         """How many events have been published."""
         self.turns = LoopShare()
@@ -124,6 +126,7 @@ class Database:
         Cancelled while it waits for its turn, it is not written; later, it is written regardless.
         Raises StorageError.
         """
+        self.appends += 1
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
         return cast(Outcome, await self._command(rule, _cost(events), anywhere=True))
 
@@ -138,6 +141,7 @@ class Database:
         cost = _cost(events)
         if self._closed or not self._queue.enter_at_once(cost):
             return None
+        self.appends += 1
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
         job: Pending = WriterJob(rule, cost, answer, anywhere=True)
         self._gathered.append(job)
@@ -168,6 +172,7 @@ class Database:
 
     async def append_records(self, append: AtomicAppend) -> RecordsOutcome:
         """Append records to their streams, all or none; the rest is as for `append`. Raises StorageError."""
+        self.appends += 1
         rule = partial(append_records, append=append)
         return cast(
             RecordsOutcome, await self._command(rule, _cost([event for _, event in append.writes]), anywhere=True)
