@@ -51,6 +51,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "demo": ("__init__",),
     "pytest_plugin": ("__init__", "testing"),
     "testing": ("__init__", *PURE_PROJECTIONS),
+    "web": ("__init__",),
     "embedded": ("server", "settings"),
     "otel": ("_json", *PUBLIC),
     "sync": ("client", "_loop_thread", *PUBLIC),
@@ -119,6 +120,9 @@ ONLY_THERE = {
     "hpack": ("_http2",),
     "hyperframe": ("_http2",),
     "sqlite3": ("server.storage", "checkpoints.sqlite"),
+    "starlette": ("web",),
+    "uvicorn": ("web.serving",),
+    "jinja2": ("web",),
     "_quickjs": ("server.projections.javascript.quickjs_engine",),
 }
 """Who may import what is of nobody else's business; of a package and a module in it, the module's rule counts."""
