@@ -17,6 +17,7 @@ PUBLIC = (
     "_checks",
     "administration",
     "_event_fields",
+    "_notebooks",
     "_texts",
     "errors",
     "events",
@@ -49,6 +50,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "demo": ("__init__",),
     "pytest_plugin": ("__init__", "testing"),
     "testing": ("__init__", *PURE_PROJECTIONS),
+    "web": ("__init__",),
     "embedded": ("server", "settings"),
     "sync": ("client", "_loop_thread", *PUBLIC),
     "client": ("_json", "_limits", "_rpc", "_http2.keepalive", "checkpoints", *CODEC, *PUBLIC),
@@ -116,6 +118,9 @@ ONLY_THERE = {
     "hpack": ("_http2",),
     "hyperframe": ("_http2",),
     "sqlite3": ("server.storage", "checkpoints.sqlite"),
+    "starlette": ("web",),
+    "uvicorn": ("web.serving",),
+    "jinja2": ("web",),
     "_quickjs": ("server.projections.javascript.quickjs_engine",),
 }
 """Who may import what is of nobody else's business; of a package and a module in it, the module's rule counts."""

@@ -107,7 +107,7 @@ def write_data(connection: Connection, stream_id: int, data: bytes | memoryview,
         last = end and at + len(piece) == size
         parts += (_HEADER.pack(len(piece) << 8 | _DATA, END_STREAM if last else 0, stream_id), piece)
     if end:
-        end_output(inner.state_machine)
+        end_output(h2, inner)
     h2.outbound_flow_control_window -= size
     inner.outbound_flow_control_window -= size
     connection._transport.write(b"".join(parts))
@@ -256,7 +256,7 @@ class FastProtocol(H2Protocol):
             self._run.append(payload)
             if flags:
                 self._deliver()
-                self._tell([end_input(self._h2.streams[stream_id])])
+                self._tell([end_input(self._h2, self._h2.streams[stream_id])])
             return True
         if self._forgets(stream_id):
             self._forget(stream_id, len(payload))

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 HEADERS, END_STREAM, _END_HEADERS = 1, 1, 4  # a type of frame, and flags
 _FRAME = Struct(">IBI")  # length << 8 | type, flags, stream
 _MOST_STREAMS = 256
-"""Streams that h2 may know, those included that have ended and that it has not looked at since."""
+"""Streams that h2 may know: those that have ended and that it has not looked at since are among them."""
 
 Pairs = Sequence[tuple[str, str]]
 E = TypeVar("E", bound=Event)
@@ -52,22 +52,28 @@ def is_ordinary(config: H2Configuration) -> bool:
     )
 
 
-def end_output(machine: H2StreamStateMachine) -> None:
+def end_output(h2: H2Connection, stream: H2Stream) -> None:
     """We have ended our side of a stream."""
-    if machine.state is StreamState.OPEN:
-        machine.state = StreamState.HALF_CLOSED_LOCAL
+    if stream.state_machine.state is StreamState.OPEN:
+        stream.state_machine.state = StreamState.HALF_CLOSED_LOCAL
     else:
-        machine.state, machine.stream_closed_by = StreamState.CLOSED, StreamClosedBy.SEND_END_STREAM
+        _close(h2, stream, StreamClosedBy.SEND_END_STREAM)
 
 
-def end_input(stream: H2Stream) -> StreamEnded:
+def end_input(h2: H2Connection, stream: H2Stream) -> StreamEnded:
     """The peer has ended its side of a stream."""
-    machine = stream.state_machine
-    if machine.state is StreamState.OPEN:
-        machine.state = StreamState.HALF_CLOSED_REMOTE
+    if stream.state_machine.state is StreamState.OPEN:
+        stream.state_machine.state = StreamState.HALF_CLOSED_REMOTE
     else:
-        machine.state, machine.stream_closed_by = StreamState.CLOSED, StreamClosedBy.RECV_END_STREAM
+        _close(h2, stream, StreamClosedBy.RECV_END_STREAM)
     return _event(StreamEnded, stream.stream_id)
+
+
+def _close(h2: H2Connection, stream: H2Stream, by: StreamClosedBy) -> None:
+    stream.state_machine.state, stream.state_machine.stream_closed_by = StreamState.CLOSED, by
+    # h2 would do that when it counts what is open
+    del h2.streams[stream.stream_id]
+    h2._closed_streams[stream.stream_id] = by
 
 
 class QuickHeaders:
@@ -104,7 +110,7 @@ class QuickHeaders:
         if not found.ordinary:
             return inner.receive_headers(found.raw, bool(flags & END_STREAM), "latin-1")[1]
         events = [self._heard(inner, found.texts)]
-        return [*events, end_input(inner)] if flags & END_STREAM else events
+        return [*events, end_input(self._h2, inner)] if flags & END_STREAM else events
 
     def _may_begin(self, stream_id: int) -> bool:
         h2 = self._h2
@@ -159,7 +165,7 @@ class QuickHeaders:
         machine.headers_sent = True
         self._write(stream_id, _END_HEADERS | (END_STREAM if end else 0), headers)
         if end:
-            end_output(machine)
+            end_output(self._h2, inner)
         return True
 
     def _write(self, stream_id: int, flags: int, headers: Pairs) -> None:

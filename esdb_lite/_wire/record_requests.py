@@ -12,6 +12,7 @@ Owns: their layout. Must not know: what a stream, a state or a property may be.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 from esdb_lite_protos.tags import (
@@ -36,6 +37,8 @@ from esdb_lite_protos.tags import (
 from esdb_lite._wire.primitives import block, fields, int32, number, text
 from esdb_lite._wire.values import Value, decode_entry, encode_entries
 from esdb_lite.events import JsonValue
+
+_SHORT = 256  # bytes of what is worth to be remembered, and no burden
 
 
 class SentSchema(NamedTuple):
@@ -104,18 +107,24 @@ def encode_new_record(
     stream: str | None = None,
 ) -> bytes:
     """Encode one record; `stream` is for AppendRecords only."""
-    schema = number(V2_SCHEMA_INFO_FORMAT, format) + block(V2_SCHEMA_INFO_NAME, type.encode())
-    if schema_id is not None:
-        schema += block(V2_SCHEMA_INFO_ID, schema_id.encode())
+    schema = (_remembered_info if len(type) <= _SHORT else _schema_info)(format, type, schema_id)
     return b"".join(
         (
             block(V2_APPEND_RECORD_RECORD_ID, id.encode()),
             encode_entries(V2_APPEND_RECORD_PROPERTIES, properties) if properties else b"",
-            block(V2_APPEND_RECORD_SCHEMA, schema),
+            schema,
             block(V2_APPEND_RECORD_DATA, data) if data else b"",
             b"" if stream is None else block(V2_APPEND_RECORD_STREAM, stream.encode()),
         )
     )
+
+
+def _schema_info(format: int, type: str, id: str | None) -> bytes:
+    schema = number(V2_SCHEMA_INFO_FORMAT, format) + block(V2_SCHEMA_INFO_NAME, type.encode())
+    return block(V2_APPEND_RECORD_SCHEMA, schema if id is None else schema + block(V2_SCHEMA_INFO_ID, id.encode()))
+
+
+_remembered_info = lru_cache(1024)(_schema_info)
 
 
 def encode_session_request(stream: str, expected: int, records: Iterable[bytes]) -> bytes:
@@ -184,7 +193,9 @@ def _record(data: bytes) -> SentRecord:
             content = raw
         elif tag == V2_APPEND_RECORD_STREAM:
             stream = text(raw)
-    return SentRecord(id, None if schema is None else _schema(schema), properties, content, stream)
+    if schema is not None:
+        sent = (_remembered_schema if len(schema) <= _SHORT else _schema)(schema)
+    return SentRecord(id, None if schema is None else sent, properties, content, stream)
 
 
 def _schema(data: bytes) -> SentSchema:
@@ -197,6 +208,9 @@ def _schema(data: bytes) -> SentSchema:
         elif tag == V2_SCHEMA_INFO_ID:
             id = text(raw)
     return SentSchema(format, name, id)
+
+
+_remembered_schema = lru_cache(1024)(_schema)
 
 
 def _check(data: bytes) -> SentCheck | None:

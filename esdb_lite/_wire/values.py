@@ -124,15 +124,12 @@ def decode_entry(data: bytes, depth: int = 0) -> tuple[str, Value]:
 
 def size_of_entries(values: Mapping[str, Value]) -> int:
     """Bytes that a Struct with these fields takes."""
-    return sum(
-        _framed(_framed(len(name.encode("utf-8", "surrogatepass"))) + _framed(_size(value)))
-        for name, value in values.items()
-    )
+    return sum(_framed(_framed(_length(name)) + _framed(_size(value))) for name, value in values.items())
 
 
 def _size(value: Value) -> int:
     if isinstance(value, str):
-        return _framed(len(value.encode("utf-8", "surrogatepass")))
+        return _framed(_length(value))
     if value is None or isinstance(value, bool):
         return 2
     if isinstance(value, (int, float)):
@@ -144,6 +141,10 @@ def _size(value: Value) -> int:
     return _framed(sum(_framed(_size(item)) for item in value))
 
 
+def _length(value: str) -> int:
+    return len(value) if value.isascii() else len(value.encode("utf-8", "surrogatepass"))
+
+
 def _framed(size: int) -> int:
     """Bytes of a field of bytes whose tag has one."""
-    return 1 + max(1, (size.bit_length() + 6) // 7) + size
+    return 2 + size if size < 128 else 1 + max(1, (size.bit_length() + 6) // 7) + size

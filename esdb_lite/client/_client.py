@@ -39,6 +39,7 @@ from esdb_lite.client.decisions.calls import AsyncDecisionApi
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.indexes.calls import AsyncIndexApi
+from esdb_lite.client.opening import AsyncOpening, opening
 from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
@@ -282,19 +283,33 @@ class AsyncEsdbClient(
         )
         return self._read(request, timeout, credentials)
 
-    async def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
-        """Return the commit position of the last event, the server's own events included; 0 if there is none."""
+    async def get_commit_position(
+        self,
+        *,
+        filter_exclude: Iterable[str] = (),
+        filter_include: Iterable[str] = (),
+        filter: Filter | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int:
+        """Return the commit position of the last event; 0 if there is none.
+
+        Without filters, which are those of `read_all_events`, events count that the server has written for itself: a
+        subscription that leaves these out (as by default) may never come to this position.
+        """
         from esdb_lite.client.read.resuming import last_event
 
         deadline = self._core.deadline(timeout)
-        request = ReadRequest(None, from_end=True, backwards=True, limit=1)
+        exclude = DEFAULT_EXCLUDE if filter is not None and filter_exclude == () else filter_exclude
+        chosen = make_filter(exclude, filter_include, filter)
+        request = ReadRequest(None, from_end=True, backwards=True, limit=1, filter=chosen)
         last, _ = await last_event(self._core, request, deadline, credentials)
         return 0 if last is None or last.commit_position is None else last.commit_position
 
     # --- subscribing ---
 
     @overload
-    async def subscribe_all_events(
+    def subscribe_all_events(
         self,
         position: ResumeFrom = None,
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
@@ -307,10 +322,10 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent]: ...
+    ) -> AsyncOpening[AsyncSubscription[RecordedEvent], RecordedEvent]: ...
 
     @overload
-    async def subscribe_all_events(
+    def subscribe_all_events(
         self,
         position: ResumeFrom = None,
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
@@ -323,8 +338,9 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
+    ) -> AsyncOpening[AsyncSubscription[SubscriptionItem], SubscriptionItem]: ...
 
+    @opening
     async def subscribe_all_events(
         self,
         position: ResumeFrom = None,
@@ -362,7 +378,7 @@ class AsyncEsdbClient(
         return await self._subscribe(request, position, include_control, reconnect, timeout, credentials)
 
     @overload
-    async def subscribe_stream_events(
+    def subscribe_stream_events(
         self,
         stream_name: str,
         position: int | None = None,
@@ -373,10 +389,10 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent]: ...
+    ) -> AsyncOpening[AsyncSubscription[RecordedEvent], RecordedEvent]: ...
 
     @overload
-    async def subscribe_stream_events(
+    def subscribe_stream_events(
         self,
         stream_name: str,
         position: int | None = None,
@@ -387,8 +403,9 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
+    ) -> AsyncOpening[AsyncSubscription[SubscriptionItem], SubscriptionItem]: ...
 
+    @opening
     async def subscribe_stream_events(
         self,
         stream_name: str,

@@ -242,10 +242,30 @@ class EsdbClient(
         )
         return ReadResponse(self, live.portal.run, response)
 
-    def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
-        """Return the commit position of the last event, the server's own events included; 0 if there is none."""
+    def get_commit_position(
+        self,
+        *,
+        filter_exclude: Iterable[str] = (),
+        filter_include: Iterable[str] = (),
+        filter: Filter | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int:
+        """Return the commit position of the last event; 0 if there is none.
+
+        Without filters, which are those of `read_all_events`, events count that the server has written for itself: a
+        subscription that leaves these out (as by default) may never come to this position.
+        """
         live = self._live()
-        return live.portal.run(live.client.get_commit_position(timeout=timeout, credentials=credentials))
+        return live.portal.run(
+            live.client.get_commit_position(
+                filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
+                filter_include=patterns("filter_include", filter_include),
+                filter=filter,
+                timeout=timeout,
+                credentials=credentials,
+            )
+        )
 
     # --- subscribing ---
 

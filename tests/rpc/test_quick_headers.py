@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import importlib.metadata
 import random
 from collections.abc import Callable
+from types import NoneType
 from typing import Any
 
 import pytest
@@ -112,15 +114,14 @@ class Side:
     async def send(self, number: int, headers: Any, data: bytes, end: bool) -> object:
         """Send something on a stream; what that has raised, if anything."""
         stream = self.log.streams[number]
-        try:
-            async with asyncio.timeout(0):
-                if headers is None:
-                    await send_data(stream, data, end=end)
-                else:
-                    await send_headers(stream, headers, end=end)
-        except (StreamOver, ConnectionResetError, TimeoutError) as error:
-            return type(error)
-        return None
+        sends = send_data(stream, data, end=end) if headers is None else send_headers(stream, headers, end=end)
+        task = asyncio.ensure_future(sends)
+        await asyncio.sleep(0)
+        task.cancel()  # if it waits, it has to wait on both sides
+        (result,) = await asyncio.gather(task, return_exceptions=True)
+        if not isinstance(result, (StreamOver, ConnectionResetError, asyncio.CancelledError, NoneType)):
+            raise result
+        return type(result)
 
     def open(self, headers: Any) -> object:
         try:
@@ -232,6 +233,7 @@ async def test_a_server_does_what_it_does_with_h2_alone(seeds: range, monkeypatc
                 peer.exchange()
 
 
+@pytest.mark.skipif(importlib.metadata.version("h2") < "4", reason="h2 fails before version 4, depending on the time")
 @pytest.mark.parametrize("seeds", [range(at, at + 60) for at in range(0, 300, 60)], ids=str)
 async def test_a_client_does_what_it_does_with_h2_alone(seeds: range, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed in seeds:

@@ -6,7 +6,7 @@ error or the end. Must not know: how bytes become events, what is done when a ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
@@ -127,7 +127,17 @@ class AsyncEventIterator(Generic[T_co]):
 
 
 class AsyncReadResponse(AsyncEventIterator[RecordedEvent]):
-    """The events that a read finds. Reading begins when the first one is asked for."""
+    """The events that a read finds. Reading begins when the first one is asked for.
+
+    Awaited instead of iterated, it is a list of them all.
+    """
+
+    def __await__(self) -> Generator[Any, Any, list[RecordedEvent]]:
+        return self._all().__await__()
+
+    async def _all(self) -> list[RecordedEvent]:
+        async with self:
+            return [event async for event in self]
 
 
 class AsyncSubscription(AsyncEventIterator[T_co]):

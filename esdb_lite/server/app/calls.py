@@ -15,7 +15,17 @@ from functools import partial
 from typing import NamedTuple, Protocol
 
 from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, RequestHandler
-from esdb_lite._http2.streams import NO_ERROR, Headers, Stream, StreamOver, is_over, reset, send_data, send_headers
+from esdb_lite._http2.streams import (
+    NO_ERROR,
+    Headers,
+    Stream,
+    StreamOver,
+    is_over,
+    push,
+    reset,
+    send_data,
+    send_headers,
+)
 from esdb_lite._status import RpcError, refusals, typed_refusals
 from esdb_lite.server.app.call import GrpcCall, plain_headers, timeout_of
 from esdb_lite.server.app.plain import PlainHttp
@@ -226,6 +236,8 @@ class ConnectionCalls(RequestHandler):
             self._counts.failed += 1
         if running.why not in _UNHEARD:
             await call.finish(error)
+            if len(self._running) == 1:  # nothing else is about to be written: who waits for this gets it now
+                push(running.stream)
 
     async def _serve_plain(self, stream: Stream, headers: Mapping[str, str]) -> None:
         """Answer a request that is not gRPC."""

@@ -192,17 +192,14 @@ class BatchAssembler:
         return WRITE_TIMEOUT
 
     def _add(self, batch: Batch, events: Sequence[Proposed]) -> None:
-        measure, take = batch.intake.measure, batch.intake.take
-        for proposed in events:
-            try:
-                measure(proposed)
-                take(proposed)
-            except MissingMetadata as error:
-                raise _bad_request("The given key was not present in the dictionary.") from error
-            except InvalidEvent as error:
-                raise _bad_request(error.original) from error
-            except EventOverLimit as error:
-                raise self._event_too_large(error) from error
+        try:
+            batch.intake.take_all(events)
+        except MissingMetadata as error:
+            raise _bad_request("The given key was not present in the dictionary.") from error
+        except InvalidEvent as error:
+            raise _bad_request(error.original) from error
+        except EventOverLimit as error:
+            raise self._event_too_large(error) from error
         limit = self._context.max_append_size
         if batch.intake.too_many is not None:
             raise _bad_request(batch.intake.too_many)

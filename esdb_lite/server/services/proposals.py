@@ -6,6 +6,8 @@ Must not know: which call they came by, how its errors look.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from esdb_lite._wire.append import Proposed
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
@@ -105,6 +107,33 @@ class Intake:
             text = f"proposed_message.metadata: the type has more than {LONGEST_NAME} bytes."
             raise InvalidEvent(text, text)
         self.events.append(ProposedEvent(id, type, metadata["content-type"] == JSON, data, custom_metadata))
+
+    def take_all(self, events: Sequence[Proposed]) -> None:
+        """Measure and add events, one after the other. Raises what these do."""
+        most, add = self._max_event_size, self.events.append
+        for proposed in events:
+            sent, metadata, custom_metadata, data = proposed
+            type, content_type = metadata.get("type"), metadata.get("content-type")
+            size = event_size(type or "", len(data) + len(custom_metadata))
+            id = _usual_id(sent)
+            if id is None or not type or content_type is None or len(type) > _SHORT or size > most:
+                self.measure(proposed)  # slower, and says what is wrong if anything is
+                self.take(proposed)
+                continue
+            self.size += size
+            self.count += 1
+            add(_new(ProposedEvent, (id, type, content_type == JSON, data, custom_metadata, None)))
+
+
+_new = tuple.__new__  # half of what the constructor of a NamedTuple takes
+
+
+def _usual_id(id: WireUuid | None) -> bytes | None:
+    try:
+        parsed = parse_uuid(id or "")
+    except WireError:
+        return None
+    return None if parsed == _ZERO else parsed
 
 
 def _event_id(id: WireUuid | None) -> bytes:

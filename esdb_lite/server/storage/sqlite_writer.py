@@ -16,6 +16,7 @@ from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import Note, Record, projection_notes
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, reporting, translated
 from esdb_lite.server.storage.schema import checksum, pack_schema
+from esdb_lite.server.storage.selections import make_entries
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
 _COLUMNS = 10
@@ -91,16 +92,21 @@ class SqliteWriter:
 
     def add(self, record: Record) -> None:
         """Add one event; it is written no later than when the transaction ends."""
-        position, stream, revision, id, type, is_json, created, data, metadata, schema = record
-        flag: int = is_json if schema is None else pack_schema(schema)
-        crc = checksum(position, stream, revision, id, type, flag, created, data, metadata)
-        number = self._streams.known.get(stream) or self._number(self._streams, stream)
-        kind = self._types.known.get(type) or self._number(self._types, type)
-        self._rows.append((position, number, revision, kind, flag, created, crc, id, metadata, data))
-        self._unwritten.add(number)
-        self._bytes += len(data) + len(metadata)
-        if self._bytes > _BIG:
-            self.flush()
+        self.add_all((record,))
+
+    def add_all(self, records: Sequence[Record]) -> None:
+        """Add events in the same way."""
+        streams, types, rows, unwritten = self._streams.known, self._types.known, self._rows, self._unwritten
+        for position, stream, revision, id, type, is_json, created, data, metadata, schema in records:
+            flag: int = is_json if schema is None else pack_schema(schema)
+            crc = checksum(position, stream, revision, id, type, flag, created, data, metadata)
+            number = streams.get(stream) or self._number(self._streams, stream)
+            kind = types.get(type) or self._number(self._types, type)
+            rows.append((position, number, revision, kind, flag, created, crc, id, metadata, data))
+            unwritten.add(number)
+            self._bytes += len(data) + len(metadata)
+            if self._bytes > _BIG:
+                self.flush()
 
     def _number(self, numbers: _Numbers, name: str) -> int:
         number = numbers.find(name)
@@ -138,6 +144,15 @@ class SqliteWriter:
         self._begin()
         for note in notes:
             projection_notes.save(self.connection, note)
+
+    def index(self, limit: int) -> int:
+        """Enter up to `limit` events of the log, in a transaction, in the tables of categories and types.
+
+        Returns how many they were. Raises StorageError.
+        """
+        with self.transaction():
+            self._begin()
+            return make_entries(self.connection, limit)
 
     def log_end(self) -> int:
         """The position that the next record will get."""

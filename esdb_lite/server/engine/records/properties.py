@@ -27,6 +27,7 @@ _ESCAPED = re.compile(
     '["\\\\\x00-\x1f<>\x7f-\x9f\xad\u0600-\u0603\u06dd\u070f\u17b4\u17b5\u200b-\u200f\u2028-\u202e\u2060-\u2064'
     "\u206a-\u206f\ufeff\ufff9-\ufffb\U00010000-\U0010ffff]"
 )
+_USUAL_NAME = 64  # characters of what is worth to be remembered, and no burden
 _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r": "\\r", "\t": "\\t"}
 
 
@@ -54,7 +55,7 @@ def rendered(value: Value) -> str:
     if isinstance(value, (int, float)):
         return _number(float(value))
     if isinstance(value, Mapping):
-        members = ", ".join(f"{_quoted(key)}: {rendered(item)}" for key, item in value.items())
+        members = ", ".join([f"{_name(key)}: {rendered(item)}" for key, item in value.items()])
         return f"{{ {members} }}" if members else "{ }"
     if isinstance(value, NoKind):
         raise ValueError("a value without a kind has no JSON")
@@ -62,8 +63,15 @@ def rendered(value: Value) -> str:
     return f"[ {items} ]" if items else "[ ]"
 
 
+def _name(key: str) -> str:
+    return (_remembered if len(key) <= _USUAL_NAME else _quoted)(key)
+
+
 def _quoted(value: str) -> str:
     return f'"{_ESCAPED.sub(_escape, value)}"'
+
+
+_remembered = lru_cache(1024)(_quoted)
 
 
 def _escape(match: re.Match[str]) -> str:

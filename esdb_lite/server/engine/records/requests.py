@@ -110,10 +110,11 @@ class RecordsIntake:
             if violations or id is None:
                 raise InvalidRecords("AppendRequest", violations)
         size = size_of_entries(properties) if properties else 0
-        self._count_size(stream or "", record.id, id, len(record.data) + size + len(schema.name.encode()))
-        if len(record.data) + size + len(schema.name.encode("utf-16-le")) > LOG_LIMIT:
+        name_size, log_size = _name_sizes(schema.name)
+        self._count_size(stream or "", record.id, id, len(record.data) + size + name_size)
+        if len(record.data) + size + log_size > LOG_LIMIT:
             raise MeaninglessRecords(f"records: a record may have {LOG_LIMIT} bytes in the log.")
-        format = SchemaFormat(schema.format)
+        format = _FORMATS[schema.format]
         is_json = format is SchemaFormat.JSON
         metadata = shown(properties, schema.name, format)
         return ProposedEvent(id, schema.name, is_json, record.data, metadata, StoredSchema(format, size))
@@ -261,6 +262,13 @@ def _name_violations(name: str) -> Sequence[FieldViolation]:
     if is_too_long(name):
         return [FieldViolation("Schema.Name", f"Schema name must not be longer than {LONGEST_NAME} bytes")]
     return [FieldViolation("Schema.Name", text) for text in wrong_with_schema_name(name)]
+
+
+def _name_sizes(name: str) -> tuple[int, int]:
+    """Bytes of a name as it is sent, and in the log."""
+    if name.isascii():
+        return len(name), 2 * len(name)
+    return len(name.encode()), len(name.encode("utf-16-le"))
 
 
 @lru_cache(1024)
