@@ -20,12 +20,10 @@ from esdb_lite.client.admin.operations import AsyncOperationApi
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
-from esdb_lite.client.append.calls import AsyncAtomicApi
+from esdb_lite.client.append.calls import AsyncAppendApi
 from esdb_lite.client.append.repeating import Repeater
-from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import (
     checked_end,
-    checked_events,
     checked_limit,
     checked_position,
     checked_resume,
@@ -44,9 +42,9 @@ from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
-from esdb_lite.events import AppendResult, Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
+from esdb_lite.events import Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
-from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
+from esdb_lite.positions import ResumeFrom
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 
@@ -54,13 +52,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
-    from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.event_types.registry import EventTypes
 
 
 @shortens_tracebacks
 class AsyncEsdbClient(
-    AsyncAtomicApi,
+    AsyncAppendApi,
     AsyncStreamApi,
     AsyncConsumerApi,
     AsyncDecisionApi,
@@ -130,6 +127,7 @@ class AsyncEsdbClient(
         """Make a client of settings that have been looked at already."""
         client = cls.__new__(cls)
         client._use(settings)
+        client._observed = False
         return client
 
     def _use(self, settings: ConnectionSettings) -> None:
@@ -176,31 +174,6 @@ class AsyncEsdbClient(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    # --- appending ---
-
-    async def append_events(
-        self,
-        stream_name: str,
-        expected_position: ExpectedPosition,
-        events: EventsLike,
-        *,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AppendResult:
-        """Append one event or several to a stream, all or none, and return the commit position of the last.
-
-        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
-        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
-        client's `event_types` have. The result is an int that also has `stream_position`.
-        Appending the same events again (same ids, same expectation) changes nothing and succeeds.
-        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
-        answer came. The rules are in section 7 of the protocol notes.
-        """
-        deadline = self._core.deadline(timeout)
-        given = checked_events(events, self._core.settings.event_types)
-        request = AppendRequest(checked_stream(stream_name), expectation(expected_position), given)
-        return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
 
     # --- reading ---
 
@@ -445,7 +418,7 @@ class AsyncEsdbClient(
         who = checked_credentials(credentials)
         self._core.check_open()
         reading = HealingReading(self._core, request, chosen, who) if request.limit else None
-        return AsyncReadResponse(reading, owner=self, types=self._core.settings.event_types)
+        return AsyncReadResponse(reading, owner=self, settings=self._core.settings)
 
     async def _subscribe(
         self,
@@ -471,8 +444,9 @@ class AsyncEsdbClient(
             checked_credentials(credentials),
             reconnect=checked_bool("reconnect", reconnect),
         )
-        types = self._core.settings.event_types
-        return await subscribe(reading, control=checked_bool("include_control", control), owner=self, types=types)
+        return await subscribe(
+            reading, control=checked_bool("include_control", control), owner=self, settings=self._core.settings
+        )
 
     async def _check_position(
         self, stream_name: str | None, position: int | Checkpoint, deadline: Deadline, credentials: CredentialsLike
