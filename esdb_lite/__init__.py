@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from esdb_lite.client.consumers.several import AsyncConsumerGroup
     from esdb_lite.client.credentials import Pem
     from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+    from esdb_lite.client.opening import AsyncOpening
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.consumers import (
         AsyncEventHandler,
@@ -203,6 +204,7 @@ __all__ = [
     "AsyncConsumerGroup",
     "AsyncEsdbClient",
     "AsyncEventHandler",
+    "AsyncOpening",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
     "AsyncStatisticsFeed",
@@ -390,6 +392,7 @@ _HOMES = {
     "esdb_lite.client.consumers.settings": "AsyncCheckpointLike CheckpointLike",
     "esdb_lite.client.credentials": "Pem",
     "esdb_lite.client.groups.subscription": "AsyncPersistentSubscription",
+    "esdb_lite.client.opening": "AsyncOpening",
     "esdb_lite.client.read.iterators": "AsyncReadResponse AsyncSubscription",
     "esdb_lite.consumers": (
         "AsyncEventHandler ConsumeOptions ConsumerHealth ConsumerPosition ConsumerProgress ErrorAction EventHandler "

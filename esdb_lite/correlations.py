@@ -7,7 +7,7 @@ that has opened it.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import NamedTuple
 from uuid import UUID, uuid4
@@ -29,6 +29,14 @@ class Correlation(NamedTuple):
     """The conversation that they belong to."""
     causation_id: str | None = None
     """Id of the event or command that causes them; None: not known."""
+
+    @property
+    def marks(self) -> Mapping[str, str]:
+        """What is written into metadata."""
+        marks = {CORRELATION: self.correlation_id}
+        if self.causation_id is not None:
+            marks[CAUSATION] = self.causation_id
+        return marks
 
 
 _current: ContextVar[Correlation | None] = ContextVar("esdb_lite.correlations", default=None)
@@ -79,19 +87,17 @@ def _id(argument: str, value: str | UUID) -> str:
 def correlated(events: list[NewEvent]) -> list[NewEvent]:
     """Return the events with what the context says of them; the very same where there is none."""
     found = _current.get()
-    return events if found is None else [_marked(event, found) for event in events]
+    return events if found is None else [marked(event, found.marks) for event in events]
 
 
-def _marked(event: NewEvent, found: Correlation) -> NewEvent:
+def marked(event: NewEvent, marks: Mapping[str, str]) -> NewEvent:
+    """Return an event with more in its metadata: what they say already stays, and so do those that are no object."""
     try:
         said = load_json(event.metadata) if event.metadata else {}
     except ValueError:
         return event
     if not isinstance(said, dict):
         return event
-    marks = {CORRELATION: found.correlation_id}
-    if found.causation_id is not None:
-        marks[CAUSATION] = found.causation_id
     if all(name in said for name in marks):
         return event
     return NewEvent(event.type, event.data, to_json("metadata", {**marks, **said}), event.content_type, event.id)

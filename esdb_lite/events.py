@@ -317,6 +317,12 @@ class RecordedEvent:
             f"stream_position={self.stream_position}, commit_position={self.commit_position}{link}{retries})"
         )
 
+    def _repr_html_(self) -> str:
+        """As notebooks show it: a table of what one looks for, and nothing that could run."""
+        from esdb_lite._notebooks import as_html
+
+        return as_html(self)
+
     def __reduce__(self) -> tuple[object, ...]:
         return _restored, (type(self), self._values())
 

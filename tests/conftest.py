@@ -7,10 +7,12 @@ nothing on asyncio's error log (where loops report exceptions that nobody has ta
 from __future__ import annotations
 
 import asyncio
+import functools
 import gc
 import inspect
 import logging
 import os
+import signal
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -125,6 +127,16 @@ def _open_descriptors() -> dict[str, str]:
         if target.startswith(_WATCHED) or target.endswith(_WATCHED_FILES):
             found[number] = target
     return found
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """Does what the system does at Ctrl-C; also in the background of a shell, which has the tests ignore it."""
+    main = threading.main_thread().ident
+    assert main is not None
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield functools.partial(signal.pthread_kill, main, signal.SIGINT)
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

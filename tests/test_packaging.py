@@ -62,7 +62,14 @@ def test_the_wheel_has_the_packages_and_nothing_else(names: list[str]) -> None:
         "esdb_lite_protos",
         f"esdb_lite-{esdb_lite.__version__}.dist-info",
     }
-    assert {name.rpartition(".")[2] for name in names if ".dist-info/" not in name} == {"js", "py", "typed"}
+    assert {name.rpartition(".")[2] for name in names if ".dist-info/" not in name} == {
+        "css",
+        "html",
+        "js",
+        "py",
+        "svg",
+        "typed",
+    }
 
 
 @pytest.mark.parametrize(
@@ -71,6 +78,8 @@ def test_the_wheel_has_the_packages_and_nothing_else(names: list[str]) -> None:
         "esdb_lite/py.typed",
         "esdb_lite/__main__.py",
         "esdb_lite/pytest_plugin.py",
+        "esdb_lite/web/templates/base.html",
+        "esdb_lite/web/static/console.css",
         "esdb_lite_protos/py.typed",
         "esdb_lite_protos/event_store/client/streams/__init__.py",
     ],

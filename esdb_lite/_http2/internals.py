@@ -35,8 +35,8 @@ H2_SHORT_WAY: Mapping[str, str] = {
     "_terminate_connection "
     "data_to_send decoder encoder highest_inbound_stream_id incoming_buffer local_settings max_inbound_frame_size "
     "max_outbound_frame_size outbound_flow_control_window remote_settings state_machine streams",
-    "H2Stream": "_expected_content_length _inbound_window_manager outbound_flow_control_window request_method "
-    "state_machine",
+    "H2Stream": "_expected_content_length _inbound_window_manager outbound_flow_control_window receive_headers "
+    "request_method state_machine",
     "FrameBuffer": "_headers_buffer",
     "H2StreamStateMachine": "client headers_received headers_sent state stream_closed_by trailers_received "
     "trailers_sent",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timezone
 from types import TracebackType
 
 from esdb_lite._http2.client import NoStreamLeft
@@ -67,14 +67,14 @@ class ClientCall:
 
     def __init__(
         self,
-        node: ConnectionPool,
+        pool: ConnectionPool,
         method: str,
         *,
         deadline: Deadline,
         metadata: Iterable[tuple[str, str]] = (),
         long: bool = False,
     ) -> None:
-        self._node = node
+        self._pool = pool
         self._method = method
         self._name = method.rpartition("/")[2]
         self._deadline = deadline
@@ -114,28 +114,22 @@ class ClientCall:
         """What time it was by the clock of the server when it answered; None where it has not said it."""
         headers = None if self._stream is None else self._stream.headers
         said = dict(headers or ()).get("date")
-        # imported here: it is hardly ever needed, and brings a lot along
-        from email.utils import parsedate_to_datetime
-
-        try:
-            return None if said is None else parsedate_to_datetime(said)
-        except ValueError:
-            return None
+        return None if said is None else _moment(said)
 
     async def open(self) -> None:
         """Find a connection and open the call there. What is sent first goes with the headers."""
         if self._deadline.passed:
-            raise self._node.too_late(self._deadline, f"{self._name} was not sent")
+            raise self._pool.too_late(self._deadline, f"{self._name} was not sent")
         while self._stream is None:
-            link = await self._node.acquire(long=self._long, deadline=self._deadline)
+            link = await self._pool.acquire(long=self._long, deadline=self._deadline)
             try:
                 self._open_on(link)
             except NoStreamLeft:
-                self._node.release(link, long=self._long)
+                self._pool.release(link, long=self._long)
                 if link.usable:
-                    raise ResourceExhausted(f"{self._node.authority} takes no more concurrent calls") from None
+                    raise ResourceExhausted(f"{self._pool.authority} takes no more concurrent calls") from None
             except BaseException:
-                self._node.release(link, long=self._long)
+                self._pool.release(link, long=self._long)
                 raise
         remaining = self._deadline.remaining()
         if remaining is not None:
@@ -168,7 +162,7 @@ class ClientCall:
                 await send_data(stream, data[at:stop] if at or stop < size else data, end=end and stop == size)
             except (ConnectionResetError, StreamOver) as error:  # it has ended meanwhile, and says how
                 if await self._may_send(link, stream):
-                    raise self._node.failure(str(error), sent=True) from error
+                    raise self._pool.failure(str(error), sent=True) from error
                 return
             at = stop
             if at == size:
@@ -250,16 +244,16 @@ class ClientCall:
 
     def reset(self, code: int) -> None:
         """The server has reset the stream."""
-        self._fail(self._node.placed(reset_error(code)))
+        self._fail(self._pool.placed(reset_error(code)))
 
     def lost(self, reason: str) -> None:
         """The connection is gone."""
         link = self._link
-        self._fail(self._node.failure(reason, sent=True) if link is None else self._node.broken(link, reason))
+        self._fail(self._pool.failure(reason, sent=True) if link is None else self._pool.broken(link, reason))
 
     def refused(self, reason: str) -> None:
         """The server has not looked at the stream."""
-        self._fail(self._node.failure(reason))
+        self._fail(self._pool.failure(reason))
 
     def forewarned(self, reason: str) -> None:
         """The server says goodbye: the call may end, and is lost if it does not."""
@@ -281,9 +275,9 @@ class ClientCall:
     def _headers_to_send(self) -> Headers:
         headers = [
             (":method", "POST"),
-            (":scheme", "https" if self._node.secure else "http"),
+            (":scheme", "https" if self._pool.secure else "http"),
             (":path", self._method),
-            (":authority", self._node.authority),
+            (":authority", self._pool.authority),
             ("te", "trailers"),
             ("content-type", "application/grpc"),
             ("user-agent", USER_AGENT),
@@ -305,7 +299,7 @@ class ClientCall:
         if self._stream is not None:
             link.forget(self._stream)
         link.flush()
-        self._node.release(link, long=self._long)
+        self._pool.release(link, long=self._long)
 
     def _fail(self, error: EsdbClientException) -> None:
         before, self._state = self._state, after(self._state, CallEvent.FAILED)
@@ -352,7 +346,7 @@ class ClientCall:
         """Return when the call has ended with OK, else raise what it has ended with."""
         status = _status_in(stream.trailers) or _status_in(stream.headers)
         if status is None:
-            raise self._failure or self._node.placed(cut_off("the call has ended without a status"))
+            raise self._failure or self._pool.placed(cut_off("the call has ended without a status"))
         if status["grpc-status"] != "0":
             self._failure = self._error(status)
             raise self._failure
@@ -372,6 +366,19 @@ class ClientCall:
 
     def _too_late(self, where: str) -> DeadlineExceeded:
         return DeadlineExceeded(f"{self._name} did not end within {self._deadline.timeout:g} seconds ({where})")
+
+
+def _moment(said: str) -> datetime | None:
+    """Return the time that a `date` header says; None where it says none."""
+    # imported here: it is hardly ever needed, and brings a lot along
+    from email.utils import parsedate_to_datetime
+
+    try:
+        moment = parsedate_to_datetime(said)
+    except (ValueError, OverflowError):
+        return None
+    # without a zone, or with -0000: UTC, in a place that is not told
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
 
 
 def _no_grpc(headers: dict[str, str]) -> GrpcError | None:

@@ -27,8 +27,8 @@ Metadata = Iterable[tuple[str, str]]
 class _Shape:
     _long = False
 
-    def __init__(self, node: ConnectionPool, method: str, *, deadline: Deadline, metadata: Metadata = ()) -> None:
-        self._call = ClientCall(node, method, deadline=deadline, metadata=metadata, long=self._long)
+    def __init__(self, pool: ConnectionPool, method: str, *, deadline: Deadline, metadata: Metadata = ()) -> None:
+        self._call = ClientCall(pool, method, deadline=deadline, metadata=metadata, long=self._long)
 
     async def open(self) -> Self:
         """Open the call, for those who do not use `async with`."""
@@ -89,8 +89,8 @@ class BidiStream(_Shape):
 
     _long = True
 
-    def __init__(self, node: ConnectionPool, method: str, *, deadline: Deadline, metadata: Metadata = ()) -> None:
-        super().__init__(node, method, deadline=deadline, metadata=metadata)
+    def __init__(self, pool: ConnectionPool, method: str, *, deadline: Deadline, metadata: Metadata = ()) -> None:
+        super().__init__(pool, method, deadline=deadline, metadata=metadata)
         self._splitter = MessageSplitter()
 
     async def open(self) -> Self:
@@ -139,10 +139,10 @@ class BidiStream(_Shape):
 
 
 async def unary(
-    node: ConnectionPool, method: str, message: bytes, deadline: Deadline, metadata: Metadata = ()
+    pool: ConnectionPool, method: str, message: bytes, deadline: Deadline, metadata: Metadata = ()
 ) -> bytes:
     """Send one message and return the one that comes back."""
-    async with ClientCall(node, method, deadline=deadline, metadata=metadata) as call:
+    async with ClientCall(pool, method, deadline=deadline, metadata=metadata) as call:
         await call.send(frame((message,)), end=True)
         return await only_message(call)
 

@@ -167,9 +167,9 @@ class StubCall(Generic[_Request, _Response]):
             raise StopAsyncIteration
         return message
 
-    async def _attempt(self, node: ConnectionPool, deadline: Deadline, metadata: Metadata) -> list[bytes]:
+    async def _attempt(self, pool: ConnectionPool, deadline: Deadline, metadata: Metadata) -> list[bytes]:
         long = self._answers is _Answers.FIRST
-        call = ClientCall(node, self._method, deadline=deadline, metadata=(*metadata, *self._metadata), long=long)
+        call = ClientCall(pool, self._method, deadline=deadline, metadata=(*metadata, *self._metadata), long=long)
         kept = False
         try:
             await call.open()
@@ -218,11 +218,11 @@ def channel_by(attempts: Attempts, deadline: Deadline, delivery: Delivery = Deli
     return cast("Channel", StubChannel(attempts, deadline, delivery))
 
 
-def channel_to(node: ConnectionPool, deadline: Deadline, metadata: Metadata = ()) -> Channel:
+def channel_to(pool: ConnectionPool, deadline: Deadline, metadata: Metadata = ()) -> Channel:
     """Return a channel for a stub, whose calls go to one server, once."""
 
     async def once(method: str, attempt: Attempt[T], deadline: Deadline) -> T:
-        return await attempt(node, deadline, metadata)
+        return await attempt(pool, deadline, metadata)
 
     return channel_by(once, deadline)
 

@@ -20,12 +20,10 @@ from esdb_lite.client.admin.operations import AsyncOperationApi
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.append.appender import Appender
-from esdb_lite.client.append.calls import AsyncAtomicApi
+from esdb_lite.client.append.calls import AsyncAppendApi
 from esdb_lite.client.append.repeating import Repeater
-from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import (
     checked_end,
-    checked_events,
     checked_limit,
     checked_position,
     checked_resume,
@@ -39,13 +37,14 @@ from esdb_lite.client.decisions.calls import AsyncDecisionApi
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.indexes.calls import AsyncIndexApi
+from esdb_lite.client.opening import AsyncOpening, opening
 from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import StreamNotFound
-from esdb_lite.events import AppendResult, Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
+from esdb_lite.events import Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
-from esdb_lite.positions import ExpectedPosition, ResumeFrom, expectation
+from esdb_lite.positions import ResumeFrom
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
 
@@ -53,13 +52,12 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
-    from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.event_types.registry import EventTypes
 
 
 @shortens_tracebacks
 class AsyncEsdbClient(
-    AsyncAtomicApi,
+    AsyncAppendApi,
     AsyncStreamApi,
     AsyncConsumerApi,
     AsyncDecisionApi,
@@ -129,6 +127,7 @@ class AsyncEsdbClient(
         """Make a client of settings that have been looked at already."""
         client = cls.__new__(cls)
         client._use(settings)
+        client._observed = False
         return client
 
     def _use(self, settings: ConnectionSettings) -> None:
@@ -175,31 +174,6 @@ class AsyncEsdbClient(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
-
-    # --- appending ---
-
-    async def append_events(
-        self,
-        stream_name: str,
-        expected_position: ExpectedPosition,
-        events: EventsLike,
-        *,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AppendResult:
-        """Append one event or several to a stream, all or none, and return the commit position of the last.
-
-        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
-        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
-        client's `event_types` have. The result is an int that also has `stream_position`.
-        Appending the same events again (same ids, same expectation) changes nothing and succeeds.
-        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
-        answer came. The rules are in section 7 of the protocol notes.
-        """
-        deadline = self._core.deadline(timeout)
-        given = checked_events(events, self._core.settings.event_types)
-        request = AppendRequest(checked_stream(stream_name), expectation(expected_position), given)
-        return await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
 
     # --- reading ---
 
@@ -282,19 +256,33 @@ class AsyncEsdbClient(
         )
         return self._read(request, timeout, credentials)
 
-    async def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
-        """Return the commit position of the last event, the server's own events included; 0 if there is none."""
+    async def get_commit_position(
+        self,
+        *,
+        filter_exclude: Iterable[str] = (),
+        filter_include: Iterable[str] = (),
+        filter: Filter | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int:
+        """Return the commit position of the last event; 0 if there is none.
+
+        Without filters, which are those of `read_all_events`, events count that the server has written for itself: a
+        subscription that leaves these out (as by default) may never come to this position.
+        """
         from esdb_lite.client.read.resuming import last_event
 
         deadline = self._core.deadline(timeout)
-        request = ReadRequest(None, from_end=True, backwards=True, limit=1)
+        exclude = DEFAULT_EXCLUDE if filter is not None and filter_exclude == () else filter_exclude
+        chosen = make_filter(exclude, filter_include, filter)
+        request = ReadRequest(None, from_end=True, backwards=True, limit=1, filter=chosen)
         last, _ = await last_event(self._core, request, deadline, credentials)
         return 0 if last is None or last.commit_position is None else last.commit_position
 
     # --- subscribing ---
 
     @overload
-    async def subscribe_all_events(
+    def subscribe_all_events(
         self,
         position: ResumeFrom = None,
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
@@ -307,10 +295,10 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent]: ...
+    ) -> AsyncOpening[AsyncSubscription[RecordedEvent], RecordedEvent]: ...
 
     @overload
-    async def subscribe_all_events(
+    def subscribe_all_events(
         self,
         position: ResumeFrom = None,
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
@@ -323,8 +311,9 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
+    ) -> AsyncOpening[AsyncSubscription[SubscriptionItem], SubscriptionItem]: ...
 
+    @opening
     async def subscribe_all_events(
         self,
         position: ResumeFrom = None,
@@ -362,7 +351,7 @@ class AsyncEsdbClient(
         return await self._subscribe(request, position, include_control, reconnect, timeout, credentials)
 
     @overload
-    async def subscribe_stream_events(
+    def subscribe_stream_events(
         self,
         stream_name: str,
         position: int | None = None,
@@ -373,10 +362,10 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent]: ...
+    ) -> AsyncOpening[AsyncSubscription[RecordedEvent], RecordedEvent]: ...
 
     @overload
-    async def subscribe_stream_events(
+    def subscribe_stream_events(
         self,
         stream_name: str,
         position: int | None = None,
@@ -387,8 +376,9 @@ class AsyncEsdbClient(
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
+    ) -> AsyncOpening[AsyncSubscription[SubscriptionItem], SubscriptionItem]: ...
 
+    @opening
     async def subscribe_stream_events(
         self,
         stream_name: str,
@@ -428,7 +418,7 @@ class AsyncEsdbClient(
         who = checked_credentials(credentials)
         self._core.check_open()
         reading = HealingReading(self._core, request, chosen, who) if request.limit else None
-        return AsyncReadResponse(reading, owner=self, types=self._core.settings.event_types)
+        return AsyncReadResponse(reading, owner=self, settings=self._core.settings)
 
     async def _subscribe(
         self,
@@ -454,8 +444,9 @@ class AsyncEsdbClient(
             checked_credentials(credentials),
             reconnect=checked_bool("reconnect", reconnect),
         )
-        types = self._core.settings.event_types
-        return await subscribe(reading, control=checked_bool("include_control", control), owner=self, types=types)
+        return await subscribe(
+            reading, control=checked_bool("include_control", control), owner=self, settings=self._core.settings
+        )
 
     async def _check_position(
         self, stream_name: str | None, position: int | Checkpoint, deadline: Deadline, credentials: CredentialsLike

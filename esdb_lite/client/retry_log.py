@@ -10,6 +10,7 @@ import asyncio
 import logging
 from typing import TypeVar
 
+from esdb_lite import observing
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.retry import RetryState, Safety, in_doubt
 from esdb_lite.errors import (
@@ -63,6 +64,8 @@ async def wait_for_another_try(
     pause = retries.pause(error, known=known, now=now, left=deadline.remaining(), chance=random())
     if pause is None:
         return False
+    if observing.observer is not None:
+        observing.observer.retried(what)
     retry_log.about(what.rpartition("/")[2], error, first=retries.failures == 1, now=now)
     await asyncio.sleep(pause)
     return True

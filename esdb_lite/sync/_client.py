@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
-from esdb_lite.client.arguments import checked_events, checked_metadata
+from esdb_lite.client.arguments import checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
 from esdb_lite.client.face import OtherNames
 from esdb_lite.events import AppendResult, JsonValue, RecordedEvent, StreamState, SubscriptionItem
@@ -22,6 +22,7 @@ from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
 from esdb_lite.positions import ExpectedPosition, ResumeFrom, meant
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
+from esdb_lite.sync.appends import AppendApi
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
@@ -31,20 +32,18 @@ from esdb_lite.sync.names import NameApi
 from esdb_lite.sync.operations import OperationApi
 from esdb_lite.sync.projections import ProjectionApi
 from esdb_lite.sync.read import ReadResponse, Subscription
-from esdb_lite.sync.records import AtomicApi
 from esdb_lite.sync.schemas import SchemaApi
 from esdb_lite.sync.users import UserApi
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
-    from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.metadata import DefaultAccess, StreamMetadata
 
 
 class EsdbClient(
-    AtomicApi,
+    AppendApi,
     ConsumerApi,
     DecisionApi,
     GroupApi,
@@ -137,34 +136,6 @@ class EsdbClient(
     ) -> None:
         self.close()
 
-    # --- appending ---
-
-    def append_events(
-        self,
-        stream_name: str,
-        expected_position: ExpectedPosition,
-        events: EventsLike,
-        *,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AppendResult:
-        """Append one event or several to a stream, all or none, and return the commit position of the last.
-
-        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
-        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
-        client's `event_types` have. The result is an int that also has `stream_position`.
-        Appending the same events again (same ids, same expectation) changes nothing and succeeds.
-        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
-        answer came. The rules are in section 7 of the protocol notes.
-        """
-        given = checked_events(events, self._event_types)  # here: it may be a generator
-        live = self._live()
-        return live.portal.run(
-            live.client.append_events(
-                stream_name, meant(expected_position), given, timeout=timeout, credentials=credentials
-            )
-        )
-
     # --- reading ---
 
     def get_stream_position(
@@ -242,10 +213,30 @@ class EsdbClient(
         )
         return ReadResponse(self, live.portal.run, response)
 
-    def get_commit_position(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> int:
-        """Return the commit position of the last event, the server's own events included; 0 if there is none."""
+    def get_commit_position(
+        self,
+        *,
+        filter_exclude: Iterable[str] = (),
+        filter_include: Iterable[str] = (),
+        filter: Filter | None = None,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int:
+        """Return the commit position of the last event; 0 if there is none.
+
+        Without filters, which are those of `read_all_events`, events count that the server has written for itself: a
+        subscription that leaves these out (as by default) may never come to this position.
+        """
         live = self._live()
-        return live.portal.run(live.client.get_commit_position(timeout=timeout, credentials=credentials))
+        return live.portal.run(
+            live.client.get_commit_position(
+                filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
+                filter_include=patterns("filter_include", filter_include),
+                filter=filter,
+                timeout=timeout,
+                credentials=credentials,
+            )
+        )
 
     # --- subscribing ---
 

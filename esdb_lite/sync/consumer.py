@@ -13,8 +13,9 @@ from contextlib import suppress
 from datetime import datetime, timezone
 from functools import partial
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from esdb_lite import observing
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.consumers.consumer import ConsumerFeed
@@ -181,8 +182,9 @@ class Consumer:
         if self._thread is not None:
             raise ClientClosed("a consumer runs once; make another one")
 
-    def _handle(self, events: object) -> object:
-        return self._routes(events)
+    def _handle(self, events: Any) -> object:
+        with observing.handling(self._settings.options.source, events):
+            return self._routes(events)
 
     def _let_go(self) -> None:
         for step in self._consumption.end():

@@ -13,6 +13,7 @@ from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from esdb_lite import observing
 from esdb_lite._checks import checked_int
 from esdb_lite.client.groups.acks import (
     Answerable,
@@ -162,6 +163,7 @@ class PersistentSubscription:
         checked_int("concurrency", concurrency, 1)
         checked_int("max_retries", max_retries, 0)
         policy = on_error or (lambda event, _: retry_then_park(event, max_retries))
+        self._source.handled = True
         try:
             if concurrency == 1:
                 for event in self:
@@ -184,7 +186,8 @@ class PersistentSubscription:
 
     def _handle(self, handler: Handler, event: RecordedEvent, policy: OnError) -> None:
         try:
-            handler(event)
+            with observing.handling(self.subscription_id, event):
+                handler(event)
         except Exception as error:
             action = decided(self.subscription_id, event, error, policy)
             if not self.closed:

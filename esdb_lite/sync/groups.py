@@ -37,16 +37,19 @@ class GroupApi:
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
         filter_include: Iterable[str] = (),
         filter: Filter | None = None,
+        exist_ok: bool = False,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
+        **changes: Unpack[SettingsChanges],
     ) -> None:
         """Create a group on a stream, or (without `stream_name`) on all events.
 
         It begins with the event at `position`, inclusive: a stream position, or a commit position for a group on all
         events (default: the first event; with `from_end`, the next one appended). The stream need not exist. Filters
-        are for groups on all events, and cannot be changed later. `settings` default to `SubscriptionSettings()`.
-        Raises SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The
-        rules are in sections 18 and 19 of the protocol notes.
+        are for groups on all events, and cannot be changed later. `settings` default to `SubscriptionSettings()`;
+        `changes` replace some of them, by their names. With `exist_ok`, a group that exists stays as it is. Raises
+        SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The rules
+        are in sections 18 and 19 of the protocol notes.
         """
         live = self._live()
         live.portal.run(
@@ -59,8 +62,10 @@ class GroupApi:
                 filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
                 filter_include=patterns("filter_include", filter_include),
                 filter=filter,
+                exist_ok=exist_ok,
                 timeout=timeout,
                 credentials=credentials,
+                **changes,
             )
         )
 
@@ -71,15 +76,17 @@ class GroupApi:
         *,
         position: int | None = None,
         from_end: bool | None = None,
+        settings: SubscriptionSettings | None = None,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
         **changes: Unpack[SettingsChanges],
     ) -> None:
         """Change settings of a group; the others stay as they are.
 
-        `changes` are the names in `SubscriptionSettings`. The server drops the group's consumers; they come back unless
-        they were made with `reconnect=False`. A group without a checkpoint starts again at its start, which `position`
-        and `from_end` change. An update can neither set nor keep the strategy PINNED_BY_CORRELATION.
+        `changes` are the names in `SubscriptionSettings`; `settings` replace all others. The server drops the group's
+        consumers; they come back unless they were made with `reconnect=False`. A group without a checkpoint starts
+        again at its start, which `position` and `from_end` change. An update can neither set nor keep the strategy
+        PINNED_BY_CORRELATION.
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
         live = self._live()
@@ -89,6 +96,7 @@ class GroupApi:
                 stream_name,
                 position=position,
                 from_end=from_end,
+                settings=settings,
                 timeout=timeout,
                 credentials=credentials,
                 **changes,

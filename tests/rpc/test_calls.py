@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
+from datetime import datetime, timezone
 
 import pytest
 
@@ -130,6 +131,33 @@ async def test_status_and_trailers_become_an_exception(serve: _Serve, trailers_o
     assert caught.value.details == "gone: € 100%"
     assert caught.value.trailers == (("exception", "stream-deleted"), ("stream-name", "café 100%"))
     await served.closed_calls()
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("Mon, 30 Nov 2026 08:00:00 GMT", datetime(2026, 11, 30, 8, tzinfo=timezone.utc)),
+        ("Mon, 30 Nov 2026 10:00:00 +0200", datetime(2026, 11, 30, 8, tzinfo=timezone.utc)),
+        ("Mon, 30 Nov 2026 08:00:00 -0000", datetime(2026, 11, 30, 8, tzinfo=timezone.utc)),
+        ("Mon, 30 Nov 2026 08:00:00", datetime(2026, 11, 30, 8, tzinfo=timezone.utc)),
+        ("Mon, 30 Nov 2026 08:00:00 +99999999999999999999", None),
+        ("Mon, 30 Nov 2026 08:00:00 +9999", None),
+        ("today", None),
+        (None, None),
+    ],
+)
+async def test_what_time_it_is_on_the_server(serve: _Serve, date: str | None, expected: datetime | None) -> None:
+    async def answer(call: FakeCall) -> None:
+        told = [] if date is None else [("date", date)]
+        call.send_headers([(":status", "200"), ("content-type", "application/grpc"), *told])
+        call.send(b"")
+        call.finish()
+
+    served = await serve(answer)
+    async with ServerStream(served.node, METHOD, deadline=NEVER) as stream:
+        await stream.request(b"")
+        assert await stream.receive_data() == framed(b"")
+        assert stream.server_time == expected
 
 
 async def test_a_percent_sign_in_an_ascii_trailer_is_left_alone(serve: _Serve) -> None:

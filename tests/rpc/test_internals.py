@@ -28,12 +28,13 @@ def test_the_version_of_grpclib_is_one_whose_insides_are_known() -> None:
     assert patch >= 9
 
 
-async def test_every_name_on_the_list_is_there() -> None:
+async def inner_objects() -> dict[str, object]:
+    """One of each class on the list, of a call that has begun."""
     pair = Pair()
     stream = await pair.open()
     h2 = pair.protocol.connection._connection
     inner = h2.streams[stream.id or 0]
-    found = {
+    return {
         "H2Protocol": pair.protocol,
         "Connection": pair.protocol.connection,
         "EventsProcessor": pair.protocol.processor,
@@ -47,8 +48,24 @@ async def test_every_name_on_the_list_is_there() -> None:
         "Encoder": h2.encoder,
         "HeaderTable": h2.decoder.header_table,
     }
+
+
+async def test_every_name_on_the_list_is_there() -> None:
+    found = await inner_objects()
     asked = [(kind, name) for table in TABLES for kind, names in table.items() for name in names.split()]
     assert [f"{kind}.{name}" for kind, name in asked if not hasattr(found[kind], name)] == []
+
+
+async def test_no_name_of_theirs_is_used_that_is_not_on_the_list() -> None:
+    theirs = {name for each in (await inner_objects()).values() for name in dir(each)} - set(dir(object))
+    of_events = {"stream_id"}  # of these h2 promises the names
+    used = {
+        node.attr
+        for path in ROOM
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Attribute)
+    }
+    assert used & theirs - own_names() - LISTED - of_events == set()
 
 
 async def test_the_short_way_is_taken() -> None:
@@ -84,6 +101,8 @@ def own_names() -> set[str]:
                 found.add(node.attr)
             elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
                 found.add(node.target.id)
+            elif isinstance(node, ast.Assign):
+                found.update(target.id for target in node.targets if isinstance(target, ast.Name))
     return found
 
 

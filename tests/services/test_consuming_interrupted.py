@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import signal
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -31,21 +30,14 @@ def database(tmp_path: Path) -> Iterator[sqlite3.Connection]:
         yield connection
 
 
-def interrupt() -> None:
-    """What the system does at Ctrl-C."""
-    main = threading.main_thread().ident
-    assert main is not None
-    signal.pthread_kill(main, signal.SIGINT)
-
-
 @pytest.mark.parametrize("moment", ["handling", "waiting"])
-def test_ctrl_c(client: EsdbClient, database: sqlite3.Connection, moment: str) -> None:
+def test_ctrl_c(client: EsdbClient, database: sqlite3.Connection, ctrl_c: Callable[[], None], moment: str) -> None:
     done = threading.Event()
 
     def handle(event: RecordedEvent) -> None:
         database.execute("INSERT INTO effects VALUES (?)", (event.stream_position,))
         if moment == "handling" and event.stream_position == 5:
-            interrupt()
+            ctrl_c()
         if event.stream_position == EVENTS - 1:
             done.set()
 
@@ -53,7 +45,7 @@ def test_ctrl_c(client: EsdbClient, database: sqlite3.Connection, moment: str) -
         assert done.wait(PATIENCE)
         while consumer.progress.stored != EVENTS - 1:
             pass
-        interrupt()
+        ctrl_c()
 
     consumer = client.consumer(handle, checkpoint=SqliteCheckpoint(database, "effects"), stream_name="s")
     thread = threading.Thread(target=wait_and_interrupt)

@@ -13,7 +13,16 @@ import pytest
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.append import LogState, Moment, append
 from esdb_lite.server.engine.model import ANY, Decision
-from esdb_lite.server.storage import Forget, GoBack, Note, PartitionState, Progress, StoredPosition
+from esdb_lite.server.storage import (
+    Forget,
+    GoBack,
+    Note,
+    PartitionState,
+    Progress,
+    StoredPosition,
+    projection_notes,
+    schema,
+)
 from esdb_lite.server.storage.errors import StorageError
 from tests.storage.support import event, of_stream, opened
 
@@ -104,6 +113,41 @@ async def test_a_file_without_their_tables_gets_them(tmp_path: Path) -> None:
         assert await position(database, 3) is None
         await database.execute(partial(noting, [Progress(3, "7")]))
         assert await position(database, 3) == StoredPosition("7", "")
+
+
+async def test_a_file_without_their_index_gets_it(tmp_path: Path) -> None:
+    path = tmp_path / "events.db"
+    async with opened(path) as database:
+        await database.execute(partial(noting, [Progress(3, "7", {"": A})]))
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("DROP INDEX projection_states_changed")
+    async with opened(path) as database:
+        await database.execute(partial(noting, [Progress(3, "8", checkpoint=True)]))
+        await database.execute(partial(noting, [Progress(3, "9", {"": B}), GoBack(3)]))
+        assert await states(database, 3, "") == {"": A}
+
+
+def test_a_checkpoint_costs_what_has_changed_and_not_what_there_is() -> None:
+    with closing(schema.open_writer(None)) as connection:
+        steps = 0
+
+        def step() -> None:
+            nonlocal steps
+            steps += 1
+
+        def taken(note: Note) -> int:
+            nonlocal steps
+            steps = 0
+            connection.set_progress_handler(step, 1)
+            projection_notes.save(connection, note)
+            connection.set_progress_handler(None, 1)
+            return steps
+
+        projection_notes.save(connection, Progress(3, "1", {"a": A}, checkpoint=True))
+        few = [taken(Progress(3, "2", {"a": B}, checkpoint=True)), taken(Progress(3, "3", {"a": A})), taken(GoBack(3))]
+        projection_notes.save(connection, Progress(3, "4", {str(n): A for n in range(5000)}, checkpoint=True))
+        many = [taken(Progress(3, "5", {"a": B}, checkpoint=True)), taken(Progress(3, "6", {"a": A})), taken(GoBack(3))]
+        assert max(many) < 2 * max(few)
 
 
 async def test_what_is_of_users() -> None:

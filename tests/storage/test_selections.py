@@ -1,6 +1,11 @@
-"""Searching for a category or a type in SQL, against the rule applied to every record."""
+"""Reading a category or a type, by entries and by searching, against the rule applied to every record."""
 
 from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from uuid import uuid4
 
 import pytest
 from hypothesis import given
@@ -9,7 +14,7 @@ from hypothesis import strategies as st
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.indexes import is_selected
 from esdb_lite.server.engine.model import ANY, ProposedEvent
-from esdb_lite.server.storage import LogSelection, Reader, Record, selections
+from esdb_lite.server.storage import LogSelection, Reader, Record, SelectedPage, selections
 
 NAMES = ("a-1", "a-2", "a", "aa-1", "é-1", "-a", "$a-1", "a%-1", "A-1")
 TYPES = ("T", "t", "$T", "T é")
@@ -39,14 +44,17 @@ def searched(reader: Reader, selection: LogSelection, start: int, limit: int, *,
     st.builds(LogSelection, st.sampled_from([None, "a", "é", "", "a%", "A", "a-1"]), st.sampled_from([None, "T", "x"])),
     st.integers(0, 4000),
     st.integers(1, 5),
+    st.lists(st.integers(1, 15), max_size=3),
 )
 def test_nothing_is_missing_and_nothing_comes_twice(
-    events: list[tuple[str, str]], selection: LogSelection, start: int, limit: int
+    events: list[tuple[str, str]], selection: LogSelection, start: int, limit: int, entered: list[int]
 ) -> None:
     import asyncio
 
     async def check() -> None:
         database = await filled(events)
+        for count in entered:  # entries of the first events, in steps
+            database._files.writer.index(count)
         try:
             every = await database.read(lambda reader: reader.log_forward(0, 1000))
             chosen = [record for record in every if is_selected(selection, record)]
@@ -70,3 +78,94 @@ async def test_events_at_positions() -> None:
         assert await database.read(lambda reader: reader.log_at(asked)) == [every[-1], every[-3]]
     finally:
         await database.close()
+
+
+def entered(path: Path) -> tuple[int, list[tuple[int, int]], list[tuple[int, int]]]:
+    """What is in the tables of entries: up to where, and the rows of categories and types."""
+    with closing(sqlite3.connect(path)) as connection:
+        position = connection.execute("SELECT coalesce(max(position), 0) FROM indexed").fetchone()[0]
+        categories, types = (
+            connection.execute(f"SELECT * FROM {table} ORDER BY 1, 2").fetchall()
+            for table in ("category_events", "type_events")
+        )
+    return position, categories, types
+
+
+async def written(database: Database, count: int) -> None:
+    """Write events of two categories, a hundred at a time."""
+    for number in range(count // 100):
+        events = [ProposedEvent(uuid4().bytes, f"T{event % 3}", True, b"{}") for event in range(100)]
+        await database.append(f"c{number % 2}-{number}", ANY, events)
+
+
+async def test_entries_are_made_as_events_are_written(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "db")
+    await written(database, 2500)
+    await database.close()
+    position, categories, types = entered(tmp_path / "db")
+    assert len(categories) == len(types) >= 2000
+    assert max(categories, key=lambda row: row[1])[1] <= position
+
+
+async def test_an_older_file_gets_its_entries(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    database = await Database.open(path)
+    await written(database, 6000)
+    await database.close()
+    assert len(entered(path)[1]) >= 5000
+    with closing(sqlite3.connect(path)) as connection:
+        for table in ("indexed", "category_events", "type_events", "categories"):
+            connection.execute(f"DROP TABLE {table}")
+        connection.commit()
+    database = await Database.open(path)
+    await database.close()  # it finishes the step that it has begun
+    first = entered(path)
+    assert 0 < len(first[1]) < 6000
+    database = await Database.open(path)
+    one = LogSelection(category="c1")
+    found = await database.read(lambda reader: searched(reader, one, 0, 100, backwards=False))
+    assert len(found) == 3000
+    await database.close()
+    _, categories, types = entered(path)
+    assert len(categories) == len(types) >= 5000
+
+
+async def test_removed_events_lose_their_entries(tmp_path: Path) -> None:
+    path = tmp_path / "db"
+    database = await Database.open(path)
+    await written(database, 2000)
+    rules = ProposedEvent(uuid4().bytes, "$metadata", True, b'{"$maxCount":1}')
+    old = ProposedEvent(uuid4().bytes, "$metadata", True, b'{"$maxAge":1}')
+    await database.append("$$c0-0", ANY, [rules])
+    await database.append("$$c1-1", ANY, [old])
+    database._now = database._committer._now = lambda: 2**62  # all is old
+    await database.start_scavenge()
+    await database.scavenge_ended()
+    await written(database, 1000)
+    await database.close()
+    _, categories, types = entered(path)
+    with closing(sqlite3.connect(path)) as connection:
+        there = {row[0] for row in connection.execute("SELECT position FROM events")}
+    assert {row[1] for row in categories} <= there
+    assert {row[1] for row in types} <= there
+    assert len(categories) == len(types) < 3000
+
+
+async def test_a_rare_category_is_found_in_one_step(tmp_path: Path) -> None:
+    database = await Database.open(tmp_path / "db")
+    await database.append("rare-1", ANY, [ProposedEvent(uuid4().bytes, "Rare", True, b"{}")])
+    await written(database, 5000)
+
+    def pages(reader: Reader, selection: LogSelection) -> list[SelectedPage]:
+        found = [reader.selected_backward(selection, 2**62, 10)]
+        while (place := found[-1].following) is not None:
+            found.append(reader.selected_backward(selection, place, 10))
+        return found
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(selections, "LOOKED_AT", 1000)
+        for selection in (LogSelection(category="rare"), LogSelection(type="Rare")):
+            found = await database.read(lambda reader, wanted=selection: pages(reader, wanted))  # type: ignore[misc]
+            assert len(found) <= 3  # what has no entries yet, and the entries
+            assert [record.stream for page in found for record in page.records] == ["rare-1"]
+    await database.close()

@@ -215,3 +215,12 @@ def test_an_append_result_without_a_position_is_before_every_event():
     result = AppendResult(None, 3)
     assert result == 0
     assert result.commit_position is None
+
+
+def test_what_notebooks_show() -> None:
+    data = b'{"a":"<script>alert(1)</script>"}'
+    text = RecordedEvent("<b>", data, b"\xff", "s<", 1, 100)._repr_html_()
+    assert "<script" not in text
+    assert "&lt;script&gt;" in text
+    assert "<th>&lt;b&gt;</th><td>1@s&lt;</td>" in text
+    assert len(RecordedEvent("T", b"x" * 5000, b"", "s", 1, 100)._repr_html_()) < 3000

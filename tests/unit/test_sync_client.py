@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
-import signal
 import subprocess
 import sys
 import textwrap
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -128,15 +127,20 @@ def test_iterators_survive_the_client_they_came_from(client: EsdbClient) -> None
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are different there")
-def test_ctrl_c_while_waiting(client: EsdbClient) -> None:
+def test_ctrl_c_while_waiting(client: EsdbClient, ctrl_c: Callable[[], None]) -> None:
     subscription = client.subscribe_stream_events("s")
-    main = threading.main_thread().ident
-    assert main is not None
-    timer = threading.Timer(0.2, signal.pthread_kill, (main, signal.SIGINT))
-    timer.start()
+    calls = client._live().portal._calls  # type: ignore[union-attr]
+
+    def wait_and_interrupt() -> None:
+        while not calls.under_way:
+            pass
+        ctrl_c()
+
+    thread = threading.Thread(target=wait_and_interrupt)
+    thread.start()
     with pytest.raises(KeyboardInterrupt):
         next(subscription)
-    timer.join()
+    thread.join()
     client.append_events("s", None, E)  # the client can still be used, and so can the subscription
     assert next(subscription).stream_position == 0
     subscription.close()

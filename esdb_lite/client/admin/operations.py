@@ -14,6 +14,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.stubs import Delivery
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import checked_credentials
+from esdb_lite.client.opening import opening
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import InvalidArgument, NotSupported
 
@@ -72,6 +73,7 @@ class AsyncOperationApi:
         """
         return await self._statistics(self._core.deadline(timeout), credentials)
 
+    @opening
     async def subscribe_statistics(
         self,
         interval: Seconds = 1.0,

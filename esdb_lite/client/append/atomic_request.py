@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeGuard
 
@@ -20,6 +20,7 @@ from esdb_lite._json import load_json
 from esdb_lite._wire.record_requests import encode_new_record, encode_records_request, encode_session_request
 from esdb_lite.client.append.looking import Wanted
 from esdb_lite.client.arguments import checked_events
+from esdb_lite.correlations import marked
 from esdb_lite.errors import InvalidArgument, NotSupported, OutcomeUnknown, WrongArgumentType
 from esdb_lite.events import JSON, OCTET_STREAM, JsonValue, NewEvent
 from esdb_lite.positions import ANY, EXISTS, checked_state, expectation
@@ -160,6 +161,13 @@ def checked_parts(value: RecordsLike, types: EventTypes | None) -> list[NewRecor
     if isinstance(value, (str, bytes, NewEvent)) or not isinstance(value, Iterable):
         raise WrongArgumentType("records", value, "must be records, or events by the names of their streams")
     return [_part(part) for part in value]
+
+
+def marked_part(part: NewRecord | StreamAppend, marks: Mapping[str, str]) -> NewRecord | StreamAppend:
+    """Return a part with more in its metadata, or properties; what they say already stays."""
+    if isinstance(part, NewRecord):
+        return replace(part, properties={**marks, **part.properties})
+    return replace(part, events=[marked(event, marks) for event in part.events])
 
 
 def _part(part: object) -> NewRecord | StreamAppend:

@@ -1,28 +1,72 @@
-"""The call for atomic appends to several streams.
+"""The calls that append: to one stream, and to several at once.
 
-Owns: `AsyncAtomicApi`, the part of the asynchronous client that has it. Must not know: bytes, connections.
+Owns: `AsyncAppendApi`, the part of the asynchronous client that has them. Must not know: bytes, connections.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
+from esdb_lite import observing
 from esdb_lite._checks import Seconds
+from esdb_lite.client.append.request import AppendRequest
+from esdb_lite.client.arguments import checked_events, checked_stream
 from esdb_lite.client.credentials import checked_credentials
+from esdb_lite.correlations import marked
+from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
     from esdb_lite.client.append.appender import Appender
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.event_types.likes import EventsLike
+    from esdb_lite.events import AppendResult
+    from esdb_lite.observing import Marks
     from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
     from esdb_lite.settings import CredentialsLike
 
 
-class AsyncAtomicApi:
-    """Atomic appends."""
+class AsyncAppendApi:
+    """Appends."""
 
     _core: ClientCore
     _appender: Appender
+    _observed = True
+    """Whether its appends are told of here; those of a client for threads are told of where they are called."""
+
+    def _appending(self, operation: str, streams: Sequence[str], count: int) -> AbstractContextManager[Marks]:
+        if not self._observed:
+            return nullcontext({})
+        return observing.appending(self._core.settings, operation, streams, count)
+
+    async def append_events(
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        events: EventsLike,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AppendResult:
+        """Append one event or several to a stream, all or none, and return the commit position of the last.
+
+        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
+        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
+        client's `event_types` have. The result is an int that also has `stream_position`.
+        Appending the same events again (same ids, same expectation) changes nothing and succeeds.
+        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
+        answer came. The rules are in section 7 of the protocol notes.
+        """
+        deadline = self._core.deadline(timeout)
+        given = checked_events(events, self._core.settings.event_types)
+        request = AppendRequest(checked_stream(stream_name), expectation(expected_position), given)
+        who = checked_credentials(credentials)
+        if observing.observer is None:
+            return await self._appender.append(request, deadline=deadline, credentials=who)
+        with self._appending("streams.append", [stream_name], len(given)) as marks:
+            request = AppendRequest(stream_name, request.expected, [marked(event, marks) for event in given])
+            return await self._appender.append(request, deadline=deadline, credentials=who)
 
     async def append_records(
         self,
@@ -46,10 +90,13 @@ class AsyncAtomicApi:
         notes on KurrentDB.
         """
         from esdb_lite.client.append.atomic import AtomicAppender
-        from esdb_lite.client.append.atomic_request import atomic_request
+        from esdb_lite.client.append.atomic_request import atomic_request, checked_parts, marked_part
 
         deadline = self._core.deadline(timeout)
-        request = atomic_request(records, checks, self._core.settings.event_types)
-        return await AtomicAppender(self._core, self._appender).append(
-            request, deadline=deadline, credentials=checked_credentials(credentials)
-        )
+        parts = checked_parts(records, self._core.settings.event_types)
+        request, who = atomic_request(parts, checks), checked_credentials(credentials)
+        with self._appending("streams.multi-append", list(request.streams), len(request.records)) as marks:
+            if marks:
+                request = atomic_request([marked_part(part, marks) for part in parts], checks)
+            appender = AtomicAppender(self._core, self._appender)
+            return await appender.append(request, deadline=deadline, credentials=who)

@@ -17,6 +17,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from esdb_lite import observing
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.arguments import checked_timeout
@@ -165,6 +166,7 @@ class ConsumerFeed:
 
     async def _fetch(self) -> Sequence[Item]:
         assert self._subscription is not None
+        self._subscription.handled = True
         items = await self._subscription.next_batch()
         if not items:
             raise CallCancelled("the subscription has ended")
@@ -316,7 +318,11 @@ class AsyncConsumer:
         handling = self._routes(events)
         if not inspect.isawaitable(handling):
             raise WrongArgumentType("handler", self._routes.last, "must be a coroutine function")
-        return handling
+        return handling if observing.observer is None else self._observed(events, handling)
+
+    async def _observed(self, events: Any, handling: Awaitable[object]) -> None:
+        with observing.handling(self._settings.options.source, events):
+            await handling
 
     def stop(self) -> None:
         """End gracefully: the running handler finishes, the position is stored, and `run()` returns.

@@ -90,11 +90,9 @@ class AsyncConsumerGroup:
     ) -> None:
         self.stop()
         if self._running is not None:
-            await asyncio.wait({self._running})
-            if error is None:
-                await self._running
-            else:
-                self._running.cancelled() or self._running.exception()
+            (failure,) = await asyncio.gather(self._running, return_exceptions=True)
+            if failure is not None and error is None:
+                raise failure
 
 
 @contextmanager

@@ -8,6 +8,7 @@ when one of the calls is made.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -22,7 +23,14 @@ from esdb_lite.client.arguments import (
     checked_timeout,
 )
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.errors import InvalidArgument, StreamNotFound, SubscriptionNotFound, WrongArgumentType
+from esdb_lite.client.opening import opening
+from esdb_lite.errors import (
+    InvalidArgument,
+    StreamNotFound,
+    SubscriptionExists,
+    SubscriptionNotFound,
+    WrongArgumentType,
+)
 from esdb_lite.events import RecordedEvent
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.positions import ALL_STREAM, LARGEST
@@ -54,16 +62,19 @@ class AsyncGroupApi:
         filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
         filter_include: Iterable[str] = (),
         filter: Filter | None = None,
+        exist_ok: bool = False,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
+        **changes: Unpack[SettingsChanges],
     ) -> None:
         """Create a group on a stream, or (without `stream_name`) on all events.
 
         It begins with the event at `position`, inclusive: a stream position, or a commit position for a group on all
         events (default: the first event; with `from_end`, the next one appended). The stream need not exist. Filters
-        are for groups on all events, and cannot be changed later. `settings` default to `SubscriptionSettings()`.
-        Raises SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The
-        rules are in sections 18 and 19 of the protocol notes.
+        are for groups on all events, and cannot be changed later. `settings` default to `SubscriptionSettings()`;
+        `changes` replace some of them, by their names. With `exist_ok`, a group that exists stays as it is. Raises
+        SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The rules
+        are in sections 18 and 19 of the protocol notes.
         """
         from esdb_lite._convert import groups as convert
 
@@ -71,11 +82,13 @@ class AsyncGroupApi:
         request = convert.GroupRequest(
             _checked_group(group_name),
             checked_source(stream_name),
-            _checked_settings(settings),
+            _checked_settings(settings).changed(changes),
             _checked_start(position, from_end),
             checked_filter(stream_name, filter_exclude, filter_include, filter),
         )
-        await convert.create(self._core.channel(deadline=deadline, credentials=credentials), request)
+        ignored = [SubscriptionExists] if checked_bool("exist_ok", exist_ok) else []
+        with suppress(*ignored):
+            await convert.create(self._core.channel(deadline=deadline, credentials=credentials), request)
 
     async def update_subscription(
         self,
@@ -84,15 +97,17 @@ class AsyncGroupApi:
         *,
         position: int | None = None,
         from_end: bool | None = None,
+        settings: SubscriptionSettings | None = None,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
         **changes: Unpack[SettingsChanges],
     ) -> None:
         """Change settings of a group; the others stay as they are.
 
-        `changes` are the names in `SubscriptionSettings`. The server drops the group's consumers; they come back unless
-        they were made with `reconnect=False`. A group without a checkpoint starts again at its start, which `position`
-        and `from_end` change. An update can neither set nor keep the strategy PINNED_BY_CORRELATION.
+        `changes` are the names in `SubscriptionSettings`; `settings` replace all others. The server drops the group's
+        consumers; they come back unless they were made with `reconnect=False`. A group without a checkpoint starts
+        again at its start, which `position` and `from_end` change. An update can neither set nor keep the strategy
+        PINNED_BY_CORRELATION.
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
         from esdb_lite._convert import groups as convert
@@ -103,8 +118,9 @@ class AsyncGroupApi:
         begin = None
         if position is not None or from_end is not None:
             begin = (_checked_start(position, from_end is not None and from_end),)
+        given = None if settings is None else _checked_settings(settings)
         known = await self.get_subscription_info(group, stream, timeout=deadline.remaining(), credentials=credentials)
-        settings = known.settings.changed(changes)
+        settings = (given or known.settings).changed(changes)
         if settings.strategy is ConsumerStrategy.PINNED_BY_CORRELATION:
             raise InvalidArgument("strategy", settings.strategy, "must be one that an update can name")
         request = convert.GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
@@ -246,6 +262,7 @@ class AsyncGroupApi:
         deadline = self._core.deadline(timeout)
         await convert.restart(self._core.channel(deadline=deadline, credentials=credentials, repeatable=True))
 
+    @opening
     async def read_subscription(
         self,
         group_name: str,

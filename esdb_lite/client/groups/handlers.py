@@ -9,6 +9,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Protocol
 
+from esdb_lite import observing
 from esdb_lite.client.failures import log_nack, note_on
 from esdb_lite.client.groups.acks import reason_of
 from esdb_lite.events import RecordedEvent
@@ -60,7 +61,8 @@ async def handle_several(consumer: Answering, handler: Handler, policy: OnError,
 
 async def _handle(consumer: Answering, handler: Handler, event: RecordedEvent, policy: OnError) -> None:
     try:
-        await handler(event)
+        with observing.handling(consumer.subscription_id, event):
+            await handler(event)
     except Exception as error:
         action = decided(consumer.subscription_id, event, error, policy)
         if not consumer.closed:

@@ -24,7 +24,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.groups.acks import AckSender, Answerable, checked_nack, retry_then_park
 from esdb_lite.client.groups.call import COMES_BACK, ConsumerOptions, GroupCall
 from esdb_lite.client.groups.handlers import Handler, OnError, handle_each, handle_several
-from esdb_lite.client.read.iterators import typed
+from esdb_lite.client.read.iterators import arrived
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.errors import (
     ClientClosed,
@@ -77,9 +77,12 @@ class AsyncPersistentSubscription:
         self._name = f"{core.settings.connection_name or 'esdb-lite'}-{uuid4()}"
         self._call: GroupCall | None = None
         self._events: deque[RecordedEvent] = deque()
+        self._untold: list[RecordedEvent] = []
         self._loop = asyncio.get_running_loop()
         self._stopped: asyncio.Future[bytes] = self._loop.create_future()
         self._closed = False
+        self.handled = False
+        """Whether a handler gets the events, which is observed instead."""
         self._last_drop: GrpcError | None = None
         self._acks = AckSender(self._loop, batch_size=options.ack_batch_size, delay=options.ack_delay)
         self._retries = self._new_retries()
@@ -122,11 +125,13 @@ class AsyncPersistentSubscription:
     async def __anext__(self) -> RecordedEvent:
         if not self._events and not await self._more():
             raise StopAsyncIteration
+        self._arrived()
         return self._events.popleft()
 
     async def next_batch(self) -> list[RecordedEvent]:
         """Return all events that have arrived, after waiting for one; [] after `stop()` or `close()`."""
         await self._more()
+        self._arrived()
         batch = list(self._events)
         self._events.clear()
         return batch
@@ -164,7 +169,14 @@ class AsyncPersistentSubscription:
             raise
 
     def _take(self, events: list[RecordedEvent]) -> None:
-        self._events.extend(typed(events, self._core.settings.event_types))
+        self._events.extend(events)
+        self._untold += events
+
+    def _arrived(self) -> None:
+        """Tell of what has arrived, when it is handed out."""
+        if self._untold:
+            events, self._untold = self._untold, []
+            arrived(events, self._core.settings, self.subscription_id, handled=self.handled)
 
     # --- the call ---------------------------------------------------------------------------------------------
 
@@ -306,6 +318,7 @@ class AsyncPersistentSubscription:
         checked_int("concurrency", concurrency, 1)
         checked_int("max_retries", max_retries, 0)
         policy = on_error or (lambda event, _: retry_then_park(event, max_retries))
+        self.handled = True
         try:
             if concurrency == 1:
                 await handle_each(self, handler, policy)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from esdb_lite._checks import Seconds, checked_bool, checked_items, checked_text
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.arguments import checked_end, checked_limit, checked_position, checked_resume
+from esdb_lite.client.opening import AsyncOpening, opening
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class AsyncIndexApi:
         return self._read(request, timeout, credentials)
 
     @overload
-    async def subscribe_index_events(
+    def subscribe_index_events(
         self,
         index: IndexLike,
         position: ResumeFrom = None,
@@ -86,10 +87,10 @@ class AsyncIndexApi:
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[RecordedEvent]: ...
+    ) -> AsyncOpening[AsyncSubscription[RecordedEvent], RecordedEvent]: ...
 
     @overload
-    async def subscribe_index_events(
+    def subscribe_index_events(
         self,
         index: IndexLike,
         position: ResumeFrom = None,
@@ -99,8 +100,9 @@ class AsyncIndexApi:
         reconnect: bool = True,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
-    ) -> AsyncSubscription[SubscriptionItem]: ...
+    ) -> AsyncOpening[AsyncSubscription[SubscriptionItem], SubscriptionItem]: ...
 
+    @opening
     async def subscribe_index_events(
         self,
         index: IndexLike,

@@ -20,6 +20,7 @@ from esdb_lite.errors import (
     DeadlineExceeded,
     EsdbClientException,
     InvalidArgument,
+    ProjectionExists,
     ProjectionNotFound,
     ServerAnswer,
     WrongArgumentType,
@@ -55,6 +56,7 @@ class AsyncProjectionApi:
         emit: bool = False,
         track_emitted_streams: bool = False,
         engine_version: int | None = None,
+        exist_ok: bool = False,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
@@ -63,7 +65,8 @@ class AsyncProjectionApi:
         `query`: JavaScript. A wrong one is no error here: the projection is there, and has faulted
         (`wait_for_projection` raises then). `emit`: it may write events and links. `track_emitted_streams`: the server
         remembers the streams that it writes to, so that `delete_projection` can delete them; takes `emit`.
-        `engine_version` 2 is the engine that KurrentDB 26.1 has besides; None: the server's default.
+        `engine_version` 2 is the engine that KurrentDB 26.1 has besides; None: the server's default. With `exist_ok`, a
+        projection of this name stays as it is.
         Raises ProjectionExists; NotSupported for an engine that the server does not know of; ProjectionFailed for a
         name that cannot be; OutcomeUnknown when the request was sent and no answer came. The rules are in section 20
         of the protocol notes.
@@ -78,7 +81,8 @@ class AsyncProjectionApi:
         from esdb_lite._convert import projections as convert
 
         channel = self._core.channel(deadline=deadline, credentials=credentials)
-        with _about(name):
+        ignored = [ProjectionExists] if checked_bool("exist_ok", exist_ok) else []
+        with suppress(*ignored), _about(name):
             await convert.create(
                 channel,
                 name,

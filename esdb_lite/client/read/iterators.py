@@ -6,11 +6,13 @@ error or the end. Must not know: how bytes become events, what is done when a ca
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Generator, Iterator, Sequence
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
+from esdb_lite import observing
 from esdb_lite.client.face import short
 from esdb_lite.errors import EsdbClientException, WrongContext
 from esdb_lite.events import CaughtUp, Checkpoint, FellBehind, Reconnected, RecordedEvent
@@ -20,7 +22,7 @@ if TYPE_CHECKING:
 
     from esdb_lite.client.admin.statistics import StatisticsReading
     from esdb_lite.client.read.resuming import HealingReading, HealingSubscription
-    from esdb_lite.event_types.registry import EventTypes
+    from esdb_lite.settings import ConnectionSettings
 
 
 T_co = TypeVar("T_co", covariant=True)
@@ -39,12 +41,13 @@ class AsyncEventIterator(Generic[T_co]):
         first: Sequence[T_co] = (),
         *,
         owner: object = None,
-        types: EventTypes | None = None,
+        settings: ConnectionSettings | None = None,
     ) -> None:
         self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._reading = reading
-        self._types = types
-        self._items: Iterator[T_co] = iter(first)
+        self._settings = settings
+        self._first = first
+        self._items: Iterator[T_co] = iter(())
         self._fetching = False
 
     def __repr__(self) -> str:
@@ -95,6 +98,9 @@ class AsyncEventIterator(Generic[T_co]):
             raise WrongContext("two tasks or threads iterate over the same object")
         self._fetching = True
         try:
+            if self._first:
+                first, self._first = self._first, ()
+                return self._arrived(first)
             while self._reading is not None:
                 reading = self._reading
                 items = await reading.batch()
@@ -102,7 +108,7 @@ class AsyncEventIterator(Generic[T_co]):
                     self._end()
                     break
                 if batch := self._select(items, reading.only_events):
-                    return typed(batch, self._types)
+                    return self._arrived(batch)
             return ()
         except Exception as error:
             if self._reading is None:  # closed by another task meanwhile
@@ -114,6 +120,10 @@ class AsyncEventIterator(Generic[T_co]):
         finally:
             self._fetching = False
 
+    def _arrived(self, items: Sequence[T_co]) -> Sequence[T_co]:
+        """Tell who wants to know of what is handed out. Returns the very same items."""
+        return arrived(items, self._settings)
+
     def _select(self, items: Sequence[object], all_events: bool) -> Sequence[T_co]:
         """Choose what is handed out."""
         chosen = items if all_events else [item for item in items if isinstance(item, RecordedEvent)]
@@ -121,13 +131,33 @@ class AsyncEventIterator(Generic[T_co]):
 
     def _end(self) -> None:
         reading, self._reading = self._reading, None
-        self._items = iter(())
+        self._items, self._first = iter(()), ()
         if reading is not None:
             reading.close()
 
 
 class AsyncReadResponse(AsyncEventIterator[RecordedEvent]):
-    """The events that a read finds. Reading begins when the first one is asked for."""
+    """The events that a read finds. Reading begins when the first one is asked for.
+
+    Awaited instead of iterated, it is a list of them all.
+    """
+
+    def __await__(self) -> Generator[Any, Any, list[RecordedEvent]]:
+        return self._all().__await__()
+
+    _begun = False
+
+    async def _fetch(self) -> Sequence[RecordedEvent]:
+        watching, began = None if self._begun else observing.observer, time.perf_counter()
+        batch = await super()._fetch()
+        if watching is not None and self._settings is not None:
+            watching.read(self._settings, time.perf_counter() - began)
+        self._begun = True
+        return batch
+
+    async def _all(self) -> list[RecordedEvent]:
+        async with self:
+            return [event async for event in self]
 
 
 class AsyncSubscription(AsyncEventIterator[T_co]):
@@ -144,9 +174,11 @@ class AsyncSubscription(AsyncEventIterator[T_co]):
         control: bool,
         *,
         owner: object = None,
-        types: EventTypes | None = None,
+        settings: ConnectionSettings | None = None,
     ) -> None:
-        super().__init__(reading, typed(first, types), owner=owner, types=types)
+        super().__init__(reading, first, owner=owner, settings=settings)
+        self.handled = False
+        """Whether a handler gets the events, which is observed instead."""
         self._subscription = reading
         self._control = control
 
@@ -163,12 +195,15 @@ class AsyncSubscription(AsyncEventIterator[T_co]):
         """
         return self._subscription.last_activity
 
+    def _arrived(self, items: Sequence[T_co]) -> Sequence[T_co]:
+        return arrived(items, self._settings, self.subscription_id, handled=self.handled)
+
     def _select(self, items: Sequence[object], all_events: bool) -> Sequence[T_co]:
         return cast("Sequence[T_co]", select(items, control=self._control, all_events=all_events))
 
 
 async def subscribe(
-    reading: HealingSubscription, *, control: bool, owner: object, types: EventTypes | None
+    reading: HealingSubscription, *, control: bool, owner: object, settings: ConnectionSettings
 ) -> AsyncSubscription[Any]:
     """Open a subscription; returns when the server has confirmed it."""
     try:
@@ -177,18 +212,22 @@ async def subscribe(
         reading.close()
         raise
     first = select(items, control=control, all_events=False)
-    return AsyncSubscription(reading, first, control, owner=owner, types=types)
+    return AsyncSubscription(reading, first, control, owner=owner, settings=settings)
 
 
 S = TypeVar("S", bound=Sequence[object])
 
 
-def typed(items: S, types: EventTypes | None) -> S:
-    """Tell the events which classes there are. Returns the very same items."""
-    if types is not None:
-        for item in items:
-            if isinstance(item, RecordedEvent):
-                item._types = types
+def arrived(items: S, settings: ConnectionSettings | None, subscription: str = "", *, handled: bool = False) -> S:
+    """Tell events which classes there are, and an observer of the events. Returns the very same items."""
+    if settings is None or (settings.event_types is None and observing.observer is None):
+        return items
+    events = [item for item in items if isinstance(item, RecordedEvent)]
+    if settings.event_types is not None:
+        for event in events:
+            event._types = settings.event_types
+    if observing.observer is not None and events:
+        observing.observer.received(settings, subscription, events, handled=handled)
     return items
 
 

@@ -14,6 +14,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Union
 
+from esdb_lite import observing
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.read_request import ReadRequest
@@ -259,6 +260,8 @@ class HealingSubscription(HealingReading):
         broken, self._broken = self._broken, None
         if broken is None or call.node is None:
             return []
+        if observing.observer is not None:
+            observing.observer.reconnected()
         note = Reconnected(broken[0], call.node.authority, broken[1])
         _log.info("subscription resumed, from %s to %s: %s", note.from_, note.to, note.reason)
         return [note]

@@ -1,7 +1,8 @@
 """The servers that a client may talk to: one that was named, or the nodes of a cluster.
 
-Owns: `Nodes`, which makes and keeps connections' ends, and `Single`, which is all there is to choose without a cluster
+Owns: `Nodes`, which makes and keeps them, and `Single`, which is all there is to choose without a cluster
 (`client.topology.cluster` has the other). Must not know: what is called on a node.
+What a client has of a node is the pool of its connections there: `node` is a `ConnectionPool` in all of `client`.
 """
 
 from __future__ import annotations

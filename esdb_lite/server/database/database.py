@@ -52,6 +52,10 @@ QUEUED_BYTES = 32 * 1024 * 1024
 """Appends that have not been taken by the writer wait, beyond this, before they are queued."""
 QUEUED_COMMANDS = 8192
 _COMMAND_BYTES = 256
+INDEX_BEHIND = 1000
+"""Events of the log that are entered in the indexes of categories and types together: reads search what is not."""
+INDEX_STEP = 4 * INDEX_BEHIND
+"""The most at once: some ten milliseconds."""
 
 
 def ticks_now() -> int:
@@ -67,6 +71,8 @@ class Database:
         """The position of the last event that has been published; 0 when there is none."""
         self.log_end = committer.log_end
         """The position that follows everything published."""
+        self.appends = 0
+        """How many appends have been asked for."""
         self.written = 0
         """How many events have been published."""
         self.turns = LoopShare()
@@ -81,6 +87,9 @@ class Database:
         self._gathered: list[WriterJob[Work]] = []
         self._handing_over = False
         self._last_at_writer: WriterJob[Work] | None = None
+        self._unindexed = 0
+        """Events that may have to be entered in the indexes."""
+        self._indexing = False
         self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
         self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
         self._queue = Room(QUEUED_COMMANDS, QUEUED_BYTES, oversized=Oversized.OVERDRAWS)
@@ -103,10 +112,13 @@ class Database:
             if committer.log_end == 0:
                 committer.begin(fresh.contents(now(), new_id))
             last_position = files.loop_reader(lambda reader: reader.last_position())
+            unindexed = files.loop_reader(lambda reader: cast(SqliteReader, reader).unindexed(INDEX_BEHIND))
         except BaseException:
             files.close()
             raise
-        return cls(files, committer, last_position, now)
+        database = cls(files, committer, last_position, now)
+        database._enter_in_indexes(unindexed)
+        return database
 
     async def append(self, stream: str, expected: int, events: Sequence[ProposedEvent]) -> Outcome:
         """Append events atomically; answers when they are committed and published to listeners.
@@ -114,6 +126,7 @@ class Database:
         Cancelled while it waits for its turn, it is not written; later, it is written regardless.
         Raises StorageError.
         """
+        self.appends += 1
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
         return cast(Outcome, await self._command(rule, _cost(events), anywhere=True))
 
@@ -128,6 +141,7 @@ class Database:
         cost = _cost(events)
         if self._closed or not self._queue.enter_at_once(cost):
             return None
+        self.appends += 1
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
         job: Pending = WriterJob(rule, cost, answer, anywhere=True)
         self._gathered.append(job)
@@ -158,6 +172,7 @@ class Database:
 
     async def append_records(self, append: AtomicAppend) -> RecordsOutcome:
         """Append records to their streams, all or none; the rest is as for `append`. Raises StorageError."""
+        self.appends += 1
         rule = partial(append_records, append=append)
         return cast(
             RecordsOutcome, await self._command(rule, _cost([event for _, event in append.writes]), anywhere=True)
@@ -342,12 +357,30 @@ class Database:
             self.last_position = batch.records[-1].position
             self.written += len(batch.records)
             self._feed.publish(batch.records)
+            self._enter_in_indexes(len(batch.records))
         self.log_end = batch.log_end
         for job, result in zip(jobs, results, strict=True):
             answer = job.answer
             if answer is not None:
                 self._leave(job)
                 answer(result)
+
+    def _enter_in_indexes(self, written: int) -> None:
+        """Have the writer enter what has been written in the indexes, once that is worth it."""
+        self._unindexed += written
+        if self._unindexed < INDEX_BEHIND or self._indexing or self._closed:
+            return
+        if self._queue.enter_at_once(_COMMAND_BYTES):  # else after the next commit
+            self._indexing = True
+            task = WriterTask(lambda: self._files.writer.index(INDEX_STEP))
+            self._gathered.append(WriterJob(task, _COMMAND_BYTES, self._entered_in_indexes))
+            self._hand_over_soon()
+
+    def _entered_in_indexes(self, result: object) -> None:
+        self._indexing = False
+        # Where it failed, others say so: it is tried again when more has been written.
+        self._unindexed = INDEX_BEHIND if result == INDEX_STEP else 0
+        self._enter_in_indexes(0)
 
     def _finish(self) -> None:
         """In the writer's thread, after its last commit; in memory, on the loop."""

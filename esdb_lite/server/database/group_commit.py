@@ -47,6 +47,27 @@ def new_id() -> bytes:
     return bytes(raw)
 
 
+class IdSource:
+    """Random UUIDs, asked of the system many at a time."""
+
+    _AT_ONCE = 64
+    _LENGTH = 16 * _AT_ONCE
+    _KEPT = int.from_bytes((b"\xff" * 6 + b"\x0f\xff\x3f" + b"\xff" * 7) * _AT_ONCE, "big")
+    _SET = int.from_bytes((bytes(6) + b"\x40\x00\x80" + bytes(7)) * _AT_ONCE, "big")
+
+    def __init__(self) -> None:
+        self._ready: list[bytes] = []
+
+    def new_id(self) -> bytes:
+        """See `new_id`."""
+        ready = self._ready
+        if not ready:
+            number = int.from_bytes(os.urandom(self._LENGTH), "big") & self._KEPT | self._SET
+            many = number.to_bytes(self._LENGTH, "big")
+            ready += [many[start : start + 16] for start in range(0, self._LENGTH, 16)]
+        return ready.pop()
+
+
 class Committer:
     """Decides commands against what is written, and writes what they decide. It is the rules' `State`."""
 
@@ -70,6 +91,7 @@ class Committer:
         self._characters = 0
         """Of the names in `_lasts`."""
         self._recent = _RecentIds()
+        self._new_id = IdSource().new_id
         self.log_end = writer.log_end()
         self._start = self.log_end
 
@@ -99,7 +121,7 @@ class Committer:
             end = written_end = self.log_end
             for command in commands:
                 try:
-                    decision = command(self, Moment(end, self._now(), new_id))
+                    decision = command(self, Moment(end, self._now(), self._new_id))
                 except (StorageError, *DRIVER_ERRORS):
                     raise
                 except Exception as error:

@@ -74,6 +74,8 @@ class Emit:
         self._known = known
         self._notes = notes
         self._numbers: Mapping[str, int] = {}
+        self.written = range(0)
+        """The part of the log that was taken for it."""
 
     def __call__(self, state: LogState, moment: Moment) -> Decision:
         """Decide. Raises EmitRefused."""
@@ -81,6 +83,7 @@ class Emit:
         writing.add(self._emissions)
         # Not into what is known, before all of it is committed.
         self._numbers = writing.numbers
+        self.written = range(moment.log_end, writing.end)
         return Decision(Appended(len(writing.records) - 1, None), writing.records, writing.end, self._notes)
 
     def accept(self) -> None:
@@ -98,13 +101,16 @@ class _Writing:
         self._owner = owner
         self._known = known
         self._state = state
-        self._moment = moment
+        self._now = moment.now
+        self._new_id = moment.new_id
 
     def add(self, emissions: Sequence[Emission]) -> None:
+        numbers, place_next = self.numbers, self._place
         for emission in emissions:
-            if emission.stream not in self.numbers:
+            stream, type, is_json, data, metadata, _, _ = emission
+            if stream not in numbers:
                 self._begin(emission)
-            self._place(*emission[:5])
+            place_next(stream, type, is_json, data, metadata)
 
     def _place(self, stream: str, type: str, is_json: bool, data: bytes, metadata: bytes = b"") -> None:
         revision = self.numbers[stream]
@@ -112,13 +118,10 @@ class _Writing:
         position = place(self.end, length)
         self.end = position + length
         self.numbers[stream] = revision + 1
-        moment = self._moment
+        id = self._new_id()
         # this way it takes half as long
-        self.records.append(
-            tuple.__new__(
-                Record, (position, stream, revision, moment.new_id(), type, is_json, moment.now, data, metadata, None)
-            )
-        )
+        record = tuple.__new__(Record, (position, stream, revision, id, type, is_json, self._now, data, metadata, None))
+        self.records.append(record)
 
     def _begin(self, emission: Emission) -> None:
         """Look at a stream that has not been written in this transaction."""
@@ -159,7 +162,7 @@ class _Writing:
         if is_metastream(stream):
             return True
         metadata = self._state.metadata(stream)
-        oldest = oldest_readable(metadata, self._moment.now)
+        oldest = oldest_readable(metadata, self._now)
         if min_readable(metadata, last) > last:
             return False
         stored = None if oldest is None else self._state.stored(stream, last)

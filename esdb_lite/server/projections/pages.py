@@ -15,23 +15,16 @@ from esdb_lite.server.database.database import Database
 from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.engine.links import LINK_TYPE, Resolved, parse_link, resolve
 from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
+from esdb_lite.server.projections.pace import LinkPace
 from esdb_lite.server.projections.seen import Seen, as_arrived, as_written, is_taken
+from esdb_lite.server.projections.stretches import LinkStretches
 from esdb_lite.server.storage import Reader, Record
 from esdb_lite.server.storage.errors import StorageError
 
-PAGE_EVENTS = 512
 _PAGE_BYTES = 256 * 1024
 _PAGES_KEPT = 4
 _WINDOW_BYTES = 4 * 1024 * 1024
 """Of the log, that are looked through at once."""
-_PAUSE = 0.005
-"""Seconds between pages at the end of the log: what arrives meanwhile is written together, so that whoever appends one
-event after the other pays little for it."""
-_DENSE = 0.0015
-"""Events that come later than so many seconds after those before them do not wait."""
-_ROW = 50
-"""Nor do the first so many in a row."""
-_LONGEST_PAUSE = 0.05
 _LIVE_EVENTS_KEPT = 4096
 """So many events may wait for projections at the end of the log; with more they are read from storage again."""
 
@@ -71,14 +64,8 @@ class LogPages:
         """Whether events are on their way from the listener to a page."""
         self._at_tail: asyncio.Task[Page] | None = None
         self._pages: dict[int, asyncio.Task[Page]] = {}
-        self._row = 0
-        """How many pages have come one right after the other."""
-        self._handed_out = 0.0
-        """When the last page was."""
-        self._asked = 0.0
-        """When the next one was asked for."""
-        self._round = 0.0
-        """Seconds in between."""
+        self._pace = LinkPace()
+        self._stretches = LinkStretches()
 
     def page(self, position: int) -> asyncio.Task[Page]:
         """The page that begins at a position, for all who ask: to be shielded, not to be cancelled.
@@ -89,8 +76,7 @@ class LogPages:
         known = self._pages.get(position)
         if known is not None and _is_good(known, position):
             return known
-        self._asked = self._loop.time()
-        self._round = self._asked - self._handed_out
+        self._pace.ask(self._loop.time(), self._database.appends)
         if position < self._tail:
             return self._keep(position, self._loop.create_task(self._stored(position)))
         if self._at_tail is None or self._at_tail.done():
@@ -101,6 +87,10 @@ class LogPages:
         """Whether nothing is left to be seen by one that waits for a page."""
         waits = page is self._at_tail and not page.done() and not self._looking
         return waits and not self._rest and not self._arrived.is_set()
+
+    def skip(self, links: range) -> None:
+        """Take note of a part of the log that holds nothing but what one of those who read here has written."""
+        self._stretches.add(links)
 
     async def close(self) -> None:
         """Stop listening; waiters are cancelled. Idempotent."""
@@ -142,57 +132,55 @@ class LogPages:
             position = self._tail = records[-1].position + 1
             seen = await self._look(records)
             if seen.written or seen.arrived:
-                self._handed_out = self._loop.time()
+                self._pace.hand_out(self._loop.time())
                 return seen
         return Page(position, (), ())
 
     async def _next(self) -> Sequence[Record]:
         """Take what has arrived, a page at most; nothing: too much has come, read it from storage."""
-        if not self._rest:
+        if self._rest:
+            await self._let_others()
+        else:
             listener = self._listener
             await self._arrived.wait()
             if listener is None or listener is not self._listener or listener.overflowed:
                 return ()
             self._arrived.clear()
             self._rest = listener.take(_PAGE_BYTES)
-            if self._is_busy():
-                await self._let_others(_PAUSE)
+            if any(is_taken(record.stream) for record in self._rest):
+                self._pace.arrive(self._loop.time())
+                await self._let_others()
                 self._rest = [*self._rest, *listener.take(_PAGE_BYTES)]
             if listener.holds or listener.overflowed:
                 self._arrived.set()
-        records, self._rest = self._rest[:PAGE_EVENTS], self._rest[PAGE_EVENTS:]
+        most = self._pace.page_events
+        records, self._rest = self._rest[:most], self._rest[most:]
         return records
 
-    def _is_busy(self) -> bool:
-        """Whether events of users have come one right after the other for a while."""
-        if any(is_taken(record.stream) for record in self._rest):
-            self._row = self._row + 1 if self._loop.time() - self._asked < _DENSE else 0
-        return self._row > _ROW
+    async def _let_others(self) -> None:
+        """Pause where that is due."""
+        left = self._pace.left(self._loop.time())
+        if left > 0:
+            await asyncio.sleep(left)
 
     # --- storage ---
 
     async def _stored(self, position: int) -> Page:
         """The next events of users in storage, or nothing up to where the listener begins."""
-        while position < self._tail:
+        while (position := min(self._stretches.behind(position), self._tail)) < self._tail:
             page = await self._read(position)
             if page.written or page.arrived:
-                await self._let_others(0.0)
-                self._handed_out = self._loop.time()
+                await self._let_others()
+                self._pace.hand_out(self._loop.time())
                 return page
             position = page.next
         return Page(position, (), ())
 
-    async def _let_others(self, least: float) -> None:
-        """Pause for so many seconds since the last page; where appends are waiting, for as long as that one took."""
-        pause = min(max(least, self._round), _LONGEST_PAUSE) if self._database.waiting else least
-        left = self._asked + pause - self._loop.time()
-        if left > 0:
-            await asyncio.sleep(left)
-
     async def _read(self, position: int) -> Page:
         # Not too much of what is not seen at once: the links that projections have written, for the most part.
-        end = min(self._tail, position + _WINDOW_BYTES)
-        found = await self._database.read(lambda reader: reader.log_of_users(position, end, PAGE_EVENTS))
+        end = self._stretches.before(position, min(self._tail, position + _WINDOW_BYTES))
+        most = self._pace.page_events
+        found = await self._database.read(lambda reader: reader.log_of_users(position, end, most))
         return await self._seen(found) if found else Page(end, (), ())
 
     # --- what is seen ---

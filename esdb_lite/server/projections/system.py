@@ -9,13 +9,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import NamedTuple, TypeAlias
+from functools import lru_cache
+from typing import TypeAlias
 
 from esdb_lite.server.engine.links import LINK_TYPE
 from esdb_lite.server.engine.model import is_too_long
 from esdb_lite.server.projections.emitting import Emission, Owner
-from esdb_lite.server.projections.seen import CORRELATION, Seen, member, quoted, text_of
-from esdb_lite.server.storage import Record
+from esdb_lite.server.projections.seen import CORRELATION, Seen, quoted, text_of
 
 STREAM_LINK_TYPE = "$@"
 """Names a stream; nobody resolves it."""
@@ -30,16 +30,9 @@ class QueryDoesNotFit(Exception):
     """A system projection cannot be set like this."""
 
 
-class Link(NamedTuple):
-    """What is to be written for an event."""
-
-    stream: str
-    data: bytes
-    extras: str = ""
-    """Members of its metadata, behind the position, each after a comma."""
-    type: str = LINK_TYPE
-
-
+Link: TypeAlias = tuple[str, str, bytes, str]
+"""What is to be written for an event: stream, type, data, and members of its metadata, behind the position, each after
+a comma."""
 Rule: TypeAlias = Callable[[Seen], "Link | None"]
 
 
@@ -62,20 +55,20 @@ class SystemIndex:
         link_of, stamp, links_too = self._link, self._stamp, self._links_too
         emissions: list[Emission] = []
         add, new = emissions.append, tuple.__new__
-        handled = 0
+        handled, last = 0, None
         for seen in events:
             if not links_too and (seen.is_link or seen.at.type == LINK_TYPE):
                 continue
-            handled += 1
-            position = seen.at.position
-            self.handled = position
+            handled, last = handled + 1, seen
             link = link_of(seen)
             if link is not None:
-                stream, data, extras, type = link
-                metadata = f'{stamp}"$c":{position},"$p":{position}{extras}{seen.identity}'
+                stream, type, data, extras = link
+                metadata = f"{stamp}{seen.place}{extras}{seen.identity}".encode("utf-8", "replace")
                 # this way it takes half as long
-                add(new(Emission, (stream, type, False, data, metadata.encode("utf-8", "replace"), None, True)))
-        self.events += handled
+                add(new(Emission, (stream, type, False, data, metadata, None, True)))
+        if last is not None:
+            self.handled = last.at.position
+            self.events += handled
         return emissions
 
     def mark(self) -> list[Emission]:
@@ -94,18 +87,13 @@ def position_members(position: int) -> str:
 # --- what they write --------------------------------------------------------------------------------------------------
 
 
-def _target(event: Record | None) -> bytes:
-    """What links to an event say: a link's own target, not the link."""
-    if event is None:
-        return b"-1@"
-    return event.data if event.type == LINK_TYPE else f"{event.revision}@{event.stream}".encode("utf-8", "replace")
-
-
 def _streams(query: str) -> Rule:
     _expect_no_query(query)
 
     def link(seen: Seen) -> Link | None:
-        return Link("$streams", f"0@{seen.at.stream}".encode("utf-8", "replace")) if seen.at.revision == 0 else None
+        if seen.at.revision != 0:
+            return None
+        return "$streams", LINK_TYPE, f"0@{seen.at.stream}".encode("utf-8", "replace"), ""
 
     return link
 
@@ -117,7 +105,7 @@ def _stream_by_category(query: str) -> Rule:
         category = category_of(seen.at.stream) if seen.at.revision == 0 else None
         if category is None:
             return None
-        return Link(f"$category-{category}", seen.at.stream.encode("utf-8", "replace"), type=STREAM_LINK_TYPE)
+        return f"$category-{category}", STREAM_LINK_TYPE, seen.at.stream.encode("utf-8", "replace"), ""
 
     return link
 
@@ -131,7 +119,7 @@ def _by_category(query: str) -> Rule:
         if category is None:
             return None
         extras = f',"$o":{quoted(stream)}{_DELETED if seen.deletes else ""}'
-        return Link(f"$ce-{category}", _target(seen.event), extras)
+        return f"$ce-{category}", LINK_TYPE, seen.target, extras
 
     return link
 
@@ -140,10 +128,13 @@ def _by_event_type(query: str) -> Rule:
     _expect_no_query(query)
 
     def link(seen: Seen) -> Link | None:
-        event = seen.at
-        # It names the stream itself for an event of its metadata stream, too, which is another event or none.
-        data = f"{event.revision}@{seen.of}".encode("utf-8", "replace")
-        return Link("$et-$deleted", data, _DELETED) if seen.deletes else Link(f"$et-{event.type}", data)
+        event, data = seen.at, seen.target
+        if seen.of is not event.stream:
+            # It names the stream itself for an event of its metadata stream, too, which is another event or none.
+            data = f"{event.revision}@{seen.of}".encode("utf-8", "replace")
+        if seen.deletes:
+            return "$et-$deleted", LINK_TYPE, data, _DELETED
+        return f"$et-{event.type}", LINK_TYPE, data, ""
 
     return link
 
@@ -152,18 +143,24 @@ def _by_correlation_id(query: str) -> Rule:
     name = _correlation_property(query)
 
     def link(seen: Seen) -> Link | None:
-        value = member(seen.at.metadata, name) if seen.at.metadata else None
+        value = seen.member(name) if seen.at.metadata else None
         stream = "" if value is None else f"$bc-{text_of(value)}"
         if not stream or is_too_long(stream):
             return None
         extras = f',"$eventTimestamp":"{_time(seen.at.created)}"'
-        return Link(stream, _target(seen.at), extras)
+        return stream, LINK_TYPE, seen.target, extras
 
     return link
 
 
 def _time(ticks: int) -> str:
-    return (_EPOCH + timedelta(microseconds=ticks // 10)).isoformat(timespec="microseconds") + "Z"
+    seconds, microseconds = divmod(ticks // 10, 1_000_000)
+    return f"{_second(seconds)}.{microseconds:06}Z"
+
+
+@lru_cache
+def _second(seconds: int) -> str:
+    return (_EPOCH + timedelta(seconds=seconds)).isoformat()
 
 
 # --- how they are set -------------------------------------------------------------------------------------------------

@@ -182,6 +182,7 @@ class SystemRun:
         emit = Emit(self._owner, emissions, self._known, [note])
         await self._database.execute(emit, cost=emit.cost)
         emit.accept()
+        self._pages.skip(emit.written)
         self._noted = self._next
         if checkpoint:
             self._checkpoint = last

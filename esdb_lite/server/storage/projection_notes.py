@@ -16,15 +16,15 @@ _HOLD = """
 INSERT INTO projection_states (id, partition, state, result) VALUES (?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET state=excluded.state, result=excluded.result
 """
-_KEEP = """
-UPDATE projection_states SET kept_state=state, kept_result=result
-WHERE id=? AND (kept_state IS NOT state OR kept_result IS NOT result)
-"""
+_OF_CHANGED = "INDEXED BY projection_states_changed"
+"""What a checkpoint costs goes by what has changed. The condition has to be the index's, word for word."""
+_CHANGED = "id=? AND (kept_state IS NOT state OR kept_result IS NOT result)"
+_KEEP = f"UPDATE projection_states {_OF_CHANGED} SET kept_state=state, kept_result=result WHERE {_CHANGED}"
 _FORGET = ("DELETE FROM projections WHERE id=?", "DELETE FROM projection_states WHERE id=?")
 _GO_BACK = (
     "UPDATE projections SET position=checkpoint WHERE id=?",
-    "DELETE FROM projection_states WHERE id=? AND kept_state IS NULL",
-    "UPDATE projection_states SET state=kept_state, result=kept_result WHERE id=?",
+    f"DELETE FROM projection_states {_OF_CHANGED} WHERE {_CHANGED} AND kept_state IS NULL",
+    f"UPDATE projection_states {_OF_CHANGED} SET state=kept_state, result=kept_result WHERE {_CHANGED}",
 )
 _POSITION = "SELECT position, checkpoint FROM projections WHERE id=?"
 _STATE = "SELECT state, result FROM projection_states WHERE id=? AND partition=?"

@@ -9,7 +9,12 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
     floor    one row: the log goes on at this position, if that is behind the last event.
 
     projections        how far each has come, and where its last checkpoint was.
-    projection_states  what each holds, by partition; `kept_` = at its last checkpoint.
+    projection_states  what each holds, by partition; `kept_` = at its last checkpoint; an index has what changed since.
+
+    categories       a name for each number: what stands before the first hyphen of a stream's name.
+    category_events  the events of each category that are not the server's own, by position.
+    type_events      the same for types.
+    indexed          one row or none: up to this position, all events are in these two tables.
 """
 
 from __future__ import annotations
@@ -83,8 +88,25 @@ CREATE TABLE IF NOT EXISTS projection_states (
     kept_result TEXT,
     PRIMARY KEY (id, partition)
 ) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS projection_states_changed ON projection_states (id)
+    WHERE (kept_state IS NOT state OR kept_result IS NOT result);
+CREATE TABLE IF NOT EXISTS categories (
+    number INTEGER PRIMARY KEY,
+    name TEXT NOT NULL UNIQUE
+);
+CREATE TABLE IF NOT EXISTS category_events (
+    category INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (category, position)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS type_events (
+    type INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    PRIMARY KEY (type, position)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS indexed (id INTEGER PRIMARY KEY, position INTEGER NOT NULL);
 """
-"""Files of the same version may lack these tables; programs that do not know them do nothing wrong with the file."""
+"""Files of the same version may lack these; programs that do not know them do nothing wrong with the file."""
 
 
 _PATIENCE = 5

@@ -26,7 +26,7 @@ from esdb_lite.server.storage import (
 )
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, translated
 from esdb_lite.server.storage.schema import checksum, stored_length, unpack_schema
-from esdb_lite.server.storage.selections import Search
+from esdb_lite.server.storage.selections import Entries, Search, entries_of, indexed
 
 T = TypeVar("T")
 Row = tuple[int, int, int, int, int, int, int, bytes, bytes, bytes]
@@ -102,6 +102,11 @@ class SqliteReader:
         """How many events there are."""
         return int(self._connection.execute("SELECT count(*) FROM events").fetchone()[0])
 
+    def unindexed(self, most: int) -> int:
+        """How many events are in no index of categories and types yet; at most so many are counted."""
+        counted = "SELECT count(*) FROM (SELECT position FROM events WHERE position>? ORDER BY position LIMIT ?)"
+        return int(self._connection.execute(counted, (indexed(self._connection), most)).fetchone()[0])
+
     def last_revisions(self, prefix: str) -> dict[str, int]:
         """Streams whose names begin with some text, in order of creation, with the numbers of their last events."""
         behind = prefix[:-1] + chr(ord(prefix[-1]) + 1)
@@ -173,20 +178,43 @@ class SqliteReader:
 
     def selected_forward(self, selection: LogSelection, first: int, limit: int) -> SelectedPage:
         """See `Reader`."""
-        return self._selected(Search(selection, _clamp(first), backwards=False), limit)
+        start, indexed = _clamp(first), self._indexed(selection)
+        if start > indexed:
+            return self._searched(Search(selection, start, backwards=False), limit)
+        entries = entries_of(selection, self._connection, start, indexed, backwards=False)
+        return self._listed(entries, limit, indexed + 1)
 
     def selected_backward(self, selection: LogSelection, last: int, limit: int) -> SelectedPage:
         """See `Reader`."""
-        return self._selected(Search(selection, _clamp(last), backwards=True), limit)
+        start, indexed = _clamp(last), self._indexed(selection)
+        if start > indexed:
+            return self._searched(Search(selection, start, backwards=True, floor=indexed + 1), limit)
+        entries = entries_of(selection, self._connection, _INT64_MIN, start, backwards=True)
+        return self._listed(entries, limit, None)
 
-    def _selected(self, search: Search, limit: int) -> SelectedPage:
+    def _indexed(self, selection: LogSelection) -> int:
+        """The position up to which there are entries for it."""
+        category, type = selection
+        return indexed(self._connection) if (category is None) is not (type is None) else -1
+
+    def _searched(self, search: Search, limit: int) -> SelectedPage:
         last = search.last_to_look_at(self._connection)
         if last is None:
             return SelectedPage([], None)
         statement, arguments = search.statement(_COLUMNS, last)
         records = self._page(statement, (*arguments, _clamp(limit)))
-        full = len(records) >= limit or sum(len(each.data) + len(each.metadata) for each in records) >= PAGE_BYTES
-        return SelectedPage(records, search.behind(records[-1].position if full and records else last))
+        end = records[-1].position if _is_full(records, limit) else last
+        return SelectedPage(records, search.behind(end))
+
+    def _listed(self, entries: Entries | None, limit: int, following: int | None) -> SelectedPage:
+        """Read by entries; `following`: where to go on behind the last of them."""
+        if entries is None:
+            return SelectedPage([], following)
+        statement, arguments = entries.statement(_COLUMNS)
+        records = self._page(statement, (*arguments, _clamp(limit)))
+        if not _is_full(records, limit):
+            return SelectedPage(records, following)
+        return SelectedPage(records, records[-1].position + (-1 if entries.backwards else 1))
 
     def log_end(self) -> int:
         """See `Reader`."""
@@ -255,6 +283,11 @@ class SqliteReader:
             if room <= 0:
                 cursor.close()
                 return
+
+
+def _is_full(records: Sequence[Record], limit: int) -> bool:
+    """Whether a page may have ended before what it was looking at."""
+    return len(records) >= limit or sum(len(each.data) + len(each.metadata) for each in records) >= PAGE_BYTES
 
 
 def _unbroken(page: Sequence[Record], first: int) -> bool:

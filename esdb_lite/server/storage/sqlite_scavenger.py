@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, translated
+from esdb_lite.server.storage.selections import remove_entries
 from esdb_lite.server.storage.sqlite_reader import log_end
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
 
 _STREAMS = "SELECT number, name FROM streams WHERE number>=? ORDER BY number LIMIT ?"
 _NUMBER = "SELECT number FROM streams WHERE name=?"
-_REMOVE_BELOW = """
-DELETE FROM events WHERE position IN
-(SELECT position FROM events WHERE stream=? AND revision<? ORDER BY revision LIMIT ?)
-"""
+_BELOW = "FROM events WHERE stream=? AND revision<? ORDER BY revision LIMIT ?"
+_REMOVE_BELOW = f"DELETE FROM events WHERE position IN (SELECT position {_BELOW})"
+_AT = "FROM events WHERE position=?"
 _AGES = """
 SELECT revision, position, created FROM events WHERE stream=? AND revision>=? AND revision<? ORDER BY revision LIMIT ?
 """
@@ -48,7 +48,9 @@ class SqliteScavenger:
 
     def remove_below(self, stream: int, revision: int, limit: int) -> int:
         """Remove up to `limit` events with lower revisions, and return how many."""
-        return self._removed(stream, self._connection.execute(_REMOVE_BELOW, (stream, revision, limit)).rowcount)
+        which = (stream, revision, limit)
+        remove_entries(self._connection, _BELOW, which)
+        return self._removed(stream, self._connection.execute(_REMOVE_BELOW, which).rowcount)
 
     def remove_expired(self, stream: int, first: int, end: int, since: int, limit: int) -> tuple[int, int, int]:
         """Remove what was created before `since` among the next `limit` events before `end`.
@@ -57,6 +59,8 @@ class SqliteScavenger:
         """
         rows = self._connection.execute(_AGES, (stream, first, end, limit)).fetchall()
         expired = [(position,) for _, position, created in rows if created < since]
+        for position in expired:
+            remove_entries(self._connection, _AT, position)
         self._connection.executemany("DELETE FROM events WHERE position=?", expired)
         self._removed(stream, len(expired))
         return len(expired), len(rows), rows[-1][0] + 1 if rows else end

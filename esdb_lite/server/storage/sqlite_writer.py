@@ -16,6 +16,7 @@ from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import Note, Record, projection_notes
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, reporting, translated
 from esdb_lite.server.storage.schema import checksum, pack_schema
+from esdb_lite.server.storage.selections import make_entries
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
 _COLUMNS = 10
@@ -143,6 +144,15 @@ class SqliteWriter:
         self._begin()
         for note in notes:
             projection_notes.save(self.connection, note)
+
+    def index(self, limit: int) -> int:
+        """Enter up to `limit` events of the log, in a transaction, in the tables of categories and types.
+
+        Returns how many they were. Raises StorageError.
+        """
+        with self.transaction():
+            self._begin()
+            return make_entries(self.connection, limit)
 
     def log_end(self) -> int:
         """The position that the next record will get."""

@@ -1,0 +1,95 @@
+"""The calls that append: to one stream, and to several at once, for code without asyncio.
+
+Owns: `AppendApi`, the part of the client for threads that has them. Must not know: how anything is done. A test holds
+it to the part of the client for asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from esdb_lite import observing
+from esdb_lite._checks import Seconds
+from esdb_lite.client.arguments import checked_events
+from esdb_lite.correlations import marked
+from esdb_lite.positions import ExpectedPosition, meant
+from esdb_lite.settings import CredentialsLike
+
+if TYPE_CHECKING:
+    from esdb_lite.event_types.likes import EventsLike
+    from esdb_lite.event_types.registry import EventTypes
+    from esdb_lite.events import AppendResult
+    from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
+    from esdb_lite.sync.live import Live
+
+
+class AppendApi:
+    """Appends."""
+
+    _event_types: EventTypes | None
+
+    def _live(self) -> Live:
+        raise AssertionError("the client says where it lives")
+
+    def append_events(
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        events: EventsLike,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AppendResult:
+        """Append one event or several to a stream, all or none, and return the commit position of the last.
+
+        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
+        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
+        client's `event_types` have. The result is an int that also has `stream_position`.
+        Appending the same events again (same ids, same expectation) changes nothing and succeeds.
+        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
+        answer came. The rules are in section 7 of the protocol notes.
+        """
+        given = checked_events(events, self._event_types)  # here: it may be a generator
+        live, expected = self._live(), meant(expected_position)
+        with observing.appending(live.client._core.settings, "streams.append", [stream_name], len(given)) as marks:
+            if marks:
+                given = [marked(event, marks) for event in given]
+            return live.portal.run(
+                live.client.append_events(stream_name, expected, given, timeout=timeout, credentials=credentials)
+            )
+
+    def append_records(
+        self,
+        records: RecordsLike,
+        *,
+        checks: StreamCheck | Iterable[StreamCheck] = (),
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> RecordsResult:
+        """Append records to one or several streams, all or none, if all checks hold.
+
+        `records`: `NewRecord`s, which are written in their order; or events by stream, as `{"stream": [NewEvent(...)]}`
+        (or objects of classes that the client's `event_types` have), or as `StreamAppend`s, each with the position at
+        which its stream is expected to end. The metadata of such events must be JSON objects, and become properties.
+        `checks`: streams, written or not, with the state that each must be in. Sending the same records again (same
+        ids, same expectations) changes nothing and succeeds.
+        Needs AppendRecords (KurrentDB 26.0.3 and 26.1) for checks of other streams, and AppendSession (25.1) for more
+        than one stream; else raises NotSupported, which names the version. Older servers append to one stream.
+        Raises ConsistencyError with all violations; StreamDeleted, for a deleted stream on 25.1; AppendTooLarge;
+        OutcomeUnknown, with the records, when they were sent and no answer came. The rules are in section B.3 of the
+        notes on KurrentDB.
+        """
+        from esdb_lite.client.append.atomic_request import atomic_request, checked_checks, checked_parts, marked_part
+
+        given = checked_parts(records, self._event_types)  # here: they may be generators
+        states = checked_checks(checks)
+        live = self._live()
+        request = atomic_request(given, states)
+        settings, streams = live.client._core.settings, list(request.streams)
+        with observing.appending(settings, "streams.multi-append", streams, len(request.records)) as marks:
+            if marks:
+                given = [marked_part(part, marks) for part in given]
+            return live.portal.run(
+                live.client.append_records(given, checks=states, timeout=timeout, credentials=credentials)
+            )

@@ -1,0 +1,81 @@
+"""The console behind a port: a web server of its own, or the connections that another server hands over.
+
+Owns: what uvicorn is told, how requests end when the server stops. Must not know: pages, signals.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.server import ServerState
+
+from esdb_lite.web.console import WebConsole
+
+_IDLE = 30
+"""Seconds after which a connection is closed on which nothing is asked."""
+_ENDING = 3.0
+"""Seconds that requests have to end when the server stops."""
+_MOST = 500
+"""Connections at a time; requests on others are refused."""
+
+
+class ConsoleConnections:
+    """The connections of browsers, whoever has accepted them: HTTP/1.1 by uvicorn."""
+
+    def __init__(self, console: WebConsole) -> None:
+        self._console = console
+        self._config = uvicorn.Config(
+            console,
+            http="h11",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            date_header=False,
+            proxy_headers=False,
+            limit_concurrency=_MOST,
+            timeout_keep_alive=_IDLE,
+        )
+        self._config.load()
+        self._state = ServerState()
+
+    def accept(self) -> asyncio.Protocol:
+        """Make the protocol of one connection, on the running loop."""
+        return H11Protocol(self._config, self._state, {})
+
+    async def close(self) -> None:
+        """End live pages and idle connections, let requests end, and give up those that take too long."""
+        self._console.stop()
+        for connection in [*self._state.connections]:
+            connection.shutdown()
+        if tasks := [*self._state.tasks]:
+            _, late = await asyncio.wait(tasks, timeout=_ENDING)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        for connection in [*self._state.connections]:
+            connection.transport.abort()
+
+
+class ConsoleServer:
+    """A web server with nothing but a console, on the running loop. Signals are for others."""
+
+    def __init__(self, console: WebConsole) -> None:
+        self._connections = ConsoleConnections(console)
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen; returns the port (a free one for port 0). Raises OSError."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._connections.accept, host or None, port)
+        bound: int = self._server.sockets[0].getsockname()[1]
+        return bound
+
+    async def stop(self) -> None:
+        """Stop listening, and let requests end."""
+        self._server.close()
+        await self._connections.close()
+        await self._server.wait_closed()

@@ -1,0 +1,216 @@
+"""One request: who asks, what for, and how the answer is made.
+
+Owns: what comes before and after every page (the login, the token of forms, errors as pages, the cookie). Must not
+know: what pages show, how the server is asked about it.
+"""
+
+from __future__ import annotations
+
+import enum
+import logging
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import urlencode
+
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, RedirectResponse, Response
+from typing_extensions import TypedDict
+
+from esdb_lite import (
+    AccessDenied,
+    AsyncEsdbClient,
+    Credentials,
+    DeadlineExceeded,
+    EsdbClientException,
+    IndexNotFound,
+    InvalidArgument,
+    InvalidPosition,
+    NotSupported,
+    ProjectionNotFound,
+    ResourceExhausted,
+    ServiceUnavailable,
+    StreamDeleted,
+    StreamNotFound,
+    SubscriptionNotFound,
+    Unauthenticated,
+    UserNotFound,
+)
+from esdb_lite.web.asking import Asked, asked, form_of
+from esdb_lite.web.places import Places
+
+if TYPE_CHECKING:
+    from esdb_lite.web.console import Desk
+
+log = logging.getLogger("esdb_lite.web")
+
+PATIENCE = 10.0
+"""Seconds that a page waits for the server."""
+
+
+class PageRight(enum.Enum):
+    """What a visitor needs for a page."""
+
+    NOTHING = enum.auto()
+    LOGIN = enum.auto()
+    """Where the server has users."""
+    CHANGES = enum.auto()
+    """Besides, the console must allow changes."""
+
+
+class CallOptions(TypedDict):
+    """What every call of the client gets."""
+
+    timeout: float
+    credentials: Credentials | None
+
+
+Handler: TypeAlias = "Callable[[Visit], Awaitable[Response]]"
+Endpoint: TypeAlias = Callable[[Request], Awaitable[Response]]
+
+
+class Visit:
+    """A request on its way to an answer."""
+
+    def __init__(self, desk: Desk, request: Request) -> None:
+        self.desk = desk
+        self.request = request
+        self.to = Places(request.scope.get("root_path", ""))
+        self.query = asked(request)
+        self.form = Asked({})
+        self.cookie = request.cookies.get(desk.cookie(request), "")
+        self.session = desk.sessions.find(self.cookie)
+        self.sets_cookie = False
+
+    @property
+    def client(self) -> AsyncEsdbClient:
+        """Whom to ask."""
+        return self.desk.client
+
+    @property
+    def options(self) -> CallOptions:
+        """The options of a call to the server, on behalf of the visitor."""
+        session = self.session
+        credentials = None if session is None else Credentials(session.login, session.password)
+        return {"timeout": PATIENCE, "credentials": credentials}
+
+    @property
+    def is_post(self) -> bool:
+        """Whether something is to be done."""
+        return self.request.method == "POST"
+
+    @property
+    def here(self) -> str:
+        """The address of this request, below the host."""
+        query = self.request.url.query
+        return self.request.url.path + (f"?{query}" if query else "")
+
+    def token(self) -> str:
+        """The token for the forms of the page; a visitor who has no cookie yet gets one."""
+        if not self.cookie:
+            self.cookie = self.desk.sessions.new_name()
+            self.sets_cookie = True
+        return self.desk.sessions.token(self.cookie)
+
+    def render(self, template: str, *, status: int = 200, **values: object) -> Response:
+        """Make a page."""
+        text = self.desk.templates.get_template(template).render(
+            visit=self, to=self.to, desk=self.desk, files=self.desk.files, **values
+        )
+        return HTMLResponse(text, status)
+
+    def go(self, place: str) -> Response:
+        """Send the browser to another page."""
+        return RedirectResponse(place, HTTPStatus.SEE_OTHER)
+
+
+def endpoint(desk: Desk, handler: Handler, need: PageRight) -> Endpoint:
+    """Make what Starlette calls out of a function that makes a page."""
+
+    async def answer(request: Request) -> Response:
+        visit = Visit(desk, request)
+        response = await _answer(visit, handler, need)
+        if visit.sets_cookie:
+            desk.set_cookie(response, request, visit.cookie)
+        return response
+
+    return answer
+
+
+async def _answer(visit: Visit, handler: Handler, need: PageRight) -> Response:
+    try:
+        if need is not PageRight.NOTHING and visit.session is None and await visit.desk.needs_login():
+            return _to_login(visit)
+        if visit.is_post and (refusal := await _refusal(visit)):
+            return problem(visit, HTTPStatus.FORBIDDEN, refusal)
+        if need is PageRight.CHANGES and not visit.desk.allow_changes:
+            return problem(visit, HTTPStatus.FORBIDDEN, "This console is read-only.", CHANGES_HINT)
+        return await handler(visit)
+    except Unauthenticated:
+        visit.desk.sessions.end(visit.cookie)
+        return (
+            _to_login(visit) if need is not PageRight.NOTHING else problem(visit, 401, "The server does not know you.")
+        )
+    except EsdbClientException as error:
+        status = status_of(error)
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.warning("%s %s: %s", visit.request.method, visit.request.url.path, error)
+        return problem(visit, status, _TITLES.get(status, "The server says no."), str(error))
+
+
+CHANGES_HINT = "Start it with --allow-changes, in an application with app(client, allow_changes=True)."
+
+
+async def _refusal(visit: Visit) -> str:
+    """Why a form is not accepted; empty if it is."""
+    origin = visit.request.headers.get("sec-fetch-site", "same-origin")
+    if origin not in ("same-origin", "none"):
+        return "This form was sent by another site."
+    visit.form = await form_of(visit.request)
+    if not visit.cookie or not visit.desk.sessions.is_token(visit.cookie, visit.form.text("token")):
+        return "This form is too old, or was sent by another site. Go back, load the page again, and repeat."
+    return ""
+
+
+def _to_login(visit: Visit) -> Response:
+    if "text/event-stream" in visit.request.headers.get("accept", ""):
+        return Response(status_code=HTTPStatus.UNAUTHORIZED)
+    target = visit.here if not visit.is_post else visit.to.page("")
+    return visit.go(visit.to.page("login") + "?" + urlencode({"next": target}))
+
+
+def problem(visit: Visit, status: int, title: str, text: str = "") -> Response:
+    """Make a page that says what went wrong."""
+    return visit.render("problem.html", status=status, code=int(status), title=title, text=text)
+
+
+def status_of(error: EsdbClientException) -> int:
+    """The HTTP status for an error of the client."""
+    return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), HTTPStatus.BAD_GATEWAY)
+
+
+_STATUSES: dict[type[EsdbClientException], HTTPStatus] = {
+    AccessDenied: HTTPStatus.FORBIDDEN,
+    StreamNotFound: HTTPStatus.NOT_FOUND,
+    StreamDeleted: HTTPStatus.GONE,
+    SubscriptionNotFound: HTTPStatus.NOT_FOUND,
+    ProjectionNotFound: HTTPStatus.NOT_FOUND,
+    IndexNotFound: HTTPStatus.NOT_FOUND,
+    UserNotFound: HTTPStatus.NOT_FOUND,
+    InvalidArgument: HTTPStatus.BAD_REQUEST,
+    InvalidPosition: HTTPStatus.BAD_REQUEST,
+    NotSupported: HTTPStatus.NOT_IMPLEMENTED,
+    DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    ResourceExhausted: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+_TITLES: dict[int, str] = {
+    HTTPStatus.FORBIDDEN: "You may not do this.",
+    HTTPStatus.NOT_FOUND: "There is nothing here.",
+    HTTPStatus.GONE: "This stream was deleted for ever.",
+    HTTPStatus.BAD_REQUEST: "This cannot be asked.",
+    HTTPStatus.NOT_IMPLEMENTED: "This server cannot do this.",
+    HTTPStatus.GATEWAY_TIMEOUT: "The server did not answer in time.",
+    HTTPStatus.SERVICE_UNAVAILABLE: "The server cannot be reached.",
+}
