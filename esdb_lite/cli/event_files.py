@@ -46,7 +46,7 @@ def writing(path: str, *, append: bool = False) -> Iterator[BinaryIO]:
 def _open(path: str, mode: Literal["ab", "rb", "xb"]) -> BinaryIO:
     if is_compressed(path):
         return cast(BinaryIO, gzip.open(path, mode, _LEVEL))
-    return cast(BinaryIO, open(path, mode, _BUFFER))
+    return open(path, mode, _BUFFER)
 
 
 @contextmanager
