@@ -8,7 +8,8 @@ const policy = window.trustedTypes
 // --- parts of a page that are fetched again every few seconds ---
 
 function isInUse(part) {
-  return part.contains(document.activeElement) && document.activeElement.matches("input, textarea, select");
+  const focus = document.activeElement;
+  return part.querySelector("details[open]") || (part.contains(focus) && focus.matches("input, textarea, select"));
 }
 
 async function refresh() {
