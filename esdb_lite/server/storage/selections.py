@@ -64,7 +64,10 @@ def make_entries(connection: sqlite3.Connection, limit: int) -> int:
 
 
 def remove_entries(connection: sqlite3.Connection, which: str, arguments: tuple[int, ...]) -> None:
-    """Remove the entries of events that are about to be removed, also those of users' indexes. `which`: what follows SELECT, with its arguments."""
+    """Remove the entries of events that are about to be removed, also those of users' indexes.
+
+    `which`: what follows SELECT, with its arguments.
+    """
     for statement in _REMOVE_ENTRIES:
         connection.execute(statement.format(which), arguments)
 
