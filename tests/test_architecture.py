@@ -17,6 +17,7 @@ PUBLIC = (
     "_checks",
     "administration",
     "_event_fields",
+    "_log_positions",
     "_notebooks",
     "_texts",
     "errors",
