@@ -73,9 +73,7 @@ async def test_beside_grpc_with_tls(tmp_path: Path) -> None:
     pytest.importorskip("trustme", reason="trustme is not installed")
     server = EmbeddedServer(dev_certificate=tmp_path)
     async with serving_console(server, allow_changes=True, hosts=()):
-        tls = ssl.create_default_context(
-            cafile=urlsplit(server.uri).query.removeprefix("tlsCaFile=").replace("%2F", "/")
-        )
+        tls = ssl.create_default_context(cafile=unquote(server.uri.partition("tlsCaFile=")[2]))
         head, _ = await ask(server.port, "GET /streams", tls=tls)
         assert "location: /login?next=%2Fstreams" in head
         head, body = await ask(server.port, "GET /login", tls=tls)
