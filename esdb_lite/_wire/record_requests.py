@@ -193,9 +193,10 @@ def _record(data: bytes) -> SentRecord:
             content = raw
         elif tag == V2_APPEND_RECORD_STREAM:
             stream = text(raw)
+    sent = None
     if schema is not None:
         sent = (_remembered_schema if len(schema) <= _SHORT else _schema)(schema)
-    return SentRecord(id, None if schema is None else sent, properties, content, stream)
+    return SentRecord(id, sent, properties, content, stream)
 
 
 def _schema(data: bytes) -> SentSchema:

@@ -91,3 +91,14 @@ def test_a_function_that_never_ends_leaves_its_record_out_and_no_other() -> None
 )
 def test_values_that_are_asked_for(text: str, type: FieldType, value: str | None) -> None:
     assert stored_value(text, type) == value
+
+
+@pytest.mark.parametrize(
+    "spoiling", ["JSON.stringify = () => '[]'", "JSON.stringify = () => 'x'", "JSON.parse = () => 1"]
+)
+def test_functions_that_change_what_javascript_is_made_of_harm_themselves_only(spoiling: str) -> None:
+    log = Log()
+    records = [log.add("a-1", data=b"{}") for _ in range(3)]
+    functions = IndexFunctions(IndexDefinition("i", f"rec => {{ {spoiling}; return true }}", None), open_quickjs)
+    assert len(functions.evaluate(records)) == 3
+    functions.close()

@@ -80,6 +80,30 @@ def test_what_is_kept_of_a_result_with_transforms() -> None:
     assert running.processor.result_of("") == "2"
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "fromAll().when({T() { emit('s'.repeat(4097), 'M', {}) }})",
+        "fromAll().when({T() { emit('s', 'M'.repeat(4097), {}) }})",
+        "fromAll().when({T() { linkTo('s'.repeat(4097), {sequenceNumber: 0, streamId: 'x'}) }})",
+        "fromAll().partitionBy(e => 'p'.repeat(4097)).when({T() {}})",
+    ],
+)
+def test_names_have_a_length(query: str) -> None:
+    with pytest.raises(ProcessingFault, match="has a name of more than 4096 bytes"):
+        Running(query).give(0)
+    assert Running(query.replace("4097", "4096")).give(0) is not None
+
+
+def test_what_is_logged_for_an_event_is_bounded() -> None:
+    running = Running("fromAll().when({T() { for (let i = 0; i < 1000; i++) log('x'.repeat(3000)) }})")
+    running.give(0)
+    logged = running.processor.take_logged()
+    assert len(logged) == 101
+    assert {len(line) for line in logged[:100]} == {2000}
+    assert logged[100] == "(and 900 more lines)"
+
+
 def test_metadata() -> None:
     running = Running(
         """fromStream('x').when({T(s, e) {

@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 
 from esdb_lite.server.projections.javascript.definition import QueryDefinition, QueryFault
-from esdb_lite.server.projections.javascript.program import QueryProgram
+from esdb_lite.server.projections.javascript.program import HandlerFault, QueryProgram, StateIs
 from esdb_lite.server.projections.javascript.quickjs_engine import open_quickjs
+from esdb_lite.server.projections.javascript.source_event import SourceEvent
+from esdb_lite.server.projections.javascript.tags import Tag
 
 
 def defined(query: str) -> QueryDefinition:
@@ -171,3 +173,37 @@ def test_the_document_leaves_out_what_is_not_set() -> None:
     }
     document = defined("fromAll().foreachStream().when({$any(s) {}}).transformBy(s => s)").document()
     assert document["allEvents"] is document["allStreams"] is document["byStreams"] is True
+
+
+SPOILED = "the query has changed what JavaScript's own objects do"
+
+
+@pytest.mark.parametrize(
+    "spoiling",
+    [
+        "Object.prototype.toJSON = () => 'x'",
+        "Array.prototype.toJSON = () => 7",
+        "String.prototype.toJSON = () => [1]",
+        "JSON.stringify = () => '[]'",
+        "JSON.stringify = () => '[' .repeat(100000)",
+        "JSON.stringify = () => '{\"definition\": {}}'",
+        "JSON.stringify = () => '{\"fault\": [1]}'",
+        "JSON.stringify = () => { throw 1 }",
+        "Array.prototype[Symbol.iterator] = () => 1",
+        "Array.prototype.push = () => 1; Array.prototype.map = () => 2",
+        "Object.keys = () => { throw 1 }; Object.entries = () => [[1, 2, 3]]",
+    ],
+)
+@pytest.mark.parametrize("late", [False, True])
+def test_queries_that_change_what_javascript_is_made_of_harm_themselves_only(spoiling: str, late: bool) -> None:
+    """They work, or fault; nothing else is raised."""
+    handler = f"{{$init: () => ({{}}), T(s, e) {{ {spoiling if late else ''}; emit('x', 'X', {{a: [1]}}); return s }}}}"
+    text = f"{'' if late else spoiling}; fromAll().partitionBy(e => e.streamId).when({handler}).outputState()"
+    event = SourceEvent(Tag({"x": 0}), "x", 0, "T", "id", data="{}", of_stream="x")
+    try:
+        program = QueryProgram.load(text, open_quickjs)
+        for _ in range(2):
+            partition = program.partition(event)
+            program.handle(event, str(partition), StateIs.NEW, "")
+    except (QueryFault, HandlerFault):
+        pass

@@ -303,8 +303,8 @@ async def test_what_a_query_logs_is_in_the_log_of_the_server(place: Place, caplo
     await place.append("x", "T")
     await place.create("p", "log('read'); fromStream('x').when({T(s, e) { log('handled ' + e.eventType) }})")
     await place.handled("p", 1)
-    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("projection p: ")]
-    assert lines == ["projection p: read", "projection p: handled T"]
+    lines = [record.getMessage() for record in caplog.records if record.getMessage().startswith("projection 'p': ")]
+    assert lines == ["projection 'p': read", "projection 'p': handled T"]
 
 
 async def test_a_bug_of_ours_faults_the_one_projection(
@@ -366,3 +366,17 @@ async def test_a_query_that_is_wrong_faults_when_it_is_created(place: Place) -> 
     await place.append("x", "T")
     await place.manager.update("p", COUNT, emit_enabled=False)
     await place.handled("p", 1)
+
+
+async def test_texts_of_strangers_stay_on_their_line_in_the_log(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    """Names, what handlers log and what they throw: whatever it is, and however long."""
+    caplog.set_level("INFO", "esdb_lite.server")
+    name = "p\n2026-01-01 CRITICAL \x1b]0;"
+    await place.append("x", "T")
+    query = "fromStream('x').when({T(s, e) { log('a\\n\\x1b[31m'); throw 'b\\n\\x1b[31m'.repeat(100000) }})"
+    await place.create(name, query)
+    await until(lambda: place.status(name).startswith("Faulted"))
+    lines = [record.getMessage() for record in caplog.records if "CRITICAL" in record.getMessage()]
+    assert len(lines) == 2
+    assert all(line.isprintable() and len(line) < 20_000 for line in lines)
+    assert len(place.reason(name)) < 5000

@@ -75,7 +75,10 @@ def info(**changes: object) -> ProjectionInfo:
 
 @pytest.mark.parametrize(
     ("position", "expected"),
-    [("C:500/P:499", 500), ("C:0/P:-1", None), ("C:7/P:7; T: 2; ", 7), ("orders-1: 5", None), ("", None)],
+    [
+        *[("C:500/P:499", 500), ("C:0/P:-1", None), ("C:7/P:7; T: 2; ", 7), ("orders-1: 5", None), ("", None)],
+        (f"C:{'9' * 5000}/P:0", None),
+    ],
 )
 def test_commit_position(position: str, expected: int | None) -> None:
     assert info(position=position).commit_position == expected

@@ -117,14 +117,13 @@ class IndexFunctions:
     def _batch(self, records: Sequence[Record]) -> list[str | None]:
         try:
             sent = json.dumps([_shown(record) for record in records])
-            answer = self._loaded().call("evaluate", sent, seconds=_RECORD_SECONDS)
+            return _answers(self._loaded().call("evaluate", sent, seconds=_RECORD_SECONDS), len(records))
         except ScriptError:
             self.close()
             if len(records) == 1:
                 return [None]
             middle = len(records) // 2
             return self._batch(records[:middle]) + self._batch(records[middle:])
-        return [None if each is None else str(each) for each in json.loads(answer)]
 
     def _loaded(self) -> Script:
         if self._script is None:
@@ -140,6 +139,17 @@ class IndexFunctions:
         script, self._script = self._script, None
         if script is not None:
             script.close()
+
+
+def _answers(text: str, count: int) -> list[str | None]:
+    """What the script has found. Raises ScriptError: functions can change what JSON itself is made of."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ScriptError("its functions have changed what JavaScript's own objects do") from error
+    if not isinstance(found, list) or len(found) != count:
+        raise ScriptError("its functions have changed what JavaScript's own objects do")
+    return [None if each is None else str(each) for each in found]
 
 
 def _shown(record: Record) -> list[object]:

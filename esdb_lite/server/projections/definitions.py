@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from esdb_lite._json import parse_json
+from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.projections.system import (
     BY_CATEGORY,
     BY_CORRELATION_ID,
@@ -69,6 +70,9 @@ class Definition:
     version: int = 0
     """The number of the event that defines it."""
     deleting: bool = False
+    on_behalf_of: Principal | None = None
+    """An ordinary user, who has asked for a transient projection: it sees what they may read, and writes nothing but
+    results into streams of its own. None: it may do everything."""
 
     @property
     def is_system(self) -> bool:

@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
+from esdb_lite._texts import printable
 from esdb_lite.server.projections.definitions import Definition, Mode
 from esdb_lite.server.projections.running import NOWHERE, Run, RunEvents, RunStatistics
 from esdb_lite.server.projections.status import Condition, Halt, Work
@@ -93,7 +94,7 @@ class ManagedProjection:
         """Take note that it cannot go on."""
         updated = work is Work.UNREADABLE and self._run is not None
         self.condition, self.reason = replace(self.condition, work=work, updated=updated), reason
-        log.error("projection %s has faulted: %s", self.definition.name, " ".join(reason.split()))
+        log.error("projection %r has faulted: %s", self.definition.name, printable(" ".join(reason.split())))
 
     # --- what is said of it ---
 

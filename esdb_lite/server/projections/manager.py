@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from esdb_lite.server.database.database import Database
+from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.engine.model import ANY
 from esdb_lite.server.projections import store
 from esdb_lite.server.projections.definitions import (
@@ -32,6 +33,8 @@ from esdb_lite.server.storage.errors import StorageClosed, StorageError
 
 FORGOTTEN_AFTER = 300.0
 """Seconds after which a transient projection is gone that nobody has asked about."""
+MOST_TRANSIENT = 64
+"""Transient projections: everybody who has logged in may start some, and each has a thread and memory of its own."""
 _NO_ENGINE = "This server runs the system projections only."
 _DOES_NOT_FIT = "Exception has been thrown by the target of an invocation."
 
@@ -42,6 +45,10 @@ class ProjectionMissing(Exception):
 
 class ProjectionConflict(Exception):
     """There is one of that name."""
+
+
+class TooManyProjections(Exception):
+    """There are as many transient ones as there may be."""
 
 
 class CommandRefused(Exception):
@@ -165,13 +172,16 @@ class ProjectionManager:
     async def create(self, definition: Definition) -> None:
         """Create a projection, and start it; a wrong query makes one that has faulted.
 
-        One-time projections get a name. Raises ProjectionConflict, CommandRefused, EngineMissing, SubsystemStopped.
+        One-time projections get a name.
+        Raises ProjectionConflict, CommandRefused, TooManyProjections, EngineMissing, SubsystemStopped.
         """
         async with self._commands:
             self._check_running()
             if definition.mode is Mode.ONE_TIME:
                 definition = replace(definition, name=str(uuid.uuid4()))
             self._check_name(definition)
+            if definition.mode is Mode.TRANSIENT:
+                self._check_room()
             source, reason = await self._source_of(definition)
             definition = replace(definition, source=source)
             projection = await self._created(definition)
@@ -188,6 +198,10 @@ class ProjectionManager:
         if there is not None:
             raise CommandRefused(definition.name) if there.is_transient else ProjectionConflict(definition.name)
 
+    def _check_room(self) -> None:
+        if sum(projection.is_transient for projection in self._projections.values()) >= MOST_TRANSIENT:
+            raise TooManyProjections
+
     async def _created(self, definition: Definition) -> ManagedProjection:
         if definition.mode is Mode.TRANSIENT:
             self._last_transient -= 1
@@ -197,13 +211,13 @@ class ProjectionManager:
         definition = await store.create(self._database, definition)
         return self._add(definition, definition.id)
 
-    async def update(self, name: str, query: str, *, emit_enabled: bool) -> None:
+    async def update(self, name: str, query: str, *, emit_enabled: bool, on_behalf_of: Principal | None = None) -> None:
         """Replace a query: what runs goes on with it where it was, what was completed runs again."""
         async with self._commands:
             projection = self._command(name)
             was_done = projection.condition.work is Work.DONE
             await projection.stop(checkpoint=True)
-            changed = replace(projection.definition, query=query, emit_enabled=emit_enabled)
+            changed = replace(projection.definition, query=query, emit_enabled=emit_enabled, on_behalf_of=on_behalf_of)
             source, reason = await self._source_of(changed)
             await self._save(projection, replace(changed, source=source), reset=was_done)
             if reason:

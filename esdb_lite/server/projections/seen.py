@@ -11,7 +11,14 @@ from collections.abc import Mapping, Sequence
 
 from esdb_lite._json import check_depth
 from esdb_lite.server.engine.links import LINK_TYPE
-from esdb_lite.server.engine.model import METADATA_TYPE, TOMBSTONE_TYPE, is_metastream, is_too_long, original_of
+from esdb_lite.server.engine.model import (
+    LONGEST_NAME,
+    METADATA_TYPE,
+    TOMBSTONE_TYPE,
+    is_metastream,
+    is_too_long,
+    original_of,
+)
 from esdb_lite.server.projections.valid_json import is_valid
 from esdb_lite.server.storage import TOMBSTONE, Record
 
@@ -19,6 +26,14 @@ CORRELATION = "$correlationId"
 _CORRELATION = CORRELATION.encode()
 _DELETED = str(TOMBSTONE).encode()
 _quoted = json.JSONEncoder(ensure_ascii=False).encode
+
+
+TOO_LONG = f"has a name of more than {LONGEST_NAME} bytes"
+
+
+def have_room(*names: str) -> bool:
+    """Whether names are short enough for streams, types, partitions."""
+    return not any(map(is_too_long, names))
 
 
 def quoted(text: str) -> str:

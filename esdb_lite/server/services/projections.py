@@ -38,14 +38,17 @@ from esdb_lite_protos.event_store.client.projections import (
 )
 
 from esdb_lite._status import RpcError, StatusCode, refusals
+from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.projections.definitions import Definition, Mode
 from esdb_lite.server.projections.managed import ProjectionStatistics
 from esdb_lite.server.projections.manager import (
+    MOST_TRANSIENT,
     CommandRefused,
     ProjectionConflict,
     ProjectionManager,
     ProjectionMissing,
     SubsystemStopped,
+    TooManyProjections,
 )
 from esdb_lite.server.projections.running import EngineMissing
 from esdb_lite.server.services.unary import current_call, required
@@ -84,7 +87,11 @@ class Projections(ProjectionsBase):
             raise refusals.invalid_argument("options.emit_option is not set.")
         with _refusals():
             self._check_caller(asked.name)
-            await self._manager.update(asked.name, asked.query, emit_enabled=emits is True)
+            if emits is True:
+                _operators_only()
+            await self._manager.update(
+                asked.name, asked.query, emit_enabled=emits is True, on_behalf_of=_ordinary_caller()
+            )
         return UpdateResp()
 
     async def delete(self, delete_req: DeleteReq) -> DeleteResp:
@@ -162,6 +169,12 @@ def _operators_only() -> None:
         raise refusals.access_denied()
 
 
+def _ordinary_caller() -> Principal | None:
+    """Whose rights a projection has that they start; None: all."""
+    caller = current_call().principal
+    return None if caller.is_operator else caller
+
+
 @contextmanager
 def _refusals() -> Iterator[None]:
     """What is refused, in the words that clients look at."""
@@ -175,6 +188,9 @@ def _refusals() -> Iterator[None]:
         raise refusals.projection_command("OperationFailed") from None
     except SubsystemStopped:
         raise refusals.not_ready() from None
+    except TooManyProjections:
+        text = f"There are {MOST_TRANSIENT} transient projections, as many as there may be: delete some."
+        raise RpcError(StatusCode.RESOURCE_EXHAUSTED, text) from None
     except EngineMissing as error:
         raise RpcError(StatusCode.UNIMPLEMENTED, str(error)) from None
 
@@ -189,7 +205,8 @@ def _asked_for(asked: CreateReqOptions) -> Definition:
             given.name, asked.query, emit_enabled=emits, track_emitted_streams=tracks, run_as=caller or "$anonymous"
         )
     if which == "transient":
-        return Definition(asked.transient.name, asked.query, mode=Mode.TRANSIENT)
+        asker = _ordinary_caller()
+        return Definition(asked.transient.name, asked.query, mode=Mode.TRANSIENT, on_behalf_of=asker)
     if which == "one_time":
         return Definition("", asked.query, mode=Mode.ONE_TIME, run_as=caller or "$anonymous")
     raise refusals.invalid_argument("options.mode is not set.")

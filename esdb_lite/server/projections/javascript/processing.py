@@ -15,7 +15,7 @@ from esdb_lite.server.projections.javascript.definition import QueryDefinition
 from esdb_lite.server.projections.javascript.program import Emitted, Handled, HandlerFault, QueryProgram, StateIs
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
 from esdb_lite.server.projections.javascript.tags import Tag
-from esdb_lite.server.projections.seen import quoted
+from esdb_lite.server.projections.seen import TOO_LONG, have_room, quoted
 from esdb_lite.server.storage import PartitionState
 
 ROOT = ""
@@ -104,6 +104,8 @@ class Processor:
             raise ProcessingFault(self._reason("an event", event, str(error))) from error
         if partition == "":
             raise ProcessingFault(_EMPTY_KEY)
+        if partition is not None and not have_room(partition):
+            raise ProcessingFault(self._reason("an event", event, f"a partition {TOO_LONG}"))
         return partition
 
     def keys(self, partition: str) -> tuple[str, ...]:
@@ -121,6 +123,8 @@ class Processor:
             raise ProcessingFault(_EMIT_REFUSED)
         if any(emitted.stream == ALL_STREAM for emitted in handled.emitted):
             raise ProcessingFault(self._reason("an event", event, f"{ALL_STREAM} is no stream that can be written"))
+        if not all(have_room(emitted.stream, emitted.type) for emitted in handled.emitted):
+            raise ProcessingFault(self._reason("an event", event, f"what it emits {TOO_LONG}"))
         records = [self._emission(event, emitted) for emitted in handled.emitted]
         kept = self._kept(old, handled)
         if self._definition.output and self._identity.writes_results:

@@ -19,6 +19,12 @@ from esdb_lite.server.projections.javascript.source_event import SourceEvent
 
 COMPILE_SECONDS = 0.5
 HANDLE_SECONDS = 0.25
+_LONGEST_FAULT = 4000
+_SPOILED = "the query has changed what JavaScript's own objects do"
+_NOT_OURS = (KeyError, TypeError, ValueError, AttributeError)
+"""What comes of an answer that is not as our own script gives it."""
+_MOST_LINES, _LONGEST_LINE = 100, 2000
+"""Of what a handler logs for one event."""
 
 
 class HandlerFault(Exception):
@@ -73,16 +79,18 @@ class QueryProgram:
         """Read a query. Raises QueryFault, JavaScriptMissing."""
         try:
             script = opener(_source())
-            answer = json.loads(script.call("load", query, seconds=COMPILE_SECONDS))
+            answer = _document(script.call("load", query, seconds=COMPILE_SECONDS))
         except ScriptTimeout as error:
             raise QueryFault(_took_too_long("compile", error.took, COMPILE_SECONDS)) from error
         except ScriptError as error:
             raise QueryFault(str(error)) from error
-        if "fault" in answer:
-            script.close()
-            raise QueryFault(_text(answer["fault"]))
         try:
+            if "fault" in answer:
+                raise QueryFault(_shortened(_text(str(answer["fault"]))))
             program = cls(checked(_definition(answer["definition"])), script)
+        except _NOT_OURS as error:
+            script.close()
+            raise QueryFault(_SPOILED) from error
         except QueryFault:
             script.close()
             raise
@@ -95,12 +103,12 @@ class QueryProgram:
 
     def partition(self, event: SourceEvent) -> str | None:
         """The key of `partitionBy`; None: the event is skipped. Raises HandlerFault."""
-        key = self._call("partition", *_arguments(event))["partition"]
+        key = _member(self._call("partition", *_arguments(event)), "partition")
         return None if key is None else _text(str(key))
 
     def share(self, text: str) -> str:
         """Make a text the shared state, or what `$initShared` gives; answers its text. Raises HandlerFault."""
-        return _text(str(self._call("share", text)["shared"]))
+        return _text(str(_member(self._call("share", text), "shared")))
 
     def handle(self, event: SourceEvent, partition: str, state_is: StateIs, state: str) -> Handled:
         """Call the handler of an event. Raises HandlerFault."""
@@ -117,14 +125,14 @@ class QueryProgram:
 
     def _call(self, function: str, *arguments: str | float | bool | None) -> dict[str, object]:
         try:
-            answer: dict[str, object] = json.loads(self._script.call(function, *arguments, seconds=HANDLE_SECONDS))
+            answer = _document(self._script.call(function, *arguments, seconds=HANDLE_SECONDS))
         except ScriptTimeout as error:
             raise HandlerFault(_took_too_long("execute", error.took, HANDLE_SECONDS)) from error
         except ScriptError as error:
             raise HandlerFault(str(error)) from error
         self._logged += _logged(answer)
         if "fault" in answer:
-            raise HandlerFault(_text(str(answer["fault"])))
+            raise HandlerFault(_shortened(_text(str(answer["fault"]))))
         return answer
 
 
@@ -166,20 +174,46 @@ def _text(text: str) -> str:
     return text if text.isascii() else text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
+def _document(answer: str) -> dict[str, object]:
+    """What a script answers. Raises ScriptError: queries can change what JSON itself is made of."""
+    try:
+        found = json.loads(answer)
+    except (ValueError, RecursionError) as error:
+        raise ScriptError(_SPOILED) from error
+    if not isinstance(found, dict):
+        raise ScriptError(_SPOILED)
+    return found
+
+
+def _member(answer: dict[str, object], name: str) -> object:
+    if name not in answer:
+        raise HandlerFault(_SPOILED)
+    return answer[name]
+
+
 def _handled(answer: dict[str, object]) -> Handled:
-    # The script's answers are ours: what stands in them is of these types.
     emitted, result, shared = answer.get("emitted"), answer.get("result"), answer.get("shared")
-    return Handled(
-        _text(str(answer["state"])),
-        None if result is None else _text(str(result)),
-        None if shared is None else _text(str(shared)),
-        [_emitted(*parts) for parts in emitted] if isinstance(emitted, list) else [],
-    )
+    try:
+        return Handled(
+            _text(str(answer["state"])),
+            None if result is None else _text(str(result)),
+            None if shared is None else _text(str(shared)),
+            [_emitted(*parts) for parts in emitted] if isinstance(emitted, list) else [],
+        )
+    except _NOT_OURS as error:
+        raise HandlerFault(_SPOILED) from error
+
+
+def _shortened(fault: str) -> str:
+    return fault if len(fault) <= _LONGEST_FAULT else f"{fault[:_LONGEST_FAULT]}..."
 
 
 def _logged(answer: dict[str, object]) -> list[str]:
     logged = answer.get("logged")
-    return [_text(line) for line in logged] if isinstance(logged, list) else []
+    if not isinstance(logged, list):
+        return []
+    lines = [_text(str(line))[:_LONGEST_LINE] for line in logged[:_MOST_LINES]]
+    return [*lines, f"(and {len(logged) - _MOST_LINES} more lines)"] if len(logged) > _MOST_LINES else lines
 
 
 def _emitted(stream: str, type: str, is_json: bool, data: str, metadata: list[list[str]]) -> Emitted:
@@ -187,7 +221,10 @@ def _emitted(stream: str, type: str, is_json: bool, data: str, metadata: list[li
     return Emitted(_text(stream), _text(type), is_json, _text(data), pairs)
 
 
-def _definition(raw: dict[str, object]) -> QueryDefinition:
+def _definition(raw: object) -> QueryDefinition:
+    if not isinstance(raw, dict):
+        raise TypeError("no definition")
+
     def texts(name: str) -> tuple[str, ...]:
         values = raw[name]
         return tuple(_text(str(value)) for value in values) if isinstance(values, list) else ()

@@ -14,7 +14,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import NamedTuple
 
+from esdb_lite._texts import printable
 from esdb_lite.server.database.database import Database
+from esdb_lite.server.engine.access import Action, Principal, allowed
 from esdb_lite.server.projections import store
 from esdb_lite.server.projections.definitions import Definition, Mode
 from esdb_lite.server.projections.emitting import Emission, Emit, EmitRefused, Owner
@@ -39,7 +41,7 @@ from esdb_lite.server.projections.user.sources import ReadAt, Source, SourcePart
 from esdb_lite.server.projections.user.states import StateCache
 from esdb_lite.server.projections.user.thread import ScriptThread
 from esdb_lite.server.projections.user.writing import StreamEnds
-from esdb_lite.server.storage import Forget, Note, PartitionState, Progress
+from esdb_lite.server.storage import Forget, Note, PartitionState, Progress, Reader
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
 
 log = logging.getLogger("esdb_lite.server")
@@ -67,6 +69,13 @@ class HandledBatch(NamedTuple):
     rest: Placed
     fault: ProcessingFault | None
     logged: list[str]
+
+
+def _readable(reader: Reader, asker: Principal, events: Sequence[SourceEvent]) -> list[SourceEvent]:
+    """Those of streams that somebody may read."""
+    streams = {stream for event in events for stream in (event.stream, event.of_stream) if stream}
+    hidden = {stream for stream in streams if not allowed(reader, asker, stream, Action.READ)}
+    return [event for event in events if event.stream not in hidden and event.of_stream not in hidden]
 
 
 class UserRun:
@@ -175,7 +184,7 @@ class UserRun:
         except StorageError as error:
             self._events.faulted(f"The database failed: {error}")
         except Exception as error:
-            log.exception("projection %s has met a bug", self._definition.name)
+            log.exception("projection %r has met a bug", self._definition.name)
             self._events.faulted(f"The server failed: {error!r}")
         finally:
             if self._news is not None:
@@ -191,6 +200,10 @@ class UserRun:
         note = await self._database.read(lambda reader: reader.projection_position(self._key))
         query, opener = self._definition.query, self._opener
         program = await thread.run(lambda: QueryProgram.load(query, opener))
+        if self._definition.on_behalf_of is not None and (
+            program.definition.result_stream is not None or program.definition.result_pattern is not None
+        ):
+            raise QueryFault("Only projections of operators can name the streams of their results")
         source = source_of(program.definition)
         place = place_of("" if note is None else note.position, source.beginning)
         if self._ends.tracking_stream is not None:
@@ -216,7 +229,11 @@ class UserRun:
     async def _read(self, at_work: _AtWork) -> SourcePart:
         at = ReadAt(self._now(), self._catching_up)
         after = at_work.place.read
-        return await self._database.read(lambda reader: at_work.source.read(reader, after, PAGE_EVENTS, at))
+        page = await self._database.read(lambda reader: at_work.source.read(reader, after, PAGE_EVENTS, at))
+        asker = self._definition.on_behalf_of
+        if asker is None:
+            return page
+        return await self._database.read(lambda reader: page._replace(events=_readable(reader, asker, page.events)))
 
     async def _handle(self, at_work: _AtWork, page: SourcePart) -> None:
         """Have a page handled; what comes of it is written in between, or soon."""
@@ -228,7 +245,7 @@ class UserRun:
             placed = batch.rest
             self._take(at_work, batch.steps)
             for line in batch.logged:
-                log.info("projection %s: %s", self._definition.name, line)
+                log.info("projection %r: %s", self._definition.name, printable(line))
             if batch.fault is not None or any(step.records for step in batch.steps):
                 await self._note(at_work)
             if batch.fault is not None:
