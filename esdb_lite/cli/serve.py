@@ -42,6 +42,8 @@ def serve(options: argparse.Namespace) -> int:
 
 
 def _server(options: argparse.Namespace) -> EmbeddedServer:
+    if not options.web and (options.allow_changes or options.allowed_host):
+        raise CommandFailed("--allow-changes and --allowed-host are about the console: --web is missing")
     if not (options.insecure or options.certificate_file or options.dev_certificate or is_loopback(options.host)):
         raise CommandFailed(
             f"without TLS, whoever reaches {options.host or 'this machine'} may do everything: "
@@ -86,6 +88,7 @@ async def _run(server: EmbeddedServer, options: argparse.Namespace) -> None:
 
 
 def _with_console(server: EmbeddedServer, options: argparse.Namespace) -> AbstractAsyncContextManager[None]:
+    """Run a server with its console."""
     from esdb_lite.cli.web import serving_console
 
     return serving_console(server, allow_changes=options.allow_changes, hosts=options.allowed_host)

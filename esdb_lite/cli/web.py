@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer
 from esdb_lite.cli import OK, CommandFailed
+from esdb_lite.cli.session import failures, uri_of
 from esdb_lite.cli.signals import stop_on_signals
 from esdb_lite.server.addresses import is_loopback
 
@@ -42,8 +43,6 @@ async def _run(options: argparse.Namespace) -> None:
         from esdb_lite.web.serving import ConsoleServer
     except ImportError as error:
         raise CommandFailed(_MISSING) from error
-    from esdb_lite.cli.session import failures, uri_of
-
     stop = asyncio.Event()
     stop_on_signals(stop)
     with failures():
