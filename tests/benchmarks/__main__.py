@@ -26,7 +26,7 @@ from statistics import median
 
 from tests.benchmarks import projections as system_projections
 from tests.benchmarks import serving
-from tests.benchmarks.contenders import BATCH, CONTENDERS, IN_FLIGHT, STREAM
+from tests.benchmarks.contenders import BATCH, CONTENDERS, FEW, IN_FLIGHT, STREAM
 from tests.benchmarks.processes import Results, Row, Serving, contend, replay_server, serve, summary, table
 from tests.support import environment
 
@@ -81,6 +81,7 @@ def read(arguments: argparse.Namespace) -> list[Row]:
     with replay_server(number, SIZE) as port:
         return [
             table(f"read a stream of {number:,} events (replayed)", rounds("stream", port, number, times), 5),
+            table("the same, with id, time and JSON looked at", rounds("looked", port, number, times), 5),
             table(f"read all with a filter, {number:,} events (replayed)", rounds("all", port, number, times), 5),
             table(f"catch-up subscription, {number:,} events (replayed)", rounds("catchup", port, number, times), 5),
         ]
@@ -93,9 +94,11 @@ def catchup(arguments: argparse.Namespace) -> list[Row]:
         serving.fill(server.port, STREAM, number)
         stream = rounds("stream", server.port, number, times, server)
         stored = rounds("catchup", server.port, number, times, server)
+        few = rounds("few", server.port, 500, times, server)
         return [
             table(f"read a stream of {number:,} events (serve)", stream),
             table(f"catch-up subscription, {number:,} stored events (serve)", stored),
+            table(f"read {FEW} events, 500 times (serve)", few, 3),
         ]
 
 
