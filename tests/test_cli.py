@@ -35,7 +35,7 @@ def test_version() -> None:
     assert run_command("--version") == Finished(0, f"esdb-lite {esdb_lite.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["", "serve", "demo", "backup", "scavenge", "verify"])
+@pytest.mark.parametrize("command", ["", "serve", "demo", "backup", "scavenge", "verify", "web"])
 def test_help(command: str) -> None:
     done = run_command(*filter(None, [command]), "--help")
     assert (done.status, done.err) == (0, "")

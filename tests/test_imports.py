@@ -37,7 +37,7 @@ WAITS = {
 
 VALUES = {
     *("_checks", "_event_fields", "_json", "_limits", "_log_positions", "_texts", "_version"),
-    *("correlations", "errors", "events", "filters", "positions", "retries", "settings", "statuses"),
+    *("correlations", "errors", "events", "filters", "observing", "positions", "retries", "settings", "statuses"),
 }
 """Of the package itself."""
 

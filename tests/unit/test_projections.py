@@ -11,6 +11,7 @@ from betterproto.lib.google.protobuf import ListValue, NullValue, Struct, Value
 from esdb_lite import (
     AccessDenied,
     GrpcError,
+    NotSupported,
     ProjectionExists,
     ProjectionFailed,
     ProjectionInfo,
@@ -148,6 +149,12 @@ def test_failures(code: StatusCode, details: str, cls: type[GrpcError]) -> None:
         assert getattr(found, "projection_name") == "p"  # noqa: B009
 
 
+def test_a_server_without_projections() -> None:
+    found = projection_error(error_for(StatusCode.UNIMPLEMENTED, "Service is unimplemented."), "p")
+    assert type(found) is NotSupported
+    assert "runs no projections" in str(found)
+
+
 @pytest.mark.parametrize(
     ("code", "details", "trailers"),
     [
@@ -155,6 +162,7 @@ def test_failures(code: StatusCode, details: str, cls: type[GrpcError]) -> None:
         (StatusCode.UNKNOWN, "Envelope callback expected Updated, received Something instead", ()),
         (StatusCode.PERMISSION_DENIED, "Access Denied", ()),
         (StatusCode.INVALID_ARGUMENT, "too large", ()),
+        (StatusCode.UNIMPLEMENTED, "This server runs the system projections only.", ()),
         (StatusCode.NOT_FOUND, "Leader info available", (("exception", "not-leader"),)),
     ],
 )
