@@ -46,7 +46,6 @@ def test_help(command: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["nonsense"],
         ["serve", "--port", "65536"],
         ["serve", "--port", "x"],
@@ -57,7 +56,7 @@ def test_help(command: str) -> None:
 def test_wrong_arguments(arguments: list[str]) -> None:
     done = run_command(*arguments)
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("usage: esdb-lite")
+    assert done.err.startswith("esdb-lite")
     assert "Traceback" not in done.err
 
 

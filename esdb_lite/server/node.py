@@ -417,7 +417,9 @@ class ServerNode:
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
-            {} if self._projections is None else routes(Projections(self._projections)),
+            {}
+            if self._projections is None
+            else routes(Projections(self._projections, second_engine=self._behaviour.second_projection_engine)),
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),

@@ -87,6 +87,15 @@ class NaiveReader:
     def projection_states(self, id: int, partitions: Sequence[str]) -> dict[str, PartitionState]:
         return {}
 
+    def index_position(self, id: int) -> int | None:
+        return None
+
+    def index_forward(self, id: int, value: bytes | None, first: int, limit: int) -> SelectedPage:
+        return SelectedPage([], None)
+
+    def index_backward(self, id: int, value: bytes | None, last: int, limit: int) -> SelectedPage:
+        return SelectedPage([], None)
+
 
 class Log:
     """Makes records one after the other."""

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.indexes import is_selected
-from esdb_lite.server.engine.model import ANY, ProposedEvent
-from esdb_lite.server.storage import LogSelection, Reader, Record, SelectedPage, selections
+from esdb_lite.server.engine.model import ANY, Appended, Decision, ProposedEvent
+from esdb_lite.server.storage import IndexProgress, LogSelection, Reader, Record, SelectedPage, selections
 
 NAMES = ("a-1", "a-2", "a", "aa-1", "é-1", "-a", "$a-1", "a%-1", "A-1")
 TYPES = ("T", "t", "$T", "T é")
@@ -138,6 +138,9 @@ async def test_removed_events_lose_their_entries(tmp_path: Path) -> None:
     old = ProposedEvent(uuid4().bytes, "$metadata", True, b'{"$maxAge":1}')
     await database.append("$$c0-0", ANY, [rules])
     await database.append("$$c1-1", ANY, [old])
+    some = [(record.position, b"") for record in await database.read(lambda reader: reader.log_forward(0, 1500))]
+    note = IndexProgress(1, some[-1][0], some)
+    await database.execute(lambda state, moment: Decision(Appended(-1, None), (), moment.log_end, [note]))
     database._now = database._committer._now = lambda: 2**62  # all is old
     await database.start_scavenge()
     await database.scavenge_ended()
@@ -146,6 +149,9 @@ async def test_removed_events_lose_their_entries(tmp_path: Path) -> None:
     _, categories, types = entered(path)
     with closing(sqlite3.connect(path)) as connection:
         there = {row[0] for row in connection.execute("SELECT position FROM events")}
+        noted = {row[0] for row in connection.execute("SELECT position FROM user_index_events")}
+    assert noted == {position for position, _ in some} & there
+    assert len(noted) < len(some)
     assert {row[1] for row in categories} <= there
     assert {row[1] for row in types} <= there
     assert len(categories) == len(types) < 3000

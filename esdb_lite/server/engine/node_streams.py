@@ -44,6 +44,9 @@ class WithNodeStreams:
         self.names = reader.names
         self.projection_position = reader.projection_position
         self.projection_states = reader.projection_states
+        self.index_position = reader.index_position
+        self.index_forward = reader.index_forward
+        self.index_backward = reader.index_backward
 
     def head(self, stream: str) -> StreamHead | None:
         """See `Reader`."""

@@ -71,6 +71,11 @@ class SubscriptionRules(Protocol):
         """End the history."""
         ...
 
+    @property
+    def resolves_links(self) -> bool:
+        """Whether links are sent with the events that they point to."""
+        ...
+
     def needs_reader(self, records: Sequence[Record]) -> bool:
         """Whether `live` has to look things up for these records."""
         ...
@@ -105,6 +110,11 @@ class _Links:
     def fall_behind(self) -> None:
         """Go back to reading history: live events were lost."""
         self._behind = True
+
+    @property
+    def resolves_links(self) -> bool:
+        """Whether links are sent with the events that they point to."""
+        return self._resolve_links
 
     def needs_reader(self, records: Sequence[Record]) -> bool:
         """Whether `live` has to look things up for these records."""

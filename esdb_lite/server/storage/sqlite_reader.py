@@ -22,6 +22,7 @@ from esdb_lite.server.storage import (
     SelectedPage,
     StoredPosition,
     StreamHead,
+    index_notes,
     projection_notes,
 )
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, translated
@@ -250,6 +251,28 @@ class SqliteReader:
         """See `Reader`."""
         return projection_notes.states(self._connection, id, partitions)
 
+    def index_position(self, id: int) -> int | None:
+        """See `Reader`."""
+        return index_notes.position(self._connection, id)
+
+    def index_forward(self, id: int, value: bytes | None, first: int, limit: int) -> SelectedPage:
+        """See `Reader`."""
+        return self._of_index(id, value, (_clamp(first), LARGEST), limit, backwards=False)
+
+    def index_backward(self, id: int, value: bytes | None, last: int, limit: int) -> SelectedPage:
+        """See `Reader`."""
+        return self._of_index(id, value, (_INT64_MIN, _clamp(last)), limit, backwards=True)
+
+    def _of_index(
+        self, id: int, value: bytes | None, part: tuple[int, int], limit: int, *, backwards: bool
+    ) -> SelectedPage:
+        statement = index_notes.statement(_COLUMNS, by_value=value is not None, backwards=backwards)
+        which = (id,) if value is None else (id, value)
+        records = self._page(statement, (*which, *part, _clamp(limit)))
+        if not _is_full(records, limit):
+            return SelectedPage(records, None)
+        return SelectedPage(records, records[-1].position + (-1 if backwards else 1))
+
     def _check_gap(self, stream: str) -> None:
         """Refuse a stream that lacks events which no scavenge has removed. Raises StorageCorrupted."""
         scavenged = self._connection.execute(_MAY_HAVE_GAPS, (self._streams.number(stream),)).fetchone()
@@ -259,7 +282,7 @@ class SqliteReader:
     def _lacks_events(self, stream: str) -> StorageCorrupted:
         return StorageCorrupted(f"{self._path} is damaged: events of the stream {stream!r} cannot be found")
 
-    def _page(self, statement: str, arguments: tuple[int | str, ...]) -> list[Record]:
+    def _page(self, statement: str, arguments: tuple[int | str | bytes, ...]) -> list[Record]:
         records: list[Record] = []
         try:
             self._collect(records, self._connection.execute(statement, arguments))
