@@ -10,7 +10,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from esdb_lite.checkpoints.databases import statement
-from esdb_lite.checkpoints.table import TABLE, Action, CheckpointTable, Order, Orders
+from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, Orders, TableAction
 from esdb_lite.consumers import ConsumerPosition
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
@@ -70,9 +70,9 @@ class AsyncTableCheckpoint(CheckpointTable):
             return end.value
 
     async def _carry_out(self, order: Order) -> object:
-        if order.action is Action.COMMIT:
+        if order.action is TableAction.COMMIT:
             await self._commit()
-        elif order.action is Action.ROLLBACK:
+        elif order.action is TableAction.ROLLBACK:
             await self.rollback()
         else:
             return await self._ask(order)
@@ -112,7 +112,7 @@ class AsyncpgCheckpoint(AsyncTableCheckpoint):
     async def _ask(self, order: Order) -> object:
         sql, values = statement(order.sql, order.values, "numeric")
         sql = sql.replace(":", "$")
-        if order.action is Action.SELECT:
+        if order.action is TableAction.SELECT:
             return await self._connection.fetchrow(sql, *values)
         tag = str(await self._connection.execute(sql, *values)).rpartition(" ")[2]
         return int(tag) if tag.isdecimal() else -1
@@ -151,7 +151,7 @@ class PsycopgCheckpoint(AsyncTableCheckpoint):
         sql, values = statement(order.sql, order.values, "pyformat")
         cursor = await self._connection.execute(sql, values)
         async with cursor:
-            return await cursor.fetchone() if order.action is Action.SELECT else cursor.rowcount
+            return await cursor.fetchone() if order.action is TableAction.SELECT else cursor.rowcount
 
 
 class AiosqliteCheckpoint(AsyncTableCheckpoint):
@@ -182,4 +182,4 @@ class AiosqliteCheckpoint(AsyncTableCheckpoint):
     async def _ask(self, order: Order) -> object:
         sql, values = statement(order.sql, order.values, "qmark")
         async with self._connection.execute(sql, values) as cursor:
-            return await cursor.fetchone() if order.action is Action.SELECT else cursor.rowcount
+            return await cursor.fetchone() if order.action is TableAction.SELECT else cursor.rowcount

@@ -11,7 +11,7 @@ import sys
 from contextlib import closing, suppress
 from typing import Any, Protocol
 
-from esdb_lite.checkpoints.table import TABLE, Action, CheckpointTable, Order, Orders
+from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, Orders, TableAction
 from esdb_lite.consumers import ConsumerPosition
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
@@ -110,13 +110,13 @@ class DbApiCheckpoint(CheckpointTable):
             return end.value
 
     def _carry_out(self, order: Order) -> object:
-        if order.action in (Action.COMMIT, Action.ROLLBACK):
-            end = self._commit if order.action is Action.COMMIT else self.rollback
+        if order.action in (TableAction.COMMIT, TableAction.ROLLBACK):
+            end = self._commit if order.action is TableAction.COMMIT else self.rollback
             end()
             return None
         with closing(self._open().cursor()) as cursor:
             cursor.execute(*statement(order.sql, order.values, self._paramstyle))
-            return cursor.fetchone() if order.action is Action.SELECT else int(cursor.rowcount)
+            return cursor.fetchone() if order.action is TableAction.SELECT else int(cursor.rowcount)
 
 
 def statement(sql: str, values: dict[str, str], paramstyle: str) -> tuple[str, dict[str, str] | tuple[str, ...]]:

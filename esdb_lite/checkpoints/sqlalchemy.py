@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from esdb_lite.checkpoints.asynchronous import AsyncTableCheckpoint
 from esdb_lite.checkpoints.databases import DbApiCheckpoint
-from esdb_lite.checkpoints.table import TABLE, Action, CheckpointTable, Order
+from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, TableAction
 from esdb_lite.errors import WrongArgumentType
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class SqlAlchemyCheckpoint(DbApiCheckpoint):
     def _carry_out(self, order: Order) -> object:
         from sqlalchemy import text
 
-        if order.action in (Action.COMMIT, Action.ROLLBACK):
+        if order.action in (TableAction.COMMIT, TableAction.ROLLBACK):
             return super()._carry_out(order)
         return _outcome(order, self._session.execute(text(order.sql), order.values))
 
@@ -78,4 +78,4 @@ class AsyncSqlAlchemyCheckpoint(AsyncTableCheckpoint):
 
 
 def _outcome(order: Order, result: Any) -> object:
-    return result.fetchone() if order.action is Action.SELECT else int(result.rowcount)
+    return result.fetchone() if order.action is TableAction.SELECT else int(result.rowcount)

@@ -37,7 +37,7 @@ _UPDATE = (
 _FORGET = "UPDATE {table} SET stored_position = :position, consumed_source = :source WHERE consumer_name = :name"
 
 
-class Action(enum.Enum):
+class TableAction(enum.Enum):
     """What a store is to do."""
 
     SELECT = "select"
@@ -52,7 +52,7 @@ class Action(enum.Enum):
 class Order:
     """One thing to do."""
 
-    action: Action
+    action: TableAction
     sql: str = ""
     """With parameters like `:name`."""
     values: dict[str, str] = field(default_factory=dict)
@@ -60,7 +60,7 @@ class Order:
 
 Orders = Generator[Order, Any, Any]
 
-_COMMIT, _ROLLBACK = Order(Action.COMMIT), Order(Action.ROLLBACK)
+_COMMIT, _ROLLBACK = Order(TableAction.COMMIT), Order(TableAction.ROLLBACK)
 
 
 class CheckpointTable(BoundStore):
@@ -152,12 +152,12 @@ class CheckpointTable(BoundStore):
         return self._source, _NOWHERE
 
     def _select(self) -> Order:
-        return Order(Action.SELECT, _SELECT.format(table=self._table), {"name": self._name})
+        return Order(TableAction.SELECT, _SELECT.format(table=self._table), {"name": self._name})
 
     def _order(self, sql: str, **values: str) -> Order:
         known = {"name": self._name, "source": self._source, **values}
         used = {name: value for name, value in known.items() if f":{name}" in sql}
-        return Order(Action.EXECUTE, sql.format(table=self._table), used)
+        return Order(TableAction.EXECUTE, sql.format(table=self._table), used)
 
 
 def _checked_name(name: str) -> str:
