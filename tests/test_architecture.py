@@ -49,7 +49,7 @@ CODEC = ("_wire", "_convert", "_status")
 LAYERS: dict[str, tuple[str, ...]] = {
     "__init__": ("client", "sync", "server", "checkpoints", *PUBLIC),
     "__main__": ("cli",),
-    "cli": ("__init__", "demo", "server", "_version"),
+    "cli": ("__init__", "demo", "server", "web", "_version"),
     "demo": ("__init__",),
     "pytest_plugin": ("__init__", "testing"),
     "testing": ("__init__", *PURE_PROJECTIONS),

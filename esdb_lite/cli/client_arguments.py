@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Callable
 
+from esdb_lite.cli.console_arguments import add_web
 from esdb_lite.cli.parser import CommandParser, Commands, add_command, add_group
 
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-fA-F:.]+\]|[\w.-]+):\d{1,5}(,.*)?")
@@ -207,6 +208,9 @@ def _add_node(commands: Commands[CommandParser]) -> None:
     for parser in (ping, info, stats):
         _positional(parser)
         _common(parser)
+    web = add_command(commands, "web", "web:web", "show what is in a server, in a browser")
+    _positional(web)
+    add_web(web)
     ping.add_argument("--count", type=_number(1), default=1, metavar="N", help="how often (default: %(default)s)")
     stats.add_argument("--follow", action="store_true", help="again and again")
     stats.add_argument("--interval", type=_seconds, default=1.0, metavar="SECONDS", help="how often (default: 1)")

@@ -8,12 +8,14 @@ from __future__ import annotations
 import argparse
 import os
 
+from esdb_lite.cli.console_arguments import add_serve_web, port_number
 from esdb_lite.cli.parser import CommandParser, Commands, add_command
 
 _SERVE_EXAMPLES = """\
 examples:
   esdb-lite serve                                  in memory, on 127.0.0.1:2113
   esdb-lite serve --db events.db                   kept in a file
+  esdb-lite serve --web                            with a console for browsers, at http://127.0.0.1:2113/
   esdb-lite serve --host 0.0.0.0 --insecure        reachable from outside, by everybody
   esdb-lite serve --dev-certificate certificates   with TLS and users, for developing
 
@@ -45,7 +47,9 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         "The log goes to stderr."
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=2113, help="port; 0 picks a free one (default: %(default)s)")
+    parser.add_argument(
+        "--port", type=port_number, default=2113, help="port; 0 picks a free one (default: %(default)s)"
+    )
     parser.add_argument("--db", metavar="PATH", help="database file, made if missing (default: in memory)")
     parser.add_argument(
         "--durability",
@@ -70,6 +74,7 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
         help="serve without TLS on an address that others reach, where everybody may do everything",
     )
     _add_versions(parser.add_argument_group("versions", "What clients may expect of the server."))
+    add_serve_web(parser.add_argument_group("web console", "With the extra web: pages at http://HOST:PORT/."))
     _add_tls(parser.add_argument_group("TLS and users", "With a certificate callers have to say who they are."))
     parser.add_argument(
         "--log-level",
@@ -121,10 +126,4 @@ def _add_file(commands: Commands[CommandParser], name: str, about: str) -> argpa
 def _size(text: str) -> int:
     if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**31:
         raise argparse.ArgumentTypeError(f"not a number of bytes between 1 and {2**31 - 1}: {text!r}")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"not a port between 0 and 65535: {text!r}")
     return int(text)
