@@ -66,10 +66,17 @@ class UserIndex:
                 records = await self._database.read(lambda reader: reader.log_forward(self._next, _PAGE))
                 if not records:
                     return
-                candidates = [record for record in records if is_selected(_EVERYTHING, record)]
-                results = await thread.run(lambda: self._functions.evaluate(candidates))  # noqa: B023
-                self._take(candidates, results)
+                await self._take_in(thread, [record for record in records if is_selected(_EVERYTHING, record)])
                 self._next = records[-1].position + 1
+
+    async def _take_in(self, thread: ScriptThread, records: Sequence[Record]) -> None:
+        """Other indexes have the thread in between; who asked may be gone by then, and what is done is kept."""
+        while records:
+            results = await thread.run(lambda: self._functions.evaluate_some(records))  # noqa: B023
+            self._take(records[: len(results)], results)
+            if results:
+                self._next = records[len(results) - 1].position + 1
+            records = records[len(results) :]
 
     def _take(self, records: Sequence[Record], results: Sequence[str | None]) -> None:
         field = self._definition.field
