@@ -81,6 +81,6 @@ def event_id(raw: UUID | bytes | str) -> UUID:
 def datetime_of(ticks: bytes | int) -> datetime | None:
     """Convert 100-ns ticks since 1970 (a number, or its digits); None for what is no time that Python has."""
     try:
-        return _EPOCH + timedelta(microseconds=int(ticks) // 10)
+        return _EPOCH + timedelta(0, 0, int(ticks) // 10)
     except (ValueError, OverflowError):
         return None

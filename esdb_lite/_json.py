@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import cache
 from typing import TypeAlias, Union
 
 Json: TypeAlias = Union[bool, int, float, str, "list[Json]", "dict[str, Json]", None]
@@ -49,12 +50,42 @@ def parse_json(data: bytes | str, *, unique_names: bool = False) -> Json:
 
 
 def load_json(data: bytes | str) -> Json:
-    """Read a document as `json.loads` does, which may be nested as deeply as Python can have it. Raises ValueError."""
+    """Read a document as `json.loads` does, which may be nested as deeply as Python can have it. Raises ValueError.
+
+    With msgspec, where that is installed: what it reads, it reads to the same values. Whatever is refused at first is
+    for `json.loads` to judge, which knows more spellings (NaN, UTF-16).
+    """
+    try:
+        return _decoder()(data)
+    except (ValueError, RecursionError):
+        pass
     try:
         value: Json = json.loads(data)
     except RecursionError as error:
         raise NotJson("it is nested too deeply") from error
     return value
+
+
+@cache
+def _decoder() -> Callable[[bytes | str], Json]:
+    try:
+        from msgspec.json import Decoder
+    except ImportError:
+        return _read_usual
+    return Decoder().decode
+
+
+def _read_usual(data: bytes | str) -> Json:
+    """Read a document without blanks around it, in UTF-8."""
+    text = data if isinstance(data, str) else data.decode()
+    value: Json
+    value, end = _STANDARD.raw_decode(text)
+    if end != len(text):
+        raise NotJson("there is more behind it")
+    return value
+
+
+_STANDARD = json.JSONDecoder()
 
 
 def check_depth(text: str) -> None:

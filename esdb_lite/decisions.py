@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from esdb_lite.events import AppendResult, JsonValue, NewEvent
     from esdb_lite.records import RecordsResult
 
-S = TypeVar("S")
+S_co = TypeVar("S_co", covariant=True)
 
 
 @dataclass(frozen=True)
-class DecisionResult(Generic[S]):
+class DecisionResult(Generic[S_co]):
     """What `decide` has led to."""
 
-    state: S
+    state: S_co
     """The state with the new events in it."""
     events: Sequence[NewEvent]
     """What was appended; empty where nothing was to be done."""
@@ -38,10 +38,10 @@ class DecisionResult(Generic[S]):
 
 
 @dataclass(frozen=True)
-class AtomicDecisionResult(Generic[S]):
+class AtomicDecisionResult(Generic[S_co]):
     """What `decide_across` has led to."""
 
-    state: S
+    state: S_co
     """The state with the new events in it."""
     events: Mapping[str, Sequence[NewEvent]]
     """What was appended, by stream; empty where nothing was to be done."""
@@ -54,10 +54,10 @@ class AtomicDecisionResult(Generic[S]):
 
 
 @dataclass(frozen=True)
-class LoadedState(Generic[S]):
+class LoadedState(Generic[S_co]):
     """A state, and the place up to which events are in it."""
 
-    state: S
+    state: S_co
     """The state."""
     position: int | None
     """Position of the last event in it: what to expect when appending; None for a stream without events."""

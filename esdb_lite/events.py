@@ -26,6 +26,7 @@ from esdb_lite._event_fields import (
     to_json,
 )
 from esdb_lite._json import load_json
+from esdb_lite._log_positions import commit_and_prepare, log_position
 from esdb_lite._texts import add_note
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
@@ -41,7 +42,7 @@ JsonValue = Union[None, bool, int, float, str, Sequence["JsonValue"], Mapping[st
 
 
 _NIL = UUID(int=0)
-_TOKEN = r"(?a)C:(\d{1,19})/P:(\d{1,19})(?:@([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}))?"
+_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class StreamState(enum.Enum):
@@ -416,7 +417,7 @@ class Checkpoint:
     @property
     def token(self) -> str:
         """The place as a text of ASCII that can be stored: `from_token` makes a checkpoint of it again."""
-        place = f"C:{self.commit_position}/P:{self.prepare_position}"
+        place = log_position(self.commit_position, self.prepare_position)
         return place if self.event_id is None else f"{place}@{self.event_id}"
 
     @classmethod
@@ -424,10 +425,11 @@ class Checkpoint:
         """Return the checkpoint that a token stands for. Raises InvalidArgument, WrongArgumentType."""
         if not isinstance(token, str):
             raise WrongArgumentType("token", token, "must be a str")
-        found = re.fullmatch(_TOKEN, token)
-        if found is None or max(int(found[1]), int(found[2])) >= 2**63:
+        place, at, event_id = token.partition("@")
+        found = commit_and_prepare(place)
+        if found is None or not 0 <= min(found) <= max(found) < 2**63 or (at and not re.fullmatch(_ID, event_id)):
             raise InvalidArgument("token", token, "must be the token of a Checkpoint")
-        return cls(int(found[1]), int(found[2]), event_id=None if found[3] is None else UUID(found[3]))
+        return cls(*found, event_id=UUID(event_id) if at else None)
 
 
 class StreamPosition(int):

@@ -6,10 +6,9 @@ Owns: the values. Must not know: calls, protobuf.
 from __future__ import annotations
 
 import enum
-import re
 from dataclasses import dataclass
 
-_LOG_POSITION = re.compile(r"C:(\d+)/P:(-?\d+)")
+from esdb_lite._log_positions import commit_and_prepare
 
 
 class ProjectionMode(enum.Enum):
@@ -81,8 +80,8 @@ class ProjectionInfo:
     @property
     def commit_position(self) -> int | None:
         """The position in the log of the last event that it handled; None where it has none, or counts in streams."""
-        found = _LOG_POSITION.match(self.position)
-        return None if found is None or int(found[2]) < 0 else int(found[1])
+        found = commit_and_prepare(self.position.partition(";")[0])  # what is behind it counts by type
+        return None if found is None or min(found) < 0 else found[0]
 
 
 def status_of(text: str) -> ProjectionStatus:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ PUBLIC = (
     "_checks",
     "administration",
     "_event_fields",
+    "_log_positions",
     "_notebooks",
     "_texts",
     "errors",
@@ -47,10 +49,10 @@ CODEC = ("_wire", "_convert", "_status")
 LAYERS: dict[str, tuple[str, ...]] = {
     "__init__": ("client", "sync", "server", "checkpoints", *PUBLIC),
     "__main__": ("cli",),
-    "cli": ("demo", "server", "_version"),
+    "cli": ("__init__", "demo", "server", "web", "_version"),
     "demo": ("__init__",),
     "pytest_plugin": ("__init__", "testing"),
-    "testing": ("__init__", *PURE_PROJECTIONS),
+    "testing": ("__init__", "_checks", *PURE_PROJECTIONS),
     "web": ("__init__",),
     "embedded": ("server", "settings"),
     "otel": ("_json", *PUBLIC),
@@ -244,6 +246,14 @@ def test_no_word_names_two_things() -> None:
                 classes.setdefault(node.name.lstrip("_"), []).append(name_of(path))
     assert not {name: places for name, places in classes.items() if len(places) > 1}
     assert not {name: places for name, places in modules.items() if len(places) > 1}
+
+
+@pytest.mark.skipif(not (ROOT / "README.md").exists(), reason="the manual is not here")
+def test_the_manual_has_every_room() -> None:
+    rooms = {name_of(path).partition(".")[0] for path in MODULES} - {"__init__", "__main__", "_version", "server"}
+    rooms |= {f"server/{name_of(path).split('.')[1]}" for path in MODULES if path.parent.parent == ROOT / "server"}
+    table = [line for line in (ROOT / "README.md").read_text("utf-8").splitlines() if line.startswith("| `")]
+    assert rooms - {name.rstrip("/") for line in table for name in re.findall(r"`([\w/]+)`", line)} == set()
 
 
 @pytest.mark.parametrize("path", MODULES, ids=name_of)

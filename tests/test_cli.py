@@ -35,7 +35,7 @@ def test_version() -> None:
     assert run_command("--version") == Finished(0, f"esdb-lite {esdb_lite.__version__}\n", "")
 
 
-@pytest.mark.parametrize("command", ["", "serve", "demo", "backup", "scavenge", "verify"])
+@pytest.mark.parametrize("command", ["", "serve", "demo", "backup", "scavenge", "verify", "web"])
 def test_help(command: str) -> None:
     done = run_command(*filter(None, [command]), "--help")
     assert (done.status, done.err) == (0, "")
@@ -46,7 +46,6 @@ def test_help(command: str) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        [],
         ["nonsense"],
         ["serve", "--port", "65536"],
         ["serve", "--port", "x"],
@@ -57,7 +56,7 @@ def test_help(command: str) -> None:
 def test_wrong_arguments(arguments: list[str]) -> None:
     done = run_command(*arguments)
     assert (done.status, done.out) == (2, "")
-    assert done.err.startswith("usage: esdb-lite")
+    assert done.err.startswith("esdb-lite")
     assert "Traceback" not in done.err
 
 
@@ -210,7 +209,7 @@ def database(serve: Serve, tmp_path: Path) -> Path:
 
 
 def test_verify(database: Path) -> None:
-    assert run_command("verify", database) == Finished(0, f"{database}: no faults\n", "")
+    assert run_command("verify", database) == Finished(0, f"{database}: no faults in 6 events\n", "")
 
 
 def test_verify_finds_a_changed_byte(serve: Serve, database: Path, tmp_path: Path) -> None:
@@ -267,7 +266,7 @@ def test_a_database_that_has_lost_appends(serve: Serve, tmp_path: Path) -> None:
     found = run_command("verify", path)
     assert (found.status, found.out.count("were confirmed, and it ends at")) == (1, 1)
     assert run_command("backup", "--salvage", path, copy).status == 0
-    assert run_command("verify", copy) == Finished(0, f"{copy}: no faults\n", "")
+    assert run_command("verify", copy) == Finished(0, f"{copy}: no faults in 3 events\n", "")
 
 
 def test_commands_leave_nothing_beside_a_file(serve: Serve, tmp_path: Path) -> None:
@@ -291,6 +290,6 @@ def test_progress_is_shown_on_a_terminal(serve: Serve, tmp_path: Path) -> None:
         support_command("verify", path), stdout=subprocess.PIPE, stderr=terminal, env=environment(), check=True
     )
     os.close(terminal)
-    assert done.stdout.decode() == f"{path}: no faults\n"
-    assert b"events checked: 10,000" in os.read(shown, 1000)
+    assert done.stdout.decode() == f"{path}: no faults in 12,002 events\n"
+    assert b"10,000 events checked" in os.read(shown, 1000)
     os.close(shown)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
 
 pytestmark = pytest.mark.filterwarnings("default")  # the inner runs warn, as they should
 
@@ -54,3 +59,11 @@ async def test_it():
 """
     )
     guarded.runpytest_subprocess("--import-mode=importlib").assert_outcomes(passed=1)
+
+
+def test_the_benchmarks_say_what_they_need() -> None:
+    """Without what is installed beside Python; one line, no traceback."""
+    command = [sys.executable, "-S", "-m", "tests.benchmarks"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert re.fullmatch(r"the benchmarks need .*grpclib, h2, pytest.*: pip install .*\n", done.stderr)

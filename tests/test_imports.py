@@ -35,8 +35,9 @@ WAITS = {
 }
 """What of these rooms has to wait: reading, groups, records, clusters, TLS."""
 
-VALUES = {"_checks", "_event_fields", "_json", "_limits", "_texts", "_version", "correlations", "errors", "events"} | {
-    *("filters", "positions", "retries", "settings", "statuses")
+VALUES = {
+    *("_checks", "_event_fields", "_json", "_limits", "_log_positions", "_texts", "_version"),
+    *("correlations", "errors", "events", "filters", "observing", "positions", "retries", "settings", "statuses"),
 }
 """Of the package itself."""
 

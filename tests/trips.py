@@ -38,7 +38,7 @@ class Trip:
     """What is called on the way."""
 
     def __init__(self, *, after: str = "", without: str = "") -> None:
-        """`after`: the server's part begins with this file; `without`: leave out what runs below that one."""
+        """`after`: the server's part begins with this file; `without`: leave out what runs below that one alone."""
         self._begun = not after
         self._after, self._without = after, without
         self._order: dict[tuple[bool, str], None] = {}
@@ -54,14 +54,17 @@ class Trip:
             return
         self._order.setdefault((served, stack[0]))
         caller = next((file for file in stack if file != stack[0]), None)
-        if caller is not None and self._without not in stack:
+        if caller is not None and stack[0] != self._after and not self._is_without(stack):
             self._calling.add((served and any(f.startswith("server/") for f in stack[1:]), caller))
 
     def _belongs(self, stack: list[str]) -> bool:
         if stack[0] == self._after:
             self._begun = True
             return True
-        return self._begun and self._without not in stack
+        return self._begun and not self._is_without(stack)
+
+    def _is_without(self, stack: list[str]) -> bool:
+        return self._without in stack and self._after not in stack[: stack.index(self._without)]
 
     @contextmanager
     def watched(self) -> Iterator[None]:

@@ -45,6 +45,7 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
     SubscriptionInfoConnectionInfo as ConnectionInfo,
 )
 
+from esdb_lite._log_positions import commit_and_prepare
 from esdb_lite.errors import ProtocolError
 from esdb_lite.filters import Filter, FilterBy
 from esdb_lite.groups import ConsumerInfo, ConsumerStrategy, SubscriptionInfo, SubscriptionSettings
@@ -59,7 +60,6 @@ _NUMBERED_STRATEGIES = {
     ConsumerStrategy.ROUND_ROBIN: UpdateReqConsumerStrategy.RoundRobin,
     ConsumerStrategy.PINNED: UpdateReqConsumerStrategy.Pinned,
 }
-_LOG_POSITION = re.compile(r"C:(-?\d+)/P:(-?\d+)")
 _MILLISECOND = timedelta(milliseconds=1)
 
 
@@ -266,10 +266,10 @@ def _strategy(name: str) -> ConsumerStrategy | str:
 
 
 def _position(name: str) -> int | None:
-    match = _LOG_POSITION.fullmatch(name)
-    if match is not None:
-        return int(match[1])
-    return int(name) if name.lstrip("-").isdigit() else None
+    in_log = commit_and_prepare(name)
+    if in_log is not None:
+        return in_log[0]
+    return int(name) if re.fullmatch("-?[0-9]{1,19}", name) else None
 
 
 def _start(name: str) -> int | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from esdb_lite.errors import (
     AccessDenied,
     GrpcError,
+    NotSupported,
     ProjectionError,
     ProjectionExists,
     ProjectionFailed,
@@ -15,6 +16,8 @@ from esdb_lite.errors import (
     StatusCode,
 )
 
+_NO_SERVICE = "Service is unimplemented."
+_NO_PROJECTIONS = "the server runs no projections: it takes --run-projections all, or system for its own five"
 _ENVELOPE = "Envelope callback expected "
 _ANSWERS: dict[str, type[GrpcError]] = {
     "NotFound": ProjectionNotFound,
@@ -39,6 +42,8 @@ def projection_error(error: GrpcError, name: str) -> GrpcError:
 
     24.10 and 26.1 answer UNKNOWN with a text (NOT_FOUND for a projection that there is not), 26.2 with proper codes.
     """
+    if error.code is StatusCode.UNIMPLEMENTED and error.details == _NO_SERVICE:
+        return NotSupported(_NO_PROJECTIONS, code=error.code, details=error.details, trailers=error.trailers)
     cls = _class_of(error)
     if cls is None:
         return error

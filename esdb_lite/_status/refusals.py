@@ -47,6 +47,11 @@ def invalid_argument(message: str) -> RpcError:
     return _error(StatusCode.INVALID_ARGUMENT, message)
 
 
+def thrown_by_handler(message: str) -> RpcError:
+    """The request cannot be served, and clients look for the words that a real server says of all such: no more."""
+    return _error(StatusCode.UNKNOWN, f"Exception was thrown by handler: {message}")
+
+
 def not_a_valid(value: str, type_name: str) -> RpcError:
     """A choice was left unset, or has a value that does not exist; `type_name` is without `EventStore.Client.`."""
     return invalid_argument(f"'{value}' is not a valid EventStore.Client.{type_name}")

@@ -1,39 +1,22 @@
-"""The command line: what it understands and which function does it.
+"""The command line: running one, and how it ends.
 
-Owns: arguments, help, exit statuses. Must not know: how anything is done; each command imports what it needs
-when it is called.
+Owns: exit statuses, and what a command that fails says. Must not know: arguments, how anything is done; each command
+imports what it needs when it is called.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
-from collections.abc import Callable, Sequence
-
-from esdb_lite._version import __version__
+from collections.abc import Sequence
 
 OK = 0
-FOUND_FAULTS = 1
+WRONG = 1
+FOUND_FAULTS = WRONG
 REFUSED = 2
-
-_ABOUT = "A server for EventStoreDB and KurrentDB clients, on SQLite, and what belongs to its files."
-_STATUSES = """\
-exit statuses:
-  0  done; serve: stopped by SIGINT or SIGTERM
-  1  the command ran and something is wrong (verify: the file has faults)
-  2  it could not run: wrong arguments, port in use, file unreadable, not a database of ours, or newer than this version
-"""
-_SERVE_EXAMPLES = """\
-examples:
-  esdb-lite serve                                  in memory, on 127.0.0.1:2113
-  esdb-lite serve --db events.db                   kept in a file
-  esdb-lite serve --host 0.0.0.0 --insecure        reachable from outside, by everybody
-  esdb-lite serve --dev-certificate certificates   with TLS and users, for developing
-
-passwords of the users admin and ops of a new database: ESDB_ADMIN_PASSWORD and ESDB_OPS_PASSWORD, else changeit.
-SIGHUP makes a server with TLS read its certificate again.
-"""
+UNREACHABLE = 3
+INTERRUPTED = 130
+PIPE_CLOSED = 141
 
 
 class CommandFailed(Exception):
@@ -46,138 +29,22 @@ class CommandFailed(Exception):
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line; wrong arguments exit at once with 2, as argparse does."""
-    options = _parser().parse_args(arguments)
+    from esdb_lite.cli.parser import command_line
+
     try:
-        return _command(options.command)(options)
+        status = command_line(arguments)
+        sys.stdout.flush()
+        return status
     except CommandFailed as failure:
         print(f"esdb-lite: {failure}", file=sys.stderr)
         return failure.status
+    except BrokenPipeError:
+        _hush()
+        return PIPE_CLOSED
     except KeyboardInterrupt:
-        return 130
+        return INTERRUPTED
 
 
-def _command(name: str) -> Callable[[argparse.Namespace], int]:
-    """The function behind a command, imported now."""
-    if name == "serve":
-        from esdb_lite.cli.serve import serve
-
-        return serve
-    if name == "demo":
-        from esdb_lite.demo import demo
-
-        return demo
-    from esdb_lite.cli import files
-
-    return {"backup": files.backup, "scavenge": files.scavenge, "verify": files.verify}[name]
-
-
-def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser(prog="esdb-lite", description=_ABOUT, epilog=_STATUSES, formatter_class=raw)
-    parser.add_argument("--version", action="version", version=f"esdb-lite {__version__}")
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
-    _add_serve(commands.add_parser("serve", help="run a server", epilog=_SERVE_EXAMPLES, formatter_class=raw))
-    commands.add_parser("demo", help="see it work: writers, readers, a subscription, a restart (a few seconds)")
-    backup = _add_file(commands, "backup", "copy a database, also while a server uses it")
-    backup.add_argument("target", metavar="TO", help="the copy; must not exist yet")
-    backup.add_argument(
-        "--salvage",
-        action="store_true",
-        help="copy what can still be read of a database that is damaged, or has lost its last appends",
-    )
-    _add_file(commands, "scavenge", "give back the space of deleted and expired events")
-    _add_file(commands, "verify", "check a database; exit with 1 and say what is wrong if it has faults")
-    return parser
-
-
-def _add_serve(parser: argparse.ArgumentParser) -> None:
-    parser.description = (
-        "Run a server until SIGINT or SIGTERM. Prints one line on stdout when it is ready: the connection string. "
-        "The log goes to stderr."
-    )
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument("--port", type=_port, default=2113, help="port; 0 picks a free one (default: %(default)s)")
-    parser.add_argument("--db", metavar="PATH", help="database file, made if missing (default: in memory)")
-    parser.add_argument(
-        "--durability",
-        choices=("full", "relaxed"),
-        default="full",
-        help="full: an acknowledged append survives a power cut; relaxed: it survives the end of the process, "
-        "but a power cut may take the last of them (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--run-projections",
-        choices=("none", "system", "all"),
-        default="none",
-        help="system: have the five system projections, which write $ce-..., $et-... and the like once they are "
-        "enabled; all: JavaScript projections, too, which need the extra projections (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--start-standard-projections", action="store_true", help="enable the system projections at the start"
-    )
-    parser.add_argument(
-        "--insecure",
-        action="store_true",
-        help="serve without TLS on an address that others reach, where everybody may do everything",
-    )
-    _add_versions(parser.add_argument_group("versions", "What clients may expect of the server."))
-    _add_tls(parser.add_argument_group("TLS and users", "With a certificate callers have to say who they are."))
-    parser.add_argument(
-        "--log-level",
-        choices=("debug", "info", "warning", "error"),
-        default="warning",
-        help="what goes to stderr (default: %(default)s)",
-    )
-
-
-def _add_versions(group: argparse._ArgumentGroup) -> None:
-    group.add_argument(
-        "--compatibility",
-        choices=("24.10", "25.1", "26.1"),
-        default="26.1",
-        help="the server that it passes for: its version, methods and limits (default: %(default)s)",
-    )
-    for name, what in (("append", "all events of one append"), ("append-event", "one event")):
-        variable = f"ESDB_MAX_{name.replace('-', '_').upper()}_SIZE"
-        group.add_argument(
-            f"--max-{name}-size",
-            type=_size,
-            default=os.environ.get(variable) or None,
-            metavar="BYTES",
-            help=f"how large {what} may be (default: {variable} of the environment, else as in that version)",
-        )
-
-
-def _add_tls(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--certificate-file", metavar="PEM", help="certificate of the server, with its chain")
-    group.add_argument("--certificate-private-key-file", metavar="PEM", help="its key")
-    group.add_argument(
-        "--trusted-root-certificates-path",
-        metavar="PATH",
-        help="authorities (a file, or a folder of them) whose certificates clients may show",
-    )
-    group.add_argument(
-        "--dev-certificate",
-        metavar="DIR",
-        help="instead: use the certificate for localhost in DIR, which is made if there is none (extra: tls)",
-    )
-
-
-def _add_file(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser], name: str, about: str
-) -> argparse.ArgumentParser:
-    parser = commands.add_parser(name, help=about, description=about[0].upper() + about[1:] + ".")
-    parser.add_argument("path", metavar="PATH", help="the database file")
-    return parser
-
-
-def _size(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or not 0 < int(text) < 2**31:
-        raise argparse.ArgumentTypeError(f"not a number of bytes between 1 and {2**31 - 1}: {text!r}")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not text.isascii() or not text.isdigit() or int(text) > 65535:
-        raise argparse.ArgumentTypeError(f"not a port between 0 and 65535: {text!r}")
-    return int(text)
+def _hush() -> None:
+    """Nobody reads any more: nor is anything said when the interpreter closes its output."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -11,8 +11,10 @@ import logging
 import re
 import signal
 import sys
+from contextlib import AbstractAsyncContextManager
 
 from esdb_lite.cli import OK, CommandFailed
+from esdb_lite.cli.signals import stop_on_signals
 from esdb_lite.server import EmbeddedServer
 from esdb_lite.server.addresses import is_loopback
 from esdb_lite.server.errors import ServerStartError
@@ -22,8 +24,6 @@ log = logging.getLogger("esdb_lite.server")
 _SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes lets others have the interpreter. (Python's default is 0.005.) The thread
 that writes needs it between two calls of SQLite, and appends wait for that thread."""
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def serve(options: argparse.Namespace) -> int:
@@ -35,13 +35,15 @@ def serve(options: argparse.Namespace) -> int:
     )
     sys.setswitchinterval(_SWITCH_INTERVAL)
     try:
-        asyncio.run(_run(_server(options)))
+        asyncio.run(_run(_server(options), options))
     except ServerStartError as error:
         raise CommandFailed(str(error)) from error
     return OK
 
 
 def _server(options: argparse.Namespace) -> EmbeddedServer:
+    if not options.web and (options.allow_changes or options.allowed_host):
+        raise CommandFailed("--allow-changes and --allowed-host are about the console: --web is missing")
     if not (options.insecure or options.certificate_file or options.dev_certificate or is_loopback(options.host)):
         raise CommandFailed(
             f"without TLS, whoever reaches {options.host or 'this machine'} may do everything: "
@@ -73,16 +75,23 @@ def _option_name(argument: re.Match[str]) -> str:
     return "--" + argument[0].replace("_", "-")
 
 
-async def _run(server: EmbeddedServer) -> None:
+async def _run(server: EmbeddedServer, options: argparse.Namespace) -> None:
     stop = asyncio.Event()
-    _stop_on_signals(stop)
-    async with server:
+    stop_on_signals(stop)
+    async with server if not options.web else _with_console(server, options):
         _reload_on_signal(server)
         print(server.uri, flush=True)
         waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(server.wait_stopped())]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for waiter in waiting:
             waiter.cancel()
+
+
+def _with_console(server: EmbeddedServer, options: argparse.Namespace) -> AbstractAsyncContextManager[None]:
+    """Run a server with its console."""
+    from esdb_lite.cli.web import serving_console
+
+    return serving_console(server, allow_changes=options.allow_changes, hosts=options.allowed_host)
 
 
 def _reload_on_signal(server: EmbeddedServer) -> None:
@@ -98,19 +107,3 @@ def _reload_on_signal(server: EmbeddedServer) -> None:
 
     if server.secure and hasattr(signal, "SIGHUP"):
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
-
-
-def _stop_on_signals(stop: asyncio.Event) -> None:
-    """The first signal sets `stop` and gives both signals their usual meaning back."""
-    loop = asyncio.get_running_loop()
-
-    def first_signal(*_: object) -> None:
-        loop.call_soon_threadsafe(stop.set)
-        for number in _SIGNALS:
-            signal.signal(number, signal.SIG_DFL)
-
-    for number in _SIGNALS:
-        try:
-            loop.add_signal_handler(number, first_signal)
-        except NotImplementedError:  # Windows: its loops have no signal handlers
-            signal.signal(number, first_signal)

@@ -30,6 +30,8 @@ class Behaviour:
     index_reads: bool = True
     """Whether $all can be read by index."""
     schema_registry: bool = True
+    second_projection_engine: bool = True
+    """Whether projections may be created for it; older servers do not read what is said of engines."""
     truncates_parked: bool = True
     """Whether there is TruncateParked."""
     redaction_service: str = "kurrent.client.redaction.Redaction"
@@ -44,9 +46,12 @@ BEHAVIOURS: Mapping[Compatibility, Behaviour] = {
         append_records=False,
         index_reads=False,
         schema_registry=False,
+        second_projection_engine=False,
         truncates_parked=False,
         redaction_service="event_store.client.redaction.Redaction",
     ),
-    Compatibility.V25_1: Behaviour("25.1.0", append_records=False, truncates_parked=False),
+    Compatibility.V25_1: Behaviour(
+        "25.1.0", append_records=False, second_projection_engine=False, truncates_parked=False
+    ),
     Compatibility.V26_1: Behaviour("26.1.0"),
 }

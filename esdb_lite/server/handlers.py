@@ -65,6 +65,10 @@ class ServerCall(Protocol):
         """Send messages if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
         ...
 
+    def send_with_others(self, messages: list[bytes]) -> bool:
+        """Do the same, together with what others send in this turn of the loop."""
+        ...
+
 
 Handler = Callable[[ServerCall], Awaitable[None]]
 """Serves one call: returning ends it with OK, raising `RpcError` with that status; it is cancelled when the

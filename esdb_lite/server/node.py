@@ -353,6 +353,13 @@ class ServerNode:
                     self._settings.host or "all addresses",
                 )
 
+    def _counts(self) -> dict[str, int]:
+        """What the statistics tell besides: connections, and events since the start."""
+        return {
+            "proc-tcp-connections": self._server.connections,
+            "es-queue-StorageWriterQueue-totalItemsProcessed": self._database.written,
+        }
+
     def _routes(self) -> Mapping[str, Route]:
         return {path: self._route(path, handler) for path, handler in self._handlers().items()}
 
@@ -417,7 +424,9 @@ class ServerNode:
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
-            {} if self._projections is None else routes(Projections(self._projections)),
+            {}
+            if self._projections is None
+            else routes(Projections(self._projections, second_engine=self._behaviour.second_projection_engine)),
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
@@ -426,7 +435,7 @@ class ServerNode:
             self._schemas(),
             routes(self._operations),
             routes(self._gossip),
-            routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path)),
+            routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path, counts=self._counts)),
             routes(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers))),
             redaction.refusing(self._behaviour.redaction_service),
             routes(DirectoryService(self._context)),

@@ -40,8 +40,8 @@ class ProjectionApi:
         `query`: JavaScript. A wrong one is no error here: the projection is there, and has faulted
         (`wait_for_projection` raises then). `emit`: it may write events and links. `track_emitted_streams`: the server
         remembers the streams that it writes to, so that `delete_projection` can delete them; takes `emit`.
-        `engine_version` 2 is the engine that KurrentDB 26.1 has besides; None: the server's default. With `exist_ok`, a
-        projection of this name stays as it is.
+        `engine_version` 2 is the engine that KurrentDB 26.1 has besides, which writes no results to streams and tracks
+        none; None: the server's default. With `exist_ok`, a projection of this name stays as it is.
         Raises ProjectionExists; NotSupported for an engine that the server does not know of; ProjectionFailed for a
         name that cannot be; OutcomeUnknown when the request was sent and no answer came. The rules are in section 20
         of the protocol notes.

@@ -164,6 +164,7 @@ def _pages() -> Iterator[tuple[str, Handler, PageRight, Sequence[str]]]:
     yield "/projection/change", projections.change, PageRight.CHANGES, _DO
     yield "/query", projections.query, PageRight.CHANGES, _BOTH
     yield "/users", users.users, PageRight.LOGIN, _LOOK
+    yield "/user", users.user, PageRight.LOGIN, _LOOK
     yield "/users/create", users.create, PageRight.CHANGES, _DO
     yield "/users/change", users.change, PageRight.CHANGES, _DO
 

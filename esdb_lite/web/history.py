@@ -111,7 +111,7 @@ def chart(title: str, points: Sequence[tuple[float, float]], unit: str) -> Chart
         return ChartLine(title, None, 0.0, "", "", int(_SHORTEST), unit)
     end = points[-1][0]
     span = min(SPAN, max(_SHORTEST, end - points[0][0]))
-    most = nice(max(value for _, value in points))
+    most = nice(1.1 * max(value for _, value in points))
     placed = [
         (WIDTH * (1 - (end - at) / span), HEIGHT - (HEIGHT - 2) * value / most)
         for at, value in points

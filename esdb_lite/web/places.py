@@ -39,6 +39,10 @@ class Places:
         """A projection's page."""
         return self.page("projection", name=name, partition=partition)
 
+    def user(self, login: str) -> str:
+        """A user's page."""
+        return self.page("user", login=login)
+
     def inside(self, target: str) -> str:
         """A place to go to that a request named; the first page, if it would lead out of the console."""
         parts = urlsplit(target)

@@ -6,8 +6,13 @@ Owns: what uvicorn is told, how requests end when the server stops. Must not kno
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from http import HTTPStatus
+from typing import TypeAlias
 
 import uvicorn
+from starlette.responses import RedirectResponse, Response
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 from uvicorn.server import ServerState
 
@@ -21,13 +26,42 @@ _MOST = 500
 """Connections at a time; requests on others are refused."""
 
 
+Pages: TypeAlias = Callable[[str], "tuple[str, bytes] | None"]
+"""Content type and body at a path; None: there is no such page."""
+
+
+class BesidePages:
+    """An ASGI application around a console: pages of the server, which programs look at, and its sign of life."""
+
+    def __init__(self, console: WebConsole, pages: Pages) -> None:
+        self._console = console
+        self._pages = pages
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: Response | None = None
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+            answer = self._answer(scope["path"])
+        await (self._console if answer is None else answer)(scope, receive, send)
+
+    def _answer(self, path: str) -> Response | None:
+        if path == "/health/live":
+            return Response(status_code=HTTPStatus.NO_CONTENT)
+        if path == "/web" or path.startswith("/web/"):
+            return RedirectResponse("/")
+        found = self._pages(path)
+        if found is None:
+            return None
+        return Response(found[1], headers={"content-type": found[0], "cache-control": "no-store"})
+
+
 class ConsoleConnections:
     """The connections of browsers, whoever has accepted them: HTTP/1.1 by uvicorn."""
 
-    def __init__(self, console: WebConsole) -> None:
+    def __init__(self, console: WebConsole, pages: Pages | None = None) -> None:
+        """`pages`: what is said at a path by the server that the console belongs to; the console has the others."""
         self._console = console
         self._config = uvicorn.Config(
-            console,
+            console if pages is None else BesidePages(console, pages),
             http="h11",
             ws="none",
             lifespan="off",

@@ -21,6 +21,7 @@ from uuid import uuid4
 STREAM = "order-1f0a9b7e-aaaa-bbbb-cccc-1234567890ab"
 IN_FLIGHT = 50
 BATCH = 500
+FEW = 20
 DATA = b'{"padding": "' + b"x" * 225 + b'"}'
 METADATA = b'{"$correlationId":"abc","user":"me"}'
 
@@ -30,6 +31,16 @@ Figures = dict[str, float]
 def touch(event: Any) -> None:
     """Look at everything that a program would want of an event."""
     _ = event.type, event.data, event.metadata, event.stream_position, event.commit_position
+
+
+def look(event: Any) -> None:
+    """Look at what programs look at: at that, at id and time, and at the JSON."""
+    touch(event)
+    _ = event.id, event.recorded_at
+    if hasattr(event, "json"):
+        _ = event.json(), event.metadata_json()
+    else:
+        _ = json.loads(event.data), json.loads(event.metadata)
 
 
 class LiteSync:
@@ -51,6 +62,9 @@ class LiteSync:
 
     def catchup(self) -> Any:
         return self.client.subscribe_all_events()
+
+    def few(self) -> Any:
+        return self.client.read_stream_events(STREAM, limit=FEW)
 
     def append(self, stream: str, number: int) -> None:
         events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
@@ -76,6 +90,9 @@ class KurrentSync:
     def catchup(self) -> Any:
         return self.client.subscribe_to_all()
 
+    def few(self) -> Any:
+        return self.client.read_stream(STREAM, limit=FEW)
+
     def append(self, stream: str, number: int) -> None:
         events = [self.event(type="OrderCreated", data=DATA, metadata=METADATA) for _ in range(number)]
         self.client.append_to_stream(stream, current_version=self.any, events=events if number > 1 else events[0])
@@ -99,6 +116,9 @@ class LiteAsync:
 
     async def catchup(self) -> Any:
         return await self.client.subscribe_all_events()
+
+    async def few(self) -> Any:
+        return self.client.read_stream_events(STREAM, limit=FEW)
 
     async def append(self, stream: str, number: int) -> None:
         events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
@@ -124,6 +144,9 @@ class KurrentAsync:
     async def catchup(self) -> Any:
         return await self.client.subscribe_to_all()
 
+    async def few(self) -> Any:
+        return await self.client.read_stream(STREAM, limit=FEW)
+
     async def append(self, stream: str, number: int) -> None:
         events = [self.event(type="OrderCreated", data=DATA, metadata=METADATA) for _ in range(number)]
         await self.client.append_to_stream(stream, current_version=self.any, events=events if number > 1 else events[0])
@@ -135,7 +158,7 @@ CONTENDERS: dict[str, Callable[[int], Any]] = {
     "esdb_lite sync": LiteSync,
     "esdb_lite async": LiteAsync,
 }
-READS = ("stream", "all", "catchup")
+READS = ("stream", "looked", "all", "catchup", "few")
 APPENDS = ("one", "flight", "batches")
 
 
@@ -143,9 +166,13 @@ APPENDS = ("one", "flight", "batches")
 
 
 def read_sync(client: Any, task: str, number: int) -> int:
-    count = 0
-    for event in getattr(client, task)():
-        touch(event)
+    if task == "few":
+        for _ in range(number):
+            assert len([*client.few()]) == FEW
+        return number
+    count, use = 0, look if task == "looked" else touch
+    for event in getattr(client, "stream" if task == "looked" else task)():
+        use(event)
         count += 1
         if count == number:
             break
@@ -194,9 +221,13 @@ def measure_sync(name: str, task: str, port: int, number: int) -> Figures:
 
 
 async def read_async(client: Any, task: str, number: int) -> int:
-    count = 0
-    async for event in await getattr(client, task)():
-        touch(event)
+    if task == "few":
+        for _ in range(number):
+            assert len([event async for event in await client.few()]) == FEW
+        return number
+    count, use = 0, look if task == "looked" else touch
+    async for event in await getattr(client, "stream" if task == "looked" else task)():
+        use(event)
         count += 1
         if count == number:
             break

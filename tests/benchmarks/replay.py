@@ -46,7 +46,7 @@ def prepare(count: int, size: int) -> list[bytes]:
             is_json=True,
             created=17_954_719_830_065_030 + revision,
             metadata=b'{"$correlationId":"abc","user":"me"}',
-            data=os.urandom(size // 2).hex().encode(),
+            data=b'{"padding":"' + os.urandom((size - 14) // 2).hex().encode() + b'"}',
         )
         payload += frame([encode_event(record, None, position)])
         if len(payload) >= FRAME_SIZE:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import math
+import sqlite3
+from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -10,7 +14,9 @@ from uuid import uuid4
 import pytest
 
 from esdb_lite import (
+    AsyncEsdbClient,
     CaughtUp,
+    EmbeddedServer,
     FileCheckpoint,
     IndexExists,
     IndexField,
@@ -26,6 +32,8 @@ from esdb_lite import (
     StreamState,
     WrongArgumentType,
 )
+from esdb_lite.server.indexes.functions import IndexFunctions
+from esdb_lite.server.storage import Record
 from tests.contract.faces import drain, take
 
 
@@ -151,6 +159,12 @@ def test_names_are_built_safely() -> None:
     assert IndexQuery.type("Order: Paid").name == "$idx-et-Order: Paid"
     assert IndexQuery.user("orders", "a:b").name == "$idx-user-orders:a:b"
     assert IndexQuery.user("orders", 7).name == "$idx-user-orders:7"
+    assert IndexQuery.user("orders", 7.0).name == "$idx-user-orders:7"
+    assert IndexQuery.user("orders", -math.inf).name == "$idx-user-orders:-Infinity"
+    assert IndexQuery.user("orders", country="D;E").name == "$idx-user-orders:D;E"
+    assert IndexQuery.user("orders", a='"\\', b=1.5).name == '$idx-user-orders:a="\\"\\\\";b=1.5'
+    with pytest.raises(InvalidArgument):
+        IndexQuery.user("orders", 1, country="DE")
     for wrong in (lambda: IndexQuery.category("a-b"), lambda: IndexQuery.type(""), lambda: IndexQuery.user("a:b")):
         with pytest.raises(InvalidArgument):
             wrong()
@@ -234,5 +248,62 @@ class TestOlderServers:
             await drain(client.read_index_events("$idx-all"))
         with pytest.raises(NotSupported, match=r"25\.1"):
             await client.subscribe_index_events("$idx-all")
-        with pytest.raises(NotSupported):
+        with pytest.raises(NotSupported, match=r"26\.0"):
             await client.list_indexes()
+        with pytest.raises(NotSupported, match=r"26\.1"):
+            await client.truncate_parked_events("g", "s")
+
+
+async def test_what_was_evaluated_is_not_evaluated_again(tmp_path: Path, name: str) -> None:
+    async with EmbeddedServer(tmp_path / "db") as server, AsyncEsdbClient(server.uri) as client:
+        await client.create_index(name, fields=IndexField("s", "rec => rec.value.s", IndexFieldType.DOUBLE))
+        written = await fill(client, "stored")
+        assert positions(await drain(client.read_index_events(IndexQuery.user(name, 1)))) == written[1::2]
+
+    def evaluate(functions: IndexFunctions, records: Sequence[Record]) -> list[str | None]:
+        evaluated.extend(record.position for record in records)
+        return real(functions, records)
+
+    evaluated: list[int] = []
+    real = IndexFunctions.evaluate_some
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(IndexFunctions, "evaluate_some", evaluate)
+        async with EmbeddedServer(tmp_path / "db") as server, AsyncEsdbClient(server.uri) as client:
+            assert positions(await drain(client.read_index_events(IndexQuery.user(name)))) == written
+            assert evaluated == []
+            await client.stop_index(name)
+            more = await fill(client, "stored", events=1)
+            await client.start_index(name)
+            assert positions(await drain(client.read_index_events(IndexQuery.user(name, 1.0), backwards=True))) == [
+                *(more[1], *written[::-2])
+            ]
+            assert evaluated == more
+
+
+async def test_an_index_that_is_defined_again_begins_anew(client: Any, category: str, name: str) -> None:
+    await client.create_index(name, filter=f"rec => rec.position.stream.startsWith('{category}')")
+    written = await fill(client, category)
+    assert positions(await drain(client.read_index_events(IndexQuery.user(name)))) == written
+    await client.delete_index(name)
+    await client.create_index(name, filter=f"rec => rec.position.stream === '{category}-1'")
+    assert positions(await drain(client.read_index_events(IndexQuery.user(name)))) == written[1::2]
+
+
+async def test_a_deleted_index_leaves_nothing_in_the_file(tmp_path: Path, name: str) -> None:
+    async with EmbeddedServer(tmp_path / "db") as server, AsyncEsdbClient(server.uri) as client:
+        await client.create_index(name, filter="rec => true")
+        await fill(client, "gone")
+        assert len(await drain(client.read_index_events(IndexQuery.user(name)))) == 6
+        await client.delete_index(name)
+    with closing(sqlite3.connect(tmp_path / "db")) as connection:
+        for table in ("user_indexes", "user_index_events"):
+            assert connection.execute(f"SELECT count(*) FROM {table}").fetchone() == (0,)
+
+
+async def test_values_that_no_text_can_be(client: Any, category: str, name: str) -> None:
+    await client.create_index(name, fields=IndexField("half", "rec => rec.value.n === 1 ? '\\ud83d' : 'a\\u0000b'"))
+    written = await fill(client, category, streams=1)
+    found = positions(await drain(client.read_index_events(IndexQuery.user(name))))
+    assert found[-3:] == written
+    same = positions(await drain(client.read_index_events(IndexQuery.user(name, "a\0b"))))
+    assert same[-2:] == [written[0], written[2]]

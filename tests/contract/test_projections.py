@@ -164,6 +164,7 @@ async def test_wrong_arguments(client: Any) -> None:
         lambda: client.create_projection("x", 5),
         lambda: client.create_projection("x", "", track_emitted_streams=True),
         lambda: client.create_projection("x", "", engine_version=3),
+        lambda: client.create_projection("x", "", emit=True, track_emitted_streams=True, engine_version=2),
         lambda: client.create_projection("x", "", emit=1),
         lambda: client.update_projection("x", b""),
         lambda: client.run_query(None),

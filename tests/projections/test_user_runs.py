@@ -45,7 +45,7 @@ class Place:
         events = [ProposedEvent(new_id(), type, True, data, metadata) for type in types]
         await self.database.append(stream, ANY, events)
 
-    async def create(self, name: str, query: str, mode: Mode = Mode.CONTINUOUS, **more: bool) -> None:
+    async def create(self, name: str, query: str, mode: Mode = Mode.CONTINUOUS, **more: object) -> None:
         await self.manager.create(Definition(name, query, mode=mode, **{"emit_enabled": True, **more}))  # type: ignore[arg-type]
 
     def status(self, name: str) -> str:
@@ -296,6 +296,19 @@ async def test_a_shared_state_is_there_after_a_restart(tmp_path: Path, of: str) 
     stream = "$projections-p-x-result" if partition else "$projections-p-result"
     assert (await place.written(stream, 3))[-1] == 'Result {"n":3}'
     await place.close()
+
+
+async def test_for_the_second_engine_no_results_are_written(tmp_path: Path) -> None:
+    for count in (1, 2):
+        place = await Place(tmp_path / "db").open()
+        await place.append("x", "T")
+        if count == 1:
+            await place.create("p", EMIT, engine_version=2)
+        await place.written("out", count)
+        await place.caught_up("p")
+        assert await place.state("p") == {"n": count}
+        assert await place.length("$projections-p-result") == 0
+        await place.close()
 
 
 async def test_what_a_query_logs_is_in_the_log_of_the_server(place: Place, caplog: pytest.LogCaptureFixture) -> None:

@@ -127,6 +127,34 @@ async def test_requests_that_say_nothing(node: ConnectionPool) -> None:
         assert (code, "options" in str(text)) == ("INVALID_ARGUMENT", True), method
 
 
+@pytest.mark.parametrize(
+    ("tracks", "emits", "engine", "answer"),
+    [
+        (True, False, 0, ("UNKNOWN", "Exception was thrown by handler: options.continuous.track_emitted_streams")),
+        (True, True, 2, ("UNKNOWN", "Exception was thrown by handler: Tracking emitted streams is not supported with")),
+        (False, True, 3, ("INVALID_ARGUMENT", "options.engine_version is 3")),
+        (False, True, 2, NO_ENGINE),
+    ],
+)
+async def test_what_does_not_go_together(
+    node: ConnectionPool, tracks: bool, emits: bool, engine: int, answer: tuple[str, str]
+) -> None:
+    continuous = messages.CreateReqOptionsContinuous("c", emits, tracks)
+    options = messages.CreateReqOptions(continuous=continuous, query="fromAll()", engine_version=engine)
+    code, text = await ask(node, "Create", messages.CreateReq(options))
+    assert (code, str(text)[: len(answer[1])]) == answer
+
+
+async def test_older_servers_do_not_read_what_is_said_of_engines() -> None:
+    pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
+    async with EmbeddedServer(run_projections="all", compatibility="24.10") as server:
+        pool = ConnectionPool(server.host, server.port)
+        continuous = messages.CreateReqOptionsContinuous("c", True, True)
+        options = messages.CreateReqOptions(continuous=continuous, query="fromAll()", engine_version=7)
+        assert await ask(pool, "Create", messages.CreateReq(options)) == [b""]
+        await pool.close()
+
+
 async def test_a_database_gets_them_once(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     for run_projections, expected in (("none", 0), ("system", 11), ("system", 11), ("none", 11)):

@@ -11,10 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esdb_lite.records import SchemaFormat
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.indexes import is_selected
-from esdb_lite.server.engine.model import ANY, ProposedEvent
-from esdb_lite.server.storage import LogSelection, Reader, Record, SelectedPage, selections
+from esdb_lite.server.engine.model import ANY, Appended, Decision, ProposedEvent, length_of
+from esdb_lite.server.storage import (
+    IndexProgress,
+    LogSelection,
+    Reader,
+    Record,
+    SelectedPage,
+    StoredSchema,
+    selections,
+)
+from tests.engine.naive_reader import sketch
 
 NAMES = ("a-1", "a-2", "a", "aa-1", "é-1", "-a", "$a-1", "a%-1", "A-1")
 TYPES = ("T", "t", "$T", "T é")
@@ -138,6 +148,9 @@ async def test_removed_events_lose_their_entries(tmp_path: Path) -> None:
     old = ProposedEvent(uuid4().bytes, "$metadata", True, b'{"$maxAge":1}')
     await database.append("$$c0-0", ANY, [rules])
     await database.append("$$c1-1", ANY, [old])
+    some = [(record.position, b"") for record in await database.read(lambda reader: reader.log_forward(0, 1500))]
+    note = IndexProgress(1, some[-1][0], some)
+    await database.execute(lambda state, moment: Decision(Appended(-1, None), (), moment.log_end, [note]))
     database._now = database._committer._now = lambda: 2**62  # all is old
     await database.start_scavenge()
     await database.scavenge_ended()
@@ -146,6 +159,9 @@ async def test_removed_events_lose_their_entries(tmp_path: Path) -> None:
     _, categories, types = entered(path)
     with closing(sqlite3.connect(path)) as connection:
         there = {row[0] for row in connection.execute("SELECT position FROM events")}
+        noted = {row[0] for row in connection.execute("SELECT position FROM user_index_events")}
+    assert noted == {position for position, _ in some} & there
+    assert len(noted) < len(some)
     assert {row[1] for row in categories} <= there
     assert {row[1] for row in types} <= there
     assert len(categories) == len(types) < 3000
@@ -169,3 +185,18 @@ async def test_a_rare_category_is_found_in_one_step(tmp_path: Path) -> None:
             assert len(found) <= 3  # what has no entries yet, and the entries
             assert [record.stream for page in found for record in page.records] == ["rare-1"]
     await database.close()
+
+
+async def test_sketches_are_records_without_what_is_large() -> None:
+    database = await filled([("a", "T"), ("b", "T é"), ("a", "$T")])
+    try:
+        await database.append("c", ANY, [ProposedEvent(bytes([9] * 16), "T", False, b"x" * 9000, b"m")])
+        schema = StoredSchema(SchemaFormat.AVRO, 77)
+        await database.append("c", ANY, [ProposedEvent(bytes([8] * 16), "T", False, b"xy", b"shown", schema)])
+        every = await database.read(lambda reader: reader.log_forward(0, 1000))
+        sketches = await database.read(lambda reader: reader.log_sketched(every[1].position, 1000))
+        assert sketches == [sketch(record) for record in every[1:]]
+        assert [length_of(record) for record in sketches] == [length_of(record) for record in every[1:]]
+        assert await database.read(lambda reader: reader.log_sketched(0, 2)) == [sketch(record) for record in every[:2]]
+    finally:
+        await database.close()

@@ -226,6 +226,10 @@ class TestAnswers:
         info = described(event_source="$all", start_from="C:-1/P:-1", last_known_event_position="C:9/P:9")
         assert (info.stream_name, info.start, info.last_known) == (None, None, 9)
 
+    @pytest.mark.parametrize("text", ["--5", "\u00b2", "\u0665", "9" * 5000, f"C:{'9' * 5000}/P:1", "C:1", "C:1/P:1 "])
+    def test_what_is_no_position_is_none(self, text: str) -> None:
+        assert described(last_known_event_position=text, start_from=text).last_known is None
+
     def test_a_strategy_of_the_future_keeps_its_name(self) -> None:
         assert described(named_consumer_strategy="Other").settings.strategy == "Other"
 

@@ -11,6 +11,7 @@ from betterproto.lib.google.protobuf import ListValue, NullValue, Struct, Value
 from esdb_lite import (
     AccessDenied,
     GrpcError,
+    NotSupported,
     ProjectionExists,
     ProjectionFailed,
     ProjectionInfo,
@@ -75,7 +76,10 @@ def info(**changes: object) -> ProjectionInfo:
 
 @pytest.mark.parametrize(
     ("position", "expected"),
-    [("C:500/P:499", 500), ("C:0/P:-1", None), ("C:7/P:7; T: 2; ", 7), ("orders-1: 5", None), ("", None)],
+    [
+        *[("C:500/P:499", 500), ("C:0/P:-1", None), ("C:7/P:7; T: 2; ", 7), ("orders-1: 5", None), ("", None)],
+        (f"C:{'9' * 5000}/P:0", None),
+    ],
 )
 def test_commit_position(position: str, expected: int | None) -> None:
     assert info(position=position).commit_position == expected
@@ -145,6 +149,12 @@ def test_failures(code: StatusCode, details: str, cls: type[GrpcError]) -> None:
         assert getattr(found, "projection_name") == "p"  # noqa: B009
 
 
+def test_a_server_without_projections() -> None:
+    found = projection_error(error_for(StatusCode.UNIMPLEMENTED, "Service is unimplemented."), "p")
+    assert type(found) is NotSupported
+    assert "runs no projections" in str(found)
+
+
 @pytest.mark.parametrize(
     ("code", "details", "trailers"),
     [
@@ -152,6 +162,7 @@ def test_failures(code: StatusCode, details: str, cls: type[GrpcError]) -> None:
         (StatusCode.UNKNOWN, "Envelope callback expected Updated, received Something instead", ()),
         (StatusCode.PERMISSION_DENIED, "Access Denied", ()),
         (StatusCode.INVALID_ARGUMENT, "too large", ()),
+        (StatusCode.UNIMPLEMENTED, "This server runs the system projections only.", ()),
         (StatusCode.NOT_FOUND, "Leader info available", (("exception", "not-leader"),)),
     ],
 )

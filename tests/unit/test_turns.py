@@ -73,3 +73,23 @@ async def test_what_took_long_counts_for_more() -> None:
     await asyncio.gather(*tasks)
     assert entered == list(range(12))
     assert sizes.count(0) >= 2 * (sum(size > 0 for size in sizes) - 1)
+
+
+async def test_what_is_to_be_done_waits_like_those_who_come_in() -> None:
+    turns = LoopShare()
+    done: list[str] = []
+
+    def act(name: str, *, something: bool) -> bool:
+        done.append(name)
+        return something
+
+    for _ in range(3):
+        turns.when(ROOM, lambda: act("nothing", something=False))
+    turns.when(ROOM, lambda: act("first", something=True))
+    turns.when(ROOM, lambda: act("second", something=True))
+    entering = asyncio.ensure_future(turns.enter(ROOM))
+    assert done == [*["nothing"] * 3, "first"]
+    await asyncio.sleep(0)
+    assert done[4:] == ["second"]
+    await entering
+    assert not turns._waiting

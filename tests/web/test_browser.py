@@ -178,6 +178,10 @@ async def test_a_login(stranger: AsyncEsdbClient, window: Browser) -> None:
             window.click("button.main")
             window.wait_for("return location.href == arguments[0]", f"{address}users")
             assert "Event Store Administrator" in window.text("main")
+            window.look(width=NARROW[0], height=NARROW[1], dark=False)
+            for place in ("users", "user?login=admin"):
+                window.go(address + place)
+                assert window.run("return document.documentElement.scrollWidth <= innerWidth"), place
             assert window.run("return document.cookie") == ""
             window.click("header button")
             window.wait_for("return location.pathname == '/login'")

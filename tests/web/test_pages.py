@@ -75,7 +75,15 @@ async def test_the_overview_shows_the_server_and_its_charts(server: EmbeddedServ
     answer = await visitor.get("/")
     assert f"26.1.0 at {server.address}" in answer.seen
     assert "Leader alive" in answer.seen
-    for title in ("Log growth", "Memory", "Processor", "Disk"):
+    for title in (
+        "Writes per second",
+        "Log growth",
+        "Connections 1",
+        "Memory",
+        "Processor",
+        "Waiting commands",
+        "Disk",
+    ):
         assert title in answer.seen
     assert "<polyline" in answer.text
 

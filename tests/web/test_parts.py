@@ -167,9 +167,9 @@ def test_rates_are_told_by_the_second() -> None:
     for at, end in ((0.0, 1000), (2.0, 3000), (4.0, 3000)):
         history.add(at, {"es-checksum": str(end), "proc-mem": "-1", "proc-startTime": "2026-01-01"})
     line = history.rate("Log", "rate", "es-checksum")
-    assert (line.now, line.most) == (0.0, 1000.0)
-    assert line.line == "280.0,2.0 300.0,64.0"
-    assert line.area == "280.0,64 280.0,2.0 300.0,64.0 300.0,64"
+    assert (line.now, line.most) == (0.0, 2000.0)
+    assert line.line == "280.0,33.0 300.0,64.0"
+    assert line.area == "280.0,64 280.0,33.0 300.0,64.0 300.0,64"
     assert history.chart("Memory", lambda sample: sample.get("proc-mem"), "size").now is None
 
 

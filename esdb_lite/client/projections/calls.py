@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_FIRST_WITH_ENGINES = (26, 1)
+_FIRST_WITH_ENGINES, _SECOND_ENGINE = (26, 1), 2
 _CLEANING_UP = 5.0
 """Seconds for removing a query whose caller does not wait any more."""
 
@@ -65,8 +65,8 @@ class AsyncProjectionApi:
         `query`: JavaScript. A wrong one is no error here: the projection is there, and has faulted
         (`wait_for_projection` raises then). `emit`: it may write events and links. `track_emitted_streams`: the server
         remembers the streams that it writes to, so that `delete_projection` can delete them; takes `emit`.
-        `engine_version` 2 is the engine that KurrentDB 26.1 has besides; None: the server's default. With `exist_ok`, a
-        projection of this name stays as it is.
+        `engine_version` 2 is the engine that KurrentDB 26.1 has besides, which writes no results to streams and tracks
+        none; None: the server's default. With `exist_ok`, a projection of this name stays as it is.
         Raises ProjectionExists; NotSupported for an engine that the server does not know of; ProjectionFailed for a
         name that cannot be; OutcomeUnknown when the request was sent and no answer came. The rules are in section 20
         of the protocol notes.
@@ -77,6 +77,8 @@ class AsyncProjectionApi:
         checked_bool("emit", emit)
         if checked_bool("track_emitted_streams", track_emitted_streams) and not emit:
             raise InvalidArgument("track_emitted_streams", track_emitted_streams, "takes emit=True")
+        if engine_version == _SECOND_ENGINE and track_emitted_streams:
+            raise InvalidArgument("track_emitted_streams", track_emitted_streams, "cannot be had with engine_version=2")
         engine = 0 if engine_version is None else await self._engine(engine_version, deadline)
         from esdb_lite._convert import projections as convert
 
@@ -356,7 +358,7 @@ class AsyncProjectionApi:
 
     async def _engine(self, version: int, deadline: Deadline) -> int:
         """Older servers would ignore it. Raises NotSupported."""
-        checked_int("engine_version", version, 1, 2)
+        checked_int("engine_version", version, 1, _SECOND_ENGINE)
         if version > 1:
             await self._core.require_version(_FIRST_WITH_ENGINES, "engine_version=2", deadline)
         return version
@@ -380,7 +382,7 @@ async def _pause(seconds: float, deadline: Deadline, info: ProjectionInfo) -> No
         await asyncio.sleep(left)
         raise DeadlineExceeded(
             f"the projection {info.name!r} did not get there within {deadline.timeout:g} seconds: "
-            f"it is {info.status_text!r}, and has come through {info.progress:.1f} percent of the log"
+            f"it is {info.status_text!r}, and has come through {max(info.progress, 0):.1f} percent of the log"
         )
     await asyncio.sleep(seconds)
 

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 
 ROOM = 64
 """Units that fit into one turn."""
@@ -24,19 +26,32 @@ class LoopShare:
         self._loop = asyncio.get_running_loop()
         self._left = ROOM
         self._counting = False
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[tuple[int, Callable[[], bool]]] = deque()
 
     async def enter(self, units: int) -> None:
         """Return when there is room, at once if there is any now."""
-        if not self._counting:
-            self._counting = True
-            self._loop.call_soon(self._next)
-        if self._left > 0 and not self._waiting:
+        if self._has_room():
             self._left -= units
             return
         turn: asyncio.Future[None] = self._loop.create_future()
-        self._waiting.append((units, turn))
+        self._waiting.append((units, partial(_let_in, turn)))
         await turn
+
+    def when(self, units: int, act: Callable[[], bool]) -> None:
+        """Have something done when there is room, at once if there is any now.
+
+        `act` must not raise, and returns whether there was something to do.
+        """
+        if not self._has_room():
+            self._waiting.append((units, act))
+        elif act():
+            self._left -= units
+
+    def _has_room(self) -> bool:
+        if not self._counting:
+            self._counting = True
+            self._loop.call_soon(self._next)
+        return self._left > 0 and not self._waiting
 
     def charge(self, seconds: float, units: int) -> None:
         """Count what took long for more than the units that it entered with: others come later for it."""
@@ -48,9 +63,15 @@ class LoopShare:
         self._left = ROOM + min(self._left, 0)
         self._counting = bool(self._waiting)
         while self._waiting and self._left > 0:
-            units, turn = self._waiting.popleft()
-            if not turn.done():
+            units, act = self._waiting.popleft()
+            if act():
                 self._left -= units
-                turn.set_result(None)
         if self._counting:
             self._loop.call_soon(self._next)
+
+
+def _let_in(turn: asyncio.Future[None]) -> bool:
+    if turn.done():
+        return False
+    turn.set_result(None)
+    return True

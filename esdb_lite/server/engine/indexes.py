@@ -113,6 +113,7 @@ class IndexSubscription:
     """A subscription to the events of an index after a position: None for new ones only."""
 
     ended: str | None = None
+    resolves_links = False
 
     def __init__(self, content: IndexContent, after: int | None) -> None:
         self._content = content

@@ -34,6 +34,7 @@ class WithNodeStreams:
         self._reader = reader
         self._newest = newest
         self.log_forward = reader.log_forward
+        self.log_sketched = reader.log_sketched
         self.log_of_users = reader.log_of_users
         self.log_backward = reader.log_backward
         self.log_at = reader.log_at
@@ -44,6 +45,9 @@ class WithNodeStreams:
         self.names = reader.names
         self.projection_position = reader.projection_position
         self.projection_states = reader.projection_states
+        self.index_position = reader.index_position
+        self.index_forward = reader.index_forward
+        self.index_backward = reader.index_backward
 
     def head(self, stream: str) -> StreamHead | None:
         """See `Reader`."""

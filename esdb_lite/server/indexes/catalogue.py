@@ -30,7 +30,7 @@ from esdb_lite.server.indexes.definition import (
     stream_of,
 )
 from esdb_lite.server.indexes.functions import IndexFunctions, is_function
-from esdb_lite.server.indexes.user_index import UserIndex
+from esdb_lite.server.indexes.user_index import UserIndex, forget
 from esdb_lite.server.projections.javascript.engine import Opener
 from esdb_lite.server.projections.javascript.quickjs_engine import open_quickjs
 from esdb_lite.server.projections.user.thread import ScriptThread
@@ -157,8 +157,10 @@ class Indexes:
                     raise IndexMissing(name)
                 return
             time = self._timestamp()
-            stopped = [(STOPPED, changed_data(name, time))] if entries[name].started else []
+            entry = entries[name]
+            stopped = [(STOPPED, changed_data(name, time))] if entry.started else []
             await self._write(name, [*stopped, (DELETED, changed_data(name, time))])
+            await forget(self._database, entry.id)
 
     async def get(self, name: str) -> IndexEntry:
         """Return an index. Raises IndexMissing, StorageError."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import enum
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from esdb_lite._json import parse_json
 from esdb_lite._wire.values import Value
@@ -62,6 +62,8 @@ class IndexEntry:
 
     definition: IndexDefinition
     started: bool = False
+    id: int = field(default=0, compare=False)
+    """The position of the event that has defined it."""
 
 
 def created_data(definition: IndexDefinition, timestamp: str) -> bytes:
@@ -93,9 +95,9 @@ def note(indexes: dict[str, IndexEntry], record: Record) -> None:
         indexes.pop(name, None)
         definition = _definition(name, document) if record.type == CREATED else None
         if definition is not None:
-            indexes[name] = IndexEntry(definition)
+            indexes[name] = IndexEntry(definition, id=record.position)
     elif name in indexes and record.type in (STARTED, STOPPED):
-        indexes[name] = IndexEntry(indexes[name].definition, record.type == STARTED)
+        indexes[name] = replace(indexes[name], started=record.type == STARTED)
 
 
 def _document(record: Record) -> Mapping[str, object]:

@@ -71,6 +71,8 @@ class Definition:
     version: int = 0
     """The number of the event that defines it."""
     deleting: bool = False
+    engine_version: int = 1
+    """Of the engine that it was created for: the second one writes no results to streams."""
     on_behalf_of: Principal | None = None
     """An ordinary user, who has asked for a transient projection: it sees what they may read, and writes nothing but
     results into streams of its own. None: it may do everything."""
@@ -145,6 +147,7 @@ def dump(definition: Definition) -> bytes:
         "pendingEventsThreshold": 5000,
         "maxWriteBatchLength": 500,
         "projectionSubsystemVersion": 4,
+        **({"engineVersion": definition.engine_version} if definition.engine_version > 1 else {}),
     }
     return json.dumps(document, indent=2).encode()
 
@@ -173,6 +176,7 @@ def parse(name: str, id: int, version: int, data: bytes) -> Definition | None:
             _epoch(document.get("epoch")),
             version,
             bool(document.get("deleting")),
+            int(document.get("engineVersion", 1)),
         )
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from esdb_lite._log_positions import log_position
 from esdb_lite.server.projections.definitions import Definition
 
-NOWHERE = "C:0/P:-1"
+NOWHERE = log_position(0, -1)
 """The position in the log of what has not handled anything."""
 
 

@@ -12,6 +12,7 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, TypeVar
 
+from esdb_lite._log_positions import log_position
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.projections.definitions import CHECKPOINT_METADATA, Definition, checkpoint_stream
 from esdb_lite.server.projections.emitting import Emission, Emit, EmitRefused, Owner
@@ -202,4 +203,4 @@ class SystemRun:
 
 
 def _text(position: int) -> str:
-    return f"C:{max(position, 0)}/P:{position}"
+    return log_position(max(position, 0), position)

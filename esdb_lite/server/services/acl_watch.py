@@ -36,6 +36,11 @@ class AclWatch:
         listener = self._context.database.listen(changed, stream=stream, limit=1024)
         return listener
 
+    @property
+    def watches(self) -> bool:
+        """Whether there are access lists that may keep the subscriber out."""
+        return bool(self._listeners)
+
     async def check(self) -> None:
         """Refuse a subscriber who lost the right to read, if anything changed. Raises RpcError, StorageError."""
         while self._changed:

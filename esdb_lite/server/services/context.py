@@ -20,6 +20,7 @@ from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.indexes.catalogue import Indexes
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY
 from esdb_lite.server.services.append_room import AppendRoom
+from esdb_lite.server.services.live_encodings import LiveEncodings
 from esdb_lite.server.services.page_room import PageRoom
 from esdb_lite.server.storage import Reader
 
@@ -40,6 +41,8 @@ class Context:
     max_append_event_size: int = _DEFAULTS.max_append_event_size
     pages: PageRoom = field(default_factory=PageRoom)
     """Limits what is held of answers that have not been taken."""
+    live: LiveEncodings = field(default_factory=LiveEncodings)
+    """Encodes live events."""
     append_room: AppendRoom = field(default_factory=AppendRoom)
     """Limits what is held of appends that are not complete."""
     new_id: Callable[[], bytes] = new_id

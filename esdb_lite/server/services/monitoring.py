@@ -11,7 +11,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from datetime import datetime, timezone
 
 from esdb_lite_protos.event_store.client.monitoring import MonitoringBase, StatsReq, StatsResp
@@ -25,9 +25,17 @@ _UNKNOWN = "-1"
 class Monitoring(MonitoringBase):
     """Statistics, once at the start of a call and then regularly until it is cancelled."""
 
-    def __init__(self, log_end: Callable[[], int], waiting: Callable[[], int], path: str | None) -> None:
+    def __init__(
+        self,
+        log_end: Callable[[], int],
+        waiting: Callable[[], int],
+        path: str | None,
+        *,
+        counts: Callable[[], Mapping[str, int]] = dict,
+    ) -> None:
         """`log_end`: the position behind the last record. `waiting`: commands that the writer has not done yet.
-        `path`: the database file, None in memory."""
+        `path`: the database file, None in memory. `counts`: more figures by their names."""
+        self._counts = counts
         self._log_end = log_end
         self._waiting = waiting
         self._folder = os.path.dirname(os.path.abspath(path)) if path else os.getcwd()
@@ -56,6 +64,7 @@ class Monitoring(MonitoringBase):
             "es-checksumNonFlushed": log_end,
             "es-queue-StorageWriterQueue-queueName": "StorageWriterQueue",
             "es-queue-StorageWriterQueue-length": str(self._waiting()),
+            **{name: str(count) for name, count in self._counts().items()},
             **_disk(),
             **_system(),
             **_drive(self._folder),

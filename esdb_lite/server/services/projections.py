@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Awaitable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 
 import betterproto
 from betterproto.lib.google.protobuf import ListValue, NullValue, Struct, Value
@@ -53,6 +54,7 @@ from esdb_lite.server.projections.manager import (
 from esdb_lite.server.projections.running import EngineMissing
 from esdb_lite.server.services.unary import current_call, required
 
+_LAST_ENGINE = 2
 _MODES = {"transient": Mode.TRANSIENT, "continuous": Mode.CONTINUOUS, "one_time": Mode.ONE_TIME}
 # Integers as floats: others than that are not in the message.
 _decode = json.JSONDecoder(parse_int=float, strict=False).decode
@@ -61,9 +63,11 @@ _decode = json.JSONDecoder(parse_int=float, strict=False).decode
 class Projections(ProjectionsBase):
     """The methods of the service."""
 
-    def __init__(self, manager: ProjectionManager) -> None:
+    def __init__(self, manager: ProjectionManager, *, second_engine: bool) -> None:
+        """`second_engine`: whether projections may be created for it; else nothing is read of engines."""
         super().__init__()
         self._manager = manager
+        self._second_engine = second_engine
 
     async def create(self, create_req: CreateReq) -> CreateResp:
         """Create a projection."""
@@ -72,9 +76,9 @@ class Projections(ProjectionsBase):
         if definition.mode is not Mode.TRANSIENT:
             _operators_only()
         if definition.track_emitted_streams and not definition.emit_enabled:
-            raise refusals.invalid_argument("options.continuous.track_emitted_streams needs emit_enabled.")
-        if asked.engine_version > 1:
-            raise RpcError(StatusCode.UNIMPLEMENTED, "This server has the first engine for projections only.")
+            raise refusals.thrown_by_handler("options.continuous.track_emitted_streams needs emit_enabled.")
+        if self._second_engine and asked.engine_version > 1:
+            definition = _for_engine(definition, asked.engine_version)
         with _refusals():
             await self._manager.create(definition)
         return CreateResp()
@@ -210,6 +214,14 @@ def _asked_for(asked: CreateReqOptions) -> Definition:
     if which == "one_time":
         return Definition("", asked.query, mode=Mode.ONE_TIME, run_as=caller or "$anonymous")
     raise refusals.invalid_argument("options.mode is not set.")
+
+
+def _for_engine(definition: Definition, version: int) -> Definition:
+    if version > _LAST_ENGINE:
+        raise refusals.invalid_argument(f"options.engine_version is {version}; this server knows 1 and {_LAST_ENGINE}.")
+    if definition.track_emitted_streams:
+        raise refusals.thrown_by_handler("Tracking emitted streams is not supported with engine version 2.")
+    return replace(definition, engine_version=version)
 
 
 def _details(one: ProjectionStatistics) -> StatisticsRespDetails:

@@ -151,15 +151,23 @@ class _Subscribed:
         self._structured = structured
         self._guard = guard
         self._awake = asyncio.Event()
-        guard.wake = self._awake.set
+        guard.wake = self._rouse
         self._index = index
-        self._unwatch = None if index is None else index.watch(self._awake.set)
+        self._unwatch = None if index is None else index.watch(self._rouse)
+        self._asks_nobody = index is None and not guard.watches and not self._subscription.resolves_links
+        """Live events can be sent as they come, without looking or asking for anything."""
+        self._rests = False
+        """The call waits for live events."""
+        self._unsent: Sequence[Message] = ()
+        """Messages that could not be sent as they came."""
+        self._failed: Exception | None = None
+        """What the call ends with."""
         self._listener = self._listen()
 
     def _listen(self) -> Listener:
         # What is appended by the name of one of the node's own streams is not read by it.
         stream = _NO_STREAM if self._stream is not None and in_memory(self._stream) else self._stream
-        return self._context.database.listen(self._awake.set, stream=stream, limit=LIVE_BUFFER)
+        return self._context.database.listen(self._came, stream=stream, limit=LIVE_BUFFER)
 
     def _listen_again(self) -> None:
         self._listener.close()
@@ -230,24 +238,78 @@ class _Subscribed:
 
     async def _live(self) -> None:
         """Send live events until more of them come than can be kept for this subscriber."""
-        while not self._listener.overflowed:
+        while not self._listener.overflowed or self._unsent:
             await self._ready()
+            if self._failed is not None:
+                raise self._failed
             if not await self._live_batch():
-                self._awake.clear()
-                await self._awake.wait()
+                await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait until there is something that cannot be sent as it comes."""
+        self._awake.clear()
+        if self._listener.holds or self._listener.overflowed:
+            return
+        self._rests = True
+        try:
+            await self._awake.wait()
+        finally:
+            self._rests = False
+
+    def _rouse(self) -> None:
+        """End the rest of the call."""
+        self._rests = False
+        self._awake.set()
+
+    def _came(self) -> None:
+        """Live events have come, or too many of them."""
+        if self._rests and self._asks_nobody and not self._listener.overflowed:
+            self._context.database.turns.when(BATCH, self._send_at_once)
+        else:
+            self._rouse()
+
+    def _send_at_once(self) -> bool:
+        """Send live events while the call rests: to wake it for each takes three times as long."""
+        if not self._rests:
+            return False
+        try:
+            if not self._admission.idle or not self._pass_on(self._listener.take(AT_ONCE)):
+                self._rouse()
+        except Exception as error:
+            self._failed = error
+            self._rouse()
+        return True
+
+    def _pass_on(self, records: Sequence[Record]) -> bool:
+        """Send live events now; False where the call has to do something about it. Raises what it is to end with."""
+        now, began = self._now(), perf_counter()
+        messages = self._subscription.live(records, None, now)
+        self._context.database.turns.charge(perf_counter() - began, BATCH)
+        sent = not messages or self._call.send_with_others(
+            self._context.live.encode(messages, now, structured=self._structured)
+        )
+        if not sent:
+            self._unsent = messages
+        return sent and self._subscription.ended is None and not self._listener.holds
 
     async def _live_batch(self) -> bool:
         """Send some live events, which nothing holds any longer than that; return whether there were any."""
         async with self._context.pages.page(self._call.peer) as held:
+            unsent, self._unsent = self._unsent, ()
+            await self._send(unsent, held)
             records = self._listener.take(AT_ONCE)
             if not records:
-                return False
+                self._check_ended()
+                return bool(unsent)
             await self._context.database.turns.enter(BATCH)
             for some in self._together(records):
                 await self._send(await self._live_messages(some), held)
-            if self._subscription.ended is not None:
-                raise refusals.stream_deleted(self._subscription.ended)
+            self._check_ended()
         return True
+
+    def _check_ended(self) -> None:
+        if self._subscription.ended is not None:
+            raise refusals.stream_deleted(self._subscription.ended)
 
     def _together(self, records: Sequence[Record]) -> Iterable[Sequence[Record]]:
         """What is looked at together: of links a few at a time, whose targets may be large."""

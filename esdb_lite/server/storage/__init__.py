@@ -87,7 +87,25 @@ class GoBack(NamedTuple):
     id: int
 
 
-Note: TypeAlias = "Progress | Forget | GoBack"
+class IndexProgress(NamedTuple):
+    """A note beside the log: what of it is in an index that a user has defined."""
+
+    id: int
+    """The index's: the position of the event that has defined it."""
+    position: int
+    """Up to where all events have been looked at."""
+    entries: Sequence[tuple[int, bytes]]
+    """Positions of events that are in it, with their values."""
+
+
+class ForgetIndex(NamedTuple):
+    """A note beside the log: an index is gone. Of a large one a part, until it has no position any more."""
+
+    id: int
+
+
+IndexNote: TypeAlias = "IndexProgress | ForgetIndex"
+Note: TypeAlias = "Progress | Forget | GoBack | IndexNote"
 """Something that is remembered in the transaction that writes events, and is no event."""
 
 
@@ -145,6 +163,14 @@ class Reader(Protocol):
         """Up to `limit` events with position >= first, ascending, of all streams."""
         ...
 
+    def log_sketched(self, first: int, limit: int) -> list[Record]:
+        """What `log_forward` returns, but only what of it is short: for those who look for few events among many.
+
+        Ids, data and metadata are empty, `created` is 0, and nothing is checked. `schema` has their size, so that
+        `length_of` is right.
+        """
+        ...
+
     def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
         """Up to `limit` events with first <= position < before, ascending, of streams that are no system streams.
 
@@ -190,4 +216,16 @@ class Reader(Protocol):
 
     def projection_states(self, id: int, partitions: Sequence[str]) -> dict[str, PartitionState]:
         """What a projection holds for these partitions, as noted; those without a note are left out."""
+        ...
+
+    def index_position(self, id: int) -> int | None:
+        """Up to where an index of a user's has been filled, as noted; None when nothing is noted."""
+        ...
+
+    def index_forward(self, id: int, value: bytes | None, first: int, limit: int) -> SelectedPage:
+        """Up to `limit` events of such an index (None: with any value) with position >= first, ascending."""
+        ...
+
+    def index_backward(self, id: int, value: bytes | None, last: int, limit: int) -> SelectedPage:
+        """Up to `limit` events of such an index (None: with any value) with position <= last, descending."""
         ...

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Sequence
 
-from esdb_lite.server.storage import Forget, GoBack, Note, PartitionState, Progress, StoredPosition
+from esdb_lite.server.storage import Forget, GoBack, PartitionState, Progress, StoredPosition
 
 _COME = "INSERT INTO projections VALUES (?, ?, '') ON CONFLICT DO UPDATE SET position=excluded.position"
 _CHECKPOINT = "UPDATE projections SET checkpoint=position WHERE id=?"
@@ -30,7 +30,7 @@ _POSITION = "SELECT position, checkpoint FROM projections WHERE id=?"
 _STATE = "SELECT state, result FROM projection_states WHERE id=? AND partition=?"
 
 
-def save(connection: sqlite3.Connection, note: Note) -> None:
+def save(connection: sqlite3.Connection, note: Progress | Forget | GoBack) -> None:
     """Write a note, within the transaction that is open."""
     if isinstance(note, Progress):
         _save_progress(connection, note)

@@ -15,6 +15,10 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
     category_events  the events of each category that are not the server's own, by position.
     type_events      the same for types.
     indexed          one row or none: up to this position, all events are in these two tables.
+
+    user_indexes       up to where each index that a user has defined has been filled; the number is the position of the
+                       event that has defined it.
+    user_index_events  what is in it, with the values of its field as UTF-8 (empty: it has none).
 """
 
 from __future__ import annotations
@@ -104,6 +108,17 @@ CREATE TABLE IF NOT EXISTS type_events (
     position INTEGER NOT NULL,
     PRIMARY KEY (type, position)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS user_indexes (
+    id INTEGER PRIMARY KEY,
+    position INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS user_index_events (
+    id INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    value BLOB NOT NULL,
+    PRIMARY KEY (id, position)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS user_index_values ON user_index_events (id, value, position);
 CREATE TABLE IF NOT EXISTS indexed (id INTEGER PRIMARY KEY, position INTEGER NOT NULL);
 """
 """Files of the same version may lack these; programs that do not know them do nothing wrong with the file."""

@@ -40,6 +40,8 @@ _REMOVE_ENTRIES = (
     "DELETE FROM type_events WHERE (type, position) IN (SELECT type, position {})",
     f"DELETE FROM category_events WHERE (category, position) IN (SELECT c.number, e.position FROM (SELECT * {{}}) e"
     f" CROSS JOIN streams s ON s.number=e.stream CROSS JOIN categories c ON c.name={_CATEGORY})",
+    "DELETE FROM user_index_events WHERE (id, position) IN (SELECT u.id, e.position FROM (SELECT * {}) e"
+    " CROSS JOIN user_indexes u)",
 )
 
 
@@ -62,7 +64,10 @@ def make_entries(connection: sqlite3.Connection, limit: int) -> int:
 
 
 def remove_entries(connection: sqlite3.Connection, which: str, arguments: tuple[int, ...]) -> None:
-    """Remove the entries of events that are about to be removed. `which`: what follows SELECT, with its arguments."""
+    """Remove the entries of events that are about to be removed, also those of users' indexes.
+
+    `which`: what follows SELECT, with its arguments.
+    """
     for statement in _REMOVE_ENTRIES:
         connection.execute(statement.format(which), arguments)
 

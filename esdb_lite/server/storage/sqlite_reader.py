@@ -12,6 +12,7 @@ from struct import error as StructError
 from typing import TypeVar
 
 from esdb_lite.positions import LARGEST
+from esdb_lite.records import SchemaFormat
 from esdb_lite.server.storage import (
     TOMBSTONE,
     LogSelection,
@@ -21,7 +22,9 @@ from esdb_lite.server.storage import (
     Record,
     SelectedPage,
     StoredPosition,
+    StoredSchema,
     StreamHead,
+    index_notes,
     projection_notes,
 )
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, translated
@@ -42,6 +45,10 @@ _EVENTS = f"SELECT {_COLUMNS} FROM events "
 _FORWARD = _EVENTS + "WHERE stream=? AND revision>=? ORDER BY revision LIMIT ?"
 _BACKWARD = _EVENTS + "WHERE stream=? AND revision<=? ORDER BY revision DESC LIMIT ?"
 _LOG_FORWARD = _EVENTS + "WHERE position>=? ORDER BY position LIMIT ?"
+_LOG_SKETCHED = """
+SELECT position, stream, revision, type, is_json, length(data), length(metadata)
+FROM events WHERE position>=? ORDER BY position LIMIT ?
+"""
 _LOG_OF_USERS = (
     _EVENTS
     + """WHERE position>=? AND position<? AND (
@@ -156,6 +163,24 @@ class SqliteReader:
         """See `Reader`."""
         return self._page(_LOG_FORWARD, (_clamp(first), _clamp(limit)))
 
+    def log_sketched(self, first: int, limit: int) -> list[Record]:
+        """See `Reader`."""
+        try:
+            return self._sketches(self._connection.execute(_LOG_SKETCHED, (_clamp(first), _clamp(limit))))
+        except (TypeError, ValueError) as error:
+            raise StorageCorrupted(f"{self._path} is damaged: not an event, at {first} or later") from error
+
+    def _sketches(self, cursor: sqlite3.Cursor) -> list[Record]:
+        streams, types, new = self._streams.by_number, self._types.by_number, tuple.__new__
+        records: list[Record] = []
+        for position, stream, revision, type, is_json, data, metadata in cursor:
+            name = streams.get(stream) or self._streams.name(stream)
+            kind = types.get(type) or self._types.name(type)
+            size = data + (unpack_schema(is_json).size if is_json > 1 else metadata)
+            schema = new(StoredSchema, (SchemaFormat.BYTES, size))
+            records.append(new(Record, (position, name, revision, b"", kind, False, 0, b"", b"", schema)))
+        return records
+
     def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
         """See `Reader`."""
         return self._page(_LOG_OF_USERS, (_clamp(first), _clamp(before), _clamp(limit)))
@@ -250,6 +275,28 @@ class SqliteReader:
         """See `Reader`."""
         return projection_notes.states(self._connection, id, partitions)
 
+    def index_position(self, id: int) -> int | None:
+        """See `Reader`."""
+        return index_notes.position(self._connection, id)
+
+    def index_forward(self, id: int, value: bytes | None, first: int, limit: int) -> SelectedPage:
+        """See `Reader`."""
+        return self._of_index(id, value, (_clamp(first), LARGEST), limit, backwards=False)
+
+    def index_backward(self, id: int, value: bytes | None, last: int, limit: int) -> SelectedPage:
+        """See `Reader`."""
+        return self._of_index(id, value, (_INT64_MIN, _clamp(last)), limit, backwards=True)
+
+    def _of_index(
+        self, id: int, value: bytes | None, part: tuple[int, int], limit: int, *, backwards: bool
+    ) -> SelectedPage:
+        statement = index_notes.statement(_COLUMNS, by_value=value is not None, backwards=backwards)
+        which = (id,) if value is None else (id, value)
+        records = self._page(statement, (*which, *part, _clamp(limit)))
+        if not _is_full(records, limit):
+            return SelectedPage(records, None)
+        return SelectedPage(records, records[-1].position + (-1 if backwards else 1))
+
     def _check_gap(self, stream: str) -> None:
         """Refuse a stream that lacks events which no scavenge has removed. Raises StorageCorrupted."""
         scavenged = self._connection.execute(_MAY_HAVE_GAPS, (self._streams.number(stream),)).fetchone()
@@ -259,7 +306,7 @@ class SqliteReader:
     def _lacks_events(self, stream: str) -> StorageCorrupted:
         return StorageCorrupted(f"{self._path} is damaged: events of the stream {stream!r} cannot be found")
 
-    def _page(self, statement: str, arguments: tuple[int | str, ...]) -> list[Record]:
+    def _page(self, statement: str, arguments: tuple[int | str | bytes, ...]) -> list[Record]:
         records: list[Record] = []
         try:
             self._collect(records, self._connection.execute(statement, arguments))

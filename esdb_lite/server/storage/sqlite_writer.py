@@ -13,7 +13,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from esdb_lite.positions import LARGEST
-from esdb_lite.server.storage import Note, Record, projection_notes
+from esdb_lite.server.storage import ForgetIndex, IndexProgress, Note, Record, index_notes, projection_notes
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, reporting, translated
 from esdb_lite.server.storage.schema import checksum, pack_schema
 from esdb_lite.server.storage.selections import make_entries
@@ -143,7 +143,10 @@ class SqliteWriter:
         """Write notes beside the log."""
         self._begin()
         for note in notes:
-            projection_notes.save(self.connection, note)
+            if isinstance(note, (IndexProgress, ForgetIndex)):
+                index_notes.save(self.connection, note)
+            else:
+                projection_notes.save(self.connection, note)
 
     def index(self, limit: int) -> int:
         """Enter up to `limit` events of the log, in a transaction, in the tables of categories and types.

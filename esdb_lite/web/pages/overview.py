@@ -14,7 +14,8 @@ from esdb_lite.web.history import ChartLine, FigureHistory, FigureSample, drives
 from esdb_lite.web.visit import Visit
 
 _LOG_END = ("es-checksum",)
-_CONNECTIONS = ("es-connections", "proc-tcp-connections", "es-tcp-connections")
+_WRITES = ("es-queue-StorageWriterQueue-totalItemsProcessed", "es-queue-Storage Writer-totalItemsProcessed")
+_CONNECTIONS = ("proc-tcp-connections",)
 
 
 async def overview(visit: Visit) -> Response:
@@ -44,14 +45,21 @@ async def _info(visit: Visit) -> ServerInfo | None:
 def charts(history: FigureHistory) -> list[ChartLine]:
     """The charts; those that this server has figures for."""
     made = [
+        history.rate("Writes per second", "number", *_WRITES),
         history.rate("Log growth", "rate", *_LOG_END),
         history.chart("Connections", lambda sample: sample.get(*_CONNECTIONS), "number"),
+        history.chart("Waiting commands", _waiting, "number"),
         history.chart("Memory", lambda sample: sample.get("proc-mem"), "size"),
         history.chart("Processor", lambda sample: sample.get("proc-cpu"), "percent"),
+        history.chart("Disk used", _used, "size"),
         history.rate("Disk writes", "rate", "proc-diskIo-writtenBytes"),
-        history.chart("Waiting commands", _waiting, "number"),
     ]
     return [each for each in made if each.now is not None or each.unit == "rate"]
+
+
+def _used(sample: FigureSample) -> float | None:
+    found = [drive["usedBytes"] for drive in drives(sample).values() if "usedBytes" in drive]
+    return sum(found) if found else None
 
 
 def _waiting(sample: FigureSample) -> float | None:

@@ -22,10 +22,16 @@ async def users(visit: Visit) -> Response:
         return visit.render("users.html", users=None, access=None, rights=RIGHTS)
     try:
         default = await visit.client.get_default_access(**visit.options)
-        access = {"other streams": default.user_streams, "$… (the server's own)": default.system_streams}
+        access = [("streams", default.user_streams, "all users"), ("$ streams", default.system_streams, "$admins")]
     except AccessDenied:
         access = None
     return visit.render("users.html", users=found, access=access, rights=RIGHTS, names=roles)
+
+
+async def user(visit: Visit) -> Response:
+    """One user, and what can be done about it."""
+    found = await visit.client.get_user(visit.query.required("login"), **visit.options)
+    return visit.render("user.html", user=found)
 
 
 async def create(visit: Visit) -> Response:
@@ -58,13 +64,14 @@ async def change(visit: Visit) -> Response:
         if not visit.form.checked("sure"):
             raise InvalidArgument("sure", "", "must be ticked: a user who is deleted is gone")
         await client.delete_user(login, **visit.options)
+        return visit.go(visit.to.page("users"))
     else:
         raise InvalidArgument("action", action, "is none that there is")
-    return visit.go(visit.to.page("users"))
+    return visit.go(visit.to.user(login))
 
 
-def roles(acl: StreamAcl, right: str) -> str:
-    """Who has a right, in words."""
+def roles(acl: StreamAcl, right: str, default: str) -> str:
+    """Who has a right, in words; `default`: who has it where the list does not say it."""
     names = {
         "read": acl.read,
         "write": acl.write,
@@ -72,9 +79,7 @@ def roles(acl: StreamAcl, right: str) -> str:
         "meta_read": acl.meta_read,
         "meta_write": acl.meta_write,
     }[right]
-    if names is None:
-        return "default"
-    return ", ".join(names) or "$admins"
+    return default if names is None else ", ".join(names) or "$admins"
 
 
 def _groups(form: Asked) -> list[str]:

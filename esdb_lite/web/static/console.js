@@ -122,6 +122,7 @@ async function copied(event) {
   setTimeout(() => { button.textContent = "Copy"; }, 1500);
 }
 
+document.querySelector(".side [aria-current]")?.scrollIntoView({block: "nearest", inline: "center"});
 document.addEventListener("keydown", pressed);
 document.addEventListener("click", copied);
 for (const section of document.querySelectorAll("[data-events]")) new LiveRows(section);

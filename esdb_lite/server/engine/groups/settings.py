@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from esdb_lite._log_positions import commit_and_prepare, log_position
 from esdb_lite.groups import ConsumerStrategy
 
 INT32, INT64 = range(-(2**31), 2**31), range(-(2**63), 2**63)
@@ -117,26 +118,19 @@ def check_truncation(stop_at: int) -> None:
 
 
 _REVISION = re.compile(r"-?\d{1,19}", re.ASCII)
-_LOG_POSITION = re.compile(r"C:(-?\d{1,19})/P:(-?\d{1,19})", re.ASCII)
 
 
 def position_text(position: int, *, in_log: bool, prepare: int | None = None) -> str:
     """Write a position as checkpoints, the configuration and GetInfo do: `5`, or `C:100/P:100` for `$all`."""
-    if not in_log:
-        return str(position)
-    return f"C:{position}/P:{position if prepare is None else prepare}"
-
-
-def _position(match: re.Match[str] | None, part: int) -> int:
-    if match is None or (position := int(match[part])) not in INT64:
-        raise ValueError("it is no position")
-    return position
+    return log_position(position, prepare) if in_log else str(position)
 
 
 def parse_position(text: str) -> GroupStart:
     """Read what `position_text` wrote; raise ValueError for anything else."""
-    match = _LOG_POSITION.fullmatch(text)
-    if match is None:
-        return GroupStart(_position(_REVISION.fullmatch(text), 0))
-    commit, prepare = _position(match, 1), _position(match, 2)
+    found = commit_and_prepare(text)
+    if found is None and _REVISION.fullmatch(text):
+        found = int(text), int(text)
+    if found is None or any(position not in INT64 for position in found):
+        raise ValueError("it is no position")
+    commit, prepare = found
     return GroupStart(commit, None if prepare == commit else prepare)

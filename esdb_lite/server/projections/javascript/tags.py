@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from esdb_lite._json import NotJson, parse_json
+from esdb_lite._log_positions import log_position
 from esdb_lite.server.projections.seen import quoted
 
 BEFORE = -1
@@ -45,7 +46,7 @@ class Tag:
         numbers = "".join(f"{name}: {number}; " for name, number in self.numbers.items())
         if self.position is None:
             return numbers
-        position = f"C:{max(self.position, 0)}/P:{self.position}"
+        position = log_position(max(self.position, 0), self.position)
         return f"{position}; {numbers}" if numbers else position
 
     def reached_by(self, other: Tag) -> bool:

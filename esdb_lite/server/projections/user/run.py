@@ -374,7 +374,7 @@ class _AtWork:
             definition.name,
             owner.stamp,
             emit_enabled=definition.emit_enabled,
-            writes_results=definition.mode is Mode.CONTINUOUS,
+            writes_results=definition.mode is Mode.CONTINUOUS and definition.engine_version == 1,
         )
         self.processor = Processor(program, identity, place.handled, states)
         self.checkpoints = Checkpoints(definition.name, owner, is_partitioned=program.definition.is_partitioned)

@@ -1,0 +1,112 @@
+"""Files of events: plain or compressed, a file or a pipe.
+
+Owns: opening them, and what of an interrupted one can be kept. Must not know: what a line says, servers.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import sys
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO, Literal, cast
+
+from esdb_lite.cli import CommandFailed
+
+STREAM = "-"
+_LEVEL = 5
+_BUFFER = 1 << 20
+
+
+def is_compressed(path: str) -> bool:
+    """Whether a file is compressed, by its name."""
+    return path.endswith(".gz")
+
+
+@contextmanager
+def writing(path: str, *, append: bool = False) -> Iterator[BinaryIO]:
+    """Open a file for writing; it must not exist, unless it is appended to. Raises CommandFailed."""
+    if path == STREAM:
+        yield sys.stdout.buffer
+        sys.stdout.buffer.flush()
+        return
+    try:
+        opened = _open(path, "ab" if append else "xb")
+    except FileExistsError:
+        raise CommandFailed(f"{path} is there already; --resume goes on with it") from None
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be written: {error.strerror or error}") from None
+    with opened:
+        yield opened
+
+
+def _open(path: str, mode: Literal["ab", "rb", "xb"]) -> BinaryIO:
+    if is_compressed(path):
+        return cast(BinaryIO, gzip.open(path, mode, _LEVEL))
+    return open(path, mode, _BUFFER)
+
+
+@contextmanager
+def reading(path: str) -> Iterator[BinaryIO]:
+    """Open a file for reading. Raises CommandFailed."""
+    if path == STREAM:
+        yield sys.stdin.buffer
+        return
+    try:
+        opened = _open(path, "rb")
+    except OSError as error:
+        raise CommandFailed(f"{path} cannot be read: {error.strerror or error}") from None
+    with opened:
+        yield opened
+
+
+def lines_of(file: BinaryIO, path: str) -> Iterator[bytes]:
+    """The lines of a file that are complete. Raises CommandFailed where the rest cannot be read."""
+    try:
+        yield from file
+    except (EOFError, OSError, zlib.error) as error:
+        raise CommandFailed(f"{path} is damaged: {error}") from None
+
+
+class Kept:
+    """What an interrupted export has left: the complete lines, and the last of them."""
+
+    def __init__(self) -> None:
+        self.lines = 0
+        self.last: bytes | None = None
+
+
+def mend(path: str) -> Kept:
+    """Cut off what is incomplete at the end of a file; return what is left. Raises CommandFailed."""
+    kept, good = Kept(), 0
+    damaged = False
+    with reading(path) as file:
+        try:
+            for line in file:
+                if not line.endswith(b"\n"):
+                    damaged = True
+                    break
+                kept.lines, kept.last = kept.lines + 1, line
+                good += len(line)
+        except (EOFError, OSError, zlib.error):
+            damaged = True
+    if damaged:
+        _cut(path, good)
+    return kept
+
+
+def _cut(path: str, size: int) -> None:
+    if not is_compressed(path):
+        os.truncate(path, size)
+        return
+    part = Path(f"{path}.part")
+    with reading(path) as file, gzip.open(part, "wb", _LEVEL) as copy:
+        left = size
+        while left > 0:
+            data = file.read(min(left, _BUFFER))
+            copy.write(data)
+            left -= len(data)
+    part.replace(path)

@@ -1,0 +1,112 @@
+"""`read` and `tail`: events of a stream or of all.
+
+Owns: which call of the client that is. Must not know: how an event is shown.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import AsyncIterator
+
+from esdb_lite import AsyncEsdbClient, RecordedEvent
+from esdb_lite.cli import OK, CommandFailed
+from esdb_lite.cli.events import print_event
+from esdb_lite.cli.selection import OfStream, excluded_by, filter_of
+from esdb_lite.cli.session import with_client
+from esdb_lite.cli.terminal import Output
+
+ALL = "$all"
+
+
+def read(options: argparse.Namespace) -> int:
+    """Show stored events."""
+
+    async def work(client: AsyncEsdbClient) -> int:
+        if options.stream in (None, ALL):
+            chosen = filter_of(options)
+            events: AsyncIterator[RecordedEvent] = client.read_all_events(
+                options.start,
+                options.backwards,
+                limit=options.limit,
+                filter_exclude=excluded_by(chosen),
+                filter=chosen,
+                resolve_links=options.resolve_links,
+                timeout=options.timeout,
+            )
+        else:
+            events = _of_stream(client, options)
+        await _show(events, options, Output(as_json=options.json), options.limit)
+        return OK
+
+    return with_client(options, work)
+
+
+async def _of_stream(client: AsyncEsdbClient, options: argparse.Namespace) -> AsyncIterator[RecordedEvent]:
+    chosen = OfStream(options)
+    limit = None if options.types else options.limit
+    async for event in client.read_stream_events(
+        options.stream,
+        options.start,
+        options.backwards,
+        limit=limit,
+        resolve_links=options.resolve_links,
+        timeout=options.timeout,
+    ):
+        if chosen.wants(event):
+            yield event
+
+
+def tail(options: argparse.Namespace) -> int:
+    """Show events as they come, without end."""
+
+    async def work(client: AsyncEsdbClient) -> int:
+        from_end = options.start is None
+        if options.limit == 0:
+            raise CommandFailed("--limit: 0 events are shown without following")
+        if options.stream in (None, ALL):
+            chosen = filter_of(options)
+            subscription = await client.subscribe_all_events(
+                options.start,
+                filter_exclude=excluded_by(chosen),
+                filter=chosen,
+                from_end=from_end,
+                resolve_links=options.resolve_links,
+            )
+        else:
+            subscription = await client.subscribe_stream_events(
+                options.stream, options.start, from_end=from_end, resolve_links=options.resolve_links
+            )
+        of_stream = None if options.stream in (None, ALL) else OfStream(options)
+        output, left = Output(as_json=options.json), options.limit
+        async with subscription:
+            while batch := await subscription.next_batch():
+                for event in batch:
+                    if of_stream is None or of_stream.wants(event):
+                        _print(event, options, output)
+                        left = None if left is None else left - 1
+                        if left == 0:
+                            return OK
+                output.flush()  # whoever reads a pipe wants to see it now
+        return OK
+
+    return with_client(options, work)
+
+
+async def _show(
+    events: AsyncIterator[RecordedEvent], options: argparse.Namespace, output: Output, limit: int | None
+) -> None:
+    left = limit
+    if left == 0:
+        return
+    async for event in events:
+        _print(event, options, output)
+        left = None if left is None else left - 1
+        if left == 0:
+            return
+
+
+def _print(event: RecordedEvent, options: argparse.Namespace, output: Output) -> None:
+    if options.raw:
+        output.verbatim(event.data)
+    else:
+        print_event(output, event)

@@ -1,0 +1,66 @@
+"""A client for one command: which server it talks to, and what its failures mean for the exit status.
+
+Owns: the connection string, errors as one line, Ctrl-C. Must not know: what the command does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+
+from esdb_lite import (
+    AsyncEsdbClient,
+    CredentialsUnavailable,
+    DeadlineExceeded,
+    EsdbClientException,
+    InvalidArgument,
+    InvalidUri,
+    ServiceUnavailable,
+    WrongArgumentType,
+)
+from esdb_lite.cli import REFUSED, UNREACHABLE, WRONG, CommandFailed
+from esdb_lite.cli.terminal import shown
+
+Work = Callable[[AsyncEsdbClient], Awaitable[int]]
+
+
+def with_client(options: argparse.Namespace, work: Work) -> int:
+    """Run a command with a client; returns its exit status. Raises CommandFailed."""
+    return asyncio.run(_run(uri_of(options.uri), work))
+
+
+def uri_of(given: str | None) -> str:
+    """Return the connection string: what is given, else that of the environment. Raises CommandFailed."""
+    uri = given or os.environ.get("ESDB_URI")
+    if not uri:
+        raise CommandFailed("which server? Give a connection string (esdb://localhost:2113?tls=false), or set ESDB_URI")
+    return uri
+
+
+async def _run(uri: str, work: Work) -> int:
+    with failures():
+        async with AsyncEsdbClient(uri) as client:
+            return await work(client)
+
+
+class failures:
+    """Turns exceptions of the client into what the command ends with."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, EsdbClientException):
+            raise CommandFailed(shown(_text(error)), _status(error)) from error
+
+
+def _text(error: EsdbClientException) -> str:
+    return str(error) or type(error).__name__
+
+
+def _status(error: EsdbClientException) -> int:
+    if isinstance(error, (InvalidUri, InvalidArgument, WrongArgumentType, CredentialsUnavailable)):
+        return REFUSED
+    return UNREACHABLE if isinstance(error, (ServiceUnavailable, DeadlineExceeded)) else WRONG

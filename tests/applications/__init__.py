@@ -1,0 +1,1 @@
+"""Applications that are written as an application would be."""

@@ -1,0 +1,221 @@
+"""`export`, `import` and `copy`: byte by byte, again and again, and interrupted."""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esdb_lite import EmbeddedServer, EsdbClient, NewEvent, RecordedEvent, StreamMetadata
+from esdb_lite.cli.lines import LineError, event_of, line_of
+from tests.cli.conftest import Run
+
+CONTENTS = st.one_of(
+    st.binary(max_size=30),
+    st.sampled_from(
+        [
+            b"",
+            b"null",
+            b'{"a": 1}',
+            b'{"a":1}',
+            b' {"a":1}',
+            b"{\n}",
+            b"NaN",
+            b"1 2",
+            b'"\\ud800"',
+            b'{"data":{"metadata":1}}',
+        ]
+    ),
+)
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=20)
+
+
+@given(
+    TEXTS | st.just(',"metadata":null,"data":null}'),
+    TEXTS | st.just('","data":'),
+    CONTENTS,
+    CONTENTS,
+    st.sampled_from(["application/json", "application/octet-stream"]),
+)
+def test_lines(stream: str, type: str, data: bytes, metadata: bytes, content_type: str) -> None:
+    id = uuid4()
+    event = RecordedEvent(type, data, metadata, stream, 5, 700, id=id, content_type=content_type)
+    line = line_of(event)
+    assert line.count(b"\n") == 1
+    found = event_of(line)
+    assert (found.stream, found.position) == (stream, 5)
+    assert found.event == NewEvent(type, data, metadata, content_type, id)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"", b"{", b"[]", b'{"stream":"s"}', b'{"stream":5,"type":"T"}', b'{"stream":"","type":"T"}', b"\xff",
+     b'{"stream":"s","type":"T","data_base64":"?"}', b'{"stream":"s","type":"T","id":"x"}',
+     b'{"stream":"s","type":"","metadata":null,"data":null}'],
+)  # fmt: skip
+def test_lines_that_are_none(line: bytes) -> None:
+    with pytest.raises(LineError):
+        event_of(line)
+
+
+def test_lines_of_others() -> None:
+    """Written by hand, in another order."""
+    found = event_of(b'{"data": {"b": [1, 2]}, "type": "T", "stream": "s"}\n')
+    assert (found.event.type, found.event.data, found.position) == ("T", b'{"b":[1,2]}', 0)
+
+
+@pytest.fixture
+def target() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer() as running:
+        yield running
+
+
+@pytest.fixture
+def source() -> Iterator[EmbeddedServer]:
+    """A server with all kinds of events."""
+    with EmbeddedServer() as running, EsdbClient(running.uri) as client:
+        for number in range(40):
+            events = [NewEvent(f"T{number % 3}", b'{"n": %d}' % number, b'{"m":1}') for _ in range(1 + number % 5)]
+            client.append_events(f"order-{number % 7}", -2, events)
+        client.append_events("binary", None, NewEvent("B", b"\x00\xff", content_type="application/octet-stream"))
+        client.append_events("text", None, NewEvent("T", b"{\n}"))
+        client.set_stream_metadata("order-1", StreamMetadata(max_count=1000))
+        client.append_events("gone", None, NewEvent("T", b"{}"))
+        client.tombstone_stream("gone")
+        client.append_events("hidden", None, NewEvent("T", b"{}"))
+        client.delete_stream("hidden")
+        yield running
+
+
+def everything(server: EmbeddedServer) -> list[tuple[Any, ...]]:
+    """All that users have written, in its order."""
+    with EsdbClient(server.uri) as client:
+        return [
+            (each.stream_name, each.stream_position, each.type, each.data, each.metadata, each.content_type)
+            + (() if each.stream_name in ("$$hidden", "gone") else (each.id,))
+            for each in client.read_all_events(filter_exclude=())
+            if not each.stream_name.startswith(("$projections", "$$$", "$users"))
+        ]
+
+
+@pytest.mark.parametrize("name", ["e.jsonl", "e.jsonl.gz"])
+@pytest.mark.parametrize("options", [[], ["--by-stream"]])
+def test_there_and_back(
+    run: Run, source: EmbeddedServer, target: EmbeddedServer, tmp_path: Path, name: str, options: list[str]
+) -> None:
+    path = tmp_path / name
+    done = run("export", source.uri, str(path))
+    assert (done.status, done.out) == (0, "")
+    before = everything(source)
+    assert f"exported {len(before):,} events" in done.err
+    done = run("import", target.uri, str(path), *options)
+    assert done.status == 0, done.err
+    assert f"appended {len(before):,} events" in done.err
+    after = everything(target)
+    assert (sorted(after, key=str) if options else after) == (sorted(before, key=str) if options else before)
+    again = run("import", target.uri, str(path), *options)
+    assert again.status == 0, again.err
+    assert everything(target) == after
+    assert run("export", source.uri, str(path)).status == 2
+
+
+def test_copying(run: Run, source: EmbeddedServer, target: EmbeddedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert run("copy", source.uri, target.uri).status == 0
+    assert everything(target) == everything(source)
+    monkeypatch.setenv("ESDB_URI", source.uri)
+    with EsdbClient(source.uri) as client:
+        client.append_events("order-1", -2, NewEvent("New", b"{}"))
+    assert run("copy", target.uri).status == 0
+    assert everything(target) == everything(source)
+    assert run("copy", source.uri).status == 2
+
+
+def test_a_part(run: Run, source: EmbeddedServer, tmp_path: Path) -> None:
+    def exported(*options: str) -> list[str]:
+        path = tmp_path / str(uuid4())
+        assert run("export", source.uri, str(path), *options).status == 0
+        return [event_of(line).stream for line in path.read_bytes().splitlines()]
+
+    assert set(exported("--category", "order")) == {f"order-{number}" for number in range(7)} | {"$$order-1"}
+    assert set(exported("--stream", "order-2")) == {"order-2"}
+    assert len(exported("--limit", "3")) == 3
+    assert "$$$scavenges" in exported("--system")
+    done = run("export", source.uri, "-", "--type", "B")
+    assert [each["data_base64"] for each in done.objects] == ["AP8="]
+
+
+@pytest.mark.parametrize("name", ["e.jsonl", "e.jsonl.gz"])
+@pytest.mark.parametrize("cut", [0, 7])
+def test_an_interrupted_export(run: Run, source: EmbeddedServer, tmp_path: Path, name: str, cut: int) -> None:
+    """A limit stands for the interruption; some bytes of the end may be missing then."""
+    whole, part = tmp_path / f"whole-{name}", tmp_path / name
+    run("export", source.uri, str(whole))
+    assert run("export", source.uri, str(part), "--limit", "30").status == 0
+    if cut:
+        part.write_bytes(part.read_bytes()[:-cut])
+    done = run("export", source.uri, str(part), "--resume")
+    assert done.status == 0, done.err
+    first, second = whole.read_bytes(), part.read_bytes()
+    assert (gzip.decompress(first) == gzip.decompress(second)) if name.endswith("gz") else (first == second)
+    assert list(tmp_path.glob("*.part")) == []
+    assert "exported 0 events" in run("export", source.uri, str(part), "--resume").err
+
+
+def test_going_on_with_a_file_of_another_database(
+    run: Run, source: EmbeddedServer, target: EmbeddedServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "e.jsonl"
+    run("export", source.uri, str(path), "--limit", "5")
+    with EsdbClient(target.uri) as client:
+        client.append_events("order-1", None, [NewEvent("T", b"{}" * 20) for _ in range(50)])
+    assert run("export", target.uri, str(path), "--resume").status in (1, 2)
+
+
+def test_an_interrupted_import(run: Run, source: EmbeddedServer, target: EmbeddedServer, tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    run("export", source.uri, str(path))
+    lines = path.read_bytes().splitlines(keepends=True)
+    (tmp_path / "part").write_bytes(b"".join(lines[:50]) + b"{broken")
+    done = run("import", target.uri, str(tmp_path / "part"))
+    assert done.status == 2
+    assert "line 51: " in done.err
+    (tmp_path / "part").write_bytes(b"".join(lines[:50]))
+    assert run("import", target.uri, str(tmp_path / "part")).status == 0
+    assert len(everything(target)) == 50
+    done = run("import", target.uri, str(path))
+    assert done.status == 0, done.err
+    assert everything(target) == everything(source)
+
+
+def test_streams_with_other_events_are_left_alone(
+    run: Run, source: EmbeddedServer, target: EmbeddedServer, tmp_path: Path
+) -> None:
+    path = tmp_path / "e.jsonl"
+    run("export", source.uri, str(path), "--category", "order")
+    with EsdbClient(target.uri) as client:
+        client.append_events("order-2", None, NewEvent("Mine", b"{}"))
+        done = run("import", target.uri, str(path))
+        assert done.status == 1
+        assert "1 streams end with other events: order-2" in done.err
+        assert [each.type for each in client.read_stream_events("order-2")] == ["Mine"]
+        assert client.get_stream_position("order-3") is not None
+
+
+def test_files_that_cannot_be_used(run: Run, source: EmbeddedServer, tmp_path: Path) -> None:
+    assert run("import", source.uri, str(tmp_path / "none")).status == 2
+    assert run("export", source.uri, str(tmp_path / "no" / "folder")).status == 2
+    broken = tmp_path / "broken.gz"
+    broken.write_bytes(b"no gzip")
+    assert "damaged" in run("import", source.uri, str(broken)).err
+
+
+def test_from_a_pipe(run: Run, source: EmbeddedServer, target: EmbeddedServer) -> None:
+    lines = run("export", source.uri, "-").out.encode()
+    assert run("import", target.uri, "-", stdin=lines).status == 0
+    assert len(everything(target)) == len(everything(source))
