@@ -6,6 +6,7 @@ Owns: the names of indexes, built safely, and the values of index commands. Must
 from __future__ import annotations
 
 import enum
+import math
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -15,6 +16,7 @@ from esdb_lite.errors import InvalidArgument, WrongArgumentType
 __all__ = ["IndexField", "IndexFieldType", "IndexInfo", "IndexLike", "IndexQuery", "IndexState"]
 
 _PREFIX = "$idx-"
+_EXACT = 2**53
 
 
 @dataclass(frozen=True)
@@ -56,17 +58,46 @@ class IndexQuery:
         return cls(f"{_PREFIX}et-{type}")
 
     @classmethod
-    def user(cls, name: str, value: str | int | float | None = None) -> IndexQuery:
-        """The events of an index that a user has defined, or those with one value. Raises InvalidArgument."""
+    def user(cls, name: str, value: IndexValue | None = None, **fields: IndexValue) -> IndexQuery:
+        """The events of an index that a user has defined, or those with one value: `user("by-country", country="DE")`.
+
+        Servers up to 26.1 know one field of an index, and are asked for its value alone, whatever it is called here;
+        values of several fields take KurrentDB 26.2. Raises InvalidArgument.
+        """
         if not checked_text("name", name) or ":" in name:
             raise InvalidArgument("name", name, "must be the name of an index")
-        if value is None:
-            return cls(f"{_PREFIX}user-{name}")
-        if isinstance(value, bool) or not isinstance(value, (str, int, float)):
-            raise WrongArgumentType("value", value, "must be a str, an int or a float")
-        if isinstance(value, str):
-            checked_text("value", value)
-        return cls(f"{_PREFIX}user-{name}:{value}")
+        if value is not None and fields:
+            raise InvalidArgument("value", value, "must not be given with values of fields")
+        values = {"value": value} if value is not None else fields
+        texts = {field: _checked_value(field, given) for field, given in values.items()}
+        if len(texts) > 1:
+            asked = ";".join(f"{field}={_constraint(values[field], text)}" for field, text in texts.items())
+        else:
+            asked = "".join(texts.values())
+        return cls(f"{_PREFIX}user-{name}:{asked}" if texts else f"{_PREFIX}user-{name}")
+
+
+IndexValue: TypeAlias = str | int | float
+"""A value by which an index is read."""
+
+
+def _checked_value(field: str, value: IndexValue) -> str:
+    """The text of a value; of a whole number, one that every type of field can be."""
+    if isinstance(value, bool) or not isinstance(value, (str, int, float)):
+        raise WrongArgumentType(field, value, "must be a str, an int or a float")
+    if isinstance(value, str):
+        return checked_text(field, value)
+    if isinstance(value, int) or not math.isfinite(value):
+        return str(value).replace("inf", "Infinity").replace("nan", "NaN")
+    return str(int(value)) if value.is_integer() and abs(value) < _EXACT else str(value)
+
+
+def _constraint(value: IndexValue, text: str) -> str:
+    """A value among others: texts in quotation marks."""
+    if not isinstance(value, str):
+        return text
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
 
 
 IndexLike: TypeAlias = IndexQuery | str

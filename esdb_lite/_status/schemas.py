@@ -5,7 +5,7 @@ Owns: the decision. Must not know: how an answer arrives, which call it was.
 
 from __future__ import annotations
 
-from esdb_lite.errors import GrpcError, NotSupported, StatusCode
+from esdb_lite.errors import GrpcError, StatusCode
 from esdb_lite.schemas import SchemaError, SchemaExists, SchemaNotFound, SchemaRefused
 
 _CODES: dict[StatusCode, type[SchemaError]] = {
@@ -17,9 +17,6 @@ _CODES: dict[StatusCode, type[SchemaError]] = {
 
 def schema_error(error: GrpcError, name: str) -> GrpcError:
     """Return the exception that stands for a failed call about a schema: the same one where it says nothing more."""
-    if isinstance(error, NotSupported):
-        text = "a schema registry takes KurrentDB 25.1 or later, and this server has none"
-        return NotSupported(text, code=error.code, details=error.details, trailers=error.trailers)
     cls = _CODES.get(error.code)
     # Where there is a trailer, it has said what it is (a follower answers NOT_FOUND for itself).
     if cls is None or any(trailer == "exception" for trailer, _ in error.trailers):

@@ -199,16 +199,23 @@ class ClientCore:
         need: Need = Need.LEADER,
         repeatable: bool = False,
         delivery: Delivery = Delivery.TOGETHER,
+        needs: str = "",
     ) -> Channel:
         """Return a channel for a generated stub: `UsersStub(core.channel(deadline=deadline)).create(CreateReq(...))`.
 
         Its calls are made again where that is safe; `repeatable` says that it always is. Where one may have been done
-        all the same, it raises OutcomeUnknown.
+        all the same, it raises OutcomeUnknown. `needs`: what is said where the server does not have the call.
         """
         safety = Safety.REPEATABLE if repeatable else Safety.ONCE
 
         async def attempts(method: str, attempt: Attempt[T], deadline: Deadline) -> T:
-            return await self._persist(attempt, method, deadline, credentials, need, safety)
+            try:
+                return await self._persist(attempt, method, deadline, credentials, need, safety)
+            except NotSupported as error:
+                if not needs:
+                    raise
+                text = f"{needs}, and this server does not have it"
+                raise NotSupported(text, code=error.code, details=error.details, trailers=error.trailers) from error
 
         return channel_by(attempts, deadline, delivery)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import sqlite3
 from collections.abc import Sequence
 from contextlib import closing
@@ -158,6 +159,12 @@ def test_names_are_built_safely() -> None:
     assert IndexQuery.type("Order: Paid").name == "$idx-et-Order: Paid"
     assert IndexQuery.user("orders", "a:b").name == "$idx-user-orders:a:b"
     assert IndexQuery.user("orders", 7).name == "$idx-user-orders:7"
+    assert IndexQuery.user("orders", 7.0).name == "$idx-user-orders:7"
+    assert IndexQuery.user("orders", -math.inf).name == "$idx-user-orders:-Infinity"
+    assert IndexQuery.user("orders", country="D;E").name == "$idx-user-orders:D;E"
+    assert IndexQuery.user("orders", a='"\\', b=1.5).name == '$idx-user-orders:a="\\"\\\\";b=1.5'
+    with pytest.raises(InvalidArgument):
+        IndexQuery.user("orders", 1, country="DE")
     for wrong in (lambda: IndexQuery.category("a-b"), lambda: IndexQuery.type(""), lambda: IndexQuery.user("a:b")):
         with pytest.raises(InvalidArgument):
             wrong()
@@ -241,8 +248,10 @@ class TestOlderServers:
             await drain(client.read_index_events("$idx-all"))
         with pytest.raises(NotSupported, match=r"25\.1"):
             await client.subscribe_index_events("$idx-all")
-        with pytest.raises(NotSupported):
+        with pytest.raises(NotSupported, match=r"26\.0"):
             await client.list_indexes()
+        with pytest.raises(NotSupported, match=r"26\.1"):
+            await client.truncate_parked_events("g", "s")
 
 
 async def test_what_was_evaluated_is_not_evaluated_again(tmp_path: Path, name: str) -> None:

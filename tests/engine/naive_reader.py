@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
+from esdb_lite.records import SchemaFormat
 from esdb_lite.server.engine.indexes import is_selected
 from esdb_lite.server.engine.model import length_of
 from esdb_lite.server.projections.seen import is_taken
@@ -16,8 +17,16 @@ from esdb_lite.server.storage import (
     Record,
     SelectedPage,
     StoredPosition,
+    StoredSchema,
     StreamHead,
 )
+
+
+def sketch(record: Record) -> Record:
+    """What is short of a record."""
+    size = len(record.data) + (len(record.metadata) if record.schema is None else record.schema.size)
+    schema = StoredSchema(SchemaFormat.BYTES, size)
+    return record._replace(id=b"", is_json=False, created=0, data=b"", metadata=b"", schema=schema)
 
 
 class NaiveReader:
@@ -44,6 +53,9 @@ class NaiveReader:
 
     def log_forward(self, first: int, limit: int) -> list[Record]:
         return [record for record in self._records if record.position >= first][: min(limit, self._longest)]
+
+    def log_sketched(self, first: int, limit: int) -> list[Record]:
+        return [sketch(record) for record in self.log_forward(first, limit)]
 
     def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
         page = [r for r in self._records if first <= r.position < before and is_taken(r.stream)]

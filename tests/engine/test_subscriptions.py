@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esdb_lite.server.engine import read
 from esdb_lite.server.engine.filters import EventFilter, FilterOn, selector, shown
 from esdb_lite.server.engine.links import Resolved
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.read import NoRecordAt
+from esdb_lite.server.engine.read import AllForwards, NoRecordAt
 from esdb_lite.server.engine.subscriptions import (
     AllSubscription,
     FilteredSubscription,
@@ -23,8 +24,8 @@ from esdb_lite.server.engine.subscriptions import (
     SubscriptionRules,
 )
 from esdb_lite.server.engine.visibility import StreamTombstoned
-from esdb_lite.server.storage import TOMBSTONE, Record
-from tests.engine.naive_reader import Log
+from esdb_lite.server.storage import TOMBSTONE, Reader, Record
+from tests.engine.naive_reader import Log, sketch
 
 NOW = 0
 ONLY_W = EventFilter(FilterOn.STREAM, prefixes=("w",))
@@ -332,3 +333,44 @@ def check_order(messages: Sequence[Message]) -> None:
             highest = tuple(message)
         elif isinstance(message, Record):
             assert at(message) > highest
+
+
+# --- a filter that picks few ------------------------------------------------------------------------------------------
+
+RUNS = st.lists(st.tuples(st.integers(0, 200), st.booleans()), max_size=5)
+"""So many events that are passed over, and then perhaps one that is not."""
+
+
+@given(RUNS, st.integers(1, 80), st.integers(1, 3), st.sampled_from([3, 50, 1000]))
+def test_where_few_are_picked_the_others_are_not_read_and_the_same_is_sent(
+    runs: list[tuple[int, bool]], window: int, multiplier: int, longest: int
+) -> None:
+    log = log_of("".join("x" * passed + "w" * picked for passed, picked in runs))
+    few = history(filtered((0, 0), window, multiplier), log, longest)
+    forwards = AllForwards(0, 1000, selector(ONLY_W), resolve_links=False)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(read, "_FEW", 0)
+        assert few == history(filtered((0, 0), window, multiplier), log, longest)
+    assert of_pages(forwards, log.reader(longest)) == [record for record in log.records if record.stream == "w"]
+
+
+def of_pages(reading: AllForwards, reader: Reader) -> list[object]:
+    events: list[object] = []
+    done = False
+    while not done:
+        _, some, _, done = reading.page(reader, NOW)
+        events += some
+    return events
+
+
+def test_they_are_fetched_whole_in_parts() -> None:
+    log = log_of("x" * 600 + "www" + "x" * 300 + "w")
+    subscription = filtered((0, 0), 32, 1)
+    reader = log.reader(3)  # as if three were all that goes into a page
+    reader.log_sketched = lambda first, limit: [sketch(r) for r in log.records if r.position >= first][:limit]  # type: ignore[method-assign]
+    subscription.start(reader, NOW)
+    sent: list[Message] = []
+    while not (part := subscription.page(reader, NOW)).end:
+        sent += part.messages
+    sent += part.messages
+    assert [item for item in sent if isinstance(item, Record)] == [r for r in log.records if r.stream == "w"]

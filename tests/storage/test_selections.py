@@ -11,10 +11,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esdb_lite.records import SchemaFormat
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.indexes import is_selected
-from esdb_lite.server.engine.model import ANY, Appended, Decision, ProposedEvent
-from esdb_lite.server.storage import IndexProgress, LogSelection, Reader, Record, SelectedPage, selections
+from esdb_lite.server.engine.model import ANY, Appended, Decision, ProposedEvent, length_of
+from esdb_lite.server.storage import (
+    IndexProgress,
+    LogSelection,
+    Reader,
+    Record,
+    SelectedPage,
+    StoredSchema,
+    selections,
+)
+from tests.engine.naive_reader import sketch
 
 NAMES = ("a-1", "a-2", "a", "aa-1", "é-1", "-a", "$a-1", "a%-1", "A-1")
 TYPES = ("T", "t", "$T", "T é")
@@ -175,3 +185,18 @@ async def test_a_rare_category_is_found_in_one_step(tmp_path: Path) -> None:
             assert len(found) <= 3  # what has no entries yet, and the entries
             assert [record.stream for page in found for record in page.records] == ["rare-1"]
     await database.close()
+
+
+async def test_sketches_are_records_without_what_is_large() -> None:
+    database = await filled([("a", "T"), ("b", "T é"), ("a", "$T")])
+    try:
+        await database.append("c", ANY, [ProposedEvent(bytes([9] * 16), "T", False, b"x" * 9000, b"m")])
+        schema = StoredSchema(SchemaFormat.AVRO, 77)
+        await database.append("c", ANY, [ProposedEvent(bytes([8] * 16), "T", False, b"xy", b"shown", schema)])
+        every = await database.read(lambda reader: reader.log_forward(0, 1000))
+        sketches = await database.read(lambda reader: reader.log_sketched(every[1].position, 1000))
+        assert sketches == [sketch(record) for record in every[1:]]
+        assert [length_of(record) for record in sketches] == [length_of(record) for record in every[1:]]
+        assert await database.read(lambda reader: reader.log_sketched(0, 2)) == [sketch(record) for record in every[:2]]
+    finally:
+        await database.close()

@@ -212,7 +212,8 @@ class AsyncGroupApi:
         """
         from esdb_lite._convert import groups as convert
 
-        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
+        needs = "throwing parked events away takes a KurrentDB later than 26.1.0"
+        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials, needs=needs)
         if stop_at is not None:
             checked_int("stop_at", stop_at, 0, LARGEST)
         await convert.truncate_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from esdb_lite.positions import ResumeFrom
     from esdb_lite.settings import CredentialsLike
 
+_NEEDS = "defining indexes takes KurrentDB 26.0 or later"
 _NAME = r"[a-z0-9_-]{1,1000}"
 
 
@@ -154,7 +155,7 @@ class AsyncIndexApi:
         if not text and not chosen:
             raise InvalidArgument("filter", filter, "must be given where there are no fields")
         begin = checked_bool("start", start)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
         await convert.create(channel, _checked_name("name", name), text, chosen, start=begin)
 
     async def start_index(
@@ -164,7 +165,7 @@ class AsyncIndexApi:
         from esdb_lite._convert import indexes as convert
 
         deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
         await convert.start(channel, _checked_name("name", name))
 
     async def stop_index(
@@ -174,7 +175,7 @@ class AsyncIndexApi:
         from esdb_lite._convert import indexes as convert
 
         deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
         await convert.stop(channel, _checked_name("name", name))
 
     async def delete_index(
@@ -184,7 +185,7 @@ class AsyncIndexApi:
         from esdb_lite._convert import indexes as convert
 
         deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
         await convert.delete(channel, _checked_name("name", name))
 
     async def get_index(
@@ -194,7 +195,7 @@ class AsyncIndexApi:
         from esdb_lite._convert import indexes as convert
 
         deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
         return await convert.get(channel, _checked_name("name", name))
 
     async def list_indexes(
@@ -204,7 +205,7 @@ class AsyncIndexApi:
         from esdb_lite._convert import indexes as convert
 
         deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
         return await convert.all_of_them(channel)
 
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     )
     from esdb_lite.settings import CredentialsLike
 
+_NEEDS = "a schema registry takes KurrentDB 25.1 or later"
+
 
 class AsyncSchemaApi:
     """Schemas of the registry and their versions. Needs KurrentDB 25.1; else every call raises NotSupported."""
@@ -283,7 +285,7 @@ class AsyncSchemaApi:
         """A channel, within which a refusal means what it means for a schema."""
         deadline = self._core.deadline(timeout)
         try:
-            yield self._core.channel(deadline=deadline, credentials=credentials, repeatable=repeatable)
+            yield self._core.channel(deadline=deadline, credentials=credentials, repeatable=repeatable, needs=_NEEDS)
         except ServerAnswer as error:
             from esdb_lite._status.schemas import schema_error
 

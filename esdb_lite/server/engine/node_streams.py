@@ -34,6 +34,7 @@ class WithNodeStreams:
         self._reader = reader
         self._newest = newest
         self.log_forward = reader.log_forward
+        self.log_sketched = reader.log_sketched
         self.log_of_users = reader.log_of_users
         self.log_backward = reader.log_backward
         self.log_at = reader.log_at

@@ -22,6 +22,8 @@ LOGICAL_PAGE = 32
 """Events that a real server reads at once; it shows in which position messages are sent, and in checkpoints."""
 
 _FIRST_PAGE, _LARGEST_PAGE = 32, 512
+_FEW = 32
+"""A filter that picks less than one event in so many picks few."""
 _PAGE_BYTES = 256 * 1024
 
 
@@ -79,6 +81,30 @@ class PageSize:
         if records:
             size = 200 * len(records) + sum([len(record.data) + len(record.metadata) for record in records])
             self.limit = max(1, min(_LARGEST_PAGE, self.limit * 4, _PAGE_BYTES * len(records) // size))
+
+
+class Picking:
+    """How a filter's events get out of the log: where it picks few, the others are not read whole."""
+
+    def __init__(self, select: Selector) -> None:
+        self._select = select
+        self._few = False
+        self._sketched = False
+
+    def fetch(self, reader: Reader, first: int, limit: int) -> Sequence[Record]:
+        """Return records of the log from a position on."""
+        self._sketched = self._few
+        return (reader.log_sketched if self._sketched else reader.log_forward)(first, limit)
+
+    def pick(self, records: Sequence[Record]) -> Sequence[Record]:
+        """Return those of the records that are seen; as they have been fetched."""
+        chosen = self._select(records)
+        self._few = self._select is not shown and len(chosen) * _FEW < len(records)
+        return chosen
+
+    def whole(self, reader: Reader, chosen: Sequence[Record]) -> Sequence[Record]:
+        """Return chosen records with all that belongs to them; as many as make a page."""
+        return reader.log_at([record.position for record in chosen]) if self._sketched and chosen else chosen
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------
@@ -213,6 +239,7 @@ class _AllRead:
     def __init__(self, count: int, select: Selector, *, resolve_links: bool) -> None:
         self._left = count
         self._select = select
+        self._picking = Picking(select)
         self._resolve_links = resolve_links
         self._size = PageSize()
 
@@ -224,8 +251,9 @@ class _AllRead:
         """Return the next part of the answer. Raises NoRecordAt."""
         stored, done = self._fetch(reader)
         self._size.learn(stored)
-        records = self._select(stored)[: self._left]
-        events = resolve_some(reader, records, now) if self._resolve_links else records
+        records = self._picking.pick(stored)[: self._left]
+        whole = self._picking.whole(reader, records)
+        events = resolve_some(reader, whole, now) if self._resolve_links else whole
         if len(events) < len(records):
             self._go_back(records[len(events)].position)
             done = False
@@ -254,7 +282,7 @@ class AllForwards(_AllRead):
             if not is_boundary(reader, self._next) and self._next <= reader.last_position():
                 raise NoRecordAt(self._next)
         limit = self._limit()
-        stored = reader.log_forward(self._next, limit)
+        stored = self._picking.fetch(reader, self._next, limit)
         done = log_ends(reader, stored, limit)
         if stored:
             self._next = stored[-1].position + 1

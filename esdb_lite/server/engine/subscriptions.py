@@ -17,7 +17,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from esdb_lite.server.engine.filters import Selector
 from esdb_lite.server.engine.links import ReadEvent, has_links, resolve, resolve_some
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.read import LOGICAL_PAGE, NoRecordAt, PageSize, is_boundary, log_ends, stream_page
+from esdb_lite.server.engine.read import LOGICAL_PAGE, NoRecordAt, PageSize, Picking, is_boundary, log_ends, stream_page
 from esdb_lite.server.engine.visibility import window_of
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 
@@ -251,6 +251,7 @@ class FilteredSubscription(_Links):
     ) -> None:
         super().__init__(resolve_links=resolve_links)
         self._select = select
+        self._picking = Picking(select)
         self._from_end = after is None
         self._after = after or _START
         self._window = window
@@ -286,17 +287,20 @@ class FilteredSubscription(_Links):
             raise NoRecordAt(self._after[0])
         self._begun = True
         limit = self._size.limit
-        stored: Sequence[Record] = reader.log_forward(self._next, limit)
+        stored = self._picking.fetch(reader, self._next, limit)
         self._size.learn(stored)
-        chosen = self._select(_after(stored, self._after))
-        resolved = self._resolve_some(chosen, reader, now)
+        chosen = self._picking.pick(_after(stored, self._after))
+        resolved = self._resolve_some(self._picking.whole(reader, chosen), reader, now)
         end = log_ends(reader, stored, limit)
         if len(resolved) < len(chosen):
             stored, end = _before(stored, chosen[len(resolved)].position), False
         events = dict(zip((r.position for r in chosen), resolved, strict=False))
         messages: list[Message] = []
-        for record in stored:
-            self._consider(record, events.get(record.position), messages)
+        if events:
+            for record in stored:
+                self._consider(record, events.get(record.position), messages)
+        else:
+            self._pass_over(stored, messages)
         if stored:
             self._next = stored[-1].position + 1
         return HistoryPart(messages, end)
@@ -308,8 +312,21 @@ class FilteredSubscription(_Links):
             self._matched += 1
             self._running = _of(record.position)
             messages.append(event)
-        if self._considered < self._window and self._matched < LOGICAL_PAGE:
-            return
+        if self._considered >= self._window or self._matched >= LOGICAL_PAGE:
+            self._end_page(record, messages)
+
+    def _pass_over(self, records: Sequence[Record], messages: list[Message]) -> None:
+        """Do what `_consider` does for records of which none is an event to be sent."""
+        last = self._window - self._considered - 1
+        self._considered += len(records)
+        while last < len(records):
+            rest = len(records) - last - 1
+            self._considered -= rest
+            self._end_page(records[last], messages)
+            self._considered = rest
+            last += self._window
+
+    def _end_page(self, record: Record, messages: list[Message]) -> None:
         self._since_checkpoint += self._considered
         self._considered = self._matched = 0
         if self._since_checkpoint >= self._interval:

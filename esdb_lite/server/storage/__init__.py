@@ -163,6 +163,14 @@ class Reader(Protocol):
         """Up to `limit` events with position >= first, ascending, of all streams."""
         ...
 
+    def log_sketched(self, first: int, limit: int) -> list[Record]:
+        """What `log_forward` returns, but only what of it is short: for those who look for few events among many.
+
+        Ids, data and metadata are empty, `created` is 0, and nothing is checked. `schema` has their size, so that
+        `length_of` is right.
+        """
+        ...
+
     def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
         """Up to `limit` events with first <= position < before, ascending, of streams that are no system streams.
 

@@ -12,6 +12,7 @@ from struct import error as StructError
 from typing import TypeVar
 
 from esdb_lite.positions import LARGEST
+from esdb_lite.records import SchemaFormat
 from esdb_lite.server.storage import (
     TOMBSTONE,
     LogSelection,
@@ -21,6 +22,7 @@ from esdb_lite.server.storage import (
     Record,
     SelectedPage,
     StoredPosition,
+    StoredSchema,
     StreamHead,
     index_notes,
     projection_notes,
@@ -43,6 +45,10 @@ _EVENTS = f"SELECT {_COLUMNS} FROM events "
 _FORWARD = _EVENTS + "WHERE stream=? AND revision>=? ORDER BY revision LIMIT ?"
 _BACKWARD = _EVENTS + "WHERE stream=? AND revision<=? ORDER BY revision DESC LIMIT ?"
 _LOG_FORWARD = _EVENTS + "WHERE position>=? ORDER BY position LIMIT ?"
+_LOG_SKETCHED = """
+SELECT position, stream, revision, type, is_json, length(data), length(metadata)
+FROM events WHERE position>=? ORDER BY position LIMIT ?
+"""
 _LOG_OF_USERS = (
     _EVENTS
     + """WHERE position>=? AND position<? AND (
@@ -156,6 +162,24 @@ class SqliteReader:
     def log_forward(self, first: int, limit: int) -> list[Record]:
         """See `Reader`."""
         return self._page(_LOG_FORWARD, (_clamp(first), _clamp(limit)))
+
+    def log_sketched(self, first: int, limit: int) -> list[Record]:
+        """See `Reader`."""
+        try:
+            return self._sketches(self._connection.execute(_LOG_SKETCHED, (_clamp(first), _clamp(limit))))
+        except (TypeError, ValueError) as error:
+            raise StorageCorrupted(f"{self._path} is damaged: not an event, at {first} or later") from error
+
+    def _sketches(self, cursor: sqlite3.Cursor) -> list[Record]:
+        streams, types, new = self._streams.by_number, self._types.by_number, tuple.__new__
+        records: list[Record] = []
+        for position, stream, revision, type, is_json, data, metadata in cursor:
+            name = streams.get(stream) or self._streams.name(stream)
+            kind = types.get(type) or self._types.name(type)
+            size = data + (unpack_schema(is_json).size if is_json > 1 else metadata)
+            schema = new(StoredSchema, (SchemaFormat.BYTES, size))
+            records.append(new(Record, (position, name, revision, b"", kind, False, 0, b"", b"", schema)))
+        return records
 
     def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
         """See `Reader`."""
