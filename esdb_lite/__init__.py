@@ -22,8 +22,11 @@ if TYPE_CHECKING:
         ServerInfo,
         Statistics,
     )
+    from esdb_lite.checkpoints.asynchronous import AiosqliteCheckpoint, AsyncpgCheckpoint, PsycopgCheckpoint
     from esdb_lite.checkpoints.databases import DbApiCheckpoint
+    from esdb_lite.checkpoints.django import DjangoCheckpoint
     from esdb_lite.checkpoints.files import FileCheckpoint
+    from esdb_lite.checkpoints.sqlalchemy import AsyncSqlAlchemyCheckpoint, SqlAlchemyCheckpoint
     from esdb_lite.checkpoints.sqlite import SqliteCheckpoint
     from esdb_lite.checkpoints.store import CheckpointStore
     from esdb_lite.client._client import AsyncEsdbClient
@@ -197,6 +200,7 @@ __all__ = [
     "ESDB_EVENTS_REGEX",
     "AccessDenied",
     "AddressUnavailable",
+    "AiosqliteCheckpoint",
     "AppendResult",
     "AppendTooLarge",
     "AsyncCheckpointLike",
@@ -207,8 +211,10 @@ __all__ = [
     "AsyncOpening",
     "AsyncPersistentSubscription",
     "AsyncReadResponse",
+    "AsyncSqlAlchemyCheckpoint",
     "AsyncStatisticsFeed",
     "AsyncSubscription",
+    "AsyncpgCheckpoint",
     "AtomicDecisionResult",
     "BearerToken",
     "CallCancelled",
@@ -249,6 +255,7 @@ __all__ = [
     "DecisionResult",
     "DefaultAccess",
     "DiscoveryFailed",
+    "DjangoCheckpoint",
     "Durability",
     "EmbeddedServer",
     "ErrorAction",
@@ -308,6 +315,7 @@ __all__ = [
     "ProjectionNotFound",
     "ProjectionStatus",
     "ProtocolError",
+    "PsycopgCheckpoint",
     "ReadResponse",
     "Reconnected",
     "RecordSchema",
@@ -342,6 +350,7 @@ __all__ = [
     "Snapshot",
     "SnapshotStore",
     "Snapshots",
+    "SqlAlchemyCheckpoint",
     "SqliteCheckpoint",
     "Statistics",
     "StatisticsFeed",
@@ -381,8 +390,11 @@ _HOMES = {
     "esdb_lite.administration": (
         "ClusterNode NodeRole ProgressHandler ScanProgress ScavengeInfo ScavengeState ServerInfo Statistics"
     ),
+    "esdb_lite.checkpoints.asynchronous": "AiosqliteCheckpoint AsyncpgCheckpoint PsycopgCheckpoint",
     "esdb_lite.checkpoints.databases": "DbApiCheckpoint",
+    "esdb_lite.checkpoints.django": "DjangoCheckpoint",
     "esdb_lite.checkpoints.files": "FileCheckpoint",
+    "esdb_lite.checkpoints.sqlalchemy": "AsyncSqlAlchemyCheckpoint SqlAlchemyCheckpoint",
     "esdb_lite.checkpoints.sqlite": "SqliteCheckpoint",
     "esdb_lite.checkpoints.store": "CheckpointStore",
     "esdb_lite.client._client": "AsyncEsdbClient",

@@ -52,7 +52,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "cli": ("__init__", "demo", "server", "web", "_version"),
     "demo": ("__init__",),
     "pytest_plugin": ("__init__", "testing"),
-    "testing": ("__init__", *PURE_PROJECTIONS),
+    "testing": ("__init__", "_checks", *PURE_PROJECTIONS),
     "web": ("__init__",),
     "embedded": ("server", "settings"),
     "otel": ("_json", *PUBLIC),

@@ -209,7 +209,7 @@ def database(serve: Serve, tmp_path: Path) -> Path:
 
 
 def test_verify(database: Path) -> None:
-    assert run_command("verify", database) == Finished(0, f"{database}: no faults\n", "")
+    assert run_command("verify", database) == Finished(0, f"{database}: no faults in 6 events\n", "")
 
 
 def test_verify_finds_a_changed_byte(serve: Serve, database: Path, tmp_path: Path) -> None:
@@ -266,7 +266,7 @@ def test_a_database_that_has_lost_appends(serve: Serve, tmp_path: Path) -> None:
     found = run_command("verify", path)
     assert (found.status, found.out.count("were confirmed, and it ends at")) == (1, 1)
     assert run_command("backup", "--salvage", path, copy).status == 0
-    assert run_command("verify", copy) == Finished(0, f"{copy}: no faults\n", "")
+    assert run_command("verify", copy) == Finished(0, f"{copy}: no faults in 3 events\n", "")
 
 
 def test_commands_leave_nothing_beside_a_file(serve: Serve, tmp_path: Path) -> None:
@@ -290,6 +290,6 @@ def test_progress_is_shown_on_a_terminal(serve: Serve, tmp_path: Path) -> None:
         support_command("verify", path), stdout=subprocess.PIPE, stderr=terminal, env=environment(), check=True
     )
     os.close(terminal)
-    assert done.stdout.decode() == f"{path}: no faults\n"
-    assert b"events checked: 10,000" in os.read(shown, 1000)
+    assert done.stdout.decode() == f"{path}: no faults in 12,002 events\n"
+    assert b"10,000 events checked" in os.read(shown, 1000)
     os.close(shown)

@@ -32,6 +32,8 @@ FROM_THE_FIRST_README = (
 
 BEHIND = ("grpclib", "betterproto", "esdb_lite_protos", "h2.", "Any")
 DECODED = {"RecordedEvent.json", "RecordedEvent.metadata_json", "EventTypes.converter"}
+DRIVERS = {"AsyncpgCheckpoint.__init__", "PsycopgCheckpoint.__init__"}
+"""What connections are generic in is not of our business."""
 COROUTINES = {f"AsyncOpening.{name}" for name in ("__init__", "send", "throw", "close")}
 """Where Any is what is meant: JSON values that a program takes apart, as with `json.loads`."""
 
@@ -85,7 +87,7 @@ def test_signatures_do_not_show_what_is_behind(name: str) -> None:
         annotations = getattr(function, "__annotations__", {})
         for overload in get_overloads(function) if inspect.isfunction(function) else []:
             annotations = {**annotations, **{f"{id(overload)}{k}": v for k, v in overload.__annotations__.items()}}
-        behind_it = BEHIND[:-1] if f"{name}.{member}" in DECODED | COROUTINES else BEHIND
+        behind_it = BEHIND[:-1] if f"{name}.{member}" in DECODED | COROUTINES | DRIVERS else BEHIND
         for annotation in map(str, annotations.values()):
             assert not any(behind in annotation for behind in behind_it), f"{name}.{member}: {annotation}"
 

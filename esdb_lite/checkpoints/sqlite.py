@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Union
 
-from esdb_lite.checkpoints.databases import TABLE, DbApiCheckpoint
+from esdb_lite.checkpoints.databases import DbApiCheckpoint
+from esdb_lite.checkpoints.table import TABLE
 from esdb_lite.consumers import ConsumerPosition
 from esdb_lite.errors import CheckpointError, WrongArgumentType
 

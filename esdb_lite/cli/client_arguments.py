@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from esdb_lite.cli.console_arguments import add_web
 from esdb_lite.cli.parser import CommandParser, Commands, add_command, add_group
@@ -64,16 +64,18 @@ _ABOUT = {
 }
 
 
-def _settling(names: tuple[str, ...]) -> Callable[[argparse.Namespace], None]:
-    """Return a function that finds out whether the first word was a connection string."""
+def _settling(names: tuple[str, ...]) -> Callable[[argparse.Namespace, Sequence[str]], None]:
+    """Return a function that finds out what each word was, the first of which may be a connection string."""
 
-    def settle(options: argparse.Namespace) -> None:
+    def settle(options: argparse.Namespace, more: Sequence[str]) -> None:
         words = ["uri", *(name.strip("[]") for name in names)]
-        given = [value for word in words if (value := getattr(options, word)) is not None]
-        if not given or not _is_uri(given[0], alone=len(given) < len(words)):
+        given: list[str | None] = [value for word in words if (value := getattr(options, word)) is not None]
+        given.extend(more)
+        if not given or not _is_uri(given[0] or "", alone=len(given) < len(words)):
             given.insert(0, None)
         if len(given) > len(words):
-            options.parser.error(f"{given[1]!r} is no connection string, and {given[-1]!r} is too much")
+            first = "" if given[0] else f"{given[1]!r} is no connection string, and "
+            options.parser.error(f"{first}{given[-1]!r} is too much")
         for index, word in enumerate(words):
             setattr(options, word, given[index] if index < len(given) else None)
         if names == ("target",) and options.target is None:  # the server is that of the environment

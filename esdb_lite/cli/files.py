@@ -6,22 +6,24 @@ Owns: what they print and how they end. Must not know: what a database file look
 from __future__ import annotations
 
 import argparse
-import sys
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import glob
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 from esdb_lite.cli import FOUND_FAULTS, OK, CommandFailed
+from esdb_lite.cli.terminal import progress
 from esdb_lite.server.database import maintenance
 from esdb_lite.server.storage.errors import StorageError
 
 _EVERY = 0.2
-"""Seconds."""
+"""Seconds between two looks at a copy that grows."""
 
 
 def backup(options: argparse.Namespace) -> int:
     """Copy a database."""
-    with _refusals():
+    with _refusals(), _growing(options.path, options.target):
         salvaged = maintenance.backup(options.path, options.target, salvage=options.salvage)
     print(f"{options.target} is a copy of {options.path}")
     if salvaged is not None:
@@ -29,39 +31,47 @@ def backup(options: argparse.Namespace) -> int:
     return OK
 
 
+@contextmanager
+def _growing(path: str, target: str) -> Iterator[None]:
+    """Show how large the copy has become, which SQLite makes in one go."""
+    done = threading.Event()
+
+    def watch() -> None:
+        with progress("copying", unit="bytes") as shows:
+            while not done.wait(_EVERY):
+                with suppress(OSError, IndexError):
+                    size = os.path.getsize(glob.glob(f"{glob.escape(target)}.partial-*")[0])
+                    shows.at(size, 100 * size / max(1, os.path.getsize(path)))
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+
+
 def scavenge(options: argparse.Namespace) -> int:
     """Give space back."""
-    with _refusals(), _progress("events removed") as progress:
-        done = maintenance.scavenge(options.path, progress=lambda so_far: progress(so_far.removed))
+    with _refusals(), progress("scavenging", unit="events removed") as shows:
+
+        def tell(so_far: maintenance.Scavenged) -> None:
+            shows.unit = f"events removed, {so_far.freed:,} bytes given back"
+            shows.at(so_far.removed)
+
+        done = maintenance.scavenge(options.path, progress=tell)
     print(f"{options.path}: events removed: {done.removed}, bytes given back: {done.freed}")
     return OK
 
 
 def verify(options: argparse.Namespace) -> int:
     """Check a database; 1 if it has faults, each of which is a line on stdout."""
-    with _refusals(), _progress("events checked") as progress:
-        findings = maintenance.verify(options.path, progress=progress)
-    for finding in findings or ["no faults"]:
+    with _refusals(), progress("verifying", unit="events checked") as shows:
+        findings = maintenance.verify(options.path, progress=shows.at)
+    for finding in findings or [f"no faults in {shows.done:,} events"]:
         print(f"{options.path}: {finding}")
     return FOUND_FAULTS if findings else OK
-
-
-@contextmanager
-def _progress(what: str) -> Iterator[Callable[[int], None]]:
-    """Show now and then on a terminal how far a command has come, and nothing anywhere else."""
-    shown = 0.0
-
-    def show(number: int) -> None:
-        nonlocal shown
-        if sys.stderr.isatty() and time.monotonic() - shown >= _EVERY:
-            shown = time.monotonic()
-            print(f"\r{what}: {number:,} ", end="", file=sys.stderr, flush=True)
-
-    try:
-        yield show
-    finally:
-        if shown:
-            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
 @contextmanager

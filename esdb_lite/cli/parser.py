@@ -47,9 +47,10 @@ class CommandParser(argparse.ArgumentParser):
     def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
         """Say which arguments are unknown, and exit."""
         known = [option for action in self._actions for option in action.option_strings]
-        unknown = words[0]
-        hint = _meant(unknown.partition("=")[0], known) if unknown.startswith("-") else ""
-        self.error(f"unknown {'option' if unknown.startswith('-') else 'argument'}: {' '.join(words)}{hint}")
+        option = next((word for word in words if word.startswith("-")), None)
+        if option is None:
+            self.error(f"unknown argument: {words[0]}")
+        self.error(f"unknown option: {option}{_meant(option.partition('=')[0], known)}")
 
 
 def _meant(word: str, known: Iterable[str]) -> str:
@@ -106,11 +107,12 @@ def command_line(arguments: Sequence[str]) -> int:
         made.print_help()
         return OK
     options, unknown = made.parse_known_args(arguments)
-    if unknown:
-        options.parser.refuse_unknown(unknown)
     settle = getattr(options, "settle", None)
+    # argparse takes no more of the words that may be missing once an option has come between them
+    if unknown and (settle is None or any(word.startswith("-") for word in unknown)):
+        options.parser.refuse_unknown(unknown)
     if settle is not None:
-        settle(options)
+        settle(options, unknown)
     module, _, name = options.function.partition(":")
     found = import_module(module if "." in module else f"esdb_lite.cli.{module}")
     return int(getattr(found, name)(options))

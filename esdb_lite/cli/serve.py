@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import re
 import signal
@@ -80,6 +81,9 @@ async def _run(server: EmbeddedServer, options: argparse.Namespace) -> None:
     stop_on_signals(stop)
     async with server if not options.web else _with_console(server, options):
         _reload_on_signal(server)
+        if hasattr(gc, "freeze"):  # what is there now stays, and the garbage collector takes 30 ms to look at it
+            gc.collect()
+            gc.freeze()
         print(server.uri, flush=True)
         waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(server.wait_stopped())]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)

@@ -145,7 +145,8 @@ class ProgressLine:
 
     def __init__(self, what: str, *, unit: str = "events") -> None:
         self._what = what
-        self._unit = unit
+        self.unit = unit
+        """What is counted."""
         self._began = time.monotonic()
         self._shown = 0.0
         self.done = 0
@@ -165,7 +166,7 @@ class ProgressLine:
             bar = f"[{'#' * full}{'.' * (20 - full)}] {percent:3.0f} %  "
         elapsed = now - self._began
         rate = f"  {self.done / elapsed:,.0f}/s" if elapsed > 0.5 else ""
-        return f"{self._what}  {bar}{self.done:,} {self._unit}{rate}  {elapsed:.0f} s "
+        return f"{self._what}  {bar}{self.done:,} {self.unit}{rate}  {elapsed:.0f} s "
 
     def clear(self) -> None:
         """Take it off the terminal."""

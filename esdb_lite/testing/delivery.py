@@ -9,6 +9,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
+from esdb_lite import InvalidArgument
 from esdb_lite.server.projections.javascript.definition import QueryDefinition
 from esdb_lite.server.projections.javascript.source_event import SourceEvent, correlation_id_of
 from esdb_lite.server.projections.javascript.tags import BEFORE, Tag
@@ -106,4 +107,7 @@ class EventDelivery:
 def _text(value: JsonValue | bytes) -> str | None:
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace") or None
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    try:
+        return json.dumps(value, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise InvalidArgument("events", value, f"must hold JSON values, or bytes ({error})") from error

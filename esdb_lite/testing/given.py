@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, Union, cast
 from uuid import UUID, uuid4
 
-from esdb_lite import InvalidArgument, NewEvent, RecordedEvent
+from esdb_lite import InvalidArgument, NewEvent, RecordedEvent, WrongArgumentType
 
 if TYPE_CHECKING:
     from esdb_lite import AsyncEsdbClient, EsdbClient
@@ -63,8 +63,17 @@ def from_file(path: str | os.PathLike[str]) -> list[GivenEvent]:
 
     Raises InvalidArgument, which tells the line, and OSError.
     """
-    with open(path, encoding="utf-8") as lines:
-        return [_line(os.fspath(path), number, line) for number, line in enumerate(lines, 1) if line.strip()]
+    lines = read_text(path).split("\n")
+    return [_line(os.fspath(path), number, line) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def read_text(path: str | os.PathLike[str]) -> str:
+    """Read a file of UTF-8, with or without a mark of byte order. Raises InvalidArgument, OSError."""
+    try:
+        with open(path, encoding="utf-8-sig") as file:
+            return file.read()
+    except UnicodeDecodeError as error:
+        raise InvalidArgument("path", os.fspath(path), f"must hold UTF-8 ({error})") from error
 
 
 def _line(path: str, number: int, line: str) -> GivenEvent:
@@ -90,6 +99,8 @@ async def from_async_server(client: AsyncEsdbClient, *, stream: str, limit: int 
 
 def all_given(events: Iterable[EventLike], stream: str | None) -> list[GivenEvent]:
     """Bring events into one form; `stream` is for those that name none. Raises InvalidArgument."""
+    if not isinstance(events, Iterable):
+        raise WrongArgumentType("events", events, "must be events, one after the other")
     return [given(event, stream) for event in events]
 
 
@@ -132,18 +143,27 @@ def _mapping(event: Mapping[str, JsonValue], stream: str | None) -> GivenEvent:
     unknown = sorted(set(event) - set(_MEMBERS))
     if unknown:
         raise InvalidArgument("events", unknown[0], f"must have no other members than {', '.join(_MEMBERS)}")
-    into, type = event.get("stream", stream), event.get("type")
+    into, type, is_json = event.get("stream", stream), event.get("type"), event.get("is_json", True)
     if not isinstance(type, str):
         raise InvalidArgument("events", event, "must name its type")
-    id = event.get("id")
+    if not isinstance(is_json, bool):
+        raise InvalidArgument("events", event, "must say with true or false whether it is_json")
     return GivenEvent(
         into if isinstance(into, str) else _named(None, event),
         type,
         event.get("data", {}),
         event.get("metadata", b""),
-        event.get("is_json", True) is True,
-        UUID(id) if isinstance(id, str) else None,
+        is_json,
+        _id(event),
     )
+
+
+def _id(event: Mapping[str, JsonValue]) -> UUID | None:
+    id = event.get("id")
+    try:
+        return None if id is None else UUID(cast("str", id))
+    except (ValueError, AttributeError, TypeError) as error:
+        raise InvalidArgument("events", event, "must have a UUID as its id") from error
 
 
 def _tuple(event: object) -> GivenEvent:

@@ -9,6 +9,8 @@ import json
 import os
 from collections.abc import Iterable
 
+from esdb_lite import InvalidArgument
+from esdb_lite._checks import checked_bool, checked_text
 from esdb_lite.server.projections.javascript.definition import QueryFault
 from esdb_lite.server.projections.javascript.processing import (
     ROOT,
@@ -22,7 +24,7 @@ from esdb_lite.server.projections.javascript.program import Emitted, QueryProgra
 from esdb_lite.server.projections.javascript.quickjs_engine import open_quickjs
 from esdb_lite.server.storage import PartitionState
 from esdb_lite.testing.delivery import EventDelivery
-from esdb_lite.testing.given import EventLike, all_given, from_file
+from esdb_lite.testing.given import EventLike, all_given, from_file, read_text
 from esdb_lite.testing.outcome import EmittedEvent, LinkedEvent, ProjectionOutcome, value_of
 
 _STREAM_LINK = "$@"
@@ -40,18 +42,19 @@ class Projection:
     def __init__(
         self, query: str, *, name: str = "projection", emit_enabled: bool = True, category_separator: str = "-"
     ) -> None:
-        self.query = query
-        self.name = name
-        self._emit_enabled = emit_enabled
-        self._separator = category_separator
+        self.query = checked_text("query", query)
+        self.name = checked_text("name", name)
+        self._emit_enabled = checked_bool("emit_enabled", emit_enabled)
+        self._separator = checked_text("category_separator", category_separator)
+        if len(category_separator) != 1:
+            raise InvalidArgument("category_separator", category_separator, "must be one character")
 
     @classmethod
     def from_file(
         cls, path: str | os.PathLike[str], *, name: str = "projection", emit_enabled: bool = True
     ) -> Projection:
-        """Read the query from a file. Raises OSError."""
-        with open(path, encoding="utf-8") as file:
-            return cls(file.read(), name=name, emit_enabled=emit_enabled)
+        """Read the query from a file. Raises InvalidArgument, OSError."""
+        return cls(read_text(path), name=name, emit_enabled=emit_enabled)
 
     def run(self, events: Iterable[EventLike], *, stream: str | None = None) -> ProjectionOutcome:
         """Give the projection events, in the order in which they were appended, and return what it makes of them.

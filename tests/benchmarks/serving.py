@@ -113,21 +113,23 @@ def many(arguments: argparse.Namespace) -> None:
 async def _subscriptions(server: Serving, arguments: argparse.Namespace) -> None:
     from esdb_lite import AsyncEsdbClient, NewEvent
 
-    number, before = 1_000, server.memory
+    number, before, times = 1_000, server.memory, 10 * arguments.rounds
     async with AsyncEsdbClient(f"127.0.0.1:{server.port}") as client:
         subscriptions = [await client.subscribe_stream_events("feed", from_end=True) for _ in range(number)]
-        held = server.memory - before
+        held, cpu = server.memory - before, server.cpu
         delivered = []
-        for _ in range(arguments.rounds):
+        for _ in range(times):
             began = time.perf_counter()
             await client.append_events("feed", -2, NewEvent("Tick", DATA))
             for subscription in subscriptions:
                 touch(await subscription.__anext__())
             delivered.append(time.perf_counter() - began)
+        cost = (server.cpu - cpu) / (number * times)
         for subscription in subscriptions:
             await subscription.close()
     print(f"\n{number:,} live subscriptions: {held * 1024 / number:.0f} KB of server memory each;")
-    print(f"  one event is with all of them after {median(delivered) * 1000:.0f} ms", flush=True)
+    print(f"  one event is with all of them after {median(delivered) * 1000:.0f} ms, and costs", end=" ")
+    print(f"{cost * 1e6:.1f} us of server CPU for each", flush=True)
 
 
 async def _streams(server: Serving, arguments: argparse.Namespace) -> None:

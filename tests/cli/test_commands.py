@@ -77,7 +77,7 @@ def test_appending(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
     id = str(uuid4())
     done = run("append", uri, stream, "Placed", '{"a": 1}', "--metadata", '{"m":2}', "--id", id, "--expect", "none")
     assert done.objects == [{"appended": 1, "stream": stream, "position": 0, "commit": done.objects[0]["commit"]}]
-    refused = run("append", uri, stream, "Placed", "{}", "--expect", "none")
+    refused = run("append", uri, "--expect", "none", stream, "--timeout", "9", "Placed", "{}")
     assert refused.status == 1
     assert stream in refused.err
     assert run("append", uri, stream, "Text", "no json", "--expect", "0").status == 0
@@ -207,7 +207,9 @@ def test_where_the_server_is(run: Run, uri: str, client: EsdbClient, monkeypatch
         (["groups", "lst"], "did you mean 'list'?"),
         (["serve", "--prot", "3"], "did you mean '--port'?"),
         (["serve", "events.db"], "unknown argument: events.db"),
-        (["read", "a", "b", "c"], "unknown argument: c"),
+        (["read", "a", "b", "c"], "'a' is no connection string, and 'c' is too much"),
+        (["read", "esdb://x", "--limit", "3", "b", "c"], "'c' is too much"),
+        (["read", "a", "--json", "b", "--limt", "3"], "did you mean '--limit'?"),
         (["read", "a", "b"], "'a' is no connection string"),
         (["append", "esdb://x"], "STREAM is missing"),
         (["read", "--limit", "x"], "--limit"),

@@ -265,9 +265,9 @@ async def test_what_was_evaluated_is_not_evaluated_again(tmp_path: Path, name: s
         return real(functions, records)
 
     evaluated: list[int] = []
-    real = IndexFunctions.evaluate
+    real = IndexFunctions.evaluate_some
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(IndexFunctions, "evaluate", evaluate)
+        patch.setattr(IndexFunctions, "evaluate_some", evaluate)
         async with EmbeddedServer(tmp_path / "db") as server, AsyncEsdbClient(server.uri) as client:
             assert positions(await drain(client.read_index_events(IndexQuery.user(name)))) == written
             assert evaluated == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta, timezone
 from types import TracebackType
 from typing import Any
@@ -32,6 +32,7 @@ from esdb_lite import (
     SubscriptionSettings,
     TooManySubscribers,
 )
+from tests.healing.waiting import until
 
 PATIENCE = 20.0
 NEEDS_26 = pytest.mark.skipif("ESDB_URI" in os.environ, reason="the server at ESDB_URI may be of any version")
@@ -93,14 +94,6 @@ async def take(subscription: Any, count: int) -> list[RecordedEvent]:
 
 def positions(events: list[RecordedEvent]) -> list[int]:
     return [event.stream_position for event in events]
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(400):
-        if await condition():
-            return
-        await asyncio.sleep(0.025)
-    raise AssertionError("it never comes")
 
 
 async def test_stored_and_live_events_are_consumed_and_acknowledged(client: Any, stream: str) -> None:

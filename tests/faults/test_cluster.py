@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -41,6 +41,7 @@ from tests.faults.support import (
     subscribe,
     until_events,
 )
+from tests.healing.waiting import until
 from tests.serving.raw import PATIENCE, Answer, RawClient, connected
 
 
@@ -199,15 +200,6 @@ async def test_a_time_without_leader(cluster: Cluster) -> None:
     assert (await append(old, more=REQUIRED)).status == OK
 
 
-async def until(condition: Callable[[], bool], *, patience: float = PATIENCE) -> None:
-    """Wait for something that comes with time."""
-    for _ in range(int(patience / 0.005)):
-        if condition():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError("it did not come")
-
-
 # --- ends ---
 
 
@@ -294,7 +286,7 @@ async def test_no_election_without_a_majority() -> None:
     async with SimulatedCluster(election_after=0.02) as simulated:
         await simulated.kill_async(1)
         await simulated.kill_async(0)
-        with pytest.raises(AssertionError, match="did not come"):
+        with pytest.raises(AssertionError, match="has not come true"):
             await until(lambda: simulated.leader is not None, patience=0.1)
         await simulated.start_async(1)
         await until(lambda: simulated.leader is not None)

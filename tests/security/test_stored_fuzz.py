@@ -19,7 +19,11 @@ from esdb_lite import (
     AsyncEsdbClient,
     EmbeddedServer,
     EsdbClientException,
+    IndexNotFound,
+    IndexQuery,
     NewEvent,
+    SchemaFormat,
+    SchemaNotFound,
     StreamMetadata,
     StreamNotFound,
     StreamState,
@@ -50,6 +54,26 @@ INDEX = (
     b'"type":"INDEX_FIELD_TYPE_DOUBLE"}],"timestamp":"2026-01-01T00:00:00Z"}'
 )
 
+PROJECTION = (
+    b'{"handlerType":"JS","query":"fromAll().foreachStream().when({$init: () => ({n: 0}), $any(s, e) { s.n++;'
+    b' if (e.streamId[0] === \'s\') linkTo(\'out\', e) }}).outputState()","mode":"Continuous","enabled":true,'
+    b'"sourceDefinition":{"allEvents":true,"allStreams":true,"byStreams":true,"options":{"definesFold":true}},'
+    b'"emitEnabled":true,"trackEmittedStreams":true,"epoch":-1,"version":1,"runAs":{"name":"admin"}}'
+)
+STANDARD = (
+    b'{"handlerType":"native:EventStore.Projections.Core.Standard.CategorizeEventsByStreamPath","query":"first\\r\\n-",'
+    b'"mode":"Continuous","enabled":true,"emitEnabled":true,"epoch":1,"version":1,"runAs":{"name":"$system"}}'
+)
+SCHEMA = (
+    b'{"schemaName":"sch","description":"","dataFormat":"SCHEMA_DATA_FORMAT_JSON","tags":{"a":"1"},'
+    b'"compatibility":"COMPATIBILITY_MODE_BACKWARD","schemaVersionId":"eed35b57-a65c-42bf-94df-7c0b15126f9f",'
+    b'"schemaDefinition":"e30=","versionNumber":1,"createdAt":"2026-11-30T08:29:23.553453500Z"}'
+)
+SCHEMA_VERSION = (
+    b'{"schemaVersionId":"aed35b57-a65c-42bf-94df-7c0b15126f9f","schemaDefinition":"e30=","versionNumber":1,'
+    b'"dataFormat":"SCHEMA_DATA_FORMAT_JSON","schemaName":"other","registeredAt":"2026-11-30T08:29:23.5534535Z"}'
+)
+
 STORED = {
     "$all-indexes": (INDEX, "$IndexCreated"),
     "$UserIndex-i": (b'{"name":"i"}', "$IndexStarted"),
@@ -68,9 +92,19 @@ STORED = {
     "$$$user-mallory": (METADATA, "$metadata"),
     "$users": (b"mallory", "$User"),
     "$users-password-notifications": (b'{"loginName":"mallory"}', "$PasswordChanged"),
-    "$projections-$all": (b"$by_category", "$ProjectionCreated"),
-    "$projections-$by_category": (b'{"handlerType":"JS","query":"1","mode":4,"enabled":true}', "$ProjectionUpdated"),
+    "$projections-$all": (b"mine", "$ProjectionCreated"),
+    "$projections-mine": (PROJECTION, "$ProjectionUpdated"),
+    "$projections-mine-checkpoint": (b"[]", "$ProjectionCheckpoint"),
+    "$projections-mine-s-checkpoint": (b'[{"n":1}]', "$Checkpoint"),
+    "$projections-mine-partitions": (b"s", "$partition"),
+    "$projections-mine-emittedstreams": (b"out", "$StreamTracked"),
+    "$projections-mine-s-result": (b'{"n":1}', "Result"),
+    "$projections-mine-result": (b"0@$projections-mine-s-result", "$>"),
+    "$projections-$by_category": (STANDARD, "$ProjectionUpdated"),
     "$projections-$by_category-checkpoint": (b'{"s":{"$c":1,"$p":1}}', "$ProjectionCheckpoint"),
+    "$registry/schemas/sch": (SCHEMA, "$registry-schema-created"),
+    "$registry/schemas/other": (SCHEMA_VERSION, "$registry-schema-version-registered"),
+    "out": (b"{}", "Out"),
     "$scavenges": (b"0@$scavenges-1", "$>"),
     "$scavengePoints": (b'{"threshold":0}', "$scavengePoint"),
     "$epoch-information": (b'{"EpochPosition":1}', "$epoch-information"),
@@ -115,7 +149,9 @@ def broken(chance: random.Random, document: bytes) -> bytes:
         elif what == 1:
             del found[at : at + chance.randint(1, 20)]
         elif what == 2:
-            found[at:at] = chance.choice((b"\\ud800", b"9" * 400, b"null", b"[[[", b"}", b"\\", b'"', b"-1", b"e999"))
+            found[at:at] = chance.choice(
+                (b"\\ud800", b"9" * 400, b"null", b"[[[", b"}", b"\\", b'"', b"-1", b"e999", b"1e400", b"\x1b]0;")
+            )
         elif what == 3:
             found = found[:at]
         else:
@@ -179,6 +215,41 @@ async def everything_works(client: AsyncEsdbClient, name: str) -> None:
     await client.set_stream_metadata(name, StreamMetadata(max_count=3))
     assert (await client.get_stream_metadata(name)).max_count == 3
     await client.delete_stream(name, StreamState.ANY)
+    if PROJECTIONS == "all":
+        await _project(client, name)
+
+
+async def _project(client: AsyncEsdbClient, name: str) -> None:
+    """Projections are told of, and a new one runs to its end of the log, or faults over what is there."""
+    for known in await client.list_projections():
+        await client.get_projection_state(known.name)
+        await client.get_projection_result(known.name)
+    await client.append_events(f"{name}-p", None, [NewEvent("T", b"{}")])
+    query = f"fromStream('{name}-p').when({{$init: () => ({{n: 0}}), $any(s, e) {{ s.n++ }}}}).outputState()"
+    await client.create_projection(name, query)
+    await client.wait_for_projection(name, timeout=30)
+    assert await client.get_projection_state(name) == {"n": 1}
+    await client.disable_projection(name)
+    await client.delete_projection(name)
+
+
+async def newer_services_work(client: AsyncEsdbClient, name: str) -> None:
+    """Indexes and schemas, which servers of 26.1 have."""
+    await client.list_indexes()
+    await client.list_schemas()
+    async for _ in client.read_index_events(IndexQuery.all()):
+        pass
+    for index in ("i", name):
+        with suppress(EsdbClientException):
+            await client.create_index(index, filter="rec => true")
+        with suppress(IndexNotFound):
+            async for _ in client.read_index_events(IndexQuery.user(index)):
+                pass
+    await client.create_schema(name, b"{}", format=SchemaFormat.JSON)
+    assert (await client.get_schema(name)).name == name
+    for stored in ("sch", "other"):
+        with suppress(SchemaNotFound):
+            await client.get_schema(stored)
 
 
 async def _read(client: AsyncEsdbClient, stream: str, *, resolve_links: bool) -> None:
@@ -208,5 +279,7 @@ async def test_whatever_is_stored_the_server_starts_and_works(
             await everything_works(client, f"before{round_}")
             await write(client, chance)
             await everything_works(client, f"after{round_}")
+            if seed % 2 == 1:
+                await newer_services_work(client, f"newer{round_}")
     assert time.process_time() - began < 60
     assert not [record for record in caplog.records if record.exc_info]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -32,6 +32,7 @@ from esdb_lite.server.engine.groups.parking import parked_stream
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.settings import Address, ConnectionSettings
+from tests.healing.waiting import until
 
 from .persistent_calls import Service
 
@@ -108,14 +109,6 @@ async def take(subscription: AsyncPersistentSubscription, count: int) -> list[Re
 
 def positions(events: list[RecordedEvent]) -> list[int]:
     return [event.stream_position for event in events]
-
-
-async def until(condition: Callable[[], Awaitable[bool]]) -> None:
-    for _ in range(1000):
-        if await condition():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it never comes")
 
 
 class TestAnswers:

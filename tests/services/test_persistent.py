@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 
@@ -49,6 +48,7 @@ from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.groups.config import CONFIG_STREAM
 from esdb_lite.server.engine.groups.parking import checkpoint_stream, parked_stream
 from esdb_lite.server.engine.model import ANY
+from tests.healing.waiting import until
 
 from .persistent_calls import Service, event_id, service
 
@@ -136,7 +136,7 @@ async def test_create_consume_and_resume_after_a_restart(served: Service) -> Non
     assert [event.event.stream_revision for event in events] == list(range(8))
     assert [event.retry_count for event in events] == [0] * 8
     consumer.ack(*map(event_id, events[:5]))
-    await _until(lambda: served.stored(checkpoint_stream("s", "g")))
+    await until(lambda: served.stored(checkpoint_stream("s", "g")))
     await served.groups.restart()
     assert outcome(await consumer.ending()) == (
         StatusCode.CANCELLED,
@@ -144,16 +144,6 @@ async def test_create_consume_and_resume_after_a_restart(served: Service) -> Non
     )
     again = await served.consume("s")
     assert await again.revisions(3) == [5, 6, 7]
-
-
-async def _until(query: object) -> object:
-    """Wait until something that changes without telling anybody is there."""
-    for _ in range(2000):
-        found = await query()  # type: ignore[operator]
-        if found:
-            return found
-        await asyncio.sleep(0.005)
-    raise AssertionError("it never comes")
 
 
 async def test_live_events_follow(served: Service) -> None:
@@ -170,7 +160,7 @@ async def test_parked_and_replayed(served: Service) -> None:
     consumer = await served.consume("s")
     events = [await consumer.event() for _ in range(3)]
     consumer.nack(1, "bad data", *map(event_id, events))
-    await _until(lambda: served.stored(parked_stream("s", "g")))
+    await until(lambda: served.stored(parked_stream("s", "g")))
     parked = await served.stored(parked_stream("s", "g"))
     assert [record.data for record in parked] == [b"0@s", b"1@s", b"2@s"]
     assert json.loads(parked[2].metadata)["reason"] == "Client explicitly NAK'ed message.\nbad data"
@@ -181,7 +171,7 @@ async def test_parked_and_replayed(served: Service) -> None:
     assert first.link.stream_identifier.stream_name == parked_stream("s", "g").encode()
     assert first.event.commit_position == first.link.commit_position == first.commit_position
     assert second.event.stream_revision == 1
-    await _until(lambda: served.stored("$$" + parked_stream("s", "g")))
+    await until(lambda: served.stored("$$" + parked_stream("s", "g")))
     assert (await info(served)).parked_message_count == 1
     await served.groups.restart()
     assert (await info(served)).parked_message_count == 1
@@ -273,7 +263,7 @@ async def test_delete_forgets_checkpoints_and_parked_messages(served: Service) -
     consumer = await served.consume("s")
     events = [await consumer.event() for _ in range(6)]
     consumer.nack(1, "", *map(event_id, events))
-    await _until(lambda: served.stored(checkpoint_stream("s", "g")))
+    await until(lambda: served.stored(checkpoint_stream("s", "g")))
     await served.call("Delete", delete(), DeleteResp)
     assert outcome(await consumer.ending())[0] is StatusCode.CANCELLED
     await served.call("Create", create(), CreateResp)
@@ -281,10 +271,11 @@ async def test_delete_forgets_checkpoints_and_parked_messages(served: Service) -
     again = await served.consume("s")
     events = [await again.event() for _ in range(6)]
     again.nack(1, "", event_id(events[0]))
-    for _ in range(1000):
-        if (await info(served)).parked_message_count:
-            break
-        await asyncio.sleep(0.002)
+
+    async def parked() -> bool:
+        return (await info(served)).parked_message_count > 0
+
+    await until(parked)
     assert (await info(served)).parked_message_count == 1
     assert (await served.stored(parked_stream("s", "g")))[-1].revision == 6
 
@@ -463,7 +454,7 @@ async def test_parked_and_truncated(served: Service) -> None:
     await served.call("TruncateParked", truncate(), TruncateParkedResp)
     consumer = await served.consume("s")
     consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(3)])
-    await _until(lambda: served.stored(parked_stream("s", "g")))
+    await until(lambda: served.stored(parked_stream("s", "g")))
     metadata = "$$" + parked_stream("s", "g")
     for stop_at, tb in ((0, []), (2, [2]), (1, [2]), (9, [2, 3]), (None, [2, 3])):
         await served.call("TruncateParked", truncate(stop_at=stop_at), TruncateParkedResp)
@@ -478,13 +469,13 @@ async def test_no_truncation_during_a_replay(served: Service) -> None:
     await served.call("Create", create(), CreateResp)
     consumer = await served.consume("s", buffer_size=600)
     consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(600)])
-    await _until(lambda: served.stored(parked_stream("s", "g")))
+    await until(lambda: served.stored(parked_stream("s", "g")))
     await served.call("ReplayParked", replay(), ReplayParkedResp)
 
     async def replaying() -> bool:
         return "ReplayingParkedMessages" in (await info(served)).status
 
-    await _until(replaying)
+    await until(replaying)
     code, trailers = outcome(await served.refused("TruncateParked", truncate()))
     assert (code, trailers["reason"]) == (StatusCode.INTERNAL, "A replay or truncate is already in progress.")
 
@@ -540,7 +531,7 @@ async def test_groups_survive_the_loss_of_the_process(tmp_path: object) -> None:
     events = [await consumer.event() for _ in range(8)]
     consumer.ack(*map(event_id, events[:4]))
     consumer.nack(1, "", event_id(events[4]))
-    await _until(lambda: first.stored(checkpoint_stream("s", "g")))
+    await until(lambda: first.stored(checkpoint_stream("s", "g")))
     await first.close()
     await database.close()
     database = await Database.open(path)

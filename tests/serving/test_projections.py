@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from importlib.util import find_spec
 from pathlib import Path
 
 import betterproto
@@ -11,7 +12,7 @@ from betterproto.lib.google.protobuf import Struct, Value
 from esdb_lite_protos.event_store.client import Empty
 from esdb_lite_protos.event_store.client import projections as messages
 
-from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient, GrpcError
+from esdb_lite import AsyncEsdbClient, DeadlineExceeded, EmbeddedServer, EsdbClient, GrpcError, IndexQuery, NewEvent
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
@@ -182,3 +183,27 @@ def test_the_option(serve: Callable[..., ServeProcess]) -> None:
         with EsdbClient(serve(*arguments).uri) as client:
             position = client.get_stream_position("$projections-$all")
         assert (0 if position is None else position + 1) == expected
+
+
+STUCK = "for (;;) { try { 'x'.repeat(100000000) } catch (e) {} }"
+
+
+@pytest.mark.skipif(find_spec("_quickjs") is None, reason="quickjs-ng is not installed")
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["projection", "index"])
+def test_a_script_that_an_engine_cannot_stop_in_time_keeps_no_server_from_stopping(
+    serve: Callable[..., ServeProcess], kind: str
+) -> None:
+    process = serve("--run-projections", "all", "--compatibility", "26.1")
+    with EsdbClient(process.uri) as client:
+        client.append_events("s", None, NewEvent("T", b"{}"))
+        if kind == "projection":
+            client.create_projection("stuck", f"fromAll().when({{T() {{ {STUCK} }}}})")
+        else:
+            client.create_index("stuck", filter=f"rec => {{ {STUCK} }}")
+            with pytest.raises(DeadlineExceeded):
+                list(client.read_index_events(IndexQuery.user("stuck"), timeout=1))
+        client.append_events("s", 0, NewEvent("T", b"{}"))
+    done = process.stop()
+    assert done.status == 0
+    assert "does not come to its end, and is left to itself" in done.err

@@ -79,6 +79,11 @@ def test_the_stream_of_a_query_with_one_is_where_events_go() -> None:
         ({"stream": "a", "type": "T", "body": 1}, "events: must have no other members than stream, type, data"),
         ("T", "events: must be an event, or"),
         (("a",), "must be an event, or"),
+        ({"stream": "a", "type": "T", "id": "x"}, "must have a UUID as its id"),
+        ({"stream": "a", "type": "T", "id": 5}, "must have a UUID as its id"),
+        ({"stream": "a", "type": "T", "is_json": "no"}, "must say with true or false whether it is_json"),
+        (("a", "T", float("nan")), "events: must hold JSON values, or bytes"),
+        (("a", "T", {"x": {1, 2}}), "events: must hold JSON values, or bytes"),
     ],
     ids=str,
 )
@@ -86,6 +91,18 @@ def test_what_is_no_event(event: object, text: str) -> None:
     with pytest.raises(InvalidArgument) as refused:
         SEEN.run([event])  # type: ignore[list-item]
     assert text in str(refused.value)
+
+
+def test_wrong_arguments() -> None:
+    for make in (
+        lambda: Projection(5),  # type: ignore[arg-type]
+        lambda: Projection("", name=None),  # type: ignore[arg-type]
+        lambda: Projection("", emit_enabled=1),  # type: ignore[arg-type]
+        lambda: Projection("", category_separator="--"),
+        lambda: SEEN.run(None),  # type: ignore[arg-type]
+    ):
+        with pytest.raises(InvalidArgument):
+            make()
 
 
 @pytest.mark.parametrize(
@@ -149,6 +166,15 @@ def test_a_line_that_is_no_event_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text('{"stream":"a","type":"T"}\n' + line, encoding="utf-8")
     with pytest.raises(InvalidArgument, match="line 2 is none"):
+        from_file(path)
+
+
+def test_files_are_utf_8_with_a_mark_or_without(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('\ufeff{"stream":"é","type":"T"}', encoding="utf-8")
+    assert from_file(path) == [GivenEvent("é", "T")]
+    path.write_bytes(b'{"stream":"\xe9","type":"T"}')
+    with pytest.raises(InvalidArgument, match="path: must hold UTF-8"):
         from_file(path)
 
 

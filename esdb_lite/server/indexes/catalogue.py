@@ -242,9 +242,11 @@ class Indexes:
         """End the thread, if there is one. Idempotent."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            for index in self._filled.values():
-                await thread.run(index.close)
-            self._filled.clear()
+            indexes, self._filled = list(self._filled.values()), {}
+            closing = asyncio.gather(*(thread.run(index.close) for index in indexes), return_exceptions=True)
+            if indexes and not (await asyncio.wait({closing}, timeout=thread.patience))[0]:
+                thread.abandon()
+            await closing
             await thread.close()
 
 

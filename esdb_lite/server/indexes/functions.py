@@ -22,6 +22,8 @@ from esdb_lite.server.storage import Record
 
 BATCH = 200
 """Records that are evaluated in one call."""
+_LONGEST_VALUE = 4096
+"""Characters: all values are kept in memory."""
 _READ_SECONDS = 0.5
 _RECORD_SECONDS = 0.25
 _TICKS = 10_000
@@ -103,27 +105,31 @@ class IndexFunctions:
         self._definition = definition
         self._opener = opener
         self._script: Script | None = None
+        self._together = BATCH
+        """Records in the next call: fewer where one takes too long."""
 
     def evaluate(self, records: Sequence[Record]) -> list[str | None]:
         """Return for each record what the index keeps of it: a text ("" without a field); None: it is not in it.
 
-        A record whose functions take too long is not in it.
+        A record whose functions take too long, or give a text that is too long, is not in it.
         """
         found: list[str | None] = []
-        for start in range(0, len(records), BATCH):
-            found += self._batch(records[start : start + BATCH])
+        while len(found) < len(records):
+            found += self.evaluate_some(records[len(found) :])
         return found
 
-    def _batch(self, records: Sequence[Record]) -> list[str | None]:
+    def evaluate_some(self, records: Sequence[Record]) -> list[str | None]:
+        """The same for the first of them, or for none: one call, so that others have their turn after it."""
+        some = records[: self._together]
         try:
-            sent = json.dumps([_shown(record) for record in records])
-            return _answers(self._loaded().call("evaluate", sent, seconds=_RECORD_SECONDS), len(records))
+            sent = json.dumps([_shown(record) for record in some])
+            found = _answers(self._loaded().call("evaluate", sent, seconds=_RECORD_SECONDS), len(some))
         except ScriptError:
             self.close()
-            if len(records) == 1:
-                return [None]
-            middle = len(records) // 2
-            return self._batch(records[:middle]) + self._batch(records[middle:])
+            alone, self._together = self._together == 1 or len(some) == 1, max(1, len(some) // 2)
+            return [None] if alone else []
+        self._together = min(2 * self._together, BATCH)
+        return found
 
     def _loaded(self) -> Script:
         if self._script is None:
@@ -147,9 +153,9 @@ def _answers(text: str, count: int) -> list[str | None]:
         found = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ScriptError("its functions have changed what JavaScript's own objects do") from error
-    if not isinstance(found, list) or len(found) != count:
+    if not isinstance(found, list) or not 0 < len(found) <= count:
         raise ScriptError("its functions have changed what JavaScript's own objects do")
-    return [None if each is None else str(each) for each in found]
+    return [None if each is None or len(str(each)) > _LONGEST_VALUE else str(each) for each in found]
 
 
 def _shown(record: Record) -> list[object]:

@@ -84,15 +84,26 @@ class UserIndex:
         return 0 if position is None else position + 1
 
     async def _take(self, records: Sequence[Record], thread: ScriptThread) -> None:
-        candidates = [record for record in records if is_selected(_EVERYTHING, record)]
-        results = await thread.run(lambda: self._functions.evaluate(candidates)) if candidates else []
+        """Other indexes have the thread in between; who asked may be gone by then, and what is done is kept."""
+        rest = [record for record in records if is_selected(_EVERYTHING, record)]
+        while rest:
+            results = await thread.run(lambda: self._functions.evaluate_some(rest))  # noqa: B023
+            some, rest = rest[: len(results)], rest[len(results) :]
+            if some:
+                await self._note((some if rest else records)[-1].position, some, results)
+        await self._note(records[-1].position, [], [])
+
+    async def _note(self, position: int, records: Sequence[Record], results: Sequence[str | None]) -> None:
+        if self._next is not None and position < self._next:
+            return
         entries = [
             (record.position, self._stored(result))
-            for record, result in zip(candidates, results, strict=True)
+            for record, result in zip(records, results, strict=True)
             if result is not None
         ]
-        note = IndexProgress(self.entry.id, records[-1].position, entries)
+        note = IndexProgress(self.entry.id, position, entries)
         await self._database.execute(partial(_write, note=note), cost=_ENTRY_BYTES * len(entries))
+        self._next = position + 1
 
     def _stored(self, value: str) -> bytes:
         is_double = self._field is not None and self._field.type is FieldType.DOUBLE

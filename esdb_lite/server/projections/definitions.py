@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from esdb_lite._json import parse_json
+from esdb_lite.positions import LARGEST
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.projections.system import (
     BY_CATEGORY,
@@ -151,6 +152,11 @@ def dump(definition: Definition) -> bytes:
     return json.dumps(document, indent=2).encode()
 
 
+def _epoch(value: object) -> int:
+    """Beyond what a number of an event can be, it is none."""
+    return value if isinstance(value, int) and -1 <= value <= LARGEST else -1
+
+
 def parse(name: str, id: int, version: int, data: bytes) -> Definition | None:
     """Read such a document, the event with the number `version`; None for what is none."""
     try:
@@ -167,7 +173,7 @@ def parse(name: str, id: int, version: int, data: bytes) -> Definition | None:
             dict(document.get("sourceDefinition") or {}),
             str(run_as.get("name")) if isinstance(run_as, dict) else "$system",
             id,
-            int(document.get("epoch", -1)),
+            _epoch(document.get("epoch")),
             version,
             bool(document.get("deleting")),
             int(document.get("engineVersion", 1)),

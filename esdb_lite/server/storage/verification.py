@@ -42,7 +42,7 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
 
     Confirmed appends that are missing, SQLite's own integrity, checksum, position and names of every event, gaps in the
     revisions of streams that have never been scavenged. `progress` is called with the number of events checked so far,
-    now and then.
+    now and then, and at last with that of all of them.
     Raises StorageError when the file cannot be read as a database of ours at all.
     """
     check_path(path)
@@ -88,7 +88,7 @@ def _check_sqlite(connection: sqlite3.Connection, _: _Progress) -> Iterator[str]
 
 def _check_events(connection: sqlite3.Connection, progress: _Progress) -> Iterator[str]:
     """Together with the others on one snapshot: the transaction begun before is still open."""
-    free_from = 0
+    free_from = count = 0
     for count, row in enumerate(connection.execute(_EVENTS), 1):
         position, stream, revision, _, type, is_json, _, data, metadata, _ = row
         if stream is None or type is None:
@@ -102,6 +102,7 @@ def _check_events(connection: sqlite3.Connection, progress: _Progress) -> Iterat
         free_from = position + stored_length(stream, type, len(data), len(metadata), is_json)
         if count % 10_000 == 0:
             progress(count)
+    progress(count)
 
 
 def _matches(row: tuple[int, str, int, bytes, str, int, int, bytes, bytes, int]) -> bool:

@@ -39,7 +39,7 @@ from esdb_lite.server.projections.user.place import PlaceUnreadable, ProjectionP
 from esdb_lite.server.projections.user.results import COMPLETED, final_results
 from esdb_lite.server.projections.user.sources import ReadAt, Source, SourcePart, source_of
 from esdb_lite.server.projections.user.states import StateCache
-from esdb_lite.server.projections.user.thread import ScriptThread
+from esdb_lite.server.projections.user.thread import ScriptAbandoned, ScriptThread
 from esdb_lite.server.projections.user.writing import StreamEnds
 from esdb_lite.server.storage import Forget, Note, PartitionState, Progress, Reader
 from esdb_lite.server.storage.errors import StorageClosed, StorageError
@@ -111,6 +111,7 @@ class UserRun:
         self._handled_events = 0
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
+        self._thread: ScriptThread | None = None
         self._news: News | None = None
         self._at_work: _AtWork | None = None
 
@@ -127,7 +128,10 @@ class UserRun:
             self._news.wake()
         if self._task is None:
             return
-        await asyncio.wait({self._task})
+        await asyncio.wait({self._task}, timeout=ScriptThread.patience)
+        if not self._task.done() and self._thread is not None:
+            self._thread.abandon()
+            await asyncio.wait({self._task})
         if checkpoint and self._at_work is not None and not self._ends_some_time:
             with suppress(StorageError, EmitRefused):
                 await self._write_checkpoint(self._at_work)
@@ -171,7 +175,7 @@ class UserRun:
     # --- at work ---
 
     async def _work(self) -> None:
-        thread = ScriptThread(self._definition.name)
+        self._thread = thread = ScriptThread(self._definition.name)
         try:
             self._at_work = at_work = await self._begin(thread)
             self._news = News(self._database, at_work.source.streams)
@@ -179,7 +183,7 @@ class UserRun:
                 await self._go_on(at_work, self._news)
         except _FAULTS as fault:
             self._events.faulted(str(fault))
-        except StorageClosed:
+        except (StorageClosed, ScriptAbandoned):
             pass
         except StorageError as error:
             self._events.faulted(f"The database failed: {error}")
@@ -189,8 +193,9 @@ class UserRun:
         finally:
             if self._news is not None:
                 self._news.close()
-            if self._at_work is not None:
-                await thread.run(self._at_work.program.close)
+            with suppress(ScriptAbandoned):
+                if self._at_work is not None:
+                    await thread.run(self._at_work.program.close)
             await thread.close()
 
     async def _begin(self, thread: ScriptThread) -> _AtWork:

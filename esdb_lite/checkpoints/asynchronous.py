@@ -1,0 +1,185 @@
+"""A position in a database, for drivers that are awaited.
+
+Owns: `AsyncTableCheckpoint`, and the stores for asyncpg, psycopg and aiosqlite. Must not know: consumers, statements
+(`table`).
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+from esdb_lite.checkpoints.databases import statement
+from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, Orders, TableAction
+from esdb_lite.consumers import ConsumerPosition
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
+
+if TYPE_CHECKING:
+    import aiosqlite
+    import asyncpg
+    import psycopg
+
+
+class AsyncTableCheckpoint(CheckpointTable):
+    """Keeps a consumer's position in a table, in the transaction of a handler, with a driver that is awaited.
+
+    What the handler writes with the same connection and the position are committed together, once a batch; when the
+    handler fails or is cancelled, everything is rolled back. So every event takes effect exactly once. The handler must
+    not commit, and nobody else may use the connection while the consumer runs. For `AsyncEsdbClient`.
+    """
+
+    async def load(self) -> ConsumerPosition | None:
+        """Return the position in the table, which is made if need be. Ends the transaction that is open, if any."""
+        position: ConsumerPosition | None = await self._drive(self._loading())
+        return position
+
+    @abstractmethod
+    async def begin(self) -> None:
+        """Begin a transaction, where the driver does not do it by itself."""
+
+    async def save(self, position: ConsumerPosition) -> None:
+        """Store the position and commit. Raises CheckpointConflict if somebody else has changed it."""
+        await self._drive(self._saving(position))
+
+    async def forget(self) -> None:
+        """Store that there is no position, and commit, so that a consumer begins anew."""
+        await self._drive(self._forgetting())
+
+    @abstractmethod
+    async def rollback(self) -> None:
+        """Undo what the handler has written since the last commit."""
+
+    @abstractmethod
+    async def _commit(self) -> None: ...
+
+    @abstractmethod
+    async def _ask(self, order: Order) -> object:
+        """Carry out a statement."""
+
+    async def _drive(self, orders: Orders) -> Any:
+        try:
+            order = next(orders)
+            while True:
+                try:
+                    outcome = await self._carry_out(order)
+                except BaseException as error:
+                    order = orders.throw(error)
+                else:
+                    order = orders.send(outcome)
+        except StopIteration as end:
+            return end.value
+
+    async def _carry_out(self, order: Order) -> object:
+        if order.action is TableAction.COMMIT:
+            await self._commit()
+        elif order.action is TableAction.ROLLBACK:
+            await self.rollback()
+        else:
+            return await self._ask(order)
+        return None
+
+
+class AsyncpgCheckpoint(AsyncTableCheckpoint):
+    """Keeps a consumer's position in PostgreSQL, in the transaction of a handler that writes with asyncpg.
+
+    Everything else is as with `AsyncTableCheckpoint`; the handler's statements are in a transaction by themselves.
+    """
+
+    def __init__(self, connection: asyncpg.Connection[Any], name: str, *, table: str = TABLE) -> None:
+        """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
+        if not all(callable(getattr(connection, each, None)) for each in ("fetchrow", "execute", "transaction")):
+            raise WrongArgumentType("connection", connection, "must be a connection of asyncpg")
+        super().__init__(name, table)
+        self._connection = connection
+        self._transaction: Any = None
+
+    async def begin(self) -> None:
+        """Begin a transaction."""
+        self._transaction = self._connection.transaction()
+        await self._transaction.start()
+
+    async def rollback(self) -> None:
+        """Undo what the handler has written."""
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            await transaction.rollback()
+
+    async def _commit(self) -> None:
+        transaction, self._transaction = self._transaction, None
+        if transaction is not None:
+            await transaction.commit()
+
+    async def _ask(self, order: Order) -> object:
+        sql, values = statement(order.sql, order.values, "numeric")
+        sql = sql.replace(":", "$")
+        if order.action is TableAction.SELECT:
+            return await self._connection.fetchrow(sql, *values)
+        tag = str(await self._connection.execute(sql, *values)).rpartition(" ")[2]
+        return int(tag) if tag.isdecimal() else -1
+
+
+class PsycopgCheckpoint(AsyncTableCheckpoint):
+    """Keeps a consumer's position in PostgreSQL, in the transaction of a handler that writes with psycopg 3.
+
+    For its AsyncConnection; its Connection goes with `DbApiCheckpoint`. Everything else is as with
+    `AsyncTableCheckpoint`.
+    """
+
+    def __init__(self, connection: psycopg.AsyncConnection[Any], name: str, *, table: str = TABLE) -> None:
+        """Make a store for the consumer of this name, without asking the database yet.
+
+        The connection must not be in autocommit mode. Raises InvalidArgument.
+        """
+        if not all(callable(getattr(connection, each, None)) for each in ("execute", "commit", "rollback")):
+            raise WrongArgumentType("connection", connection, "must be an AsyncConnection of psycopg")
+        if getattr(connection, "autocommit", False) is True:
+            raise InvalidArgument("connection", connection, "must not be in autocommit mode")
+        super().__init__(name, table)
+        self._connection = connection
+
+    async def begin(self) -> None:
+        """Called before the handler: the driver begins a transaction by itself."""
+
+    async def rollback(self) -> None:
+        """Undo what the handler has written since the last commit."""
+        await self._connection.rollback()
+
+    async def _commit(self) -> None:
+        await self._connection.commit()
+
+    async def _ask(self, order: Order) -> object:
+        sql, values = statement(order.sql, order.values, "pyformat")
+        cursor = await self._connection.execute(sql, values)
+        async with cursor:
+            return await cursor.fetchone() if order.action is TableAction.SELECT else cursor.rowcount
+
+
+class AiosqliteCheckpoint(AsyncTableCheckpoint):
+    """Keeps a consumer's position in SQLite, in the transaction of a handler that writes with aiosqlite.
+
+    Everything else is as with `AsyncTableCheckpoint`.
+    """
+
+    def __init__(self, connection: aiosqlite.Connection, name: str, *, table: str = TABLE) -> None:
+        """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
+        if not all(callable(getattr(connection, each, None)) for each in ("execute", "commit", "rollback")):
+            raise WrongArgumentType("connection", connection, "must be a connection of aiosqlite")
+        super().__init__(name, table)
+        self._connection = connection
+
+    async def begin(self) -> None:
+        """Begin a transaction, also where the connection commits by itself."""
+        if not self._connection.in_transaction:
+            await self._connection.execute("BEGIN")
+
+    async def rollback(self) -> None:
+        """Undo what the handler has written since the last commit."""
+        await self._connection.rollback()
+
+    async def _commit(self) -> None:
+        await self._connection.commit()
+
+    async def _ask(self, order: Order) -> object:
+        sql, values = statement(order.sql, order.values, "qmark")
+        async with self._connection.execute(sql, values) as cursor:
+            return await cursor.fetchone() if order.action is TableAction.SELECT else cursor.rowcount

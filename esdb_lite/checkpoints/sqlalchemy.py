@@ -1,0 +1,81 @@
+"""A position in a database, in the transaction of a handler that uses SQLAlchemy 2.
+
+Owns: sessions and connections of SQLAlchemy, blocking ones and those for asyncio. Must not know: consumers, statements.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from esdb_lite.checkpoints.asynchronous import AsyncTableCheckpoint
+from esdb_lite.checkpoints.databases import DbApiCheckpoint
+from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, TableAction
+from esdb_lite.errors import WrongArgumentType
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
+    from sqlalchemy.orm import Session
+
+
+class SqlAlchemyCheckpoint(DbApiCheckpoint):
+    """Keeps a consumer's position in the transaction of a handler that writes with a Session of SQLAlchemy 2.
+
+    What the handler adds to the session and the position are committed together, once a batch; when the handler fails,
+    everything is rolled back. So every event takes effect exactly once. The handler must not commit. A `Connection`
+    will do, too. Everything else is as with `DbApiCheckpoint`.
+    """
+
+    def __init__(self, session: Session | Connection, name: str, *, table: str = TABLE) -> None:
+        """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
+        if not all(callable(getattr(session, each, None)) for each in ("execute", "commit", "rollback")):
+            raise WrongArgumentType("session", session, "must be a Session or a Connection of SQLAlchemy")
+        CheckpointTable.__init__(self, name, table)
+        self._session = session
+
+    def rollback(self) -> None:
+        """Undo what the handler has written since the last commit."""
+        self._session.rollback()
+
+    def _commit(self) -> None:
+        self._session.commit()
+
+    def _carry_out(self, order: Order) -> object:
+        from sqlalchemy import text
+
+        if order.action in (TableAction.COMMIT, TableAction.ROLLBACK):
+            return super()._carry_out(order)
+        return _outcome(order, self._session.execute(text(order.sql), order.values))
+
+
+class AsyncSqlAlchemyCheckpoint(AsyncTableCheckpoint):
+    """Keeps a consumer's position in the transaction of a handler that writes with an AsyncSession of SQLAlchemy 2.
+
+    An `AsyncConnection` will do, too. For `AsyncEsdbClient`; everything else is as with `SqlAlchemyCheckpoint`.
+    """
+
+    def __init__(self, session: AsyncSession | AsyncConnection, name: str, *, table: str = TABLE) -> None:
+        """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
+        if not all(callable(getattr(session, each, None)) for each in ("execute", "commit", "rollback")):
+            raise WrongArgumentType("session", session, "must be an AsyncSession or an AsyncConnection of SQLAlchemy")
+        super().__init__(name, table)
+        self._session = session
+
+    async def begin(self) -> None:
+        """Called before the handler."""
+
+    async def rollback(self) -> None:
+        """Undo what the handler has written since the last commit."""
+        await self._session.rollback()
+
+    async def _commit(self) -> None:
+        await self._session.commit()
+
+    async def _ask(self, order: Order) -> object:
+        from sqlalchemy import text
+
+        return _outcome(order, await self._session.execute(text(order.sql), order.values))
+
+
+def _outcome(order: Order, result: Any) -> object:
+    return result.fetchone() if order.action is TableAction.SELECT else int(result.rowcount)

@@ -1,0 +1,117 @@
+"""Consumers that write to databases: every event takes effect exactly once, whoever speaks to the database."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from esdb_lite import EmbeddedServer, EsdbClient, NewEvent
+from tests.contract import database_models as models
+from tests.support import environment
+
+EVENTS = 12
+
+
+def _postgres_folder() -> Path | None:
+    found = shutil.which("pg_ctl")
+    folders = [Path(found).resolve().parent] if found else sorted(Path("/usr/lib/postgresql").glob("*/bin"))
+    return next((folder for folder in reversed(folders) if (folder / "initdb").exists()), None)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """A real PostgreSQL server: its address."""
+    folder = _postgres_folder()
+    if folder is None:
+        pytest.skip("PostgreSQL is not installed")
+    become: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="esdb-lite-") as home:
+        if os.getuid() == 0:  # it refuses to run as root
+            try:
+                user = pwd.getpwnam("postgres")
+            except KeyError:
+                pytest.skip("there is no user postgres")
+            become = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
+            os.chown(home, user.pw_uid, user.pw_gid)
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        silent: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/", **become}
+        subprocess.run([folder / "initdb", "-D", f"{home}/data", "-U", "app", "-A", "trust"], **silent)
+        options = f"-h 127.0.0.1 -p {port} -k {home} -c fsync=off"
+        control = [folder / "pg_ctl", "-D", f"{home}/data", "-w"]
+        subprocess.run([*control, "-o", options, "-l", f"{home}/log", "start"], **silent)
+        try:
+            yield f"127.0.0.1:{port}"
+        finally:
+            subprocess.run([*control, "-m", "immediate", "stop"], **silent)
+
+
+@pytest.fixture(params=sorted(models.MODELS))
+def model(request: pytest.FixtureRequest, tmp_path: Path) -> models.Model:
+    """A read model in a database, and what speaks to it."""
+    kind = models.MODELS[request.param]
+    for module in kind.needs:
+        pytest.importorskip(module)
+    where = request.getfixturevalue("postgres") if kind.postgres else str(tmp_path / "model.db")
+    made = kind(where)
+    made.clear()
+    return made
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedServer]:
+    with EmbeddedServer() as running:
+        with EsdbClient(running.uri) as client:
+            client.append_events("numbers", None, [NewEvent.json("Added", {"by": n}) for n in range(EVENTS)])
+        yield running
+
+
+async def test_it_catches_up(server: EmbeddedServer, model: models.Model) -> None:
+    for _ in range(2):
+        await model.run(server.uri)
+        assert model.total() == (EVENTS, sum(range(EVENTS)))
+
+
+async def test_what_fails_is_rolled_back(server: EmbeddedServer, model: models.Model) -> None:
+    for fails_at in (3, 3, 7):
+        with pytest.raises(models.Failed):
+            await model.run(server.uri, fails_at=fails_at)
+        assert model.total() == (fails_at, sum(range(fails_at)))
+    await model.run(server.uri)
+    assert model.total() == (EVENTS, sum(range(EVENTS)))
+
+
+async def test_rebuilding(server: EmbeddedServer, model: models.Model) -> None:
+    await model.run(server.uri)
+    await model.rebuild(server.uri)
+    assert model.total() == (EVENTS, sum(range(EVENTS)))
+
+
+@pytest.mark.slow
+def test_kills(server: EmbeddedServer, model: models.Model) -> None:
+    """A process that is killed in the middle, before and after what it writes; the next one goes on."""
+    for at, when in ((1, "before"), (5, "after"), (11, "after")):
+        process = subprocess.run(
+            [sys.executable, "-m", models.__name__, type(model).__name__, model.where, server.uri, str(at), when],
+            env=environment(),
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert process.returncode == -signal.SIGKILL, process.stderr
+        assert model.total() == (at, sum(range(at)))
+    asyncio.run(model.run(server.uri))
+    assert model.total() == (EVENTS, sum(range(EVENTS)))
