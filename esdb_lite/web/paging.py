@@ -11,6 +11,9 @@ from dataclasses import dataclass
 
 from esdb_lite import AsyncReadResponse, RecordedEvent
 
+MOST_BYTES = 16_000_000
+"""Data that are read for a page: of larger events it has fewer."""
+
 
 class Direction(enum.Enum):
     """Where a page goes on from its position."""
@@ -50,11 +53,15 @@ async def page_of(
     The event at the position itself was on the page before. One event more than fits tells that there is another page.
     """
     found: list[RecordedEvent] = []
+    size, is_cut = 0, False
     async with read(rows + 2) as answer:
         async for event in answer:
             if position is None or place(event) != position:
                 found.append(event)
-    more = len(found) > rows
+                size += len(event.data) + len(event.metadata)
+            if is_cut := size > MOST_BYTES:
+                break
+    more = is_cut or len(found) > rows
     events = found[:rows]
     if direction is Direction.NEWER:
         events.reverse()

@@ -43,9 +43,9 @@ def test_few_events_in_a_row_are_handled_at_once_and_many_together() -> None:
     pace, pauses = LinkPace(), []
     for number in range(100):
         pace.hand_out(number * 0.01)
-        pace.ask(number * 0.01 + 0.001, number)
-        pace.arrive(number * 0.01 + 0.002)
-        pauses.append(pace.left(number * 0.01 + 0.002) > 0)
+        pace.ask(number * 0.01 + 0.0002, number)
+        pace.arrive(number * 0.01 + 0.001)
+        pauses.append(pace.left(number * 0.01 + 0.001) > 0)
     assert not any(pauses[:50])
     assert all(pauses[60:])
     pace.arrive(1.5)

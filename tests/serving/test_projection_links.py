@@ -201,4 +201,4 @@ def test_serve_logs_a_fault_once(serve: Callable[..., ServeProcess]) -> None:
             with pytest.raises(ProjectionFailed):
                 client.wait_for_projection("$by_category", timeout=20)
     log = process.stop().err
-    assert log.count("projection $by_category has faulted") == 1
+    assert log.count("projection '$by_category' has faulted") == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer, NewEvent
 from esdb_lite.web import WebConsole, app
@@ -140,6 +142,16 @@ async def test_users_are_managed(visitor: Visitor, secure_server: EmbeddedServer
 async def test_everybody_acts_as_the_client_where_that_is_meant(admin: AsyncEsdbClient) -> None:
     assert (await Visitor(app(admin, login=False)).get("/all?system=1")).status == 200
     assert (await Visitor(app(admin)).get("/all")).status == 303
+
+
+async def test_a_login_to_a_mounted_console(console: WebConsole) -> None:
+    visitor = Visitor(Starlette(routes=[Mount("/ops/console", console)]), scheme="https")
+    asked = await visitor.get("/ops/console/all?system=1")
+    assert asked.place == "/ops/console/login?next=%2Fops%2Fconsole%2Fall%3Fsystem%3D1"
+    done = await log_in(visitor, target=asked.place)
+    assert done.place == "/ops/console/all?system=1"
+    assert "Path=/ops/console" in done.headers["set-cookie"]
+    assert (await visitor.get(done.place)).status == 200
 
 
 async def test_live_events_want_a_login(visitor: Visitor) -> None:

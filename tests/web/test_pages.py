@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from typing import Literal
 from uuid import uuid4
 
 import pytest
@@ -16,6 +17,7 @@ from esdb_lite import (
     NackAction,
     NewEvent,
     RetryPolicy,
+    SimulatedCluster,
     StreamState,
     SubscriptionSettings,
 )
@@ -107,14 +109,14 @@ async def test_pages_of_a_stream_lead_to_all_of_its_events(client: AsyncEsdbClie
     page = await visitor.get("/stream?name=a%2Fb%3Fc%3Dd%26e+f&rows=20")
     seen.append(numbers(page))
     while place := link(page, "Older"):
-        page = await visitor.get(f"{place}&rows=20")
+        page = await visitor.get(place)
         seen.append(numbers(page))
     assert seen == [[*range(49, 29, -1)], [*range(29, 9, -1)], [*range(9, -1, -1)]]
-    page = await visitor.get(link(page, "Newer") + "&rows=20")
+    page = await visitor.get(link(page, "Newer"))
     assert numbers(page) == [*range(29, 9, -1)]
-    page = await visitor.get(link(page, "Oldest") + "&rows=20")
+    page = await visitor.get(link(page, "Oldest"))
     assert numbers(page) == [*range(19, -1, -1)]
-    page = await visitor.get(link(page, "Newer") + "&rows=40")
+    page = await visitor.get(link(page, "Newer").replace("rows=20", "rows=40"))
     assert numbers(page) == [*range(49, 19, -1)]
     assert link(page, "Newer") == ""
 
@@ -125,16 +127,27 @@ async def test_pages_of_all_events(client: AsyncEsdbClient, visitor: Visitor) ->
     choice = "by=type&match=prefix&text=Counted&rows=10"
     page = await visitor.get(f"/all?{choice}")
     assert numbers(page) == [*range(29, 19, -1)]
-    page = await visitor.get(link(page, "Older") + "&rows=10")
+    page = await visitor.get(link(page, "Older"))
     assert numbers(page) == [*range(19, 9, -1)]
-    page = await visitor.get(link(page, "Newer") + "&rows=10")
+    page = await visitor.get(link(page, "Newer"))
     assert numbers(page) == [*range(29, 19, -1)]
     assert link(page, "Newer") == ""
-    page = await visitor.get(link(page, "Oldest") + "&rows=10")
+    page = await visitor.get(link(page, "Oldest"))
     assert numbers(page) == [*range(9, -1, -1)]
     assert "Spelled" in (await visitor.get("/all")).seen
     assert "numbers" not in (await visitor.get("/all?by=stream&match=regex&text=%5El")).seen
     assert "$metadata" not in (await visitor.get("/all")).seen
+
+
+async def test_pages_of_large_events_have_fewer(
+    client: AsyncEsdbClient, visitor: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esdb_lite.web.paging.MOST_BYTES", 20_000)
+    await client.append_events("large", None, [NewEvent(f"Large{n}", b"x" * 7000) for n in range(6)])
+    page = await visitor.get("/stream?name=large")
+    assert re.findall(r"Large\d", page.seen) == ["Large5", "Large4", "Large3"]
+    page = await visitor.get(link(page, "Older"))
+    assert re.findall(r"Large\d", page.seen) == ["Large2", "Large1", "Large0"]
 
 
 async def test_an_event(client: AsyncEsdbClient, visitor: Visitor) -> None:
@@ -165,7 +178,6 @@ async def test_related_events_without_an_index() -> None:
             await client.append_events(f"s-{n}", None, NewEvent.json(f"Step{n}", {}, metadata, id=each))
             await client.append_events("other", StreamState.ANY, NewEvent("Other", b""))
         visitor = Visitor(app(client))
-        answer = await visitor.get((await visitor.get("/event?stream=s-1&position=0")).links[4])
         answer = await visitor.get("/related?correlation=c")
         assert answer.seen.index("Step0") < answer.seen.index("└ Step1") < answer.seen.index("└ Step2")
         assert "Other" not in answer.seen
@@ -345,6 +357,30 @@ async def test_a_server_that_is_not_there(server: EmbeddedServer) -> None:
         answer = await visitor.get("/groups")
     assert answer.status == 503
     assert "The server cannot be reached." in answer.seen
+
+
+async def test_names_that_take_too_long_to_find(visitor: Visitor, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esdb_lite.web.visit.PATIENCE", 1e-9)
+    answer = await visitor.get("/streams")
+    assert answer.status == 200
+    assert "takes too long" in answer.seen
+
+
+async def test_the_nodes_of_a_cluster() -> None:
+    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri) as client:
+        answer = await Visitor(app(client)).get("/")
+        assert answer.seen.count("Follower alive") == 2
+        assert answer.seen.count("Leader alive") == 1
+
+
+@pytest.mark.parametrize("version", ["24.10", "25.1"])
+async def test_older_servers(version: Literal["24.10", "25.1"]) -> None:
+    async with EmbeddedServer(compatibility=version) as server, AsyncEsdbClient(server.uri) as client:
+        await fill(client, "order-1", 2)
+        visitor = Visitor(app(client, allow_changes=True))
+        for page in ("/", "/streams", "/stream?name=order-1", "/all", "/groups", "/users"):
+            assert (await visitor.get(page)).status == 200, page
+        assert (await visitor.get("/projections")).status == 501
 
 
 # --- what may be changed ---

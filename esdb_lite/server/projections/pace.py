@@ -10,7 +10,7 @@ _BUSY_EVENTS = 128
 """A page while others append: nobody is to wait long for the links to it."""
 _SHARE = 4
 """While others append, there is a pause of so many times what the page before has taken."""
-_SHORT = 0.002
+_SHORT = 0.0003
 """Unless that was less."""
 _LONGEST_PAUSE = 0.1
 _PAUSE = 0.005

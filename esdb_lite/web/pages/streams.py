@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from esdb_lite import (
     AccessDenied,
+    DeadlineExceeded,
     EsdbClientException,
     RecordedEvent,
     StreamDeleted,
@@ -48,17 +49,21 @@ async def streams(visit: Visit) -> Response:
     """The streams, categories or types whose names begin with something."""
     kind = NameKind.of(visit.query.text("kind"))
     prefix = visit.query.text("prefix")
+    names: list[str] = []
+    obstacle = ""
     try:
         names = await _names(visit, kind, prefix)
     except AccessDenied:
-        names = None
-    shown = None if names is None else sorted(names[:MOST_NAMES], key=_natural)
+        obstacle = "Who may not read all events cannot list names."
+    except DeadlineExceeded:
+        obstacle = "The server has no list of names, and reading all events for them takes too long."
     return visit.render(
         "streams.html",
         kind=kind.value,
         prefix=prefix,
-        names=shown,
-        is_cut=names is not None and len(names) > MOST_NAMES,
+        names=sorted(names[:MOST_NAMES], key=_natural),
+        obstacle=obstacle,
+        is_cut=len(names) > MOST_NAMES,
     )
 
 
