@@ -16,6 +16,7 @@ from esdb_lite.server.engine.model import ANY, ProposedEvent
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.backup import backup
 from esdb_lite.server.storage.errors import StorageError
+from esdb_lite.server.storage.raw_pages import TABLE, RawPages
 from esdb_lite.server.storage.salvage import Salvaged
 from esdb_lite.server.storage.verification import verify
 
@@ -143,6 +144,8 @@ async def test_pages_of_the_log_count(tmp_path: Path) -> None:
     content = bytearray(copy.read_bytes())
     content[:PAGE] = b"\xff" * PAGE
     copy.write_bytes(content)
+    with closing(RawPages(str(copy))) as pages:
+        assert len({row[0] for row in pages.rows(TABLE, (10,))}) == len(records) + 20
     _, found = await salvaged(copy, tmp_path / "copy.db")
     assert [record for record in found if record.type == "T0"] == [record for record in records if record.type == "T0"]
     assert len([record for record in found if record.stream == "more"]) == 20
