@@ -94,7 +94,8 @@ def test_values_that_are_asked_for(text: str, type: FieldType, value: str | None
 
 
 @pytest.mark.parametrize(
-    "spoiling", ["JSON.stringify = () => '[]'", "JSON.stringify = () => 'x'", "JSON.parse = () => 1"]
+    "spoiling",
+    ["Array.prototype.toJSON = () => []", "Array.prototype.toJSON = () => 7", "Array.prototype.push = () => 1"],
 )
 def test_functions_that_change_what_javascript_is_made_of_harm_themselves_only(spoiling: str) -> None:
     log = Log()

@@ -11,6 +11,7 @@ import importlib
 import pkgutil
 import random
 from collections.abc import AsyncIterator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,23 @@ from esdb_lite.server.tls import DevCertificate
 from tests.security.conftest import basic
 
 DESTRUCTIVE = ("Shutdown", "RestartSubsystem")
-NAMES = ("s", "g", "$all", "$$s", "$s", "user", "", "$by_category", "a" * 300, "\U0001f600", "^(a+)+$", "RoundRobin")
+NAMES = (
+    "s",
+    "g",
+    "$all",
+    "$$s",
+    "$s",
+    "user",
+    "",
+    "$by_category",
+    "a" * 300,
+    "\U0001f600",
+    "^(a+)+$",
+    "RoundRobin",
+    "fromAll().when({$any(s, e) { linkTo('out', e) }})",
+    "rec => true",
+    "Append",
+)
 
 
 def methods() -> Iterator[tuple[str, type[betterproto.Message]]]:
@@ -113,7 +130,10 @@ async def call(node: ConnectionPool, path: str, requests: list[bytes]) -> None:
 async def server(certificate: DevCertificate, request: pytest.FixtureRequest) -> AsyncIterator[EmbeddedServer]:
     """With as many methods as there can be, and with those that most clients know."""
     folder = Path(certificate.authority).parent
-    async with EmbeddedServer(dev_certificate=folder, run_projections="system", compatibility=request.param) as running:
+    projections = "all" if find_spec("_quickjs") else "system"
+    async with EmbeddedServer(
+        dev_certificate=folder, run_projections=projections, compatibility=request.param
+    ) as running:
         yield running
 
 

@@ -16,6 +16,7 @@ from esdb_lite.server.engine.model import ANY, ProposedEvent
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.backup import backup
 from esdb_lite.server.storage.errors import StorageError
+from esdb_lite.server.storage.raw_pages import TABLE, RawPages
 from esdb_lite.server.storage.salvage import Salvaged
 from esdb_lite.server.storage.verification import verify
 
@@ -112,6 +113,24 @@ async def test_without_any_tree(tmp_path: Path) -> None:
     assert said.kept == len(left)
 
 
+async def test_what_was_removed_stays_away(tmp_path: Path) -> None:
+    """Pages that are free may still have it."""
+    path = tmp_path / "events.db"
+    records = await fill(path)
+    with closing(sqlite3.connect(path)) as connection, connection:
+        # All at once, and not overwritten: then SQLite gives up the pages as they are.
+        connection.execute("PRAGMA secure_delete=OFF")
+        rest = "SELECT * FROM events WHERE position>=?"
+        connection.execute(f"CREATE TEMP TABLE rest AS {rest}", (records[200].position,))
+        connection.execute("DELETE FROM events")
+        connection.execute("INSERT INTO events SELECT * FROM rest")
+    content = path.read_bytes()
+    assert any(record.id in content for record in records[:200])
+    path.write_bytes(b"\xff" * PAGE + content[PAGE:])
+    _, found = await salvaged(path, tmp_path / "copy.db")
+    assert found == records[200:]
+
+
 async def test_pages_of_the_log_count(tmp_path: Path) -> None:
     """What a crash has left in the write-ahead log is salvaged, too, where the tree above it is damaged."""
     path, copy = tmp_path / "events.db", tmp_path / "crashed.db"
@@ -125,6 +144,8 @@ async def test_pages_of_the_log_count(tmp_path: Path) -> None:
     content = bytearray(copy.read_bytes())
     content[:PAGE] = b"\xff" * PAGE
     copy.write_bytes(content)
+    with closing(RawPages(str(copy))) as pages:
+        assert len({row[0] for row in pages.rows(TABLE, (10,))}) == len(records) + 20
     _, found = await salvaged(copy, tmp_path / "copy.db")
     assert [record for record in found if record.type == "T0"] == [record for record in records if record.type == "T0"]
     assert len([record for record in found if record.stream == "more"]) == 20

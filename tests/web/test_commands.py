@@ -55,7 +55,7 @@ def test_the_console_of_serve(serve: Serve) -> None:
         client.append_events("order-1", None, NewEvent.json("Placed", {"n": 1}))
         assert "Placed" in read(f"http://{server.address}/stream?name=order-1")
         assert "read-only" not in read(f"http://{server.address}/")
-        assert "openmetrics" not in read(f"http://{server.address}/metrics")
+        assert "kurrentdb_kestrel_connections" in read(f"http://{server.address}/metrics")
         live = urlopen(f"http://{server.address}/live/events", timeout=PATIENCE)
         assert live.readline() == b"event: ready\n"
         assert server.stop() == Finished(0, "", "")

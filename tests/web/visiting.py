@@ -142,7 +142,7 @@ class Visitor:
 
         async def send(message: dict[str, Any]) -> None:
             if message["type"] == "http.response.start":
-                queue.put_nowait(str(message["status"]))
+                queue.put_nowait(str(int(message["status"])))
             else:
                 queue.put_nowait(message.get("body", b"").decode())
 

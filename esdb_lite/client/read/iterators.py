@@ -149,7 +149,10 @@ class AsyncReadResponse(AsyncEventIterator[RecordedEvent]):
 
     async def _fetch(self) -> Sequence[RecordedEvent]:
         watching, began = None if self._begun else observing.observer, time.perf_counter()
-        batch = await super()._fetch()
+        try:
+            batch = await super()._fetch()
+        except EsdbClientException as error:
+            raise short(error)  # noqa: B904 - it is the same exception
         if watching is not None and self._settings is not None:
             watching.read(self._settings, time.perf_counter() - began)
         self._begun = True
