@@ -129,14 +129,20 @@ def _open_descriptors() -> dict[str, str]:
     return found
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Shells have what runs in their background ignore Ctrl-C, and all that is started there with it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 @pytest.fixture
-def ctrl_c() -> Iterator[Callable[[], None]]:
-    """Does what the system does at Ctrl-C; also in the background of a shell, which has the tests ignore it."""
+def ctrl_c() -> Callable[[], None]:
+    """Does what the system does at Ctrl-C."""
     main = threading.main_thread().ident
     assert main is not None
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield functools.partial(signal.pthread_kill, main, signal.SIGINT)
-    signal.signal(signal.SIGINT, before)
+    return functools.partial(signal.pthread_kill, main, signal.SIGINT)
 
 
 @pytest.fixture

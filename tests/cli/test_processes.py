@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -54,9 +55,14 @@ def server() -> Iterator[EmbeddedServer]:
         yield running
 
 
-def started(server: EmbeddedServer, *arguments: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def started(server: EmbeddedServer, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
     env = {**environment(), "ESDB_URI": server.uri}
-    return subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+    with subprocess.Popen(command(*arguments), stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_ctrl_c(server: EmbeddedServer) -> None:
