@@ -33,11 +33,13 @@ async def dial(
     """Return a protocol that is connected, with TLS after the handshake. Raises OSError, ValueError, OverflowError."""
     connected = await open_socket(host, port)
     name = None if tls is None else server_name or host
+    protocol = make()
     try:
-        _, protocol = await asyncio.get_running_loop().create_connection(
-            make, sock=connected, ssl=tls, server_hostname=name
+        await asyncio.get_running_loop().create_connection(
+            lambda: protocol, sock=connected, ssl=tls, server_hostname=name
         )
     except BaseException:
+        protocol.abort()  # after the handshake, asyncio would wait for what TLS says last
         connected.close()
         raise
     return protocol

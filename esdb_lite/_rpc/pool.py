@@ -138,8 +138,8 @@ class ConnectionPool:
     async def close(self) -> None:
         """Close all connections for good; open calls fail. Idempotent."""
         self._closed = True
-        self._dialing.cancel()
         self.close_links()
+        await self._dialing.end()
         leaving, self._leaving = self._leaving, []
         for link in leaving:
             await link.wait_closed(CLOSE_TIMEOUT)
@@ -210,6 +210,7 @@ class ConnectionPool:
         link = ClientConnection(protocol, self)
         if self._closed:
             link.close()
+            self._leaving.append(link)
         elif link.usable:
             self._links.append(link)
             self._serve()

@@ -42,6 +42,13 @@ class Shared(Generic[T]):
         if self._task is not None:
             self._task.cancel()
 
+    async def end(self) -> None:
+        """Stop the run, and wait until it has cleared up."""
+        task = self._task
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
     def _done(self, task: asyncio.Future[T]) -> None:
         self._task = None
         if not task.cancelled():

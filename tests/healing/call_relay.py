@@ -4,6 +4,7 @@ the server behind it dies and comes back."""
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -11,7 +12,10 @@ from esdb_lite import EmbeddedServer
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._rpc.tls import client_context
 from esdb_lite.errors import GrpcError, LinkError
+from esdb_lite.server.tls import ServerTls, dev_certificate
+from esdb_lite.settings import parse_uri
 from tests.rpc.fake import FakeCall, fake_server
 
 UNAVAILABLE = 14
@@ -102,12 +106,17 @@ class CallRelay:
 
 @asynccontextmanager
 async def call_relay(server: EmbeddedServer) -> AsyncIterator[tuple[CallRelay, str]]:
-    """A relay, and the connection string that leads through it."""
+    """A relay, with TLS on both sides if the server has it, and the connection string that leads through it."""
     assert server.port is not None
-    node = ConnectionPool(server.host, server.port)
+    settings = parse_uri(server.uri)
+    front = behind = None
+    if settings.tls_ca_file is not None:
+        front = ServerTls(dev_certificate(os.path.dirname(settings.tls_ca_file)).files).context
+        behind = client_context(settings)
+    node = ConnectionPool(server.host, server.port, tls=behind)
     try:
         relay = CallRelay(node)
-        async with fake_server(relay) as fake:
-            yield relay, f"esdb://{fake.host}:{fake.port}?tls=false"
+        async with fake_server(relay, tls=front) as fake:
+            yield relay, server.uri.replace(f":{server.port}", f":{fake.port}")
     finally:
         await node.close()

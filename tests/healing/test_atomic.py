@@ -22,7 +22,7 @@ from esdb_lite import (
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.errors import GrpcError, ServerNotReady
 from tests.contract.faces import drain
-from tests.healing.conftest import Connect
+from tests.healing.conftest import Connect, discovering
 
 ONCE = RetryPolicy(attempts=1)
 QUICK = RetryPolicy(first_pause=0.01, longest_pause=0.05)
@@ -112,7 +112,7 @@ async def test_a_follower_names_the_leader(connect: Connect, cluster: SimulatedC
 
 @pytest.mark.parametrize("seed", [0, 1])
 async def test_the_leader_is_followed(connect: Connect, cluster: SimulatedCluster, seed: int) -> None:
-    client = await connect(f"esdb+discover://{cluster.nodes[seed].host}:{cluster.nodes[seed].port}?tls=false")
+    client = await connect(discovering(cluster.nodes[seed].uri))
     await client.append_records(new())
     await cluster.elect_async(2)
     result = await client.append_records([NewRecord("a", "A"), NewRecord("c", "C")], checks=StreamCheck("b", 0))

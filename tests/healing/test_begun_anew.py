@@ -13,18 +13,17 @@ from esdb_lite import (
     AsyncEsdbClient,
     Checkpoint,
     CheckpointMismatch,
-    EmbeddedServer,
     FileCheckpoint,
     Filter,
     InvalidArgument,
     NewEvent,
     Reconnected,
     RecordedEvent,
-    SimulatedCluster,
     StreamMetadata,
     StreamPosition,
     WrongArgumentType,
 )
+from tests.healing.conftest import Links
 
 
 def events(count: int, type: str = "T") -> list[NewEvent]:
@@ -40,11 +39,11 @@ async def subscribed(client: AsyncEsdbClient, to: str, **options: Any) -> Any:
 
 @pytest.mark.parametrize("to", ["stream", "all", "filtered"])
 @pytest.mark.parametrize("after", [0, 5, 60], ids=lambda count: f"then {count} events")
-async def test_a_subscription_ends_when_its_database_is_begun_anew(to: str, after: int) -> None:
+async def test_a_subscription_ends_when_its_database_is_begun_anew(links: Links, to: str, after: int) -> None:
     """Whether the new log is shorter, or has grown past the place already."""
-    server = EmbeddedServer()
+    server = links.server()
     with server:
-        async with AsyncEsdbClient(server.uri) as client:
+        async with links.client(server.uri) as client:
             await client.append_events("s", None, events(20))
             subscription = await subscribed(client, to)
             while (await subscription.__anext__()).stream_position != 19:
@@ -57,10 +56,10 @@ async def test_a_subscription_ends_when_its_database_is_begun_anew(to: str, afte
 
 
 @pytest.mark.parametrize("to", ["stream", "all"])
-async def test_a_subscription_that_begins_at_the_end_knows_where_that_was(to: str) -> None:
-    server = EmbeddedServer()
+async def test_a_subscription_that_begins_at_the_end_knows_where_that_was(links: Links, to: str) -> None:
+    server = links.server()
     with server:
-        async with AsyncEsdbClient(server.uri) as client:
+        async with links.client(server.uri) as client:
             await client.append_events("s", None, events(20))
             subscription = await subscribed(client, to, from_end=True)
             server.restart()
@@ -69,10 +68,10 @@ async def test_a_subscription_that_begins_at_the_end_knows_where_that_was(to: st
 
 
 @pytest.mark.parametrize("to", ["stream", "all", "filtered"])
-async def test_a_subscription_goes_on_in_the_same_database(tmp_path: Path, to: str) -> None:
-    server = EmbeddedServer(tmp_path / "events.db")
+async def test_a_subscription_goes_on_in_the_same_database(links: Links, tmp_path: Path, to: str) -> None:
+    server = links.server(tmp_path / "events.db")
     with server:
-        async with AsyncEsdbClient(server.uri) as client:
+        async with links.client(server.uri) as client:
             await client.append_events("s", None, events(20))
             subscription = await subscribed(client, to)
             while (await subscription.__anext__()).stream_position != 19:
@@ -82,11 +81,11 @@ async def test_a_subscription_goes_on_in_the_same_database(tmp_path: Path, to: s
             assert (await asyncio.wait_for(subscription.__anext__(), 10)).stream_position == 20
 
 
-async def test_what_cannot_be_seen_any_more_is_no_other_database(tmp_path: Path) -> None:
+async def test_what_cannot_be_seen_any_more_is_no_other_database(links: Links, tmp_path: Path) -> None:
     """The last event was truncated, then the stream deleted: its numbers go on."""
-    server = EmbeddedServer(tmp_path / "events.db")
+    server = links.server(tmp_path / "events.db")
     with server:
-        async with AsyncEsdbClient(server.uri) as client:
+        async with links.client(server.uri) as client:
             await client.append_events("s", None, events(3))
             subscription = await client.subscribe_stream_events("s")
             while (await subscription.__anext__()).stream_position != 2:
@@ -101,11 +100,11 @@ async def test_what_cannot_be_seen_any_more_is_no_other_database(tmp_path: Path)
             assert (await asyncio.wait_for(subscription.__anext__(), 10)).stream_position == 4
 
 
-async def test_no_leader_is_needed_to_go_on_elsewhere() -> None:
+async def test_no_leader_is_needed_to_go_on_elsewhere(links: Links) -> None:
     """Followers serve reads while there is none; only what is missing there is asked of a leader."""
-    async with SimulatedCluster() as cluster:
+    async with links.cluster() as cluster:
         uri = f"{cluster.uri}&nodePreference=follower"
-        async with AsyncEsdbClient(uri) as client:
+        async with links.client(uri) as client:
             await client.append_events("s", None, events(3))
             subscription = await client.subscribe_stream_events("s", include_control=True)
             while getattr(await subscription.__anext__(), "stream_position", None) != 2:
@@ -134,12 +133,14 @@ async def handled(client: AsyncEsdbClient, checkpoint: Any, **options: Any) -> l
 
 @pytest.mark.parametrize("options", [{}, {"stream_name": "s"}], ids=["all", "stream"])
 @pytest.mark.parametrize("count", [0, 3, 40])
-async def test_a_checkpoint_from_another_database(tmp_path: Path, options: dict[str, str], count: int) -> None:
+async def test_a_checkpoint_from_another_database(
+    links: Links, tmp_path: Path, options: dict[str, str], count: int
+) -> None:
     checkpoint = FileCheckpoint(tmp_path / "checkpoint")
-    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+    async with links.server() as server, links.client(server.uri) as client:
         await client.append_events("s", None, events(20))
         assert await handled(client, checkpoint, **options) == list(range(20))
-    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+    async with links.server() as server, links.client(server.uri) as client:
         if count:
             await client.append_events("s", None, events(count))
         with pytest.raises(CheckpointMismatch, match="is not from this database"):
@@ -147,17 +148,17 @@ async def test_a_checkpoint_from_another_database(tmp_path: Path, options: dict[
 
 
 @pytest.mark.parametrize("options", [{}, {"stream_name": "s"}], ids=["all", "stream"])
-async def test_a_bare_position_beyond_the_end(options: dict[str, str]) -> None:
+async def test_a_bare_position_beyond_the_end(links: Links, options: dict[str, str]) -> None:
     """Also of a store that keeps nothing but numbers."""
     stored = 1000 if options else Checkpoint(10**6, 10**6)
-    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+    async with links.server() as server, links.client(server.uri) as client:
         await client.append_events("s", None, events(20))
         with pytest.raises(CheckpointMismatch):
             await handled(client, (lambda: stored, lambda position: None), **options)
 
 
-async def test_a_token_resumes_after_its_event() -> None:
-    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+async def test_a_token_resumes_after_its_event(links: Links) -> None:
+    async with links.server() as server, links.client(server.uri) as client:
         await client.append_events("s", None, events(5))
         found = [event async for event in client.read_all_events()]
         place = found[2].checkpoint

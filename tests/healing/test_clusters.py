@@ -23,7 +23,7 @@ from esdb_lite import (
     StreamState,
 )
 from tests.contract.faces import drain, take
-from tests.healing.conftest import Connect
+from tests.healing.conftest import Connect, discovering
 
 
 def new(count: int, start: int = 0) -> list[NewEvent]:
@@ -52,7 +52,7 @@ async def until_resumed(subscription: object) -> Reconnected:
 async def test_the_leader_is_found_from_any_seed(connect: Connect, cluster: SimulatedCluster) -> None:
     await cluster.elect_async(2)
     for seed in cluster.nodes:
-        client = await connect(f"esdb+discover://{address(seed)}?tls=false")
+        client = await connect(discovering(seed.uri))
         position = await client.get_stream_position("s")
         await client.append_events("s", position, new(1, 0 if position is None else position + 1))
     assert numbers(await drain(client.read_stream_events("s"))) == [0, 1, 2]
@@ -68,7 +68,7 @@ async def test_seeds_that_are_gone_or_frozen_are_no_hindrance(connect: Connect, 
 
 
 async def test_a_name_stands_for_all_its_addresses(connect: Connect, cluster: SimulatedCluster) -> None:
-    client = await connect(f"kurrentdb+discover://localhost:{cluster.nodes[0].port}?tls=false")
+    client = await connect(discovering(cluster.nodes[0].uri, "kurrentdb").replace("127.0.0.1", "localhost"))
     await client.append_events("s", None, new(1))
     assert numbers(await drain(client.read_all_events())) == [0]
 

@@ -13,7 +13,6 @@ from esdb_lite import (
     AsyncEsdbClient,
     BearerToken,
     ClientClosed,
-    EmbeddedServer,
     NewEvent,
     Reconnected,
     RecordedEvent,
@@ -23,6 +22,7 @@ from esdb_lite import (
 from esdb_lite._wire.read_response_encode import encode_confirmation
 from esdb_lite.server.simulation.cluster import SimulatedCluster
 from esdb_lite.settings import NodePreference
+from tests.healing.conftest import Links
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
 from tests.rpc.streams_service import event_message, subscription
@@ -91,8 +91,8 @@ async def test_a_subscription_that_is_cancelled_in_a_pause_goes_on() -> None:
         await subscribed.close()
 
 
-async def test_a_subscription_that_is_dropped_while_nobody_heals_it_leaves_nothing() -> None:
-    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+async def test_a_subscription_that_is_dropped_while_nobody_heals_it_leaves_nothing(links: Links) -> None:
+    async with links.cluster() as cluster, links.client(cluster.uri, retry=QUICK) as client:
         await client.append_events("s", None, events(0))
         watchers = client._core._topology._watchers  # type: ignore[union-attr]
         before = len(watchers)
@@ -104,9 +104,9 @@ async def test_a_subscription_that_is_dropped_while_nobody_heals_it_leaves_nothi
         await until(lambda: len(watchers) == before)
 
 
-async def test_closing_the_client_ends_a_subscription_that_heals() -> None:
-    with EmbeddedServer() as server:
-        client = AsyncEsdbClient(server.uri, retry=SLOW)
+async def test_closing_the_client_ends_a_subscription_that_heals(links: Links) -> None:
+    with links.server() as server:
+        client = links.client(server.uri, retry=SLOW)
         subscribed = await client.subscribe_stream_events("s")
         waiting = asyncio.ensure_future(subscribed.__anext__())
         with server.faults.refuse_connections():
@@ -118,9 +118,9 @@ async def test_closing_the_client_ends_a_subscription_that_heals() -> None:
                 await asyncio.wait_for(waiting, 5)
 
 
-async def test_closing_a_subscription_that_heals_ends_the_iteration() -> None:
-    with EmbeddedServer() as server:
-        async with AsyncEsdbClient(server.uri, retry=SLOW) as client:
+async def test_closing_a_subscription_that_heals_ends_the_iteration(links: Links) -> None:
+    with links.server() as server:
+        async with links.client(server.uri, retry=SLOW) as client:
             subscribed = await client.subscribe_stream_events("s")
             waiting = asyncio.ensure_future(subscribed.__anext__())
             server.faults.drop_connections()
@@ -133,11 +133,11 @@ async def test_closing_a_subscription_that_heals_ends_the_iteration() -> None:
             assert all(not link.long_calls for link in client._core._topology._node._links)  # type: ignore[union-attr]
 
 
-async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_once() -> None:
+async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_once(links: Links) -> None:
     """Its server accepts no bytes: whoever closes it does not wait until that has been noticed."""
     loop = asyncio.get_running_loop()
-    with EmbeddedServer() as server:
-        async with AsyncEsdbClient(server.uri, retry=QUICK) as client:
+    with links.server() as server:
+        async with links.client(server.uri, retry=QUICK) as client:
             subscribed = await client.subscribe_stream_events("s", from_end=True)
             waiting = asyncio.ensure_future(subscribed.__anext__())
             with server.faults.stall():
@@ -152,7 +152,7 @@ async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_on
                 assert loop.time() - before < 1
 
 
-async def test_closing_a_read_while_its_token_is_renewed() -> None:
+async def test_closing_a_read_while_its_token_is_renewed(links: Links) -> None:
     """The server has refused the token; the call made with the new one must not outlive the iteration."""
     asked, hold = asyncio.Event(), asyncio.Event()
     tokens: list[str] = []
@@ -172,7 +172,7 @@ async def test_closing_a_read_while_its_token_is_renewed() -> None:
             await asyncio.shield(call.reset_by_client)
 
     async with fake_server(serve) as server:
-        client = AsyncEsdbClient(
+        client = links.client(
             f"127.0.0.1:{server.port}", credentials=BearerToken(token), send_credentials_insecurely=True
         )
         async with client:
@@ -188,10 +188,10 @@ async def test_closing_a_read_while_its_token_is_renewed() -> None:
 # --- consumers of groups ----------------------------------------------------------------------------------------------
 
 
-async def test_a_consumer_that_is_cancelled_while_it_comes_back_goes_on() -> None:
+async def test_a_consumer_that_is_cancelled_while_it_comes_back_goes_on(links: Links) -> None:
     """`wait_for` around the next event is the usual way to have a look at something else now and then."""
-    with EmbeddedServer() as server:
-        async with AsyncEsdbClient(server.uri, retry=SLOW) as client:
+    with links.server() as server:
+        async with links.client(server.uri, retry=SLOW) as client:
             await client.create_subscription("g", "s")
             await client.append_events("s", StreamState.ANY, events(0))
             consumer = await client.read_subscription("g", "s")
@@ -211,10 +211,10 @@ async def test_a_consumer_that_is_cancelled_while_it_comes_back_goes_on() -> Non
             await consumer.close()
 
 
-async def test_a_consumer_says_once_that_it_comes_back(caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_consumer_says_once_that_it_comes_back(links: Links, caplog: pytest.LogCaptureFixture) -> None:
     """However long that takes."""
-    with EmbeddedServer() as server:
-        async with AsyncEsdbClient(server.uri, retry=QUICK) as client:
+    with links.server() as server:
+        async with links.client(server.uri, retry=QUICK) as client:
             await client.create_subscription("g", "s")
             consumer = await client.read_subscription("g", "s")
             waiting = asyncio.ensure_future(consumer.__anext__())
@@ -227,9 +227,9 @@ async def test_a_consumer_says_once_that_it_comes_back(caplog: pytest.LogCapture
             await consumer.close()
 
 
-async def test_a_consumer_that_is_cancelled_while_its_call_is_opened_goes_on() -> None:
-    with EmbeddedServer() as server:
-        async with AsyncEsdbClient(server.uri, retry=QUICK) as client:
+async def test_a_consumer_that_is_cancelled_while_its_call_is_opened_goes_on(links: Links) -> None:
+    with links.server() as server:
+        async with links.client(server.uri, retry=QUICK) as client:
             await client.create_subscription("g", "s")
             consumer = await client.read_subscription("g", "s")
             with server.faults.stall(connections=False):
@@ -266,15 +266,15 @@ async def test_a_consumer_that_is_closed_while_it_comes_back_leaves_no_call() ->
         assert await asyncio.wait_for(asyncio.shield(calls[1].reset_by_client), 2) == 8
 
 
-async def test_a_consumer_on_a_frozen_leader_moves() -> None:
+async def test_a_consumer_on_a_frozen_leader_moves(links: Links) -> None:
     """Nothing tells it but another node: the keep-alive would take twenty seconds."""
-    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri + "&gossipTimeout=1", retry=QUICK) as client:
+    async with links.cluster() as cluster, links.client(cluster.uri + "&gossipTimeout=1", retry=QUICK) as client:
         await client.create_subscription("g", "s")
         consumer = await client.read_subscription("g", "s")
         waiting = asyncio.ensure_future(consumer.__anext__())
         await cluster.freeze_async(0)
         await cluster.elect_async(1)
-        async with AsyncEsdbClient(cluster.nodes[1].uri) as other:
+        async with links.client(cluster.nodes[1].uri) as other:
             await other.append_events("s", StreamState.ANY, events(0))
         assert (await asyncio.wait_for(waiting, 8)).stream_position == 0
         assert "leads the cluster now" in str(consumer.last_drop)
@@ -282,8 +282,8 @@ async def test_a_consumer_on_a_frozen_leader_moves() -> None:
         await cluster.thaw_async(0)
 
 
-async def test_a_consumer_that_is_dropped_leaves_no_watcher() -> None:
-    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+async def test_a_consumer_that_is_dropped_leaves_no_watcher(links: Links) -> None:
+    async with links.cluster() as cluster, links.client(cluster.uri, retry=QUICK) as client:
         await client.create_subscription("g", "s")
         consumer = await client.read_subscription("g", "s")
         watchers = client._core._topology._watchers  # type: ignore[union-attr]
@@ -304,9 +304,9 @@ async def moved(client: AsyncEsdbClient, cluster: SimulatedCluster) -> None:
     await until(lambda: topology._chosen[NodePreference.LEADER].port == new.port)  # type: ignore[union-attr]
 
 
-async def test_a_subscription_moves_while_its_events_are_handled() -> None:
+async def test_a_subscription_moves_while_its_events_are_handled(links: Links) -> None:
     """Nobody waits for an event at that moment."""
-    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+    async with links.cluster() as cluster, links.client(cluster.uri, retry=QUICK) as client:
         await client.append_events("s", None, events(0))
         subscribed = await client.subscribe_stream_events("s", include_control=True)
         assert isinstance(await subscribed.__anext__(), RecordedEvent)
@@ -322,8 +322,8 @@ async def test_a_subscription_moves_while_its_events_are_handled() -> None:
         await subscribed.close()
 
 
-async def test_a_consumer_moves_while_its_events_are_handled() -> None:
-    async with SimulatedCluster() as cluster, AsyncEsdbClient(cluster.uri, retry=QUICK) as client:
+async def test_a_consumer_moves_while_its_events_are_handled(links: Links) -> None:
+    async with links.cluster() as cluster, links.client(cluster.uri, retry=QUICK) as client:
         await client.create_subscription("g", "s")
         await client.append_events("s", None, events(0))
         consumer = await client.read_subscription("g", "s")

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from esdb_lite import (
-    AsyncEsdbClient,
     ConsistencyError,
     EmbeddedServer,
     ExpectedPositionError,
@@ -27,6 +26,7 @@ from esdb_lite.positions import ANY, DELETED, EXISTS, NO_STREAM, TOMBSTONED
 from esdb_lite.records import ConsistencyViolation
 from tests.contract.faces import drain
 from tests.healing.call_relay import Append, OnAppend, call_relay
+from tests.healing.conftest import Links
 
 QUICK = RetryPolicy(first_pause=0.01, longest_pause=0.05)
 
@@ -103,9 +103,9 @@ def late_and_restarted(server: EmbeddedServer) -> OnAppend:
     return on_append
 
 
-async def write(server: EmbeddedServer, number: int) -> None:
+async def write(links: Links, server: EmbeddedServer, number: int) -> None:
     """Somebody else appends so many events."""
-    async with AsyncEsdbClient(server.uri) as other:
+    async with links.client(server.uri) as other:
         await other.append_events("s", StreamState.ANY, [NewEvent("T", b"") for _ in range(number)])
 
 
@@ -114,16 +114,16 @@ async def write(server: EmbeddedServer, number: int) -> None:
     ("expected", "there"), [(StreamState.ANY, 0), (StreamState.ANY, 2), (StreamState.EXISTS, 2), (None, 0), (1, 2)]
 )
 async def test_a_late_first_attempt(
-    tmp_path: Path, expected: StreamState | int | None, there: int, alone: bool
+    links: Links, tmp_path: Path, expected: StreamState | int | None, there: int, alone: bool
 ) -> None:
     who = ("admin", "changeit") if alone else None
     async with (
-        EmbeddedServer(tmp_path / "events.db") as server,
+        links.server(tmp_path / "events.db") as server,
         call_relay(server) as (relay, uri),
-        AsyncEsdbClient(uri, retry=QUICK) as client,
+        links.client(uri, retry=QUICK) as client,
     ):
         if there:
-            await write(server, there)
+            await write(links, server, there)
         relay.on_append = late_and_restarted(server)
         events = [NewEvent("T", b"1"), NewEvent("T", b"2")]
         result = await client.append_events("s", expected, events, credentials=who)
@@ -134,21 +134,21 @@ async def test_a_late_first_attempt(
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-async def test_a_late_first_attempt_behind_those_of_others(tmp_path: Path, deleted: bool) -> None:
+async def test_a_late_first_attempt_behind_those_of_others(links: Links, tmp_path: Path, deleted: bool) -> None:
     """The server cannot find the ids behind the position that was seen; they are found by looking again."""
     async with (
-        EmbeddedServer(tmp_path / "events.db") as server,
+        links.server(tmp_path / "events.db") as server,
         call_relay(server) as (relay, uri),
-        AsyncEsdbClient(uri, retry=QUICK) as client,
+        links.client(uri, retry=QUICK) as client,
     ):
-        await write(server, 2)
+        await write(links, server, 2)
         if deleted:
             await client.delete_stream("s")
         late = late_and_restarted(server)
 
         async def on_append(append: Append) -> None:
             if append.number == 2:
-                await write(server, 3)
+                await write(links, server, 3)
             await late(append)
 
         relay.on_append = on_append
@@ -157,36 +157,36 @@ async def test_a_late_first_attempt_behind_those_of_others(tmp_path: Path, delet
         assert len(await drain(client.read_stream_events("s"))) == (4 if deleted else 6)
 
 
-async def test_others_who_write_meanwhile(tmp_path: Path) -> None:
+async def test_others_who_write_meanwhile(links: Links, tmp_path: Path) -> None:
     """The first attempt is never written. The stream is looked at again until it holds still."""
     async with (
-        EmbeddedServer(tmp_path / "events.db") as server,
+        links.server(tmp_path / "events.db") as server,
         call_relay(server) as (relay, uri),
-        AsyncEsdbClient(uri, retry=QUICK) as client,
+        links.client(uri, retry=QUICK) as client,
     ):
 
         async def on_append(append: Append) -> None:
             append.kept = append.number == 1
             if append.number in (2, 3, 4):
-                await write(server, 2)
+                await write(links, server, 2)
 
         relay.on_append = on_append
         result = await client.append_events("s", StreamState.ANY, NewEvent("T", b"1"))
         assert (result.stream_position, len(relay.appends)) == (6, 5)
 
 
-async def test_others_who_never_let_it_hold_still(tmp_path: Path) -> None:
+async def test_others_who_never_let_it_hold_still(links: Links, tmp_path: Path) -> None:
     """Nobody knows what becomes of the first attempt; the caller is told what was expected, not what was sent."""
     async with (
-        EmbeddedServer(tmp_path / "events.db") as server,
+        links.server(tmp_path / "events.db") as server,
         call_relay(server) as (relay, uri),
-        AsyncEsdbClient(uri, retry=RetryPolicy(attempts=4, first_pause=0.01)) as client,
+        links.client(uri, retry=RetryPolicy(attempts=4, first_pause=0.01)) as client,
     ):
-        await write(server, 1)
+        await write(links, server, 1)
 
         async def on_append(append: Append) -> None:
             append.kept = append.number == 1
-            await write(server, 1)
+            await write(links, server, 1)
 
         relay.on_append = on_append
         with pytest.raises(OutcomeUnknown, match="does not end any more where it was seen to end") as caught:
@@ -197,11 +197,11 @@ async def test_others_who_never_let_it_hold_still(tmp_path: Path) -> None:
         assert [event.data for event in await drain(client.read_stream_events("s"))] == [*[b""] * 5, b"1"]
 
 
-async def test_what_the_caller_expects_is_refused_in_its_own_words(tmp_path: Path) -> None:
+async def test_what_the_caller_expects_is_refused_in_its_own_words(links: Links, tmp_path: Path) -> None:
     async with (
-        EmbeddedServer(tmp_path / "events.db") as server,
+        links.server(tmp_path / "events.db") as server,
         call_relay(server) as (relay, uri),
-        AsyncEsdbClient(uri, retry=QUICK) as client,
+        links.client(uri, retry=QUICK) as client,
     ):
 
         async def on_append(append: Append) -> None:
@@ -213,16 +213,16 @@ async def test_what_the_caller_expects_is_refused_in_its_own_words(tmp_path: Pat
         assert caught.value.expected == EXISTS
 
 
-async def test_many_at_a_time_in_one_stream(tmp_path: Path) -> None:
+async def test_many_at_a_time_in_one_stream(links: Links, tmp_path: Path) -> None:
     """Each attempt after a look moves the end that the others have seen: they take turns, and none has to try again."""
     async with (
-        EmbeddedServer(tmp_path / "events.db") as server,
-        AsyncEsdbClient(server.uri, retry=RetryPolicy(attempts=3, first_pause=0.01)) as client,
+        links.server(tmp_path / "events.db") as server,
+        links.client(server.uri, retry=RetryPolicy(attempts=3, first_pause=0.01)) as client,
     ):
         await client.append_events("s", None, NewEvent("T", b""))
         server.faults.lose_answers(times=1)
         sent = [client.append_events("s", StreamState.ANY, NewEvent("T", b"%d" % number)) for number in range(100)]
-        results = await asyncio.wait_for(asyncio.gather(*sent), 20)
+        results = await asyncio.wait_for(asyncio.gather(*sent), 60)
         found = await drain(client.read_stream_events("s"))
         assert sorted(result.stream_position for result in results) == list(range(1, 101))
         assert len(found) == 101
@@ -231,11 +231,13 @@ async def test_many_at_a_time_in_one_stream(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["25.1", "26.1"])
 @pytest.mark.parametrize("checks", [(), (StreamCheck("b", None),)], ids=["any", "mixed"])
-async def test_records_of_a_late_first_attempt(tmp_path: Path, version: str, checks: Sequence[StreamCheck]) -> None:
+async def test_records_of_a_late_first_attempt(
+    links: Links, tmp_path: Path, version: str, checks: Sequence[StreamCheck]
+) -> None:
     async with (
-        EmbeddedServer(tmp_path / "events.db", compatibility=version) as server,  # type: ignore[arg-type]
+        links.server(tmp_path / "events.db", compatibility=version) as server,  # type: ignore[arg-type]
         call_relay(server) as (relay, uri),
-        AsyncEsdbClient(uri, retry=QUICK) as client,
+        links.client(uri, retry=QUICK) as client,
     ):
         relay.on_append = late_and_restarted(server)
         records = [NewRecord("a", "A", b"1"), NewRecord("b", "B", b"2"), NewRecord("a", "A", b"3")]

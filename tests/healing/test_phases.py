@@ -34,7 +34,13 @@ class Phase(enum.Enum):
     """With TLS, the end of the handshake."""
     SECOND_ANSWER = ("server", 2)
     """With TLS, SETTINGS, or what comes before."""
+    THIRD_BYTES = ("client", 3)
+    """With TLS the first call; without, one of the first."""
     THIRD_ANSWER = ("server", 3)
+    FOURTH_BYTES = ("client", 4)
+    """In the middle of calls: their requests are cut off."""
+    FOURTH_ANSWER = ("server", 4)
+    """In the middle of calls: they are done, and the answers are cut off."""
 
 
 class Cut(enum.Enum):

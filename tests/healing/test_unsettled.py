@@ -27,7 +27,7 @@ from esdb_lite.client.append.appender import AppendRequest
 from esdb_lite.positions import expectation
 from esdb_lite.server.tls import ServerTls, dev_certificate
 from tests.contract.faces import drain
-from tests.healing.conftest import Connect
+from tests.healing.conftest import Connect, Links
 
 ONCE = RetryPolicy(attempts=1)
 EXPECTED = [None, StreamState.ANY, StreamState.EXISTS, 0]
@@ -43,10 +43,10 @@ async def prepared(client: AsyncEsdbClient, expected: object) -> int:
 
 @pytest.mark.parametrize("expected", EXPECTED)
 async def test_what_was_written_is_not_written_again_after_a_restart(
-    connect: Connect, tmp_path: Path, expected: int | StreamState | None
+    links: Links, connect: Connect, tmp_path: Path, expected: int | StreamState | None
 ) -> None:
     """A server that was restarted does not remember the ids where any end of the stream will do."""
-    async with EmbeddedServer(tmp_path / "events.db") as server:
+    async with links.server(tmp_path / "events.db") as server:
         client = await connect(server.uri, retry=ONCE)
         there = await prepared(client, expected)
         server.faults.time_out_appends()
@@ -70,13 +70,13 @@ async def test_what_was_not_written_is_written(connect: Connect, server: Embedde
     assert len(await drain(client.read_stream_events("s"))) == 1
 
 
-async def test_an_append_that_was_cancelled_can_be_made_again(tmp_path: Path) -> None:
+async def test_an_append_that_was_cancelled_can_be_made_again(links: Links, tmp_path: Path) -> None:
     patient = RetryPolicy(first_pause=60, longest_pause=60)
     events = [NewEvent("T", b"1")]
     async with (
-        EmbeddedServer(tmp_path / "events.db") as server,
-        AsyncEsdbClient(server.uri, retry=patient) as client,
-        AsyncEsdbClient(server.uri) as other,
+        links.server(tmp_path / "events.db") as server,
+        links.client(server.uri, retry=patient) as client,
+        links.client(server.uri) as other,
     ):
         subscription = await other.subscribe_stream_events("s")
         server.faults.time_out_appends()
@@ -102,13 +102,13 @@ def test_only_so_many_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("alone", [False, True])
-async def test_a_look_is_good_only_for_the_server_that_was_looked_at(tmp_path: Path, alone: bool) -> None:
+async def test_a_look_is_good_only_for_the_server_that_was_looked_at(links: Links, tmp_path: Path, alone: bool) -> None:
     """The first attempt is written after the look, and that server dies before the second attempt gets to it."""
     events, who = [NewEvent("T", b"1")], ("admin", "changeit") if alone else None
     async with (
-        EmbeddedServer(tmp_path / "events.db") as server,
-        AsyncEsdbClient(server.uri) as client,
-        AsyncEsdbClient(server.uri) as first_attempt,
+        links.server(tmp_path / "events.db") as server,
+        links.client(server.uri) as client,
+        links.client(server.uri) as first_attempt,
     ):
         server.faults.refuse_appends(reason="timed-out", times=1)
         looked, go_on = slow_to_send_again(client)
@@ -122,11 +122,11 @@ async def test_a_look_is_good_only_for_the_server_that_was_looked_at(tmp_path: P
         assert len(await drain(client.read_stream_events("s"))) == 1
 
 
-async def test_a_refusal_is_told_even_when_the_look_is_disturbed(tmp_path: Path) -> None:
+async def test_a_refusal_is_told_even_when_the_look_is_disturbed(links: Links, tmp_path: Path) -> None:
     async with (
-        EmbeddedServer(tmp_path / "events.db") as server,
-        AsyncEsdbClient(server.uri) as client,
-        AsyncEsdbClient(server.uri) as other,
+        links.server(tmp_path / "events.db") as server,
+        links.client(server.uri) as client,
+        links.client(server.uri) as other,
     ):
         server.faults.refuse_appends(reason="timed-out", times=1)
         looked, go_on = slow_to_send_again(client)
@@ -209,12 +209,12 @@ def test_what_was_stored_before_an_append_is_known_by_position_or_time() -> None
 
 @pytest.mark.parametrize("ahead", [timedelta(0), timedelta(hours=3), timedelta(hours=-3)])
 async def test_the_clock_of_the_client_does_not_matter(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ahead: timedelta
+    links: Links, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ahead: timedelta
 ) -> None:
     """Virtual machines are off by hours when they have slept: it is the server's that counts."""
     monkeypatch.setattr(time, "time", lambda real=time.time: real() + ahead.total_seconds())
-    server = EmbeddedServer(tmp_path / "events.db")
-    async with server, AsyncEsdbClient(server.uri, retry=ONCE) as client, AsyncEsdbClient(server.uri) as other:
+    server = links.server(tmp_path / "events.db")
+    async with server, links.client(server.uri, retry=ONCE) as client, links.client(server.uri) as other:
         events = [NewEvent("T", b"")]
         server.faults.time_out_appends()
         with pytest.raises(OutcomeUnknown):
@@ -226,11 +226,11 @@ async def test_the_clock_of_the_client_does_not_matter(
 
 
 async def test_a_stream_that_many_write_is_looked_at_as_far_as_the_client_has_seen(
-    connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    links: Links, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All of its events are of now; what the client has appended itself says where to stop."""
     monkeypatch.setattr(looking, "LOOK_BACK", 50)
-    async with EmbeddedServer(tmp_path / "events.db") as server:
+    async with links.server(tmp_path / "events.db") as server:
         client = await connect(server.uri)
         await client.append_events("s", None, [NewEvent("T", b"") for _ in range(200)])
         server.faults.time_out_appends()
@@ -242,7 +242,7 @@ async def test_a_stream_that_many_write_is_looked_at_as_far_as_the_client_has_se
 
 @pytest.mark.parametrize("alone", [False, True])
 async def test_what_is_under_way_when_a_server_stops_is_in_doubt(
-    connect: Connect, server: EmbeddedServer, alone: bool
+    links: Links, connect: Connect, server: EmbeddedServer, alone: bool
 ) -> None:
     """It ends what has begun, and may have written it."""
     client = await connect(server.uri, retry=ONCE)
@@ -252,7 +252,7 @@ async def test_what_is_under_way_when_a_server_stops_is_in_doubt(
     appending = asyncio.ensure_future(
         client.append_events("s", StreamState.ANY, NewEvent("T", b""), credentials=who, timeout=20)
     )
-    async with AsyncEsdbClient(server.uri, credentials=("admin", "changeit")) as other:
+    async with links.client(server.uri, credentials=("admin", "changeit")) as other:
         with pytest.raises(DeadlineExceeded):  # the append has got there before this has
             await other.get_stream_position("s", timeout=0.3)
     await server.stop_async()

@@ -66,6 +66,7 @@ class HealingReading:
         self._retries = RetryState(core.settings.retry, Safety.REPEATABLE)
         self._call: ReadCall | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._opening: asyncio.Task[ReadCall] | None = None
         self._opened = 0.0
         self._closed = False
         self._doubtful = False
@@ -112,6 +113,8 @@ class HealingReading:
     def close(self) -> None:
         """End the call."""
         self._closed = True
+        if self._opening is not None:
+            self._opening.cancel()
         self._drop()
 
     def abandon(self) -> None:
@@ -136,7 +139,24 @@ class HealingReading:
 
     async def _next(self) -> ReadCall:
         """Return the call that has the next batch."""
-        return self._call or await self._open()
+        if self._call is not None:
+            return self._call
+        return await (self._open_again() if self._opened else self._open())
+
+    async def _open_again(self) -> ReadCall:
+        """Make the call unless this is closed meanwhile: the server may be in no hurry to accept a connection."""
+        opening = self._opening = asyncio.ensure_future(self._open())
+        try:
+            await asyncio.wait({opening})
+        except asyncio.CancelledError:
+            opening.cancel()
+            await asyncio.gather(opening, return_exceptions=True)
+            raise
+        finally:
+            self._opening = None
+        if opening.cancelled():
+            raise ClientClosed("it was closed")
+        return opening.result()
 
     async def _open(self) -> ReadCall:
         """Make the call for what was not handed out yet."""

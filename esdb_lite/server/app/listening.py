@@ -214,6 +214,7 @@ class Door:
         except OSError as error:  # of TLS, too
             log.debug("a client did not get in: %r", error)
             accepted.close()
+            await asyncio.sleep(0)  # asyncio ends its transport in the next turn
 
     # --- closing ---
 
