@@ -32,7 +32,7 @@ FROM_THE_FIRST_README = (
 
 BEHIND = ("grpclib", "betterproto", "esdb_lite_protos", "h2.", "Any")
 DECODED = {"RecordedEvent.json", "RecordedEvent.metadata_json", "EventTypes.converter"}
-DRIVERS = {"AsyncpgCheckpoint.__init__", "PsycopgCheckpoint.__init__"}
+DRIVERS = {"PsycopgCheckpoint.__init__"}
 """What connections are generic in is not of our business."""
 COROUTINES = {f"AsyncOpening.{name}" for name in ("__init__", "send", "throw", "close")}
 """Where Any is what is meant: JSON values that a program takes apart, as with `json.loads`."""

@@ -85,7 +85,7 @@ class AsyncpgCheckpoint(AsyncTableCheckpoint):
     Everything else is as with `AsyncTableCheckpoint`; the handler's statements are in a transaction by themselves.
     """
 
-    def __init__(self, connection: asyncpg.Connection[Any], name: str, *, table: str = TABLE) -> None:
+    def __init__(self, connection: asyncpg.Connection, name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
         if not all(callable(getattr(connection, each, None)) for each in ("fetchrow", "execute", "transaction")):
             raise WrongArgumentType("connection", connection, "must be a connection of asyncpg")
@@ -149,7 +149,7 @@ class PsycopgCheckpoint(AsyncTableCheckpoint):
 
     async def _ask(self, order: Order) -> object:
         sql, values = statement(order.sql, order.values, "pyformat")
-        cursor = await self._connection.execute(sql, values)
+        cursor = await self._connection.execute(sql.encode(), values)
         async with cursor:
             return await cursor.fetchone() if order.action is TableAction.SELECT else cursor.rowcount
 

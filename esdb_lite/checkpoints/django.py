@@ -5,7 +5,6 @@ Owns: Django's transactions. Must not know: consumers, statements. Django is imp
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 
 from esdb_lite.checkpoints.databases import DbApiCheckpoint
@@ -31,7 +30,7 @@ class DjangoCheckpoint(DbApiCheckpoint):
         CheckpointTable.__init__(self, name, table)
         self._paramstyle = "format"
         self._using = using
-        self._atomic: AbstractContextManager[None] | None = None
+        self._atomic: Any = None
 
     def begin(self) -> None:
         """Begin a transaction."""
