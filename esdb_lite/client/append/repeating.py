@@ -52,6 +52,10 @@ Send = Callable[["int | None"], Awaitable[T]]
 request says of it."""
 
 
+AT_ONCE = 10
+"""How often a stream that others write is looked at and appended to before there is a pause."""
+
+
 class _Turns:
     """Whose turn it is to look at a stream and to append to it.
 
@@ -131,19 +135,32 @@ class Repeater:
             begun = False
             try:
                 send = await attempt()
-                if attempts is None or not attempts.must_look:
-                    begun = True
-                    return await send(None)
-                async with self._turns.take(*attempts.turn):
-                    look = await attempts.look()
-                    if look.found is not None:
-                        return found(await attempts.found(look.found))
-                    begun = True
-                    return await send(attempts.expected_after(look))
+                if attempts is not None and attempts.must_look:
+                    return await self._look_and_send(attempts, send, found)
+                begun = True
+                return await send(None)
             except EsdbClientException as error:
                 attempts = attempts or new()
                 if not (isinstance(error, Unauthenticated) and attempts.renew()):
-                    await attempts.after(error, begun)
+                    await attempts.after(error, begun or attempts.begun)
+
+    async def _look_and_send(
+        self, attempts: _AppendAttempts, send: Send[T], found: Callable[[Sequence[AppendAnswer]], T]
+    ) -> T:
+        """Look, and send what is not there; at once again where others were quicker, as they are now and then."""
+        async with self._turns.take(*attempts.turn):
+            for last in (*[False] * (AT_ONCE - 1), True):
+                look = await attempts.look()
+                if look.found is not None:
+                    return found(await attempts.found(look.found))
+                try:
+                    attempts.begun = True
+                    return await send(attempts.expected_after(look))
+                except ExpectedPositionError as error:
+                    if last or not attempts.overtaken(error):
+                        raise
+                attempts.begun = False
+        raise AssertionError("the last attempt returns or raises")
 
 
 class _AppendAttempts:
@@ -170,6 +187,8 @@ class _AppendAttempts:
         self._start = start
         self._end = NO_STREAM  # so far the first stream was looked at
         self._seen: str | None = None  # the stream that has been expected to end there
+        self.begun = False
+        """It was the append that has failed after a look, and not what comes before it."""
         self._doubt: EsdbClientException | None = (
             WriteInterrupted("an earlier append of the events was not answered") if again else None
         )
@@ -218,6 +237,10 @@ class _AppendAttempts:
         self._seen = None if expected == before else self._request.wanted[0][0]
         return None if expected == before else expected
 
+    def overtaken(self, error: EsdbClientException) -> bool:
+        """Whether nothing was written because the stream has moved on since it was looked at."""
+        return moved_on(error, self._seen)
+
     def _find(self, wanted: Wanted, seen: int = NO_STREAM) -> Awaitable[StreamLook]:
         return find_written(self._core, wanted, self._start, self._deadline, self._credentials, seen)
 
@@ -226,7 +249,8 @@ class _AppendAttempts:
 
         `begun`: it was the append that has failed, and not what comes before it.
         """
-        if moved_on(error, self._seen):
+        self.begun = False
+        if self.overtaken(error):
             error = WriteInterrupted(f"stream {self._seen!r} does not end any more where it was seen to end")
             begun = False  # that attempt has written nothing, for certain
         if isinstance(error, (ExpectedPositionError, StreamDeleted)):
