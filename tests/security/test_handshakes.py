@@ -203,13 +203,16 @@ def handshaking(context: ssl.SSLContext) -> Iterator[tuple[int, list[str]]]:
             while True:
                 connection, _ = listener.accept()
                 connection.settimeout(20)
-                with connection, suppress(OSError):
+                with connection, connection.dup() as plain, suppress(OSError):
+                    plain.settimeout(20)
                     try:
                         with context.wrap_socket(connection, server_side=True) as secured:
                             secured.recv(65536)
                     except ssl.SSLError as error:
                         failed.append(error.reason or str(error))
-                        connection.recv(65536)  # what the client has sent: a reset would overtake the alert
+                        plain.shutdown(socket.SHUT_WR)
+                        while plain.recv(65536):  # what the client sends: a reset would overtake the alert
+                            pass
 
     with socket.create_server(("localhost", 0)) as listener:
         thread = threading.Thread(target=serve)

@@ -199,6 +199,8 @@ def test_a_script_that_an_engine_cannot_stop_in_time_keeps_no_server_from_stoppi
         client.append_events("s", None, NewEvent("T", b"{}"))
         if kind == "projection":
             client.create_projection("stuck", f"fromAll().when({{T() {{ {STUCK} }}}})")
+            with pytest.raises(DeadlineExceeded):
+                client.wait_for_projection("stuck", timeout=1)
         else:
             client.create_index("stuck", filter=f"rec => {{ {STUCK} }}")
             with pytest.raises(DeadlineExceeded):
