@@ -4,10 +4,11 @@
     python -m tests.benchmarks.soak --mode cluster --minutes 3
     python -m tests.benchmarks.soak --seed 7                 the same faults in the same order as another time
 
-embedded: a server in this process, on a file, with all that `server.faults` has. cluster: a simulated cluster, whose
-nodes die, freeze, leave and elect. killed: `python -m esdb_lite serve`, which is killed, paused and started again, and
-a process that writes and consumes, which is killed, too, and goes on where it was. proxied: as embedded, with nginx
-between it and half of the clients, and HAProxy between it and the others; they are reloaded, stopped, killed and cut.
+embedded: a server in this process, on a file, with all that `server.faults` has. secure: the same with TLS. cluster:
+a simulated cluster, whose nodes die, freeze, leave and elect. killed: `python -m esdb_lite serve`, which is killed,
+paused and started again, and a process that writes and consumes, which is killed, too, and goes on where it was.
+proxied: as embedded, with nginx between it and half of the clients, and HAProxy between it and the others; they are
+reloaded, stopped, killed and cut.
 
 Writers, readers, subscribers and consumers of both faces are at work. At the end every acknowledged event must be
 there once, every subscriber must have seen every event once and in order, every group must have processed every event;
@@ -37,11 +38,11 @@ from tests.benchmarks.soaking.victims import Victim
 from tests.benchmarks.soaking.world import World
 from tests.healing.proxies import Proxy
 
-SHARES = {"embedded": 0.3, "cluster": 0.25, "killed": 0.25, "proxied": 0.2}
+SHARES = {"embedded": 0.2, "secure": 0.2, "cluster": 0.2, "killed": 0.2, "proxied": 0.2}
 """The modes, and how much of the time each of them gets."""
 PACE = 0.02
 """Seconds that a writer waits between two appends, on average."""
-GROWTH = {"embedded": 64.0, "cluster": 64.0, "killed": 24.0, "proxied": 64.0}
+GROWTH = {"embedded": 64.0, "secure": 64.0, "cluster": 64.0, "killed": 24.0, "proxied": 64.0}
 """MB by which memory may have grown since the warm-up: fragmentation, and where the server is in this process, the
 caches of SQLite for each of its connections, which fill as the file grows."""
 PILE = 2_000
@@ -55,12 +56,22 @@ Run = Callable[[Path, int, float, float], Awaitable[Soak]]
 
 async def embedded(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
     """A server in this process."""
-    server = EmbeddedServer(folder / "soak.db")
+    return await _in_this_process("embedded", EmbeddedServer(folder / "soak.db"), seed, seconds, pace)
+
+
+async def secure(folder: Path, seed: int, seconds: float, pace: float) -> Soak:
+    """A server in this process, with TLS."""
+    server = EmbeddedServer(folder / "soak.db", dev_certificate=folder)
+    return await _in_this_process("secure", server, seed, seconds, pace)
+
+
+async def _in_this_process(mode: str, server: EmbeddedServer, seed: int, seconds: float, pace: float) -> Soak:
     await asyncio.to_thread(server.start)
     try:
-        world = World(seed, server.uri)
+        uri = server.uri.replace("esdb://", "esdb://admin:changeit@") if mode == "secure" else server.uri
+        world = World(seed, uri)
         deck = trouble.Deck(trouble.of_server(server), world.random("faults"))
-        soak = Soak("embedded", world, deck, lambda: asyncio.to_thread(server.faults.clear), pace)
+        soak = Soak(mode, world, deck, lambda: asyncio.to_thread(server.faults.clear), pace)
         await soak.run(seconds)
     finally:
         await asyncio.to_thread(server.stop)
@@ -137,7 +148,13 @@ def proxies_here() -> list[str]:
     return [kind for kind in ("nginx", "haproxy") if shutil.which(kind)]
 
 
-MODES: dict[str, Run] = {"embedded": embedded, "cluster": cluster, "killed": killed, "proxied": proxied}
+MODES: dict[str, Run] = {
+    "embedded": embedded,
+    "secure": secure,
+    "cluster": cluster,
+    "killed": killed,
+    "proxied": proxied,
+}
 
 
 class _Complaints(logging.Handler):
