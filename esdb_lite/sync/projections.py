@@ -199,7 +199,8 @@ class ProjectionApi:
         """Wait until a projection runs and has caught up, or has come to the end of a query; return what is said of it.
 
         `position`: the commit position of an event that it must have come to (`AppendResult.commit_position`); None:
-        the end of the log as the server sees it. A projection that is stopped is waited for.
+        the end of the log as the server sees it. A projection that is stopped is waited for. Where it reads what
+        `$by_category` or `$by_event_type` writes (`fromCategory`, `$ce-`, `$et-`), these are waited for first.
         Raises ProjectionNotFound, ProjectionFailed when it has faulted.
         """
         live = self._live()

@@ -209,3 +209,17 @@ def test_a_script_that_an_engine_cannot_stop_in_time_keeps_no_server_from_stoppi
     done = process.stop()
     assert done.status == 0
     assert "does not come to its end, and is left to itself" in done.err
+
+
+@pytest.mark.skipif(find_spec("_quickjs") is None, reason="quickjs-ng is not installed")
+def test_who_reads_links_has_caught_up_after_who_writes_them() -> None:
+    with (
+        EmbeddedServer(run_projections="all", start_standard_projections=True) as server,
+        EsdbClient(server.uri) as client,
+    ):
+        query = "fromCategory('order').when({$init: () => ({n: 0}), T: state => { state.n++ }})"
+        client.create_projection("counts", query)
+        for number in range(1, 5):
+            result = client.append_events(f"order-{number}", None, [NewEvent("T", b"{}") for _ in range(2000)])
+            client.wait_for_projection("counts", result.commit_position if number % 2 else None, timeout=60)
+            assert client.get_projection_state("counts") == {"n": 2000 * number}

@@ -274,16 +274,26 @@ class AsyncProjectionApi:
         """Wait until a projection runs and has caught up, or has come to the end of a query; return what is said of it.
 
         `position`: the commit position of an event that it must have come to (`AppendResult.commit_position`); None:
-        the end of the log as the server sees it. A projection that is stopped is waited for.
+        the end of the log as the server sees it. A projection that is stopped is waited for. Where it reads what
+        `$by_category` or `$by_event_type` writes (`fromCategory`, `$ce-`, `$et-`), these are waited for first.
         Raises ProjectionNotFound, ProjectionFailed when it has faulted.
         """
         deadline = self._core.deadline(timeout)
-        from esdb_lite.client.projections.progress import CatchUp, pauses
+        from esdb_lite.client.projections.progress import CatchUp, link_writers, pauses
 
         catch_up = CatchUp(checked_position(position))
         pausing = pauses()
+        awaited = False
         while True:
             info = await self._info(name, deadline, credentials)
+            writers = [] if awaited else link_writers(info)
+            for writer in writers:
+                awaited = True
+                if (await self._info(writer, deadline, credentials)).is_running:
+                    left = deadline.remaining()
+                    await self.wait_for_projection(writer, position, timeout=left, credentials=credentials)
+            if writers:
+                continue
             if catch_up.is_done(info):
                 return info
             await _pause(next(pausing), deadline, info)

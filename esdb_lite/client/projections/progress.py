@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from esdb_lite.errors import ProjectionFailed
 from esdb_lite.projections import ProjectionInfo, ProjectionStatus
 
+_LINKS = {"$ce-": "$by_category", "$et-": "$by_event_type"}
+"""How the names of streams of links begin, and who writes them."""
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
@@ -37,6 +39,11 @@ class CatchUp:
         done = caught_up and (self._position is None or self._caught_up_before)
         self._caught_up_before = caught_up
         return done
+
+
+def link_writers(info: ProjectionInfo) -> list[str]:
+    """The projections of the server that write the links which this one reads: it is caught up only after them."""
+    return [name for prefix, name in _LINKS.items() if prefix in info.position]
 
 
 def completed(info: ProjectionInfo) -> bool:
