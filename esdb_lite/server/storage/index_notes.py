@@ -14,9 +14,9 @@ INSERT INTO user_indexes VALUES (?, ?) ON CONFLICT DO UPDATE SET position=max(po
 """
 _ENTER = "INSERT OR IGNORE INTO user_index_events VALUES (?, ?, ?)"
 _FORGET = (
-    "DELETE FROM user_index_events WHERE id=?1 AND position IN"
-    " (SELECT position FROM user_index_events WHERE id=?1 ORDER BY position LIMIT 10000)",
-    "DELETE FROM user_indexes WHERE id=?1 AND NOT EXISTS (SELECT 1 FROM user_index_events WHERE id=?1)",
+    "DELETE FROM user_index_events WHERE id=:id AND position IN"
+    " (SELECT position FROM user_index_events WHERE id=:id ORDER BY position LIMIT 10000)",
+    "DELETE FROM user_indexes WHERE id=:id AND NOT EXISTS (SELECT 1 FROM user_index_events WHERE id=:id)",
 )
 _POSITION = "SELECT position FROM user_indexes WHERE id=?"
 
@@ -25,7 +25,7 @@ def save(connection: sqlite3.Connection, note: IndexNote) -> None:
     """Write a note, within the transaction that is open."""
     if isinstance(note, ForgetIndex):
         for statement in _FORGET:
-            connection.execute(statement, (note.id,))
+            connection.execute(statement, {"id": note.id})
         return
     connection.execute(_COME, (note.id, note.position))
     connection.executemany(_ENTER, [(note.id, *entry) for entry in note.entries])
