@@ -88,6 +88,24 @@ async def test_every_page_broken_in_turn(tmp_path: Path, where: str) -> None:
     assert some >= 3  # leaves of the table, and pages that long events go on in
 
 
+async def test_the_schema_is_no_text_any_more(tmp_path: Path) -> None:
+    """Each byte of a statement broken in turn is reported in a line or does no harm, and everything is kept."""
+    path, broken, copy = (tmp_path / name for name in ("events.db", "broken.db", "copy.db"))
+    records = await fill(path)
+    content = path.read_bytes()
+    begin = content.index(b"CREATE TABLE")
+    said_so = 0
+    for at in range(begin, begin + 60):
+        broken.write_bytes(content[:at] + bytes([content[at] ^ 255]) + content[at + 1 :])
+        findings = verify(str(broken))
+        assert all("\n" not in finding for finding in findings)
+        said_so += any("is no text" in finding for finding in findings)
+        copy.unlink(missing_ok=True)
+        _, found = await salvaged(broken, copy)
+        assert found == records, at
+    assert said_so
+
+
 async def test_without_any_tree(tmp_path: Path) -> None:
     """The first page and all roots are gone but those of names, and the rest is found; what was scavenged is not."""
     path = tmp_path / "events.db"

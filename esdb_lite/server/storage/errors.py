@@ -50,8 +50,8 @@ class StorageFailed(StorageError):
     """Anything else, an I/O error above all; nothing of the command was written."""
 
 
-DRIVER_ERRORS = (sqlite3.Error, MemoryError)
-"""What SQLite raises; the latter, too, for a damaged page with lengths that cannot be."""
+DRIVER_ERRORS = (sqlite3.Error, MemoryError, UnicodeDecodeError)
+"""What SQLite and its driver raise; the others for damaged pages: lengths that cannot be, names that are no text."""
 
 _TEXTS: tuple[tuple[str, type[StorageError], str], ...] = (
     ("is full", StorageFull, "no room left on the disk for {path}"),
@@ -78,6 +78,8 @@ def reporting(path: str) -> Iterator[None]:
 def translated(error: Exception, path: str) -> StorageError:
     """The storage error that says what an SQLite error means for this file."""
     text = "a page asks for more memory than there is" if isinstance(error, MemoryError) else str(error)
+    if isinstance(error, UnicodeDecodeError):
+        text = "malformed: a name in the schema is no text"
     for part, kind, message in _TEXTS:
         if part in text:
             return kind(message.format(path=path, error=text))
