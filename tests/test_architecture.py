@@ -20,6 +20,7 @@ PUBLIC = (
     "_event_fields",
     "_log_positions",
     "_notebooks",
+    "_stepping",
     "_texts",
     "errors",
     "events",

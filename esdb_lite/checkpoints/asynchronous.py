@@ -9,8 +9,9 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
+from esdb_lite._stepping import drive_awaiting
 from esdb_lite.checkpoints.databases import statement
-from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, Orders, TableAction
+from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, TableAction
 from esdb_lite.consumers import ConsumerPosition
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
@@ -30,7 +31,7 @@ class AsyncTableCheckpoint(CheckpointTable):
 
     async def load(self) -> ConsumerPosition | None:
         """Return the position in the table, which is made if need be. Ends the transaction that is open, if any."""
-        position: ConsumerPosition | None = await self._drive(self._loading())
+        position: ConsumerPosition | None = await drive_awaiting(self._loading(), self._carry_out)
         return position
 
     @abstractmethod
@@ -39,11 +40,11 @@ class AsyncTableCheckpoint(CheckpointTable):
 
     async def save(self, position: ConsumerPosition) -> None:
         """Store the position and commit. Raises CheckpointConflict if somebody else has changed it."""
-        await self._drive(self._saving(position))
+        await drive_awaiting(self._saving(position), self._carry_out)
 
     async def forget(self) -> None:
         """Store that there is no position, and commit, so that a consumer begins anew."""
-        await self._drive(self._forgetting())
+        await drive_awaiting(self._forgetting(), self._carry_out)
 
     @abstractmethod
     async def rollback(self) -> None:
@@ -55,19 +56,6 @@ class AsyncTableCheckpoint(CheckpointTable):
     @abstractmethod
     async def _ask(self, order: Order) -> object:
         """Carry out a statement."""
-
-    async def _drive(self, orders: Orders) -> Any:
-        try:
-            order = next(orders)
-            while True:
-                try:
-                    outcome = await self._carry_out(order)
-                except BaseException as error:
-                    order = orders.throw(error)
-                else:
-                    order = orders.send(outcome)
-        except StopIteration as end:
-            return end.value
 
     async def _carry_out(self, order: Order) -> object:
         if order.action is TableAction.COMMIT:

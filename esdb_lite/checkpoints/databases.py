@@ -11,7 +11,8 @@ import sys
 from contextlib import closing, suppress
 from typing import Any, Protocol
 
-from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, Orders, TableAction
+from esdb_lite._stepping import drive
+from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, TableAction
 from esdb_lite.consumers import ConsumerPosition
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
@@ -68,7 +69,7 @@ class DbApiCheckpoint(CheckpointTable):
 
     def load(self) -> ConsumerPosition | None:
         """Return the position in the table, which is made if need be. Ends the transaction that is open, if any."""
-        position: ConsumerPosition | None = self._drive(self._loading())
+        position: ConsumerPosition | None = drive(self._loading(), self._carry_out)
         return position
 
     def begin(self) -> None:
@@ -76,11 +77,11 @@ class DbApiCheckpoint(CheckpointTable):
 
     def save(self, position: ConsumerPosition) -> None:
         """Store the position and commit. Raises CheckpointConflict if somebody else has changed it."""
-        self._drive(self._saving(position))
+        drive(self._saving(position), self._carry_out)
 
     def forget(self) -> None:
         """Store that there is no position, and commit, so that a consumer begins anew."""
-        self._drive(self._forgetting())
+        drive(self._forgetting(), self._carry_out)
 
     def rollback(self) -> None:
         """Undo what the handler has written since the last commit."""
@@ -94,20 +95,6 @@ class DbApiCheckpoint(CheckpointTable):
 
     def _commit(self) -> None:
         self._open().commit()
-
-    def _drive(self, orders: Orders) -> Any:
-        """Carry out orders, and return what comes of them."""
-        try:
-            order = next(orders)
-            while True:
-                try:
-                    outcome = self._carry_out(order)
-                except BaseException as error:
-                    order = orders.throw(error)
-                else:
-                    order = orders.send(outcome)
-        except StopIteration as end:
-            return end.value
 
     def _carry_out(self, order: Order) -> object:
         if order.action in (TableAction.COMMIT, TableAction.ROLLBACK):

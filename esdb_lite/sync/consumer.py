@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from esdb_lite import observing
 from esdb_lite._checks import Seconds, checked_bool
+from esdb_lite._stepping import drive, make
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.consumers.consumer import ConsumerFeed
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
-from esdb_lite.client.consumers.steps import Consumption, Steps, Store, not_let_go
+from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
 from esdb_lite.consumers import ConsumerPosition, ConsumerProgress, EventHandler, WrittenLike
 from esdb_lite.errors import ClientClosed, DeadlineExceeded
 
@@ -124,7 +125,7 @@ class Consumer:
             self._check_unused()
             self._thread = threading.current_thread()
         try:
-            _drive(self._consumption.steps())
+            drive(self._consumption.steps(), make)
         finally:
             try:
                 self._feed.close()
@@ -148,7 +149,7 @@ class Consumer:
         with self._lock:
             self._check_unused()
             try:
-                _drive(self._consumption.rebuilding(clear))
+                drive(self._consumption.rebuilding(clear), make)
             finally:
                 self._let_go()
 
@@ -213,16 +214,3 @@ class Consumer:
 
 def _nothing() -> None:
     """What is done with an event that nobody wants."""
-
-
-def _drive(steps: Steps) -> None:
-    """Make the calls that a consumption consists of."""
-    with suppress(StopIteration):
-        step = next(steps)
-        while True:
-            try:
-                result = step()
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(result)

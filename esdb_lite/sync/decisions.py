@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
-    from esdb_lite.client.decisions.means import Calls, Means
+    from esdb_lite.client.decisions.means import Means
     from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshots
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.settings import CredentialsLike
@@ -42,10 +42,12 @@ class DecisionApi:
 
         The arguments are those of `decide`. Without a stream it is the initial state, at None.
         """
+        from esdb_lite._stepping import drive, make
         from esdb_lite.client.decisions.steps import GrowingState
 
         means = self._means(timeout, credentials)
-        loaded: LoadedState[S] = _made(GrowingState(means, stream_name, fold, initial, snapshots).load())
+        growing = GrowingState(means, stream_name, fold, initial, snapshots)
+        loaded: LoadedState[S] = drive(growing.load(), make)
         return loaded
 
     def decide(
@@ -70,11 +72,12 @@ class DecisionApi:
         `snapshots` keep the state of a long stream, so that only what came after it has to be read.
         Raises ExpectedPositionError when it was overtaken every time, OutcomeUnknown, StreamDeleted, AppendTooLarge.
         """
+        from esdb_lite._stepping import drive, make
         from esdb_lite.client.decisions.steps import GrowingState, deciding
 
         means = self._means(timeout, credentials)
         growing = GrowingState(means, stream_name, fold, initial, snapshots)
-        decision: DecisionResult[S] = _made(deciding(means, growing, decide, attempts))
+        decision: DecisionResult[S] = drive(deciding(means, growing, decide, attempts), make)
         return decision
 
     def decide_across(
@@ -95,11 +98,12 @@ class DecisionApi:
         Raises what `append_records` raises, with the same needs: KurrentDB 26.0.3 or 26.1 where a stream is only looked
         at, 25.1 where all are written.
         """
+        from esdb_lite._stepping import drive, make
         from esdb_lite.client.decisions.steps import GrowingStates, deciding_across
 
         means = self._means(timeout, credentials)
         growing = GrowingStates(means, stream_names, fold, initial)
-        decision: AtomicDecisionResult[S] = _made(deciding_across(means, growing, decide, attempts))
+        decision: AtomicDecisionResult[S] = drive(deciding_across(means, growing, decide, attempts), make)
         return decision
 
     def _means(self, timeout: Seconds | None, credentials: CredentialsLike) -> Means:
@@ -113,18 +117,3 @@ class DecisionApi:
             types=settings.event_types,
             credentials=credentials,
         )
-
-
-def _made(calls: Calls) -> Any:
-    """Make the calls that a decision consists of, and return what comes of it."""
-    try:
-        call = next(calls)
-        while True:
-            try:
-                result = call()
-            except BaseException as error:
-                call = calls.throw(error)
-            else:
-                call = calls.send(result)
-    except StopIteration as end:
-        return end.value

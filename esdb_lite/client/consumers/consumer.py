@@ -20,10 +20,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from esdb_lite import observing
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._stepping import drive_awaiting, make
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
-from esdb_lite.client.consumers.steps import Consumption, Step, Steps, Store, not_let_go
+from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
 from esdb_lite.client.consumers.tracking import Item
 from esdb_lite.consumers import AsyncEventHandler, ConsumerPosition, ConsumerProgress, WrittenLike
 from esdb_lite.errors import CallCancelled, ClientClosed, DeadlineExceeded, EsdbClientException, WrongArgumentType
@@ -244,7 +245,7 @@ class AsyncConsumer:
         self._ended = asyncio.get_running_loop().create_future()
         self._task = asyncio.current_task()
         try:
-            await _drive(self._consumption.steps())
+            await drive_awaiting(self._consumption.steps(), make)
         finally:
             try:
                 await self._feed.close()
@@ -267,7 +268,7 @@ class AsyncConsumer:
         checked_forgetting(self._store, clear)
         self._check_unused()
         try:
-            await _drive(self._consumption.rebuilding(clear))
+            await drive_awaiting(self._consumption.rebuilding(clear), make)
         finally:
             await self._let_go()
 
@@ -310,7 +311,9 @@ class AsyncConsumer:
     async def _let_go(self) -> None:
         for step in self._consumption.end():
             try:
-                await _made(step)
+                let_go = step()
+                if inspect.isawaitable(let_go):
+                    await let_go
             except Exception as error:
                 not_let_go(error)
 
@@ -344,21 +347,3 @@ class AsyncConsumer:
 
 async def _nothing() -> None:
     """What is done with an event that nobody wants."""
-
-
-async def _drive(steps: Steps) -> None:
-    """Make the calls that a consumption consists of."""
-    with suppress(StopIteration):
-        step = next(steps)
-        while True:
-            try:
-                result = await _made(step)
-            except BaseException as error:
-                step = steps.throw(error)
-            else:
-                step = steps.send(result)
-
-
-async def _made(step: Step) -> object:
-    result = step()
-    return await result if inspect.isawaitable(result) else result

@@ -7,14 +7,13 @@ know: what they consist of, which is imported when one is made: few programs nee
 from __future__ import annotations
 
 import asyncio
-import inspect
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
     from esdb_lite.client.core import ClientCore
-    from esdb_lite.client.decisions.means import Calls, Means
+    from esdb_lite.client.decisions.means import Means
     from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshots
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.settings import CredentialsLike
@@ -42,10 +41,12 @@ class AsyncDecisionApi:
 
         The arguments are those of `decide`. Without a stream it is the initial state, at None.
         """
+        from esdb_lite._stepping import drive_awaiting, make
         from esdb_lite.client.decisions.steps import GrowingState
 
         means = self._means(timeout, credentials)
-        loaded: LoadedState[S] = await _made(GrowingState(means, stream_name, fold, initial, snapshots).load())
+        growing = GrowingState(means, stream_name, fold, initial, snapshots)
+        loaded: LoadedState[S] = await drive_awaiting(growing.load(), make)
         return loaded
 
     async def decide(
@@ -70,11 +71,12 @@ class AsyncDecisionApi:
         `snapshots` keep the state of a long stream, so that only what came after it has to be read.
         Raises ExpectedPositionError when it was overtaken every time, OutcomeUnknown, StreamDeleted, AppendTooLarge.
         """
+        from esdb_lite._stepping import drive_awaiting, make
         from esdb_lite.client.decisions.steps import GrowingState, deciding
 
         means = self._means(timeout, credentials)
         growing = GrowingState(means, stream_name, fold, initial, snapshots)
-        decision: DecisionResult[S] = await _made(deciding(means, growing, decide, attempts))
+        decision: DecisionResult[S] = await drive_awaiting(deciding(means, growing, decide, attempts), make)
         return decision
 
     async def decide_across(
@@ -95,11 +97,14 @@ class AsyncDecisionApi:
         Raises what `append_records` raises, with the same needs: KurrentDB 26.0.3 or 26.1 where a stream is only looked
         at, 25.1 where all are written.
         """
+        from esdb_lite._stepping import drive_awaiting, make
         from esdb_lite.client.decisions.steps import GrowingStates, deciding_across
 
         means = self._means(timeout, credentials)
         growing = GrowingStates(means, stream_names, fold, initial)
-        decision: AtomicDecisionResult[S] = await _made(deciding_across(means, growing, decide, attempts))
+        decision: AtomicDecisionResult[S] = await drive_awaiting(
+            deciding_across(means, growing, decide, attempts), make
+        )
         return decision
 
     def _means(self, timeout: Seconds | None, credentials: CredentialsLike) -> Means:
@@ -114,20 +119,3 @@ class AsyncDecisionApi:
             types=settings.event_types,
             credentials=credentials,
         )
-
-
-async def _made(calls: Calls) -> Any:
-    """Make the calls that a decision consists of, and return what comes of it."""
-    try:
-        call = next(calls)
-        while True:
-            try:
-                result = call()
-                if inspect.isawaitable(result):
-                    result = await result
-            except BaseException as error:
-                call = calls.throw(error)
-            else:
-                call = calls.send(result)
-    except StopIteration as end:
-        return end.value
