@@ -80,14 +80,13 @@ class AppendApi:
         OutcomeUnknown, with the records, when they were sent and no answer came. The rules are in section B.3 of the
         notes on KurrentDB.
         """
-        from esdb_lite.client.append.atomic_request import atomic_request, checked_checks, checked_parts, marked_part
+        from esdb_lite.client.append.atomic_request import checked_checks, checked_parts, marked_part, written
 
         given = checked_parts(records, self._event_types)  # here: they may be generators
         states = checked_checks(checks)
         live = self._live()
-        request = atomic_request(given, states)
-        settings, streams = live.client._core.settings, list(request.streams)
-        with observing.appending(settings, "streams.multi-append", streams, len(request.records)) as marks:
+        streams, count = written(given)
+        with observing.appending(live.client._core.settings, "streams.multi-append", streams, count) as marks:
             if marks:
                 given = [marked_part(part, marks) for part in given]
             return live.portal.run(

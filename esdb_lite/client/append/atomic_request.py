@@ -163,6 +163,12 @@ def checked_parts(value: RecordsLike, types: EventTypes | None) -> list[NewRecor
     return [_part(part) for part in value]
 
 
+def written(parts: Iterable[NewRecord | StreamAppend]) -> tuple[list[str], int]:
+    """To which streams parts are appended, and how many records they have."""
+    counts = [1 if isinstance(part, NewRecord) else len(tuple(part.events)) for part in parts]
+    return list(dict.fromkeys(part.stream_name for part in parts)), sum(counts)
+
+
 def marked_part(part: NewRecord | StreamAppend, marks: Mapping[str, str]) -> NewRecord | StreamAppend:
     """Return a part with more in its metadata, or properties; what they say already stays."""
     if isinstance(part, NewRecord):

@@ -62,10 +62,9 @@ class AsyncAppendApi:
         given = checked_events(events, self._core.settings.event_types)
         request = AppendRequest(checked_stream(stream_name), expectation(expected_position), given)
         who = checked_credentials(credentials)
-        if observing.observer is None:
-            return await self._appender.append(request, deadline=deadline, credentials=who)
         with self._appending("streams.append", [stream_name], len(given)) as marks:
-            request = AppendRequest(stream_name, request.expected, [marked(event, marks) for event in given])
+            if marks:
+                request = AppendRequest(stream_name, request.expected, [marked(event, marks) for event in given])
             return await self._appender.append(request, deadline=deadline, credentials=who)
 
     async def append_records(
@@ -90,12 +89,12 @@ class AsyncAppendApi:
         notes on KurrentDB.
         """
         from esdb_lite.client.append.atomic import AtomicAppender
-        from esdb_lite.client.append.atomic_request import atomic_request, checked_parts, marked_part
+        from esdb_lite.client.append.atomic_request import atomic_request, checked_parts, marked_part, written
 
         deadline = self._core.deadline(timeout)
         parts = checked_parts(records, self._core.settings.event_types)
         request, who = atomic_request(parts, checks), checked_credentials(credentials)
-        with self._appending("streams.multi-append", list(request.streams), len(request.records)) as marks:
+        with self._appending("streams.multi-append", *written(parts)) as marks:
             if marks:
                 request = atomic_request([marked_part(part, marks) for part in parts], checks)
             appender = AtomicAppender(self._core, self._appender)

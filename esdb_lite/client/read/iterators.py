@@ -148,14 +148,15 @@ class AsyncReadResponse(AsyncEventIterator[RecordedEvent]):
     _begun = False
 
     async def _fetch(self) -> Sequence[RecordedEvent]:
-        watching, began = None if self._begun else observing.observer, time.perf_counter()
+        watching = None if self._begun else observing.observer
+        began = 0.0 if watching is None else time.perf_counter()
+        self._begun = True
         try:
             batch = await super()._fetch()
         except EsdbClientException as error:
             raise short(error)  # noqa: B904 - it is the same exception
         if watching is not None and self._settings is not None:
             watching.read(self._settings, time.perf_counter() - began)
-        self._begun = True
         return batch
 
     async def _all(self) -> list[RecordedEvent]:
