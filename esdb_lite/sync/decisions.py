@@ -99,11 +99,11 @@ class DecisionApi:
         at, 25.1 where all are written.
         """
         from esdb_lite._stepping import drive, make
-        from esdb_lite.client.decisions.steps import GrowingStates, deciding_across
+        from esdb_lite.client.decisions.steps import GrowingStates, deciding
 
         means = self._means(timeout, credentials)
         growing = GrowingStates(means, stream_names, fold, initial)
-        decision: AtomicDecisionResult[S] = drive(deciding_across(means, growing, decide, attempts), make)
+        decision: AtomicDecisionResult[S] = drive(deciding(means, growing, decide, attempts), make)
         return decision
 
     def _means(self, timeout: Seconds | None, credentials: CredentialsLike) -> Means:

@@ -98,13 +98,11 @@ class AsyncDecisionApi:
         at, 25.1 where all are written.
         """
         from esdb_lite._stepping import drive_awaiting, make
-        from esdb_lite.client.decisions.steps import GrowingStates, deciding_across
+        from esdb_lite.client.decisions.steps import GrowingStates, deciding
 
         means = self._means(timeout, credentials)
         growing = GrowingStates(means, stream_names, fold, initial)
-        decision: AtomicDecisionResult[S] = await drive_awaiting(
-            deciding_across(means, growing, decide, attempts), make
-        )
+        decision: AtomicDecisionResult[S] = await drive_awaiting(deciding(means, growing, decide, attempts), make)
         return decision
 
     def _means(self, timeout: Seconds | None, credentials: CredentialsLike) -> Means:

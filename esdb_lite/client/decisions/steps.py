@@ -10,13 +10,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 from uuid import UUID
 
 from esdb_lite._checks import checked_int, checked_items
 from esdb_lite.client.arguments import checked_events, checked_stream
 from esdb_lite.client.decisions.keeping import SnapshotKeeper
-from esdb_lite.client.decisions.means import Calls, Means
+from esdb_lite.client.decisions.means import Call, Calls, Means
 from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshot, Snapshots
 from esdb_lite.errors import (
     ConsistencyError,
@@ -28,7 +28,7 @@ from esdb_lite.errors import (
     WrongArgumentType,
 )
 from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
-from esdb_lite.records import ConsistencyViolation, RecordsResult, StreamAppend, StreamCheck
+from esdb_lite.records import RecordsResult, StreamAppend, StreamCheck
 
 Fold = Callable[[Any, Any], Any]
 
@@ -88,10 +88,32 @@ class GrowingState:
             raise _Outdated
         return ids
 
-    def grow(self, events: Sequence[NewEvent], result: AppendResult) -> None:
+    def grow(self, written: Sequence[NewEvent], result: AppendResult) -> None:
         """Take in what was appended."""
-        for event in recorded(events, self.stream_name, self.position, result.stream_position, result.commit_position):
+        for event in recorded(written, self.stream_name, self.position, result.stream_position, result.commit_position):
             self._add(event)
+
+    def decided(self, given: Any) -> list[NewEvent]:
+        """What is to be appended. Raises WrongArgumentType."""
+        return _decided(given, self._means)
+
+    def append(self, written: Sequence[NewEvent]) -> Call:
+        """The call that appends it."""
+        client, options = self._means.client, self._means.options()
+        return partial(client.append_events, self.stream_name, self.position, written, **options)
+
+    def last_id(self, written: Sequence[NewEvent]) -> UUID:
+        """By which event it is recognised when it has been written."""
+        return written[-1].id
+
+    def correct(self, failure: Exception) -> None:
+        """Take over where a stream ends whose events cannot be read any more."""
+        if isinstance(failure, ExpectedPositionError):
+            self.position = failure.current
+
+    def outcome(self, written: Sequence[NewEvent], result: AppendResult | None, attempts: int) -> DecisionResult[Any]:
+        """What the decision has led to."""
+        return DecisionResult(self.state, tuple(written), result, self.position, attempts)
 
     def keep(self) -> Calls:
         """Store a snapshot when it is time for it."""
@@ -148,33 +170,47 @@ def recorded(
         )
 
 
-def deciding(means: Means, growing: GrowingState, decide: Callable[[Any], Any], attempts: int) -> Calls:
-    """Load, decide and append until nobody is faster. Returns the DecisionResult."""
+class Growing(Protocol):
+    """A state that grows with what is read and appended, of one stream or of several."""
+
+    state: Any
+
+    def load(self) -> Calls: ...
+    def read(self) -> Calls: ...
+    def decided(self, given: Any) -> Any: ...
+    def append(self, written: Any) -> Call: ...
+    def grow(self, written: Any, result: Any) -> None: ...
+    def keep(self) -> Calls: ...
+    def last_id(self, written: Any) -> UUID: ...
+    def correct(self, failure: Exception) -> None: ...
+    def outcome(self, written: Any, result: Any, attempts: int) -> Any: ...
+
+
+def deciding(means: Means, growing: Growing, decide: Callable[[Any], Any], attempts: int) -> Calls:
+    """Load, decide and append until nobody is faster. Returns the outcome."""
     checked_function("decide", decide)
     checked_int("attempts", attempts, 1, 1_000_000)
     yield from growing.load()
-    sent: dict[UUID, Sequence[NewEvent]] = {}
+    sent: dict[UUID, Any] = {}
     for attempt in range(1, attempts + 1):
-        events = _decided(decide(growing.state), means)
-        if not events:
-            return DecisionResult(growing.state, (), None, growing.position, attempt)
+        written = growing.decided(decide(growing.state))
+        if not written:
+            return growing.outcome(written, None, attempt)
         try:
-            result = yield partial(
-                means.client.append_events, growing.stream_name, growing.position, events, **means.options()
-            )
+            result = yield growing.append(written)
         except (ExpectedPositionError, OutcomeUnknown) as error:
             failure = error
         else:
-            growing.grow(events, result)
+            growing.grow(written, result)
             yield from growing.keep()
-            return DecisionResult(growing.state, tuple(events), result, growing.position, attempt)
-        sent[events[-1].id] = events
+            return growing.outcome(written, result, attempt)
+        sent[growing.last_id(written)] = written
         yield from _pause(means, attempt)
         seen = yield from _looked(growing.read(), failure)
-        for written in seen & sent.keys():  # an answer was lost, or an earlier attempt came late
-            return DecisionResult(growing.state, tuple(sent[written]), None, growing.position, attempt)
-        if not seen and isinstance(failure, ExpectedPositionError):
-            growing.position = failure.current  # what is there cannot be read any more
+        for found in seen & sent.keys():  # an answer was lost, or an earlier attempt came late
+            return growing.outcome(sent[found], None, attempt)
+        if not seen:
+            growing.correct(failure)  # what is there cannot be read any more
         if attempt == attempts:
             raise failure
     raise AssertionError("there is at least one attempt")
@@ -228,6 +264,8 @@ class GrowingStates:
             self._add(event)
         return {event.id for event in events}
 
+    load = read
+
     def grow(self, written: Mapping[str, Sequence[NewEvent]], result: RecordsResult) -> None:
         """Take in what was appended."""
         for name, events in written.items():
@@ -247,48 +285,32 @@ class GrowingStates:
         found = {name: _decided(events, self._means) for name, events in given.items()}
         return {name: events for name, events in found.items() if events}
 
-    def records(self, written: Mapping[str, Sequence[NewEvent]]) -> tuple[list[StreamAppend], list[StreamCheck]]:
-        """What is appended, and what is only to be as it was."""
+    def append(self, written: Mapping[str, Sequence[NewEvent]]) -> Call:
+        """The call that appends it, if the other streams are as they were."""
         appends = [StreamAppend(name, self.positions[name], events) for name, events in written.items()]
         checks = [StreamCheck(name, at) for name, at in self.positions.items() if name not in written]
-        return appends, checks
+        return partial(self._means.client.append_records, appends, checks=checks, **self._means.options())
 
-    def correct(self, violations: Sequence[ConsistencyViolation]) -> None:
+    def last_id(self, written: Mapping[str, Sequence[NewEvent]]) -> UUID:
+        """By which event it is recognised when it has been written: all are there, or none."""
+        return next(iter(written.values()))[-1].id
+
+    def correct(self, failure: Exception) -> None:
         """Take over where streams end whose events cannot be read any more."""
-        for violation in violations:
+        for violation in failure.violations if isinstance(failure, ConsistencyError) else ():
             if isinstance(violation.actual, int):
                 self.positions[violation.stream_name] = violation.actual
+
+    def keep(self) -> Calls:
+        """There are no snapshots of several streams."""
+        yield from ()
+
+    def outcome(
+        self, written: Mapping[str, Sequence[NewEvent]], result: RecordsResult | None, attempts: int
+    ) -> AtomicDecisionResult[Any]:
+        """What the decision has led to."""
+        return AtomicDecisionResult(self.state, written, result, self.positions, attempts)
 
     def _add(self, event: RecordedEvent) -> None:
         self.state = self._fold(self.state, self._means.value(event))
         self.positions[event.stream_name] = event.stream_position
-
-
-def deciding_across(means: Means, growing: GrowingStates, decide: Callable[[Any], Any], attempts: int) -> Calls:
-    """Load, decide and append until nobody is faster. Returns the AtomicDecisionResult."""
-    checked_function("decide", decide)
-    checked_int("attempts", attempts, 1, 1_000_000)
-    yield from growing.read()
-    sent: dict[UUID, Mapping[str, Sequence[NewEvent]]] = {}
-    for attempt in range(1, attempts + 1):
-        written = growing.decided(decide(growing.state))
-        if not written:
-            return AtomicDecisionResult(growing.state, {}, None, growing.positions, attempt)
-        appends, checks = growing.records(written)
-        try:
-            result = yield partial(means.client.append_records, appends, checks=checks, **means.options())
-        except (ExpectedPositionError, OutcomeUnknown) as error:
-            failure = error
-        else:
-            growing.grow(written, result)
-            return AtomicDecisionResult(growing.state, written, result, growing.positions, attempt)
-        sent[next(iter(written.values()))[-1].id] = written
-        yield from _pause(means, attempt)
-        seen = yield from _looked(growing.read(), failure)
-        for found in seen & sent.keys():
-            return AtomicDecisionResult(growing.state, sent[found], None, growing.positions, attempt)
-        if not seen and isinstance(failure, ConsistencyError):
-            growing.correct(failure.violations)
-        if attempt == attempts:
-            raise failure
-    raise AssertionError("there is at least one attempt")
