@@ -35,7 +35,7 @@ class Decider(Generic[S, C]):
 
     @overload
     def __init__(
-        self: Decider[S, Callable[[S], EventsLike | None]],
+        self: Decider[S, Callable[[S], EventsLike | None]],  # pyright: ignore[reportInvalidTypeVarUse]
         *,
         fold: Callable[[S, E], S],
         initial: Callable[[], S],
