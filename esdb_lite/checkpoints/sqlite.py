@@ -7,7 +7,7 @@ Must not know: consumers. sqlite3 is imported when a store is used: nobody else 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from esdb_lite.checkpoints.databases import DbApiCheckpoint
 from esdb_lite.checkpoints.table import TABLE
@@ -16,8 +16,6 @@ from esdb_lite.errors import CheckpointError, WrongArgumentType
 
 if TYPE_CHECKING:
     import sqlite3
-
-Database = Union[str, "os.PathLike[str]", "sqlite3.Connection"]
 
 
 class SqliteCheckpoint(DbApiCheckpoint):
@@ -29,7 +27,7 @@ class SqliteCheckpoint(DbApiCheckpoint):
     in autocommit mode.
     """
 
-    def __init__(self, database: Database, name: str, *, table: str = TABLE) -> None:
+    def __init__(self, database: str | os.PathLike[str] | sqlite3.Connection, name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name in a database: a path, or a connection of sqlite3.
 
         With a path, the store makes its own connection on first use, in the consumer's thread, and closes it when the
