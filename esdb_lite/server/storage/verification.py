@@ -5,6 +5,7 @@ Owns: the checks and their texts. Must not know: how a damaged file could be men
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -51,6 +52,7 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
     """
     check_path(path)
     left = confirm_notes.read(path)
+    header = list(_header(path))
     try:
         connection = open_reader(path)
     except StorageCorrupted as error:
@@ -60,7 +62,7 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
             raise
         return [f"{path} is damaged: its first page cannot be read ({WAY_OUT})"]
     with closing(connection):
-        findings = [*_losses(connection, path, left), *_header(path)]
+        findings = [*_losses(connection, path, left), *header]
         for check in (_check_schema, _check_sqlite, _check_events, _check_revisions):
             try:
                 with suppress(StopIteration):
@@ -85,6 +87,8 @@ def _losses(connection: sqlite3.Connection, path: str, left: LastRun) -> list[st
 
 def _header(path: str) -> Iterator[str]:
     """What SQLite takes for a later version's, which it reads and does not write."""
+    if not os.path.exists(path):
+        return
     with open(path, "rb") as file:
         head = file.read(_WRITE_VERSION + 1)
     if head and head[-1] > _WAL_VERSION:
