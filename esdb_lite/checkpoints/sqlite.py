@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from esdb_lite.checkpoints.databases import DbApiCheckpoint
 from esdb_lite.checkpoints.files import checked_file
@@ -19,8 +19,6 @@ from esdb_lite.errors import CheckpointError, InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
     import sqlite3
-
-Database = Union[str, "os.PathLike[str]", "sqlite3.Connection"]
 
 
 _MEMORY = ":memory:"
@@ -35,7 +33,7 @@ class SqliteCheckpoint(DbApiCheckpoint):
     in autocommit mode.
     """
 
-    def __init__(self, database: Database, name: str, *, table: str = TABLE) -> None:
+    def __init__(self, database: str | os.PathLike[str] | sqlite3.Connection, name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name in a database: a path, or a connection of sqlite3.
 
         A file need not exist, its folder has to. With a path, the store makes its own connection on first use, in the
