@@ -99,7 +99,9 @@ class PageBody(NamedTuple):
     """What a page has to say now."""
 
     content_type: str
+    """Of what kind it is, as in the header of that name."""
     data: bytes
+    """What it says."""
 
 
 Page = Callable[[], PageBody]

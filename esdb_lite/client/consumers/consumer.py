@@ -26,7 +26,7 @@ from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, chec
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
 from esdb_lite.client.consumers.tracking import Item
-from esdb_lite.consumers import AsyncEventHandler, ConsumerPosition, ConsumerProgress, WrittenLike
+from esdb_lite.consumers import AsyncBatchHandler, AsyncEventHandler, ConsumerPosition, ConsumerProgress, WrittenLike
 from esdb_lite.errors import CallCancelled, ClientClosed, DeadlineExceeded, EsdbClientException, WrongArgumentType
 from esdb_lite.events import Checkpoint
 from esdb_lite.filters import DEFAULT_EXCLUDE
@@ -202,7 +202,11 @@ class AsyncConsumer:
     """
 
     def __init__(
-        self, feed: ConsumerFeed, settings: ConsumerSettings, store: Store, handler: AsyncEventHandler | None
+        self,
+        feed: ConsumerFeed,
+        settings: ConsumerSettings,
+        store: Store,
+        handler: AsyncEventHandler | AsyncBatchHandler | None,
     ) -> None:
         self._feed = feed
         self._settings = settings
