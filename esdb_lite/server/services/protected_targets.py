@@ -26,9 +26,9 @@ def is_protected(stream: str) -> bool:
 
 def without_protected(reader: Reader, principal: Principal, found: Sequence[T]) -> Sequence[T | Resolved]:
     """Return what was found, without the targets that somebody may not read. Raises StorageError."""
-    if principal.is_admin:
-        return found
     streams = {each.event.stream for each in found if isinstance(each, Resolved) and each.event is not None}
+    if not streams or principal.is_admin:
+        return found
     closed = unreadable(reader, principal, filter(is_protected, streams))
     return found if not closed else [_without(each, closed) for each in found]
 

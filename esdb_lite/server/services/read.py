@@ -123,6 +123,8 @@ def _asked_for(request: ReadOptions | None) -> str | None:
 
 def _page(read: Read, now: int, principal: Principal, reader: Reader) -> AnswerPage:
     page = read.page(reader, now)
+    if principal.is_admin:
+        return page
     return page._replace(events=without_protected(reader, principal, page.events))
 
 
