@@ -1,0 +1,181 @@
+"""`AsyncKurrentDBClient`: the names and signatures of kurrentdbclient 1.3, over `esdb_lite.AsyncEsdbClient`.
+
+Owns: the life of a client, and which call is which method. Must not know: what a call does (`_stream_calls`,
+`_group_calls`, `_projection_calls`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+import esdb_lite
+from esdb_lite.compat.kurrentdbclient import _group_calls as groups
+from esdb_lite.compat.kurrentdbclient import _projection_calls as projections
+from esdb_lite.compat.kurrentdbclient import _stream_calls as streams
+from esdb_lite.compat.kurrentdbclient._choosing import check_preference
+from esdb_lite.compat.kurrentdbclient._consumers import AsyncPersistentSubscription
+from esdb_lite.compat.kurrentdbclient._faces import Consuming, Ours, Reading, async_opening, asynchronous
+from esdb_lite.compat.kurrentdbclient._failures import translated
+from esdb_lite.compat.kurrentdbclient._reads import AsyncCatchupSubscription, AsyncReadResponse
+from esdb_lite.compat.kurrentdbclient.client import BaseKurrentDBClient
+from esdb_lite.compat.kurrentdbclient.connection import AsyncKurrentDBConnection, same
+from esdb_lite.compat.kurrentdbclient.exceptions import ServiceUnavailableError
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
+
+K = TypeVar("K")
+
+
+class AsyncKurrentDBClient(BaseKurrentDBClient):
+    """A client of KurrentDB and EventStoreDB for asyncio, for programs that were written for kurrentdbclient.
+
+    `connect()`, or entering `async with`, raises DiscoveryFailedError where it finds no node of the kind that is
+    wanted. Without, it connects on first use.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        root_certificates: str | bytes | None = None,
+        private_key: str | bytes | None = None,
+        certificate_chain: str | bytes | None = None,
+    ) -> None:
+        super().__init__(
+            uri, root_certificates=root_certificates, private_key=private_key, certificate_chain=certificate_chain
+        )
+        self._connection: AsyncKurrentDBConnection | None = None
+
+    @property
+    def connection(self) -> AsyncKurrentDBConnection:
+        """What there is of a server."""
+        if self._connection is None:
+            self._connection = self._construct_esdb_connection()
+        return self._connection
+
+    @property
+    def connection_target(self) -> str:
+        """The server, as `host:port`."""
+        return self.connection.grpc_target
+
+    @property
+    def connection_id(self) -> UUID:
+        """Another one after every `reconnect()`."""
+        return self.connection.connection_id
+
+    async def connect(self) -> None:
+        """Find a node, where the connection string names more than one or has `+discover`."""
+        old, self._connection = self._connection, await self._connect()
+        if old is not None:
+            await old.close()
+
+    async def reconnect(self, grpc_target: str | None = None, connection_id: UUID | None = None) -> None:
+        """Connect anew, unless that was done since there was the connection with this id."""
+        if same(self.connection, connection_id):
+            old, self._connection = self.connection, await self._connect(grpc_target)
+            await old.close()
+            self._is_closed = False
+
+    async def close(self) -> None:
+        """Close the connection; what is open ends with CancelledByClientError. Idempotent."""
+        self._is_closed = True
+        if self._connection is not None:
+            await self._connection.close()
+
+    async def __aenter__(self) -> Self:
+        if self._connection is None:
+            await self.connect()
+        return self
+
+    async def __aexit__(self, *args: object) -> None:
+        await self.close()
+
+    # --- inside ---
+
+    async def _connect(self, grpc_target: str | None = None) -> AsyncKurrentDBConnection:
+        connection = self._construct_esdb_connection(grpc_target)
+        if grpc_target is None and self.connection_spec.discovers:
+            try:
+                with translated("connect"):
+                    ours = connection.ours
+                    await ours.connect()
+                    check_preference(self.connection_spec, await ours.read_gossip())
+                    connection.settle((await ours.server_info()).address)
+            except BaseException:
+                await connection.close()
+                raise
+        return connection
+
+    def _construct_esdb_connection(self, grpc_target: str | None = None) -> AsyncKurrentDBConnection:
+        return AsyncKurrentDBConnection(
+            esdb_lite.AsyncEsdbClient, self.connection_spec, self._certificates(), grpc_target
+        )
+
+    async def _perform(self, name: str, call: Callable[[Ours], Coroutine[Any, Any, K]]) -> K:
+        if self._is_closed:
+            await self.reconnect()
+        connection = self.connection
+        try:
+            with translated(name):
+                return await call(connection.ours)
+        except ServiceUnavailableError:
+            if not connection.is_elsewhere:
+                raise
+        await self.reconnect(connection_id=connection.connection_id)
+        with translated(name):
+            return await call(self.connection.ours)
+
+    def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K:
+        more = (reading.kinds,) if isinstance(reading, Reading) else ()
+        return kind(source, *more, self.connection.open_ones)
+
+    # --- streams ---
+
+    append_to_stream = asynchronous(streams.append_to_stream)
+    append_events = asynchronous(streams.append_events)
+    multi_append_to_stream = asynchronous(streams.multi_append_to_stream)
+    append_records = asynchronous(streams.append_records)
+    delete_stream = asynchronous(streams.delete_stream)
+    tombstone_stream = asynchronous(streams.tombstone_stream)
+    get_stream = asynchronous(streams.get_stream)
+    get_current_version = asynchronous(streams.get_current_version)
+    get_commit_position = asynchronous(streams.get_commit_position)
+    get_stream_metadata = asynchronous(streams.get_stream_metadata)
+    set_stream_metadata = asynchronous(streams.set_stream_metadata)
+    read_stream = async_opening(streams.read_stream, AsyncReadResponse)
+    read_all = async_opening(streams.read_all, AsyncReadResponse)
+    read_index = async_opening(streams.read_index, AsyncReadResponse)
+    subscribe_to_all = async_opening(streams.subscribe_to_all, AsyncCatchupSubscription)
+    subscribe_to_index = async_opening(streams.subscribe_to_index, AsyncCatchupSubscription)
+    subscribe_to_stream = async_opening(streams.subscribe_to_stream, AsyncCatchupSubscription)
+
+    # --- persistent subscriptions ---
+
+    create_subscription_to_all = asynchronous(groups.create_subscription_to_all)
+    create_subscription_to_stream = asynchronous(groups.create_subscription_to_stream)
+    update_subscription_to_all = asynchronous(groups.update_subscription_to_all)
+    update_subscription_to_stream = asynchronous(groups.update_subscription_to_stream)
+    delete_subscription = asynchronous(groups.delete_subscription)
+    replay_parked_events = asynchronous(groups.replay_parked_events)
+    get_subscription_info = asynchronous(groups.get_subscription_info)
+    list_subscriptions = asynchronous(groups.list_subscriptions)
+    list_subscriptions_to_stream = asynchronous(groups.list_subscriptions_to_stream)
+    read_subscription_to_all = async_opening(groups.read_subscription_to_all, AsyncPersistentSubscription)
+    read_subscription_to_stream = async_opening(groups.read_subscription_to_stream, AsyncPersistentSubscription)
+
+    # --- projections ---
+
+    create_projection = asynchronous(projections.create_projection)
+    update_projection = asynchronous(projections.update_projection)
+    delete_projection = asynchronous(projections.delete_projection)
+    enable_projection = asynchronous(projections.enable_projection)
+    disable_projection = asynchronous(projections.disable_projection)
+    abort_projection = asynchronous(projections.abort_projection)
+    reset_projection = asynchronous(projections.reset_projection)
+    restart_projections_subsystem = asynchronous(projections.restart_projections_subsystem)
+    get_projection_state = asynchronous(projections.get_projection_state)
+    get_projection_statistics = asynchronous(projections.get_projection_statistics)
+    list_all_projection_statistics = asynchronous(projections.list_all_projection_statistics)
+    list_continuous_projection_statistics = asynchronous(projections.list_continuous_projection_statistics)
