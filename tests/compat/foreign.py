@@ -30,7 +30,7 @@ INNER_IMPORTS = (
     r"^from \w+\.protos\S* import .*\n",
     r"^from grpc\S* import .*\n",
     r"^from \w+\.streams import handle_streams_rpc_error\n",
-    r"^from \w+\.persistent import SubscriptionReadReqs\n",
+    r"^from \w+\.persistent import (Async)?SubscriptionReadReqs\n",
     r"^    handle_rpc_error,\n",
 )
 FIXED = re.compile(r"(?P<host>localhost|127\.0\.0\.1)(?P<between>:|[\"'], ?)(?P<port>211[0-4])\b")

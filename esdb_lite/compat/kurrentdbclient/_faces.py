@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Union, cast, overload
 
@@ -65,7 +65,7 @@ class Method(Protocol[P, R_co]):
 class SyncFace(Protocol):
     """What methods without asyncio need of their client."""
 
-    def _perform(self, name: str, call: Callable[[Ours], K]) -> K: ...
+    def _perform(self, name: str, call: Callable[[Ours], K], timeout: float | None) -> K: ...
 
     def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K: ...
 
@@ -73,16 +73,21 @@ class SyncFace(Protocol):
 class AsyncFace(Protocol):
     """What methods with asyncio need of their client."""
 
-    async def _perform(self, name: str, call: Callable[[Ours], Coroutine[Any, Any, K]]) -> K: ...
+    async def _perform(self, name: str, call: Callable[[Ours], Coroutine[Any, Any, K]], timeout: float | None) -> K: ...
 
     def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K: ...
+
+
+def _timeout(options: Mapping[str, object]) -> float | None:
+    value = options.get("timeout")
+    return value if isinstance(value, (int, float)) else None
 
 
 def sync(call: Callable[Concatenate[Ours, P], Answer[R]]) -> Method[P, R]:
     """Return the method without asyncio."""
 
     def method(self: SyncFace, *args: P.args, **kwargs: P.kwargs) -> R:
-        return self._perform(call.__name__, lambda ours: _read(call(ours, *args, **kwargs)))
+        return self._perform(call.__name__, lambda ours: _read(call(ours, *args, **kwargs)), _timeout(kwargs))
 
     return cast("Method[P, R]", _presented(method, call))
 
@@ -100,7 +105,7 @@ def asynchronous(call: Callable[Concatenate[Ours, P], Answer[R]]) -> Method[P, C
     """Return the method with asyncio."""
 
     async def method(self: AsyncFace, *args: P.args, **kwargs: P.kwargs) -> R:
-        return await self._perform(call.__name__, lambda ours: _awaited(call(ours, *args, **kwargs)))
+        return await self._perform(call.__name__, lambda ours: _awaited(call(ours, *args, **kwargs)), _timeout(kwargs))
 
     return cast("Method[P, Coroutine[Any, Any, R]]", _presented(method, call))
 
@@ -122,7 +127,7 @@ def opening(call: Callable[Concatenate[Ours, P], Reading | Consuming], kind: typ
             reading = call(ours, *args, **kwargs)
             return self._opened(kind, reading.given, reading)
 
-        return self._perform(call.__name__, begin)
+        return self._perform(call.__name__, begin, _timeout(kwargs))
 
     return cast("Method[P, K]", _presented(method, call, kind))
 
@@ -140,7 +145,7 @@ def async_opening(
             lazy = isinstance(given, esdb_lite.AsyncReadResponse)
             return self._opened(kind, given if lazy else await cast("Awaitable[object]", given), reading)
 
-        return await self._perform(call.__name__, begin)
+        return await self._perform(call.__name__, begin, _timeout(kwargs))
 
     return cast("Method[P, Coroutine[Any, Any, K]]", _presented(method, call, kind))
 

@@ -7,6 +7,7 @@ it is: a ValueError, TypeError or RuntimeError.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
@@ -156,7 +157,15 @@ _FAILURES: Mapping[type[esdb_lite.EsdbClientException], Failure] = {
 }
 """The first class in the order of resolution of ours counts."""
 
+_OF_SETTINGS: Mapping[type[esdb_lite.EsdbClientException], Failure] = {
+    esdb_lite.InvalidArgument: _said(theirs.InternalError)
+}
 _OF_CALLS: Mapping[str, Mapping[type[esdb_lite.EsdbClientException], Failure]] = {
+    "create_projection": {esdb_lite.InvalidArgument: _said(theirs.ExceptionThrownByHandlerError)},
+    "create_subscription_to_all": _OF_SETTINGS,
+    "create_subscription_to_stream": _OF_SETTINGS,
+    "update_subscription_to_all": _OF_SETTINGS,
+    "update_subscription_to_stream": _OF_SETTINGS,
     "append_to_stream": {esdb_lite.InvalidRequest: _said(theirs.BadRequestError)},
     "delete_stream": {esdb_lite.ExpectedPositionError: _missing_or_wrong},
     "tombstone_stream": {esdb_lite.ExpectedPositionError: _missing_or_wrong},
@@ -172,7 +181,7 @@ _OF_CALLS: Mapping[str, Mapping[type[esdb_lite.EsdbClientException], Failure]] =
         esdb_lite.AppendTooLarge: _transaction_too_large,
     },
 }
-"""What is otherwise in some calls."""
+"""What is otherwise in some calls: also where our client refuses what kurrentdbclient leaves to the server."""
 
 
 def failure_of(error: esdb_lite.EsdbClientException, call: str = "") -> Exception:
@@ -191,12 +200,19 @@ def failure_of(error: esdb_lite.EsdbClientException, call: str = "") -> Exceptio
 
 
 @contextmanager
-def translated(call: str = "") -> Iterator[None]:
-    """Raise what kurrentdbclient raises in place of our exceptions."""
+def translated(call: str = "", timeout: float | None = None) -> Iterator[None]:
+    """Raise what kurrentdbclient raises in place of our exceptions.
+
+    `timeout` is that of the call: when it is over, it counts as the reason also where there was no connection.
+    """
+    began = 0.0 if timeout is None else time.monotonic()
     try:
         yield
     except esdb_lite.EsdbClientException as error:
         found = failure_of(error, call)
+        if timeout is not None and type(error) is esdb_lite.ServiceUnavailable:
+            late = time.monotonic() - began >= timeout
+            found = theirs.GrpcDeadlineExceededError(str(error)) if late else found
         if found is error:
             raise
         raise found from error

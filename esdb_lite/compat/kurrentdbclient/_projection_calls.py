@@ -131,7 +131,11 @@ def get_projection_state(
 ) -> Answer[ProjectionState]:
     """Return the state of a projection, or of one of its partitions."""
     given = ours.get_projection_state(name, partition or None, timeout=timeout, credentials=credentials)
-    return Answer(given, ProjectionState)
+    return Answer(given, _state)
+
+
+def _state(value: object) -> ProjectionState:
+    return ProjectionState({} if value is None else value)  # as the server says it
 
 
 def get_projection_statistics(

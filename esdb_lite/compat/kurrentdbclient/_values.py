@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 import esdb_lite
 from esdb_lite.compat.kurrentdbclient import events, gossip, persistent, projections
 from esdb_lite.compat.kurrentdbclient.common import construct_filter_exclude_regex, construct_filter_include_regex
-from esdb_lite.compat.kurrentdbclient.exceptions import ProgrammingError
+from esdb_lite.compat.kurrentdbclient.exceptions import ExceptionIteratingRequestsError, ProgrammingError
 
 _STATES = {
     events.StreamState.ANY: esdb_lite.StreamState.ANY,
@@ -135,16 +135,19 @@ def _strategy(name: object) -> object:
 
 
 def our_changes(settings: Mapping[str, object]) -> esdb_lite.SettingsChanges:
-    """Return the settings of a group that are to be changed."""
-    changes = _renamed({name: value for name, value in settings.items() if value is not None})
-    return cast("esdb_lite.SettingsChanges", changes)
+    """Return the settings of a group that are to be changed. Raises KeyError for a strategy that there is not."""
+    given = {name: value for name, value in settings.items() if value is not None}
+    if "consumer_strategy" in given and isinstance(_strategy(given["consumer_strategy"]), str):
+        raise KeyError(given["consumer_strategy"])
+    return cast("esdb_lite.SettingsChanges", _renamed(given))
 
 
 def answered(item: UUID | events.RecordedEvent) -> esdb_lite.RecordedEvent:
-    """Return something by which our subscription knows the event. Raises TypeError."""
+    """Return something by which our subscription knows the event. Raises ExceptionIteratingRequestsError."""
     id = item.ack_id if isinstance(item, events.RecordedEvent) else item
     if not isinstance(id, UUID):
-        raise ValueError(f"event_id {id!r} is not a UUID")
+        text = f"event_id {id!r} is not a UUID"
+        raise ExceptionIteratingRequestsError(text) from ValueError(text)
     return esdb_lite.RecordedEvent("-", b"", b"", "-", 0, None, id=id)
 
 

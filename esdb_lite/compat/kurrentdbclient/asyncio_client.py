@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import esdb_lite
-from esdb_lite.compat.kurrentdbclient import _group_calls as groups
-from esdb_lite.compat.kurrentdbclient import _projection_calls as projections
-from esdb_lite.compat.kurrentdbclient import _stream_calls as streams
-from esdb_lite.compat.kurrentdbclient._choosing import check_preference
+from esdb_lite.compat.kurrentdbclient import _group_calls as group_calls
+from esdb_lite.compat.kurrentdbclient import _projection_calls as projection_calls
+from esdb_lite.compat.kurrentdbclient import _stream_calls as stream_calls
+from esdb_lite.compat.kurrentdbclient._choosing import check_preference, discovering
 from esdb_lite.compat.kurrentdbclient._consumers import AsyncPersistentSubscription
 from esdb_lite.compat.kurrentdbclient._faces import Consuming, Ours, Reading, async_opening, asynchronous
 from esdb_lite.compat.kurrentdbclient._failures import translated
@@ -98,7 +98,7 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
         connection = self._construct_esdb_connection(grpc_target)
         if grpc_target is None and self.connection_spec.discovers:
             try:
-                with translated("connect"):
+                with discovering(self.connection_spec):
                     ours = connection.ours
                     await ours.connect()
                     check_preference(self.connection_spec, await ours.read_gossip())
@@ -110,21 +110,21 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
 
     def _construct_esdb_connection(self, grpc_target: str | None = None) -> AsyncKurrentDBConnection:
         return AsyncKurrentDBConnection(
-            esdb_lite.AsyncEsdbClient, self.connection_spec, self._certificates(), grpc_target
+            esdb_lite.AsyncEsdbClient, self.connection_spec, self._certificates(), grpc_target, self
         )
 
-    async def _perform(self, name: str, call: Callable[[Ours], Coroutine[Any, Any, K]]) -> K:
-        if self._is_closed:
+    async def _perform(self, name: str, call: Callable[[Ours], Coroutine[Any, Any, K]], timeout: float | None) -> K:
+        if self.connection.is_closed:
             await self.reconnect()
         connection = self.connection
         try:
-            with translated(name):
+            with translated(name, timeout):
                 return await call(connection.ours)
         except ServiceUnavailableError:
             if not connection.is_elsewhere:
                 raise
         await self.reconnect(connection_id=connection.connection_id)
-        with translated(name):
+        with translated(name, timeout):
             return await call(self.connection.ours)
 
     def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K:
@@ -133,49 +133,49 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
 
     # --- streams ---
 
-    append_to_stream = asynchronous(streams.append_to_stream)
-    append_events = asynchronous(streams.append_events)
-    multi_append_to_stream = asynchronous(streams.multi_append_to_stream)
-    append_records = asynchronous(streams.append_records)
-    delete_stream = asynchronous(streams.delete_stream)
-    tombstone_stream = asynchronous(streams.tombstone_stream)
-    get_stream = asynchronous(streams.get_stream)
-    get_current_version = asynchronous(streams.get_current_version)
-    get_commit_position = asynchronous(streams.get_commit_position)
-    get_stream_metadata = asynchronous(streams.get_stream_metadata)
-    set_stream_metadata = asynchronous(streams.set_stream_metadata)
-    read_stream = async_opening(streams.read_stream, AsyncReadResponse)
-    read_all = async_opening(streams.read_all, AsyncReadResponse)
-    read_index = async_opening(streams.read_index, AsyncReadResponse)
-    subscribe_to_all = async_opening(streams.subscribe_to_all, AsyncCatchupSubscription)
-    subscribe_to_index = async_opening(streams.subscribe_to_index, AsyncCatchupSubscription)
-    subscribe_to_stream = async_opening(streams.subscribe_to_stream, AsyncCatchupSubscription)
+    append_to_stream = asynchronous(stream_calls.append_to_stream)
+    append_events = asynchronous(stream_calls.append_events)
+    multi_append_to_stream = asynchronous(stream_calls.multi_append_to_stream)
+    append_records = asynchronous(stream_calls.append_records)
+    delete_stream = asynchronous(stream_calls.delete_stream)
+    tombstone_stream = asynchronous(stream_calls.tombstone_stream)
+    get_stream = asynchronous(stream_calls.get_stream)
+    get_current_version = asynchronous(stream_calls.get_current_version)
+    get_commit_position = asynchronous(stream_calls.get_commit_position)
+    get_stream_metadata = asynchronous(stream_calls.get_stream_metadata)
+    set_stream_metadata = asynchronous(stream_calls.set_stream_metadata)
+    read_stream = async_opening(stream_calls.read_stream, AsyncReadResponse)
+    read_all = async_opening(stream_calls.read_all, AsyncReadResponse)
+    read_index = async_opening(stream_calls.read_index, AsyncReadResponse)
+    subscribe_to_all = async_opening(stream_calls.subscribe_to_all, AsyncCatchupSubscription)
+    subscribe_to_index = async_opening(stream_calls.subscribe_to_index, AsyncCatchupSubscription)
+    subscribe_to_stream = async_opening(stream_calls.subscribe_to_stream, AsyncCatchupSubscription)
 
     # --- persistent subscriptions ---
 
-    create_subscription_to_all = asynchronous(groups.create_subscription_to_all)
-    create_subscription_to_stream = asynchronous(groups.create_subscription_to_stream)
-    update_subscription_to_all = asynchronous(groups.update_subscription_to_all)
-    update_subscription_to_stream = asynchronous(groups.update_subscription_to_stream)
-    delete_subscription = asynchronous(groups.delete_subscription)
-    replay_parked_events = asynchronous(groups.replay_parked_events)
-    get_subscription_info = asynchronous(groups.get_subscription_info)
-    list_subscriptions = asynchronous(groups.list_subscriptions)
-    list_subscriptions_to_stream = asynchronous(groups.list_subscriptions_to_stream)
-    read_subscription_to_all = async_opening(groups.read_subscription_to_all, AsyncPersistentSubscription)
-    read_subscription_to_stream = async_opening(groups.read_subscription_to_stream, AsyncPersistentSubscription)
+    create_subscription_to_all = asynchronous(group_calls.create_subscription_to_all)
+    create_subscription_to_stream = asynchronous(group_calls.create_subscription_to_stream)
+    update_subscription_to_all = asynchronous(group_calls.update_subscription_to_all)
+    update_subscription_to_stream = asynchronous(group_calls.update_subscription_to_stream)
+    delete_subscription = asynchronous(group_calls.delete_subscription)
+    replay_parked_events = asynchronous(group_calls.replay_parked_events)
+    get_subscription_info = asynchronous(group_calls.get_subscription_info)
+    list_subscriptions = asynchronous(group_calls.list_subscriptions)
+    list_subscriptions_to_stream = asynchronous(group_calls.list_subscriptions_to_stream)
+    read_subscription_to_all = async_opening(group_calls.read_subscription_to_all, AsyncPersistentSubscription)
+    read_subscription_to_stream = async_opening(group_calls.read_subscription_to_stream, AsyncPersistentSubscription)
 
     # --- projections ---
 
-    create_projection = asynchronous(projections.create_projection)
-    update_projection = asynchronous(projections.update_projection)
-    delete_projection = asynchronous(projections.delete_projection)
-    enable_projection = asynchronous(projections.enable_projection)
-    disable_projection = asynchronous(projections.disable_projection)
-    abort_projection = asynchronous(projections.abort_projection)
-    reset_projection = asynchronous(projections.reset_projection)
-    restart_projections_subsystem = asynchronous(projections.restart_projections_subsystem)
-    get_projection_state = asynchronous(projections.get_projection_state)
-    get_projection_statistics = asynchronous(projections.get_projection_statistics)
-    list_all_projection_statistics = asynchronous(projections.list_all_projection_statistics)
-    list_continuous_projection_statistics = asynchronous(projections.list_continuous_projection_statistics)
+    create_projection = asynchronous(projection_calls.create_projection)
+    update_projection = asynchronous(projection_calls.update_projection)
+    delete_projection = asynchronous(projection_calls.delete_projection)
+    enable_projection = asynchronous(projection_calls.enable_projection)
+    disable_projection = asynchronous(projection_calls.disable_projection)
+    abort_projection = asynchronous(projection_calls.abort_projection)
+    reset_projection = asynchronous(projection_calls.reset_projection)
+    restart_projections_subsystem = asynchronous(projection_calls.restart_projections_subsystem)
+    get_projection_state = asynchronous(projection_calls.get_projection_state)
+    get_projection_statistics = asynchronous(projection_calls.get_projection_statistics)
+    list_all_projection_statistics = asynchronous(projection_calls.list_all_projection_statistics)
+    list_continuous_projection_statistics = asynchronous(projection_calls.list_continuous_projection_statistics)

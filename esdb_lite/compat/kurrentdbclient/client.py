@@ -13,14 +13,15 @@ from typing import TYPE_CHECKING, TypeVar
 from uuid import UUID
 
 import esdb_lite
-from esdb_lite.compat.kurrentdbclient import _group_calls as groups
-from esdb_lite.compat.kurrentdbclient import _projection_calls as projections
-from esdb_lite.compat.kurrentdbclient import _stream_calls as streams
-from esdb_lite.compat.kurrentdbclient._choosing import check_preference
+from esdb_lite.compat.kurrentdbclient import _group_calls as group_calls
+from esdb_lite.compat.kurrentdbclient import _projection_calls as projection_calls
+from esdb_lite.compat.kurrentdbclient import _stream_calls as stream_calls
+from esdb_lite.compat.kurrentdbclient._choosing import check_preference, discovering
 from esdb_lite.compat.kurrentdbclient._consumers import PersistentSubscription
 from esdb_lite.compat.kurrentdbclient._faces import Consuming, Ours, Reading, opening, sync
 from esdb_lite.compat.kurrentdbclient._failures import translated
 from esdb_lite.compat.kurrentdbclient._reads import CatchupSubscription, ReadResponse
+from esdb_lite.compat.kurrentdbclient._services import Service
 from esdb_lite.compat.kurrentdbclient._stream_calls import DEFAULT_EXCLUDE_FILTER as DEFAULT_EXCLUDE_FILTER
 from esdb_lite.compat.kurrentdbclient._stream_calls import (
     KDB_PERSISTENT_CONFIG_EVENTS_REGEX as KDB_PERSISTENT_CONFIG_EVENTS_REGEX,
@@ -78,6 +79,12 @@ class BaseKurrentDBClient(ABC):
             return esdb_lite.Credentials(username, password)
         return None
 
+    @property
+    def _call_credentials(self) -> esdb_lite.Credentials | None:
+        return self.construct_call_credentials(self.connection_spec.username, self.connection_spec.password)
+
+    _call_metadata = ()
+
     def _certificates(self) -> Certificates:
         return Certificates(self.root_certificates, self.private_key, self.certificate_chain)
 
@@ -112,6 +119,31 @@ class KurrentDBClient(BaseKurrentDBClient):
         """Another one after every `reconnect()`."""
         return self._connection.connection_id
 
+    @property
+    def streams(self) -> Service:
+        """Other names for the calls about streams."""
+        return self._connection.streams
+
+    @property
+    def v2streams(self) -> Service:
+        """Other names for the calls about several streams."""
+        return self._connection.v2streams
+
+    @property
+    def persistent_subscriptions(self) -> Service:
+        """Other names for the calls about groups."""
+        return self._connection.persistent_subscriptions
+
+    @property
+    def projections(self) -> Service:
+        """Other names for the calls about projections."""
+        return self._connection.projections
+
+    @property
+    def gossip(self) -> Service:
+        """Another name for `read_gossip`."""
+        return self._connection.gossip
+
     def reconnect(self, grpc_target: str | None = None, *, connection_id: UUID | None = None) -> None:
         """Connect anew, unless that was done since there was the connection with this id."""
         if same(self._connection, connection_id):
@@ -136,7 +168,7 @@ class KurrentDBClient(BaseKurrentDBClient):
         connection = self._construct_esdb_connection(grpc_target)
         if grpc_target is None and self.connection_spec.discovers:
             try:
-                with translated("connect"):
+                with discovering(self.connection_spec):
                     ours = connection.ours
                     ours.connect()
                     check_preference(self.connection_spec, ours.read_gossip())
@@ -147,20 +179,20 @@ class KurrentDBClient(BaseKurrentDBClient):
         return connection
 
     def _construct_esdb_connection(self, grpc_target: str | None = None) -> KurrentDBConnection:
-        return KurrentDBConnection(esdb_lite.EsdbClient, self.connection_spec, self._certificates(), grpc_target)
+        return KurrentDBConnection(esdb_lite.EsdbClient, self.connection_spec, self._certificates(), grpc_target, self)
 
-    def _perform(self, name: str, call: Callable[[Ours], K]) -> K:
-        if self._is_closed:
+    def _perform(self, name: str, call: Callable[[Ours], K], timeout: float | None) -> K:
+        if self._connection.is_closed:
             self.reconnect()
         connection = self._connection
         try:
-            with translated(name):
+            with translated(name, timeout):
                 return call(connection.ours)
         except ServiceUnavailableError:
             if not connection.is_elsewhere:
                 raise
         self.reconnect(connection_id=connection.connection_id)
-        with translated(name):
+        with translated(name, timeout):
             return call(self._connection.ours)
 
     def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K:
@@ -169,51 +201,51 @@ class KurrentDBClient(BaseKurrentDBClient):
 
     # --- streams ---
 
-    append_to_stream = sync(streams.append_to_stream)
-    append_events = sync(streams.append_events)
-    append_event = sync(streams.append_event)
-    multi_append_to_stream = sync(streams.multi_append_to_stream)
-    append_records = sync(streams.append_records)
-    delete_stream = sync(streams.delete_stream)
-    tombstone_stream = sync(streams.tombstone_stream)
-    get_stream = sync(streams.get_stream)
-    get_current_version = sync(streams.get_current_version)
-    get_commit_position = sync(streams.get_commit_position)
-    get_stream_metadata = sync(streams.get_stream_metadata)
-    set_stream_metadata = sync(streams.set_stream_metadata)
-    read_stream = opening(streams.read_stream, ReadResponse)
-    read_all = opening(streams.read_all, ReadResponse)
-    read_index = opening(streams.read_index, ReadResponse)
-    subscribe_to_all = opening(streams.subscribe_to_all, CatchupSubscription)
-    subscribe_to_index = opening(streams.subscribe_to_index, CatchupSubscription)
-    subscribe_to_stream = opening(streams.subscribe_to_stream, CatchupSubscription)
+    append_to_stream = sync(stream_calls.append_to_stream)
+    append_events = sync(stream_calls.append_events)
+    append_event = sync(stream_calls.append_event)
+    multi_append_to_stream = sync(stream_calls.multi_append_to_stream)
+    append_records = sync(stream_calls.append_records)
+    delete_stream = sync(stream_calls.delete_stream)
+    tombstone_stream = sync(stream_calls.tombstone_stream)
+    get_stream = sync(stream_calls.get_stream)
+    get_current_version = sync(stream_calls.get_current_version)
+    get_commit_position = sync(stream_calls.get_commit_position)
+    get_stream_metadata = sync(stream_calls.get_stream_metadata)
+    set_stream_metadata = sync(stream_calls.set_stream_metadata)
+    read_stream = opening(stream_calls.read_stream, ReadResponse)
+    read_all = opening(stream_calls.read_all, ReadResponse)
+    read_index = opening(stream_calls.read_index, ReadResponse)
+    subscribe_to_all = opening(stream_calls.subscribe_to_all, CatchupSubscription)
+    subscribe_to_index = opening(stream_calls.subscribe_to_index, CatchupSubscription)
+    subscribe_to_stream = opening(stream_calls.subscribe_to_stream, CatchupSubscription)
 
     # --- persistent subscriptions ---
 
-    create_subscription_to_all = sync(groups.create_subscription_to_all)
-    create_subscription_to_stream = sync(groups.create_subscription_to_stream)
-    update_subscription_to_all = sync(groups.update_subscription_to_all)
-    update_subscription_to_stream = sync(groups.update_subscription_to_stream)
-    delete_subscription = sync(groups.delete_subscription)
-    replay_parked_events = sync(groups.replay_parked_events)
-    get_subscription_info = sync(groups.get_subscription_info)
-    list_subscriptions = sync(groups.list_subscriptions)
-    list_subscriptions_to_stream = sync(groups.list_subscriptions_to_stream)
-    read_subscription_to_all = opening(groups.read_subscription_to_all, PersistentSubscription)
-    read_subscription_to_stream = opening(groups.read_subscription_to_stream, PersistentSubscription)
+    create_subscription_to_all = sync(group_calls.create_subscription_to_all)
+    create_subscription_to_stream = sync(group_calls.create_subscription_to_stream)
+    update_subscription_to_all = sync(group_calls.update_subscription_to_all)
+    update_subscription_to_stream = sync(group_calls.update_subscription_to_stream)
+    delete_subscription = sync(group_calls.delete_subscription)
+    replay_parked_events = sync(group_calls.replay_parked_events)
+    get_subscription_info = sync(group_calls.get_subscription_info)
+    list_subscriptions = sync(group_calls.list_subscriptions)
+    list_subscriptions_to_stream = sync(group_calls.list_subscriptions_to_stream)
+    read_subscription_to_all = opening(group_calls.read_subscription_to_all, PersistentSubscription)
+    read_subscription_to_stream = opening(group_calls.read_subscription_to_stream, PersistentSubscription)
 
     # --- projections and nodes ---
 
-    create_projection = sync(projections.create_projection)
-    update_projection = sync(projections.update_projection)
-    delete_projection = sync(projections.delete_projection)
-    enable_projection = sync(projections.enable_projection)
-    disable_projection = sync(projections.disable_projection)
-    abort_projection = sync(projections.abort_projection)
-    reset_projection = sync(projections.reset_projection)
-    restart_projections_subsystem = sync(projections.restart_projections_subsystem)
-    get_projection_state = sync(projections.get_projection_state)
-    get_projection_statistics = sync(projections.get_projection_statistics)
-    list_all_projection_statistics = sync(projections.list_all_projection_statistics)
-    list_continuous_projection_statistics = sync(projections.list_continuous_projection_statistics)
-    read_gossip = sync(projections.read_gossip)
+    create_projection = sync(projection_calls.create_projection)
+    update_projection = sync(projection_calls.update_projection)
+    delete_projection = sync(projection_calls.delete_projection)
+    enable_projection = sync(projection_calls.enable_projection)
+    disable_projection = sync(projection_calls.disable_projection)
+    abort_projection = sync(projection_calls.abort_projection)
+    reset_projection = sync(projection_calls.reset_projection)
+    restart_projections_subsystem = sync(projection_calls.restart_projections_subsystem)
+    get_projection_state = sync(projection_calls.get_projection_state)
+    get_projection_statistics = sync(projection_calls.get_projection_statistics)
+    list_all_projection_statistics = sync(projection_calls.list_all_projection_statistics)
+    list_continuous_projection_statistics = sync(projection_calls.list_continuous_projection_statistics)
+    read_gossip = sync(projection_calls.read_gossip)

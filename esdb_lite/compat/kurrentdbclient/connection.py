@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from uuid import UUID, uuid4
-from weakref import WeakSet
+from weakref import WeakSet, ref
 
 import esdb_lite
+from esdb_lite.compat.kurrentdbclient._services import SERVICES, Service
 
 if TYPE_CHECKING:
     from esdb_lite.compat.kurrentdbclient.connection_spec import ConnectionSpec
@@ -34,9 +35,10 @@ class BaseKurrentDBConnection(Generic[C]):
     """One of our clients, what is open on it, and the server that it is for."""
 
     def __init__(
-        self, kind: type[C], spec: ConnectionSpec, certificates: Certificates, grpc_target: str | None
+        self, kind: type[C], spec: ConnectionSpec, certificates: Certificates, grpc_target: str | None, client: object
     ) -> None:
         """`grpc_target`: for that server alone; None: what the connection string says."""
+        self._client = ref(client)
         self._kind: type[C] = kind
         self._spec = spec
         self._certificates = certificates
@@ -44,6 +46,7 @@ class BaseKurrentDBConnection(Generic[C]):
         self._ours: C | None = None
         self.is_elsewhere = grpc_target is not None
         """Whether it is for a server that was named later."""
+        self.is_closed = False
         self.connection_id = uuid4()
         self.open_ones: WeakSet[Any] = WeakSet()
 
@@ -74,6 +77,12 @@ class BaseKurrentDBConnection(Generic[C]):
                 raise esdb_lite.TlsError(str(error), sent=False) from error
         return self._ours
 
+    def __getattr__(self, name: str) -> Service:
+        client = self._client()
+        if name not in SERVICES or client is None:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return Service(client, name)
+
     def settle(self, grpc_target: str) -> None:
         """Say which server it is, once that is known."""
         self._grpc_target = grpc_target
@@ -84,6 +93,7 @@ class KurrentDBConnection(BaseKurrentDBConnection["esdb_lite.EsdbClient"]):
 
     def close(self) -> None:
         """Break off what is open, and close our client."""
+        self.is_closed = True
         for each in tuple(self.open_ones):
             each.stop(cancel=True)
         if self._ours is not None:
@@ -95,6 +105,7 @@ class AsyncKurrentDBConnection(BaseKurrentDBConnection["esdb_lite.AsyncEsdbClien
 
     async def close(self) -> None:
         """Break off what is open, and close our client."""
+        self.is_closed = True
         for each in tuple(self.open_ones):
             await each.stop(cancel=True)
         if self._ours is not None:

@@ -252,6 +252,8 @@ class ConnectionSpec:
         values = {name: getattr(self._options, _attribute(name)) for name in _FIELDS}
         if values["DefaultDeadline"] is not None:
             values["DefaultDeadline"] = 1000 * cast("int", values["DefaultDeadline"])
+        if values["GossipTimeout"] == 0:
+            values["GossipTimeout"] = None
         # The client reads the files, and passes on what is in them.
         given = {name: value for name, value in values.items() if value is not None and not name.endswith("File")}
         query = "&".join(f"{name}={quote(_text(value))}" for name, value in given.items())

@@ -186,8 +186,8 @@ class ReadOnlyReplicaNotFoundError(DiscoveryFailedError):
     """The cluster has no read-only replica."""
 
 
-class ExceptionIteratingRequestsError(KurrentDBClientError):
-    """Nothing raises it; programs may name it."""
+class ExceptionIteratingRequestsError(KurrentDBClientError, ValueError):
+    """What was to be acknowledged is no event. Version 1.3 has a ValueError for it."""
 
 
 class FailedPreconditionError(KurrentDBClientError):
