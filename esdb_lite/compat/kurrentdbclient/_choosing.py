@@ -1,11 +1,12 @@
-"""Whether a cluster has a node of the kind that a connection string wants.
+"""Which node of a cluster a connection string wants.
 
-Owns: the exceptions that kurrentdbclient has for that; our client takes another node instead.
+Owns: the choice, and the exceptions that kurrentdbclient has where there is none; our client takes another node then.
 Must not know: connections.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -37,11 +38,19 @@ def discovering(spec: specs.ConnectionSpec) -> Iterator[None]:
         raise exceptions.DiscoveryFailedError(text) from error
 
 
-def check_preference(spec: specs.ConnectionSpec, nodes: Sequence[esdb_lite.ClusterNode]) -> None:
-    """Raise a DiscoveryFailedError where there is no such node."""
+def chosen_target(spec: specs.ConnectionSpec, nodes: Sequence[esdb_lite.ClusterNode]) -> str | None:
+    """Return the node to stay with; None where that is left to our client, which goes where the leader is.
+
+    Raises a DiscoveryFailedError where there is no node of the kind that is wanted.
+    """
     preference = spec.options.node_preference
-    if preference not in _WANTED:
-        return
-    state, missing = _WANTED[preference]
-    if not any(values.their_member(node).state == state for node in nodes):
-        raise missing(f"the cluster has no {preference}")
+    members = [values.their_member(node) for node in nodes]
+    if preference in _WANTED:
+        state, missing = _WANTED[preference]
+        members = [member for member in members if member.state == state]
+        if not members:
+            raise missing(f"the cluster has no {preference}")
+    if preference == specs.NODE_PREFERENCE_LEADER or len(nodes) == 1:
+        return None
+    member = random.choice(members)
+    return specs.grpc_target(member.address, member.port)

@@ -57,8 +57,14 @@ def _not_leader(error: esdb_lite.EsdbClientException) -> Exception:
     return theirs.NodeIsNotLeaderError(str(error), host=error.host or None, port=error.port or None)
 
 
+def _wrong_or_tombstoned(error: esdb_lite.EsdbClientException) -> Exception:
+    assert isinstance(error, esdb_lite.ConsistencyError)
+    gone = error.violations and error.violations[0].actual is esdb_lite.StreamState.TOMBSTONED
+    return _tombstoned(error) if gone else _wrong_version(error)
+
+
 def _tombstoned(error: esdb_lite.EsdbClientException) -> Exception:
-    assert isinstance(error, esdb_lite.StreamDeleted)
+    assert isinstance(error, (esdb_lite.StreamDeleted, esdb_lite.ConsistencyError))
     return theirs.StreamTombstonedError(str(error), stream_name=error.stream_name)
 
 
@@ -170,7 +176,7 @@ _OF_CALLS: Mapping[str, Mapping[type[esdb_lite.EsdbClientException], Failure]] =
     "delete_stream": {esdb_lite.ExpectedPositionError: _missing_or_wrong},
     "tombstone_stream": {esdb_lite.ExpectedPositionError: _missing_or_wrong},
     "multi_append_to_stream": {
-        esdb_lite.ConsistencyError: _wrong_version,
+        esdb_lite.ConsistencyError: _wrong_or_tombstoned,
         esdb_lite.StreamDeleted: _tombstoned,
         esdb_lite.EventTooLarge: _record_too_large,
         esdb_lite.AppendTooLarge: _transaction_too_large,

@@ -14,11 +14,13 @@ import esdb_lite
 from esdb_lite.compat.kurrentdbclient import _group_calls as group_calls
 from esdb_lite.compat.kurrentdbclient import _projection_calls as projection_calls
 from esdb_lite.compat.kurrentdbclient import _stream_calls as stream_calls
-from esdb_lite.compat.kurrentdbclient._choosing import check_preference, discovering
+from esdb_lite.compat.kurrentdbclient._choosing import chosen_target, discovering
 from esdb_lite.compat.kurrentdbclient._consumers import AsyncPersistentSubscription
+from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
 from esdb_lite.compat.kurrentdbclient._faces import Consuming, Ours, Reading, async_opening, asynchronous
 from esdb_lite.compat.kurrentdbclient._failures import translated
 from esdb_lite.compat.kurrentdbclient._reads import AsyncCatchupSubscription, AsyncReadResponse
+from esdb_lite.compat.kurrentdbclient.client import DEFAULT_EXCLUDE_FILTER as DEFAULT_EXCLUDE_FILTER
 from esdb_lite.compat.kurrentdbclient.client import BaseKurrentDBClient
 from esdb_lite.compat.kurrentdbclient.connection import AsyncKurrentDBConnection, same
 from esdb_lite.compat.kurrentdbclient.exceptions import ServiceUnavailableError
@@ -43,6 +45,7 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
         private_key: str | bytes | None = None,
         certificate_chain: str | bytes | None = None,
     ) -> None:
+        """Certificates are in PEM form; files that the connection string names come first. Raises ValueError."""
         super().__init__(
             uri, root_certificates=root_certificates, private_key=private_key, certificate_chain=certificate_chain
         )
@@ -96,17 +99,26 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
 
     async def _connect(self, grpc_target: str | None = None) -> AsyncKurrentDBConnection:
         connection = self._construct_esdb_connection(grpc_target)
-        if grpc_target is None and self.connection_spec.discovers:
-            try:
-                with discovering(self.connection_spec):
-                    ours = connection.ours
-                    await ours.connect()
-                    check_preference(self.connection_spec, await ours.read_gossip())
-                    connection.settle((await ours.server_info()).address)
-            except BaseException:
-                await connection.close()
-                raise
-        return connection
+        if grpc_target is not None or not self.connection_spec.discovers:
+            return connection
+        try:
+            target = await self._discover(connection)
+        except BaseException:
+            await connection.close()
+            raise
+        if target is None:
+            return connection
+        await connection.close()
+        return self._construct_esdb_connection(target)
+
+    async def _discover(self, connection: AsyncKurrentDBConnection) -> str | None:
+        with discovering(self.connection_spec):
+            ours = connection.ours
+            await ours.connect()
+            target = chosen_target(self.connection_spec, await ours.read_gossip())
+            if target is None:
+                connection.settle((await ours.server_info()).address)
+            return target
 
     def _construct_esdb_connection(self, grpc_target: str | None = None) -> AsyncKurrentDBConnection:
         return AsyncKurrentDBConnection(
@@ -179,3 +191,7 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
     get_projection_statistics = asynchronous(projection_calls.get_projection_statistics)
     list_all_projection_statistics = asynchronous(projection_calls.list_all_projection_statistics)
     list_continuous_projection_statistics = asynchronous(projection_calls.list_continuous_projection_statistics)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = elsewhere(__name__)

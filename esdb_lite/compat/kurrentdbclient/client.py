@@ -16,8 +16,9 @@ import esdb_lite
 from esdb_lite.compat.kurrentdbclient import _group_calls as group_calls
 from esdb_lite.compat.kurrentdbclient import _projection_calls as projection_calls
 from esdb_lite.compat.kurrentdbclient import _stream_calls as stream_calls
-from esdb_lite.compat.kurrentdbclient._choosing import check_preference, discovering
+from esdb_lite.compat.kurrentdbclient._choosing import chosen_target, discovering
 from esdb_lite.compat.kurrentdbclient._consumers import PersistentSubscription
+from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
 from esdb_lite.compat.kurrentdbclient._faces import Consuming, Ours, Reading, opening, sync
 from esdb_lite.compat.kurrentdbclient._failures import translated
 from esdb_lite.compat.kurrentdbclient._reads import CatchupSubscription, ReadResponse
@@ -56,6 +57,7 @@ class BaseKurrentDBClient(ABC):
         private_key: Pem = None,
         certificate_chain: Pem = None,
     ) -> None:
+        """Certificates are in PEM form; files that the connection string names come first. Raises ValueError."""
         self.connection_spec = ConnectionSpec(uri)
         options = self.connection_spec.options
         self.root_certificates = _content(root_certificates, options.tls_ca_file)
@@ -104,6 +106,7 @@ class KurrentDBClient(BaseKurrentDBClient):
         private_key: Pem = None,
         certificate_chain: Pem = None,
     ) -> None:
+        """Certificates are in PEM form; files that the connection string names come first. Raises ValueError."""
         super().__init__(
             uri, root_certificates=root_certificates, private_key=private_key, certificate_chain=certificate_chain
         )
@@ -166,17 +169,26 @@ class KurrentDBClient(BaseKurrentDBClient):
 
     def _connect(self, grpc_target: str | None = None) -> KurrentDBConnection:
         connection = self._construct_esdb_connection(grpc_target)
-        if grpc_target is None and self.connection_spec.discovers:
-            try:
-                with discovering(self.connection_spec):
-                    ours = connection.ours
-                    ours.connect()
-                    check_preference(self.connection_spec, ours.read_gossip())
-                    connection.settle(ours.server_info().address)
-            except BaseException:
-                connection.close()
-                raise
-        return connection
+        if grpc_target is not None or not self.connection_spec.discovers:
+            return connection
+        try:
+            target = self._discover(connection)
+        except BaseException:
+            connection.close()
+            raise
+        if target is None:
+            return connection
+        connection.close()
+        return self._construct_esdb_connection(target)
+
+    def _discover(self, connection: KurrentDBConnection) -> str | None:
+        with discovering(self.connection_spec):
+            ours = connection.ours
+            ours.connect()
+            target = chosen_target(self.connection_spec, ours.read_gossip())
+            if target is None:
+                connection.settle(ours.server_info().address)
+            return target
 
     def _construct_esdb_connection(self, grpc_target: str | None = None) -> KurrentDBConnection:
         return KurrentDBConnection(esdb_lite.EsdbClient, self.connection_spec, self._certificates(), grpc_target, self)
@@ -249,3 +261,7 @@ class KurrentDBClient(BaseKurrentDBClient):
     list_all_projection_statistics = sync(projection_calls.list_all_projection_statistics)
     list_continuous_projection_statistics = sync(projection_calls.list_continuous_projection_statistics)
     read_gossip = sync(projection_calls.read_gossip)
+
+
+if not TYPE_CHECKING:
+    __getattr__ = elsewhere(__name__)

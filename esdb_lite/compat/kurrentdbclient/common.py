@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
+from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
 from esdb_lite.compat.kurrentdbclient.events import RecordedEvent
 
 if TYPE_CHECKING:
@@ -134,3 +135,7 @@ class AbstractAsyncPersistentSubscription(AsyncRecordedEventSubscription):
     @abstractmethod
     async def nack(self, item: UUID | RecordedEvent, action: Nack) -> None:
         """Say that an event could not be processed."""
+
+
+if not TYPE_CHECKING:
+    __getattr__ = elsewhere(__name__)

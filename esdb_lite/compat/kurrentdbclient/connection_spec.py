@@ -110,6 +110,12 @@ class ConnectionOptions:
         if "CONNECTIONNAME" not in given:
             self._connection_name = str(uuid4())
 
+    def __getattr__(self, name: str) -> object:
+        """The names of esdbclient, which are those in the string: `NodePreference`."""
+        if name not in _FIELDS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self, _attribute(name))
+
     @property
     def tls(self) -> bool:
         """Whether connections are encrypted."""

@@ -131,7 +131,11 @@ class _Control(RecordedEvent):
     """What a subscription says of itself, in the shape of an event."""
 
     def __init__(
-        self, stream_position: int, commit_position: int, prepare_position: int, recorded_at: datetime | None
+        self,
+        stream_position: int = 0,
+        commit_position: int = 0,
+        prepare_position: int = 0,
+        recorded_at: datetime | None = None,
     ) -> None:
         super().__init__(
             type="",
@@ -152,7 +156,7 @@ class Checkpoint(_Control):
 
     CHECKPOINT_ID = _NIL
 
-    def __init__(self, commit_position: int, prepare_position: int, recorded_at: datetime | None) -> None:
+    def __init__(self, commit_position: int, prepare_position: int, recorded_at: datetime | None = None) -> None:
         super().__init__(0, commit_position, prepare_position, recorded_at)
 
 

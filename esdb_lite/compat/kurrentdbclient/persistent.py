@@ -6,16 +6,35 @@ Owns: the names. Must not know: how anything is done.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, cast
 
 from typing_extensions import Unpack
 
+from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
 from esdb_lite.compat.kurrentdbclient._signatures import CHANGES, GroupChanges, taking
 from esdb_lite.compat.kurrentdbclient._signatures import ConsumerStrategy as ConsumerStrategy
 
 if TYPE_CHECKING:
     from esdb_lite.compat.kurrentdbclient._consumers import AsyncPersistentSubscription as AsyncPersistentSubscription
     from esdb_lite.compat.kurrentdbclient._consumers import PersistentSubscription as PersistentSubscription
+
+
+class SubscriptionUpdateKwargs(GroupChanges, total=False):
+    """The arguments with which a group is updated."""
+
+    from_end: bool | None
+
+
+class SubscriptionUpdateAllKwargs(SubscriptionUpdateKwargs, total=False):
+    """Those for a group on all events."""
+
+    commit_position: int | None
+
+
+class SubscriptionUpdateStreamKwargs(SubscriptionUpdateKwargs, total=False):
+    """Those for a group on a stream."""
+
+    stream_position: int | None
 
 
 @dataclass
@@ -77,7 +96,7 @@ class SubscriptionInfo:
     @taking(CHANGES)
     def update_all_kwargs(
         self, from_end: bool | None = None, commit_position: int | None = None, **changes: Unpack[GroupChanges]
-    ) -> dict[str, Any]:
+    ) -> SubscriptionUpdateAllKwargs:
         """Return the arguments with which a group on all events is updated."""
         start = self._start(from_end, commit_position, self.start_from.partition("/")[0].rpartition(":")[2])
         return {"from_end": start == -1, "commit_position": start if start > 0 else None, **self._changed(changes)}
@@ -85,7 +104,7 @@ class SubscriptionInfo:
     @taking(CHANGES)
     def update_stream_kwargs(
         self, from_end: bool | None = None, stream_position: int | None = None, **changes: Unpack[GroupChanges]
-    ) -> dict[str, Any]:
+    ) -> SubscriptionUpdateStreamKwargs:
         """Return the arguments with which a group on a stream is updated."""
         start = self._start(from_end, stream_position, self.start_from)
         return {"from_end": start == -1, "stream_position": start if start > 0 else None, **self._changed(changes)}
@@ -96,15 +115,18 @@ class SubscriptionInfo:
             return position
         return int(known) if from_end is None else -1 if from_end else 0
 
-    def _changed(self, changes: GroupChanges) -> dict[str, Any]:
+    def _changed(self, changes: GroupChanges) -> GroupChanges:
         values = {name: getattr(self, name) for name in CHANGES}
-        return {**values, **{name: value for name, value in changes.items() if value is not None}}
+        values.update((name, value) for name, value in changes.items() if value is not None)
+        return cast("GroupChanges", values)
 
 
-def __getattr__(name: str) -> object:
-    """What is behind the values, which must not be imported before them."""
-    if name in ("PersistentSubscription", "AsyncPersistentSubscription"):
-        from esdb_lite.compat.kurrentdbclient import _consumers
+if not TYPE_CHECKING:
 
-        return getattr(_consumers, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __getattr__(name):
+        """What is behind the values, which must not be imported before them, and what is at home elsewhere."""
+        if name in ("PersistentSubscription", "AsyncPersistentSubscription"):
+            from esdb_lite.compat.kurrentdbclient import _consumers
+
+            return getattr(_consumers, name)
+        return elsewhere(__name__)(name)

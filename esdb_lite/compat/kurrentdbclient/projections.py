@@ -6,7 +6,9 @@ Owns: the values. Must not know: calls.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
 
 
 @dataclass(frozen=True)
@@ -39,3 +41,7 @@ class ProjectionState:
     """The state of a projection, as JSON values."""
 
     value: Any
+
+
+if not TYPE_CHECKING:
+    __getattr__ = elsewhere(__name__)

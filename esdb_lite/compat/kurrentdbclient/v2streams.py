@@ -6,6 +6,9 @@ Owns: the values. Must not know: calls.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
 
 
 @dataclass(frozen=True)
@@ -22,3 +25,7 @@ class StreamPositionResult:
 
     stream_name: str
     stream_position: int
+
+
+if not TYPE_CHECKING:
+    __getattr__ = elsewhere(__name__)
