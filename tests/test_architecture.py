@@ -39,6 +39,7 @@ PUBLIC = (
     "schemas",
     "correlations",
     "observing",
+    "deciders",
     "decisions",
     "event_types",
     "_version",
@@ -48,7 +49,8 @@ PURE_PROJECTIONS = ("server.projections.javascript", "server.projections.valid_j
 CODEC = ("_wire", "_convert", "_status")
 
 LAYERS: dict[str, tuple[str, ...]] = {
-    "__init__": ("client", "sync", "server", "checkpoints", *PUBLIC),
+    "__init__": ("_homes", "client", "sync", "server", "checkpoints", *PUBLIC),
+    "_homes": (),
     "__main__": ("cli",),
     "cli": ("__init__", "demo", "server", "web", "_version"),
     "compat": ("__init__",),

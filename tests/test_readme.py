@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import ServeProcess, environment, plugin_arguments
+from tests.typed_pages import run as run_checker
+from tests.typed_pages import write_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -67,6 +69,15 @@ def test_python_blocks(
             if not is_file(block):
                 code = compile(block.replace("localhost:2113", address), str(path), "exec", dont_inherit=True)
                 exec(code, scope)
+
+
+@pytest.mark.slow
+def test_python_blocks_are_typed(tmp_path: Path) -> None:
+    """As a user's program is checked: `mypy --strict`. The environment `types` of tox has pyright do it, too."""
+    pytest.importorskip("mypy")
+    write_pages(tmp_path)
+    done = run_checker("mypy", tmp_path)
+    assert done.returncode == 0, done.stdout
 
 
 def test_the_example_of_the_fixtures(
