@@ -162,12 +162,12 @@ def _presented(method: Callable[..., Any], call: Callable[..., Any], kind: type 
     return method
 
 
-def with_defaults(method: Method[P, R], **defaults: object) -> Method[P, R]:
+def with_defaults(method: Callable[Concatenate[Any, P], R], **defaults: object) -> Method[P, R]:
     """Return a method with other defaults for some of its keyword parameters."""
-    function = cast("Callable[..., Any]", method)
+    function = cast("Callable[..., R]", method)
 
     @functools.wraps(function)
-    def other(*args: Any, **kwargs: Any) -> Any:
+    def other(*args: Any, **kwargs: Any) -> R:
         return function(*args, **{**defaults, **kwargs})
 
     signature = inspect.signature(function)

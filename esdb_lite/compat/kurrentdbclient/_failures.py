@@ -32,7 +32,7 @@ _NUMBERS: Mapping[object, int] = {
 def _wrong_version(error: esdb_lite.EsdbClientException) -> Exception:
     assert isinstance(error, esdb_lite.ExpectedPositionError)
     stream, actual = error.stream_name, error.current
-    expected = StreamState.NO_STREAM if error.expected is None else error.expected
+    expected = _version(error.expected)
     text = (
         f"Stream {stream!r} does not exist"
         if actual is None
@@ -44,6 +44,12 @@ def _wrong_version(error: esdb_lite.EsdbClientException) -> Exception:
         actual_version=StreamState.NO_STREAM if actual is None else actual,
         expected_version=expected,
     )
+
+
+def _version(expected: esdb_lite.ExpectedPosition) -> int | StreamState:
+    if isinstance(expected, int):
+        return expected
+    return StreamState.NO_STREAM if expected is None else StreamState[expected.name]
 
 
 def _missing_or_wrong(error: esdb_lite.EsdbClientException) -> Exception:

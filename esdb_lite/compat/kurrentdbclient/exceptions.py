@@ -89,8 +89,6 @@ class SubscriptionConfirmationError(KurrentDBClientError):
 class WrongCurrentVersionError(KurrentDBClientError, esdb_lite.ExpectedPositionError):
     """The stream does not end where it was expected to."""
 
-    stream_name: str | None  # type: ignore[assignment]
-
     def __init__(
         self,
         *args: object,
@@ -99,7 +97,7 @@ class WrongCurrentVersionError(KurrentDBClientError, esdb_lite.ExpectedPositionE
         expected_version: int | StreamState | None = None,
     ) -> None:
         super().__init__(*args)
-        self.stream_name = stream_name
+        self.stream_name = stream_name  # type: ignore[assignment]
         self.actual_version = MAPPING_INT_TO_STREAM_STATE.get(actual_version, actual_version)
         self.expected_version = MAPPING_INT_TO_STREAM_STATE.get(expected_version, expected_version)
 
@@ -143,12 +141,10 @@ class InvalidArgumentError(KurrentDBClientError):
 class RecordMaxSizeExceededError(InvalidArgumentError, esdb_lite.EventTooLarge):
     """A record is larger than the server takes."""
 
-    event_id: UUID  # type: ignore[assignment]
-
     def __init__(self, *args: object, stream_name: str, event_id: UUID, size: int, max_size: int) -> None:
         super().__init__(*args)
         self.stream_name = stream_name
-        self.event_id = event_id
+        self.event_id = event_id  # type: ignore[assignment]
         self.size = size
         self.max_size = max_size
 
@@ -197,15 +193,12 @@ class FailedPreconditionError(KurrentDBClientError):
 class NodeIsNotLeaderError(FailedPreconditionError, esdb_lite.NotLeader):
     """The node is not the leader, and only the leader can do this."""
 
-    host: str | None  # type: ignore[assignment]
-    port: int | None  # type: ignore[assignment]
-
     def __init__(
         self, *args: object, host: str | None = None, port: int | None = None, node_id: str | None = None
     ) -> None:
         super().__init__(*args)
-        self.host = host
-        self.port = port
+        self.host = host  # type: ignore[assignment]
+        self.port = port  # type: ignore[assignment]
         self.node_id = node_id
 
     @property
