@@ -158,11 +158,12 @@ class UserRun:
         at_work = self._at_work
         if at_work is None:
             return RunStatistics(NOWHERE, NOWHERE, -1.0 if self._task is None else 0.0)
+        handled, events = at_work.written
         return RunStatistics(
-            str(at_work.place.handled),
+            str(handled),
             str(at_work.place.checkpoint),
             self._progress(at_work),
-            self._handled_events,
+            events,
             max(1, len(self._states)),
         )
 
@@ -253,6 +254,7 @@ class UserRun:
                 log.info("projection %r: %s", self._definition.name, printable(line))
             if batch.fault is not None or any(step.records for step in batch.steps):
                 await self._note(at_work)
+            at_work.written = at_work.place.handled, self._handled_events
             if batch.fault is not None:
                 raise batch.fault
             if at_work.checkpoints.is_due and not self._ends_some_time:
@@ -370,6 +372,9 @@ class _AtWork:
         self.program = program
         self.source = source
         self.place = place
+        self.written = place.handled, 0
+        """The last event of which everything is committed that it made the projection write, and how many there were:
+        what is told. What is handled may still be on its way to the disk."""
         identity = Identity(
             definition.name,
             owner.stamp,
