@@ -53,7 +53,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "_homes": (),
     "__main__": ("cli",),
     "cli": ("__init__", "demo", "server", "web", "_version"),
-    "compat": ("__init__",),
+    "compat": ("__init__", "otel"),
     "demo": ("__init__",),
     "pytest_plugin": ("__init__", "testing"),
     "testing": ("__init__", "_checks", *PURE_PROJECTIONS),

@@ -183,3 +183,29 @@ def test_the_former_defaults(name: str) -> None:
         assert inspect.signature(getattr(cls, name)).parameters["filter_exclude"].default == (
             *(r"\$.+", r"PersistentConfig\d+"),
         )
+
+
+async def test_instrumentors(server: EmbeddedServer) -> None:
+    trace = pytest.importorskip("opentelemetry.sdk.trace", reason="opentelemetry-sdk is not installed")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export")
+    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    adapted = pytest.importorskip("esdb_lite.compat.kurrentdbclient.instrumentation.opentelemetry")
+    former_ones = pytest.importorskip("esdb_lite.compat.esdbclient.instrumentation.opentelemetry")
+    spans, provider = memory.InMemorySpanExporter(), trace.TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(spans))
+    one, other = adapted.KurrentDBClientInstrumentor(), former_ones.AsyncEventStoreDBClientInstrumentor()
+
+    def append() -> None:
+        with KurrentDBClient(f"kdb://{server.address}?Tls=false") as client:
+            client.append_to_stream(uuid4().hex, events=NewEvent("A", b"{}"), current_version=StreamState.NO_STREAM)
+
+    one.instrument(tracer_provider=provider, instrument_get_and_read_stream=True)
+    other.instrument(tracer_provider=provider)
+    append()
+    one.uninstrument()
+    assert (one.is_instrumented_by_opentelemetry, other.is_instrumented_by_opentelemetry) == (False, True)
+    append()
+    other.uninstrument()
+    other.uninstrument()
+    append()
+    assert [span.name for span in spans.get_finished_spans()] == ["streams.append"] * 2
