@@ -134,6 +134,10 @@ async def test_clusters() -> None:
         async with AsyncKurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=follower") as follower:
             assert follower.connection_target in addresses - {f"{leader.host}:{leader.port}"}
             assert len(await follower.get_stream("a")) == 1
+            # what only the leader can do goes there
+            await follower.append_events("a", events=[NewEvent("B", b"")], current_version=0)
+            await follower.create_subscription_to_all("group")
+            assert [info.group_name for info in await follower.list_subscriptions()] == ["group"]
         with pytest.raises(ReadOnlyReplicaNotFoundError):
             KurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=readonlyreplica")
 
