@@ -1,7 +1,7 @@
 """Which nodes of a cluster a connection string wants.
 
-Owns: which they are, and the exceptions that kurrentdbclient has where there is none; our client takes another node then.
-Must not know: connections.
+Owns: which they are, and the exceptions where there is none: our client takes another node then. Must not know:
+connections.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def discovering(spec: specs.ConnectionSpec) -> Iterator[None]:
 
 
 def wanted_targets(spec: specs.ConnectionSpec, nodes: Sequence[esdb_lite.ClusterNode]) -> Sequence[str]:
-    """Return the nodes of the kind that is wanted, as `host:port`. Raises a DiscoveryFailedError where there is none."""
+    """Return the nodes of the kind that is wanted, as `host:port`. Raises DiscoveryFailedError."""
     preference = spec.options.node_preference
     members = [values.their_member(node) for node in nodes]
     if preference in _WANTED:
