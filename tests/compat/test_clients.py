@@ -175,6 +175,13 @@ async def test_esdbclient(server: EmbeddedServer) -> None:
         assert start == result.commit_position
         assert client.get_commit_position() == start  # `Result` counts here
         assert [event.type for event in client.read_all(commit_position=start)] == ["Result"]
+        client.create_subscription_to_stream(name, name)
+        consumer = client.read_subscription_to_stream(name, name)
+        first = next(consumer)
+        consumer.stop()
+        consumer.ack(first)  # too late, which is not said
+        consumer.nack(first, "park")
+        assert next(client.read_subscription_to_stream(name, name)).id == first.id
     with pytest.warns(DeprecationWarning, match="AsyncEventStoreDBClient"):
         connected = await esdbclient.AsyncioEventStoreDBClient(uri)
     async with connected:
