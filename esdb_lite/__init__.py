@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from esdb_lite._homes import HOME
 from esdb_lite._version import __version__
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
         Statistics,
     )
     from esdb_lite.checkpoints.asynchronous import AiosqliteCheckpoint, AsyncpgCheckpoint, PsycopgCheckpoint
-    from esdb_lite.checkpoints.databases import DbApiCheckpoint
+    from esdb_lite.checkpoints.databases import DbApiCheckpoint, DbApiConnection
     from esdb_lite.checkpoints.django import DjangoCheckpoint
     from esdb_lite.checkpoints.files import FileCheckpoint
     from esdb_lite.checkpoints.sqlalchemy import AsyncSqlAlchemyCheckpoint, SqlAlchemyCheckpoint
@@ -35,11 +36,16 @@ if TYPE_CHECKING:
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike, CheckpointLike
     from esdb_lite.client.consumers.several import AsyncConsumerGroup
     from esdb_lite.client.credentials import Pem
+    from esdb_lite.client.groups.acks import Answerable
+    from esdb_lite.client.groups.handlers import NackPolicy
     from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
     from esdb_lite.client.opening import AsyncOpening
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.consumers import (
+        AsyncBatchHandler,
         AsyncEventHandler,
+        BatchHandler,
+        BatchHandlerError,
         ConsumeOptions,
         ConsumerHealth,
         ConsumerPosition,
@@ -47,8 +53,10 @@ if TYPE_CHECKING:
         ErrorAction,
         EventHandler,
         HandlerError,
+        WrittenLike,
     )
     from esdb_lite.correlations import Correlation, correlation
+    from esdb_lite.deciders import Decider
     from esdb_lite.decisions import (
         AtomicDecisionResult,
         DecisionResult,
@@ -114,7 +122,7 @@ if TYPE_CHECKING:
     )
     from esdb_lite.event_types.likes import EventsLike, TypedEvent
     from esdb_lite.event_types.misfit import EventValueError
-    from esdb_lite.event_types.registry import EventTypes
+    from esdb_lite.event_types.registry import EventTypes, Upcaster
     from esdb_lite.events import (
         AppendResult,
         CaughtUp,
@@ -138,14 +146,15 @@ if TYPE_CHECKING:
         SubscriptionInfo,
         SubscriptionSettings,
     )
-    from esdb_lite.indexes import IndexField, IndexFieldType, IndexInfo, IndexQuery, IndexState
+    from esdb_lite.indexes import IndexField, IndexFieldType, IndexInfo, IndexLike, IndexQuery, IndexState, IndexValue
     from esdb_lite.metadata import DefaultAccess, StreamAcl, StreamMetadata
-    from esdb_lite.positions import ExpectedPosition, ResumeFrom
+    from esdb_lite.positions import CheckedState, ExpectedPosition, ResumeFrom
     from esdb_lite.projections import ProjectionInfo, ProjectionMode, ProjectionStatus
     from esdb_lite.records import (
         ConsistencyViolation,
         NewRecord,
         RecordSchema,
+        RecordsLike,
         RecordsResult,
         SchemaFormat,
         StreamAppend,
@@ -187,6 +196,7 @@ if TYPE_CHECKING:
         PortInUse,
         ServerStartError,
     )
+    from esdb_lite.server.handlers import Http1Factory, PageBody
     from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
     from esdb_lite.sync._client import EsdbClient
     from esdb_lite.sync.consumer import Consumer
@@ -201,8 +211,10 @@ __all__ = [
     "AccessDenied",
     "AddressUnavailable",
     "AiosqliteCheckpoint",
+    "Answerable",
     "AppendResult",
     "AppendTooLarge",
+    "AsyncBatchHandler",
     "AsyncCheckpointLike",
     "AsyncConsumer",
     "AsyncConsumerGroup",
@@ -216,10 +228,13 @@ __all__ = [
     "AsyncSubscription",
     "AsyncpgCheckpoint",
     "AtomicDecisionResult",
+    "BatchHandler",
+    "BatchHandlerError",
     "BearerToken",
     "CallCancelled",
     "CaughtUp",
     "CertificateUnusable",
+    "CheckedState",
     "Checkpoint",
     "CheckpointConflict",
     "CheckpointCorrupt",
@@ -251,7 +266,9 @@ __all__ = [
     "DatabaseTooNew",
     "DatabaseUnavailable",
     "DbApiCheckpoint",
+    "DbApiConnection",
     "DeadlineExceeded",
+    "Decider",
     "DecisionResult",
     "DefaultAccess",
     "DiscoveryFailed",
@@ -277,15 +294,18 @@ __all__ = [
     "GrpcError",
     "HandlerError",
     "HandlerFailed",
+    "Http1Factory",
     "Incompatibility",
     "IncompatibilityKind",
     "IndexExists",
     "IndexField",
     "IndexFieldType",
     "IndexInfo",
+    "IndexLike",
     "IndexNotFound",
     "IndexQuery",
     "IndexState",
+    "IndexValue",
     "InvalidArgument",
     "InvalidPosition",
     "InvalidRequest",
@@ -294,6 +314,7 @@ __all__ = [
     "LinkError",
     "LoadedState",
     "NackAction",
+    "NackPolicy",
     "NewEvent",
     "NewRecord",
     "NodeRole",
@@ -302,6 +323,7 @@ __all__ = [
     "NotSupported",
     "OperationTimedOut",
     "OutcomeUnknown",
+    "PageBody",
     "ParkedEvent",
     "Pem",
     "PersistentSubscription",
@@ -320,6 +342,7 @@ __all__ = [
     "Reconnected",
     "RecordSchema",
     "RecordedEvent",
+    "RecordsLike",
     "RecordsResult",
     "Refusal",
     "RegisteredSchema",
@@ -375,101 +398,22 @@ __all__ = [
     "TooManySubscribers",
     "TypedEvent",
     "Unauthenticated",
+    "Upcaster",
     "UsageError",
     "User",
     "UserConflict",
     "UserNotFound",
+    "WrittenLike",
     "WrongArgumentType",
     "WrongContext",
     "__version__",
     "correlation",
 ]
 
-_HOMES = {
-    "esdb_lite._checks": "Seconds",
-    "esdb_lite.administration": (
-        "ClusterNode NodeRole ProgressHandler ScanProgress ScavengeInfo ScavengeState ServerInfo Statistics"
-    ),
-    "esdb_lite.checkpoints.asynchronous": "AiosqliteCheckpoint AsyncpgCheckpoint PsycopgCheckpoint",
-    "esdb_lite.checkpoints.databases": "DbApiCheckpoint",
-    "esdb_lite.checkpoints.django": "DjangoCheckpoint",
-    "esdb_lite.checkpoints.files": "FileCheckpoint",
-    "esdb_lite.checkpoints.sqlalchemy": "AsyncSqlAlchemyCheckpoint SqlAlchemyCheckpoint",
-    "esdb_lite.checkpoints.sqlite": "SqliteCheckpoint",
-    "esdb_lite.checkpoints.store": "CheckpointStore",
-    "esdb_lite.client._client": "AsyncEsdbClient",
-    "esdb_lite.client.admin.statistics": "AsyncStatisticsFeed",
-    "esdb_lite.client.consumers.consumer": "AsyncConsumer",
-    "esdb_lite.client.consumers.several": "AsyncConsumerGroup",
-    "esdb_lite.client.consumers.settings": "AsyncCheckpointLike CheckpointLike",
-    "esdb_lite.client.credentials": "Pem",
-    "esdb_lite.client.groups.subscription": "AsyncPersistentSubscription",
-    "esdb_lite.client.opening": "AsyncOpening",
-    "esdb_lite.client.read.iterators": "AsyncReadResponse AsyncSubscription",
-    "esdb_lite.consumers": (
-        "AsyncEventHandler ConsumeOptions ConsumerHealth ConsumerPosition ConsumerProgress ErrorAction EventHandler "
-        "HandlerError"
-    ),
-    "esdb_lite.correlations": "Correlation correlation",
-    "esdb_lite.decisions": "AtomicDecisionResult DecisionResult LoadedState Snapshot Snapshots SnapshotStore",
-    "esdb_lite.errors": (
-        "AccessDenied AppendTooLarge CallCancelled CheckpointConflict CheckpointCorrupt CheckpointError "
-        "CheckpointMismatch ClientClosed ConsistencyError ConsumerTooSlow CredentialsUnavailable "
-        "DeadlineExceeded DiscoveryFailed EsdbClientException EventTooLarge ExpectedPositionError GrpcError "
-        "HandlerFailed IndexExists IndexNotFound InvalidArgument InvalidPosition InvalidRequest InvalidUri "
-        "LinkError NotLeader NotSupported OperationTimedOut OutcomeUnknown ProjectionError ProjectionExists "
-        "ProjectionFailed ProjectionNotFound ProtocolError ResourceExhausted ServerAnswer ServerNotReady "
-        "ServiceUnavailable StatusCode StreamDeleted StreamNotFound SubscriptionDropped SubscriptionExists "
-        "SubscriptionFailed SubscriptionNotFound TlsError TooManySubscribers Unauthenticated UsageError "
-        "UserConflict UserNotFound WrongArgumentType WrongContext"
-    ),
-    "esdb_lite.event_types.likes": "EventsLike TypedEvent",
-    "esdb_lite.event_types.misfit": "EventValueError",
-    "esdb_lite.event_types.registry": "EventTypes",
-    "esdb_lite.events": (
-        "AppendResult CaughtUp Checkpoint FellBehind JsonValue NewEvent Reconnected RecordedEvent "
-        "StreamPosition StreamState SubscriptionItem"
-    ),
-    "esdb_lite.filters": "ESDB_EVENTS_REGEX Filter FilterBy",
-    "esdb_lite.groups": (
-        "ConsumerInfo ConsumerStrategy NackAction ParkedEvent SettingsChanges SubscriptionInfo SubscriptionSettings"
-    ),
-    "esdb_lite.indexes": "IndexField IndexFieldType IndexInfo IndexQuery IndexState",
-    "esdb_lite.metadata": "DefaultAccess StreamAcl StreamMetadata",
-    "esdb_lite.positions": "ExpectedPosition ResumeFrom",
-    "esdb_lite.projections": "ProjectionInfo ProjectionMode ProjectionStatus",
-    "esdb_lite.records": (
-        "ConsistencyViolation NewRecord RecordSchema RecordsResult SchemaFormat StreamAppend StreamCheck"
-    ),
-    "esdb_lite.retries": "RetryPolicy",
-    "esdb_lite.schemas": (
-        "CompatibilityCheck CompatibilityMode Incompatibility IncompatibilityKind RegisteredSchema RegisteredVersion "
-        "SchemaError SchemaExists SchemaInfo SchemaNotFound SchemaRefused SchemaVersion"
-    ),
-    "esdb_lite.server": (
-        "Compatibility Durability EmbeddedServer Fault Faults Refusal RunProjections SimulatedCluster SimulatedNode"
-    ),
-    "esdb_lite.server.errors": (
-        "AddressUnavailable CertificateUnusable DatabaseInUse DatabaseTooNew DatabaseUnavailable NotADatabase "
-        "PortInUse ServerStartError"
-    ),
-    "esdb_lite.settings": "BearerToken Credentials CredentialsLike",
-    "esdb_lite.sync._client": "EsdbClient",
-    "esdb_lite.sync.consumer": "Consumer",
-    "esdb_lite.sync.consumer_group": "ConsumerGroup",
-    "esdb_lite.sync.group_subscription": "PersistentSubscription",
-    "esdb_lite.sync.read": "ReadResponse Subscription",
-    "esdb_lite.sync.statistics": "StatisticsFeed",
-    "esdb_lite.users": "User",
-}
-"""Names by the modules that they live in."""
-
-_HOME = {name: module for module, names in _HOMES.items() for name in names.split()}
-
 
 def __getattr__(name: str) -> object:
     """Import a name from where it lives, and remember it."""
-    module = _HOME.get(name)
+    module = HOME.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = globals()[name] = getattr(import_module(module), name)

@@ -105,7 +105,7 @@ def as_timedelta(value: object) -> object:
 class _TimeField:
     """A field of a dataclass: it converts, and refuses nothing; the dataclass checks what it holds."""
 
-    def __init__(self, default: timedelta | None) -> None:
+    def __init__(self, default: object) -> None:
         self._default = default
 
     def __set_name__(self, owner: type, name: str) -> None:
@@ -137,6 +137,16 @@ class OptionalDuration(_TimeField):
 
     def __set__(self, instance: object, value: Seconds | None) -> None:
         self._write(instance, value)
+
+
+class Pause(_TimeField):
+    """A field that takes the same, and holds a number of seconds."""
+
+    def __get__(self, instance: object, owner: type) -> float:
+        return cast(float, self._read(instance))
+
+    def __set__(self, instance: object, value: Seconds) -> None:
+        instance.__dict__[self._name] = value.total_seconds() if isinstance(value, timedelta) else value
 
 
 def _as_float(value: float) -> float:

@@ -28,12 +28,17 @@ if TYPE_CHECKING:
 ConsumerPosition = int | Checkpoint
 """Up to where events were handled: a stream position, or a `Checkpoint` in all events."""
 
-EventHandler = Callable[[RecordedEvent], object] | Callable[[list[RecordedEvent]], object]
-"""A function for one event, or (with a `batch_size` of more than 1) for a list of them."""
+EventHandler = Callable[[RecordedEvent], object]
+"""A function for one event."""
 
-AsyncEventHandler = Callable[[RecordedEvent], Awaitable[object]] | Callable[[list[RecordedEvent]], Awaitable[object]]
-"""A coroutine function for one event, or (with a `batch_size` of more than 1) for a list of them."""
+BatchHandler = Callable[[list[RecordedEvent]], object]
+"""A function for the events of a batch, with a `batch_size` of more than 1."""
 
+AsyncEventHandler = Callable[[RecordedEvent], Awaitable[object]]
+"""A coroutine function for one event."""
+
+AsyncBatchHandler = Callable[[list[RecordedEvent]], Awaitable[object]]
+"""A coroutine function for the events of a batch, with a `batch_size` of more than 1."""
 
 WrittenLike = Union[
     "AppendResult", "RecordsResult", "DecisionResult[object]", "AtomicDecisionResult[object]", int, Checkpoint
@@ -52,15 +57,15 @@ class ErrorAction(enum.Enum):
     """Call the handler again with the same events, after a pause."""
 
 
-HandlerError = (
-    Callable[[RecordedEvent, Exception, int], ErrorAction]
-    | Callable[[list[RecordedEvent], Exception, int], ErrorAction]
-)
-"""Decides about a failure. It gets what the handler got, the handler's exception, and the number of attempts."""
+HandlerError = Callable[[RecordedEvent, Exception, int], ErrorAction]
+"""Decides about a failure. It gets the event, the handler's exception, and the number of attempts."""
+
+BatchHandlerError = Callable[[list[RecordedEvent], Exception, int], ErrorAction]
+"""Decides about the failure of a batch: the same, with its events."""
 
 
 class ConsumeOptions(TypedDict, total=False):
-    """The options of `consume`; those of `consumer()`, which says them one by one with their defaults."""
+    """The options of `consume` that one event and a batch have in common; `consumer()` says their defaults."""
 
     stream_name: str | None
     index: IndexLike | None
@@ -70,10 +75,8 @@ class ConsumeOptions(TypedDict, total=False):
     position: ResumeFrom
     from_end: bool
     resolve_links: bool
-    batch_size: int
     checkpoint_every: int | None
     checkpoint_interval: Seconds | None
-    on_error: HandlerError | None
     retry_pause: Seconds
     timeout: Seconds | None
     credentials: CredentialsLike

@@ -233,8 +233,8 @@ class StreamError(ServerAnswer):
 class ExpectedPositionError(StreamError):
     """The stream does not end where it was expected to; nothing was written."""
 
-    expected: int | None = None
-    """The expected position; None: no stream; -2: any; -4: that the stream exists."""
+    expected: ExpectedPosition = None
+    """What was expected: a position, None for no stream, or a `StreamState`."""
     current: int | None = None
     """The position of the last event; None if there is no stream."""
 

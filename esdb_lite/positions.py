@@ -27,7 +27,7 @@ ALL_STREAM = "$all"
 """What servers call all events, where others have the name of a stream."""
 
 ExpectedPosition = Union[int, StreamState, None]  # noqa: UP007 - read at run time by documentation tools on 3.10
-"""`None`: no stream. `n >= 0`: the last event has this number. Negative: anything. Or a `StreamState`."""
+"""`None`: no stream. `n >= 0`: the last event has this number. Or a `StreamState`; -1 and -2 are ANY, too."""
 
 ResumeFrom = Union[int, Checkpoint, CaughtUp, None]  # noqa: UP007
 """Where a subscription to all events goes on: after a commit position, or from what a subscription has handed out."""
@@ -68,7 +68,11 @@ def meant(value: ExpectedPosition) -> ExpectedPosition:
 
 
 def expectation(value: ExpectedPosition) -> int:
-    """Return the number that stands for an `expected_position`: n >= 0, NO_STREAM, ANY or EXISTS."""
+    """Return the number that stands for an `expected_position`: n >= 0, NO_STREAM, ANY or EXISTS.
+
+    -1 and -2 are any position, as in esdbclient 0.4.12. Raises InvalidArgument for other negative numbers: programs
+    that use those mean something by them.
+    """
     if value is None:
         return NO_STREAM
     if isinstance(value, StreamState):
@@ -79,8 +83,15 @@ def expectation(value: ExpectedPosition) -> int:
     if isinstance(value, bool) or not isinstance(value, int):
         raise WrongArgumentType("expected_position", value, "must be an int, None or a StreamState")
     checked_int("expected_position", value, most=LARGEST)
+    if value < ANY:
+        raise InvalidArgument("expected_position", value, "must be 0 or more, None or a StreamState" + _hint(value))
     meant(value)
     return value if value >= 0 else ANY
+
+
+def _hint(number: int) -> str:
+    state = _BY_NUMBER.get(number)
+    return "" if state is None else f" (such as {state})"
 
 
 def checked_state(argument: str, value: CheckedState) -> int:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from esdb_lite._checks import checked_int, checked_seconds
+from esdb_lite._checks import Pause, checked_int, checked_seconds
 
 
 @dataclass(frozen=True)
@@ -15,17 +15,17 @@ class RetryPolicy:
     """How often, and for how long, the client retries a failed call.
 
     It retries only what is safe: reads; appends, with the same event ids; and whatever the server has refused to
-    begin. All times are in seconds. `RetryPolicy(attempts=1)` never retries, and makes subscriptions fail instead of
-    resuming them. Raises InvalidArgument.
+    begin. Times are numbers of seconds or `timedelta`s. `RetryPolicy(attempts=1)` never retries, and makes
+    subscriptions fail instead of resuming them. Raises InvalidArgument.
     """
 
     attempts: int | None = None
     """How often a call is made at most, the first time included; None: as often as the budget allows."""
-    first_pause: float = 0.05
+    first_pause: Pause = Pause(0.05)
     """Seconds before the second attempt. Each pause is twice as long as the last, less up to half of it by chance."""
-    longest_pause: float = 0.5
+    longest_pause: Pause = Pause(0.5)
     """Seconds that a pause lasts at most."""
-    budget: float = 30.0
+    budget: Pause = Pause(30.0)
     """Seconds after the first failure in which new attempts may begin; the call's own timeout ends it, too."""
 
     def __post_init__(self) -> None:

@@ -135,7 +135,7 @@ class ConnectionSettings:
     """How many attempts are made to find a node; None: without end."""
     connection_name: str | None = None
     """What the server is to call this client in its lists."""
-    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    retry: RetryPolicy = field(default_factory=lambda: RetryPolicy())
     event_types: EventTypes | None = field(default=None, repr=False)
     """The classes of the application's events; None: only `NewEvent`s are taken."""
 

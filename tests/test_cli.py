@@ -269,6 +269,23 @@ def test_a_database_that_has_lost_appends(serve: Serve, tmp_path: Path) -> None:
     assert run_command("verify", copy) == Finished(0, f"{copy}: no faults in 0 events\n", "")
 
 
+def test_a_damaged_database_is_not_copied_in_silence(serve: Serve, tmp_path: Path) -> None:
+    """An event that is another one now: nobody would learn of it before the copy is needed."""
+    path, copy = tmp_path / "events.db", tmp_path / "copy.db"
+    server = serve("--db", path)
+    with EsdbClient(server.uri) as client:
+        client.append_events("stream", None, [NewEvent("Type", b"HAYSTACK"), NewEvent("Type", b"NEEDLE")])
+    server.stop()
+    path.write_bytes(path.read_bytes().replace(b"NEEDLE", b"noodle"))
+    line = refused(run_command("backup", path, copy))
+    assert "has a wrong checksum: not copied" in line
+    assert "verify" in line
+    assert "--salvage" in line
+    assert not copy.exists()
+    assert run_command("backup", "--salvage", path, copy).out.endswith("known to be missing: 1\n")
+    assert run_command("backup", copy, tmp_path / "again.db").status == 0
+
+
 def test_commands_leave_nothing_beside_a_file(serve: Serve, tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     serve("--db", path).stop()

@@ -36,7 +36,7 @@ WAITS = {
 """What of these rooms has to wait: reading, groups, records, clusters, TLS."""
 
 VALUES = {
-    *("_checks", "_event_fields", "_json", "_limits", "_log_positions", "_texts", "_version"),
+    *("_checks", "_event_fields", "_homes", "_json", "_limits", "_log_positions", "_texts", "_version"),
     *("correlations", "errors", "events", "filters", "observing", "positions", "retries", "settings", "statuses"),
 }
 """Of the package itself."""

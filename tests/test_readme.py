@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import ServeProcess, environment, plugin_arguments
+from tests.typed_pages import run as run_checker
+from tests.typed_pages import write_pages
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
@@ -25,7 +27,7 @@ MANUALS = [
     ),
 ]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FILE_NAME = re.compile(r"# (\w+\.py)\n")
+FILE_NAME = re.compile(r"# ([\w/]+\.py)\n")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 IN_THE_REPOSITORY = (ROOT / "esdb_lite" / "__init__.py").exists()
 
@@ -69,6 +71,15 @@ def test_python_blocks(
                 exec(code, scope)
 
 
+@pytest.mark.slow
+def test_python_blocks_are_typed(tmp_path: Path) -> None:
+    """As a user's program is checked: `mypy --strict`. The environment `types` of tox has pyright do it, too."""
+    pytest.importorskip("mypy")
+    write_pages(tmp_path)
+    done = run_checker("mypy", tmp_path)
+    assert done.returncode == 0, done.stdout
+
+
 def test_the_example_of_the_fixtures(
     pytester: pytest.Pytester, pytestconfig: pytest.Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -91,9 +102,9 @@ def test_ci_runs_the_test_command() -> None:
     assert f"\n{test_command}\n" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["client", "server"])
+@pytest.mark.parametrize("name", ["APPLICATIONS.md", "RECIPES.md", "client/README.md", "server/README.md"])
 def test_contents_are_complete(name: str) -> None:
-    text = (ROOT / "esdb_lite" / name / "README.md").read_text("utf-8")
+    text = (ROOT / "esdb_lite" / name).read_text("utf-8")
     contents = re.findall(r"^- \[(.+)\]\(#", text, re.MULTILINE)
     assert contents == re.findall(r"^## (.+)$", BLOCK.sub("", text), re.MULTILINE)
 

@@ -52,6 +52,8 @@ from esdb_lite.errors import (
     UserConflict,
     UserNotFound,
 )
+from esdb_lite.events import StreamState
+from esdb_lite.positions import state_of
 
 _NUMBER = "-?[0-9]{1,19}"
 """What a number of a trailer may be: a server may send anything, and Python reads more digits than it can bear."""
@@ -86,9 +88,9 @@ def error_for_batch(error: BatchError, stream_name: str, expected: int) -> GrpcE
 
 def wrong_expected_position(stream_name: str, expected: int, current: int | None) -> ExpectedPositionError:
     """Return the exception for a stream that is not where it was expected; `expected` as on the wire."""
-    error = ExpectedPositionError(_not_where_expected(stream_name, expected, current))
+    error = ExpectedPositionError(_not_where_expected(stream_name, state_of(expected), current))
     error.stream_name, error.current = stream_name, current
-    error.expected = None if expected == -1 else expected
+    error.expected = state_of(expected)
     return error
 
 
@@ -157,8 +159,7 @@ def _text(cls: type[GrpcError], details: str, attributes: Mapping[str, object]) 
     if cls is StreamDeleted and stream:
         return f"stream {stream!r} is deleted"
     if cls is ExpectedPositionError and stream:
-        expected = attributes.get("expected")
-        return _not_where_expected(str(stream), -1 if expected is None else expected, attributes.get("current"))
+        return _not_where_expected(str(stream), attributes.get("expected"), attributes.get("current"))
     return details
 
 
@@ -193,7 +194,7 @@ def _wrong_version(values: Mapping[str, str]) -> _Choice:
     expected, current = _number(values.get("expected-version")), _number(values.get("actual-version"))
     return ExpectedPositionError, {
         "stream_name": values.get("stream-name", ""),
-        "expected": None if expected == -1 else expected,
+        "expected": state_of(expected),
         "current": None if current == -1 else current,
     }
 
@@ -297,7 +298,11 @@ _RESET = {
     12: StatusCode.PERMISSION_DENIED,
 }
 
-_EXPECTED: Mapping[object, str] = {-1: "no stream", -2: "any", -4: "that the stream exists"}
+_EXPECTED: Mapping[object, str] = {
+    None: "no stream",
+    StreamState.ANY: "any",
+    StreamState.EXISTS: "that the stream exists",
+}
 
 
 def _by_status(code: StatusCode, details: str) -> type[GrpcError]:

@@ -33,6 +33,7 @@ _CODES: dict[StatusCode, type[GrpcError]] = {
 _TEXTS: dict[type[GrpcError], str] = {
     ProjectionNotFound: "there is no projection {name!r}",
     ProjectionExists: "there is a projection {name!r} already",
+    AccessDenied: "access denied to the projection {name!r}",
     ProjectionFailed: "the server does not do this with the projection {name!r}: {why}",
 }
 

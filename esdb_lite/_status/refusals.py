@@ -304,7 +304,7 @@ def projection_not_found(name: str) -> RpcError:
 
 
 def projection_command(answer: str) -> RpcError:
-    """A command about a projection was answered with `Conflict` or `OperationFailed`; clients look at the text."""
+    """A command about a projection was answered with `Conflict`, `NotAuthorized` ...; clients look at the text."""
     return _error(StatusCode.UNKNOWN, f"Envelope callback expected Updated, received {answer} instead")
 
 

@@ -40,7 +40,7 @@ from esdb_lite.errors import (
     ServiceUnavailable,
     StreamDeleted,
 )
-from esdb_lite.positions import NO_STREAM, state_of
+from esdb_lite.positions import state_of
 from esdb_lite.records import ConsistencyViolation
 
 M = TypeVar("M", bound=betterproto.Message)
@@ -118,7 +118,7 @@ def _inconsistent(found: Sequence[tuple[int, str, int, int]]) -> tuple[type[Grpc
             for index, stream, expected, actual in found
         ),
         "stream_name": stream,
-        "expected": None if expected == NO_STREAM else expected,
+        "expected": state_of(expected),
         "current": actual if actual >= 0 else None,
     }
 

@@ -32,10 +32,8 @@ class FileCheckpoint(BoundStore):
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """`path`: the file, which need not exist, in a folder that does."""
-        if not isinstance(path, (str, os.PathLike)):
-            raise WrongArgumentType("path", path, "must be a path")
-        self._path = os.path.abspath(os.fspath(path))
+        """`path`: the file, which need not exist, in a folder that does. Raises InvalidArgument."""
+        self._path = checked_file("path", path)
         super().__init__(f"the checkpoint file {self._path!r}", self._path)
         self._writer = uuid4().hex
         self._content: bytes | None = None
@@ -51,8 +49,7 @@ class FileCheckpoint(BoundStore):
 
     def load(self) -> ConsumerPosition | None:
         """Return the position in the file; None where there is no file."""
-        if not os.path.isdir(os.path.dirname(self._path)):
-            raise InvalidArgument("path", self._path, "must be in a folder that exists")
+        checked_file("path", self._path)
         self._remove_leftovers()
         content = self._read()
         position = None if content is None else self._understood(content)
@@ -124,6 +121,28 @@ class FileCheckpoint(BoundStore):
             if _LEFTOVER.fullmatch(found.removeprefix(name)):
                 with suppress(OSError):
                     os.unlink(os.path.join(folder, found))
+
+
+def checked_file(argument: str, path: str | os.PathLike[str]) -> str:
+    """Return the absolute path of a file that can be read and replaced, or made. Raises InvalidArgument."""
+    if not isinstance(path, (str, os.PathLike)):
+        raise WrongArgumentType(argument, path, "must be a path")
+    name = os.fsdecode(path)
+    if not name or "\0" in name:
+        raise InvalidArgument(argument, name, "must be the path of a file")
+    name = os.path.abspath(name)
+    folder = os.path.dirname(name)
+    if not os.path.isdir(folder):
+        raise InvalidArgument(argument, name, "must be in a folder that exists")
+    if os.path.exists(name) and not os.path.isfile(name):
+        raise InvalidArgument(argument, name, f"must be a file, and no {'folder' if os.path.isdir(name) else 'device'}")
+    if not _allowed(folder, os.W_OK | os.X_OK) or not (not os.path.exists(name) or _allowed(name, os.R_OK | os.W_OK)):
+        raise InvalidArgument(argument, name, "must be a file that this process may replace")
+    return name
+
+
+def _allowed(path: str, mode: int) -> bool:
+    return os.access(path, mode, effective_ids=os.access in os.supports_effective_ids)
 
 
 def _sync_folder(folder: str) -> None:

@@ -7,17 +7,21 @@ Must not know: consumers. sqlite3 is imported when a store is used: nobody else 
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Union
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from esdb_lite.checkpoints.databases import DbApiCheckpoint
+from esdb_lite.checkpoints.files import checked_file
 from esdb_lite.checkpoints.table import TABLE
 from esdb_lite.consumers import ConsumerPosition
-from esdb_lite.errors import CheckpointError, WrongArgumentType
+from esdb_lite.errors import CheckpointError, InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
     import sqlite3
 
-Database = Union[str, "os.PathLike[str]", "sqlite3.Connection"]
+
+_MEMORY = ":memory:"
 
 
 class SqliteCheckpoint(DbApiCheckpoint):
@@ -29,17 +33,17 @@ class SqliteCheckpoint(DbApiCheckpoint):
     in autocommit mode.
     """
 
-    def __init__(self, database: Database, name: str, *, table: str = TABLE) -> None:
+    def __init__(self, database: str | os.PathLike[str] | sqlite3.Connection, name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name in a database: a path, or a connection of sqlite3.
 
-        With a path, the store makes its own connection on first use, in the consumer's thread, and closes it when the
-        consumer ends. Raises InvalidArgument.
+        A file need not exist, its folder has to. With a path, the store makes its own connection on first use, in the
+        consumer's thread, and closes it when the consumer ends. Raises InvalidArgument.
         """
         path = isinstance(database, (str, os.PathLike))
         if not path and not (hasattr(database, "in_transaction") and hasattr(database, "cursor")):
             reason = "must be a path or a connection of sqlite3 (SQLAlchemy: connection.connection.driver_connection)"
             raise WrongArgumentType("database", database, reason)
-        self._path = os.fspath(database) if isinstance(database, (str, os.PathLike)) else None
+        self._path = _checked_database(database) if isinstance(database, (str, os.PathLike)) else None
         self._connection = None if isinstance(database, (str, os.PathLike)) else database
         self._begun = False
         self._prepare(name, table, "qmark")
@@ -140,3 +144,21 @@ class SqliteCheckpoint(DbApiCheckpoint):
             self.connection.execute("COMMIT")
         else:
             self.connection.commit()
+
+
+def _checked_database(path: str | os.PathLike[str]) -> str:
+    """Return the path of a database, or of a file that can become one. Raises InvalidArgument."""
+    if path == _MEMORY:
+        return _MEMORY
+    name = checked_file("database", path)
+    if os.path.exists(name):
+        import sqlite3
+
+        try:
+            # Not with open(): closing that would end the locks of this process's other connections.
+            with closing(sqlite3.connect(f"{Path(name).as_uri()}?mode=ro", uri=True)) as connection:
+                connection.execute("PRAGMA schema_version")
+        except sqlite3.DatabaseError as error:
+            if "not a database" in str(error):
+                raise InvalidArgument("database", name, "must be an SQLite database") from None
+    return name

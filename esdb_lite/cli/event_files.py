@@ -19,6 +19,8 @@ from esdb_lite.cli import CommandFailed
 STREAM = "-"
 _LEVEL = 5
 _BUFFER = 1 << 20
+_NO_LINE = b"\0"
+"""What cannot be made out begins like no line."""
 
 
 def is_compressed(path: str) -> bool:
@@ -36,6 +38,8 @@ def writing(path: str, *, append: bool = False) -> Iterator[BinaryIO]:
     try:
         opened = _open(path, "ab" if append else "xb")
     except FileExistsError:
+        if os.path.isdir(path):
+            raise CommandFailed(f"{path} is a folder") from None
         raise CommandFailed(f"{path} is there already; --resume goes on with it") from None
     except OSError as error:
         raise CommandFailed(f"{path} cannot be written: {error.strerror or error}") from None
@@ -79,21 +83,29 @@ class Kept:
         self.last: bytes | None = None
 
 
-def mend(path: str) -> Kept:
-    """Cut off what is incomplete at the end of a file; return what is left. Raises CommandFailed."""
+def mend(path: str, beginning: bytes) -> Kept:
+    """Cut off what is incomplete at the end of a file whose lines begin like this; return what is left.
+
+    Raises CommandFailed, and leaves the file alone, where it is another one.
+    """
     kept, good = Kept(), 0
-    damaged = False
+    rest: bytes | None = None
     with reading(path) as file:
         try:
             for line in file:
                 if not line.endswith(b"\n"):
-                    damaged = True
+                    rest = line
                     break
                 kept.lines, kept.last = kept.lines + 1, line
                 good += len(line)
-        except (EOFError, OSError, zlib.error):
-            damaged = True
-    if damaged:
+        except EOFError:
+            rest = b""
+        except (OSError, zlib.error):
+            rest = _NO_LINE
+    if rest is not None:
+        known = rest if kept.last is None else kept.last
+        if known[: len(beginning)] != beginning[: len(known)]:
+            raise CommandFailed(f"{path} is not what an export has left; it stays as it is")
         _cut(path, good)
     return kept
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 from esdb_lite import AsyncEsdbClient, RecordedEvent
 from esdb_lite.cli import OK, CommandFailed
 from esdb_lite.cli.event_files import STREAM, Kept, mend, writing
-from esdb_lite.cli.lines import LineError, commit_of, line_of
+from esdb_lite.cli.lines import BEGINNING, LineError, commit_of, line_of
 from esdb_lite.cli.selection import OfStream, excluded_by, moved
 from esdb_lite.cli.session import with_client
 from esdb_lite.cli.terminal import ProgressLine, progress
@@ -24,7 +24,7 @@ _TOLD = 512
 def export(options: argparse.Namespace) -> int:
     """Write events to a file."""
     resumes = options.resume and options.file != STREAM and os.path.exists(options.file)
-    kept = mend(options.file) if resumes else Kept()
+    kept = mend(options.file, BEGINNING) if resumes else Kept()
     chosen = OfStream(options) if options.stream is not None else None
 
     async def work(client: AsyncEsdbClient) -> int:

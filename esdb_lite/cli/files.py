@@ -9,7 +9,7 @@ import argparse
 import glob
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from esdb_lite.cli import FOUND_FAULTS, OK, CommandFailed
@@ -23,8 +23,8 @@ _EVERY = 0.2
 
 def backup(options: argparse.Namespace) -> int:
     """Copy a database."""
-    with _refusals(), _growing(options.path, options.target):
-        salvaged = maintenance.backup(options.path, options.target, salvage=options.salvage)
+    with _refusals(), _growing(options.path, options.target) as checked:
+        salvaged = maintenance.backup(options.path, options.target, salvage=options.salvage, checked=checked)
     print(f"{options.target} is a copy of {options.path}")
     if salvaged is not None:
         print(f"{options.target}: events kept: {salvaged.kept:,}, known to be missing: {salvaged.lost:,}")
@@ -32,8 +32,8 @@ def backup(options: argparse.Namespace) -> int:
 
 
 @contextmanager
-def _growing(path: str, target: str) -> Iterator[None]:
-    """Show how large the copy has become, which SQLite makes in one go."""
+def _growing(path: str, target: str) -> Iterator[Callable[[int], None]]:
+    """Show how large the copy has become, which SQLite makes in one go; then how much of it is checked."""
     done = threading.Event()
 
     def watch() -> None:
@@ -46,7 +46,14 @@ def _growing(path: str, target: str) -> Iterator[None]:
     thread = threading.Thread(target=watch)
     thread.start()
     try:
-        yield
+        with progress("checking the copy", unit="events") as shows:
+
+            def checked(count: int) -> None:
+                done.set()
+                thread.join()
+                shows.at(count)
+
+            yield checked
     finally:
         done.set()
         thread.join()

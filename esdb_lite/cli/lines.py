@@ -42,6 +42,10 @@ _strict = json.JSONDecoder(parse_constant=_refuse)
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
+BEGINNING = b'{"stream":'
+"""How each line begins."""
+
+
 def line_of(event: RecordedEvent) -> bytes:
     """Return the line for an event, line feed included."""
     at = event.recorded_at

@@ -30,7 +30,7 @@ def add_server_commands(commands: Commands[CommandParser]) -> None:
     _add_serve(serve)
     about = "see it work: writers, readers, a subscription, a restart (a few seconds)"
     add_command(commands, "demo", "esdb_lite.demo:demo", about)
-    backup = _add_file(commands, "backup", "copy a database, also while a server uses it")
+    backup = _add_file(commands, "backup", "copy a database, also while a server uses it, and check the copy")
     backup.add_argument("target", metavar="TO", help="the copy; must not exist yet")
     backup.add_argument(
         "--salvage",

@@ -43,9 +43,9 @@ class AppendApi:
     ) -> AppendResult:
         """Append one event or several to a stream, all or none, and return the commit position of the last.
 
-        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n, a negative
-        number that any position will do; or a `StreamState`. `events` are `NewEvent`s, or objects of classes that the
-        client's `event_types` have. The result is an int that also has `stream_position`.
+        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n; or a
+        `StreamState` (-1 and -2 are ANY; other negative numbers are refused). `events` are `NewEvent`s, or objects of
+        classes that the client's `event_types` have. The result is an int that also has `stream_position`.
         Appending the same events again (same ids, same expectation) changes nothing and succeeds.
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.

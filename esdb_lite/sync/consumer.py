@@ -23,7 +23,7 @@ from esdb_lite.client.consumers.consumer import ConsumerFeed
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
-from esdb_lite.consumers import ConsumerPosition, ConsumerProgress, EventHandler, WrittenLike
+from esdb_lite.consumers import BatchHandler, ConsumerPosition, ConsumerProgress, EventHandler, WrittenLike
 from esdb_lite.errors import ClientClosed, DeadlineExceeded
 
 if TYPE_CHECKING:
@@ -79,7 +79,12 @@ class Consumer:
     """
 
     def __init__(
-        self, owner: object, feed: BlockingFeed, settings: ConsumerSettings, store: Store, handler: EventHandler | None
+        self,
+        owner: object,
+        feed: BlockingFeed,
+        settings: ConsumerSettings,
+        store: Store,
+        handler: EventHandler | BatchHandler | None,
     ) -> None:
         self._owner = owner  # the client must not be dropped, which would close it, while it is used
         self._feed = feed

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from esdb_lite._checks import Seconds
     from esdb_lite.client.consumers.settings import CheckpointLike
-    from esdb_lite.consumers import ConsumeOptions, EventHandler, HandlerError
+    from esdb_lite.consumers import BatchHandler, BatchHandlerError, ConsumeOptions, EventHandler, HandlerError
     from esdb_lite.indexes import IndexLike
     from esdb_lite.sync.consumer import Consumer
     from esdb_lite.sync.live import Live
@@ -33,9 +33,31 @@ class ConsumerApi:
     def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
+    @overload
     def consumer(
         self,
         handler: EventHandler | None = None,
+        *,
+        checkpoint: CheckpointLike,
+        batch_size: Literal[1] = 1,
+        on_error: HandlerError | None = None,
+        **options: Unpack[ConsumeOptions],
+    ) -> Consumer: ...
+
+    @overload
+    def consumer(
+        self,
+        handler: BatchHandler,
+        *,
+        checkpoint: CheckpointLike,
+        batch_size: int,
+        on_error: BatchHandlerError | None = None,
+        **options: Unpack[ConsumeOptions],
+    ) -> Consumer: ...
+
+    def consumer(
+        self,
+        handler: EventHandler | BatchHandler | None = None,
         *,
         checkpoint: CheckpointLike,
         stream_name: str | None = None,
@@ -49,7 +71,7 @@ class ConsumerApi:
         batch_size: int = 1,
         checkpoint_every: int | None = None,
         checkpoint_interval: Seconds | None = None,
-        on_error: HandlerError | None = None,
+        on_error: HandlerError | BatchHandlerError | None = None,
         retry_pause: Seconds = 1.0,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
@@ -85,11 +107,35 @@ class ConsumerApi:
             raise WrongArgumentType("handler", handler, "must be a function, not a coroutine function")
         return Consumer(self, BlockingFeed(live.portal, ConsumerFeed(live.client, settings)), settings, store, handler)
 
+    @overload
     def consume(
         self,
         handler: EventHandler,
         *,
         checkpoint: CheckpointLike,
+        batch_size: Literal[1] = 1,
+        on_error: HandlerError | None = None,
+        **options: Unpack[ConsumeOptions],
+    ) -> None: ...
+
+    @overload
+    def consume(
+        self,
+        handler: BatchHandler,
+        *,
+        checkpoint: CheckpointLike,
+        batch_size: int,
+        on_error: BatchHandlerError | None = None,
+        **options: Unpack[ConsumeOptions],
+    ) -> None: ...
+
+    def consume(
+        self,
+        handler: EventHandler | BatchHandler,
+        *,
+        checkpoint: CheckpointLike,
+        batch_size: int = 1,
+        on_error: HandlerError | BatchHandlerError | None = None,
         **options: Unpack[ConsumeOptions],
     ) -> None:
         """Run a handler for all events, those of a stream or of an index, and remember how far it came.
@@ -110,4 +156,11 @@ class ConsumerApi:
         Raises CheckpointMismatch if the position belongs to another stream or filter, CheckpointConflict,
         CheckpointCorrupt, StreamDeleted.
         """
-        self.consumer(handler, checkpoint=checkpoint, **options).run()
+        made = self.consumer(
+            cast("BatchHandler", handler),  # of which kind they are, `batch_size` says
+            checkpoint=checkpoint,
+            batch_size=batch_size,
+            on_error=cast("BatchHandlerError | None", on_error),
+            **options,
+        )
+        made.run()

@@ -7,7 +7,7 @@ Must not know: how anything is done.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
 from types import TracebackType
@@ -22,7 +22,7 @@ from esdb_lite.client.groups.acks import (
     reason_of,
     retry_then_park,
 )
-from esdb_lite.client.groups.handlers import OnError, decided
+from esdb_lite.client.groups.handlers import NackPolicy, decided
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
 from esdb_lite.errors import ClientClosed, GrpcError
 from esdb_lite.events import RecordedEvent
@@ -31,9 +31,8 @@ from esdb_lite.groups import NackAction
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.consumers import EventHandler
     from esdb_lite.sync.portal import Portal, SharedPortal
-
-Handler = Callable[[RecordedEvent], object]
 
 
 class PersistentSubscription:
@@ -95,10 +94,9 @@ class PersistentSubscription:
         return self
 
     def __next__(self) -> RecordedEvent:
-        try:
+        with suppress(IndexError):  # `stop` may empty it at any place
             return self._events.popleft()
-        except IndexError:
-            self._events.extend(self.next_batch())
+        self._events.extend(self.next_batch())
         if not self._events:
             raise StopIteration
         return self._events.popleft()
@@ -147,11 +145,11 @@ class PersistentSubscription:
 
     def consume(
         self,
-        handler: Handler,
+        handler: EventHandler,
         *,
         concurrency: int = 1,
         max_retries: int = 3,
-        on_error: OnError | None = None,
+        on_error: NackPolicy | None = None,
     ) -> None:
         """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
 
@@ -174,7 +172,7 @@ class PersistentSubscription:
             with suppress(ClientClosed):
                 self.flush()
 
-    def _handle_several(self, handler: Handler, policy: OnError, concurrency: int) -> None:
+    def _handle_several(self, handler: EventHandler, policy: NackPolicy, concurrency: int) -> None:
         running: set[Future[None]] = set()
         with ThreadPoolExecutor(concurrency, thread_name_prefix=f"esdb-lite {self.group_name}") as pool:
             for event in self:
@@ -184,7 +182,7 @@ class PersistentSubscription:
                     _raise_first(done)
         _raise_first(running)
 
-    def _handle(self, handler: Handler, event: RecordedEvent, policy: OnError) -> None:
+    def _handle(self, handler: EventHandler, event: RecordedEvent, policy: NackPolicy) -> None:
         try:
             with observing.handling(self.subscription_id, event):
                 handler(event)

@@ -4,7 +4,8 @@
     python -m tests.benchmarks read             reading, from a server that replays prepared events
     python -m tests.benchmarks append           appending to `serve` (in memory, and on a file)
     python -m tests.benchmarks catchup          a subscription over what `serve` has stored
-    python -m tests.benchmarks start            importing, a first append, and memory while reading 1,000,000 events
+    python -m tests.benchmarks start            importing, a first append, memory of idle clients, and while reading a
+                                                million events
     python -m tests.benchmarks server           what `serve` costs, and how far it carries
     python -m tests.benchmarks projections      what the system projections cost appends, and how fast they catch up
     python -m tests.benchmarks level            cost at 10,000 and at 5,000,000 events (minutes, 4 GB of disk)
@@ -31,6 +32,7 @@ from tests.benchmarks.processes import Results, Row, Serving, contend, replay_se
 from tests.support import environment
 
 SIZE = 240
+_SUBSCRIPTIONS = 50
 _IMPORTS = {
     "kurrentdbclient sync": "from kurrentdbclient import KurrentDBClient",
     "kurrentdbclient async": "from kurrentdbclient import AsyncKurrentDBClient",
@@ -130,6 +132,7 @@ def start(arguments: argparse.Namespace) -> list[Row]:
         first = {name: program.replace("URI", uri) for name, program in _FIRST_CALLS.items()}
         _starts("import", _IMPORTS, arguments.rounds * 3)
         _starts("import and append", first, arguments.rounds * 3)
+        _idle(rounds("idle", server.port, _SUBSCRIPTIONS, arguments.rounds))
     number = 1_000_000 // arguments.part
     with replay_server(number, SIZE) as port:
         results = rounds("stream", port, number, 1, maker="esdb_lite")
@@ -153,6 +156,17 @@ def _starts(title: str, programs: Mapping[str, str], times: int) -> None:
         wall, cpu = (median(each[index] for each in found) * 1000 for index in (0, 1))
         least = min(each[1] for each in found) * 1000
         print(f"{name:24}{wall:8.0f}{cpu:8.0f}{least:8.0f}", flush=True)
+
+
+def _idle(results: Results) -> None:
+    """Print what clients take that do nothing."""
+    print(
+        f"\nresident memory of a process with a connected client (MB, goal 30), and of one of {_SUBSCRIPTIONS} ", end=""
+    )
+    print("subscriptions (KB)")
+    for name, runs in results.items():
+        idle, each = (median(figures[what] for figures in runs) for what in ("idle_mb", "subscription_kb"))
+        print(f"{name:24}{idle:8.1f}{each:8.1f}", flush=True)
 
 
 def _time_of(program: str, bytecode: str) -> tuple[float, float] | None:

@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -66,6 +67,9 @@ class LiteSync:
     def few(self) -> Any:
         return self.client.read_stream_events(STREAM, limit=FEW)
 
+    def live(self) -> Any:
+        return self.client.subscribe_stream_events(STREAM, from_end=True)
+
     def append(self, stream: str, number: int) -> None:
         events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
         self.client.append_events(stream, -2, events)
@@ -92,6 +96,9 @@ class KurrentSync:
 
     def few(self) -> Any:
         return self.client.read_stream(STREAM, limit=FEW)
+
+    def live(self) -> Any:
+        return self.client.subscribe_to_stream(STREAM, from_end=True)
 
     def append(self, stream: str, number: int) -> None:
         events = [self.event(type="OrderCreated", data=DATA, metadata=METADATA) for _ in range(number)]
@@ -120,6 +127,9 @@ class LiteAsync:
     async def few(self) -> Any:
         return self.client.read_stream_events(STREAM, limit=FEW)
 
+    async def live(self) -> Any:
+        return await self.client.subscribe_stream_events(STREAM, from_end=True)
+
     async def append(self, stream: str, number: int) -> None:
         events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
         await self.client.append_events(stream, -2, events)
@@ -146,6 +156,9 @@ class KurrentAsync:
 
     async def few(self) -> Any:
         return await self.client.read_stream(STREAM, limit=FEW)
+
+    async def live(self) -> Any:
+        return await self.client.subscribe_to_stream(STREAM, from_end=True)
 
     async def append(self, stream: str, number: int) -> None:
         events = [self.event(type="OrderCreated", data=DATA, metadata=METADATA) for _ in range(number)]
@@ -209,8 +222,13 @@ def _in_threads(client: Any, number: int) -> int:
 def measure_sync(name: str, task: str, port: int, number: int) -> Figures:
     client = CONTENDERS[name](port)
     try:
-        if task in APPENDS:
+        if task in APPENDS or task == "idle":
             client.append(f"warm-{uuid4()}", 1)
+        if task == "idle":
+            idle, subscriptions = _resident(), [client.live()]
+            before = _resident()
+            subscriptions += [client.live() for _ in range(number)]
+            return _idle_figures(idle, before, number)
         clock = _Clock()
         return clock.figures((append_sync if task in APPENDS else read_sync)(client, task, number))
     finally:
@@ -252,8 +270,13 @@ async def measure_async(name: str, task: str, port: int, number: int) -> Figures
     client = CONTENDERS[name](port)
     await client.connect()
     try:
-        if task in APPENDS:
+        if task in APPENDS or task == "idle":
             await client.append(f"warm-{uuid4()}", 1)
+        if task == "idle":
+            idle, subscriptions = _resident(), [await client.live()]
+            before = _resident()
+            subscriptions += [await client.live() for _ in range(number)]
+            return _idle_figures(idle, before, number)
         run: Callable[[Any, str, int], Awaitable[int]] = append_async if task in APPENDS else read_async
         clock = _Clock()
         return clock.figures(await run(client, task, number))
@@ -272,6 +295,16 @@ class _Clock:
         wall, cpu = time.perf_counter() - self._wall, time.process_time() - self._cpu
         peak = _peak()
         return {"number": number, "wall": wall, "cpu": cpu, "peak_mb": peak, "grown_mb": peak - self._memory}
+
+
+def _idle_figures(idle: float, before: float, number: int) -> Figures:
+    """What a process with a connected client takes, and what each of so many subscriptions has added."""
+    return {"number": number, "idle_mb": idle, "subscription_kb": (_resident() - before) * 1024 / number}
+
+
+def _resident() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * resource.getpagesize() / 2**20
 
 
 def _peak() -> float:

@@ -167,6 +167,22 @@ def test_an_interrupted_export(run: Run, source: EmbeddedServer, tmp_path: Path,
     assert "exported 0 events" in run("export", source.uri, str(part), "--resume").err
 
 
+@pytest.mark.parametrize("name", ["notes.txt", "notes.gz"])
+@pytest.mark.parametrize(
+    "content", [b"my thesis, no line feed", b"a\nb", b"PK\x03\x04 a zip", gzip.compress(b"thesis")]
+)
+def test_nothing_else_is_taken_for_an_interrupted_export(
+    run: Run, source: EmbeddedServer, tmp_path: Path, name: str, content: bytes
+) -> None:
+    """What is not complete is cut off: of the right file."""
+    path = tmp_path / name
+    path.write_bytes(content)
+    done = run("export", source.uri, str(path), "--resume")
+    assert done.status == 2
+    assert path.read_bytes() == content
+    assert "is a folder" in run("export", source.uri, str(tmp_path)).err
+
+
 def test_going_on_with_a_file_of_another_database(
     run: Run, source: EmbeddedServer, target: EmbeddedServer, tmp_path: Path
 ) -> None:

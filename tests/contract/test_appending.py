@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -16,6 +17,7 @@ from esdb_lite import (
     InvalidArgument,
     NewEvent,
     RecordedEvent,
+    StreamAppend,
     StreamDeleted,
     StreamState,
     WrongArgumentType,
@@ -106,17 +108,32 @@ async def test_minus_one_is_warned_of_where_it_is_said(client: Any, stream: str)
         assert names in ([Path(__file__).name], ["thread.py"])  # a face runs it in a thread
 
 
-@pytest.mark.parametrize("anything", [-2, -100, StreamState.ANY])
+@pytest.mark.parametrize("anything", [-2, StreamState.ANY])
 async def test_expecting_nothing(client: Any, stream: str, anything: Any) -> None:
     await client.append_events(stream, anything, new())
     await client.append_events(stream, anything, new())
     assert await client.get_stream_position(stream) == 1
 
 
+@pytest.mark.parametrize("number", [-3, -4, -5, -6, -100])
+async def test_numbers_that_stand_for_something_elsewhere_are_refused(client: Any, stream: str, number: int) -> None:
+    for call in (
+        partial(client.append_events, stream, number, new()),
+        partial(client.delete_stream, stream, number),
+        partial(client.tombstone_stream, stream, number),
+        partial(client.set_stream_metadata, stream, {}, expected_position=number),
+    ):
+        with pytest.raises(InvalidArgument, match=f"expected_position: must be .*, not {number}"):
+            await call()
+    with pytest.raises(InvalidArgument, match=f"expected_position: must be .*, not {number}"):
+        StreamAppend(stream, number, new())
+    assert await client.get_stream_position(stream) is None
+
+
 async def test_expecting_that_it_exists(client: Any, stream: str) -> None:
     with pytest.raises(ExpectedPositionError) as caught:
         await client.append_events(stream, StreamState.EXISTS, new())
-    assert (caught.value.expected, caught.value.current) == (-4, None)
+    assert (caught.value.expected, caught.value.current) == (StreamState.EXISTS, None)
     await client.append_events(stream, None, new())
     await client.append_events(stream, StreamState.EXISTS, new())
 

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -16,6 +17,7 @@ from esdb_lite import (
     AsyncEsdbClient,
     Compatibility,
     DeadlineExceeded,
+    Decider,
     DecisionResult,
     EmbeddedServer,
     EsdbClient,
@@ -305,3 +307,79 @@ async def test_lost_answers(face: str, stream: str) -> None:
             across = await client.decide_across([stream, f"{stream}-other"], fold_values, 0, decide)
             assert (across.state, across.positions) == (13, {stream: 3, f"{stream}-other": None})
             assert decided == [3]
+
+
+@dataclass(frozen=True)
+class Add:
+    by: int
+
+
+def limited(state: Total, command: Add) -> list[NewEvent] | None:
+    return None if state.amount + command.by > 10 else [adding(command.by)]
+
+
+async def test_a_decider(client: Any, stream: str) -> None:
+    totals = Decider(fold=total, initial=Total, stream=f"{stream}-{{}}", decide=limited)
+    assert (await totals.load_state(client, 7)) == LoadedState(Total(), None)
+    assert (await totals.decide(client, 7, Add(8))).state == Total(8, 1)
+    assert (await totals.decide(client, 7, Add(3))).events == ()
+    assert (await totals.decide(client, 8, Add(3))).state == Total(3, 1)
+    assert await totals.load_state(client, 7) == LoadedState(Total(8, 1), 0)
+    assert await client.load_state(f"{stream}-7", total, Total()) == LoadedState(Total(8, 1), 0)
+    with pytest.raises(DeadlineExceeded):
+        await totals.decide(client, 7, Add(1), timeout=0)
+
+
+async def test_a_decider_whose_commands_are_functions(client: Any, uri: str, stream: str) -> None:
+    def grown(state: list[int], event: RecordedEvent) -> list[int]:
+        state.append(int(event.json()["by"]))
+        return state
+
+    lists = Decider(fold=grown, initial=list, stream=f"{stream}-{{}}", snapshots=Snapshots(list, every=2))
+    with EsdbClient(uri) as other:
+
+        def decide(state: list[int]) -> NewEvent:
+            if not state:
+                other.append_events(lists.stream_name("a"), None, adding(1))
+            return adding(len(state) + 1)
+
+        with pytest.raises(ExpectedPositionError):
+            await lists.decide(client, "a", decide, attempts=1)
+        await client.delete_stream(lists.stream_name("a"))
+        await client.append_events(lists.stream_name("b"), None, adding(5))
+        decision = await lists.decide(client, "b", decide)
+    assert (decision.state, decision.attempts) == ([5, 2], 1)
+    assert (await lists.load_state(client, "c")).state == []  # each has a list of its own
+    (kept,) = await drain(client.read_stream_events(f"snapshot-{stream}-b"))
+    assert kept.json()["state"] == [5, 2]
+    with pytest.raises(WrongArgumentType, match="command: must be a function of the state"):
+        await lists.decide(client, "c", "pay")
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "text"),
+    [
+        ({"fold": None}, WrongArgumentType, "fold: must be a function, not None"),
+        ({"initial": Total()}, WrongArgumentType, "initial: must be a function"),
+        ({"decide": 5}, WrongArgumentType, "decide: must be a function, not 5"),
+        ({"stream": 5}, WrongArgumentType, "stream: must be a str"),
+        ({"stream": "total"}, InvalidArgument, "stream: must have {} once"),
+        ({"stream": "{}-{}"}, InvalidArgument, "stream: must have {} once"),
+        ({"snapshots": 5}, WrongArgumentType, "snapshots: must be Snapshots"),
+    ],
+)
+def test_wrong_deciders(options: Any, error: type[Exception], text: str) -> None:
+    with pytest.raises(error, match=text):
+        Decider(**{"fold": total, "initial": Total, "stream": "total-{}", **options})
+
+
+def test_streams_of_a_decider() -> None:
+    decider = Decider(fold=total, initial=Total, stream="total-{}")
+    named = UUID(int=7)
+    assert [decider.stream_name(each) for each in ("a{}", 7, named)] == ["total-a{}", "total-7", f"total-{named}"]
+    for wrong in (None, True, b"a", ("a", 1)):
+        with pytest.raises(WrongArgumentType, match="id: must be a str, an int or a UUID"):
+            decider.stream_name(wrong)  # type: ignore[arg-type]
+    with pytest.raises(InvalidArgument, match="id: must not be empty"):
+        decider.stream_name("")
+    assert repr(decider) == "<Decider total-{}>"

@@ -187,6 +187,9 @@ async def test_what_cannot_be_an_index_is_refused_before_anything_is_sent(client
 
 
 class TestDefined:
+    async def test_there_are_none_at_first(self, client: Any) -> None:
+        assert await client.list_indexes() == []
+
     async def test_from_creation_to_deletion(self, client: Any, name: str, category: str) -> None:
         pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
         written = await fill(client, category)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from esdb_lite.records import SchemaFormat
 from esdb_lite.server.engine.indexes import is_selected
 from esdb_lite.server.engine.model import length_of
 from esdb_lite.server.projections.seen import is_taken
@@ -16,17 +15,15 @@ from esdb_lite.server.storage import (
     PartitionState,
     Record,
     SelectedPage,
+    Sketch,
     StoredPosition,
-    StoredSchema,
     StreamHead,
 )
 
 
-def sketch(record: Record) -> Record:
-    """What is short of a record."""
-    size = len(record.data) + (len(record.metadata) if record.schema is None else record.schema.size)
-    schema = StoredSchema(SchemaFormat.BYTES, size)
-    return record._replace(id=b"", is_json=False, created=0, data=b"", metadata=b"", schema=schema)
+def name_of(what: Named, record: Record) -> str:
+    """Its stream or its type."""
+    return record.stream if what is Named.STREAM else record.type
 
 
 class NaiveReader:
@@ -54,8 +51,15 @@ class NaiveReader:
     def log_forward(self, first: int, limit: int) -> list[Record]:
         return [record for record in self._records if record.position >= first][: min(limit, self._longest)]
 
-    def log_sketched(self, first: int, limit: int) -> list[Record]:
-        return [sketch(record) for record in self.log_forward(first, limit)]
+    def log_sketched(self, what: Named, first: int, limit: int) -> list[Sketch]:
+        names, found = self._numbered(what), [record for record in self._records if record.position >= first]
+        return [Sketch(record.position, names.index(name_of(what, record))) for record in found[:limit]]
+
+    def name_of(self, what: Named, number: int) -> str:
+        return self._numbered(what)[number]
+
+    def _numbered(self, what: Named) -> list[str]:
+        return list(dict.fromkeys(name_of(what, record) for record in self._records))
 
     def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
         page = [r for r in self._records if first <= r.position < before and is_taken(r.stream)]
@@ -90,7 +94,7 @@ class NaiveReader:
         return {record.revision: record for record in self._of(stream) if record.revision in revisions}
 
     def names(self, what: Named, first: str, limit: int) -> list[str]:
-        known = {record.stream if what is Named.STREAM else record.type for record in self._records}
+        known = {name_of(what, record) for record in self._records}
         return sorted(name for name in known if name >= first)[:limit]
 
     def projection_position(self, id: int) -> StoredPosition | None:

@@ -25,7 +25,7 @@ from esdb_lite.server.engine.subscriptions import (
 )
 from esdb_lite.server.engine.visibility import StreamTombstoned
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
-from tests.engine.naive_reader import Log, sketch
+from tests.engine.naive_reader import Log
 
 NOW = 0
 ONLY_W = EventFilter(FilterOn.STREAM, prefixes=("w",))
@@ -367,7 +367,6 @@ def test_they_are_fetched_whole_in_parts() -> None:
     log = log_of("x" * 600 + "www" + "x" * 300 + "w")
     subscription = filtered((0, 0), 32, 1)
     reader = log.reader(3)  # as if three were all that goes into a page
-    reader.log_sketched = lambda first, limit: [sketch(r) for r in log.records if r.position >= first][:limit]  # type: ignore[method-assign]
     subscription.start(reader, NOW)
     sent: list[Message] = []
     while not (part := subscription.page(reader, NOW)).end:

@@ -211,7 +211,7 @@ async def test_what_the_caller_expects_is_refused_in_its_own_words(links: Links,
         relay.on_append = on_append
         with pytest.raises(ExpectedPositionError) as caught:
             await client.append_events("s", StreamState.EXISTS, NewEvent("T", b"1"))
-        assert caught.value.expected == EXISTS
+        assert caught.value.expected is StreamState.EXISTS
 
 
 async def test_many_at_a_time_in_one_stream(links: Links, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import sqlite3
 from contextlib import closing
 from hashlib import md5
@@ -77,6 +78,13 @@ async def test_every_page_broken_in_turn(tmp_path: Path, where: str) -> None:
         broken.write_bytes(content[:start] + breakage + content[start + len(breakage) :])
         findings = verify(str(broken))
         assert all("\n" not in finding for finding in findings)
+        plain = tmp_path / f"plain-{page}.db"
+        if findings:
+            with pytest.raises(StorageError, match=f"^{re.escape(str(broken))} is damaged.*verify.*--salvage"):
+                backup(str(broken), str(plain))
+            assert not plain.exists(), page
+        else:
+            backup(str(broken), str(plain))
         said, found = await salvaged(broken, tmp_path / f"copy-{page}.db")
         there = content[page * PAGE : (page + 1) * PAGE]
         missing = set(records) - set(found)
@@ -104,6 +112,46 @@ async def test_the_schema_is_no_text_any_more(tmp_path: Path) -> None:
         _, found = await salvaged(broken, copy)
         assert found == records, at
     assert said_so
+
+
+async def test_what_cannot_be_opened_is_reported(tmp_path: Path) -> None:
+    """Bytes of the first page with another value: `verify` reports what a server refuses, and nothing is lost."""
+    path, broken, copy = (tmp_path / name for name in ("events.db", "broken.db", "copy.db"))
+    records = await fill(path)
+    content = path.read_bytes()
+    statements = content.index(b"CREATE TABLE", 0, PAGE)
+    flips = [(at, 147) for at in range(100)] + [(at, 64) for at in range(statements, PAGE, 7)]
+    flips += [
+        (found.start(), mask) for found in re.finditer(b"position|_state|NULL", content[:PAGE]) for mask in (2, 64)
+    ]
+    refused = 0
+    for at, mask in flips:
+        Path(f"{broken}-lock").unlink(missing_ok=True)  # what it says of confirmed appends would be another finding
+        broken.write_bytes(content[:at] + bytes([content[at] ^ mask]) + content[at + 1 :])
+        findings = what_is_wrong(broken)
+        opens = await can_be_opened(broken)
+        assert opens or findings, (at, mask)
+        if 16 <= at < 24 or at % 25 == 0:
+            copy.unlink(missing_ok=True)
+            assert (await salvaged(broken, copy))[1] == records, (at, mask)
+        refused += not opens
+    assert refused > 200
+
+
+def what_is_wrong(path: Path) -> list[str]:
+    try:
+        return verify(str(path))
+    except StorageError as error:
+        return [str(error)]
+
+
+async def can_be_opened(path: Path) -> bool:
+    try:
+        database = await Database.open(path)
+    except StorageError:
+        return False
+    await database.close()
+    return True
 
 
 async def test_without_any_tree(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,17 +15,18 @@ from hypothesis import strategies as st
 from esdb_lite.records import SchemaFormat
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.indexes import is_selected
-from esdb_lite.server.engine.model import ANY, Appended, Decision, ProposedEvent, length_of
+from esdb_lite.server.engine.model import ANY, Appended, Decision, ProposedEvent
 from esdb_lite.server.storage import (
     IndexProgress,
     LogSelection,
+    Named,
     Reader,
     Record,
     SelectedPage,
     StoredSchema,
     selections,
 )
-from tests.engine.naive_reader import sketch
+from tests.engine.naive_reader import name_of
 
 NAMES = ("a-1", "a-2", "a", "aa-1", "é-1", "-a", "$a-1", "a%-1", "A-1")
 TYPES = ("T", "t", "$T", "T é")
@@ -187,16 +189,21 @@ async def test_a_rare_category_is_found_in_one_step(tmp_path: Path) -> None:
     await database.close()
 
 
-async def test_sketches_are_records_without_what_is_large() -> None:
+def named_sketches(what: Named, first: int, limit: int, reader: Reader) -> list[tuple[int, str]]:
+    found = reader.log_sketched(what, first, limit)
+    return [(sketch.position, reader.name_of(what, sketch.number)) for sketch in found]
+
+
+async def test_sketches_say_where_events_are_and_of_which_stream_and_type() -> None:
     database = await filled([("a", "T"), ("b", "T é"), ("a", "$T")])
     try:
         await database.append("c", ANY, [ProposedEvent(bytes([9] * 16), "T", False, b"x" * 9000, b"m")])
         schema = StoredSchema(SchemaFormat.AVRO, 77)
         await database.append("c", ANY, [ProposedEvent(bytes([8] * 16), "T", False, b"xy", b"shown", schema)])
         every = await database.read(lambda reader: reader.log_forward(0, 1000))
-        sketches = await database.read(lambda reader: reader.log_sketched(every[1].position, 1000))
-        assert sketches == [sketch(record) for record in every[1:]]
-        assert [length_of(record) for record in sketches] == [length_of(record) for record in every[1:]]
-        assert await database.read(lambda reader: reader.log_sketched(0, 2)) == [sketch(record) for record in every[:2]]
+        for what in Named:
+            wanted = [(record.position, name_of(what, record)) for record in every]
+            assert await database.read(partial(named_sketches, what, every[1].position, 1000)) == wanted[1:]
+            assert await database.read(partial(named_sketches, what, 0, 2)) == wanted[:2]
     finally:
         await database.close()

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 import sqlite3
+import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -275,11 +279,79 @@ def test_a_file_that_was_deleted_meanwhile(tmp_path: Path) -> None:
         store.save(2)
 
 
-def test_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(InvalidArgument, match="path"):
-        FileCheckpoint(tmp_path / "no" / "position.json").load()
-    with pytest.raises(WrongArgumentType, match="path"):
-        FileCheckpoint(7)  # type: ignore[arg-type]
+def test_a_folder_that_is_gone(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    store = FileCheckpoint(tmp_path / "folder" / "position.json")
+    (tmp_path / "folder").rmdir()
+    with pytest.raises(InvalidArgument, match="path: must be in a folder that exists"):
+        store.load()
+
+
+FILES: dict[str, Callable[[Path], object]] = {
+    "path": FileCheckpoint,
+    "database": lambda path: SqliteCheckpoint(path, "totals"),
+}
+
+
+@pytest.mark.parametrize("argument", FILES)
+def test_what_can_be_no_file_is_refused_at_once(tmp_path: Path, argument: str) -> None:
+    make, inside = FILES[argument], tmp_path / "file"
+    inside.write_text("no database")
+    os.mkfifo(tmp_path / "pipe")
+    for path, reason in {
+        tmp_path: "must be a file, and no folder",
+        tmp_path / "no" / "file": "must be in a folder that exists",
+        inside / "file": "must be in a folder that exists",
+        tmp_path / "pipe": "must be a file, and no device",
+    }.items():
+        with pytest.raises(InvalidArgument, match=f"^{argument}: {reason}, not '{re.escape(str(path))}'$"):
+            make(path)
+    for text in ("", "a\0b"):
+        with pytest.raises(InvalidArgument, match=f"^{argument}: must be the path of a file"):
+            make(text)  # type: ignore[arg-type]
+    with pytest.raises(WrongArgumentType, match=f"^{argument}: must be a path"):
+        make(7)  # type: ignore[arg-type]
+    assert sorted(os.listdir(tmp_path)) == ["file", "pipe"]
+
+
+@pytest.mark.parametrize("argument", FILES)
+def test_what_may_not_be_written_is_refused_at_once(argument: str) -> None:
+    """Looked at by a user who may not do everything: in a process, as tests may run as root."""
+    program = (
+        "import os, sys; from tests.unit.test_checkpoints import FILES; from pathlib import Path\n"
+        "if os.geteuid() == 0: os.seteuid(65534)\n"
+        "try: FILES[sys.argv[1]](Path(sys.argv[2]))\n"
+        "except ValueError as error: print(error)"
+    )
+    with tempfile.TemporaryDirectory() as folder:  # where everybody can look: pytest's folders are private
+        Path(folder).chmod(0o555)
+        path = str(Path(folder) / "file")
+        done = subprocess.run(
+            [sys.executable, "-c", program, argument, path], capture_output=True, text=True, check=True
+        )
+        Path(folder).chmod(0o700)
+    assert done.stdout == f"{argument}: must be a file that this process may replace, not '{path}'\n"
+
+
+def test_a_file_that_is_no_database_is_refused_at_once(tmp_path: Path) -> None:
+    (tmp_path / "text").write_text("no database" * 100)
+    with pytest.raises(InvalidArgument, match=r"^database: must be an SQLite database, not "):
+        SqliteCheckpoint(tmp_path / "text", "totals")
+    (tmp_path / "empty").touch()
+    SqliteCheckpoint(tmp_path / "empty", "totals")
+    SqliteCheckpoint(":memory:", "totals")
+
+
+def test_looking_at_a_database_takes_no_locks_away(tmp_path: Path) -> None:
+    """A file that is opened and closed in a process loses the locks of all who have it open there."""
+    path = tmp_path / "database"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (x)")
+        connection.execute("BEGIN IMMEDIATE")
+        SqliteCheckpoint(path, "totals")
+        write = f"import sqlite3; sqlite3.connect({str(path)!r}, timeout=0).execute('BEGIN IMMEDIATE')"
+        other = subprocess.run([sys.executable, "-c", write], capture_output=True, text=True, check=False)
+        assert "database is locked" in other.stderr
 
 
 # --- databases ---

@@ -93,7 +93,7 @@ def there_and_back(error: RpcError) -> GrpcError:
             errors.ConsistencyError,
             {
                 "stream_name": "a",
-                "expected": -4,
+                "expected": StreamState.EXISTS,
                 "current": None,
                 "violations": (
                     ConsistencyViolation("a", StreamState.EXISTS, StreamState.DELETED, 1),

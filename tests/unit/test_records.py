@@ -55,7 +55,7 @@ def test_what_is_taken() -> None:
     assert (record.data, record.properties) == (b"1", properties)
     assert record.id != NewRecord("s", "T").id
     event = NewEvent("T", b"")
-    assert StreamAppend("s", -7, event).events == StreamAppend("s", None, iter([event])).events == (event,)
+    assert StreamAppend("s", -2, event).events == StreamAppend("s", None, iter([event])).events == (event,)
 
 
 @pytest.mark.parametrize(

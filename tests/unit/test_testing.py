@@ -102,7 +102,7 @@ def test_wrong_arguments() -> None:
     for make in (
         lambda: Projection(5),  # type: ignore[arg-type]
         lambda: Projection("", name=None),  # type: ignore[arg-type]
-        lambda: Projection("", emit_enabled=1),  # type: ignore[arg-type]
+        lambda: Projection("", emit=1),  # type: ignore[arg-type]
         lambda: Projection("", category_separator="--"),
         lambda: SEEN.run(None),  # type: ignore[arg-type]
     ):

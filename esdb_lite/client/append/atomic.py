@@ -31,7 +31,7 @@ from esdb_lite.errors import (
     ProtocolError,
     ServiceUnavailable,
 )
-from esdb_lite.positions import ANY, NO_STREAM, state_of
+from esdb_lite.positions import ANY
 from esdb_lite.records import ConsistencyViolation, RecordsResult
 
 if TYPE_CHECKING:
@@ -149,6 +149,5 @@ def _found(request: AtomicRequest, found: Sequence[AppendAnswer]) -> RecordsResu
 def _inconsistent(error: ExpectedPositionError) -> ConsistencyError:
     new = ConsistencyError(str(error), code=error.code, details=error.details, trailers=error.trailers)
     new.stream_name, new.expected, new.current = error.stream_name, error.expected, error.current
-    expected = NO_STREAM if error.expected is None else error.expected
-    new.violations = (ConsistencyViolation(error.stream_name, state_of(expected), error.current, 0),)
+    new.violations = (ConsistencyViolation(error.stream_name, error.expected, error.current, 0),)
     return new

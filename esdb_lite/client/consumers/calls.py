@@ -7,7 +7,7 @@ What they consist of is imported when one is made: few programs need it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Literal, cast, overload
 
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.errors import WrongArgumentType
@@ -22,7 +22,13 @@ if TYPE_CHECKING:
     from esdb_lite.client.consumers.consumer import AsyncConsumer
     from esdb_lite.client.consumers.settings import AsyncCheckpointLike
     from esdb_lite.client.core import ClientCore
-    from esdb_lite.consumers import AsyncEventHandler, ConsumeOptions, HandlerError
+    from esdb_lite.consumers import (
+        AsyncBatchHandler,
+        AsyncEventHandler,
+        BatchHandlerError,
+        ConsumeOptions,
+        HandlerError,
+    )
     from esdb_lite.indexes import IndexLike
     from esdb_lite.settings import CredentialsLike
 
@@ -32,9 +38,31 @@ class AsyncConsumerApi:
 
     _core: ClientCore
 
+    @overload
     def consumer(
         self,
         handler: AsyncEventHandler | None = None,
+        *,
+        checkpoint: AsyncCheckpointLike,
+        batch_size: Literal[1] = 1,
+        on_error: HandlerError | None = None,
+        **options: Unpack[ConsumeOptions],
+    ) -> AsyncConsumer: ...
+
+    @overload
+    def consumer(
+        self,
+        handler: AsyncBatchHandler,
+        *,
+        checkpoint: AsyncCheckpointLike,
+        batch_size: int,
+        on_error: BatchHandlerError | None = None,
+        **options: Unpack[ConsumeOptions],
+    ) -> AsyncConsumer: ...
+
+    def consumer(
+        self,
+        handler: AsyncEventHandler | AsyncBatchHandler | None = None,
         *,
         checkpoint: AsyncCheckpointLike,
         stream_name: str | None = None,
@@ -48,7 +76,7 @@ class AsyncConsumerApi:
         batch_size: int = 1,
         checkpoint_every: int | None = None,
         checkpoint_interval: Seconds | None = None,
-        on_error: HandlerError | None = None,
+        on_error: HandlerError | BatchHandlerError | None = None,
         retry_pause: Seconds = 1.0,
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
@@ -83,11 +111,35 @@ class AsyncConsumerApi:
             raise WrongArgumentType("handler", handler, "must be a coroutine function")
         return AsyncConsumer(ConsumerFeed(cast("AsyncEsdbClient", self), settings), settings, store, handler)
 
+    @overload
     async def consume(
         self,
         handler: AsyncEventHandler,
         *,
         checkpoint: AsyncCheckpointLike,
+        batch_size: Literal[1] = 1,
+        on_error: HandlerError | None = None,
+        **options: Unpack[ConsumeOptions],
+    ) -> None: ...
+
+    @overload
+    async def consume(
+        self,
+        handler: AsyncBatchHandler,
+        *,
+        checkpoint: AsyncCheckpointLike,
+        batch_size: int,
+        on_error: BatchHandlerError | None = None,
+        **options: Unpack[ConsumeOptions],
+    ) -> None: ...
+
+    async def consume(
+        self,
+        handler: AsyncEventHandler | AsyncBatchHandler,
+        *,
+        checkpoint: AsyncCheckpointLike,
+        batch_size: int = 1,
+        on_error: HandlerError | BatchHandlerError | None = None,
         **options: Unpack[ConsumeOptions],
     ) -> None:
         """Run a handler for all events, those of a stream or of an index, and remember how far it came.
@@ -109,4 +161,11 @@ class AsyncConsumerApi:
         Raises CheckpointMismatch if the position belongs to another stream or filter, CheckpointConflict,
         CheckpointCorrupt, StreamDeleted.
         """
-        await self.consumer(handler, checkpoint=checkpoint, **options).run()
+        made = self.consumer(
+            cast("AsyncBatchHandler", handler),  # of which kind they are, `batch_size` says
+            checkpoint=checkpoint,
+            batch_size=batch_size,
+            on_error=cast("BatchHandlerError | None", on_error),
+            **options,
+        )
+        await made.run()

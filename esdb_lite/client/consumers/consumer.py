@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from esdb_lite import observing
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.shared import retrieved
 from esdb_lite._stepping import drive_awaiting, make
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
 from esdb_lite.client.consumers.tracking import Item
-from esdb_lite.consumers import AsyncEventHandler, ConsumerPosition, ConsumerProgress, WrittenLike
+from esdb_lite.consumers import AsyncBatchHandler, AsyncEventHandler, ConsumerPosition, ConsumerProgress, WrittenLike
 from esdb_lite.errors import CallCancelled, ClientClosed, DeadlineExceeded, EsdbClientException, WrongArgumentType
 from esdb_lite.events import Checkpoint
 from esdb_lite.filters import DEFAULT_EXCLUDE
@@ -76,6 +77,7 @@ class ConsumerFeed:
         """Return what has arrived; [] after so many seconds, and when the consumer is to end."""
         if self._fetching is None:
             self._fetching = asyncio.ensure_future(self._fetch())
+            self._fetching.add_done_callback(retrieved)
         fetching = self._fetching
         await self._first(fetching, timeout)
         if self.stopping or not fetching.done():
@@ -202,7 +204,11 @@ class AsyncConsumer:
     """
 
     def __init__(
-        self, feed: ConsumerFeed, settings: ConsumerSettings, store: Store, handler: AsyncEventHandler | None
+        self,
+        feed: ConsumerFeed,
+        settings: ConsumerSettings,
+        store: Store,
+        handler: AsyncEventHandler | AsyncBatchHandler | None,
     ) -> None:
         self._feed = feed
         self._settings = settings

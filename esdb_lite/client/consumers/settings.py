@@ -22,7 +22,7 @@ from esdb_lite.client.arguments import (
 )
 from esdb_lite.client.consumers.steps import ConsumptionOptions, Store
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.consumers import ConsumerPosition, HandlerError, WrittenLike
+from esdb_lite.consumers import BatchHandlerError, ConsumerPosition, HandlerError, WrittenLike
 from esdb_lite.decisions import AtomicDecisionResult, DecisionResult
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.events import AppendResult, Checkpoint
@@ -70,7 +70,7 @@ def checked_settings(
     batch_size: int,
     checkpoint_every: int | None,
     checkpoint_interval: Seconds | None,
-    on_error: HandlerError | None,
+    on_error: HandlerError | BatchHandlerError | None,
     retry_pause: Seconds,
     timeout: Seconds | None,
     credentials: CredentialsLike,

@@ -18,7 +18,7 @@ from typing import Any, Protocol
 from esdb_lite.checkpoints.positions import to_text
 from esdb_lite.client.consumers.tracking import HandledPart, Item, Tracker, parts
 from esdb_lite.client.failures import log_failure, note_on
-from esdb_lite.consumers import ConsumerPosition, ErrorAction, HandlerError
+from esdb_lite.consumers import BatchHandlerError, ConsumerPosition, ErrorAction, HandlerError
 from esdb_lite.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch, WrongArgumentType
 from esdb_lite.events import Checkpoint
 
@@ -84,7 +84,7 @@ class ConsumptionOptions:
     batch_size: int
     checkpoint_every: int | None
     checkpoint_interval: float | None
-    on_error: HandlerError | None
+    on_error: HandlerError | BatchHandlerError | None
     retry_pause: float
 
 

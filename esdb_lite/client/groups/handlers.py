@@ -6,8 +6,8 @@ Owns: how many run at a time, and the answer that follows. Must not know: where 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Protocol
 
 from esdb_lite import observing
 from esdb_lite.client.failures import log_nack, note_on
@@ -15,8 +15,11 @@ from esdb_lite.client.groups.acks import reason_of
 from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
 
-Handler = Callable[[RecordedEvent], Awaitable[object]]
-OnError = Callable[[RecordedEvent, Exception], "NackAction"]
+if TYPE_CHECKING:
+    from esdb_lite.consumers import AsyncEventHandler
+
+NackPolicy = Callable[[RecordedEvent, Exception], "NackAction"]
+"""Decides what happens to an event whose handler has failed."""
 
 
 class Answering(Protocol):
@@ -35,13 +38,13 @@ class Answering(Protocol):
     async def nack(self, events: RecordedEvent, action: NackAction, reason: str) -> None: ...
 
 
-async def handle_each(consumer: Answering, handler: Handler, policy: OnError) -> None:
+async def handle_each(consumer: Answering, handler: AsyncEventHandler, policy: NackPolicy) -> None:
     """Run the handler for one event after the other, until the iteration ends."""
     async for event in consumer:
         await _handle(consumer, handler, event, policy)
 
 
-async def handle_several(consumer: Answering, handler: Handler, policy: OnError, concurrency: int) -> None:
+async def handle_several(consumer: Answering, handler: AsyncEventHandler, policy: NackPolicy, concurrency: int) -> None:
     """Run up to `concurrency` handlers at a time, until the iteration ends and they have come to their ends."""
     running: set[asyncio.Task[None]] = set()
     try:
@@ -59,7 +62,7 @@ async def handle_several(consumer: Answering, handler: Handler, policy: OnError,
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _handle(consumer: Answering, handler: Handler, event: RecordedEvent, policy: OnError) -> None:
+async def _handle(consumer: Answering, handler: AsyncEventHandler, event: RecordedEvent, policy: NackPolicy) -> None:
     try:
         with observing.handling(consumer.subscription_id, event):
             await handler(event)
@@ -72,7 +75,7 @@ async def _handle(consumer: Answering, handler: Handler, event: RecordedEvent, p
             await consumer.ack(event)
 
 
-def decided(group: str, event: RecordedEvent, error: Exception, policy: OnError) -> NackAction:
+def decided(group: str, event: RecordedEvent, error: Exception, policy: NackPolicy) -> NackAction:
     """Return what becomes of an event whose handler failed, which is logged."""
     note_on(error, event)
     try:

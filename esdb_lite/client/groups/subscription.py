@@ -23,7 +23,7 @@ from esdb_lite._checks import checked_int
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.groups.acks import AckSender, Answerable, checked_nack, retry_then_park
 from esdb_lite.client.groups.call import COMES_BACK, ConsumerOptions, GroupCall
-from esdb_lite.client.groups.handlers import Handler, OnError, handle_each, handle_several
+from esdb_lite.client.groups.handlers import NackPolicy, handle_each, handle_several
 from esdb_lite.client.read.iterators import arrived
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.errors import (
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.consumers import AsyncEventHandler
     from esdb_lite.settings import CredentialsLike
 
 _log = logging.getLogger("esdb_lite.client")
@@ -302,11 +303,11 @@ class AsyncPersistentSubscription:
 
     async def consume(
         self,
-        handler: Handler,
+        handler: AsyncEventHandler,
         *,
         concurrency: int = 1,
         max_retries: int = 3,
-        on_error: OnError | None = None,
+        on_error: NackPolicy | None = None,
     ) -> None:
         """Run a handler for every event, up to `concurrency` at a time, until `stop()`.
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds, checked_bool, checked_items, checked_text
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.arguments import checked_end, checked_limit, checked_position, checked_resume
 from esdb_lite.client.opening import AsyncOpening, opening
-from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.errors import HandlerFailed, IndexNotFound, InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from esdb_lite.settings import CredentialsLike
 
 _NEEDS = "defining indexes takes KurrentDB 26.0 or later"
+_ANY = "any"
 _NAME = r"[a-z0-9_-]{1,1000}"
 
 
@@ -206,7 +208,14 @@ class AsyncIndexApi:
 
         deadline = self._core.deadline(timeout)
         channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
-        return await convert.all_of_them(channel)
+        try:
+            return await convert.all_of_them(channel)
+        except HandlerFailed:
+            # 26.1 fails until the first one has been created. Asked for one, it says that it is not there.
+            with suppress(IndexNotFound):
+                await convert.get(channel, _ANY)
+                raise
+            return []
 
 
 def _checked_name(argument: str, name: object) -> str:

@@ -6,7 +6,7 @@ Owns: section 13 of the protocol notes. Must not know: pages, the wire, the cloc
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
@@ -14,7 +14,7 @@ from typing import TypeAlias
 from esdb_lite.server.engine.regex.automaton import Allowance
 from esdb_lite.server.engine.regex.matcher import compile_dotnet
 from esdb_lite.server.engine.regex.translation import UnsupportedRegex
-from esdb_lite.server.storage import Record
+from esdb_lite.server.storage import Named, Reader, Record, Sketch
 
 Selector: TypeAlias = Callable[[Sequence[Record]], "Sequence[Record]"]
 """Takes records of the log, returns those that are seen, in order. Raises RegexTooSlow."""
@@ -37,6 +37,11 @@ class FilterOn(enum.Enum):
 
     STREAM = "stream"
     TYPE = "type"
+
+    @property
+    def named(self) -> Named:
+        """The names that it looks at."""
+        return Named.STREAM if self is FilterOn.STREAM else Named.TYPE
 
 
 class UnusableFilter(ValueError):
@@ -76,30 +81,49 @@ def shown(records: Sequence[Record]) -> Sequence[Record]:
 
 def selector(event_filter: EventFilter | None) -> Selector:
     """Return what picks the events that a reader sees. Raises UnusableFilter."""
-    return shown if event_filter is None else _Selection(event_filter)
+    return shown if event_filter is None else Selection(event_filter)
 
 
-class _Selection:
+class Selection:
     """Picks by a filter; remembers the verdict on each name, since names repeat and expressions are slow."""
 
     def __init__(self, event_filter: EventFilter) -> None:
+        self.on = event_filter.on
         self._test = event_filter.test()
         self._name: Callable[[Record], str] = attrgetter(event_filter.on.value)
         self._verdicts: dict[str, bool] = {}
         self._characters = 0
         """Of the names in `_verdicts`."""
+        self._by_number: dict[int, bool] = {}
 
     def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
-        verdicts = self._verdicts
+        """Return the records that are seen. Raises RegexTooSlow."""
         names = list(map(self._name, records))
-        unknown = set(names) - verdicts.keys()
+        verdicts = self._verdicts_on(set(names))
+        return shown([record for record, name in zip(records, names, strict=True) if verdicts[name]])
+
+    def matching(self, sketches: Sequence[Sketch], reader: Reader) -> Sequence[Sketch]:
+        """Return those that match; some may be hidden nevertheless. Raises RegexTooSlow."""
+        verdicts, numbers = self._by_number, {number for _, number in sketches}
+        if not numbers <= verdicts.keys():
+            if len(verdicts) > _REMEMBERED:
+                verdicts.clear()
+            names = {number: reader.name_of(self.on.named, number) for number in numbers - verdicts.keys()}
+            by_name = self._verdicts_on(set(names.values()))
+            verdicts.update((number, by_name[name]) for number, name in names.items())
+        return [sketch for sketch in sketches if verdicts[sketch[1]]]
+
+    def _verdicts_on(self, names: set[str]) -> Mapping[str, bool]:
+        """Return a verdict for each of these names, and for others."""
+        verdicts = self._verdicts
+        unknown = names - verdicts.keys()
         if unknown:
             if len(verdicts) > _REMEMBERED or self._characters > _REMEMBERED_CHARACTERS:
                 verdicts.clear()
                 self._characters = 0
-                unknown = set(names)
+                unknown = names
             self._judge(unknown)
-        return shown([record for record, name in zip(records, names, strict=True) if verdicts[name]])
+        return verdicts
 
     def _judge(self, names: set[str]) -> None:
         allowance = Allowance(_STEPS)

@@ -35,6 +35,7 @@ class WithNodeStreams:
         self._newest = newest
         self.log_forward = reader.log_forward
         self.log_sketched = reader.log_sketched
+        self.name_of = reader.name_of
         self.log_of_users = reader.log_of_users
         self.log_backward = reader.log_backward
         self.log_at = reader.log_at

@@ -10,13 +10,15 @@ from page to page: what is appended during a forward read is part of it.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
 
-from esdb_lite.server.engine.filters import Selector, shown
+from esdb_lite.server.engine.filters import Selection, Selector, shown
 from esdb_lite.server.engine.links import ReadEvent, resolve_some
 from esdb_lite.server.engine.model import length_of
 from esdb_lite.server.engine.visibility import Window, first_readable, window_of
-from esdb_lite.server.storage import FIRST_POSITION, Reader, Record
+from esdb_lite.server.storage import FIRST_POSITION, Reader, Record, Sketch
+
+Placed = TypeVar("Placed", bound="Record | Sketch")
 
 LOGICAL_PAGE = 32
 """Events that a real server reads at once; it shows in which position messages are sent, and in checkpoints."""
@@ -83,28 +85,42 @@ class PageSize:
             self.limit = max(1, min(_LARGEST_PAGE, self.limit * 4, _PAGE_BYTES * len(records) // size))
 
 
+class Picked(NamedTuple):
+    """A part of the log, and the events in it that a reader sees."""
+
+    looked_at: Sequence[Record | Sketch]
+    chosen: Sequence[Record]
+    end: bool
+    """Whether there is nothing behind."""
+
+
 class Picking:
-    """How a filter's events get out of the log: where it picks few, the others are not read whole."""
+    """How a filter's events get out of the log: where it picks few, the others are not read."""
 
     def __init__(self, select: Selector) -> None:
         self._select = select
         self._few = False
-        self._sketched = False
+        self._size = PageSize()
 
-    def fetch(self, reader: Reader, first: int, limit: int) -> Sequence[Record]:
-        """Return records of the log from a position on."""
-        self._sketched = self._few
-        return (reader.log_sketched if self._sketched else reader.log_forward)(first, limit)
+    def page(self, reader: Reader, first: int, limit: int | None = None) -> Picked:
+        """Look at the log from a position on: at so many records at most, or at as many as make a page."""
+        limit = self._size.limit if limit is None else min(limit, self._size.limit)
+        if self._few and isinstance(self._select, Selection):
+            return self._sketched(reader, self._select, reader.log_sketched(self._select.on.named, first, limit), limit)
+        stored = reader.log_forward(first, limit)
+        self._size.learn(stored)
+        return self._picked(stored, self._select(stored), end=log_ends(reader, stored, limit))
 
-    def pick(self, records: Sequence[Record]) -> Sequence[Record]:
-        """Return those of the records that are seen; as they have been fetched."""
-        chosen = self._select(records)
-        self._few = self._select is not shown and len(chosen) * _FEW < len(records)
-        return chosen
+    def _sketched(self, reader: Reader, select: Selection, sketches: Sequence[Sketch], limit: int) -> Picked:
+        matching = select.matching(sketches, reader)
+        chosen = reader.log_at([sketch.position for sketch in matching])
+        if len(chosen) < len(matching):  # they are large: the others are for another page
+            sketches, limit = records_before(sketches, matching[len(chosen)].position), 0
+        return self._picked(sketches, shown(chosen), end=log_ends(reader, sketches, limit))
 
-    def whole(self, reader: Reader, chosen: Sequence[Record]) -> Sequence[Record]:
-        """Return chosen records with all that belongs to them; as many as make a page."""
-        return reader.log_at([record.position for record in chosen]) if self._sketched and chosen else chosen
+    def _picked(self, looked_at: Sequence[Record | Sketch], chosen: Sequence[Record], *, end: bool) -> Picked:
+        self._few = len(chosen) * _FEW < len(looked_at)
+        return Picked(looked_at, chosen, end)
 
 
 # --- streams ----------------------------------------------------------------------------------------------------------
@@ -239,21 +255,17 @@ class _AllRead:
     def __init__(self, count: int, select: Selector, *, resolve_links: bool) -> None:
         self._left = count
         self._select = select
-        self._picking = Picking(select)
         self._resolve_links = resolve_links
-        self._size = PageSize()
 
-    def _limit(self) -> int:
+    def _limit(self) -> int | None:
         """How many records to look at: no more than wanted, unless a filter may refuse them."""
-        return min(self._size.limit, self._left) if self._select is shown else self._size.limit
+        return self._left if self._select is shown else None
 
     def page(self, reader: Reader, now: int) -> AnswerPage:
         """Return the next part of the answer. Raises NoRecordAt."""
-        stored, done = self._fetch(reader)
-        self._size.learn(stored)
-        records = self._picking.pick(stored)[: self._left]
-        whole = self._picking.whole(reader, records)
-        events = resolve_some(reader, whole, now) if self._resolve_links else whole
+        chosen, done = self._fetch(reader)
+        records = chosen[: self._left]
+        events = resolve_some(reader, records, now) if self._resolve_links else records
         if len(events) < len(records):
             self._go_back(records[len(events)].position)
             done = False
@@ -261,6 +273,7 @@ class _AllRead:
         return AnswerPage([], events, [], done or self._left == 0)
 
     def _fetch(self, reader: Reader) -> tuple[Sequence[Record], bool]:
+        """Return what is seen of the next part of the log, and whether that is the last."""
         raise AssertionError("each direction says how it reads")
 
     def _go_back(self, position: int) -> None:
@@ -273,6 +286,7 @@ class AllForwards(_AllRead):
 
     def __init__(self, position: int, count: int, select: Selector, *, resolve_links: bool) -> None:
         super().__init__(count, select, resolve_links=resolve_links)
+        self._picking = Picking(select)
         self._next = position
         self._begun = False
 
@@ -281,12 +295,10 @@ class AllForwards(_AllRead):
             self._begun = True
             if not is_boundary(reader, self._next) and self._next <= reader.last_position():
                 raise NoRecordAt(self._next)
-        limit = self._limit()
-        stored = self._picking.fetch(reader, self._next, limit)
-        done = log_ends(reader, stored, limit)
-        if stored:
-            self._next = stored[-1].position + 1
-        return stored, done
+        looked_at, chosen, done = self._picking.page(reader, self._next, self._limit())
+        if looked_at:
+            self._next = looked_at[-1].position + 1
+        return chosen, done
 
     def _go_back(self, position: int) -> None:
         self._next = position
@@ -302,6 +314,7 @@ class AllBackwards(_AllRead):
         self, position: int | None, count: int, select: Selector, *, resolve_links: bool, skip_one: bool = False
     ) -> None:
         super().__init__(count, select, resolve_links=resolve_links)
+        self._size = PageSize()
         self._before = position
         self._skip_one = skip_one
         self._begun = False
@@ -309,11 +322,12 @@ class AllBackwards(_AllRead):
     def _fetch(self, reader: Reader) -> tuple[Sequence[Record], bool]:
         before = self._start(reader) if not self._begun else self._before
         self._begun = True
-        limit = self._limit()
-        stored = reader.log_backward(0 if before is None else before, limit)
+        limit, most = self._size.limit, self._limit()
+        stored = reader.log_backward(0 if before is None else before, limit if most is None else min(limit, most))
+        self._size.learn(stored)
         if stored:
             self._before = stored[-1].position
-        return stored, not stored
+        return self._select(stored), not stored
 
     def _go_back(self, position: int) -> None:
         self._before = position + 1
@@ -327,7 +341,12 @@ class AllBackwards(_AllRead):
         return first[0].position if first else self._before
 
 
-def log_ends(reader: Reader, page: Sequence[Record], limit: int) -> bool:
+def records_before(records: Sequence[Placed], position: int) -> Sequence[Placed]:
+    """Return those of the records that come before a position."""
+    return [record for record in records if record.position < position]
+
+
+def log_ends(reader: Reader, page: Sequence[Record | Sketch], limit: int) -> bool:
     """Whether a page read forwards reaches the end of the log: it may be short because its events are large."""
     return not page or (len(page) < limit and page[-1].position >= reader.last_position())
 

@@ -17,9 +17,18 @@ from typing import NamedTuple, Protocol, TypeAlias
 from esdb_lite.server.engine.filters import Selector
 from esdb_lite.server.engine.links import ReadEvent, has_links, resolve, resolve_some
 from esdb_lite.server.engine.model import length_of
-from esdb_lite.server.engine.read import LOGICAL_PAGE, NoRecordAt, PageSize, Picking, is_boundary, log_ends, stream_page
+from esdb_lite.server.engine.read import (
+    LOGICAL_PAGE,
+    NoRecordAt,
+    PageSize,
+    Picking,
+    is_boundary,
+    log_ends,
+    records_before,
+    stream_page,
+)
 from esdb_lite.server.engine.visibility import window_of
-from esdb_lite.server.storage import TOMBSTONE, Reader, Record
+from esdb_lite.server.storage import TOMBSTONE, Reader, Record, Sketch
 
 Position: TypeAlias = tuple[int, int]
 """Commit and prepare position. Compared in this order; the position of a record is the same number twice."""
@@ -208,7 +217,7 @@ class AllSubscription(_Links):
         events = self._resolve_some(chosen, reader, now)
         end = log_ends(reader, stored, limit)
         if len(events) < len(chosen):
-            stored, end = _before(stored, chosen[len(events)].position), False
+            stored, end = records_before(stored, chosen[len(events)].position), False
         self._advance(stored, chosen[: len(events)])
         return HistoryPart(events, end)
 
@@ -286,26 +295,25 @@ class FilteredSubscription(_Links):
         if not self._begun and not is_boundary(reader, self._after[0]):
             raise NoRecordAt(self._after[0])
         self._begun = True
-        limit = self._size.limit
-        stored = self._picking.fetch(reader, self._next, limit)
-        self._size.learn(stored)
-        chosen = self._picking.pick(_after(stored, self._after))
-        resolved = self._resolve_some(self._picking.whole(reader, chosen), reader, now)
-        end = log_ends(reader, stored, limit)
+        looked_at, picked, end = self._picking.page(reader, self._next)
+        chosen = _after(picked, self._after)
+        resolved = self._resolve_some(chosen, reader, now)
         if len(resolved) < len(chosen):
-            stored, end = _before(stored, chosen[len(resolved)].position), False
+            looked_at, end = records_before(looked_at, chosen[len(resolved)].position), False
         events = dict(zip((r.position for r in chosen), resolved, strict=False))
         messages: list[Message] = []
         if events:
-            for record in stored:
-                self._consider(record, events.get(record.position), messages)
+            for record in looked_at:
+                self._consider(reader, record, events.get(record.position), messages)
         else:
-            self._pass_over(stored, messages)
-        if stored:
-            self._next = stored[-1].position + 1
+            self._pass_over(reader, looked_at, messages)
+        if looked_at:
+            self._next = looked_at[-1].position + 1
         return HistoryPart(messages, end)
 
-    def _consider(self, record: Record, event: ReadEvent | None, messages: list[Message]) -> None:
+    def _consider(
+        self, reader: Reader, record: Record | Sketch, event: ReadEvent | None, messages: list[Message]
+    ) -> None:
         """Go past one record of the history, and past the end of a page where it is the page's last."""
         self._considered += 1
         if event is not None:
@@ -313,26 +321,27 @@ class FilteredSubscription(_Links):
             self._running = _of(record.position)
             messages.append(event)
         if self._considered >= self._window or self._matched >= LOGICAL_PAGE:
-            self._end_page(record, messages)
+            self._end_page(reader, record, messages)
 
-    def _pass_over(self, records: Sequence[Record], messages: list[Message]) -> None:
+    def _pass_over(self, reader: Reader, records: Sequence[Record | Sketch], messages: list[Message]) -> None:
         """Do what `_consider` does for records of which none is an event to be sent."""
         last = self._window - self._considered - 1
         self._considered += len(records)
         while last < len(records):
             rest = len(records) - last - 1
             self._considered -= rest
-            self._end_page(records[last], messages)
+            self._end_page(reader, records[last], messages)
             self._considered = rest
             last += self._window
 
-    def _end_page(self, record: Record, messages: list[Message]) -> None:
+    def _end_page(self, reader: Reader, record: Record | Sketch, messages: list[Message]) -> None:
         self._since_checkpoint += self._considered
         self._considered = self._matched = 0
         if self._since_checkpoint >= self._interval:
             self._since_checkpoint %= self._interval
             self._report(messages)
-        self._running = max(self._running, (record.position + length_of(record), 0))
+        whole = record if isinstance(record, Record) else reader.log_at([record.position])[0]
+        self._running = max(self._running, (record.position + length_of(whole), 0))
 
     def _report(self, messages: list[Message]) -> None:
         self._reported = self._running
@@ -381,10 +390,6 @@ def _of(position: int) -> Position:
 def _first_after(cursor: Position) -> int:
     """Return the lowest record position behind a cursor."""
     return cursor[0] if cursor[1] < cursor[0] else cursor[0] + 1
-
-
-def _before(records: Sequence[Record], position: int) -> Sequence[Record]:
-    return [record for record in records if record.position < position]
 
 
 def _after(records: Sequence[Record], cursor: Position) -> Sequence[Record]:

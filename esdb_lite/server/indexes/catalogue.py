@@ -170,6 +170,11 @@ class Indexes:
         """Return all of them, in order of creation. Raises StorageError."""
         return list((await self._known()).values())
 
+    @property
+    def any_ever(self) -> bool:
+        """Whether one had been created when they were asked for last, even if it has been deleted since."""
+        return self._noted > 0
+
     async def _entry(self, name: str) -> IndexEntry:
         entry = (await self._known()).get(name)
         if entry is None:

@@ -120,6 +120,8 @@ class LogPages:
             self._listener = self._database.listen(self._arrived.set, stream=None, limit=_LIVE_EVENTS_KEPT)
             self._arrived.clear()
             self._tail = self._listener.registered_at
+            # Who still waits for a page of the listener before is not at the end: his page leads to storage.
+            self._at_tail = None
 
     async def _coming(self) -> Page:
         """The next events, as soon as there are any of users; nothing, when they are in storage by now."""

@@ -49,6 +49,9 @@ class SystemRun:
         self._noted = 0
         """The same, as a restart would find it."""
         self._arrived_since = 0
+        self._written = NOTHING_SEEN, 0
+        """The last event whose links are committed, and how many there were: what is told. What is handled may still
+        be on its way to the disk."""
         self._checkpoint = NOTHING_SEEN
         self._events_at_checkpoint = 0
         self._next_at_checkpoint = 0
@@ -89,14 +92,14 @@ class SystemRun:
     @property
     def statistics(self) -> RunStatistics:
         """See `Run`."""
-        end, index = self._database.log_end, self._index
+        end, (handled, events) = self._database.log_end, self._written
         if self._task is None:
             progress = -1.0
         elif self._awaited is not None and self._pages.is_at_end(self._awaited):
             progress = 100.0
         else:
             progress = min(99.9, 100 * self._next / end)
-        return RunStatistics(_text(index.handled), _text(self._checkpoint), progress, index.events)
+        return RunStatistics(_text(handled), _text(self._checkpoint), progress, events)
 
     # --- at work ---
 
@@ -104,6 +107,7 @@ class SystemRun:
         stored = await self._database.read(lambda reader: reader.projection_position(self._definition.id))
         if stored is not None and stored.position:
             self._next, self._index.handled, self._checkpoint = json.loads(stored.position)
+            self._written = self._index.handled, 0
             self._noted = self._next_at_checkpoint = self._next
 
     async def _work(self) -> None:
@@ -164,6 +168,7 @@ class SystemRun:
             # What could not be written is still to come.
             self._next, index.handled, index.events = before
             raise
+        self._written = index.handled, index.events
 
     @property
     def _is_due(self) -> bool:

@@ -115,9 +115,12 @@ class IndexService(IndexesServiceBase):
         return DeleteIndexResponse()
 
     async def list(self, list_indexes_request: ListIndexesRequest) -> ListIndexesResponse:
-        """Return all indexes."""
+        """Return all indexes. A real server fails where there has never been any."""
         _permit("list", operator=False)
-        return ListIndexesResponse([_shown(entry) for entry in await self._indexes.all()])
+        entries = await self._indexes.all()
+        if not self._indexes.any_ever:
+            raise refusals.thrown_by_handler("No index has been created so far.")
+        return ListIndexesResponse([_shown(entry) for entry in entries])
 
     async def get(self, get_index_request: GetIndexRequest) -> GetIndexResponse:
         """Return an index."""

@@ -170,7 +170,7 @@ class Projections(ProjectionsBase):
 
 def _operators_only() -> None:
     if not current_call().principal.is_operator:
-        raise refusals.access_denied()
+        raise refusals.projection_command("NotAuthorized")
 
 
 def _ordinary_caller() -> Principal | None:

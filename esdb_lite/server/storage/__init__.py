@@ -46,6 +46,14 @@ class Record(NamedTuple):
     """None: an event of the older protocol."""
 
 
+class Sketch(NamedTuple):
+    """What is looked at of an event by those who look for few among many."""
+
+    position: int
+    number: int
+    """Of its stream or its type; it never changes."""
+
+
 class StreamHead(NamedTuple):
     """What is known of a stream that has events or metadata."""
 
@@ -163,12 +171,15 @@ class Reader(Protocol):
         """Up to `limit` events with position >= first, ascending, of all streams."""
         ...
 
-    def log_sketched(self, first: int, limit: int) -> list[Record]:
-        """What `log_forward` returns, but only what of it is short: for those who look for few events among many.
+    def log_sketched(self, what: Named, first: int, limit: int) -> list[Sketch]:
+        """Up to `limit` events with position >= first, ascending, by the numbers of their streams or types.
 
-        Ids, data and metadata are empty, `created` is 0, and nothing is checked. `schema` has their size, so that
-        `length_of` is right.
+        Not bounded by bytes, and nothing is checked.
         """
+        ...
+
+    def name_of(self, what: Named, number: int) -> str:
+        """The name of a stream or type, given its number."""
         ...
 
     def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:

@@ -11,6 +11,7 @@ import re
 import secrets
 import sqlite3
 import time
+from collections.abc import Callable
 from contextlib import closing, suppress
 
 from esdb_lite.server.storage import confirm_notes
@@ -23,30 +24,33 @@ from esdb_lite.server.storage.errors import (
     StorageUnavailable,
     translated,
 )
-from esdb_lite.server.storage.losses import refuse_losses
+from esdb_lite.server.storage.losses import WAY_OUT, refuse_losses
 from esdb_lite.server.storage.salvage import Salvaged
 from esdb_lite.server.storage.salvage import salvage as take_out
 from esdb_lite.server.storage.schema import check_path, open_reader
+from esdb_lite.server.storage.verification import verify
 
 _LEFT_BEHIND = 3600.0
 """Seconds after which a copy on which nobody has worked is one that was given up."""
 _PARTIAL = re.compile(r"\.partial-\d+-[0-9a-f]{8}(-wal|-shm|-journal)?")
 
 
-def backup(path: str, to: str, *, salvage: bool = False) -> Salvaged | None:
+def backup(
+    path: str, to: str, *, salvage: bool = False, checked: Callable[[int], None] | None = None
+) -> Salvaged | None:
     """Copy a database file as it is at this moment, also while a server is writing it (which is not held up).
 
-    `to` must not exist; it appears when the copy is complete and on the disk. A file that has lost appends of which
-    it is known that they were confirmed is refused, unless `salvage` says that the rest is wanted: then what is whole
-    is copied, and how much that is, and how much is missing, is returned.
+    `to` must not exist; it appears when the copy is complete, on the disk, and `verify` finds nothing wrong with it:
+    nobody could go back to it. `checked` is called with the number of events looked at so far, now and then.
+    A file that is damaged, or has lost appends of which it is known that they were confirmed, is refused, unless
+    `salvage` says that the rest is wanted: then what is whole is copied, and how much that is, and how much is missing,
+    is returned.
     Raises StorageError.
     """
     check_path(path)
     check_path(to)
     if os.path.lexists(to):
         raise StorageUnavailable(f"{to} exists already")
-    if not salvage:
-        refuse_losses(path, confirm_notes.read(path))
     _clear(to)
     partial = f"{to}.partial-{os.getpid()}-{secrets.token_hex(4)}"
     try:
@@ -54,7 +58,7 @@ def backup(path: str, to: str, *, salvage: bool = False) -> Salvaged | None:
         if salvage:
             done = _salvage(path, partial)
         else:
-            _copy_whole(path, partial)
+            _copy_sound(path, partial, checked)
         sync_file(partial)
         _publish(partial, to)
         return done
@@ -76,6 +80,23 @@ def _copy_whole(path: str, partial: str) -> None:
     with closing(open_reader(path)) as source:
         _make(partial, os.stat(path).st_mode & 0o777)
         _copy(source, partial)
+
+
+def _copy_sound(path: str, partial: str, checked: Callable[[int], None] | None) -> None:
+    """Copy a file. Raises StorageCorrupted where there is anything wrong with the copy."""
+    try:
+        refuse_losses(path, confirm_notes.read(path))
+        _copy_whole(path, partial)
+        found = verify(partial, progress=checked)
+    except (StorageCorrupted, StorageNotADatabase):
+        found = verify(path)
+        if not found:
+            raise
+    if found:
+        found = [text.replace(partial, path).removesuffix(f" ({WAY_OUT})") for text in found]
+        first = found[0] if path in found[0] else f"{path} is damaged: {found[0]}"
+        more = f", and {len(found) - 1:,} more faults" if found[1:] else ""
+        raise StorageCorrupted(f"{first}{more}: not copied (`esdb-lite verify` shows them, {WAY_OUT})")
 
 
 def _salvage(path: str, partial: str) -> Salvaged:

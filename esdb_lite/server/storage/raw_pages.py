@@ -50,7 +50,7 @@ class RawPages:
             head = self._file.read(_FIRST_HEADER)
             whole = head.startswith(_MAGIC)
             self._size = _page_size(head) if whole else _USUAL_SIZE
-            self._usable = self._size - (head[20] if whole else 0)
+            self._usable = self._size  # no file of ours reserves bytes of its pages: a header that says so is damaged
             # All files of ours can give pages back, and have pointer maps for it.
             self._has_map = not whole or head[52:56] != bytes(4)
             self._log: BinaryIO | None = None

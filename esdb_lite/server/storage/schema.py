@@ -28,10 +28,11 @@ import os
 import sqlite3
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from zlib import crc32
 
+from esdb_lite._texts import printable
 from esdb_lite.records import SchemaFormat
 from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import StoredSchema
@@ -234,6 +235,31 @@ def recognise(connection: sqlite3.Connection, path: str) -> bool:
     if version > SCHEMA_VERSION:
         raise StorageTooNew(f"{path} has schema version {version}, this program knows {SCHEMA_VERSION}")
     return True
+
+
+def wrong_statements(connection: sqlite3.Connection) -> list[str]:
+    """Return what a file of this version has not, or has not like this, of what makes its tables.
+
+    Tables that this program does not know may be those of a later one, unless one of its own is missing.
+    """
+    found = _statements(connection)
+    with closing(sqlite3.connect(":memory:")) as ours:
+        _execute(ours, _DDL)
+        needed = _statements(ours)
+        _execute(ours, _NOTES_DDL)
+        known = _statements(ours)
+    wrong = [name for name, made in known.items() if (name in found or name in needed) and found.get(name) != made]
+    missing, strange = (known.keys() - found.keys()), (found.keys() - known.keys())
+    texts = [f"{name} is not made as it should be" for name in wrong]
+    if missing and strange:
+        texts += [f"{name} is not known, and {', '.join(sorted(missing))} is missing" for name in sorted(strange)]
+    return [printable(text) for text in texts]
+
+
+def _statements(connection: sqlite3.Connection) -> dict[str, tuple[object, ...]]:
+    """What makes each table and index, without what SQLite makes for itself."""
+    rows = connection.execute("SELECT name, type, tbl_name, sql FROM sqlite_master WHERE name NOT LIKE 'sqlite_stat%'")
+    return {str(name): tuple(made) for name, *made in rows}
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

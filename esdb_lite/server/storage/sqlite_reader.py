@@ -8,11 +8,11 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from struct import error as StructError
-from typing import TypeVar
+from typing import TypeVar, cast
 
 from esdb_lite.positions import LARGEST
-from esdb_lite.records import SchemaFormat
 from esdb_lite.server.storage import (
     TOMBSTONE,
     LogSelection,
@@ -21,8 +21,8 @@ from esdb_lite.server.storage import (
     Reader,
     Record,
     SelectedPage,
+    Sketch,
     StoredPosition,
-    StoredSchema,
     StreamHead,
     index_notes,
     projection_notes,
@@ -45,10 +45,10 @@ _EVENTS = f"SELECT {_COLUMNS} FROM events "
 _FORWARD = _EVENTS + "WHERE stream=? AND revision>=? ORDER BY revision LIMIT ?"
 _BACKWARD = _EVENTS + "WHERE stream=? AND revision<=? ORDER BY revision DESC LIMIT ?"
 _LOG_FORWARD = _EVENTS + "WHERE position>=? ORDER BY position LIMIT ?"
-_LOG_SKETCHED = """
-SELECT position, stream, revision, type, is_json, length(data), length(metadata)
-FROM events WHERE position>=? ORDER BY position LIMIT ?
-"""
+_LOG_SKETCHED = {
+    what: f"SELECT position, {column} FROM events WHERE position>=? ORDER BY position LIMIT ?"
+    for what, column in ((Named.STREAM, "stream"), (Named.TYPE, "type"))
+}
 _LOG_OF_USERS = (
     _EVENTS
     + """WHERE position>=? AND position<? AND (
@@ -163,23 +163,14 @@ class SqliteReader:
         """See `Reader`."""
         return self._page(_LOG_FORWARD, (_clamp(first), _clamp(limit)))
 
-    def log_sketched(self, first: int, limit: int) -> list[Record]:
+    def log_sketched(self, what: Named, first: int, limit: int) -> list[Sketch]:
         """See `Reader`."""
-        try:
-            return self._sketches(self._connection.execute(_LOG_SKETCHED, (_clamp(first), _clamp(limit))))
-        except (TypeError, ValueError) as error:
-            raise StorageCorrupted(f"{self._path} is damaged: not an event, at {first} or later") from error
+        rows = self._connection.execute(_LOG_SKETCHED[what], (_clamp(first), _clamp(limit)))
+        return list(map(_sketch, rows))
 
-    def _sketches(self, cursor: sqlite3.Cursor) -> list[Record]:
-        streams, types, new = self._streams.by_number, self._types.by_number, tuple.__new__
-        records: list[Record] = []
-        for position, stream, revision, type, is_json, data, metadata in cursor:
-            name = streams.get(stream) or self._streams.name(stream)
-            kind = types.get(type) or self._types.name(type)
-            size = data + (unpack_schema(is_json).size if is_json > 1 else metadata)
-            schema = new(StoredSchema, (SchemaFormat.BYTES, size))
-            records.append(new(Record, (position, name, revision, b"", kind, False, 0, b"", b"", schema)))
-        return records
+    def name_of(self, what: Named, number: int) -> str:
+        """See `Reader`."""
+        return (self._streams if what is Named.STREAM else self._types).name(number)
 
     def log_of_users(self, first: int, before: int, limit: int) -> list[Record]:
         """See `Reader`."""
@@ -330,6 +321,10 @@ class SqliteReader:
             if room <= 0:
                 cursor.close()
                 return
+
+
+_sketch = cast("Callable[[tuple[int, int]], Sketch]", partial(tuple.__new__, Sketch))
+"""This way it takes half as long."""
 
 
 def _is_full(records: Sequence[Record], limit: int) -> bool:

@@ -5,6 +5,7 @@ Owns: the checks and their texts. Must not know: how a damaged file could be men
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
@@ -21,10 +22,14 @@ from esdb_lite.server.storage.errors import (
 )
 from esdb_lite.server.storage.losses import WAY_OUT, losses
 from esdb_lite.server.storage.salvage import has_events
-from esdb_lite.server.storage.schema import check_path, checksum, open_reader, stored_length
+from esdb_lite.server.storage.schema import check_path, checksum, open_reader, stored_length, wrong_statements
 
 MAX_FINDINGS = 100
 """After this many, a check stops."""
+
+_WRITE_VERSION = 18
+"""The byte of the header that says who may write; more than 2, write-ahead logging, is for versions yet to come."""
+_WAL_VERSION = 2
 
 _EVENTS = """
 SELECT e.position, s.name, e.revision, e.id, t.name, e.is_json, e.created, e.data, e.metadata, e.crc
@@ -40,13 +45,14 @@ _Progress = Callable[[int], None]
 def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[str]:
     """Check a file, which may be in use, and return what is wrong with it: nothing when the list is empty.
 
-    Confirmed appends that are missing, SQLite's own integrity, checksum, position and names of every event, gaps in the
-    revisions of streams that have never been scavenged. `progress` is called with the number of events checked so far,
-    now and then, and at last with that of all of them.
+    Confirmed appends that are missing, the schema, SQLite's own integrity, checksum, position and names of every event,
+    gaps in the revisions of streams that have never been scavenged. `progress` is called with the number of events
+    checked so far, now and then, and at last with that of all of them.
     Raises StorageError when the file cannot be read as a database of ours at all.
     """
     check_path(path)
     left = confirm_notes.read(path)
+    header = list(_header(path))
     try:
         connection = open_reader(path)
     except StorageCorrupted as error:
@@ -56,8 +62,8 @@ def verify(path: str, *, progress: Callable[[int], None] | None = None) -> list[
             raise
         return [f"{path} is damaged: its first page cannot be read ({WAY_OUT})"]
     with closing(connection):
-        findings = _losses(connection, path, left)
-        for check in (_check_sqlite, _check_events, _check_revisions):
+        findings = [*_losses(connection, path, left), *header]
+        for check in (_check_schema, _check_sqlite, _check_events, _check_revisions):
             try:
                 with suppress(StopIteration):
                     found = check(connection, progress or (lambda _: None))
@@ -77,6 +83,21 @@ def _losses(connection: sqlite3.Connection, path: str, left: LastRun) -> list[st
         return [str(translated(error, path))]
     except StorageError as error:
         return [str(error)]
+
+
+def _header(path: str) -> Iterator[str]:
+    """What SQLite takes for a later version's, which it reads and does not write."""
+    if not os.path.exists(path):
+        return
+    with open(path, "rb") as file:
+        head = file.read(_WRITE_VERSION + 1)
+    if head and head[-1] > _WAL_VERSION:
+        yield f"{path} is damaged: its header says that it cannot be written"
+
+
+def _check_schema(connection: sqlite3.Connection, _: _Progress) -> Iterator[str]:
+    """A statement that is still one, but not ours: what needs the table fails, or its like is made beside it."""
+    yield from (f"the schema is damaged: {statement}" for statement in wrong_statements(connection))
 
 
 def _check_sqlite(connection: sqlite3.Connection, _: _Progress) -> Iterator[str]:

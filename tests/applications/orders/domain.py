@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import Decimal
 
-from esdb_lite import EventTypes
+from esdb_lite import Decider, EventTypes
 
 events = EventTypes()
 
@@ -67,3 +67,6 @@ def ship(order: Order, parcel: str) -> OrderShipped | None:
     if order.due:
         raise Refused("it is not paid")
     return None if order.shipped else OrderShipped(parcel)
+
+
+orders = Decider(fold=grow, initial=Order, stream="order-{}")

@@ -31,15 +31,13 @@ def make_app(uri: str, path: str) -> Starlette:
     async def place(request: Request) -> Response:
         body = await request.json()
         placed = domain.OrderPlaced(body["customer"], Decimal(body["total"]), datetime.now(timezone.utc))
-        await client.decide(stream_of(request), domain.grow, domain.Order(), lambda order: domain.place(order, placed))
+        await domain.orders.decide(client, order_of(request), lambda order: domain.place(order, placed))
         return Response(status_code=201)
 
     async def pay(request: Request) -> Response:
         amount = Decimal((await request.json())["amount"])
         try:
-            paid = await client.decide(
-                stream_of(request), domain.grow, domain.Order(), lambda order: domain.pay(order, amount)
-            )
+            paid = await domain.orders.decide(client, order_of(request), lambda order: domain.pay(order, amount))
         except domain.Refused as refusal:
             return JSONResponse({"error": str(refusal)}, 409)
         await totals.wait_for(paid, timeout=5)
@@ -56,5 +54,5 @@ def make_app(uri: str, path: str) -> Starlette:
     return Starlette(routes=routes, lifespan=lifespan)
 
 
-def stream_of(request: Request) -> str:
-    return f"order-{request.path_params['order']}"
+def order_of(request: Request) -> str:
+    return str(request.path_params["order"])

@@ -32,6 +32,7 @@ from esdb_lite.server.projections.javascript.processing import (
 )
 from esdb_lite.server.projections.javascript.program import QueryProgram
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
+from esdb_lite.server.projections.pace import LinkPace, ScriptPace
 from esdb_lite.server.projections.running import NOWHERE, RunEvents, RunStatistics
 from esdb_lite.server.projections.user.checkpoints import Checkpoints
 from esdb_lite.server.projections.user.news import News
@@ -54,6 +55,8 @@ _BATCH_SECONDS = 0.05
 _BATCH_BYTES = 1024 * 1024
 _STATES_AT_ONCE = 500
 _RECORDS_AT_ONCE = 100
+_SHARE = 1.0
+"""While others append, one that catches up pauses for so many times what the page before has taken."""
 _NEARLY = 99.0
 """Percent, where a little is left."""
 _FAULTS = (EmitRefused, ProcessingFault, QueryFault, PlaceUnreadable, JavaScriptMissing)
@@ -104,6 +107,8 @@ class UserRun:
         self._steps: list[Step] = []
         self._unnoted = 0
         self._partitions: dict[str, None] = {}
+        self._pace = LinkPace(_SHARE)
+        self._script_pace = ScriptPace(lambda: database.appends)
         self._ends_some_time = definition.mode is not Mode.CONTINUOUS
         self._catching_up = True
         self._idle = False
@@ -158,11 +163,12 @@ class UserRun:
         at_work = self._at_work
         if at_work is None:
             return RunStatistics(NOWHERE, NOWHERE, -1.0 if self._task is None else 0.0)
+        handled, events = at_work.written
         return RunStatistics(
-            str(at_work.place.handled),
+            str(handled),
             str(at_work.place.checkpoint),
             self._progress(at_work),
-            self._handled_events,
+            events,
             max(1, len(self._states)),
         )
 
@@ -218,8 +224,12 @@ class UserRun:
 
     async def _go_on(self, at_work: _AtWork, news: News) -> None:
         page = await self._read(at_work)
+        clock, pace = asyncio.get_running_loop().time, self._pace
+        pace.hand_out(clock())
         await self._handle(at_work, page)
         if not page.at_end:
+            pace.ask(clock(), self._database.appends)
+            await asyncio.sleep(max(0.0, pace.left(clock())))
             return
         if self._steps or self._unnoted:
             await self._note(at_work)
@@ -253,6 +263,7 @@ class UserRun:
                 log.info("projection %r: %s", self._definition.name, printable(line))
             if batch.fault is not None or any(step.records for step in batch.steps):
                 await self._note(at_work)
+            at_work.written = at_work.place.handled, self._handled_events
             if batch.fault is not None:
                 raise batch.fault
             if at_work.checkpoints.is_due and not self._ends_some_time:
@@ -277,6 +288,12 @@ class UserRun:
     def is_stopping(self) -> bool:
         """Whether to come to an end with the event that is being handled."""
         return self._stopping
+
+    def let_others(self) -> None:
+        """Pause between two events, where others append. In the script's thread."""
+        pause = self._script_pace.left(time.monotonic())
+        if pause:
+            time.sleep(pause)
 
     # --- what it holds ---
 
@@ -370,6 +387,9 @@ class _AtWork:
         self.program = program
         self.source = source
         self.place = place
+        self.written = place.handled, 0
+        """The last event of which everything is committed that it made the projection write, and how many there were:
+        what is told. What is handled may still be on its way to the disk."""
         identity = Identity(
             definition.name,
             owner.stamp,
@@ -401,5 +421,6 @@ class _AtWork:
             except ProcessingFault as fault:
                 return HandledBatch(steps, (), fault, self.processor.take_logged())
             steps.append(step)
+            run.let_others()
             room -= sum([len(record.data) for record in step.records])
         return HandledBatch(steps, placed[len(steps) :], None, self.processor.take_logged())
