@@ -33,11 +33,12 @@ class GatheringTransport(asyncio.Transport):
         self._gathered: list[bytes] = []
         self._size = 0
         self._held = False
+        self._corked = False
         self._deaf: set[Deaf] = set()
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
         """Write at the end of this turn, or now if that is much."""
-        if not self._gathered:
+        if not self._gathered and not self._corked:
             self._loop.call_soon(self.flush)
         self._gathered.append(bytes(data))
         self._size += len(data)
@@ -51,6 +52,15 @@ class GatheringTransport(asyncio.Transport):
         gathered, self._gathered, self._size = self._gathered, [], 0
         if gathered and not self._transport.is_closing():
             self._transport.write(gathered[0] if len(gathered) == 1 else b"".join(gathered))
+
+    def cork(self) -> None:
+        """What comes now is written by `uncork`, or sooner if it is much."""
+        self._corked = True
+
+    def uncork(self) -> None:
+        """Write what has come."""
+        self._corked = False
+        self.flush()
 
     def hold(self) -> None:
         """Neither read nor write, until `go_on`."""

@@ -16,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from struct import Struct
 from typing import cast
 
@@ -33,7 +33,15 @@ from esdb_lite._http2 import header_logs
 from esdb_lite._http2.engine import Http2Engine
 from esdb_lite._http2.internals import short_way_is_known
 from esdb_lite._http2.pieces import tidy
-from esdb_lite._http2.quick_headers import END_STREAM, HEADERS, QuickHeaders, end_input, end_output, is_ordinary
+from esdb_lite._http2.quick_headers import (
+    END_STREAM,
+    HEADERS,
+    Pairs,
+    QuickHeaders,
+    end_input,
+    end_output,
+    is_ordinary,
+)
 
 log = logging.getLogger("esdb_lite.http2")
 
@@ -63,15 +71,23 @@ class QuickConnection(Connection):
     """A connection on which frames may be written without h2."""
 
     headers: QuickHeaders | None = None
+    owed = 0
+    """Bytes that have been taken, and that the window of the connection has to get back when there are more."""
 
 
-def write_headers(connection: Connection, stream_id: int, headers: Sequence[tuple[str, str]], *, end: bool) -> bool:
+def write_headers(connection: Connection, stream_id: int, headers: Pairs, *, end: bool) -> bool:
     """Write the headers of an answer, or trailers. False, and nothing written, where h2 has to do it."""
     quick = _quick_headers(connection)
     return quick is not None and quick.answer(stream_id, headers, end=end)
 
 
-def begin_request(connection: Connection, stream_id: int, headers: Sequence[tuple[str, str]]) -> bool:
+def write_answer(connection: Connection, stream_id: int, headers: Pairs, data: bytes, trailers: Pairs) -> bool:
+    """Write a whole answer. False, and nothing written, where h2 has to do it."""
+    quick = _quick_headers(connection)
+    return quick is not None and quick.answer_whole(stream_id, headers, data, trailers)
+
+
+def begin_request(connection: Connection, stream_id: int, headers: Pairs) -> bool:
     """Write the headers of a request. False, and nothing written, where h2 has to do it."""
     quick = _quick_headers(connection)
     return quick is not None and quick.begin(stream_id, headers)

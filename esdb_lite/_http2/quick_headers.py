@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from h2.stream import H2StreamStateMachine
     from hpack.struct import Header
 
-HEADERS, END_STREAM, _END_HEADERS = 1, 1, 4  # a type of frame, and flags
+_DATA, HEADERS, END_STREAM, _END_HEADERS = 0, 1, 1, 4  # a type of frame, and flags
 _FRAME = Struct(">IBI")  # length << 8 | type, flags, stream
 _MOST_STREAMS = 256
 """Streams that h2 may know: those that have ended and that it has not looked at since are among them."""
@@ -166,6 +166,26 @@ class QuickHeaders:
         self._write(stream_id, _END_HEADERS | (END_STREAM if end else 0), headers)
         if end:
             end_output(self._h2, inner)
+        return True
+
+    def answer_whole(self, stream_id: int, headers: Pairs, data: bytes, trailers: Pairs) -> bool:
+        """Write a whole answer, to be flushed: short headers of success, some data, short trailers. False as above."""
+        h2, size = self._h2, len(data)
+        inner = h2.streams.get(stream_id)
+        if inner is None or h2.encoder.header_table.resized or not 0 < size <= h2.max_outbound_frame_size:
+            return False
+        machine = inner.state_machine
+        if machine.state not in (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE) or machine.headers_sent:
+            return False
+        if size > min(h2.outbound_flow_control_window, inner.outbound_flow_control_window):
+            return False
+        h2.outbound_flow_control_window -= size
+        inner.outbound_flow_control_window -= size
+        machine.headers_sent = machine.trailers_sent = True
+        self._write(stream_id, _END_HEADERS, headers)
+        h2._data_to_send += _FRAME.pack(size << 8 | _DATA, 0, stream_id) + data
+        self._write(stream_id, _END_HEADERS | END_STREAM, trailers)
+        end_output(h2, inner)
         return True
 
     def _write(self, stream_id: int, flags: int, headers: Pairs) -> None:

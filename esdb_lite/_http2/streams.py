@@ -7,15 +7,15 @@ stream, and the sizes of the windows. Must not know: gRPC methods, protobuf, eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from grpclib.protocol import Buffer, Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, StreamClosedError
 
 from esdb_lite._http2.gathering import GatheringTransport
-from esdb_lite._http2.protocol import write_data, write_headers
+from esdb_lite._http2.protocol import QuickConnection, write_answer, write_data, write_headers
 
 __all__ = [
     "CANCEL",
@@ -25,16 +25,20 @@ __all__ = [
     "Headers",
     "Stream",
     "StreamOver",
+    "answer_at_once",
     "deliver",
     "end_input",
     "is_over",
     "push",
+    "put_back",
     "receive_data",
     "reset",
     "room_in_window",
     "send_data",
     "send_data_at_once",
     "send_headers",
+    "take_whole",
+    "together",
 ]
 
 Headers = Sequence[tuple[str, str]]
@@ -198,6 +202,53 @@ def send_data_at_once(stream: Stream, data: bytes) -> bool:
     return True
 
 
+def take_whole(stream: Stream) -> bytes | None:
+    """Return everything that has arrived where the peer has ended the stream; None, and nothing is taken: it has not.
+
+    It is acknowledged with more, later.
+    """
+    buffer = stream.buffer
+    if not buffer._eof:
+        return None
+    queue, parts, size = buffer._unacked, [], 0
+    while not queue.empty():
+        data, _, owed = queue.get_nowait()
+        parts.append(data)
+        size += owed
+    _owe(stream, size)
+    return parts[0] if len(parts) == 2 else b"".join(parts)  # the last one is the end
+
+
+def put_back(stream: Stream, data: bytes) -> None:
+    """Undo `take_whole`."""
+    _owe(stream, -len(data))
+    if data:
+        stream.buffer.add(data, len(data))
+    stream.buffer.eof()
+
+
+def _owe(stream: Stream, size: int) -> None:
+    connection = stream.connection
+    if isinstance(connection, QuickConnection):
+        connection.owed += size
+        if connection.owed < _OWED or connection.is_closing():
+            return
+        size, connection.owed = connection.owed, 0
+    connection.ack(_id(stream), size)
+
+
+def answer_at_once(stream: Stream, headers: Headers, data: bytes, trailers: Headers) -> bool:
+    """Send a whole answer, and end the stream, if window and socket take it now; False, and nothing is sent: not so.
+
+    `headers` and `trailers` are short, and of a call that succeeds.
+    """
+    connection = stream.connection
+    if not connection.write_ready.is_set() or not write_answer(connection, _id(stream), headers, data, trailers):
+        return False
+    _written(stream, len(data))
+    return True
+
+
 def peer_address(stream: Stream) -> str:
     """Return the address at the other end, for logs."""
     transport = stream.connection._transport
@@ -210,6 +261,20 @@ def push(stream: Stream) -> None:
     transport = stream.connection._transport
     if isinstance(transport, GatheringTransport):
         transport.flush()
+
+
+@contextmanager
+def together(stream: Stream) -> Iterator[None]:
+    """Write all at once, and at the end, what is sent within on the connection of a stream."""
+    transport = getattr(stream.connection, "_transport", None)  # none where it is closed
+    if not isinstance(transport, GatheringTransport):
+        yield
+        return
+    transport.cork()
+    try:
+        yield
+    finally:
+        transport.uncork()
 
 
 async def _room(stream: Stream, needed: bool) -> int:

@@ -25,17 +25,17 @@ class SlowCalls:
         """`reason` says what all of them wait for at the moment."""
         self._reason = reason
         self._patience = patience
-        self._waiting: dict[int, tuple[str, float]] = {}
+        self._waiting: dict[int, tuple[str, float, Callable[[], str]]] = {}
         self._numbers = itertools.count(1)
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, what: str) -> int:
-        """A call begins to wait; `end` takes the number."""
+    def begin(self, what: str, reason: Callable[[], str] | None = None) -> int:
+        """A call begins to wait, for something of its own or for what all wait for; `end` takes the number."""
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = loop.call_later(self._patience, self._look)
         number = next(self._numbers)
-        self._waiting[number] = what, loop.time()
+        self._waiting[number] = what, loop.time(), reason or self._reason
         return number
 
     def end(self, number: int) -> None:
@@ -55,11 +55,11 @@ class SlowCalls:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for number, (what, since) in list(self._waiting.items()):
+        for number, (what, since, reason) in list(self._waiting.items()):
             if now - since >= self._patience:
                 del self._waiting[number]
-                waits = f"{printable(what)} has waited for {now - since:.0f} seconds for {self._reason()}"
-                _log.warning("%s; it has no timeout (`timeout`, or `defaultDeadline` for all calls)", waits)
+                waits = f"{what} has waited for {now - since:.0f} seconds for {reason()}"
+                _log.warning("%s; it has no timeout (`timeout`, or `defaultDeadline` for all calls)", printable(waits))
         if self._waiting:
-            first = min(since for _, since in self._waiting.values())
+            first = min(since for _, since, _ in self._waiting.values())
             self._timer = loop.call_later(max(0.0, first + self._patience - now), self._look)

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable, Mapping
 from typing import NamedTuple, Protocol
 
+from esdb_lite._status import RpcError
 from esdb_lite.server.engine.access import Principal
 
 
@@ -74,6 +75,25 @@ class ServerCall(Protocol):
 Handler = Callable[[ServerCall], Awaitable[None]]
 """Serves one call: returning ends it with OK, raising `RpcError` with that status; it is cancelled when the
 client goes away, its deadline passes or the server stops."""
+
+
+QuickAnswer = Callable[[bytes | RpcError], None]
+"""Takes the answer to a call, or what it ends with instead; to be called once, on the loop."""
+
+
+class QuickMethod(Protocol):
+    """Serves calls that have one request and one answer without a task for each, where nothing is the matter."""
+
+    def begin(self, request: bytes, answer: QuickAnswer) -> Callable[[], None] | None:
+        """Begin to serve a call, and return what gives it up; None, and nothing has begun: its handler is to serve it.
+
+        `commit` is called after one or many of these; `answer` is not called before.
+        """
+        ...
+
+    def commit(self) -> None:
+        """Go on with all that has begun."""
+        ...
 
 
 class PageBody(NamedTuple):

@@ -54,7 +54,7 @@ from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
-from esdb_lite.server.services.records import AtomicAppends
+from esdb_lite.server.services.records import AtomicAppends, quick_method
 from esdb_lite.server.services.schemas import SchemaService
 from esdb_lite.server.services.tokens import with_token
 from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
@@ -377,6 +377,7 @@ class ServerNode:
             pipeline(reporting_storage_errors, check_token, authenticate, handler=handler),
             self._max_message(path),
             pipeline(reporting_storage_errors, check_token, authenticate, admit, handler=handler),
+            None if self._authenticator or self._settings.token else quick_method(path, self._context),
         )
 
     def _max_message(self, path: str) -> int:

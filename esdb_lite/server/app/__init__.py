@@ -3,8 +3,8 @@
 Owns: listening, connections, calls and their endings. Must not know: what the handlers do, the database.
 """
 
-from esdb_lite.server.app.calls import Route
 from esdb_lite.server.app.plain import PlainHttp
+from esdb_lite.server.app.quick import Route
 from esdb_lite.server.app.server import RpcServer
 
 __all__ = ["PlainHttp", "Route", "RpcServer"]

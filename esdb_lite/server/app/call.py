@@ -14,17 +14,21 @@ from time import time
 from urllib.parse import quote
 
 from esdb_lite._http2.streams import (
+    Headers,
     Stream,
+    answer_at_once,
     peer_address,
     push,
+    put_back,
     receive_data,
     send_data,
     send_data_at_once,
     send_headers,
+    take_whole,
 )
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._version import __version__
-from esdb_lite._wire.framing import CompressedMessage, MessageSplitter, MessageTooLong, frame
+from esdb_lite._wire.framing import PREFIX, CompressedMessage, MessageSplitter, MessageTooLong, frame
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.server.engine.access import SYSTEM
 from esdb_lite.server.handlers import CallWatcher
@@ -128,7 +132,38 @@ class GrpcCall:
 
 def response_headers() -> list[tuple[str, str]]:
     """Return what every gRPC answer begins with."""
-    return [(":status", "200"), ("content-type", "application/grpc"), *plain_headers()]
+    return [*_response_headers(int(time()))]
+
+
+@lru_cache(2)
+def _response_headers(second: int) -> Headers:
+    return ((":status", "200"), ("content-type", "application/grpc"), *plain_headers())
+
+
+_SUCCESS = (("grpc-status", "0"),)
+
+
+def answer_whole(stream: Stream, message: bytes) -> bool:
+    """Answer a call with one message, and end it with OK, if that needs no waiting; else nothing is sent."""
+    data = PREFIX.pack(0, len(message)) + message
+    return answer_at_once(stream, _response_headers(int(time())), data, _SUCCESS)
+
+
+def whole_request(stream: Stream, limit: int) -> bytes | None:
+    """Return the one message of a call that has come whole; None, and nothing is taken, where it is not like that."""
+    data = take_whole(stream)
+    if data is None:
+        return None
+    size = len(data) - PREFIX.size
+    if size < 0 or size > limit or PREFIX.unpack_from(data) != (0, size):
+        put_back(stream, data)
+        return None
+    return data[PREFIX.size :]
+
+
+def leave_request(stream: Stream, message: bytes) -> None:
+    """Undo `whole_request`."""
+    put_back(stream, PREFIX.pack(0, len(message)) + message)
 
 
 def plain_headers() -> list[tuple[str, str]]:
@@ -160,3 +195,14 @@ def timeout_of(metadata: Mapping[str, str]) -> float | None:
     if match is None:
         raise refusals.invalid_argument("The header 'grpc-timeout' is not a number with a unit, such as 500m.")
     return int(match[1]) * _UNITS[match[2]]
+
+
+def is_grpc(headers: Mapping[str, str]) -> bool:
+    """Whether a request is a gRPC call; one of grpc-web is not, whose frames differ."""
+    content_type = headers.get("content-type", "")
+    is_type = content_type.startswith("application/grpc") and content_type[len("application/grpc") :][:1] in (
+        "",
+        "+",
+        ";",
+    )
+    return is_type and headers.get(":method") == "POST"

@@ -1,4 +1,4 @@
-"""The calls of one connection: each is a task, and each ends exactly once.
+"""The calls of one connection: each is a task, but for those that are served at once, and each ends exactly once.
 
 Owns: how a call ends: done, cancelled by the client, too late, or open when the server stops.
 Must not know: bytes on the wire, services.
@@ -9,10 +9,11 @@ from __future__ import annotations
 import asyncio
 import enum
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, RequestHandler
 from esdb_lite._http2.streams import (
@@ -25,10 +26,20 @@ from esdb_lite._http2.streams import (
     reset,
     send_data,
     send_headers,
+    together,
 )
 from esdb_lite._status import RpcError, refusals, typed_refusals
-from esdb_lite.server.app.call import GrpcCall, plain_headers, timeout_of
+from esdb_lite.server.app.call import (
+    GrpcCall,
+    answer_whole,
+    is_grpc,
+    leave_request,
+    plain_headers,
+    timeout_of,
+    whole_request,
+)
 from esdb_lite.server.app.plain import PlainHttp
+from esdb_lite.server.app.quick import QuickChoice, QuickRequest, Route
 from esdb_lite.server.handlers import Handler
 
 log = logging.getLogger("esdb_lite.server")
@@ -37,14 +48,6 @@ _NEWER = "/kurrentdb."
 """How the paths of services begin whose errors have details."""
 _LINGER = 5.0
 """Seconds that a client gets to end its side of a call after the server has ended its own."""
-
-
-class Route(NamedTuple):
-    """Which handler serves a path, how long a request may be (bytes), and which one serves it under faults."""
-
-    handler: Handler
-    max_message: int
-    under_faults: Handler | None = None
 
 
 class CallAdmission(Protocol):
@@ -92,6 +95,11 @@ class _OpenCall:
         self.task: asyncio.Task[None] | None = None
         self.call: GrpcCall | None = None
         self.why: _Why | None = None
+        self.metadata: Mapping[str, str] = {}
+        """Of one without a task."""
+        self.give_up: Callable[[], None] | None = None
+        """Gives up what was begun without a task."""
+        self.timer: asyncio.TimerHandle | None = None
 
     def cut(self, why: _Why) -> None:
         """End the call early, once."""
@@ -136,6 +144,9 @@ class ConnectionCalls(RequestHandler):
         self._plain = plain
         self._counts = counts or CallCounts()
         self._running: dict[Stream, _OpenCall] = {}
+        self._quick = QuickChoice(routes)
+        self._arrived: list[tuple[_OpenCall, QuickRequest]] = []
+        self._settling = False
         self._loop = asyncio.get_running_loop()
 
     def accept(self, stream: Stream, headers: Headers, release_stream: Callable[[], None]) -> None:
@@ -144,30 +155,39 @@ class ConnectionCalls(RequestHandler):
         self._running[stream] = running
         if self.host is not None and len(self._running) > MAX_CONCURRENT_STREAMS:
             self.host.hold_back()
-        running.task = self._loop.create_task(self._run(running, dict(headers)))
+        quick = self._quick.of(headers) if self._admission.idle and not self.deaf else None
+        if quick is None:
+            self._start(running, partial(self._answer, running, dict(headers)))
+        else:
+            running.metadata = quick.metadata
+            self._arrived.append((running, quick))
+
+    def _start(self, running: _OpenCall, work: Callable[[], Awaitable[None]]) -> None:
+        running.task = self._loop.create_task(self._run(running, work))
         running.task.add_done_callback(partial(self._ended, running))
 
     def cancel(self, stream: Stream) -> None:
         """The client has reset the stream."""
         running = self._running.get(stream)
         if running is not None:
-            running.cut(_Why.GONE)
+            self._end_early(running, _Why.GONE)
 
     def close(self) -> None:
         """The connection is lost."""
-        for running in list(self._running.values()):
-            running.cut(_Why.GONE)
+        self._end_all(_Why.GONE)
 
     def stop(self) -> None:
         """The server stops: end all calls."""
-        for running in list(self._running.values()):
-            running.cut(_Why.STOPPING)
+        self._end_all(_Why.STOPPING)
 
     def forsake(self) -> None:
         """Stop serving all calls without a word: their clients hear nothing more of them."""
         self.deaf = True
+        self._end_all(_Why.FORSAKEN)
+
+    def _end_all(self, why: _Why) -> None:
         for running in list(self._running.values()):
-            running.cut(_Why.FORSAKEN)
+            self._end_early(running, why)
 
     def _cut(self) -> None:
         if self.host is not None:
@@ -188,14 +208,81 @@ class ConnectionCalls(RequestHandler):
         """The calls that have not ended."""
         return [running.task for running in self._running.values() if running.task is not None]
 
-    async def _run(self, running: _OpenCall, headers: Mapping[str, str]) -> None:
+    # --- without a task ---
+
+    def settle(self) -> None:
+        """Everything has been taken that came together: serve those that have come whole."""
+        arrived, self._arrived = self._arrived, []
+        if not arrived:
+            return
+        self._settling = True
+        with together(arrived[0][0].stream):
+            for method in {quick.method: None for running, quick in arrived if self._begin(running, quick)}:
+                method.commit()
+        self._settling = False
+        for running, quick in arrived:
+            if running.give_up is not None and quick.timeout is not None:
+                running.timer = self._loop.call_later(quick.timeout, self._end_early, running, _Why.LATE)
+
+    def _begin(self, running: _OpenCall, quick: QuickRequest) -> bool:
+        """Begin to serve a call without a task; False where it has one, or has ended already."""
+        if running.why is not None:
+            self._over(running)
+            return False
+        message = whole_request(running.stream, quick.limit)
+        if message is not None:
+            with suppress(Exception):  # the handler comes to the same, and says so
+                running.give_up = quick.method.begin(message, partial(self._answered, running))
+            if running.give_up is not None:
+                return True
+            leave_request(running.stream, message)
+        self._start(running, partial(self._answer, running, running.metadata))
+        return False
+
+    def _answered(self, running: _OpenCall, result: bytes | RpcError) -> None:
+        """A call that was begun without a task has its answer."""
+        running.give_up = None
+        if running.timer is not None:
+            running.timer.cancel()
+        if isinstance(result, RpcError) or not answer_whole(running.stream, result):
+            self._start(running, partial(self._tell, running, result))
+            return
+        self._counts.total += 1
+        self._over(running)
+        if not self._settling and not self._running:
+            push(running.stream)
+
+    async def _tell(self, running: _OpenCall, result: bytes | RpcError) -> None:
+        """Send an answer for which there was no room, or which is an error."""
+        running.call = call = GrpcCall(running.stream, running.metadata, 0, self._cut)
+        if isinstance(result, bytes):
+            await call.send([result])
+        await self._finish(running, call, result if isinstance(result, RpcError) else None)
+
+    def _end_early(self, running: _OpenCall, why: _Why) -> None:
+        running.cut(why)
+        give_up, running.give_up = running.give_up, None
+        if give_up is None:
+            return
+        give_up()
+        if why in _UNHEARD:
+            self._over(running)
+        else:
+            self._answered(running, _ending(why, running.metadata.get(":path", "")))
+
+    # --- with a task ---
+
+    async def _answer(self, running: _OpenCall, headers: Mapping[str, str]) -> None:
+        if self.deaf:
+            await self._loop.create_future()
+        if is_grpc(headers):
+            await self._serve(running, headers)
+        else:
+            await self._serve_plain(running.stream, headers)
+
+    async def _run(self, running: _OpenCall, work: Callable[[], Awaitable[None]]) -> None:
         try:
-            if self.deaf:
-                await self._loop.create_future()
-            if is_grpc(headers):
-                await self._serve(running, headers)
-            else:
-                await self._serve_plain(running.stream, headers)
+            await work()
         except StreamOver:
             log.debug("a call ended while it was being answered", exc_info=True)
         except asyncio.CancelledError:
@@ -208,8 +295,11 @@ class ConnectionCalls(RequestHandler):
 
     def _ended(self, running: _OpenCall, task: asyncio.Task[None]) -> None:
         """A call has ended; one that was cancelled before its first step has not even begun to run."""
-        del self._running[running.stream]
         running.task = None  # they know each other: nothing is to wait for the garbage collector
+        self._over(running)
+
+    def _over(self, running: _OpenCall) -> None:
+        del self._running[running.stream]
         if self.host is not None and len(self._running) <= MAX_CONCURRENT_STREAMS:
             self.host.take_more()
         self._release(running)
@@ -231,6 +321,9 @@ class ConnectionCalls(RequestHandler):
         else:
             handler = route.handler if self._admission.idle or route.under_faults is None else route.under_faults
             error = await self._handle(running, call, handler)
+        await self._finish(running, call, error)
+
+    async def _finish(self, running: _OpenCall, call: GrpcCall, error: RpcError | None) -> None:
         self._counts.total += 1
         if error is not None:
             self._counts.failed += 1
@@ -285,14 +378,3 @@ def _ending(why: _Why | None, path: str) -> RpcError:
     if why is _Why.STOPPING:
         return typed_refusals.server_shutting_down() if path.startswith(_NEWER) else refusals.shutting_down()
     raise asyncio.CancelledError
-
-
-def is_grpc(headers: Mapping[str, str]) -> bool:
-    """Whether a request is a gRPC call; one of grpc-web is not, whose frames differ."""
-    content_type = headers.get("content-type", "")
-    is_type = content_type.startswith("application/grpc") and content_type[len("application/grpc") :][:1] in (
-        "",
-        "+",
-        ";",
-    )
-    return is_type and headers.get(":method") == "POST"

@@ -76,6 +76,7 @@ class ServerConnection(ServerProtocol):
             return
         try:
             super().data_received(data)
+            self.calls.settle()
         except Exception:
             log.debug("a connection is closed for what it sent", exc_info=True)
             self._transport.abort()

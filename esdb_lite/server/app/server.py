@@ -11,11 +11,12 @@ import ssl
 from collections.abc import Iterator, Mapping
 
 from esdb_lite.server.app.call import GrpcCall
-from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, CallCounts, ConnectionCalls, Route
+from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, CallCounts, ConnectionCalls
 from esdb_lite.server.app.connection import ServerConnection
 from esdb_lite.server.app.limits import connection_limit
 from esdb_lite.server.app.listening import Door, DoorState
 from esdb_lite.server.app.plain import PlainHttp
+from esdb_lite.server.app.quick import Route
 
 _PATIENCE = 1.0
 """Seconds that calls, and then connections, get to end before they are cut off: only who does not read needs them."""

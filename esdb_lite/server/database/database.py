@@ -138,18 +138,24 @@ class Database:
         `commit` has to be called after one or many of these. None where it cannot begin at once: then `append` is to
         be used. Can be given up by `abandon`.
         """
-        cost = _cost(events)
+        rule = partial(appending.append, stream=stream, expected=expected, events=events)
+        return self._begin(rule, _cost(events), answer)
+
+    def begin_records(self, append: AtomicAppend, answer: Callable[[object], None]) -> Pending | None:
+        """Begin what `append_records` does, in the same way."""
+        return self._begin(partial(append_records, append=append), _cost_of_records(append), answer)
+
+    def _begin(self, rule: Rule, cost: int, answer: Callable[[object], None]) -> Pending | None:
         if self._closed or not self._queue.enter_at_once(cost):
             return None
         self.appends += 1
-        rule = partial(appending.append, stream=stream, expected=expected, events=events)
         job: Pending = WriterJob(rule, cost, answer, anywhere=True)
         self._gathered.append(job)
         return job
 
     def commit(self) -> None:
-        """Commit what was begun by `begin_append`: now, or with all else that is asked for in this turn of the loop
-        where that saves waiting for the disk.
+        """Commit what was begun by `begin_append` and `begin_records`: now, or with all else that is asked for in this
+        turn of the loop where that saves waiting for the disk.
         """
         if self._writer is None:
             self._hand_over()
@@ -174,9 +180,7 @@ class Database:
         """Append records to their streams, all or none; the rest is as for `append`. Raises StorageError."""
         self.appends += 1
         rule = partial(append_records, append=append)
-        return cast(
-            RecordsOutcome, await self._command(rule, _cost([event for _, event in append.writes]), anywhere=True)
-        )
+        return cast(RecordsOutcome, await self._command(rule, _cost_of_records(append), anywhere=True))
 
     async def delete(self, stream: str, expected: int) -> Outcome:
         """Soft-delete a stream. Raises StorageError."""
@@ -402,6 +406,10 @@ def _cost(events: Sequence[ProposedEvent]) -> int:
     for _, _, _, data, metadata, _ in events:
         cost += len(data) + len(metadata)
     return cost
+
+
+def _cost_of_records(append: AtomicAppend) -> int:
+    return _cost([event for _, event in append.writes])
 
 
 class WriterTask:

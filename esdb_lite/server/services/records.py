@@ -6,12 +6,13 @@ refused (the engine does).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 
 from esdb_lite_protos.tags import PATH_STREAMS_SERVICE_APPEND_RECORDS, PATH_STREAMS_SERVICE_APPEND_SESSION
 
 from esdb_lite._status import RpcError, refusals, typed_refusals
+from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.record_requests import SentAppend, decode_records_request, decode_session_request
 from esdb_lite._wire.record_responses import encode_appended_records
 from esdb_lite.server.engine.access import Action, Principal
@@ -35,12 +36,12 @@ from esdb_lite.server.engine.records.refusals import (
 from esdb_lite.server.engine.records.requests import AtomicAppend, RecordLimits, RecordsSession, records_append
 from esdb_lite.server.faults.admission import WriteRefused
 from esdb_lite.server.faults.plan import Refusal
-from esdb_lite.server.handlers import Handler, ServerCall
+from esdb_lite.server.handlers import Handler, QuickAnswer, QuickMethod, ServerCall
 from esdb_lite.server.services.append import LONGEST_PAUSE
 from esdb_lite.server.services.append_room import NoAppendRoom
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.time_limit import TimeLimit
-from esdb_lite.server.services.unary import decoded, only_request
+from esdb_lite.server.services.unary import decoded, failure_of, only_request
 
 
 class AtomicAppends:
@@ -116,6 +117,41 @@ class AtomicAppends:
             return await (write() if admission.idle else admission.write(call, write, leader_only=True))
         except WriteRefused as refused:
             raise _as_typed(refused, operation) from None
+
+
+def quick_method(path: str, context: Context) -> QuickMethod | None:
+    """Return what serves a path quickly where everybody may do everything; None: nothing."""
+    return _QuickRecords(context) if path == PATH_STREAMS_SERVICE_APPEND_RECORDS else None
+
+
+class _QuickRecords:
+    """AppendRecords. Whatever is refused before anything is written is left to the handler."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._limits = RecordLimits(context.max_append_event_size, context.max_append_size)
+
+    def begin(self, request: bytes, answer: QuickAnswer) -> Callable[[], None] | None:
+        """See `QuickMethod`."""
+        database = self._context.database
+        try:
+            append = records_append(decode_records_request(request), self._limits, self._context.new_id)
+        except (RecordsRefused, WireError):
+            return None
+        job = database.begin_records(append, lambda outcome: answer(_quick_answer(outcome)))
+        return None if job is None else partial(database.abandon, job)
+
+    def commit(self) -> None:
+        """See `QuickMethod`."""
+        self._context.database.commit()
+
+
+def _quick_answer(outcome: object) -> bytes | RpcError:
+    if isinstance(outcome, RecordsAppended):
+        return _answer(outcome)
+    if isinstance(outcome, RecordsRejected):
+        return typed_refusals.consistency_violation(outcome.violations)
+    return failure_of(outcome)
 
 
 def _answer(outcome: RecordsAppended) -> bytes:

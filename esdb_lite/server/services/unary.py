@@ -154,6 +154,14 @@ def reporting_storage_errors(handler: Handler) -> Handler:
     return handle
 
 
+def failure_of(error: object) -> RpcError:
+    """Return what a call ends with whose work has ended with this exception."""
+    if isinstance(error, StorageError):
+        return storage_failure(error)
+    _failures.log("a write failed: %r", error)
+    return refusals.internal("The server failed to handle the request; its log says why.")
+
+
 _STORAGE_CODES: tuple[tuple[type[StorageError], StatusCode], ...] = (
     (StorageClosed, StatusCode.UNAVAILABLE),
     (StorageFull, StatusCode.RESOURCE_EXHAUSTED),
