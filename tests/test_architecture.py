@@ -241,7 +241,7 @@ def test_only_the_embedded_module_knows_client_and_server() -> None:
 def test_no_word_names_two_things() -> None:
     """No class name is there twice, also not with an underscore, nor a module's name in a folder of the same name.
 
-    But for `compat`, whose classes have the names that others have given them: there, none is there twice for one client.
+    But for `compat`, whose classes have the names that others have given them: none is there twice for one client.
     """
     classes: dict[str, list[str]] = {}
     modules: dict[tuple[str, str], list[str]] = {}
