@@ -12,14 +12,16 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
-from typing_extensions import get_overloads
+from typing_extensions import get_origin, get_overloads
 
 import esdb_lite
 from esdb_lite import errors
 from esdb_lite._homes import HOME
 
 NAMES = [name for name in esdb_lite.__all__ if not name.startswith("__")]
-CLASSES = [name for name in NAMES if inspect.isclass(getattr(esdb_lite, name))]
+VALUES = {name: getattr(esdb_lite, name) for name in NAMES}
+# In Python 3.10 aliases of generic types pass for classes.
+CLASSES = [name for name, value in VALUES.items() if inspect.isclass(value) and get_origin(value) is None]
 
 FROM_THE_FIRST_README = (
     "EsdbClient",
