@@ -7,9 +7,10 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import get_origin
 
 import pytest
-from typing_extensions import get_origin, is_typeddict
+from typing_extensions import is_typeddict
 
 import esdb_lite
 from esdb_lite import AsyncEsdbClient, EsdbClient

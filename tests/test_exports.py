@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import get_origin
 
 import pytest
-from typing_extensions import get_origin, get_overloads
+from typing_extensions import get_overloads
 
 import esdb_lite
 from esdb_lite import errors
