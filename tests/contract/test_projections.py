@@ -95,7 +95,7 @@ async def test_stopping_and_going_on(client: Any, stream: str) -> None:
     await client.abort_projection("$streams")
     assert (await client.get_projection("$streams")).status is ProjectionStatus.ABORTED
     with pytest.raises(DeadlineExceeded, match="'Aborted/Stopped'"):
-        await client.wait_for_projection("$streams", timeout=0.1)
+        await client.wait_for_projection("$streams", timeout=2)
     await client.enable_projection("$streams")
     await client.wait_for_projection("$streams", timeout=20)
 

@@ -32,6 +32,7 @@ from esdb_lite.server.projections.javascript.processing import (
 )
 from esdb_lite.server.projections.javascript.program import QueryProgram
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
+from esdb_lite.server.projections.javascript.tags import Tag
 from esdb_lite.server.projections.pace import LinkPace, ScriptPace
 from esdb_lite.server.projections.running import NOWHERE, RunEvents, RunStatistics
 from esdb_lite.server.projections.user.checkpoints import Checkpoints
@@ -387,7 +388,7 @@ class _AtWork:
         self.program = program
         self.source = source
         self.place = place
-        self.written = place.handled, 0
+        self.written: tuple[Tag, int] = (place.handled, 0)
         """The last event of which everything is committed that it made the projection write, and how many there were:
         what is told. What is handled may still be on its way to the disk."""
         identity = Identity(
