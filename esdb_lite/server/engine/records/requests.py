@@ -180,9 +180,8 @@ _CHECK_STATE = (
 
 def records_append(request: SentRecords, limits: RecordLimits, new_id: Callable[[], bytes]) -> AtomicAppend:
     """Turn a request of AppendRecords into what it asks for. Raises RecordsRefused."""
-    if request.checks or not request.records:
-        if violations := list(_request_violations(request)):
-            raise InvalidRecords("AppendRecordsRequest", violations)
+    if (request.checks or not request.records) and (violations := list(_request_violations(request))):
+        raise InvalidRecords("AppendRecordsRequest", violations)
     intake = RecordsIntake(limits, new_id)
     events = [intake.take(record.stream, record) for record in request.records]
     expected = {check.stream: check.expected for check in request.checks if check is not None}
@@ -235,10 +234,7 @@ def _is_plain(record: SentRecord) -> bool:
     stream = record.stream
     if stream is not None and (stream in ("", "$$") or len(stream) > LONGEST_NAME // 4):
         return False
-    for name, value in record.properties.items():
-        if not name or value.__class__ not in _SCALARS:
-            return False
-    return True
+    return "" not in record.properties and _SCALARS.issuperset(map(type, record.properties.values()))
 
 
 def _request_violations(request: SentRecords) -> Iterable[FieldViolation]:
