@@ -391,7 +391,7 @@ class ClientCall:
         error = error_for(status_of(code), unescaped(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
             return self._too_late("on the server")
-        named(error, caller_in(self._metadata), self._name)
+        named(error, caller_in(self._metadata), self._name, secure=self._pool.secure)
         return error
 
     def _too_late(self, where: str) -> DeadlineExceeded:
