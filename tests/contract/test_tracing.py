@@ -18,7 +18,17 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from esdb_lite import ExpectedPositionError, FileCheckpoint, NewEvent, NewRecord, RecordedEvent, UsageError
+from esdb_lite import (
+    ConsistencyError,
+    ExpectedPositionError,
+    FileCheckpoint,
+    NewEvent,
+    NewRecord,
+    RecordedEvent,
+    StreamCheck,
+    StreamState,
+    UsageError,
+)
 from esdb_lite.otel import EsdbInstrumentor
 from tests.contract.consuming import Consuming, as_coroutine
 from tests.contract.faces import Face, drain
@@ -91,6 +101,13 @@ async def test_an_append_that_fails(client: Any, stream: str, seen: Seen) -> Non
     (figure,) = seen.figures("db.client.operation.duration", **{"error.type": "ExpectedPositionError"})
     assert figure.count == 1
     assert seen.figures("db.kurrentdb.client.events") == []
+
+
+async def test_checks_are_made_also_where_they_can_be_taken_only_once(client: Any, stream: str, seen: Seen) -> None:
+    with pytest.raises(ConsistencyError):
+        await client.append_records(
+            [NewRecord(stream, "A", b"{}")], checks=(StreamCheck(stream, state) for state in [StreamState.EXISTS])
+        )
 
 
 async def test_records(client: Any, stream: str, seen: Seen) -> None:
