@@ -40,6 +40,12 @@ def pytest_report_header() -> str:
     return f"esdb_lite {esdb_lite.__version__} from {Path(esdb_lite.__file__).parent}"
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """`-n auto`: two processes for each core, as tests wait longer than they compute."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_sessionstart() -> None:
     """In the environments of tox.ini, refuse to test anything but the installed package."""
     if os.environ.get("ESDB_LITE_INSTALLED") and "site-packages" not in esdb_lite.__file__:

@@ -17,7 +17,7 @@ import pytest
 import esdb_lite
 
 ROOT = Path(__file__).resolve().parent.parent
-LARGEST = 1_000_000
+LARGEST = 1_100_000
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ MANUALS = [
     ),
 ]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-FILE_NAME = re.compile(r"# (\w+\.py)\n")
+FILE_NAME = re.compile(r"# ([\w/]+\.py)\n")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 IN_THE_REPOSITORY = (ROOT / "esdb_lite" / "__init__.py").exists()
 
@@ -102,9 +102,9 @@ def test_ci_runs_the_test_command() -> None:
     assert f"\n{test_command}\n" in (ROOT / ".ci" / "run").read_text("utf-8")
 
 
-@pytest.mark.parametrize("name", ["client", "server"])
+@pytest.mark.parametrize("name", ["APPLICATIONS.md", "RECIPES.md", "client/README.md", "server/README.md"])
 def test_contents_are_complete(name: str) -> None:
-    text = (ROOT / "esdb_lite" / name / "README.md").read_text("utf-8")
+    text = (ROOT / "esdb_lite" / name).read_text("utf-8")
     contents = re.findall(r"^- \[(.+)\]\(#", text, re.MULTILINE)
     assert contents == re.findall(r"^## (.+)$", BLOCK.sub("", text), re.MULTILINE)
 

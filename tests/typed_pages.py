@@ -15,11 +15,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 BY_BLOCK = ("README.md",)
 """Pages whose blocks are programs of their own."""
-BY_PAGE = ("esdb_lite/APPLICATIONS.md",)
-"""Pages whose blocks run in order."""
+BY_PAGE = ("esdb_lite/APPLICATIONS.md", "esdb_lite/RECIPES.md")
+"""Pages whose blocks run in order; those that begin with the name of a file are that file."""
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SOURCES = [str(ROOT), str(ROOT / "generated")]
 """Where the package is, unless it is installed."""
+UNTYPED = ("shop/", "shop_tasks.py")
+"""Files for frameworks that bring no types: Django and Celery."""
+FILE_NAME = re.compile(r"# ([\w/]+\.py)\n")
 CHECKERS = {
     "mypy": ("--strict", "--config-file=", "--ignore-missing-imports", "--follow-imports=silent", "."),
     "pyright": ("--pythonpath", sys.executable),
@@ -32,7 +35,12 @@ def write_pages(folder: Path) -> None:
         blocks = BLOCK.findall((ROOT / page).read_text("utf-8"))
         assert blocks, page
         stem = page.removesuffix(".md").replace("/", "_").lower()
-        texts = blocks if page in BY_BLOCK else ["\n\n".join(blocks)]
+        files = {found[1]: block for block in blocks if (found := FILE_NAME.match(block))}
+        for name, text in files.items() if page in BY_PAGE else ():
+            if not name.startswith(UNTYPED):
+                (folder / name).write_text(text, "utf-8")
+        in_order = [block for block in blocks if block not in files.values()]
+        texts = blocks if page in BY_BLOCK else ["\n\n".join(in_order)]
         for number, text in enumerate(texts, 1):
             (folder / f"{stem}_{number}.py").write_text(text, "utf-8")
     usage = ROOT / "tests" / "typed" / "usage.py"

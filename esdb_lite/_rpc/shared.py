@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from esdb_lite._rpc.deadline import Deadline
 
@@ -51,5 +51,10 @@ class Shared(Generic[T]):
 
     def _done(self, task: asyncio.Future[T]) -> None:
         self._task = None
-        if not task.cancelled():
-            task.exception()  # those who waited have it; nobody may be left
+        retrieved(task)
+
+
+def retrieved(task: asyncio.Future[Any]) -> None:
+    """Called with a task that is done: whoever waited for it may be gone, and asyncio would report its exception."""
+    if not task.cancelled():
+        task.exception()

@@ -22,6 +22,8 @@ def client_context(settings: ConnectionSettings) -> ssl.SSLContext:
     Raises InvalidUri, InvalidArgument for certificates that cannot be used.
     """
     context = _trusting(settings)
+    # Whoever is named is trusted, also where that is the server's own certificate; Python 3.13 does it by itself.
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     if settings.certificate_chain is not None and settings.private_key is not None:
         _show(context, settings.certificate_chain, settings.private_key)
     elif settings.user_cert_file is not None:

@@ -6,18 +6,20 @@ Owns: `AsyncOpening`. Must not know: what is opened.
 from __future__ import annotations
 
 import functools
-from collections.abc import AsyncIterator, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable, Coroutine, Generator, Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeVar
 
 from esdb_lite.client.face import short
-from esdb_lite.errors import EsdbClientException
+from esdb_lite.errors import EsdbClientException, WrongContext
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
 P = ParamSpec("P")
 I_co = TypeVar("I_co", covariant=True)
+
+_HOW = "await it, or use it in `async with` or `async for`"
 
 
 class _Openable(Protocol[I_co]):
@@ -85,6 +87,21 @@ class AsyncOpening(Coroutine[Any, Any, S_co], Generic[S_co, I_co]):
 
     def __aiter__(self) -> AsyncIterator[I_co]:
         return _Iterating(self)
+
+    if not TYPE_CHECKING:  # type checkers have words of their own for a forgotten `await`
+
+        def __getattr__(self, name: str) -> object:
+            raise AttributeError(f"it has no {name!r} before it is open: {_HOW}", name=name, obj=self)
+
+        def __iter__(self) -> Iterator[object]:
+            self.close()
+            raise WrongContext(f"it is not for `for`: {_HOW}")
+
+        def __enter__(self) -> object:
+            self.close()
+            raise WrongContext(f"it is not for `with`: {_HOW}")
+
+        def __exit__(self, *error: object) -> None: ...
 
 
 class _Sending:

@@ -25,17 +25,17 @@ class SlowCalls:
         """`reason` says what all of them wait for at the moment."""
         self._reason = reason
         self._patience = patience
-        self._waiting: dict[int, tuple[str, float]] = {}
+        self._waiting: dict[int, tuple[str, float, Callable[[], str]]] = {}
         self._numbers = itertools.count(1)
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, what: str) -> int:
-        """A call begins to wait; `end` takes the number."""
+    def begin(self, what: str, reason: Callable[[], str] | None = None) -> int:
+        """A call begins to wait, for something of its own or for what all wait for; `end` takes the number."""
         loop = asyncio.get_running_loop()
         if self._timer is None:
             self._timer = loop.call_later(self._patience, self._look)
         number = next(self._numbers)
-        self._waiting[number] = what, loop.time()
+        self._waiting[number] = what, loop.time(), reason or self._reason
         return number
 
     def end(self, number: int) -> None:
@@ -49,13 +49,14 @@ class SlowCalls:
             self._timer.cancel()
             self._timer = None
 
-    def _say(self, what: str, times: list[float]) -> None:
+    @staticmethod
+    def _say(what: str, why: str, times: list[float]) -> None:
         """One line for all that wait for the same."""
         many = len(times) > 1
-        who = f"{len(times)} calls of {printable(what)} have" if many else f"{printable(what)} has"
-        waits = f"{who} waited for {max(times):.0f} seconds for {self._reason()}"
+        who = f"{len(times)} calls of {what} have" if many else f"{what} has"
+        waits = f"{who} waited for {max(times):.0f} seconds for {why}"
         text = "%s; %s no timeout (`timeout`, or `defaultDeadline` for all calls)"
-        _log.warning(text, waits, "they have" if many else "it has")
+        _log.warning(text, printable(waits), "they have" if many else "it has")
 
     def _look(self) -> None:
         self._timer = None
@@ -63,13 +64,13 @@ class SlowCalls:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        due: dict[str, list[float]] = {}
-        for number, (what, since) in list(self._waiting.items()):
+        due: dict[tuple[str, str], list[float]] = {}
+        for number, (what, since, reason) in list(self._waiting.items()):
             if now - since >= self._patience:
                 del self._waiting[number]
-                due.setdefault(what, []).append(now - since)
-        for what, times in due.items():
-            self._say(what, times)
+                due.setdefault((what, reason()), []).append(now - since)
+        for (what, why), times in due.items():
+            self._say(what, why, times)
         if self._waiting:
-            first = min(since for _, since in self._waiting.values())
+            first = min(since for _, since, _ in self._waiting.values())
             self._timer = loop.call_later(max(0.0, first + self._patience - now), self._look)

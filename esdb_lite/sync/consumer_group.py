@@ -32,7 +32,7 @@ class ConsumerGroup:
         self._consumers = checked_consumers(consumers, Consumer)
         self._threads: dict[str, threading.Thread] = {}
         self._failures: dict[str, BaseException] = {}
-        self._ended = threading.Event()
+        self._ended = {name: threading.Event() for name in self._consumers}
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {', '.join(self._consumers)}>"
@@ -87,8 +87,13 @@ class ConsumerGroup:
         except BaseException as error:
             self._failures[name] = error
             self.stop()
+        finally:
+            self._ended[name].set()
 
     def _join(self) -> None:
+        """Wait for all. Before Python 3.13, a `join` takes a thread for ended when Ctrl-C has interrupted it before."""
+        for name in self._threads:
+            self._ended[name].wait()
         for thread in self._threads.values():
             thread.join()
 

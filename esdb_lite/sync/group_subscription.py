@@ -94,10 +94,9 @@ class PersistentSubscription:
         return self
 
     def __next__(self) -> RecordedEvent:
-        try:
+        with suppress(IndexError):  # `stop` may empty it at any place
             return self._events.popleft()
-        except IndexError:
-            self._events.extend(self.next_batch())
+        self._events.extend(self.next_batch())
         if not self._events:
             raise StopIteration
         return self._events.popleft()

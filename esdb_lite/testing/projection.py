@@ -33,28 +33,27 @@ _STREAM_LINK = "$@"
 class Projection:
     """A JavaScript projection, run over events without a server.
 
-    `query` is what a server would be given. With `emit_enabled=False` the first `emit` or `linkTo` is a fault, as it is
-    on a server. Categories end at the first `category_separator` of a stream's name. Each run begins anew.
+    `query` is what a server would be given. It may emit and link, as on a server that has been told `emit=True`
+    (`create_projection` does not by default): with `emit=False` the first `emit` or `linkTo` is a fault here, too.
+    Categories end at the first `category_separator` of a stream's name. Each run begins anew.
 
     Needs the extra `projections`.
     """
 
     def __init__(
-        self, query: str, *, name: str = "projection", emit_enabled: bool = True, category_separator: str = "-"
+        self, query: str, *, name: str = "projection", emit: bool = True, category_separator: str = "-"
     ) -> None:
         self.query = checked_text("query", query)
         self.name = checked_text("name", name)
-        self._emit_enabled = checked_bool("emit_enabled", emit_enabled)
+        self._emit = checked_bool("emit", emit)
         self._separator = checked_text("category_separator", category_separator)
         if len(category_separator) != 1:
             raise InvalidArgument("category_separator", category_separator, "must be one character")
 
     @classmethod
-    def from_file(
-        cls, path: str | os.PathLike[str], *, name: str = "projection", emit_enabled: bool = True
-    ) -> Projection:
+    def from_file(cls, path: str | os.PathLike[str], *, name: str = "projection", emit: bool = True) -> Projection:
         """Read the query from a file. Raises InvalidArgument, OSError."""
-        return cls(read_text(path), name=name, emit_enabled=emit_enabled)
+        return cls(read_text(path), name=name, emit=emit)
 
     def run(self, events: Iterable[EventLike], *, stream: str | None = None) -> ProjectionOutcome:
         """Give the projection events, in the order in which they were appended, and return what it makes of them.
@@ -86,7 +85,7 @@ class _RunOver:
         self._definition = definition
         self._delivery = EventDelivery(definition, projection._separator)
         self._states: dict[str, PartitionState] = {}
-        identity = Identity(projection.name, "6:-1:0:4", projection._emit_enabled)
+        identity = Identity(projection.name, "6:-1:0:4", projection._emit)
         self._processor = Processor(program, identity, self._delivery.beginning, self._states)
         self._handled = 0
         self._emitted: list[Emitted] = []

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import uvicorn
 
-from esdb_lite import EmbeddedServer, EsdbClient
+from esdb_lite import EmbeddedServer, EsdbClient, RecordedEvent
 from tests.applications.orders import domain, web, worker
 
 HERE = Path(__file__).parent / "orders"
@@ -71,9 +71,16 @@ def test_an_order(server: EmbeddedServer, ask: Ask) -> None:
         assert ask("GET", "/customers/ann") == (200, {"spent": 4.0})
         assert ask("POST", "/orders/1/payments", {"amount": "100"}) == (409, {"error": "5.90 is due"})
 
+        handled = threading.Event()
+
+        def handle(event: RecordedEvent) -> None:
+            worker.handle(client, event)
+            handled.set()
+
         with worker.subscribe(client) as subscription:
-            working = threading.Thread(target=subscription.consume, args=(lambda event: worker.handle(client, event),))
+            working = threading.Thread(target=subscription.consume, args=(handle,))
             working.start()
+            assert handled.wait(20)  # the first payment, for which nothing is shipped
             assert ask("POST", "/orders/1/payments", {"amount": "5.90"}) == (200, {"due": "0.00"})
             with client.subscribe_stream_events("order-1", 2, timeout=20) as events:
                 shipped = next(events)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
 
-from esdb_lite import AsyncEsdbClient, NewEvent, RecordedEvent, StreamNotFound, SubscriptionNotFound
+from esdb_lite import AsyncEsdbClient, NewEvent, RecordedEvent, StreamNotFound, SubscriptionNotFound, WrongContext
 from tests.contract.consuming import PATIENCE
 
 
@@ -78,6 +79,26 @@ async def test_forgotten(subscribe: Callable[[], Any]) -> None:
     assert "await it, or use it in `async with`" in repr(opening)
     with pytest.warns(RuntimeWarning, match="was never awaited"):
         del opening
+
+
+async def test_used_as_if_it_were_open(subscribe: Callable[[], Any]) -> None:
+    """A forgotten `await` says so, and nothing else does."""
+    how = "await it, or use it in `async with` or `async for`"
+    with pytest.raises(WrongContext, match=how):
+        iter(subscribe())
+    with pytest.raises(WrongContext, match=how), subscribe():
+        pass
+    gc.collect()  # nothing says "never awaited" on top
+    opening = subscribe()
+    with pytest.raises(AttributeError, match=f"no 'next_batch' before it is open: {how}"):
+        await opening.next_batch()
+    await (await opening).close()  # asking what it has changes nothing
+
+
+async def test_reads_used_as_if_they_were_lists(loop_client: AsyncEsdbClient) -> None:
+    for wrong in (iter, list, lambda made: made[0]):
+        with pytest.raises(WrongContext, match="use `async for`, or `await` for a list, for AsyncReadResponse"):
+            wrong(loop_client.read_all_events())
 
 
 async def test_given_up(subscribe: Callable[[], Any]) -> None:

@@ -74,6 +74,15 @@ async def test_a_category(client: Any, stream: str) -> None:
     assert events[-1].link.stream_name == category
 
 
+async def test_a_place_that_the_log_does_not_have(client: Any, stream: str) -> None:
+    position = await append(client, stream)
+    with pytest.raises(
+        InvalidArgument, match=f"position: must be in the log, whose last event is at .*{position + 10**6}"
+    ):
+        await client.wait_for_projection("$by_category", position + 10**6, timeout=20)
+    assert (await client.wait_for_projection("$by_category", position, timeout=20)).is_running
+
+
 async def test_stopping_and_going_on(client: Any, stream: str) -> None:
     await client.disable_projection("$streams")
     info = await client.get_projection("$streams")
@@ -86,7 +95,7 @@ async def test_stopping_and_going_on(client: Any, stream: str) -> None:
     await client.abort_projection("$streams")
     assert (await client.get_projection("$streams")).status is ProjectionStatus.ABORTED
     with pytest.raises(DeadlineExceeded, match="'Aborted/Stopped'"):
-        await client.wait_for_projection("$streams", timeout=0.1)
+        await client.wait_for_projection("$streams", timeout=2)
     await client.enable_projection("$streams")
     await client.wait_for_projection("$streams", timeout=20)
 
@@ -247,6 +256,18 @@ async def test_a_wrong_query_and_a_good_one(client: Any, stream: str) -> None:
     await client.delete_projection(name)
     with pytest.raises(ProjectionNotFound):
         await client.get_projection(name)
+
+
+async def test_emitting_without_leave(client: Any, stream: str) -> None:
+    pytest.importorskip("_quickjs", reason="quickjs-ng is not installed")
+    name = f"emits-{stream}"
+    await client.append_events(stream, -2, NewEvent("Made", b"{}"))
+    await client.create_projection(
+        name, f"fromStream('{stream}').when({{Made() {{ emit('{stream}-out', 'T', {{}}) }}}})"
+    )
+    with pytest.raises(ProjectionFailed, match="create or update it with emit=True"):
+        await client.wait_for_projection(name, timeout=20)
+    await client.delete_projection(name)
 
 
 async def test_queries(client: Any, stream: str) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import re
+import timeit
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +21,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from esdb_lite import (
+    AsyncEsdbClient,
     ConsistencyError,
+    EmbeddedServer,
+    ErrorAction,
+    EsdbClient,
     ExpectedPositionError,
     FileCheckpoint,
     NewEvent,
@@ -28,6 +34,7 @@ from esdb_lite import (
     StreamCheck,
     StreamState,
     UsageError,
+    observing,
 )
 from esdb_lite.otel import EsdbInstrumentor
 from tests.contract.consuming import Consuming, as_coroutine
@@ -191,6 +198,94 @@ async def test_failing_handlers(client: Any, stream: str, seen: Seen, tmp_path: 
     assert figure.value == 1
 
 
+@pytest.fixture(params=["async", "sync"])
+async def shaky(request: pytest.FixtureRequest) -> AsyncIterator[tuple[EmbeddedServer, Any]]:
+    """A server whose faults can be had, and a client of it."""
+    with EmbeddedServer() as server:
+        made: Any = AsyncEsdbClient(server.uri) if request.param == "async" else Face(EsdbClient(server.uri))
+        async with made as client:
+            yield server, client
+
+
+async def test_retries_are_counted(shaky: tuple[EmbeddedServer, Any], stream: str, seen: Seen) -> None:
+    server, client = shaky
+    await client.append_events(stream, None, NewEvent("A", b"{}"))
+    assert seen.figures("db.kurrentdb.client.retries") == []
+    server.faults.lose_answers()
+    await client.append_events(stream, 0, NewEvent("B", b"{}"))
+    assert [point.value for point in seen.figures("db.kurrentdb.client.retries")] == [1]
+    assert len(seen.spans("streams.append")) == 2
+    (appended,) = seen.figures("db.kurrentdb.client.events", direction="appended")
+    assert appended.value == 2
+    (duration,) = seen.figures("db.client.operation.duration", **{"db.operation.name": "streams.append"})
+    assert duration.count == 2
+
+
+async def test_reconnects_are_counted(shaky: tuple[EmbeddedServer, Any], stream: str, seen: Seen) -> None:
+    """Those of subscriptions, and of consumers of a group."""
+    server, client = shaky
+    await client.append_events(stream, None, NewEvent("A", b"{}"))
+    await client.create_subscription("g", stream)
+    for count, opening in ((1, client.subscribe_stream_events(stream)), (2, client.read_subscription("g", stream))):
+        async with await opening as subscription:
+            assert (await subscription.__anext__()).type == "A"
+            server.faults.drop_connections()
+            await client.append_events(stream, StreamState.ANY, NewEvent(f"B{count}", b"{}"))
+            while (await subscription.__anext__()).type != f"B{count}":
+                pass
+        assert [point.value for point in seen.figures("db.kurrentdb.client.reconnects")] == [count]
+
+
+async def test_handlers_that_are_tried_again(client: Any, stream: str, seen: Seen, tmp_path: Path) -> None:
+    """Each attempt has its span and, where it fails, its failure; the events have come once."""
+    attempts: list[str] = []
+
+    def fail_twice(event: RecordedEvent) -> None:
+        attempts.append(event.type)
+        if len(attempts) < 3:
+            raise KeyError("no")
+        consumer.stop()
+
+    await client.append_events(stream, None, NewEvent("A", b"{}"))
+    checkpoint = FileCheckpoint(tmp_path / "checkpoint")
+    again = {"on_error": lambda event, error, attempt: ErrorAction.RETRY, "retry_pause": 0}
+    consumer = Consuming(client, fail_twice, stream_name=stream, checkpoint=checkpoint, **again)
+    await consumer.run()
+    (failures,) = seen.figures("db.kurrentdb.client.handler.failures")
+    assert (failures.value, len(attempts)) == (2, 3)
+    codes = [span.status.status_code for span in seen.spans("streams.subscribe")]
+    assert codes == [trace.StatusCode.ERROR, trace.StatusCode.ERROR, trace.StatusCode.UNSET]
+    (received,) = seen.figures("db.kurrentdb.client.events", direction="received")
+    assert received.value == 1
+    (append,) = seen.spans("streams.append")
+    assert {span.parent.span_id for span in seen.spans("streams.subscribe")} == {append.context.span_id}
+
+
+async def test_a_trace_goes_on_behind_a_handler(
+    shaky: tuple[EmbeddedServer, Any], stream: str, seen: Seen, tmp_path: Path
+) -> None:
+    """Append, handler, append: one trace with ids of W3C's, each the child of the one before."""
+    server, client = shaky
+    other = f"{stream}-other"
+
+    def forward(event: RecordedEvent) -> None:
+        with EsdbClient(server.uri) as inner:
+            inner.append_events(other, None, NewEvent("B", b"{}"))
+        consumer.stop()
+
+    with seen.tracers.get_tracer("test").start_as_current_span("request") as request:
+        await client.append_events(stream, None, NewEvent("A", b"{}"))
+    consumer = Consuming(client, forward, stream_name=stream, checkpoint=FileCheckpoint(tmp_path / "checkpoint"))
+    await consumer.run()
+    first, second = seen.spans("streams.append")
+    (handled,) = seen.spans("streams.subscribe")
+    assert (handled.parent.span_id, second.parent.span_id) == (first.context.span_id, handled.context.span_id)
+    assert {span.context.trace_id for span in (first, handled, second)} == {request.get_span_context().trace_id}
+    (event,) = await drain(client.read_stream_events(other))
+    assert re.fullmatch("[0-9a-f]{32}", event.metadata_json()["$traceId"])
+    assert re.fullmatch("[0-9a-f]{16}", event.metadata_json()["$spanId"])
+
+
 async def test_figures(client: Any, stream: str, seen: Seen) -> None:
     await client.append_events(stream, None, [NewEvent("A", b"{}") for _ in range(7)])
     await client.append_events(stream, 6, [NewEvent("A", b"{}") for _ in range(3)])
@@ -225,6 +320,20 @@ async def test_without_it_nothing_is_added(client: Any, stream: str) -> None:
     await client.append_events(stream, None, NewEvent("A", b"{}"))
     (event,) = await drain(client.read_stream_events(stream))
     assert event.metadata == b""
+
+
+def test_without_it_nothing_is_measurable() -> None:
+    """What an append and a handler pay for being watched by nobody, beside what an append costs."""
+    assert observing.observer is None
+
+    def look() -> None:
+        with observing.handling("s", []):
+            pass
+
+    with EsdbClient("esdb+embedded:") as client:
+        event = NewEvent("A", b"{}")
+        append = min(timeit.repeat(lambda: client.append_events("s", StreamState.ANY, event), number=20, repeat=5)) / 20
+    assert min(timeit.repeat(look, number=2000, repeat=5)) / 2000 < append / 50
 
 
 def test_beginning_and_ending(seen: Seen) -> None:

@@ -71,7 +71,7 @@ async def test_what_was_not_written_is_written(connect: Connect, server: Embedde
 
 
 async def test_an_append_that_was_cancelled_can_be_made_again(links: Links, tmp_path: Path) -> None:
-    patient = RetryPolicy(first_pause=60, longest_pause=60)
+    patient = RetryPolicy(first_pause=60, longest_pause=60, budget=600)
     events = [NewEvent("T", b"1")]
     async with (
         links.server(tmp_path / "events.db") as server,
@@ -80,10 +80,10 @@ async def test_an_append_that_was_cancelled_can_be_made_again(links: Links, tmp_
     ):
         subscription = await other.subscribe_stream_events("s")
         server.faults.time_out_appends()
-        task = asyncio.ensure_future(client.append_events("s", StreamState.ANY, events))
+        task = asyncio.ensure_future(client.append_events("s", StreamState.ANY, events, timeout=600))
         await anext(subscription)
         await subscription.close()
-        task.cancel()
+        task.cancel()  # before or after it has heard that it timed out: then it waits for its next attempt
         with pytest.raises(asyncio.CancelledError):
             await task
         await server.restart_async()

@@ -26,9 +26,9 @@ SECONDS = 900
 RECORDED = ("--compatibility", "24.10")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="module", autouse=True)
 def replays(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, subprocess.Popen[str]]]:
-    """A running replay for each folder."""
+    """A running replay for each folder, from the first test of this file on."""
     servers = {folder: start_serve(*RECORDED, folder=tmp_path_factory.mktemp(folder)) for folder in FOLDERS}
     running = {folder: start_replay(folder, server.address) for folder, server in servers.items()}
     yield running

@@ -267,8 +267,28 @@ def test_a_fault_says_where() -> None:
     assert outcome.fault == (
         "The mine projection failed to process an event.\r\n"
         "Handler: EventStore.Projections.Core.Services.Interpreted.JintProjectionStateHandler\r\n"
-        "Event Position: x: 2\r\n\r\nMessage:\r\n\r\noh no"
+        "Event Position: x: 2\r\nEvent: 2@x, of type U, handled by U\r\n\r\nMessage:\r\n\r\noh no"
     )
+
+
+@pytest.mark.parametrize(
+    ("query", "given", "told"),
+    [
+        ("fromStream('x').when({$any() { throw 1 }})", ("x", "T"), "Event: 0@x, of type T, handled by $any"),
+        (
+            "fromAll().partitionBy(() => { throw 1 }).when({T() {}})",
+            ("x", "T"),
+            "Event: 0@x, of type T, handled by partitionBy",
+        ),
+        (
+            "fromCategory('c').foreachStream().when({$deleted() { throw 1 }})",
+            deletion("c-1"),
+            "Event: the deletion of c-1, handled by $deleted",
+        ),
+    ],
+)
+def test_a_fault_tells_the_event_and_the_handler(query: str, given: tuple[str, str] | GivenEvent, told: str) -> None:
+    assert f"\r\n{told}\r\n\r\nMessage:" in (Projection(query).run([given]).fault or "")
 
 
 def test_what_is_emitted_before_a_fault_is_not_written() -> None:
@@ -277,7 +297,7 @@ def test_what_is_emitted_before_a_fault_is_not_written() -> None:
 
 def test_emitting_where_it_is_not_allowed() -> None:
     query = "fromStream('x').when({T(s, e) { emit('out', 'Made', {}) }})"
-    outcome = Projection(query, emit_enabled=False).run(THREE)
+    outcome = Projection(query, emit=False).run(THREE)
     assert outcome.fault == "'emit' is not allowed by the projection/configuration/mode"
 
 

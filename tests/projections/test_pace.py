@@ -1,4 +1,4 @@
-"""How much of a busy server the system projections take, and what they need not look through."""
+"""How much of a busy server projections take, and what they need not look through."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite.server.projections.pace import PAGE_EVENTS, LinkPace
+from esdb_lite.server.projections.pace import PAGE_EVENTS, LinkPace, ScriptPace
 from esdb_lite.server.projections.stretches import LinkStretches
 
 
@@ -32,6 +32,16 @@ def test_while_others_append_they_pause_for_longer_than_they_work() -> None:
     assert pace.left(2.01) <= 0
 
 
+def test_who_waits_for_the_answer_to_an_append_still_appends() -> None:
+    pace = LinkPace()
+    pace.hand_out(1.0)
+    pace.ask(1.01, 7)
+    pace.hand_out(1.05)
+    pace.ask(1.07, 7)
+    assert pace.left(1.07) == pytest.approx(0.08)
+    assert pace.page_events < PAGE_EVENTS
+
+
 def test_a_pause_has_an_end() -> None:
     pace = LinkPace()
     pace.hand_out(1.0)
@@ -50,6 +60,18 @@ def test_few_events_in_a_row_are_handled_at_once_and_many_together() -> None:
     assert all(pauses[60:])
     pace.arrive(1.5)
     assert pace.left(1.5) <= 0
+
+
+def test_a_script_pauses_while_others_append_and_not_too_often() -> None:
+    appends = [7]
+    pace = ScriptPace(lambda: appends[0])
+    assert pace.left(1.0) == 0
+    appends[0] = 8
+    assert pace.left(1.0001) == 0
+    assert pace.left(1.01) > 0
+    assert pace.left(1.0101) == 0
+    assert pace.left(1.05) > 0
+    assert pace.left(1.2) == 0
 
 
 def test_stretches_that_go_on() -> None:

@@ -49,6 +49,7 @@ from esdb_lite.server.users.authentication import Authenticator, LoginRefused
 from esdb_lite.server.users.store import UserStore
 from tests.contract.faces import drain
 from tests.security.conftest import basic
+from tests.support import PATIENCE
 
 BATCH = "/event_store.client.streams.Streams/BatchAppend"
 APPEND = "/event_store.client.streams.Streams/Append"
@@ -77,7 +78,7 @@ async def status(node: ConnectionPool, header: str | None, method: str = LIST) -
     """What a call with this `authorization` ends with."""
     metadata = () if header is None else (("authorization", header),)
     try:
-        async with ClientCall(node, method, deadline=Deadline(20), metadata=metadata) as call:
+        async with ClientCall(node, method, deadline=Deadline(PATIENCE), metadata=metadata) as call:
             await call.send(frame((b"",)), end=True)
             await all_messages(call)
     except GrpcError as error:
@@ -137,7 +138,7 @@ async def test_a_header_of_a_megabyte_ends_its_connection_only(
         writer.write(ContinuationFrame(1, piece, flags=flags).serialize())
     received = b""
     with suppress(ConnectionError):
-        received = await asyncio.wait_for(reader.read(), 20)  # to its end
+        received = await asyncio.wait_for(reader.read(), PATIENCE)  # to its end
     assert b"grpc-status" not in received  # it was not even looked at
     writer.close()
     with suppress(ConnectionError):
@@ -191,7 +192,7 @@ async def test_a_subscription_ends_with_its_user(user: AsyncEsdbClient, admin: A
     }
     await changes[how]()
     with pytest.raises(Unauthenticated):
-        await asyncio.wait_for(subscription.__anext__(), 20)
+        await asyncio.wait_for(subscription.__anext__(), PATIENCE)
 
 
 async def revoked(admin: AsyncEsdbClient, how: str) -> None:
@@ -227,17 +228,17 @@ async def test_a_consumer_of_a_group_ends_with_its_user(
     await admin.append_events("s", None, [event() for _ in range(5)])
     await admin.create_subscription("g", "s")
     consumer = await user.read_subscription("g", "s", buffer_size=2)
-    first = await asyncio.wait_for(consumer.__anext__(), 20)
+    first = await asyncio.wait_for(consumer.__anext__(), PATIENCE)
     await consumer.ack(first)
     await revoked(admin, how)
     with pytest.raises(Unauthenticated):
-        await asyncio.wait_for(drain(consumer), 20)  # what the client has received already may still come
+        await asyncio.wait_for(drain(consumer), PATIENCE)  # what the client has received already may still come
     await consumer.close()
     # The group has lost the consumer, and goes on with others: nothing that was not answered is lost.
     async with await admin.read_subscription("g", "s") as other:
         seen: set[int | None] = set()
         while not seen >= {1, 2, 3, 4}:
-            seen.add((await asyncio.wait_for(other.__anext__(), 20)).stream_position)
+            seen.add((await asyncio.wait_for(other.__anext__(), PATIENCE)).stream_position)
 
 
 @pytest.mark.parametrize("how", REVOCATIONS)
@@ -246,7 +247,7 @@ async def test_an_open_batch_append_ends_with_its_user(
 ) -> None:
     """The call through which all appends of a client go was opened with a password that was right then."""
     await user.append_events("s", None, event())
-    async with ClientCall(node, BATCH, deadline=Deadline(20), metadata=basic("user", "pw")) as call:
+    async with ClientCall(node, BATCH, deadline=Deadline(PATIENCE), metadata=basic("user", "pw")) as call:
         await call.send(frame((batch("s"),)))
         assert b"BatchAppendReq" not in await call.receive()
         await revoked(admin, how)
@@ -264,7 +265,7 @@ async def test_an_append_that_has_been_open_for_long_is_looked_at_again(
 ) -> None:
     """What counts is what its user may do when it is written."""
     options = AppendReq(options=AppendReqOptions(stream_identifier=StreamIdentifier(b"s"), any=Empty()))
-    async with ClientCall(node, APPEND, deadline=Deadline(20), metadata=basic("user", "pw")) as call:
+    async with ClientCall(node, APPEND, deadline=Deadline(PATIENCE), metadata=basic("user", "pw")) as call:
         await call.send(frame((bytes(options),)))
         await user.get_stream_position("s")  # the server has read what was sent before
         await admin.set_stream_metadata("s", StreamMetadata(acl=StreamAcl(write=())))
@@ -278,7 +279,7 @@ async def test_an_append_of_somebody_who_is_gone(
     user: AsyncEsdbClient, admin: AsyncEsdbClient, node: ConnectionPool
 ) -> None:
     options = AppendReq(options=AppendReqOptions(stream_identifier=StreamIdentifier(b"s"), any=Empty()))
-    async with ClientCall(node, APPEND, deadline=Deadline(20), metadata=basic("user", "pw")) as call:
+    async with ClientCall(node, APPEND, deadline=Deadline(PATIENCE), metadata=basic("user", "pw")) as call:
         await call.send(frame((bytes(options),)))
         await user.get_stream_position("s")
         await admin.delete_user("user")
@@ -292,7 +293,7 @@ async def test_another_name_ends_nothing(user: AsyncEsdbClient, admin: AsyncEsdb
     subscription = await user.subscribe_stream_events("s")
     await admin.update_user("user", full_name="Another", groups=["team"])
     await admin.append_events("s", None, event())
-    assert (await asyncio.wait_for(subscription.__anext__(), 20)).stream_position == 0
+    assert (await asyncio.wait_for(subscription.__anext__(), PATIENCE)).stream_position == 0
     await subscription.close()
 
 
@@ -315,7 +316,7 @@ async def test_a_subscription_ends_with_its_rights(
         await admin.delete_stream("s")  # and with it the list that let the user in
     await admin.append_events("s", -2, event())
     with pytest.raises(AccessDenied):
-        await asyncio.wait_for(subscription.__anext__(), 20)
+        await asyncio.wait_for(subscription.__anext__(), PATIENCE)
 
 
 async def test_subscriptions_to_all_need_the_list_of_all(user: AsyncEsdbClient, admin: AsyncEsdbClient) -> None:
@@ -325,7 +326,7 @@ async def test_subscriptions_to_all_need_the_list_of_all(user: AsyncEsdbClient, 
     subscription = await user.subscribe_all_events(from_end=True)
     await admin.set_stream_metadata("$all", StreamMetadata())
     with pytest.raises(AccessDenied):
-        await asyncio.wait_for(subscription.__anext__(), 20)
+        await asyncio.wait_for(subscription.__anext__(), PATIENCE)
 
 
 async def test_appends_through_the_shared_call_are_refused_one_by_one(
@@ -429,7 +430,7 @@ async def test_who_guesses_over_one_connection_leaves_room_for_others(
 
     guesses = [asyncio.ensure_future(guess(number)) for number in range(80)]
     try:
-        await asyncio.wait_for(turned_away.wait(), 20)
+        await asyncio.wait_for(turned_away.wait(), PATIENCE)
         context = ssl.create_default_context(cafile=certificate.authority)
         context.set_alpn_protocols(["h2"])
         other = ConnectionPool(server.host, server.port, tls=context)

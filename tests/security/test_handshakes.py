@@ -112,6 +112,16 @@ async def test_a_chain(kind: str, authority: trustme.CA, tmp_path: Path) -> None
         assert "not of an authority" in await reason(kind, f"esdb://localhost:{server.port}", authority)
 
 
+async def test_the_certificate_of_the_server_itself(kind: str, authority: trustme.CA, tmp_path: Path) -> None:
+    """As `ssl.get_server_certificate` gets it: it is trusted without its authority, and no other one is."""
+    leaf, other = authority.issue_cert("localhost"), authority.issue_cert("localhost")
+    async with server_with(leaf, tmp_path) as server:
+        uri = f"esdb://localhost:{server.port}"
+        await connects(kind, uri, root_certificates=leaf.cert_chain_pems[0].bytes())
+        with pytest.raises(TlsError, match="not of an authority"):
+            await connects(kind, uri, root_certificates=other.cert_chain_pems[0].bytes())
+
+
 async def test_several_authorities_in_one_file(kind: str, authority: trustme.CA, tmp_path: Path) -> None:
     roots = trustme.CA().cert_pem.bytes() + b"# the one that counts\n" + authority.cert_pem.bytes()
     (tmp_path / "roots.pem").write_bytes(roots)

@@ -217,6 +217,22 @@ async def test_many_that_wait_for_the_same_are_mentioned_together(caplog: pytest
         slow.end(number)
 
 
+async def test_who_waits_for_a_stopped_projection_is_told(caplog: pytest.LogCaptureFixture) -> None:
+    async with EmbeddedServer(run_projections="system") as server, AsyncEsdbClient(server.uri) as client:
+        await use(client)
+        client._core.slow.close()  # its timer is for the usual patience
+        client._core.slow._patience = 0.05
+        waiting = asyncio.ensure_future(client.wait_for_projection("$streams"))
+        await until(lambda: caplog.records)
+        await client.enable_projection("$streams")
+        await waiting
+    assert re.fullmatch(
+        r"wait_for_projection\('\$streams'\) has waited for \d+ seconds for the projection, which is 'Stopped' "
+        r"\(`enable_projection` starts what is stopped\); it has no timeout .*",
+        caplog.records[0].getMessage(),
+    )
+
+
 async def test_who_waits_is_mentioned_once(caplog: pytest.LogCaptureFixture) -> None:
     slow = SlowCalls(lambda: "Godot", patience=0.01)
     first, second = slow.begin("first"), slow.begin("second\n")

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import math
 from collections.abc import AsyncIterator, Callable, Iterator
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -21,10 +22,12 @@ from esdb_lite import (
     DefaultAccess,
     EmbeddedServer,
     EsdbClient,
+    FileCheckpoint,
     Filter,
     FilterBy,
     IndexQuery,
     InvalidArgument,
+    LinkError,
     NackAction,
     NewEvent,
     NewRecord,
@@ -133,6 +136,28 @@ def test_of_the_client_for_asyncio(name: str, argument: str) -> None:
                 assert refused.value.argument in told_as(argument)
 
     asyncio.run(ask_all())
+
+
+@pytest.mark.parametrize("name", sorted({name for name, _ in of_calls(EsdbClient)}))
+def test_times(name: str) -> None:
+    """Every argument that is a time may be a timedelta, as well as a number."""
+    call = getattr(EsdbClient, name)
+    times = [each.name for each in inspect.signature(call).parameters.values() if "Seconds" in str(each.annotation)]
+    assert "timeout" in times
+    with EsdbClient("localhost:1", retry=RetryPolicy(attempts=1)) as client:
+        for argument in times:
+            for value in (timedelta(seconds=5), 5, 5.0):
+                checkpoint = FileCheckpoint("unused")
+                given = {
+                    **sensible(name, argument, value),
+                    **({"checkpoint": checkpoint} if name == "consumer" else {}),
+                }
+                try:
+                    found = getattr(client, name)(**given)
+                    if isinstance(found, Iterator):
+                        next(found)
+                except LinkError:
+                    pass
 
 
 def nonsense(argument: str) -> list[object]:

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from esdb_lite import observing
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.shared import retrieved
 from esdb_lite._stepping import drive_awaiting, make
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
@@ -76,6 +77,7 @@ class ConsumerFeed:
         """Return what has arrived; [] after so many seconds, and when the consumer is to end."""
         if self._fetching is None:
             self._fetching = asyncio.ensure_future(self._fetch())
+            self._fetching.add_done_callback(retrieved)
         fetching = self._fetching
         await self._first(fetching, timeout)
         if self.stopping or not fetching.done():

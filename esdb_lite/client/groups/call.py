@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from esdb_lite._rpc.shapes import BidiStream
+from esdb_lite._rpc.shared import retrieved
 from esdb_lite._wire.acks import READ, encode_consumer_options
 from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.primitives import WireError
@@ -173,6 +174,7 @@ class GroupCall:
         if self._arriving is None:
             assert self._stream is not None
             self._arriving = asyncio.ensure_future(self._stream.receive_data())
+            self._arriving.add_done_callback(retrieved)
         return self._arriving
 
     def take(self, arrival: asyncio.Future[bytes]) -> list[RecordedEvent]:

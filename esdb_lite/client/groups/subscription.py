@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
+from esdb_lite import observing
 from esdb_lite._checks import checked_int
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.groups.acks import AckSender, Answerable, checked_nack, retry_then_park
@@ -251,6 +252,8 @@ class AsyncPersistentSubscription:
         if failure is not None:
             raise failure
         self._retries = self._new_retries()
+        if observing.observer is not None and self._call is not None:
+            observing.observer.reconnected()
 
     def _new_retries(self) -> RetryState:
         return RetryState(self._core.settings.retry, Safety.REPEATABLE, endless=True)

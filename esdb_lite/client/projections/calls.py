@@ -17,6 +17,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._status.projections import projection_error
 from esdb_lite.client.arguments import checked_position
 from esdb_lite.errors import (
+    AccessDenied,
     DeadlineExceeded,
     EsdbClientException,
     InvalidArgument,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from grpclib.client import Channel
 
     from esdb_lite.client.core import ClientCore
+    from esdb_lite.client.projections.progress import CatchUp
     from esdb_lite.projections import ProjectionInfo, ProjectionMode
     from esdb_lite.settings import CredentialsLike
 
@@ -63,7 +65,8 @@ class AsyncProjectionApi:
         """Create a projection that goes on until it is deleted, and start it.
 
         `query`: JavaScript. A wrong one is no error here: the projection is there, and has faulted
-        (`wait_for_projection` raises then). `emit`: it may write events and links. `track_emitted_streams`: the server
+        (`wait_for_projection` raises then). `emit`: it may write events and links; one that does so without has
+        faulted. `track_emitted_streams`: the server
         remembers the streams that it writes to, so that `delete_projection` can delete them; takes `emit`.
         `engine_version` 2 is the engine that KurrentDB 26.1 has besides, which writes no results to streams and tracks
         none; None: the server's default. With `exist_ok`, a projection of this name stays as it is.
@@ -239,7 +242,8 @@ class AsyncProjectionApi:
     ) -> JsonValue:
         """Return what a projection holds, or holds for a partition. None where there is nothing.
 
-        Servers have numbers as floats; whole ones are returned as int. Raises ProjectionNotFound.
+        Of a query with `foreachStream` or `partitionBy` all is held for partitions: None without one. Servers have
+        numbers as floats; whole ones are returned as int. Raises ProjectionNotFound.
         """
         deadline = self._core.deadline(timeout)
         from esdb_lite._convert import projections as convert
@@ -256,7 +260,7 @@ class AsyncProjectionApi:
     ) -> JsonValue:
         """Return what a projection has put out (`transformBy`, `filterBy`); where it does neither, its state.
 
-        None where there is nothing. Raises ProjectionNotFound.
+        None where there is nothing, as without a partition where there are some. Raises ProjectionNotFound.
         """
         deadline = self._core.deadline(timeout)
         from esdb_lite._convert import projections as convert
@@ -274,29 +278,22 @@ class AsyncProjectionApi:
         """Wait until a projection runs and has caught up, or has come to the end of a query; return what is said of it.
 
         `position`: the commit position of an event that it must have come to (`AppendResult.commit_position`); None:
-        the end of the log as the server sees it. A projection that is stopped is waited for. Where it reads what
-        `$by_category` or `$by_event_type` writes (`fromCategory`, `$ce-`, `$et-`), these are waited for first.
-        Raises ProjectionNotFound, ProjectionFailed when it has faulted.
+        the end of the log as the server sees it. A projection that is stopped is waited for: somebody may start it.
+        Without a timeout, the log says after 5 seconds what it waits for. Where it reads what `$by_category` or
+        `$by_event_type` writes (`fromCategory`, `$ce-`, `$et-`), these are waited for first.
+        Raises ProjectionNotFound; ProjectionFailed when it has faulted; InvalidArgument when the log ends before the
+        position.
         """
         deadline = self._core.deadline(timeout)
-        from esdb_lite.client.projections.progress import CatchUp, link_writers, pauses
+        from esdb_lite.client.projections.progress import CatchUp
 
         catch_up = CatchUp(checked_position(position))
-        pausing = pauses()
-        awaited = False
-        while True:
-            info = await self._info(name, deadline, credentials)
-            writers = [] if awaited else link_writers(info)
-            for writer in writers:
-                awaited = True
-                if (await self._info(writer, deadline, credentials)).is_running:
-                    left = deadline.remaining()
-                    await self.wait_for_projection(writer, position, timeout=left, credentials=credentials)
-            if writers:
-                continue
-            if catch_up.is_done(info):
-                return info
-            await _pause(next(pausing), deadline, info)
+        slow = self._core.slow
+        waits = slow.begin(f"wait_for_projection({name!r})", catch_up.awaited) if deadline.timeout is None else 0
+        try:
+            return await self._caught_up(name, position, catch_up, deadline, credentials)
+        finally:
+            slow.end(waits)
 
     async def run_query(
         self, query: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
@@ -322,6 +319,47 @@ class AsyncProjectionApi:
                 await self.delete_projection(name, timeout=_CLEANING_UP, credentials=credentials)
 
     # --- steps ---
+
+    async def _caught_up(
+        self,
+        name: str,
+        position: int | None,
+        catch_up: CatchUp,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+    ) -> ProjectionInfo:
+        from esdb_lite.client.projections.progress import link_writers, pauses
+
+        pausing = pauses()
+        awaited = False
+        while True:
+            info = await self._info(name, deadline, credentials)
+            writers = [] if awaited else link_writers(info)
+            for writer in writers:
+                awaited = True
+                if (await self._info(writer, deadline, credentials)).is_running:
+                    left = deadline.remaining()
+                    await self.wait_for_projection(writer, position, timeout=left, credentials=credentials)
+            if writers:
+                continue
+            if catch_up.is_done(info):
+                if position is not None and not catch_up.has_reached(info):
+                    await self._check_in_log(position, deadline, credentials)
+                return info
+            await _pause(next(pausing), deadline, info)
+
+    async def _check_in_log(self, position: int, deadline: Deadline, credentials: CredentialsLike) -> None:
+        """Raise InvalidArgument where the log ends before a position, as far as the caller may know."""
+        from esdb_lite._wire.read_request import ReadRequest
+        from esdb_lite.client.read.resuming import last_event
+        from esdb_lite.client.topology.need import Need
+
+        request = ReadRequest(None, from_end=True, backwards=True, limit=1)
+        with suppress(AccessDenied):
+            last, _ = await last_event(self._core, request, deadline, credentials, Need.LEADER)
+            end = 0 if last is None else last.commit_position or 0
+            if end < position:
+                raise InvalidArgument("position", position, f"must be in the log, whose last event is at {end}")
 
     async def _completed(self, name: str, deadline: Deadline, credentials: CredentialsLike) -> None:
         from esdb_lite.client.projections.progress import completed, pauses

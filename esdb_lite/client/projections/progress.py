@@ -12,6 +12,8 @@ from esdb_lite.projections import ProjectionInfo, ProjectionStatus
 
 _LINKS = {"$ce-": "$by_category", "$et-": "$by_event_type"}
 """How the names of streams of links begin, and who writes them."""
+_EMIT_REFUSED = "'emit' is not allowed"
+_EMIT_HINT = " (create or update it with emit=True to let it write events and links)"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
@@ -22,16 +24,17 @@ class CatchUp:
         """`position`: a place in the log; None: the end of the log as the server sees it."""
         self._position = position
         self._caught_up_before = False
+        self._last: ProjectionInfo | None = None
 
     def is_done(self, info: ProjectionInfo) -> bool:
         """Whether it has come so far. Raises ProjectionFailed when it never will."""
+        self._last = info
         if completed(info):
             return True
         if not info.is_running:
             self._caught_up_before = False
             return False
-        reached = info.commit_position
-        if self._position is not None and reached is not None and reached >= self._position:
+        if self.has_reached(info):
             return True
         # The position is that of the last event it took: where it takes others, it stands still. What real servers
         # call caught up may be a moment old, so that they have to say it twice to somebody who has just appended.
@@ -39,6 +42,20 @@ class CatchUp:
         done = caught_up and (self._position is None or self._caught_up_before)
         self._caught_up_before = caught_up
         return done
+
+    def has_reached(self, info: ProjectionInfo) -> bool:
+        """Whether it has handled an event at the place, or behind it."""
+        reached = info.commit_position
+        return self._position is not None and reached is not None and reached >= self._position
+
+    def awaited(self) -> str:
+        """What somebody waits for, in words."""
+        info = self._last
+        if info is None:
+            return "an answer"
+        if info.is_running:
+            return f"the projection, which has come through {max(info.progress, 0):.1f} percent of the log"
+        return f"the projection, which is {info.status_text!r} (`enable_projection` starts what is stopped)"
 
 
 def link_writers(info: ProjectionInfo) -> list[str]:
@@ -60,7 +77,9 @@ def check_alive(info: ProjectionInfo) -> None:
 
 def failure(name: str, reason: str) -> ProjectionFailed:
     """Return the exception for a projection that has faulted."""
-    error = ProjectionFailed(f"the projection {name!r} has faulted: {' '.join(reason.split())}", details=reason)
+    hint = _EMIT_HINT if _EMIT_REFUSED in reason else ""
+    text = f"the projection {name!r} has faulted: {' '.join(reason.split())}{hint}"
+    error = ProjectionFailed(text, details=reason)
     error.projection_name, error.reason = name, reason
     return error
 

@@ -56,9 +56,12 @@ class AsyncEventIterator(Generic[T_co]):
     def __aiter__(self) -> Self:
         return self
 
+    _usage = "`async for`"
+    """What is done with it, for those who do something else."""
+
     def __iter__(self) -> Self:
         """Refuse: `for` is of the client without asyncio."""
-        raise WrongContext(f"use `async for` for {type(self).__name__}")
+        raise WrongContext(f"use {self._usage} for {type(self).__name__}")
 
     async def __anext__(self) -> T_co:
         for item in self._items:
@@ -142,8 +145,15 @@ class AsyncReadResponse(AsyncEventIterator[RecordedEvent]):
     Awaited instead of iterated, it is a list of them all.
     """
 
+    _usage = "`async for`, or `await` for a list,"
+
     def __await__(self) -> Generator[Any, Any, list[RecordedEvent]]:
         return self._all().__await__()
+
+    if not TYPE_CHECKING:
+
+        def __getitem__(self, index: object) -> object:
+            raise WrongContext(f"use {self._usage} for {type(self).__name__}")
 
     _begun = False
 

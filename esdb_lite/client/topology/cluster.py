@@ -20,7 +20,7 @@ from esdb_lite._convert import gossip
 from esdb_lite._convert.gossip import GossipMember
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._rpc.shared import Shared
+from esdb_lite._rpc.shared import Shared, retrieved
 from esdb_lite._rpc.stubs import channel_to
 from esdb_lite.client.credentials import Metadata
 from esdb_lite.client.retry import suspicious
@@ -146,6 +146,7 @@ class Cluster:
         self._makeshift[preference] = monotonic()
         task = self._better[preference] = asyncio.ensure_future(self._look_for_better(preference))
         task.add_done_callback(lambda _: self._better.pop(preference, None))
+        task.add_done_callback(retrieved)
 
     async def _look_for_better(self, preference: NodePreference) -> None:
         found, _ = await self._round(preference, GRACE)

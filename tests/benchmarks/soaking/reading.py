@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from time import monotonic
 from typing import Any
 
 from esdb_lite import DeadlineExceeded, RecordedEvent, ServiceUnavailable, StreamNotFound
+from tests.benchmarks.soaking.lateness import Stopwatch
 from tests.benchmarks.soaking.ledger import Book, Sequence, read
 from tests.benchmarks.soaking.world import Access, World
-from tests.benchmarks.soaking.writing import SLACK
 
 
 class Reader:
@@ -40,18 +39,17 @@ class Reader:
             await asyncio.sleep(self._random.random() * 2 * self._pause)
 
     async def _once(self, way: Callable[[float | None], Awaitable[None]], timeout: float | None) -> None:
-        begun = monotonic()
+        watch = Stopwatch()
         try:
             await way(timeout)
         except (DeadlineExceeded, ServiceUnavailable):
             if timeout is None:
                 raise
             self.late += 1
-        took = monotonic() - begun
         self.reads += 1
-        self.longest = max(self.longest, took)
-        if timeout is not None and took > timeout + SLACK:
-            self._wrong(f"a read with a timeout of {timeout:.2f} s took {took:.2f} s")
+        self.longest = max(self.longest, watch.took)
+        if timeout is not None and watch.is_late(timeout):
+            self._wrong(f"a read with a timeout of {timeout:.2f} s took {watch.took:.2f} s")
 
     def _book(self) -> Book:
         books = [book for book in self._world.ledger.books.values() if book.stream]

@@ -18,6 +18,7 @@ from esdb_lite import (
     ServiceUnavailable,
     StreamState,
 )
+from tests.benchmarks.soaking.lateness import Stopwatch
 from tests.benchmarks.soaking.ledger import Book, make
 from tests.benchmarks.soaking.world import Access, World
 
@@ -28,8 +29,6 @@ LARGE = 0.003
 """How many of the appends are of half a megabyte."""
 PATIENCE = 60.0
 """Seconds in which an append has to be known to be done: the retries of a client, twice."""
-SLACK = 3.0
-"""Seconds by which a timeout may be late on a busy machine."""
 
 
 class Writer:
@@ -134,7 +133,7 @@ class Writer:
     ) -> AppendResult | None:
         """Append events; None when it is to be done again."""
         credentials = ("admin", "changeit") if alone else None
-        begun = monotonic()
+        watch = Stopwatch()
         try:
             return await self._send(stream, expected, events, timeout, credentials)
         except OutcomeUnknown as error:
@@ -155,8 +154,8 @@ class Writer:
             self._ledger.events["append cancelled"] += 1
             return None
         finally:
-            if timeout is not None and monotonic() - begun > timeout + SLACK:
-                self._wrong(f"an append with a timeout of {timeout:.2f} s took {monotonic() - begun:.2f} s")
+            if timeout is not None and watch.is_late(timeout):
+                self._wrong(f"an append with a timeout of {timeout:.2f} s took {watch.took:.2f} s")
 
     def _again(self, reason: str) -> None:
         self.book.failed += 1

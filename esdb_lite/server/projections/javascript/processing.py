@@ -23,6 +23,7 @@ ROOT = ""
 _OWN_OF_ROOT = "own"
 """Where a projection without partitions keeps its own state, if the root is taken by a shared one."""
 _EMIT_REFUSED = "'emit' is not allowed by the projection/configuration/mode"
+_PARTITION_BY = "partitionBy"
 _EMPTY_KEY = "Partition '' state was requested as locked but it is missing in the cache."
 
 
@@ -101,11 +102,11 @@ class Processor:
         try:
             partition = self._program.partition(event)
         except HandlerFault as error:
-            raise ProcessingFault(self._reason("an event", event, str(error))) from error
+            raise ProcessingFault(self._reason(event, str(error), _PARTITION_BY)) from error
         if partition == "":
             raise ProcessingFault(_EMPTY_KEY)
         if partition is not None and not have_room(partition):
-            raise ProcessingFault(self._reason("an event", event, f"a partition {TOO_LONG}"))
+            raise ProcessingFault(self._reason(event, f"a partition {TOO_LONG}", _PARTITION_BY))
         return partition
 
     def keys(self, partition: str) -> tuple[str, ...]:
@@ -122,9 +123,9 @@ class Processor:
         if handled.emitted and not self._identity.emit_enabled:
             raise ProcessingFault(_EMIT_REFUSED)
         if any(emitted.stream == ALL_STREAM for emitted in handled.emitted):
-            raise ProcessingFault(self._reason("an event", event, f"{ALL_STREAM} is no stream that can be written"))
+            raise ProcessingFault(self._reason(event, f"{ALL_STREAM} is no stream that can be written"))
         if not all(have_room(emitted.stream, emitted.type) for emitted in handled.emitted):
-            raise ProcessingFault(self._reason("an event", event, f"what it emits {TOO_LONG}"))
+            raise ProcessingFault(self._reason(event, f"what it emits {TOO_LONG}"))
         records = [self._emission(event, emitted) for emitted in handled.emitted]
         kept = self._kept(old, handled)
         if self._definition.output and self._identity.writes_results:
@@ -163,8 +164,7 @@ class Processor:
                 return self._program.remove(partition, state_is, state)
             return self._program.handle(event, partition, state_is, state)
         except HandlerFault as error:
-            what = "a delete partition notification" if event.deletes else "an event"
-            raise ProcessingFault(self._reason(what, event, str(error))) from error
+            raise ProcessingFault(self._reason(event, str(error))) from error
 
     def _state_for(self, partition: str, old: PartitionState | None) -> tuple[StateIs, str]:
         if partition == self._live:
@@ -212,13 +212,20 @@ class Processor:
                 members.append(f'"$correlationId":{quoted(event.correlation_id)}')
         return "{" + ",".join(members) + "}"
 
-    def _reason(self, what: str, event: SourceEvent, text: str) -> str:
-        # Operators search for these texts: they are those of a real server.
+    def _reason(self, event: SourceEvent, text: str, handler: str = "") -> str:
+        # Operators search for these texts: they are those of a real server, but for the line that tells the event.
+        what = "a delete partition notification" if event.deletes else "an event"
         return (
             f"The {self._identity.name} projection failed to process {what}.\r\n"
             "Handler: EventStore.Projections.Core.Services.Interpreted.JintProjectionStateHandler\r\n"
-            f"Event Position: {event.tag}\r\n\r\nMessage:\r\n\r\n{text}"
+            f"Event Position: {event.tag}\r\n{self._told(event, handler)}\r\n\r\nMessage:\r\n\r\n{text}"
         )
+
+    def _told(self, event: SourceEvent, handler: str) -> str:
+        if event.deletes:
+            return f"Event: the deletion of {event.of_stream}, handled by {handler or '$deleted'}"
+        handler = handler or (event.type if self._definition.events and event.type else "$any")
+        return f"Event: {event.number}@{event.stream}, of type {event.type}, handled by {handler}"
 
 
 def own_partitions(definition: QueryDefinition, states: Iterable[str]) -> list[str]:

@@ -32,6 +32,8 @@ from esdb_lite.server.projections.javascript.processing import (
 )
 from esdb_lite.server.projections.javascript.program import QueryProgram
 from esdb_lite.server.projections.javascript.source_event import SourceEvent
+from esdb_lite.server.projections.javascript.tags import Tag
+from esdb_lite.server.projections.pace import LinkPace, ScriptPace
 from esdb_lite.server.projections.running import NOWHERE, RunEvents, RunStatistics
 from esdb_lite.server.projections.user.checkpoints import Checkpoints
 from esdb_lite.server.projections.user.news import News
@@ -54,6 +56,8 @@ _BATCH_SECONDS = 0.05
 _BATCH_BYTES = 1024 * 1024
 _STATES_AT_ONCE = 500
 _RECORDS_AT_ONCE = 100
+_SHARE = 1.0
+"""While others append, one that catches up pauses for so many times what the page before has taken."""
 _NEARLY = 99.0
 """Percent, where a little is left."""
 _FAULTS = (EmitRefused, ProcessingFault, QueryFault, PlaceUnreadable, JavaScriptMissing)
@@ -104,6 +108,8 @@ class UserRun:
         self._steps: list[Step] = []
         self._unnoted = 0
         self._partitions: dict[str, None] = {}
+        self._pace = LinkPace(_SHARE)
+        self._script_pace = ScriptPace(lambda: database.appends)
         self._ends_some_time = definition.mode is not Mode.CONTINUOUS
         self._catching_up = True
         self._idle = False
@@ -219,8 +225,12 @@ class UserRun:
 
     async def _go_on(self, at_work: _AtWork, news: News) -> None:
         page = await self._read(at_work)
+        clock, pace = asyncio.get_running_loop().time, self._pace
+        pace.hand_out(clock())
         await self._handle(at_work, page)
         if not page.at_end:
+            pace.ask(clock(), self._database.appends)
+            await asyncio.sleep(max(0.0, pace.left(clock())))
             return
         if self._steps or self._unnoted:
             await self._note(at_work)
@@ -279,6 +289,12 @@ class UserRun:
     def is_stopping(self) -> bool:
         """Whether to come to an end with the event that is being handled."""
         return self._stopping
+
+    def let_others(self) -> None:
+        """Pause between two events, where others append. In the script's thread."""
+        pause = self._script_pace.left(time.monotonic())
+        if pause:
+            time.sleep(pause)
 
     # --- what it holds ---
 
@@ -372,7 +388,7 @@ class _AtWork:
         self.program = program
         self.source = source
         self.place = place
-        self.written = place.handled, 0
+        self.written: tuple[Tag, int] = (place.handled, 0)
         """The last event of which everything is committed that it made the projection write, and how many there were:
         what is told. What is handled may still be on its way to the disk."""
         identity = Identity(
@@ -406,5 +422,6 @@ class _AtWork:
             except ProcessingFault as fault:
                 return HandledBatch(steps, (), fault, self.processor.take_logged())
             steps.append(step)
+            run.let_others()
             room -= sum([len(record.data) for record in step.records])
         return HandledBatch(steps, placed[len(steps) :], None, self.processor.take_logged())

@@ -1,0 +1,47 @@
+"""Constants and abstract classes of esdbclient: those of kurrentdbclient, some under other names.
+
+Owns: the names. Must not know: how anything is done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esdb_lite.compat.kurrentdbclient import common
+from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
+from esdb_lite.compat.kurrentdbclient.common import (
+    DEFAULT_CHECKPOINT_INTERVAL_MULTIPLIER as DEFAULT_CHECKPOINT_INTERVAL_MULTIPLIER,
+)
+from esdb_lite.compat.kurrentdbclient.common import DEFAULT_WINDOW_SIZE as DEFAULT_WINDOW_SIZE
+from esdb_lite.compat.kurrentdbclient.common import PROTOBUF_MAX_DEADLINE_SECONDS as PROTOBUF_MAX_DEADLINE_SECONDS
+from esdb_lite.compat.kurrentdbclient.common import AbstractAsyncCatchupSubscription as AbstractAsyncCatchupSubscription
+from esdb_lite.compat.kurrentdbclient.common import (
+    AbstractAsyncPersistentSubscription as AbstractAsyncPersistentSubscription,
+)
+from esdb_lite.compat.kurrentdbclient.common import AbstractAsyncReadResponse as AbstractAsyncReadResponse
+from esdb_lite.compat.kurrentdbclient.common import AbstractCatchupSubscription as AbstractCatchupSubscription
+from esdb_lite.compat.kurrentdbclient.common import AbstractPersistentSubscription as AbstractPersistentSubscription
+from esdb_lite.compat.kurrentdbclient.common import AbstractReadResponse as AbstractReadResponse
+from esdb_lite.compat.kurrentdbclient.common import AsyncRecordedEventIterator as AsyncRecordedEventIterator
+from esdb_lite.compat.kurrentdbclient.common import AsyncRecordedEventSubscription as AsyncRecordedEventSubscription
+from esdb_lite.compat.kurrentdbclient.common import RecordedEventIterator as RecordedEventIterator
+from esdb_lite.compat.kurrentdbclient.common import RecordedEventSubscription as RecordedEventSubscription
+from esdb_lite.compat.kurrentdbclient.common import construct_filter_exclude_regex as construct_filter_exclude_regex
+from esdb_lite.compat.kurrentdbclient.common import construct_filter_include_regex as construct_filter_include_regex
+
+DEFAULT_PERSISTENT_SUBSCRIPTION_MESSAGE_TIMEOUT = common.DEFAULT_PERSISTENT_SUB_MESSAGE_TIMEOUT
+DEFAULT_PERSISTENT_SUBSCRIPTION_MAX_RETRY_COUNT = common.DEFAULT_PERSISTENT_SUB_MAX_RETRY_COUNT
+DEFAULT_PERSISTENT_SUBSCRIPTION_MIN_CHECKPOINT_COUNT = common.DEFAULT_PERSISTENT_SUB_MIN_CHECKPOINT_COUNT
+DEFAULT_PERSISTENT_SUBSCRIPTION_MAX_CHECKPOINT_COUNT = common.DEFAULT_PERSISTENT_SUB_MAX_CHECKPOINT_COUNT
+DEFAULT_PERSISTENT_SUBSCRIPTION_CHECKPOINT_AFTER = common.DEFAULT_PERSISTENT_SUB_CHECKPOINT_AFTER
+DEFAULT_PERSISTENT_SUBSCRIPTION_EVENT_BUFFER_SIZE = common.DEFAULT_PERSISTENT_SUB_EVENT_BUFFER_SIZE
+DEFAULT_PERSISTENT_SUBSCRIPTION_MAX_ACK_BATCH_SIZE = common.DEFAULT_PERSISTENT_SUB_MAX_ACK_BATCH_SIZE
+DEFAULT_PERSISTENT_SUBSCRIPTION_MAX_ACK_DELAY = common.DEFAULT_PERSISTENT_SUB_MAX_ACK_DELAY
+DEFAULT_PERSISTENT_SUBSCRIPTION_STOPPING_GRACE = common.DEFAULT_PERSISTENT_SUB_STOPPING_GRACE
+DEFAULT_PERSISTENT_SUBSCRIPTION_MAX_SUBSCRIBER_COUNT = common.DEFAULT_PERSISTENT_SUB_MAX_SUBSCRIBER_COUNT
+DEFAULT_PERSISTENT_SUBSCRIPTION_LIVE_BUFFER_SIZE = common.DEFAULT_PERSISTENT_SUB_LIVE_BUFFER_SIZE
+DEFAULT_PERSISTENT_SUBSCRIPTION_READ_BATCH_SIZE = common.DEFAULT_PERSISTENT_SUB_READ_BATCH_SIZE
+DEFAULT_PERSISTENT_SUBSCRIPTION_HISTORY_BUFFER_SIZE = common.DEFAULT_PERSISTENT_SUB_HISTORY_BUFFER_SIZE
+
+if not TYPE_CHECKING:
+    __getattr__ = elsewhere(__name__)

@@ -1,0 +1,18 @@
+"""What reads and catch-up subscriptions of esdbclient hand out: that of kurrentdbclient.
+
+Owns: the names. Must not know: how anything is done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
+from esdb_lite.compat.kurrentdbclient.events import StreamState as StreamState
+from esdb_lite.compat.kurrentdbclient.streams import AsyncCatchupSubscription as AsyncCatchupSubscription
+from esdb_lite.compat.kurrentdbclient.streams import AsyncReadResponse as AsyncReadResponse
+from esdb_lite.compat.kurrentdbclient.streams import CatchupSubscription as CatchupSubscription
+from esdb_lite.compat.kurrentdbclient.streams import ReadResponse as ReadResponse
+
+if not TYPE_CHECKING:
+    __getattr__ = elsewhere(__name__)

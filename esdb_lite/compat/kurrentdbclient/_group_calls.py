@@ -1,0 +1,264 @@
+"""The calls about persistent subscriptions.
+
+Owns: what each asks of our client. Must not know: whether that is the one with asyncio (`_faces`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from typing_extensions import Unpack
+
+import esdb_lite
+from esdb_lite.compat.kurrentdbclient import _values as values
+from esdb_lite.compat.kurrentdbclient._faces import Answer, Consuming, Ours
+from esdb_lite.compat.kurrentdbclient._signatures import (
+    CHANGES,
+    SETTINGS,
+    GroupChanges,
+    GroupSettings,
+    checked_names,
+    taking,
+)
+from esdb_lite.compat.kurrentdbclient._stream_calls import DEFAULT_EXCLUDE_FILTER, CallCredentials
+from esdb_lite.compat.kurrentdbclient.common import (
+    DEFAULT_CHECKPOINT_INTERVAL_MULTIPLIER,
+    DEFAULT_PERSISTENT_SUB_EVENT_BUFFER_SIZE,
+    DEFAULT_PERSISTENT_SUB_MAX_ACK_BATCH_SIZE,
+    DEFAULT_PERSISTENT_SUB_MAX_ACK_DELAY,
+    DEFAULT_PERSISTENT_SUB_STOPPING_GRACE,
+    DEFAULT_WINDOW_SIZE,
+)
+from esdb_lite.compat.kurrentdbclient.persistent import SubscriptionInfo
+
+
+def _nothing(_: object) -> None:
+    pass
+
+
+# --- managing ---
+
+
+@taking(SETTINGS)
+def create_subscription_to_all(
+    ours: Ours,
+    group_name: str,
+    *,
+    from_end: bool = False,
+    commit_position: int | None = None,
+    resolve_links: bool = False,
+    filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
+    filter_include: Sequence[str] = (),
+    filter_by_stream_name: bool = False,
+    window_size: int = DEFAULT_WINDOW_SIZE,
+    checkpoint_interval_multiplier: int = DEFAULT_CHECKPOINT_INTERVAL_MULTIPLIER,
+    timeout: float | None = None,
+    credentials: CallCredentials = None,
+    **settings: Unpack[GroupSettings],
+) -> Answer[None]:
+    """Create a group on all events."""
+    checked_names(settings, SETTINGS)
+    chosen = values.our_filter(
+        filter_exclude,
+        filter_include,
+        by_stream_name=filter_by_stream_name,
+        window=window_size,
+        interval=checkpoint_interval_multiplier,
+    )
+    given = ours.create_subscription(
+        group_name,
+        position=commit_position,
+        from_end=from_end and commit_position is None,
+        settings=values.our_settings({**SETTINGS, **settings, "resolve_links": resolve_links}),
+        timeout=timeout,
+        credentials=credentials,
+        **values.filtering(chosen),
+    )
+    return Answer(given, _nothing)
+
+
+@taking(SETTINGS)
+def create_subscription_to_stream(
+    ours: Ours,
+    group_name: str,
+    stream_name: str,
+    *,
+    from_end: bool = False,
+    stream_position: int | None = None,
+    resolve_links: bool = False,
+    timeout: float | None = None,
+    credentials: CallCredentials = None,
+    **settings: Unpack[GroupSettings],
+) -> Answer[None]:
+    """Create a group on a stream."""
+    checked_names(settings, SETTINGS)
+    given = ours.create_subscription(
+        group_name,
+        stream_name,
+        position=stream_position,
+        from_end=from_end and stream_position is None,
+        settings=values.our_settings({**SETTINGS, **settings, "resolve_links": resolve_links}),
+        timeout=timeout,
+        credentials=credentials,
+    )
+    return Answer(given, _nothing)
+
+
+@taking(CHANGES)
+def update_subscription_to_all(
+    ours: Ours,
+    group_name: str,
+    *,
+    from_end: bool | None = None,
+    commit_position: int | None = None,
+    timeout: float | None = None,
+    credentials: CallCredentials = None,
+    **changes: Unpack[GroupChanges],
+) -> Answer[None]:
+    """Change the settings of a group on all events; what is not given stays as it is."""
+    checked_names(changes, CHANGES)
+    given = ours.update_subscription(
+        group_name,
+        position=commit_position,
+        from_end=from_end if commit_position is None else None,
+        timeout=timeout,
+        credentials=credentials,
+        **values.our_changes(changes),
+    )
+    return Answer(given, _nothing)
+
+
+@taking(CHANGES)
+def update_subscription_to_stream(
+    ours: Ours,
+    group_name: str,
+    stream_name: str,
+    *,
+    from_end: bool | None = None,
+    stream_position: int | None = None,
+    timeout: float | None = None,
+    credentials: CallCredentials = None,
+    **changes: Unpack[GroupChanges],
+) -> Answer[None]:
+    """Change the settings of a group on a stream; what is not given stays as it is."""
+    checked_names(changes, CHANGES)
+    given = ours.update_subscription(
+        group_name,
+        stream_name,
+        position=stream_position,
+        from_end=from_end if stream_position is None else None,
+        timeout=timeout,
+        credentials=credentials,
+        **values.our_changes(changes),
+    )
+    return Answer(given, _nothing)
+
+
+def delete_subscription(
+    ours: Ours,
+    group_name: str,
+    stream_name: str | None = None,
+    *,
+    timeout: float | None = None,
+    credentials: CallCredentials = None,
+) -> Answer[None]:
+    """Delete a group."""
+    given = ours.delete_subscription(group_name, stream_name, timeout=timeout, credentials=credentials)
+    return Answer(given, _nothing)
+
+
+def replay_parked_events(
+    ours: Ours,
+    group_name: str,
+    stream_name: str | None = None,
+    *,
+    timeout: float | None = None,
+    credentials: CallCredentials = None,
+) -> Answer[None]:
+    """Have parked events delivered again."""
+    given = ours.replay_parked_events(group_name, stream_name, timeout=timeout, credentials=credentials)
+    return Answer(given, _nothing)
+
+
+def get_subscription_info(
+    ours: Ours,
+    group_name: str,
+    stream_name: str | None = None,
+    *,
+    timeout: float | None = None,
+    credentials: CallCredentials = None,
+) -> Answer[SubscriptionInfo]:
+    """Describe a group."""
+    given = ours.get_subscription_info(group_name, stream_name, timeout=timeout, credentials=credentials)
+    return Answer(given, values.their_group)
+
+
+def list_subscriptions(
+    ours: Ours, *, timeout: float | None = None, credentials: CallCredentials = None
+) -> Answer[Sequence[SubscriptionInfo]]:
+    """Describe all groups."""
+    return Answer(ours.list_subscriptions(timeout=timeout, credentials=credentials), _groups)
+
+
+def list_subscriptions_to_stream(
+    ours: Ours, stream_name: str, *, timeout: float | None = None, credentials: CallCredentials = None
+) -> Answer[Sequence[SubscriptionInfo]]:
+    """Describe all groups on a stream."""
+    return Answer(ours.list_subscriptions(stream_name, timeout=timeout, credentials=credentials), _groups)
+
+
+def _groups(found: Iterable[esdb_lite.SubscriptionInfo]) -> Sequence[SubscriptionInfo]:
+    return [values.their_group(info) for info in found]
+
+
+# --- consuming ---
+
+
+def read_subscription_to_all(
+    ours: Ours,
+    group_name: str,
+    *,
+    event_buffer_size: int = DEFAULT_PERSISTENT_SUB_EVENT_BUFFER_SIZE,
+    max_ack_batch_size: int = DEFAULT_PERSISTENT_SUB_MAX_ACK_BATCH_SIZE,
+    max_ack_delay: float = DEFAULT_PERSISTENT_SUB_MAX_ACK_DELAY,
+    stopping_grace: float = DEFAULT_PERSISTENT_SUB_STOPPING_GRACE,
+    timeout: float | None = None,
+    credentials: CallCredentials = None,
+) -> Consuming:
+    """Become a consumer of a group on all events. `stopping_grace` has no meaning: the last answers are awaited."""
+    given = ours.read_subscription(
+        group_name,
+        buffer_size=event_buffer_size,
+        ack_batch_size=min(max_ack_batch_size, event_buffer_size),
+        ack_delay=max_ack_delay,
+        reconnect=False,
+        timeout=timeout,
+        credentials=credentials,
+    )
+    return Consuming(given)
+
+
+def read_subscription_to_stream(
+    ours: Ours,
+    group_name: str,
+    stream_name: str,
+    *,
+    event_buffer_size: int = DEFAULT_PERSISTENT_SUB_EVENT_BUFFER_SIZE,
+    max_ack_batch_size: int = DEFAULT_PERSISTENT_SUB_MAX_ACK_BATCH_SIZE,
+    max_ack_delay: float = DEFAULT_PERSISTENT_SUB_MAX_ACK_DELAY,
+    stopping_grace: float = DEFAULT_PERSISTENT_SUB_STOPPING_GRACE,
+    timeout: float | None = None,
+    credentials: CallCredentials = None,
+) -> Consuming:
+    """Become a consumer of a group on a stream. `stopping_grace` has no meaning: the last answers are awaited."""
+    given = ours.read_subscription(
+        group_name,
+        stream_name,
+        buffer_size=event_buffer_size,
+        ack_batch_size=min(max_ack_batch_size, event_buffer_size),
+        ack_delay=max_ack_delay,
+        reconnect=False,
+        timeout=timeout,
+        credentials=credentials,
+    )
+    return Consuming(given)

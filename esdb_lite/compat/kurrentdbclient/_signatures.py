@@ -1,0 +1,94 @@
+"""Parameters that several calls of kurrentdbclient share, written once.
+
+Owns: the settings of groups with their defaults, and showing them in the signatures of the calls that take them.
+Must not know: what the calls do.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from typing_extensions import TypedDict
+
+from esdb_lite.compat.kurrentdbclient import common
+
+if TYPE_CHECKING:
+    F = TypeVar("F", bound=Callable[..., Any])
+
+ConsumerStrategy = Literal["DispatchToSingle", "RoundRobin", "Pinned", "PinnedByCorrelation"]
+
+
+class GroupSettings(TypedDict, total=False):
+    """The settings of a group."""
+
+    consumer_strategy: ConsumerStrategy
+    message_timeout: float
+    max_retry_count: int
+    min_checkpoint_count: int
+    max_checkpoint_count: int
+    checkpoint_after: float
+    max_subscriber_count: int
+    live_buffer_size: int
+    read_batch_size: int
+    history_buffer_size: int
+    extra_statistics: bool
+
+
+class GroupChanges(TypedDict, total=False):
+    """The settings of a group that an update changes; None: as they are."""
+
+    resolve_links: bool | None
+    consumer_strategy: ConsumerStrategy | None
+    message_timeout: float | None
+    max_retry_count: int | None
+    min_checkpoint_count: int | None
+    max_checkpoint_count: int | None
+    checkpoint_after: float | None
+    max_subscriber_count: int | None
+    live_buffer_size: int | None
+    read_batch_size: int | None
+    history_buffer_size: int | None
+    extra_statistics: bool | None
+
+
+SETTINGS: Mapping[str, object] = {
+    "consumer_strategy": "DispatchToSingle",
+    "message_timeout": common.DEFAULT_PERSISTENT_SUB_MESSAGE_TIMEOUT,
+    "max_retry_count": common.DEFAULT_PERSISTENT_SUB_MAX_RETRY_COUNT,
+    "min_checkpoint_count": common.DEFAULT_PERSISTENT_SUB_MIN_CHECKPOINT_COUNT,
+    "max_checkpoint_count": common.DEFAULT_PERSISTENT_SUB_MAX_CHECKPOINT_COUNT,
+    "checkpoint_after": common.DEFAULT_PERSISTENT_SUB_CHECKPOINT_AFTER,
+    "max_subscriber_count": common.DEFAULT_PERSISTENT_SUB_MAX_SUBSCRIBER_COUNT,
+    "live_buffer_size": common.DEFAULT_PERSISTENT_SUB_LIVE_BUFFER_SIZE,
+    "read_batch_size": common.DEFAULT_PERSISTENT_SUB_READ_BATCH_SIZE,
+    "history_buffer_size": common.DEFAULT_PERSISTENT_SUB_HISTORY_BUFFER_SIZE,
+    "extra_statistics": False,
+}
+"""Those of a new group, by default."""
+
+CHANGES: Mapping[str, object] = dict.fromkeys(("resolve_links", *SETTINGS))
+
+
+def taking(parameters: Mapping[str, object]) -> Callable[[F], F]:
+    """Show keyword parameters with their defaults in the place of `**`, and refuse others."""
+
+    def decorate(function: F) -> F:
+        signature = inspect.signature(function)
+        before = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+        names = [each.name for each in before]
+        place = names.index("timeout") if "timeout" in names else len(names)
+        kind = before[-1].kind
+        more = [inspect.Parameter(name, kind, default=default) for name, default in parameters.items()]
+        function.__signature__ = signature.replace(parameters=[*before[:place], *more, *before[place:]])  # type: ignore[attr-defined]
+        return function
+
+    return decorate
+
+
+def checked_names(given: Mapping[str, object], known: Mapping[str, object]) -> None:
+    """Refuse names that are no settings. Raises TypeError."""
+    for name in given:
+        if name not in known:
+            raise TypeError(f"got an unexpected keyword argument {name!r}")

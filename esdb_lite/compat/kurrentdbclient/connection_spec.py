@@ -1,0 +1,280 @@
+"""Connection strings as kurrentdbclient reads them.
+
+Owns: the grammar of kurrentdbclient, and the string for our client that means the same. Must not know: connections.
+
+Where they differ from ours: names and passwords are not percent-encoded, `DefaultDeadline` is in seconds, an unknown
+field is an error, TLS needs a name and password.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import cast
+from urllib.parse import parse_qs, quote, urlparse
+from uuid import uuid4
+
+URI_SCHEME_ESDB = "esdb"
+URI_SCHEME_ESDB_DISCOVER = "esdb+discover"
+URI_SCHEME_KURRENTDB = "kurrentdb"
+URI_SCHEME_KURRENTDB_DISCOVER = "kurrentdb+discover"
+URI_SCHEME_KDB = "kdb"
+URI_SCHEME_KDB_DISCOVER = "kdb+discover"
+URI_SCHEMES_NON_DISCOVER = [URI_SCHEME_ESDB, URI_SCHEME_KURRENTDB, URI_SCHEME_KDB]
+URI_SCHEMES_DISCOVER = [URI_SCHEME_ESDB_DISCOVER, URI_SCHEME_KURRENTDB_DISCOVER, URI_SCHEME_KDB_DISCOVER]
+URI_SCHEMES_ALL = URI_SCHEMES_NON_DISCOVER + URI_SCHEMES_DISCOVER
+
+NODE_PREFERENCE_LEADER = "leader"
+NODE_PREFERENCE_FOLLOWER = "follower"
+NODE_PREFERENCE_RANDOM = "random"
+NODE_PREFERENCE_REPLICA = "readonlyreplica"
+VALID_NODE_PREFERENCES = [
+    NODE_PREFERENCE_LEADER,
+    NODE_PREFERENCE_FOLLOWER,
+    NODE_PREFERENCE_RANDOM,
+    NODE_PREFERENCE_REPLICA,
+]
+_EMBEDDED = "+embedded"
+_DEFAULT_PORT = 2113
+
+
+def grpc_target(host: str, port: int | str) -> str:
+    """Return `host:port`."""
+    return f"{host}:{port}"
+
+
+def _one_of(choices: Sequence[str]) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text.lower() not in choices:
+            raise ValueError(f"{text!r} is not one of: {', '.join(choices)}")
+        return text.lower()
+
+    return parse
+
+
+def _flag(text: str) -> bool:
+    return _one_of(("true", "false"))(text) == "true"
+
+
+_FIELDS: Mapping[str, tuple[Callable[[str], object], object]] = {
+    "Tls": (_flag, True),
+    "ConnectionName": (str, None),
+    "MaxDiscoverAttempts": (int, 10),
+    "DiscoveryInterval": (int, 100),
+    "GossipTimeout": (int, 5),
+    "NodePreference": (_one_of(VALID_NODE_PREFERENCES), NODE_PREFERENCE_LEADER),
+    "TlsVerifyCert": (_flag, True),
+    "DefaultDeadline": (int, None),
+    "KeepAliveInterval": (int, None),
+    "KeepAliveTimeout": (int, None),
+    "TlsCaFile": (str, None),
+    "UserCertFile": (str, None),
+    "UserKeyFile": (str, None),
+}
+"""How each field is read, and its default."""
+
+VALID_CONNECTION_QUERY_STRING_FIELDS = list(_FIELDS)
+
+
+def _attribute(name: str) -> str:
+    return "_" + re.sub("(?<!^)(?=[A-Z])", "_", name).lower()
+
+
+class ConnectionOptions:
+    """What stands behind the question mark. Times have the units of kurrentdbclient."""
+
+    _tls: bool
+    _connection_name: str
+    _max_discover_attempts: int
+    _discovery_interval: int
+    _gossip_timeout: int
+    _node_preference: str
+    _tls_verify_cert: bool
+    _default_deadline: int | None
+    _keep_alive_interval: int | None
+    _keep_alive_timeout: int | None
+    _tls_ca_file: str | None
+    _user_cert_file: str | None
+    _user_key_file: str | None
+
+    def __init__(self, query: str) -> None:
+        given = {name.upper(): values[0] for name, values in parse_qs(query).items()}
+        known = {name.upper() for name in _FIELDS}
+        unknown = [name for name in given if name not in known]
+        if unknown:
+            fields = "fields" if len(unknown) > 1 else "field"
+            raise ValueError(f"Unknown {fields} in connection query string: {', '.join(unknown)}")
+        for name, (parse, default) in _FIELDS.items():
+            text = given.get(name.upper())
+            setattr(self, _attribute(name), default if text is None else parse(text))
+        if "CONNECTIONNAME" not in given:
+            self._connection_name = str(uuid4())
+
+    def __getattr__(self, name: str) -> object:
+        """The names of esdbclient, which are those in the string: `NodePreference`."""
+        if name not in _FIELDS:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        return getattr(self, _attribute(name))
+
+    @property
+    def tls(self) -> bool:
+        """Whether connections are encrypted."""
+        return self._tls
+
+    @property
+    def connection_name(self) -> str:
+        """What the client calls itself."""
+        return self._connection_name
+
+    @property
+    def max_discover_attempts(self) -> int:
+        """How often a node is looked for."""
+        return self._max_discover_attempts
+
+    @property
+    def discovery_interval(self) -> int:
+        """Milliseconds between two attempts."""
+        return self._discovery_interval
+
+    @property
+    def gossip_timeout(self) -> int:
+        """Seconds that a node may take to say which nodes there are."""
+        return self._gossip_timeout
+
+    @property
+    def node_preference(self) -> str:
+        """Which node of a cluster to talk to."""
+        return self._node_preference
+
+    @property
+    def tls_verify_cert(self) -> bool:
+        """Whether the certificate of the server is checked."""
+        return self._tls_verify_cert
+
+    @property
+    def default_deadline(self) -> int | None:
+        """Seconds that calls may take which write."""
+        return self._default_deadline
+
+    @property
+    def keep_alive_interval(self) -> int | None:
+        """Milliseconds after which a silent server is asked for a sign of life."""
+        return self._keep_alive_interval
+
+    @property
+    def keep_alive_timeout(self) -> int | None:
+        """Milliseconds to wait for it."""
+        return self._keep_alive_timeout
+
+    @property
+    def tls_ca_file(self) -> str | None:
+        """File with the authorities to trust."""
+        return self._tls_ca_file
+
+    @property
+    def user_cert_file(self) -> str | None:
+        """File with the certificate of the client."""
+        return self._user_cert_file
+
+    @property
+    def user_key_file(self) -> str | None:
+        """File with the key of the client."""
+        return self._user_key_file
+
+
+class ConnectionSpec:
+    """A connection string. Raises ValueError."""
+
+    __slots__ = ("_netloc", "_options", "_password", "_scheme", "_targets", "_uri", "_username")
+
+    def __init__(self, uri: str | None = None) -> None:
+        self._uri = uri or ""
+        parsed = urlparse(self._uri)
+        if parsed.scheme not in URI_SCHEMES_ALL and not parsed.scheme.endswith(_EMBEDDED):
+            raise ValueError(f"Invalid URI scheme: {parsed.scheme!r} not in: {', '.join(URI_SCHEMES_ALL)}: {uri}")
+        self._scheme = parsed.scheme
+        self._netloc = parsed.netloc
+        self._username = parsed.username
+        self._password = parsed.password
+        self._targets = _targets(parsed.netloc)
+        if self.is_embedded:
+            self._options = ConnectionOptions("Tls=false")
+            return
+        if not self._targets:
+            raise ValueError(f"No targets specified: {uri}")
+        if self._scheme in URI_SCHEMES_DISCOVER and len(self._targets) > 1:
+            raise ValueError(f"More than one target specified: {uri}")
+        self._options = ConnectionOptions(parsed.query)
+        if self._options.tls and not (self._username and self._password):
+            raise ValueError(f"Username and password are required: {uri}")
+
+    @property
+    def uri(self) -> str:
+        """The string itself."""
+        return self._uri
+
+    @property
+    def scheme(self) -> str:
+        """What stands before the colon."""
+        return self._scheme
+
+    @property
+    def username(self) -> str | None:
+        """The user's name."""
+        return self._username
+
+    @property
+    def password(self) -> str | None:
+        """The user's password."""
+        return self._password
+
+    @property
+    def targets(self) -> Sequence[str]:
+        """The servers that are named, as `host:port`."""
+        return self._targets
+
+    @property
+    def options(self) -> ConnectionOptions:
+        """What stands behind the question mark."""
+        return self._options
+
+    # --- for our client ---
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the server is to run inside this process, which kurrentdbclient has not."""
+        return self._scheme.endswith(_EMBEDDED)
+
+    @property
+    def discovers(self) -> bool:
+        """Whether the nodes are asked for the nodes of their cluster."""
+        return self._scheme in URI_SCHEMES_DISCOVER or len(self._targets) > 1
+
+    def for_esdb_lite(self, target: str | None = None) -> str:
+        """Return the string for our client; with a target, for that server alone. Credentials are not in it."""
+        if self.is_embedded:
+            return self._uri
+        discover = self._scheme in URI_SCHEMES_DISCOVER and target is None
+        values = {name: getattr(self._options, _attribute(name)) for name in _FIELDS}
+        if values["DefaultDeadline"] is not None:
+            values["DefaultDeadline"] = 1000 * cast("int", values["DefaultDeadline"])
+        if values["GossipTimeout"] == 0:
+            values["GossipTimeout"] = None
+        # The client reads the files, and passes on what is in them.
+        given = {name: value for name, value in values.items() if value is not None and not name.endswith("File")}
+        query = "&".join(f"{name}={quote(_text(value))}" for name, value in given.items())
+        hosts = target or ",".join(self._targets)
+        return f"esdb{'+discover' if discover else ''}://{hosts}?{query}"
+
+
+def _text(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _targets(netloc: str) -> list[str]:
+    hosts = (host.strip() for host in netloc.rpartition("@")[2].split(","))
+    return [host if _port(host) else grpc_target(host.rstrip(":"), _DEFAULT_PORT) for host in hosts if host]
+
+
+def _port(host: str) -> str:
+    return host.rpartition("]")[2].rpartition(":")[2] if ":" in host.rpartition("]")[2] else ""

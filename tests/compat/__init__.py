@@ -1,0 +1,1 @@
+"""The adapters for programs of other clients."""

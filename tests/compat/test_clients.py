@@ -1,0 +1,185 @@
+"""What the adapters' clients connect to: connection strings, certificates, clusters; and those of esdbclient."""
+
+from __future__ import annotations
+
+import inspect
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from esdb_lite import EmbeddedServer, SimulatedCluster
+from esdb_lite.compat import esdbclient
+from esdb_lite.compat.esdbclient import exceptions as former
+from esdb_lite.compat.esdbclient.connection_spec import ConnectionSpec as FormerSpec
+from esdb_lite.compat.kurrentdbclient import AsyncKurrentDBClient, KurrentDBClient, NewEvent, StreamState
+from esdb_lite.compat.kurrentdbclient.connection_spec import ConnectionSpec
+from esdb_lite.compat.kurrentdbclient.exceptions import (
+    AccessDeniedError,
+    DiscoveryFailedError,
+    FollowerNotFoundError,
+    LeaderNotFoundError,
+    NotFoundError,
+    ReadOnlyReplicaNotFoundError,
+    SSLError,
+    UnauthenticatedError,
+)
+from esdb_lite.settings import parse_uri
+
+pytest.importorskip("trustme", reason="trustme is not installed")
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        ("kdb://h?Tls=false", {"nodes": ["h:2113"], "tls": False, "discover": False, "gossip_timeout": 5}),
+        ("kdb+discover://u:p@h:1", {"nodes": ["h:1"], "tls": True, "discover": True}),
+        ("esdb://u:p@a,b:2", {"nodes": ["a:2113", "b:2"], "discover": True}),
+        ("kdb://u:p@[::1]?defaultdeadline=3", {"nodes": ["[::1]:2113"], "default_timeout": 3}),
+        ("kdb://h?Tls=false&MaxDiscoverAttempts=1&DiscoveryInterval=0", {"max_discover_attempts": 1}),
+        ("kdb://h?Tls=false&DiscoveryInterval=250&GossipTimeout=0", {"discovery_interval": 0.25, "gossip_timeout": 2}),
+        ("kdb://h?Tls=false&KeepAliveInterval=1500&KeepAliveTimeout=500", {"keep_alive_interval": 1.5}),
+        ("kdb://h?Tls=false&ConnectionName=my%20client", {"connection_name": "my client"}),
+        ("kdb://u:p@h?TlsVerifyCert=False&NodePreference=random", {"tls_verify": False}),
+        ("esdb+embedded://", {"nodes": [], "tls": False}),
+    ],
+)
+def test_what_a_connection_string_becomes(uri: str, expected: dict[str, object]) -> None:
+    settings = parse_uri(ConnectionSpec(uri).for_esdb_lite())
+    found = {name: getattr(settings, name) for name in expected}
+    if "nodes" in found:
+        found["nodes"] = [str(node) for node in settings.nodes]
+    assert found == expected
+
+
+def test_credentials_are_taken_as_they_are() -> None:
+    spec = ConnectionSpec("kdb://admin:p%40ss@h")
+    assert (spec.username, spec.password) == ("admin", "p%40ss")
+    assert "p%40ss" not in spec.for_esdb_lite()
+
+
+def test_the_names_of_options_in_esdbclient() -> None:
+    options = FormerSpec("esdb://h?Tls=false&NodePreference=follower").options
+    assert (options.NodePreference, options.Tls, options.TlsCaFile) == ("follower", False, None)  # type: ignore[attr-defined]
+    with pytest.raises(AttributeError):
+        options.Nothing  # type: ignore[attr-defined]  # noqa: B018
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Where the certificate is."""
+    return tmp_path_factory.mktemp("certificate")
+
+
+@pytest.fixture(scope="module")
+def secure(folder: Path) -> Iterator[EmbeddedServer]:
+    """A server with TLS and users."""
+    with EmbeddedServer(dev_certificate=folder) as running:
+        yield running
+
+
+async def test_certificates(secure: EmbeddedServer, folder: Path) -> None:
+    uri = f"kdb://admin:changeit@localhost:{secure.port}"
+    authority = (folder / "ca.pem").read_text()
+    itself = ssl.get_server_certificate(("localhost", secure.port))
+    for trusted in (authority, authority.encode(), itself):
+        with KurrentDBClient(uri, root_certificates=trusted) as client:
+            assert client.get_commit_position() >= 0
+            assert client.root_certificates == trusted.encode() if isinstance(trusted, str) else trusted
+        async with AsyncKurrentDBClient(uri, trusted) as connected:
+            assert await connected.get_commit_position() >= 0
+    with KurrentDBClient(f"{uri}?TlsCaFile={folder / 'ca.pem'}") as client:
+        assert client.get_commit_position() >= 0
+    for wrong in (None, "no certificate"):
+        with KurrentDBClient(uri, root_certificates=wrong) as client, pytest.raises(SSLError):
+            client.get_commit_position()
+        with pytest.raises(DiscoveryFailedError):
+            KurrentDBClient(f"{uri},localhost:1?MaxDiscoverAttempts=1", root_certificates=wrong)
+
+
+def test_credentials(secure: EmbeddedServer, folder: Path) -> None:
+    uri = f"kdb://admin:changeit@localhost:{secure.port}?TlsCaFile={folder / 'ca.pem'}"
+    with KurrentDBClient(uri) as client:
+        stream = uuid4().hex
+        event = NewEvent("A", b"")
+        client.append_event(stream, event=event, current_version=StreamState.NO_STREAM)
+        admin, ops, wrong = (
+            client.construct_call_credentials(name, password)
+            for name, password in (("admin", "changeit"), ("ops", "changeit"), ("admin", "wrong"))
+        )
+        client.set_stream_metadata(stream, metadata={"$acl": {"$r": "admin"}}, credentials=admin)
+        assert client.get_stream(stream) == (event,)
+        with pytest.raises(UnauthenticatedError):
+            client.get_stream(stream, credentials=wrong)
+        with pytest.raises(AccessDeniedError):
+            client.get_stream("$users", credentials=ops)
+        assert client.construct_call_credentials("admin", None) is None
+    with KurrentDBClient("kdb://h?Tls=false") as client:
+        assert client.construct_call_credentials("admin", "changeit") is None
+
+
+async def test_clusters() -> None:
+    with SimulatedCluster() as cluster:
+        seeds = ",".join(f"{node.host}:{node.port}" for node in cluster.nodes)
+        addresses = {f"{node.host}:{node.port}" for node in cluster.nodes}
+        leader = cluster.leader
+        assert leader is not None
+        with KurrentDBClient(f"kdb://{seeds}?Tls=false") as client:
+            assert client.connection_target == f"{leader.host}:{leader.port}"
+            states = sorted(member.state for member in client.read_gossip())
+            assert states == ["NODE_STATE_FOLLOWER", "NODE_STATE_FOLLOWER", "NODE_STATE_LEADER"]
+            client.append_event("a", event=NewEvent("A", b""), current_version=StreamState.NO_STREAM)
+        async with AsyncKurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=follower") as follower:
+            assert follower.connection_target in addresses - {f"{leader.host}:{leader.port}"}
+            assert len(await follower.get_stream("a")) == 1
+        with pytest.raises(ReadOnlyReplicaNotFoundError):
+            KurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=readonlyreplica")
+
+
+async def test_a_single_node_has_no_followers(server: EmbeddedServer) -> None:
+    uri = f"kdb+discover://{server.address}?Tls=false"
+    with KurrentDBClient(uri) as client:
+        assert client.connection_target == server.address
+    with pytest.raises(FollowerNotFoundError) as caught:
+        KurrentDBClient(f"{uri}&NodePreference=follower")
+    assert not isinstance(caught.value, LeaderNotFoundError)
+    client_async = AsyncKurrentDBClient(f"{uri}&NodePreference=follower")
+    with pytest.raises(DiscoveryFailedError):
+        await client_async.connect()
+
+
+def test_embedded() -> None:
+    """What they do not have: the server in the process."""
+    with KurrentDBClient("esdb+embedded://") as client:
+        client.append_event("a", event=NewEvent("A", b""), current_version=StreamState.NO_STREAM)
+        assert client.get_current_version("a") == 0
+
+
+async def test_esdbclient(server: EmbeddedServer) -> None:
+    uri, name = f"esdb://{server.address}?Tls=false", uuid4().hex
+    with esdbclient.EventStoreDBClient(uri) as client:
+        assert isinstance(client, esdbclient.ESDBClient)
+        start = client.append_events(
+            name, events=[NewEvent("Start", b""), NewEvent("Result", b"")], current_version=StreamState.NO_STREAM
+        )
+        with pytest.raises(former.NotFound) as caught:
+            client.get_stream("nothing")
+        assert isinstance(caught.value, (NotFoundError, former.EventStoreDBClientException))
+        result = client.get_stream(name, backwards=True, limit=1)[0]
+        assert start == result.commit_position
+        assert client.get_commit_position() == start  # `Result` counts here
+        assert [event.type for event in client.read_all(commit_position=start)] == ["Result"]
+    with pytest.warns(DeprecationWarning, match="AsyncEventStoreDBClient"):
+        connected = await esdbclient.AsyncioEventStoreDBClient(uri)
+    async with connected:
+        assert [event.type async for event in await connected.read_all(commit_position=start)] == ["Result"]
+
+
+@pytest.mark.parametrize("name", ["read_all", "subscribe_to_all", "get_commit_position", "create_subscription_to_all"])
+def test_the_former_defaults(name: str) -> None:
+    for cls in (esdbclient.EventStoreDBClient, esdbclient.AsyncEventStoreDBClient):
+        assert inspect.signature(getattr(cls, name)).parameters["filter_exclude"].default == (
+            *(r"\$.+", r"PersistentConfig\d+"),
+        )

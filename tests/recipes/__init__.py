@@ -1,0 +1,1 @@
+"""The recipes whose blocks are files or cells, run as their readers would run them."""
