@@ -29,10 +29,10 @@ class LoopEnded(RuntimeError):
 
 
 class _LoopCall(Generic[T]):
-    """One coroutine, from the thread that wants it to the loop and back."""
+    """One call of an asynchronous function, from the thread that wants it to the loop and back."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T], calls: LoopCalls) -> None:
-        self._coroutine = coroutine
+    def __init__(self, function: Callable[[], Coroutine[Any, Any, T]], calls: LoopCalls) -> None:
+        self._function = function  # its coroutine is made on the loop: until then there is nothing to close
         self._calls = calls
         self._task: asyncio.Task[None] | None = None
         self._finished = threading.Lock()
@@ -53,7 +53,7 @@ class _LoopCall(Generic[T]):
         self._begun = True
         # It says itself that it is done: what a task calls when it is done comes a turn of the loop later.
         try:
-            self._result.append(await self._coroutine)
+            self._result.append(await self._function())
         except (asyncio.CancelledError, GeneratorExit):
             raise
         except BaseException as error:  # it is for the waiter, and must not end the loop
@@ -74,9 +74,6 @@ class _LoopCall(Generic[T]):
         """Let the thread go on that wants it, although there will be no result."""
         self._given_up = True
         self._calls.under_way.discard(self)
-        if not self._begun:
-            with contextlib.suppress(RuntimeError, ValueError):  # the loop has begun with it just now
-                self._coroutine.close()
         self._let_go()
 
     def _let_go(self) -> None:
@@ -107,7 +104,7 @@ class _LoopCall(Generic[T]):
 
 
 class LoopCalls:
-    """Runs coroutines on one event loop for other threads, which wait for the results."""
+    """Calls asynchronous functions on one event loop for other threads, which wait for the results."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -128,13 +125,13 @@ class LoopCalls:
         """True on the thread of the loop."""
         return threading.get_ident() == self._thread
 
-    def run(self, coroutine: Coroutine[Any, Any, T], *, patience: float | None = None) -> T:
-        """Run a coroutine on the loop, and return its result. Ctrl-C, and the end of patience, cancel it.
+    def run(self, function: Callable[[], Coroutine[Any, Any, T]], *, patience: float | None = None) -> T:
+        """Call a function on the loop, and return its result. Ctrl-C, and the end of patience, cancel it.
 
         Raises LoopEnded, TimeoutError when there is no result within `patience` seconds, RuntimeError on the thread of
         the loop.
         """
-        call = _LoopCall(coroutine, self)
+        call = _LoopCall(function, self)
         try:
             self._submit(call)
             in_time = call.wait(patience)

@@ -8,7 +8,6 @@ has come off the wire as it is and converts `id` and `recorded_at` when somebody
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -26,7 +25,7 @@ from esdb_lite._event_fields import (
     to_json,
 )
 from esdb_lite._json import load_json
-from esdb_lite._log_positions import commit_and_prepare, log_position
+from esdb_lite._log_positions import place_of_token, place_token
 from esdb_lite._texts import add_note
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
@@ -42,7 +41,6 @@ JsonValue = Union[None, bool, int, float, str, Sequence["JsonValue"], Mapping[st
 
 
 _NIL = UUID(int=0)
-_ID = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 
 class StreamState(enum.Enum):
@@ -413,23 +411,24 @@ class Checkpoint:
     """When the server sent it, in UTC; None before server 24.10.5."""
     event_id: UUID | None = field(default=None, compare=False)
     """Id of the event at this place, by which another database is told from this one; None: not known."""
+    event_position: int | None = field(default=None, compare=False)
+    """Where the event with `event_id` is, if not at this place: the last one that was seen before it."""
 
     @property
     def token(self) -> str:
         """The place as a text of ASCII that can be stored: `from_token` makes a checkpoint of it again."""
-        place = log_position(self.commit_position, self.prepare_position)
-        return place if self.event_id is None else f"{place}@{self.event_id}"
+        return place_token(self.commit_position, self.prepare_position, self.event_id, self.event_position)
 
     @classmethod
     def from_token(cls, token: str) -> Checkpoint:
         """Return the checkpoint that a token stands for. Raises InvalidArgument, WrongArgumentType."""
         if not isinstance(token, str):
             raise WrongArgumentType("token", token, "must be a str")
-        place, at, event_id = token.partition("@")
-        found = commit_and_prepare(place)
-        if found is None or not 0 <= min(found) <= max(found) < 2**63 or (at and not re.fullmatch(_ID, event_id)):
+        found = place_of_token(token)
+        if found is None:
             raise InvalidArgument("token", token, "must be the token of a Checkpoint")
-        return cls(*found, event_id=UUID(event_id) if at else None)
+        commit, prepare, event_id, event_position = found
+        return cls(commit, prepare, event_id=event_id, event_position=event_position)
 
 
 class StreamPosition(int):

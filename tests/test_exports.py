@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
+from typing import get_origin
 
 import pytest
 from typing_extensions import get_overloads
@@ -19,7 +20,9 @@ from esdb_lite import errors
 from esdb_lite._homes import HOME
 
 NAMES = [name for name in esdb_lite.__all__ if not name.startswith("__")]
-CLASSES = [name for name in NAMES if inspect.isclass(getattr(esdb_lite, name))]
+VALUES = {name: getattr(esdb_lite, name) for name in NAMES}
+# In Python 3.10 aliases of generic types pass for classes.
+CLASSES = [name for name, value in VALUES.items() if inspect.isclass(value) and get_origin(value) is None]
 
 FROM_THE_FIRST_README = (
     "EsdbClient",

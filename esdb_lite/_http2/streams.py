@@ -180,6 +180,7 @@ async def _send(stream: Stream, data: bytes, end: bool) -> None:
             for start in range(at, max(stop, at + 1), frame):
                 cut = min(stop, start + frame)
                 h2.send_data(stream_id, view[start:cut], end_stream=end and cut == size)
+            stream.connection.flush()
         _written(stream, stop - at)
         at = stop
         if at == size:
@@ -194,9 +195,9 @@ def send_data_at_once(stream: Stream, data: bytes, *, end: bool = False) -> bool
     connection = stream.connection
     if not connection.write_ready.is_set() or connection.is_closing():
         return False
-    stream_id = _id(stream)
-    inner = stream._h2_connection.streams.get(stream_id)
-    if inner is None or inner.closed or stream._h2_connection.local_flow_control_window(stream_id) < len(data):
+    stream_id, h2 = _id(stream), stream._h2_connection
+    inner = h2.streams.get(stream_id)
+    if inner is None or min(h2.outbound_flow_control_window, inner.outbound_flow_control_window) < len(data):
         return False
     if not write_data(connection, stream_id, data, end=end):
         return False
@@ -299,7 +300,6 @@ async def _room(stream: Stream, needed: bool) -> int:
 
 def _written(stream: Stream, size: int) -> None:
     connection = stream.connection
-    connection.flush()
     stream.data_sent += size
     connection.data_sent += size
     connection.data_send_process()

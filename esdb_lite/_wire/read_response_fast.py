@@ -68,20 +68,23 @@ class _Head(NamedTuple):
     """Length of what follows the event in the message: its position, and what else."""
 
 
+# What has been checked once, by its bytes, for all calls: a short one could not make up for learning it again.
+_heads: dict[bytes, _Head] = {}
+_names: dict[bytes, str] = {}
+_types: dict[bytes, str] = {}
+_content_types: dict[bytes, str] = {}
+
+
 class ReadDecoder:
     """Decodes the answers of a Streams/Read call; `persistent` makes it those of PersistentSubscriptions/Read."""
 
     __slots__ = (
-        "_content_types",
-        "_heads",
         "_limit",
         "_name",
-        "_names",
         "_persistent",
         "_pieces",
         "_position",
         "_stream",
-        "_types",
         "controls",
     )
 
@@ -92,10 +95,6 @@ class ReadDecoder:
         self._persistent = persistent
         self._limit = limit
         self._pieces = Pieces(limit)
-        self._heads: dict[bytes, _Head] = {}
-        self._names: dict[bytes, str] = {}
-        self._types: dict[bytes, str] = {}
-        self._content_types: dict[bytes, str] = {}
         self._stream, self._name = tag_byte(0), ""  # the last stream, as a field and as a text
         self._position = b""  # of the last event, as a varint
         self.controls = 0
@@ -113,7 +112,7 @@ class ReadDecoder:
         data = self._pieces.join(data)
         items: list[ReadItem] = []
         self.controls = 0
-        head_of, usual, append = self._heads.get, self._usual, items.append
+        head_of, usual, append = _heads.get, self._usual, items.append
         at, end = 0, len(data)
         while end - at >= 5:
             start = at + 5
@@ -155,7 +154,7 @@ class ReadDecoder:
             return None
         start = data[at : first + len(_BEFORE_ID)]
         head = _Head(end - at, start, len(start), tail)
-        _remember(self._heads, data[at - 5 : at], head)
+        _remember(_heads, data[at - 5 : at], head)
         return head
 
     def _usual(self, data: bytes, at: int, end: int, head: _Head) -> RecordedEvent | None:
@@ -229,12 +228,12 @@ class ReadDecoder:
         start = at + 1 + len(raw)
         at = start + _TO_DIGITS + data[start + 1]
         raw = data[start:at]
-        event.type = self._types.get(raw) or self._type(raw)
+        event.type = _types.get(raw) or self._type(raw)
         start, at = at, at + _DIGITS
         event._created = data[start:at]
         start, at = at, at + 2 + data[at + 1]
         raw = data[start:at]
-        event.content_type = self._content_types.get(raw) or self._content_type(raw)
+        event.content_type = _content_types.get(raw) or self._content_type(raw)
         event.metadata, at = read_block(data, at + 1) if data[at] == _CUSTOM_METADATA else (b"", at)
         event.data, at = read_block(data, at + 1) if at < stop and data[at] == _DATA else (b"", at)
         event.link = event.retry_count = None
@@ -242,12 +241,12 @@ class ReadDecoder:
 
     def _stream_name(self, raw: bytes) -> str:
         """Decode the field of the stream's name, and expect it again in the next event."""
-        name = self._names.get(raw)
+        name = _names.get(raw)
         if name is None:
             if raw[0] != _STREAM or len(raw) != raw[1] + 2 or raw[2] != _NAME or raw[3] != raw[1] - 2 or raw[1] > 127:
                 raise WireError("not the usual field")
             name = text(raw[4:])
-            _remember(self._names, raw, name)
+            _remember(_names, raw, name)
         self._stream, self._name = raw, name
         return name
 
@@ -256,12 +255,12 @@ class ReadDecoder:
         if not raw.endswith(_CREATED):
             raise WireError("not the usual field")
         name = _entry(raw[: -len(_CREATED)], _TYPE)
-        _remember(self._types, raw, name)
+        _remember(_types, raw, name)
         return name
 
     def _content_type(self, raw: bytes) -> str:
         name = _entry(raw, _CONTENT_TYPE)
-        _remember(self._content_types, raw, name)
+        _remember(_content_types, raw, name)
         return name
 
 

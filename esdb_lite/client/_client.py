@@ -444,6 +444,8 @@ class AsyncEsdbClient(
             checked_credentials(credentials),
             reconnect=checked_bool("reconnect", reconnect),
         )
+        if isinstance(position, Checkpoint):
+            reading.remember(position)
         return await subscribe(
             reading, control=checked_bool("include_control", control), owner=self, settings=self._core.settings
         )

@@ -66,8 +66,9 @@ class ServerCall(Protocol):
         """Send messages if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
         ...
 
-    def send_with_others(self, messages: list[bytes]) -> bool:
-        """Do the same, together with what others send in this turn of the loop."""
+    def send_with_others(self, framed: bytes) -> bool:
+        """Do the same with messages as they stand in the stream, together with what others send in this turn of the
+        loop."""
         ...
 
 

@@ -115,7 +115,7 @@ class EsdbClient(
     def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use."""
         live = self._live()
-        live.portal.run(live.client.connect(timeout=timeout))
+        live.portal.run(live.client.connect, timeout=timeout)
 
     def close(self) -> None:
         """Close the connection; open calls fail with ClientClosed. Idempotent."""
@@ -146,7 +146,7 @@ class EsdbClient(
         Raises StreamDeleted if it was tombstoned.
         """
         live = self._live()
-        return live.portal.run(live.client.get_stream_position(stream_name, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.get_stream_position, stream_name, timeout=timeout, credentials=credentials)
 
     def read_stream_events(
         self,
@@ -229,13 +229,12 @@ class EsdbClient(
         """
         live = self._live()
         return live.portal.run(
-            live.client.get_commit_position(
-                filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
-                filter_include=patterns("filter_include", filter_include),
-                filter=filter,
-                timeout=timeout,
-                credentials=credentials,
-            )
+            live.client.get_commit_position,
+            filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
+            filter_include=patterns("filter_include", filter_include),
+            filter=filter,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     # --- subscribing ---
@@ -298,7 +297,8 @@ class EsdbClient(
         another database. The rules are in sections 15 and 16 of the protocol notes.
         """
         live = self._live()
-        call = live.client.subscribe_all_events(
+        source = live.portal.run(
+            live.client.subscribe_all_events,
             position,
             patterns("filter_exclude", filter_exclude),  # here: they may be generators
             patterns("filter_include", filter_include),
@@ -310,7 +310,7 @@ class EsdbClient(
             timeout=timeout,
             credentials=credentials,
         )
-        return Subscription(self, live.portal.run, live.portal.run(call))
+        return Subscription(self, live.portal.run, source)
 
     @overload
     def subscribe_stream_events(
@@ -360,7 +360,8 @@ class EsdbClient(
         database. The rules are in section 14 of the protocol notes.
         """
         live = self._live()
-        call = live.client.subscribe_stream_events(
+        source = live.portal.run(
+            live.client.subscribe_stream_events,
             stream_name,
             position,
             from_end=from_end,
@@ -370,7 +371,7 @@ class EsdbClient(
             timeout=timeout,
             credentials=credentials,
         )
-        return Subscription(self, live.portal.run, live.portal.run(call))
+        return Subscription(self, live.portal.run, source)
 
     # --- managing ---
 
@@ -391,7 +392,7 @@ class EsdbClient(
         expected = meant(expected_position)
         live = self._live()
         return live.portal.run(
-            live.client.delete_stream(stream_name, expected, timeout=timeout, credentials=credentials)
+            live.client.delete_stream, stream_name, expected, timeout=timeout, credentials=credentials
         )
 
     def tombstone_stream(
@@ -409,9 +410,11 @@ class EsdbClient(
         """
         live = self._live()
         return live.portal.run(
-            live.client.tombstone_stream(
-                stream_name, meant(expected_position), timeout=timeout, credentials=credentials
-            )
+            live.client.tombstone_stream,
+            stream_name,
+            meant(expected_position),
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def get_stream_metadata(
@@ -419,7 +422,7 @@ class EsdbClient(
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
         live = self._live()
-        return live.portal.run(live.client.get_stream_metadata(stream_name, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.get_stream_metadata, stream_name, timeout=timeout, credentials=credentials)
 
     def set_stream_metadata(
         self,
@@ -439,9 +442,12 @@ class EsdbClient(
         given = checked_metadata(metadata)  # here: it may be any mapping
         live = self._live()
         return live.portal.run(
-            live.client.set_stream_metadata(
-                stream_name, given, expected_position=meant(expected_position), timeout=timeout, credentials=credentials
-            )
+            live.client.set_stream_metadata,
+            stream_name,
+            given,
+            expected_position=meant(expected_position),
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def get_default_access(
@@ -449,7 +455,7 @@ class EsdbClient(
     ) -> DefaultAccess:
         """Return who may do what with streams whose metadata does not say it. The stream `$settings` has it."""
         live = self._live()
-        return live.portal.run(live.client.get_default_access(timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.get_default_access, timeout=timeout, credentials=credentials)
 
     def set_default_access(
         self, access: DefaultAccess, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
@@ -460,7 +466,7 @@ class EsdbClient(
         section 2.3 of the protocol notes.
         """
         live = self._live()
-        live.portal.run(live.client.set_default_access(access, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.set_default_access, access, timeout=timeout, credentials=credentials)
 
     # --- inside ---
 

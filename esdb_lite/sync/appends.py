@@ -56,7 +56,7 @@ class AppendApi:
             if marks:
                 given = [marked(event, marks) for event in given]
             return live.portal.run(
-                live.client.append_events(stream_name, expected, given, timeout=timeout, credentials=credentials)
+                live.client.append_events, stream_name, expected, given, timeout=timeout, credentials=credentials
             )
 
     def append_records(
@@ -90,5 +90,5 @@ class AppendApi:
             if marks:
                 given = [marked_part(part, marks) for part in given]
             return live.portal.run(
-                live.client.append_records(given, checks=states, timeout=timeout, credentials=credentials)
+                live.client.append_records, given, checks=states, timeout=timeout, credentials=credentials
             )

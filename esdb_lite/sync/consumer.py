@@ -51,24 +51,24 @@ class BlockingFeed:
 
     def open(self, position: ConsumerPosition | None) -> object:
         """Subscribe after a position."""
-        return self._portal.run(self._feed.open(position))
+        return self._portal.run(self._feed.open, position)
 
     def next(self, timeout: float | None) -> object:
         """Return what has arrived; [] after so many seconds, and when the consumer is to end."""
-        return self._portal.run(self._feed.next(timeout))
+        return self._portal.run(self._feed.next, timeout)
 
     def known_end(self) -> object:
         """Return the last position of the stream, as far as it is known."""
-        return self._portal.run(self._feed.known_end())
+        return self._portal.run(self._feed.known_end)
 
     def pause(self, seconds: float) -> object:
         """Wait, unless the consumer is to end."""
-        return self._portal.run(self._feed.pause(seconds))
+        return self._portal.run(self._feed.pause, seconds)
 
     def close(self) -> None:
         """End the subscription."""
         with suppress(ClientClosed):
-            self._portal.run(self._feed.close())
+            self._portal.run(self._feed.close)
 
 
 class Consumer:

@@ -105,11 +105,11 @@ class PersistentSubscription:
         """Return all events that have arrived, after waiting for one; [] after `stop()` or `close()`."""
         batch = list(self._events)
         self._events.clear()
-        return batch or self._portal.run(self._exchange())
+        return batch or self._portal.run(self._exchange)
 
     def stop(self) -> None:
         """Take no more events: the iteration ends, and `consume()` ends when its handlers have finished."""
-        self._portal.run(self._stop())
+        self._portal.run(self._stop)
         self._events.clear()
 
     # --- answers ---
@@ -127,7 +127,7 @@ class PersistentSubscription:
 
     def flush(self) -> None:
         """Send the answers that wait; returns when they are on their way."""
-        self._portal.run(self._flush())
+        self._portal.run(self._flush)
 
     def _answer(self, action: int, reason: str, events: Answerable) -> None:
         checked = (events,) if isinstance(events, RecordedEvent) else tuple(checked_answerable(events))
@@ -203,7 +203,7 @@ class PersistentSubscription:
         """
         self._events.clear()
         with suppress(ClientClosed):
-            self._portal.run(self._close())
+            self._portal.run(self._close)
 
     def __enter__(self) -> Self:
         return self

@@ -53,20 +53,19 @@ class GroupApi:
         """
         live = self._live()
         live.portal.run(
-            live.client.create_subscription(
-                group_name,
-                stream_name,
-                position=position,
-                from_end=from_end,
-                settings=settings,
-                filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
-                filter_include=patterns("filter_include", filter_include),
-                filter=filter,
-                exist_ok=exist_ok,
-                timeout=timeout,
-                credentials=credentials,
-                **changes,
-            )
+            live.client.create_subscription,
+            group_name,
+            stream_name,
+            position=position,
+            from_end=from_end,
+            settings=settings,
+            filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
+            filter_include=patterns("filter_include", filter_include),
+            filter=filter,
+            exist_ok=exist_ok,
+            timeout=timeout,
+            credentials=credentials,
+            **changes,
         )
 
     def update_subscription(
@@ -91,16 +90,15 @@ class GroupApi:
         """
         live = self._live()
         live.portal.run(
-            live.client.update_subscription(
-                group_name,
-                stream_name,
-                position=position,
-                from_end=from_end,
-                settings=settings,
-                timeout=timeout,
-                credentials=credentials,
-                **changes,
-            )
+            live.client.update_subscription,
+            group_name,
+            stream_name,
+            position=position,
+            from_end=from_end,
+            settings=settings,
+            timeout=timeout,
+            credentials=credentials,
+            **changes,
         )
 
     def delete_subscription(
@@ -114,7 +112,7 @@ class GroupApi:
         """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
         live = self._live()
         live.portal.run(
-            live.client.delete_subscription(group_name, stream_name, timeout=timeout, credentials=credentials)
+            live.client.delete_subscription, group_name, stream_name, timeout=timeout, credentials=credentials
         )
 
     def get_subscription_info(
@@ -128,7 +126,7 @@ class GroupApi:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
         live = self._live()
         return live.portal.run(
-            live.client.get_subscription_info(group_name, stream_name, timeout=timeout, credentials=credentials)
+            live.client.get_subscription_info, group_name, stream_name, timeout=timeout, credentials=credentials
         )
 
     def list_subscriptions(
@@ -140,7 +138,7 @@ class GroupApi:
     ) -> list[SubscriptionInfo]:
         """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
         live = self._live()
-        return live.portal.run(live.client.list_subscriptions(stream_name, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.list_subscriptions, stream_name, timeout=timeout, credentials=credentials)
 
     def replay_parked_events(
         self,
@@ -159,9 +157,12 @@ class GroupApi:
         """
         live = self._live()
         live.portal.run(
-            live.client.replay_parked_events(
-                group_name, stream_name, stop_at=stop_at, timeout=timeout, credentials=credentials
-            )
+            live.client.replay_parked_events,
+            group_name,
+            stream_name,
+            stop_at=stop_at,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def truncate_parked_events(
@@ -181,9 +182,12 @@ class GroupApi:
         """
         live = self._live()
         live.portal.run(
-            live.client.truncate_parked_events(
-                group_name, stream_name, stop_at=stop_at, timeout=timeout, credentials=credentials
-            )
+            live.client.truncate_parked_events,
+            group_name,
+            stream_name,
+            stop_at=stop_at,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def read_parked_events(
@@ -203,15 +207,19 @@ class GroupApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.read_parked_events(
-                group_name, stream_name, position, limit, timeout=timeout, credentials=credentials
-            )
+            live.client.read_parked_events,
+            group_name,
+            stream_name,
+            position,
+            limit,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def restart_subscriptions(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
         live = self._live()
-        live.portal.run(live.client.restart_subscriptions(timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.restart_subscriptions, timeout=timeout, credentials=credentials)
 
     def read_subscription(
         self,
@@ -237,15 +245,14 @@ class GroupApi:
 
         live = self._live()
         source = live.portal.run(
-            live.client.read_subscription(
-                group_name,
-                stream_name,
-                buffer_size=buffer_size,
-                ack_batch_size=ack_batch_size,
-                ack_delay=ack_delay,
-                reconnect=reconnect,
-                timeout=timeout,
-                credentials=credentials,
-            )
+            live.client.read_subscription,
+            group_name,
+            stream_name,
+            buffer_size=buffer_size,
+            ack_batch_size=ack_batch_size,
+            ack_delay=ack_delay,
+            reconnect=reconnect,
+            timeout=timeout,
+            credentials=credentials,
         )
         return PersistentSubscription(self, live.portal, source)

@@ -96,7 +96,8 @@ class IndexApi:
         rules are in section B.5 of the notes on KurrentDB.
         """
         live = self._live()
-        call = live.client.subscribe_index_events(
+        source = live.portal.run(
+            live.client.subscribe_index_events,
             index,
             position,
             from_end=from_end,
@@ -105,7 +106,7 @@ class IndexApi:
             timeout=timeout,
             credentials=credentials,
         )
-        return Subscription(self, live.portal.run, live.portal.run(call))
+        return Subscription(self, live.portal.run, source)
 
     def create_index(
         self,
@@ -127,32 +128,36 @@ class IndexApi:
         given = checked_fields(fields)  # here: it may be a generator
         live = self._live()
         live.portal.run(
-            live.client.create_index(
-                name, filter=filter, fields=given, start=start, timeout=timeout, credentials=credentials
-            )
+            live.client.create_index,
+            name,
+            filter=filter,
+            fields=given,
+            start=start,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def start_index(self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Have a stopped index filled, and read. Idempotent. Raises IndexNotFound."""
         live = self._live()
-        live.portal.run(live.client.start_index(name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.start_index, name, timeout=timeout, credentials=credentials)
 
     def stop_index(self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Let nobody read an index until it is started again. Idempotent. Raises IndexNotFound."""
         live = self._live()
-        live.portal.run(live.client.stop_index(name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.stop_index, name, timeout=timeout, credentials=credentials)
 
     def delete_index(self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Delete an index. Idempotent. Raises IndexNotFound for one that never was."""
         live = self._live()
-        live.portal.run(live.client.delete_index(name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.delete_index, name, timeout=timeout, credentials=credentials)
 
     def get_index(self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> IndexInfo:
         """Return an index that a user has defined. Raises IndexNotFound."""
         live = self._live()
-        return live.portal.run(live.client.get_index(name, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.get_index, name, timeout=timeout, credentials=credentials)
 
     def list_indexes(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> list[IndexInfo]:
         """Return all indexes that users have defined, in order of creation."""
         live = self._live()
-        return live.portal.run(live.client.list_indexes(timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.list_indexes, timeout=timeout, credentials=credentials)

@@ -41,7 +41,7 @@ class NameApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.list_streams(prefix, limit=limit, progress=progress, timeout=timeout, credentials=credentials)
+            live.client.list_streams, prefix, limit=limit, progress=progress, timeout=timeout, credentials=credentials
         )
 
     def list_categories(
@@ -59,9 +59,12 @@ class NameApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.list_categories(
-                prefix, limit=limit, progress=progress, timeout=timeout, credentials=credentials
-            )
+            live.client.list_categories,
+            prefix,
+            limit=limit,
+            progress=progress,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def list_event_types(
@@ -80,7 +83,10 @@ class NameApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.list_event_types(
-                prefix, limit=limit, progress=progress, timeout=timeout, credentials=credentials
-            )
+            live.client.list_event_types,
+            prefix,
+            limit=limit,
+            progress=progress,
+            timeout=timeout,
+            credentials=credentials,
         )

@@ -16,12 +16,13 @@ import threading
 from asyncio import _get_running_loop  # documented, and quicker than an exception with each call
 from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
-from typing import Any, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from esdb_lite._loop_thread import LoopCalls, LoopEnded, serves
 from esdb_lite.client.face import short
 from esdb_lite.errors import ClientClosed, EsdbClientException, WrongContext
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 _log = logging.getLogger("esdb_lite.client")
@@ -51,17 +52,13 @@ class Portal:
         self._claims = [True]  # the one who takes it runs the loop, or makes sure that nobody does
         self._thread: threading.Thread | None = None
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Have a coroutine run on the loop, and return its result. Ctrl-C cancels it."""
+    def run(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Have an asynchronous function called on the loop, and return its result. Ctrl-C cancels it."""
+        self._check()
+        if self._thread is None:
+            self._start()
         try:
-            self._check()
-            if self._thread is None:
-                self._start()
-        except BaseException:
-            coroutine.close()
-            raise
-        try:
-            return self._calls.run(coroutine)
+            return self._calls.run(lambda: function(*args, **kwargs))
         except LoopEnded:
             raise self._closed() from None
         except EsdbClientException as error:
@@ -187,12 +184,11 @@ class SharedPortal:
         self._last = last
         self._ended = False
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Have a coroutine run on the loop, and return its result."""
+    def run(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Have an asynchronous function called on the loop, and return its result."""
         if self._ended:
-            coroutine.close()
             raise ClientClosed("the client is closed")
-        return self._portal().run(coroutine)
+        return self._portal().run(function, *args, **kwargs)
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have something called on the loop soon, without waiting for it."""
@@ -203,7 +199,7 @@ class SharedPortal:
         if self.pid == os.getpid() and not self._ended:
             self._ended = True
             with suppress(ClientClosed, WrongContext):
-                self._portal().run(self._last())
+                self._portal().run(self._last)
 
     def _portal(self) -> Portal:
         host = SharedPortal._host

@@ -48,16 +48,15 @@ class ProjectionApi:
         """
         live = self._live()
         live.portal.run(
-            live.client.create_projection(
-                name,
-                query,
-                emit=emit,
-                track_emitted_streams=track_emitted_streams,
-                engine_version=engine_version,
-                exist_ok=exist_ok,
-                timeout=timeout,
-                credentials=credentials,
-            )
+            live.client.create_projection,
+            name,
+            query,
+            emit=emit,
+            track_emitted_streams=track_emitted_streams,
+            engine_version=engine_version,
+            exist_ok=exist_ok,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def update_projection(
@@ -75,7 +74,7 @@ class ProjectionApi:
         projections may. Raises ProjectionNotFound.
         """
         live = self._live()
-        live.portal.run(live.client.update_projection(name, query, emit=emit, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.update_projection, name, query, emit=emit, timeout=timeout, credentials=credentials)
 
     def delete_projection(
         self,
@@ -94,14 +93,13 @@ class ProjectionApi:
         """
         live = self._live()
         live.portal.run(
-            live.client.delete_projection(
-                name,
-                state_stream=state_stream,
-                checkpoint_stream=checkpoint_stream,
-                emitted_streams=emitted_streams,
-                timeout=timeout,
-                credentials=credentials,
-            )
+            live.client.delete_projection,
+            name,
+            state_stream=state_stream,
+            checkpoint_stream=checkpoint_stream,
+            emitted_streams=emitted_streams,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def enable_projection(
@@ -109,21 +107,21 @@ class ProjectionApi:
     ) -> None:
         """Let a projection go on where it was. Does nothing when it runs. Raises ProjectionNotFound."""
         live = self._live()
-        live.portal.run(live.client.enable_projection(name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.enable_projection, name, timeout=timeout, credentials=credentials)
 
     def disable_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop a projection and have written down what it holds. Raises ProjectionNotFound."""
         live = self._live()
-        live.portal.run(live.client.disable_projection(name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.disable_projection, name, timeout=timeout, credentials=credentials)
 
     def abort_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop a projection at once; enabled again, it goes on from its last checkpoint. Raises ProjectionNotFound."""
         live = self._live()
-        live.portal.run(live.client.abort_projection(name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.abort_projection, name, timeout=timeout, credentials=credentials)
 
     def reset_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
@@ -133,26 +131,26 @@ class ProjectionApi:
         Raises ProjectionNotFound.
         """
         live = self._live()
-        live.portal.run(live.client.reset_projection(name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.reset_projection, name, timeout=timeout, credentials=credentials)
 
     def restart_projections(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Restart everything that runs projections on the server. Transient ones are gone. Raises ProjectionFailed."""
         live = self._live()
-        live.portal.run(live.client.restart_projections(timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.restart_projections, timeout=timeout, credentials=credentials)
 
     def get_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> ProjectionInfo:
         """Return what the server says of a projection. Raises ProjectionNotFound."""
         live = self._live()
-        return live.portal.run(live.client.get_projection(name, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.get_projection, name, timeout=timeout, credentials=credentials)
 
     def list_projections(
         self, mode: ProjectionMode | None = None, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> list[ProjectionInfo]:
         """Return what the server says of all projections, or of those of a mode; system projections are among them."""
         live = self._live()
-        return live.portal.run(live.client.list_projections(mode, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.list_projections, mode, timeout=timeout, credentials=credentials)
 
     def get_projection_state(
         self,
@@ -168,7 +166,7 @@ class ProjectionApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.get_projection_state(name, partition, timeout=timeout, credentials=credentials)
+            live.client.get_projection_state, name, partition, timeout=timeout, credentials=credentials
         )
 
     def get_projection_result(
@@ -185,7 +183,7 @@ class ProjectionApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.get_projection_result(name, partition, timeout=timeout, credentials=credentials)
+            live.client.get_projection_result, name, partition, timeout=timeout, credentials=credentials
         )
 
     def wait_for_projection(
@@ -205,7 +203,7 @@ class ProjectionApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.wait_for_projection(name, position, timeout=timeout, credentials=credentials)
+            live.client.wait_for_projection, name, position, timeout=timeout, credentials=credentials
         )
 
     def run_query(
@@ -217,4 +215,4 @@ class ProjectionApi:
         Raises ProjectionFailed when the query is wrong or cannot handle an event.
         """
         live = self._live()
-        return live.portal.run(live.client.run_query(query, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.run_query, query, timeout=timeout, credentials=credentials)

@@ -5,7 +5,7 @@ Owns: handing out, one by one, what crosses the threads in batches. Must not kno
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from types import TracebackType
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
 T_co = TypeVar("T_co", covariant=True)
 
-Run = Callable[[Coroutine[Any, Any, Any]], Any]
+Run = Callable[..., Any]
+"""Takes an asynchronous function and its arguments, and returns its result."""
 
 
 class EventIterator(Generic[T_co]):
@@ -45,19 +46,19 @@ class EventIterator(Generic[T_co]):
     def __next__(self) -> T_co:
         for item in self._items:
             return item
-        self._items = iter(self._run(self._source.next_batch()))
+        self._items = iter(self._run(self._source.next_batch))
         return next(self._items)
 
     def next_batch(self) -> Sequence[T_co]:
         """Return all items that are there, after waiting for one; none at the end."""
-        items: Sequence[T_co] = list(self._items) or self._run(self._source.next_batch())
+        items: Sequence[T_co] = list(self._items) or self._run(self._source.next_batch)
         return items
 
     def close(self) -> None:
         """End the call and the iteration. Idempotent."""
         self._items = iter(())
         with suppress(ClientClosed):
-            self._run(self._source.close())
+            self._run(self._source.close)
 
     def __enter__(self) -> Self:
         return self

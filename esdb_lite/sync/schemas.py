@@ -55,16 +55,15 @@ class SchemaApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.create_schema(
-                name,
-                definition,
-                format=format,
-                compatibility=compatibility,
-                description=description,
-                tags=tags,
-                timeout=timeout,
-                credentials=credentials,
-            )
+            live.client.create_schema,
+            name,
+            definition,
+            format=format,
+            compatibility=compatibility,
+            description=description,
+            tags=tags,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def update_schema(
@@ -84,14 +83,13 @@ class SchemaApi:
         """
         live = self._live()
         live.portal.run(
-            live.client.update_schema(
-                name,
-                description=description,
-                tags=tags,
-                compatibility=compatibility,
-                timeout=timeout,
-                credentials=credentials,
-            )
+            live.client.update_schema,
+            name,
+            description=description,
+            tags=tags,
+            compatibility=compatibility,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def delete_schema(self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
@@ -100,14 +98,14 @@ class SchemaApi:
         Raises SchemaNotFound; OutcomeUnknown when the request was sent and no answer came.
         """
         live = self._live()
-        live.portal.run(live.client.delete_schema(name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.delete_schema, name, timeout=timeout, credentials=credentials)
 
     def get_schema(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> SchemaInfo:
         """Return a schema. Raises SchemaNotFound."""
         live = self._live()
-        return live.portal.run(live.client.get_schema(name, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.get_schema, name, timeout=timeout, credentials=credentials)
 
     def list_schemas(
         self,
@@ -120,7 +118,7 @@ class SchemaApi:
         """Return the schemas whose names begin with a prefix, and that have all these tags."""
         live = self._live()
         return live.portal.run(
-            live.client.list_schemas(prefix=prefix, tags=tags, timeout=timeout, credentials=credentials)
+            live.client.list_schemas, prefix=prefix, tags=tags, timeout=timeout, credentials=credentials
         )
 
     def lookup_schema_name(
@@ -128,7 +126,7 @@ class SchemaApi:
     ) -> str:
         """Return the name of the schema that has this version. Raises SchemaNotFound."""
         live = self._live()
-        return live.portal.run(live.client.lookup_schema_name(version_id, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.lookup_schema_name, version_id, timeout=timeout, credentials=credentials)
 
     def register_schema_version(
         self,
@@ -145,7 +143,7 @@ class SchemaApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.register_schema_version(name, definition, timeout=timeout, credentials=credentials)
+            live.client.register_schema_version, name, definition, timeout=timeout, credentials=credentials
         )
 
     def delete_schema_versions(
@@ -164,7 +162,7 @@ class SchemaApi:
         given = checked_numbers(numbers)  # here: it may be a generator
         live = self._live()
         return live.portal.run(
-            live.client.delete_schema_versions(name, given, timeout=timeout, credentials=credentials)
+            live.client.delete_schema_versions, name, given, timeout=timeout, credentials=credentials
         )
 
     def get_schema_version(
@@ -177,7 +175,7 @@ class SchemaApi:
     ) -> SchemaVersion:
         """Return a version of a schema with its definition (default: the latest). Raises SchemaNotFound."""
         live = self._live()
-        return live.portal.run(live.client.get_schema_version(name, number, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.get_schema_version, name, number, timeout=timeout, credentials=credentials)
 
     def get_schema_version_by_id(
         self, version_id: UUID, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
@@ -185,7 +183,7 @@ class SchemaApi:
         """Return a version with its definition. Raises SchemaNotFound."""
         live = self._live()
         return live.portal.run(
-            live.client.get_schema_version_by_id(version_id, timeout=timeout, credentials=credentials)
+            live.client.get_schema_version_by_id, version_id, timeout=timeout, credentials=credentials
         )
 
     def list_schema_versions(
@@ -199,7 +197,7 @@ class SchemaApi:
         """Return all versions of a schema; with their `definitions` if asked for. Raises SchemaNotFound."""
         live = self._live()
         return live.portal.run(
-            live.client.list_schema_versions(name, definitions=definitions, timeout=timeout, credentials=credentials)
+            live.client.list_schema_versions, name, definitions=definitions, timeout=timeout, credentials=credentials
         )
 
     def list_registered_schemas(
@@ -218,14 +216,13 @@ class SchemaApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.list_registered_schemas(
-                version_id=version_id,
-                prefix=prefix,
-                tags=tags,
-                definitions=definitions,
-                timeout=timeout,
-                credentials=credentials,
-            )
+            live.client.list_registered_schemas,
+            version_id=version_id,
+            prefix=prefix,
+            tags=tags,
+            definitions=definitions,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def check_schema_compatibility(
@@ -244,7 +241,10 @@ class SchemaApi:
         """
         live = self._live()
         return live.portal.run(
-            live.client.check_schema_compatibility(
-                schema, definition, format=format, timeout=timeout, credentials=credentials
-            )
+            live.client.check_schema_compatibility,
+            schema,
+            definition,
+            format=format,
+            timeout=timeout,
+            credentials=credentials,
         )

@@ -42,9 +42,13 @@ class UserApi:
         """
         live = self._live()
         live.portal.run(
-            live.client.create_user(
-                login_name, password, full_name=full_name, groups=groups, timeout=timeout, credentials=credentials
-            )
+            live.client.create_user,
+            login_name,
+            password,
+            full_name=full_name,
+            groups=groups,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def update_user(
@@ -59,9 +63,12 @@ class UserApi:
         """Replace the full name and the groups of a user. Raises UserNotFound."""
         live = self._live()
         live.portal.run(
-            live.client.update_user(
-                login_name, full_name=full_name, groups=groups, timeout=timeout, credentials=credentials
-            )
+            live.client.update_user,
+            login_name,
+            full_name=full_name,
+            groups=groups,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def delete_user(
@@ -69,31 +76,31 @@ class UserApi:
     ) -> None:
         """Delete a user, whose open calls end at once. Raises UserNotFound, OutcomeUnknown."""
         live = self._live()
-        live.portal.run(live.client.delete_user(login_name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.delete_user, login_name, timeout=timeout, credentials=credentials)
 
     def enable_user(
         self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Let a disabled user log in again. Raises UserNotFound."""
         live = self._live()
-        live.portal.run(live.client.enable_user(login_name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.enable_user, login_name, timeout=timeout, credentials=credentials)
 
     def disable_user(
         self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Lock a user out until `enable_user`; open calls end at once. Raises UserNotFound."""
         live = self._live()
-        live.portal.run(live.client.disable_user(login_name, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.disable_user, login_name, timeout=timeout, credentials=credentials)
 
     def get_user(self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> User:
         """Return a user. Raises UserNotFound."""
         live = self._live()
-        return live.portal.run(live.client.get_user(login_name, timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.get_user, login_name, timeout=timeout, credentials=credentials)
 
     def list_users(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> list[User]:
         """Return all users, sorted by name."""
         live = self._live()
-        return live.portal.run(live.client.list_users(timeout=timeout, credentials=credentials))
+        return live.portal.run(live.client.list_users, timeout=timeout, credentials=credentials)
 
     def change_password(
         self,
@@ -111,9 +118,12 @@ class UserApi:
         """
         live = self._live()
         live.portal.run(
-            live.client.change_password(
-                login_name, current_password, new_password, timeout=timeout, credentials=credentials
-            )
+            live.client.change_password,
+            login_name,
+            current_password,
+            new_password,
+            timeout=timeout,
+            credentials=credentials,
         )
 
     def reset_password(
@@ -121,4 +131,4 @@ class UserApi:
     ) -> None:
         """Replace the password of a user without the current one. Raises UserNotFound."""
         live = self._live()
-        live.portal.run(live.client.reset_password(login_name, new_password, timeout=timeout, credentials=credentials))
+        live.portal.run(live.client.reset_password, login_name, new_password, timeout=timeout, credentials=credentials)

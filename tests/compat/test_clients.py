@@ -134,6 +134,10 @@ async def test_clusters() -> None:
         async with AsyncKurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=follower") as follower:
             assert follower.connection_target in addresses - {f"{leader.host}:{leader.port}"}
             assert len(await follower.get_stream("a")) == 1
+            # what only the leader can do goes there
+            await follower.append_events("a", events=[NewEvent("B", b"")], current_version=0)
+            await follower.create_subscription_to_all("group")
+            assert [info.group_name for info in await follower.list_subscriptions()] == ["group"]
         with pytest.raises(ReadOnlyReplicaNotFoundError):
             KurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=readonlyreplica")
 
@@ -171,6 +175,13 @@ async def test_esdbclient(server: EmbeddedServer) -> None:
         assert start == result.commit_position
         assert client.get_commit_position() == start  # `Result` counts here
         assert [event.type for event in client.read_all(commit_position=start)] == ["Result"]
+        client.create_subscription_to_stream(name, name)
+        consumer = client.read_subscription_to_stream(name, name)
+        first = next(consumer)
+        consumer.stop()
+        consumer.ack(first)  # too late, which is not said
+        consumer.nack(first, "park")
+        assert next(client.read_subscription_to_stream(name, name)).id == first.id
     with pytest.warns(DeprecationWarning, match="AsyncEventStoreDBClient"):
         connected = await esdbclient.AsyncioEventStoreDBClient(uri)
     async with connected:
@@ -183,3 +194,29 @@ def test_the_former_defaults(name: str) -> None:
         assert inspect.signature(getattr(cls, name)).parameters["filter_exclude"].default == (
             *(r"\$.+", r"PersistentConfig\d+"),
         )
+
+
+async def test_instrumentors(server: EmbeddedServer) -> None:
+    trace = pytest.importorskip("opentelemetry.sdk.trace", reason="opentelemetry-sdk is not installed")
+    export = pytest.importorskip("opentelemetry.sdk.trace.export")
+    memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")
+    adapted = pytest.importorskip("esdb_lite.compat.kurrentdbclient.instrumentation.opentelemetry")
+    former_ones = pytest.importorskip("esdb_lite.compat.esdbclient.instrumentation.opentelemetry")
+    spans, provider = memory.InMemorySpanExporter(), trace.TracerProvider()
+    provider.add_span_processor(export.SimpleSpanProcessor(spans))
+    one, other = adapted.KurrentDBClientInstrumentor(), former_ones.AsyncEventStoreDBClientInstrumentor()
+
+    def append() -> None:
+        with KurrentDBClient(f"kdb://{server.address}?Tls=false") as client:
+            client.append_to_stream(uuid4().hex, events=NewEvent("A", b"{}"), current_version=StreamState.NO_STREAM)
+
+    one.instrument(tracer_provider=provider, instrument_get_and_read_stream=True)
+    other.instrument(tracer_provider=provider)
+    append()
+    one.uninstrument()
+    assert (one.is_instrumented_by_opentelemetry, other.is_instrumented_by_opentelemetry) == (False, True)
+    append()
+    other.uninstrument()
+    other.uninstrument()
+    append()
+    assert [span.name for span in spans.get_finished_spans()] == ["streams.append"] * 2

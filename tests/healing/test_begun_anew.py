@@ -23,6 +23,7 @@ from esdb_lite import (
     StreamPosition,
     WrongArgumentType,
 )
+from esdb_lite.positions import LARGEST
 from tests.healing.conftest import Links
 
 
@@ -157,6 +158,96 @@ async def test_a_bare_position_beyond_the_end(links: Links, options: dict[str, s
             await handled(client, (lambda: stored, lambda position: None), **options)
 
 
+async def fill(client: AsyncEsdbClient) -> None:
+    """The same in any database: the same places are beginnings of events then, which have other ids."""
+    await client.append_events("s", None, events(3))
+    await client.append_events("other", None, events(5))
+
+
+OF_S = Filter.by_stream_name(prefixes=["s"], window=1, checkpoint_interval=1)
+
+
+async def test_a_checkpoint_of_a_server_knows_the_event_before_it(links: Links, tmp_path: Path) -> None:
+    """That of a consumer with a filter, which it has passed on to where an event of the new database begins."""
+    checkpoint = FileCheckpoint(tmp_path / "checkpoint")
+
+    async def run() -> Checkpoint:
+        consumer = client.consumer(handle, checkpoint=checkpoint, filter=OF_S)
+        await asyncio.wait_for(consumer.run(until_caught_up=True), 10)
+        assert isinstance(consumer.progress.stored, Checkpoint)
+        return consumer.progress.stored
+
+    async def handle(event: RecordedEvent) -> None:
+        seen.append(event)
+
+    seen: list[RecordedEvent] = []
+    async with links.server() as server, links.client(server.uri) as client:
+        await fill(client)
+        stored = await run()
+        last = seen[-1].checkpoint
+        assert last is not None
+        assert stored.commit_position > last.commit_position
+        assert (stored.event_id, stored.event_position) == (seen[-1].id, last.commit_position)
+        await client.append_events("other", 4, events(5))
+        again = await run()  # nothing has come meanwhile that it would have seen
+        assert again.commit_position > stored.commit_position
+        assert (again.event_id, again.event_position) == (stored.event_id, stored.event_position)
+        await client.append_events("s", 2, events(1))
+        await run()
+        assert [event.stream_position for event in seen] == [0, 1, 2, 3]
+    async with links.server() as server, links.client(server.uri) as client:
+        await fill(client)
+        await client.append_events("other", 4, events(5))
+        await client.append_events("s", 2, events(1))
+        await client.append_events("other", 9, events(5))
+        with pytest.raises(CheckpointMismatch, match="another event is there"):
+            await run()
+        subscription = await client.subscribe_all_events(filter=OF_S, include_control=True)
+        item = await first_behind(subscription)
+        token = Checkpoint.from_token(item.token)
+        assert (token.token, token.event_position) == (item.token, item.event_position)
+        subscription = await client.subscribe_all_events(token, filter=OF_S)
+        await subscription.close()
+    async with links.server() as server, links.client(server.uri) as client:
+        await fill(client)
+        await client.append_events("other", 4, events(25))
+        with pytest.raises(CheckpointMismatch, match="another event is there"):
+            await client.subscribe_all_events(token, filter=OF_S)
+
+
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_a_subscription_that_has_passed_its_last_event_knows_it(links: Links, resumed: bool) -> None:
+    """Also where it was resumed from a checkpoint, and has seen no event itself."""
+    server = links.server()
+    with server:
+        async with links.client(server.uri) as client:
+            await fill(client)
+            subscription = await client.subscribe_all_events(filter=OF_S, include_control=True)
+            place = await first_behind(subscription)
+            if resumed:
+                await client.append_events("other", 4, events(1))
+                subscription = await client.subscribe_all_events(place, filter=OF_S, include_control=True)
+                await first_behind(subscription)
+            server.restart()
+            await fill(client)
+            await client.append_events("other", 4, events(1))
+            with pytest.raises(CheckpointMismatch, match="another event is there"):
+                await asyncio.wait_for(to_the_end(subscription), 10)
+
+
+async def to_the_end(subscription: Any) -> None:
+    async for _ in subscription:
+        pass
+
+
+async def first_behind(subscription: Any) -> Checkpoint:
+    """The first place that is behind the last event."""
+    while True:
+        item = await asyncio.wait_for(subscription.__anext__(), 10)
+        if isinstance(item, Checkpoint) and item.event_position is not None:
+            return item
+
+
 async def test_a_token_resumes_after_its_event(links: Links) -> None:
     async with links.server() as server, links.client(server.uri) as client:
         await client.append_events("s", None, events(5))
@@ -178,7 +269,20 @@ def test_tokens() -> None:
     id = UUID("0123456789abcdef0123456789abcdef")
     assert Checkpoint(17, 0).token == "C:17/P:0"
     assert Checkpoint(17, 17, event_id=id).token == "C:17/P:17@01234567-89ab-cdef-0123-456789abcdef"
-    for wrong in ("17", "C:17/P:17@", "C:-1/P:0", "C:17", f"C:{2**63}/P:0", "C:17/P:17@0123"):
+    long = Checkpoint(LARGEST, LARGEST, event_id=id, event_position=LARGEST)
+    assert len(long.token) == 100  # tables have room for that
+    again = Checkpoint.from_token(long.token)
+    assert (again, again.event_id, again.event_position) == (long, id, LARGEST)
+    for wrong in (
+        "17",
+        "C:17/P:17@",
+        "C:-1/P:0",
+        "C:17",
+        f"C:{2**63}/P:0",
+        "C:17/P:17@0123",
+        f"C:1/P:1@{id}:",
+        f"C:1/P:1@{id}:{2**63}",
+    ):
         with pytest.raises(InvalidArgument, match="token"):
             Checkpoint.from_token(wrong)
     with pytest.raises(WrongArgumentType):

@@ -145,3 +145,29 @@ RECORDS_SEEN = {
 def test_atomic_appends(node_packages: Path, serve: Callable[..., ServeProcess]) -> None:
     uri = f"kurrentdb://{serve('--compatibility', '26.1').address}?tls=false"
     assert talk(node_packages, "@kurrent/kurrentdb-client", uri, "records.js") == RECORDS_SEEN
+
+
+PING = {"text": "Ping request successfully handled"}
+HTTP_SEEN = {
+    "ping": PING,
+    "version": "26.1.0",
+    "states": ["Leader"],
+    "nonsense": ["Refused", "Not Found"],
+    "afterwards": PING,
+}
+
+
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize(
+    ("package", "scheme"), [("@kurrent/kurrentdb-client", "kurrentdb"), ("@eventstore/db-client", "esdb")]
+)
+def test_pages(
+    node_packages: Path, serve: Callable[..., ServeProcess], tmp_path: Path, package: str, scheme: str, tls: bool
+) -> None:
+    """What the tests of these clients ask over HTTP, of a name and of an address."""
+    server = serve(*(["--dev-certificate", tmp_path] if tls else []))
+    port = server.address.rpartition(":")[2]
+    for host in ("localhost", "127.0.0.1"):
+        options = f"tls=true&tlsCaFile={tmp_path / 'ca.pem'}" if tls else "tls=false"
+        uri = f"{scheme}://admin:changeit@{host}:{port}?{options}"
+        assert talk(node_packages, package, uri, "http.js") == HTTP_SEEN, host

@@ -14,7 +14,7 @@ from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.database.group_commit import new_id
 from esdb_lite.server.engine.model import ANY, ProposedEvent
 from esdb_lite.server.projections.definitions import Definition, Mode
-from esdb_lite.server.projections.manager import ProjectionManager
+from esdb_lite.server.projections.manager import CommandRefused, ProjectionManager
 from esdb_lite.server.projections.running import EngineMissing
 from esdb_lite.server.projections.user.engine import UserEngine
 from tests.healing.waiting import until
@@ -104,6 +104,32 @@ async def test_it_catches_up_and_goes_on(place: Place) -> None:
     assert await place.state("p") == {"n": 3}
     assert await place.data("$$out") == ['$metadata {"$acl":{}}']
     assert await place.written("$projections-p-result", 3) == ['Result {"n":1}', 'Result {"n":2}', 'Result {"n":3}']
+
+
+@pytest.mark.parametrize("again", ["reset", "update"])
+async def test_one_that_was_aborted_and_gets_ready_anew_counts_as_stopped(place: Place, again: str) -> None:
+    await place.create("p", COUNT)
+    await place.manager.disable("p", checkpoint=False)
+    with pytest.raises(CommandRefused):
+        await place.manager.delete("p")
+    if again == "reset":
+        await place.manager.reset("p")
+    else:
+        await place.manager.update("p", EMIT, emit_enabled=True)
+    assert place.status("p") == "Stopped"
+    await place.manager.delete("p")
+
+
+async def test_one_that_was_aborted_and_updated_goes_on_from_its_checkpoint(place: Place) -> None:
+    await place.append("x", "T", "T")
+    await place.create("p", EMIT)
+    await place.handled("p", 2)
+    await place.manager.disable("p", checkpoint=False)
+    await place.manager.update("p", EMIT.replace("s.n++", "s.n += 10"), emit_enabled=True)
+    await place.append("x", "T")
+    await place.manager.enable("p")
+    await place.handled("p", 3)  # from the beginning: there is no checkpoint
+    assert await place.state("p") == {"n": 30}
 
 
 async def test_its_progress_is_100_only_where_everything_has_been_handled(place: Place) -> None:

@@ -28,11 +28,11 @@ class SyncWorld:
     def __init__(self) -> None:
         self._stack = AsyncExitStack()
         self.portal = Portal("server", self._stack.aclose)
-        self.world: World = self.portal.run(self._stack.enter_async_context(running()))
+        self.world: World = self.portal.run(self._stack.enter_async_context, running())
         self.client = EsdbClient(f"127.0.0.1:{self.world.port}")
 
     def append(self, count: int) -> None:
-        self.portal.run(self.world.append(count))
+        self.portal.run(self.world.append, count)
 
     def close(self) -> None:
         self.client.close()

@@ -112,11 +112,11 @@ def record(position: int, size: int = 10) -> Record:
 def test_what_is_remembered_is_bounded_and_of_the_same_event() -> None:
     encodings = LiveEncodings()
     first = record(1)
-    (message,) = encodings.encode([first], 0, structured=False)
-    assert encodings.encode([first], 0, structured=False)[0] is message
-    assert encodings.encode([first], 0, structured=True) != [message]
-    assert encodings.encode([record(1, 11)], 0, structured=False) != [message]  # of another database
+    framed = encodings.framed([first], 0, structured=False)
+    assert encodings.framed([first], 0, structured=False) is framed
+    assert encodings.framed([first], 0, structured=True) != framed
+    assert encodings.framed([record(1, 11)], 0, structured=False) != framed  # of another database
     for position in range(2, 2000):
-        encodings.encode([record(position, 5000)], 0, structured=False)
+        encodings.framed([record(position, 5000)], 0, structured=False)
     assert len(encodings._known) <= 256
     assert sum(len(known) for _, known in encodings._known.values()) <= 2**20 + 6000

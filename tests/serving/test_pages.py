@@ -8,6 +8,8 @@ import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
@@ -48,6 +50,27 @@ async def test_pages() -> None:
         assert server.page("/ping") is not None
         assert server.page("/nothing") is None
     assert server.page("/ping") is None
+
+
+def fetched(server: EmbeddedServer, path: str) -> tuple[int, Any]:
+    """As test fixtures of others ask: with the HTTP client of a standard library, a connection for each request."""
+    with urlopen(f"http://localhost:{server.port}{path}", timeout=PATIENCE) as answer:
+        body = answer.read()
+        return answer.status, json.loads(body) if body else None
+
+
+def test_fixtures_of_others_see_that_a_server_is_ready() -> None:
+    """What they wait for: langgraph's checkpointer, testcontainers, and the tests of the client for Node.js."""
+    with EmbeddedServer(run_projections="system") as server:
+        status, info = fetched(server, "/info")
+        assert (status, info["state"], info["features"]["projections"]) == (200, "leader", True)
+        assert fetched(server, "/ping") == (200, {"text": "Ping request successfully handled"})
+        assert fetched(server, "/health/live") == (204, None)
+        status, gossip = fetched(server, "/gossip")
+        states = [member["state"] for member in gossip["members"]]
+        assert (status, "Leader" in states, "Unknown" in states) == (200, True, False)
+        with pytest.raises(HTTPError, match="404: Not Found"):
+            fetched(server, "/no-such-page")
 
 
 async def test_over_tls(tmp_path: Path) -> None:

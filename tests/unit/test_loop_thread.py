@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
 import threading
 from collections.abc import Iterator
 
@@ -56,39 +55,43 @@ def test_a_result_and_an_exception_come_back(running: Running) -> None:
     async def fail() -> None:
         raise SystemExit(3)
 
-    assert running.calls.run(value()) == 7
+    assert running.calls.run(value) == 7
     with pytest.raises(SystemExit):
-        running.calls.run(fail())
-    assert running.calls.run(value()) == 7
+        running.calls.run(fail)
+    assert running.calls.run(value) == 7
     assert not running.calls.under_way
 
 
 def test_patience_has_an_end(running: Running) -> None:
     begun, cancelled = threading.Event(), threading.Event()
     with pytest.raises(TimeoutError, match=r"has not answered within 0\.05 seconds"):
-        running.calls.run(endless(begun, cancelled), patience=0.05)
+        running.calls.run(lambda: endless(begun, cancelled), patience=0.05)
     assert cancelled.wait(10)
     assert not running.calls.under_way
 
 
 def test_what_is_given_up_before_it_begins_leaves_nothing(running: Running) -> None:
     """The loop, which is busy, then starts and cancels it in one turn."""
-    free, given_up = threading.Event(), value()
+    free, called = threading.Event(), []
+
+    async def given_up() -> None:
+        called.append(True)
+
     running.calls.post(lambda: free.wait(10))
     with pytest.raises(TimeoutError):
         running.calls.run(given_up, patience=0.0)
     free.set()
-    assert running.calls.run(value()) == 7
-    assert inspect.getcoroutinestate(given_up) == inspect.CORO_CLOSED
+    assert running.calls.run(value) == 7
+    assert not called
     assert not running.calls.under_way
 
 
 def test_on_its_own_thread_it_would_wait_for_itself(running: Running) -> None:
     async def inside() -> None:
-        running.calls.run(value())
+        running.calls.run(value)
 
     with pytest.raises(RuntimeError, match="this thread runs the event loop"):
-        running.calls.run(inside())
+        running.calls.run(inside)
 
 
 def test_who_waits_when_the_loop_ends_goes_on() -> None:
@@ -97,7 +100,7 @@ def test_who_waits_when_the_loop_ends_goes_on() -> None:
 
     def wait() -> None:
         try:
-            running.calls.run(endless(begun, cancelled))
+            running.calls.run(lambda: endless(begun, cancelled))
         except LoopEnded as error:
             failures.append(error)
 
@@ -111,7 +114,7 @@ def test_who_waits_when_the_loop_ends_goes_on() -> None:
     for task in tasks:  # of a loop that has ended in the middle of it
         task._log_destroy_pending = False  # type: ignore[attr-defined]
     with pytest.raises(LoopEnded):
-        running.calls.run(value())
+        running.calls.run(value)
     running.calls.post(lambda: None)  # nothing happens
 
 
@@ -121,7 +124,7 @@ def test_a_call_that_comes_while_the_loop_ends_does_not_wait_for_ever() -> None:
     calls = LoopCalls(loop)
     calls.end()
     with pytest.raises(LoopEnded):
-        calls.run(value())
+        calls.run(value)
     assert not calls.under_way
     loop.close()
 

@@ -113,7 +113,7 @@ def test_use_on_the_thread_of_the_loop(client: EsdbClient) -> None:
 
     client.connect()
     with pytest.raises(WrongContext, match="event loop"):
-        client._live().portal.run(inside())
+        client._live().portal.run(inside)
 
 
 def test_iterators_survive_the_client_they_came_from(client: EsdbClient) -> None:
@@ -257,11 +257,11 @@ def test_the_portal_passes_exceptions_on() -> None:
 
     portal = Portal("esdb-lite-test", last)
     with pytest.raises(ClientClosed):
-        portal.run(cancelled())
+        portal.run(cancelled)
     with pytest.raises(LookupError, match="inside"):
-        portal.run(fail())
+        portal.run(fail)
     portal.close()
     portal.close()
     assert closed == [True]
     with pytest.raises(ClientClosed):
-        portal.run(fail())
+        portal.run(fail)

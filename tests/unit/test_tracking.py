@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from uuid import UUID
 
 import pytest
 
@@ -108,6 +109,28 @@ def test_only_control_objects() -> None:
     assert list(parts([Checkpoint(5, 0), Checkpoint(6, 0)], 1, of_stream=False)) == [HandledPart([], Checkpoint(6, 0))]
     assert list(parts([Reconnected("a", "b", "c")], 1, of_stream=False)) == [HandledPart([], None, False)]
     assert list(parts([], 1, of_stream=False)) == [HandledPart([], None)]
+
+
+def known(position: ConsumerPosition | None) -> tuple[UUID | None, int | None]:
+    assert isinstance(position, Checkpoint)
+    return position.event_id, position.event_position
+
+
+def test_places_of_servers_know_the_last_event_before_them() -> None:
+    """Behind an event of the same part, of an earlier one, or of an earlier run."""
+    seen = event(0, id=UUID(int=7))
+    (part,) = parts([seen, CaughtUp(None, None, 300, 300)], 10, of_stream=False)
+    assert (part.position, known(part.position)) == (Checkpoint(300, 300), (seen.id, 100))
+    tracked = tracker(of_stream=False)
+    tracked.loaded(seen.checkpoint, 0.0)
+    for place in (300, 400):
+        tracked.handled(HandledPart([], Checkpoint(place, 0)), 0.0)
+        assert (tracked.position, known(tracked.position)) == (Checkpoint(place, 0), (seen.id, 100))
+    tracked.handled(HandledPart([], Checkpoint(500, 0, event_id=UUID(int=8), event_position=450)), 0.0)
+    assert known(tracked.position) == (UUID(int=8), 450)
+    tracked.loaded(Checkpoint(107, 105, event_id=UUID(int=9)), 0.0)  # of a transaction: nothing can be read from there
+    tracked.handled(HandledPart([], Checkpoint(600, 0)), 0.0)
+    assert known(tracked.position) == (None, None)
 
 
 # --- when a position is due ---

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from esdb_lite._wire import read_response_encode as encode
+from esdb_lite._wire import read_response_fast
 from esdb_lite._wire.controls import SubscriptionConfirmed
 from esdb_lite._wire.framing import frame
 from esdb_lite._wire.primitives import WireError
@@ -194,7 +195,7 @@ def test_the_caches_are_bounded():
     decoder = ReadDecoder()
     for n in range(3000):
         decoder.feed(frame([an_event(stream=f"s{n}", type=f"T{n}", data=bytes(n))]))
-    for cache in (decoder._heads, decoder._names, decoder._types):
+    for cache in (read_response_fast._heads, read_response_fast._names, read_response_fast._types):
         assert 0 < len(cache) <= 1024
 
 

@@ -11,7 +11,6 @@ import inspect
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timezone
 from functools import partial
 from types import TracebackType
@@ -29,7 +28,6 @@ from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
 from esdb_lite.client.consumers.tracking import Item
 from esdb_lite.consumers import AsyncBatchHandler, AsyncEventHandler, ConsumerPosition, ConsumerProgress, WrittenLike
 from esdb_lite.errors import CallCancelled, ClientClosed, DeadlineExceeded, EsdbClientException, WrongArgumentType
-from esdb_lite.events import Checkpoint
 from esdb_lite.filters import DEFAULT_EXCLUDE
 
 if TYPE_CHECKING:
@@ -132,10 +130,9 @@ class ConsumerFeed:
         settings = self._settings
         start = settings.position if position is None else position
         from_end = settings.from_end and position is None
-        if position is not None:
+        if position is not None and getattr(position, "event_id", None) is None:  # others are checked in any case
             deadline = Deadline(settings.timeout)
             await self._client._check_position(settings.stream_name, position, deadline, settings.credentials)
-            start = _bare(position)
         if settings.index is not None:
             self._subscription = await self._client.subscribe_index_events(
                 settings.index,
@@ -183,11 +180,6 @@ class ConsumerFeed:
             )
         except EsdbClientException:  # it is only for the progress, and the subscription will say what is wrong
             return None
-
-
-def _bare(position: ConsumerPosition) -> ConsumerPosition:
-    """Return a position without the id of its event, which has been looked at."""
-    return replace(position, event_id=None) if isinstance(position, Checkpoint) else int(position)
 
 
 async def _end(task: asyncio.Task[object]) -> None:

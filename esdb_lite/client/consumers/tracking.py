@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from esdb_lite.consumers import ConsumerPosition, ConsumerProgress
@@ -59,7 +59,17 @@ def _identified(position: ConsumerPosition | None, events: Sequence[RecordedEven
     if not isinstance(position, Checkpoint):
         return StreamPosition(position, last.id) if position == last.stream_position else position
     place = last.checkpoint
-    return place if place == position else position
+    return place if place == position else still_knowing(position, place)
+
+
+def still_knowing(position: Checkpoint, before: ConsumerPosition | None) -> Checkpoint:
+    """Return a position at which nothing is known with the event that is known of one before it."""
+    if position.event_id is not None or not isinstance(before, Checkpoint) or before.event_id is None:
+        return position
+    at = before.event_position
+    if at is None and before.commit_position != before.prepare_position:
+        return position  # of a transaction: that is no place to read from
+    return replace(position, event_id=before.event_id, event_position=before.commit_position if at is None else at)
 
 
 def position_of(item: Item, *, of_stream: bool) -> ConsumerPosition | None:
@@ -70,7 +80,7 @@ def position_of(item: Item, *, of_stream: bool) -> ConsumerPosition | None:
     if isinstance(item, CaughtUp):
         return item.stream_position if of_stream else _in_all(item.commit_position, item.prepare_position)
     if isinstance(item, Checkpoint) and not of_stream:
-        return _in_all(item.commit_position, item.prepare_position)
+        return replace(item, timestamp=None)
     return None
 
 
@@ -155,7 +165,9 @@ class Tracker:
     def handled(self, part: HandledPart, now: float) -> None:
         """Take note of what has been handled."""
         count = len(part.events)
-        self.position = later(self.position, part.position)
+        before, self.position = self.position, later(self.position, part.position)
+        if isinstance(self.position, Checkpoint):
+            self.position = still_knowing(self.position, before)
         if part.caught_up is not None:
             self._caught_up = part.caught_up
         if count:

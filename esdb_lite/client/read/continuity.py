@@ -45,6 +45,8 @@ class Landmark(NamedTuple):
     """Prepare position in all events; 0 may also be a place just before the event."""
     event_id: UUID | None = None
     """None: not known."""
+    before: Landmark | None = None
+    """The last event that was seen before a place of which nothing is known."""
 
     def __str__(self) -> str:
         where = "all events" if self.stream_name is None else f"stream {self.stream_name!r}"
@@ -54,7 +56,11 @@ class Landmark(NamedTuple):
 def landmark_of(stream_name: str | None, position: int | Checkpoint) -> Landmark:
     """Return the place that a position stands for."""
     if isinstance(position, Checkpoint):
-        return Landmark(stream_name, position.commit_position, position.prepare_position, position.event_id)
+        place = position.commit_position, position.prepare_position
+        if position.event_position is None:
+            return Landmark(stream_name, *place, position.event_id)
+        seen = Landmark(stream_name, position.event_position, position.event_position, position.event_id)
+        return Landmark(stream_name, *place, before=seen)
     known = position.event_id if isinstance(position, StreamPosition) else None
     return Landmark(stream_name, position, position if stream_name is None else 0, known)
 
@@ -72,6 +78,8 @@ async def check_landmark(landmark: Landmark, ask: Callable[[ReadRequest, Need], 
 
 
 async def _check(landmark: Landmark, ask: Ask) -> None:
+    if landmark.before is not None:
+        await _check(landmark.before, ask)
     try:
         await (_check_all(landmark, ask) if landmark.stream_name is None else _check_stream(landmark, ask))
     except (AccessDenied, StreamDeleted):

@@ -34,15 +34,32 @@ class ReadProgress:
         self.overfull = False
         """Whether more events have come than were asked for: what else comes is of no interest."""
 
-    def saw(self, items: Sequence[ReadItem], *, only_events: bool = False) -> None:
-        """Take note of items that are handed out; `only_events`: there is nothing else among them."""
+    def remember(self, position: Checkpoint) -> None:
+        """Take note of the event that is known of the place where the request begins."""
+        if position.event_id is not None and self.request.stream_name is None:
+            at, place = position.event_position, (position.commit_position, position.prepare_position)
+            self._seen = place if at is None else (at, at), position.event_id
+
+    def saw(self, items: Sequence[ReadItem], *, only_events: bool = False) -> Sequence[ReadItem]:
+        """Take note of items, and return what is handed out; `only_events`: there is nothing else among them."""
         if only_events:
             self._count += len(items)
             self._at(items[-1])
-            return
+            return items
+        told: list[ReadItem] = []
         for item in items:
             self._count += isinstance(item, RecordedEvent)
             self._at(item)
+            told.append(self._told(item) if isinstance(item, Checkpoint) else item)
+        return told
+
+    def _told(self, checkpoint: Checkpoint) -> Checkpoint:
+        """A server does not say which event is at its checkpoints; the last one before is known."""
+        place, raw = self._seen or (None, None)
+        if raw is None or place is None or place[0] != place[1] or self.request.backwards:
+            return checkpoint
+        at = checkpoint.commit_position, checkpoint.prepare_position
+        return replace(checkpoint, event_id=event_id(raw), event_position=None if at == place else place[0])
 
     def rest(self) -> ReadRequest | None:
         """Return the request for what was not handed out yet; None when nothing is missing."""
@@ -72,11 +89,11 @@ class ReadProgress:
     def landmark(self) -> Landmark | None:
         """The last place that was seen, with the event that was there; None where nothing was."""
         place, raw = self._seen or (None, None)
+        known = None if raw is None else event_id(raw)
+        last = None if place is None else Landmark(self.request.stream_name, *place, known)
         if self._place is not None and (place is None or self._place > place) and not self.request.backwards:
-            place, raw = self._place, None  # a checkpoint, behind the last event
-        if place is None:
-            return None
-        return Landmark(self.request.stream_name, *place, None if raw is None else event_id(raw))
+            return Landmark(self.request.stream_name, *self._place, before=last)  # a checkpoint, behind the last event
+        return last
 
     def without_known(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
         """Leave out events that were handed out before the request was made again."""

@@ -26,7 +26,7 @@ from esdb_lite.client.read.progress import ReadProgress, place_of
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, ProtocolError, StreamNotFound
-from esdb_lite.events import Reconnected, RecordedEvent
+from esdb_lite.events import Checkpoint, Reconnected, RecordedEvent
 
 if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
@@ -133,7 +133,7 @@ class HealingReading:
         if self._progress.overfull:
             self._drop()
         if fresh:
-            self._progress.saw(fresh, only_events=call.only_events)
+            fresh = self._progress.saw(fresh, only_events=call.only_events)
             self._retries.succeed()
         return fresh or None
 
@@ -244,6 +244,10 @@ class HealingSubscription(HealingReading):
         self._moving: str | None = None
         self.subscription_id = ""
         """The server's name for the subscription."""
+
+    def remember(self, position: Checkpoint) -> None:
+        """Take note of the event that is known of the place where it begins."""
+        self._progress.remember(position)
 
     @property
     def _soon(self) -> bool:

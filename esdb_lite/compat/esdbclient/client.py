@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from esdb_lite.compat.esdbclient.persistent import PersistentSubscription
+from esdb_lite.compat.kurrentdbclient import _group_calls as group_calls
 from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
-from esdb_lite.compat.kurrentdbclient._faces import with_defaults
+from esdb_lite.compat.kurrentdbclient._faces import opening, with_defaults
 from esdb_lite.compat.kurrentdbclient.client import KDB_PERSISTENT_CONFIG_EVENTS_REGEX as _PERSISTENT_CONFIG
 from esdb_lite.compat.kurrentdbclient.client import KDB_SYSTEM_EVENTS_REGEX as _SYSTEM
 from esdb_lite.compat.kurrentdbclient.client import BaseKurrentDBClient as BaseEventStoreDBClient
@@ -37,6 +39,8 @@ class EventStoreDBClient(KurrentDBClient):
     create_subscription_to_all = with_defaults(
         KurrentDBClient.create_subscription_to_all, filter_exclude=DEFAULT_EXCLUDE_FILTER
     )
+    read_subscription_to_all = opening(group_calls.read_subscription_to_all, PersistentSubscription)
+    read_subscription_to_stream = opening(group_calls.read_subscription_to_stream, PersistentSubscription)
 
 
 ESDBClient = EventStoreDBClient

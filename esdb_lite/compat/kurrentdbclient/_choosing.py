@@ -1,12 +1,11 @@
-"""Which node of a cluster a connection string wants.
+"""Which nodes of a cluster a connection string wants.
 
-Owns: the choice, and the exceptions that kurrentdbclient has where there is none; our client takes another node then.
-Must not know: connections.
+Owns: which they are, and the exceptions where there is none: our client takes another node then. Must not know:
+connections.
 """
 
 from __future__ import annotations
 
-import random
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -38,11 +37,8 @@ def discovering(spec: specs.ConnectionSpec) -> Iterator[None]:
         raise exceptions.DiscoveryFailedError(text) from error
 
 
-def chosen_target(spec: specs.ConnectionSpec, nodes: Sequence[esdb_lite.ClusterNode]) -> str | None:
-    """Return the node to stay with; None where that is left to our client, which goes where the leader is.
-
-    Raises a DiscoveryFailedError where there is no node of the kind that is wanted.
-    """
+def wanted_targets(spec: specs.ConnectionSpec, nodes: Sequence[esdb_lite.ClusterNode]) -> Sequence[str]:
+    """Return the nodes of the kind that is wanted, as `host:port`. Raises DiscoveryFailedError."""
     preference = spec.options.node_preference
     members = [values.their_member(node) for node in nodes]
     if preference in _WANTED:
@@ -50,7 +46,4 @@ def chosen_target(spec: specs.ConnectionSpec, nodes: Sequence[esdb_lite.ClusterN
         members = [member for member in members if member.state == state]
         if not members:
             raise missing(f"the cluster has no {preference}")
-    if preference == specs.NODE_PREFERENCE_LEADER or len(nodes) == 1:
-        return None
-    member = random.choice(members)
-    return specs.grpc_target(member.address, member.port)
+    return [specs.grpc_target(member.address, member.port) for member in members]

@@ -14,7 +14,7 @@ import esdb_lite
 from esdb_lite.compat.kurrentdbclient import _group_calls as group_calls
 from esdb_lite.compat.kurrentdbclient import _projection_calls as projection_calls
 from esdb_lite.compat.kurrentdbclient import _stream_calls as stream_calls
-from esdb_lite.compat.kurrentdbclient._choosing import chosen_target, discovering
+from esdb_lite.compat.kurrentdbclient._choosing import discovering, wanted_targets
 from esdb_lite.compat.kurrentdbclient._consumers import AsyncPersistentSubscription
 from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
 from esdb_lite.compat.kurrentdbclient._faces import Consuming, Ours, Reading, async_opening, asynchronous
@@ -60,7 +60,7 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
 
     @property
     def connection_target(self) -> str:
-        """The server, as `host:port`."""
+        """The server, as `host:port`; of several followers one, which need not be the one that answers."""
         return self.connection.grpc_target
 
     @property
@@ -99,26 +99,22 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
 
     async def _connect(self, grpc_target: str | None = None) -> AsyncKurrentDBConnection:
         connection = self._construct_esdb_connection(grpc_target)
-        if grpc_target is not None or not self.connection_spec.discovers:
-            return connection
-        try:
-            target = await self._discover(connection)
-        except BaseException:
-            await connection.close()
-            raise
-        if target is None:
-            return connection
-        await connection.close()
-        return self._construct_esdb_connection(target)
+        if grpc_target is None and self.connection_spec.discovers:
+            try:
+                await self._discover(connection)
+            except BaseException:
+                await connection.close()
+                raise
+        return connection
 
-    async def _discover(self, connection: AsyncKurrentDBConnection) -> str | None:
+    async def _discover(self, connection: AsyncKurrentDBConnection) -> None:
         with discovering(self.connection_spec):
             ours = connection.ours
             await ours.connect()
-            target = chosen_target(self.connection_spec, await ours.read_gossip())
-            if target is None:
-                connection.settle((await ours.server_info()).address)
-            return target
+            nodes = await ours.read_gossip()
+            targets = wanted_targets(self.connection_spec, nodes)
+            leader = (await ours.server_info()).address  # as it is reached, which a node alone need not know
+            connection.settle(leader if leader in targets or len(nodes) == 1 else targets[0])
 
     def _construct_esdb_connection(self, grpc_target: str | None = None) -> AsyncKurrentDBConnection:
         return AsyncKurrentDBConnection(

@@ -16,7 +16,7 @@ import esdb_lite
 from esdb_lite.compat.kurrentdbclient import _group_calls as group_calls
 from esdb_lite.compat.kurrentdbclient import _projection_calls as projection_calls
 from esdb_lite.compat.kurrentdbclient import _stream_calls as stream_calls
-from esdb_lite.compat.kurrentdbclient._choosing import chosen_target, discovering
+from esdb_lite.compat.kurrentdbclient._choosing import discovering, wanted_targets
 from esdb_lite.compat.kurrentdbclient._consumers import PersistentSubscription
 from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
 from esdb_lite.compat.kurrentdbclient._faces import Consuming, Ours, Reading, opening, sync
@@ -114,7 +114,7 @@ class KurrentDBClient(BaseKurrentDBClient):
 
     @property
     def connection_target(self) -> str:
-        """The server, as `host:port`."""
+        """The server, as `host:port`; of several followers one, which need not be the one that answers."""
         return self._connection.grpc_target
 
     @property
@@ -169,26 +169,22 @@ class KurrentDBClient(BaseKurrentDBClient):
 
     def _connect(self, grpc_target: str | None = None) -> KurrentDBConnection:
         connection = self._construct_esdb_connection(grpc_target)
-        if grpc_target is not None or not self.connection_spec.discovers:
-            return connection
-        try:
-            target = self._discover(connection)
-        except BaseException:
-            connection.close()
-            raise
-        if target is None:
-            return connection
-        connection.close()
-        return self._construct_esdb_connection(target)
+        if grpc_target is None and self.connection_spec.discovers:
+            try:
+                self._discover(connection)
+            except BaseException:
+                connection.close()
+                raise
+        return connection
 
-    def _discover(self, connection: KurrentDBConnection) -> str | None:
+    def _discover(self, connection: KurrentDBConnection) -> None:
         with discovering(self.connection_spec):
             ours = connection.ours
             ours.connect()
-            target = chosen_target(self.connection_spec, ours.read_gossip())
-            if target is None:
-                connection.settle(ours.server_info().address)
-            return target
+            nodes = ours.read_gossip()
+            targets = wanted_targets(self.connection_spec, nodes)
+            leader = ours.server_info().address  # as it is reached, which a node alone need not know
+            connection.settle(leader if leader in targets or len(nodes) == 1 else targets[0])
 
     def _construct_esdb_connection(self, grpc_target: str | None = None) -> KurrentDBConnection:
         return KurrentDBConnection(esdb_lite.EsdbClient, self.connection_spec, self._certificates(), grpc_target, self)

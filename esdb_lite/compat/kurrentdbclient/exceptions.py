@@ -229,8 +229,8 @@ class InternalError(GrpcError):
     """An error inside the server."""
 
 
-class InvalidCommitPositionError(KurrentDBClientError, esdb_lite.InvalidPosition):
-    """No event begins where all events were to be read from."""
+class InvalidCommitPositionError(UnknownError, esdb_lite.InvalidPosition):
+    """No event begins where all events were to be read from. Version 1.0 has an UnknownError for it."""
 
 
 class ConsistencyChecksFailedError(KurrentDBClientError, esdb_lite.ConsistencyError):

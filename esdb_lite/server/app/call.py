@@ -114,9 +114,9 @@ class GrpcCall:
         push(self._stream)
         return True
 
-    def send_with_others(self, messages: list[bytes]) -> bool:
-        """Send messages at the end of this turn of the loop if window and socket take them now."""
-        return self._answered and self.tap is None and send_data_at_once(self._stream, frame(messages))
+    def send_with_others(self, framed: bytes) -> bool:
+        """Send framed messages at the end of this turn of the loop if window and socket take them now."""
+        return self._answered and self.tap is None and send_data_at_once(self._stream, framed)
 
     async def finish(self, error: RpcError | None) -> None:
         """End the call: with OK, or with the status of an error."""

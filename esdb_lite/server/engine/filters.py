@@ -6,7 +6,7 @@ Owns: section 13 of the protocol notes. Must not know: pages, the wire, the cloc
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import TypeAlias
@@ -98,35 +98,38 @@ class Selection:
 
     def __call__(self, records: Sequence[Record]) -> Sequence[Record]:
         """Return the records that are seen. Raises RegexTooSlow."""
-        names = list(map(self._name, records))
-        verdicts = self._verdicts_on(set(names))
-        return shown([record for record, name in zip(records, names, strict=True) if verdicts[name]])
+        verdicts, name_of = self._verdicts, self._name
+        try:
+            chosen = [record for record in records if verdicts[name_of(record)]]
+        except KeyError:
+            self._judge(set(map(name_of, records)))
+            chosen = [record for record in records if verdicts[name_of(record)]]
+        return shown(chosen)
 
     def matching(self, sketches: Sequence[Sketch], reader: Reader) -> Sequence[Sketch]:
         """Return those that match; some may be hidden nevertheless. Raises RegexTooSlow."""
-        verdicts, numbers = self._by_number, {number for _, number in sketches}
-        if not numbers <= verdicts.keys():
-            if len(verdicts) > _REMEMBERED:
-                verdicts.clear()
-            names = {number: reader.name_of(self.on.named, number) for number in numbers - verdicts.keys()}
-            by_name = self._verdicts_on(set(names.values()))
-            verdicts.update((number, by_name[name]) for number, name in names.items())
-        return [sketch for sketch in sketches if verdicts[sketch[1]]]
+        verdicts = self._by_number
+        try:
+            return [sketch for sketch in sketches if verdicts[sketch[1]]]
+        except KeyError:
+            self._judge_numbers({number for _, number in sketches}, reader)
+            return [sketch for sketch in sketches if verdicts[sketch[1]]]
 
-    def _verdicts_on(self, names: set[str]) -> Mapping[str, bool]:
-        """Return a verdict for each of these names, and for others."""
-        verdicts = self._verdicts
-        unknown = names - verdicts.keys()
-        if unknown:
-            if len(verdicts) > _REMEMBERED or self._characters > _REMEMBERED_CHARACTERS:
-                verdicts.clear()
-                self._characters = 0
-                unknown = names
-            self._judge(unknown)
-        return verdicts
+    def _judge_numbers(self, numbers: set[int], reader: Reader) -> None:
+        """See to it that there is a verdict on each of these."""
+        verdicts = self._by_number
+        if len(verdicts) > _REMEMBERED:
+            verdicts.clear()
+        names = {number: reader.name_of(self.on.named, number) for number in numbers - verdicts.keys()}
+        self._judge(set(names.values()))
+        verdicts.update((number, self._verdicts[name]) for number, name in names.items())
 
     def _judge(self, names: set[str]) -> None:
-        allowance = Allowance(_STEPS)
-        for name in names:
-            self._verdicts[name] = self._test(name, allowance)
+        """See to it that there is a verdict on each of these."""
+        verdicts, allowance = self._verdicts, Allowance(_STEPS)
+        if len(verdicts) > _REMEMBERED or self._characters > _REMEMBERED_CHARACTERS:
+            verdicts.clear()
+            self._characters = 0
+        for name in names - verdicts.keys():
+            verdicts[name] = self._test(name, allowance)
             self._characters += len(name)

@@ -364,7 +364,14 @@ class FilteredSubscription(_Links):
         Every record counts towards the next checkpoint, known or not, matching or not.
         """
         chosen = self._select(_after(records, self._after))
-        events = dict(zip((r.position for r in chosen), self._resolve(chosen, reader, now), strict=True))
+        resolved = self._resolve(chosen, reader, now)
+        if 0 < len(records) < self._interval - self._counted:  # no checkpoint falls due
+            self._counted += len(records)
+            self._after = max(self._after, _of(records[-1].position))
+            if chosen:
+                self._running = max(self._running, _of(chosen[-1].position))
+            return resolved
+        events = dict(zip((r.position for r in chosen), resolved, strict=True))
         messages: list[Message] = []
         for record in records:
             self._live_record(_of(record.position), events.get(record.position), messages)

@@ -226,7 +226,7 @@ class Faults:
             action()
 
         try:
-            calls.run(act(), patience=_PATIENCE)
+            calls.run(act, patience=_PATIENCE)
         except LoopEnded:
             action()
         except TimeoutError:

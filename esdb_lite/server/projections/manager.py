@@ -223,7 +223,7 @@ class ProjectionManager:
             if reason:
                 projection.fault(Work.UNREADABLE, reason)
                 return
-            if projection.condition.work is Work.FAILED:
+            if projection.condition.work is Work.FAILED or projection.condition.halt is Halt.ABORTED:
                 await self._go_back(projection)
             await self._begin_again(projection)
 
@@ -306,9 +306,12 @@ class ProjectionManager:
             projection.definition = await store.save(self._database, definition, reset=reset)
 
     async def _begin_again(self, projection: ManagedProjection) -> None:
-        """Go on with a new run of the present definition; a stopped projection only gets ready for it."""
-        halt = projection.condition.halt
-        projection.condition = replace(projection.condition, work=Work.GOING_ON)
+        """Go on with a new run of the present definition; a stopped projection only gets ready for it.
+
+        One that was aborted counts as stopped from then on.
+        """
+        halt = projection.condition.halt if projection.condition.halt is Halt.NONE else Halt.WITH_CHECKPOINT
+        projection.condition = replace(projection.condition, halt=halt, work=Work.GOING_ON)
         if await self._prepare(projection):
             projection.reason = ""
             if halt is Halt.NONE:

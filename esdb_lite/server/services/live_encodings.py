@@ -5,8 +5,9 @@ Owns: what was encoded last. Must not know: subscriptions, calls.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
+from esdb_lite._wire.framing import frame
 from esdb_lite.server.engine.subscriptions import Message
 from esdb_lite.server.services.read_messages import encode
 from esdb_lite.server.storage import Record
@@ -22,23 +23,23 @@ class LiveEncodings:
         self._known: dict[tuple[int, bool], tuple[Record, bytes]] = {}
         self._bytes = 0
 
-    def encode(self, messages: Iterable[Message], now: int, *, structured: bool) -> list[bytes]:
-        """Do what `read_messages.encode` does; an event that was encoded a moment ago is not encoded again."""
-        encoded: list[bytes] = []
-        for item in messages:
-            if isinstance(item, Record):
-                encoded.append(self._event(item, now, structured=structured))
-            else:
-                encoded += encode((item,), now, structured=structured)
-        return encoded
+    def framed(self, messages: Sequence[Message], now: int, *, structured: bool) -> bytes:
+        """Return messages as they stand in a stream; an event that was encoded a moment ago is not encoded again."""
+        frames = [
+            self._event(item, now, structured=structured)
+            if isinstance(item, Record)
+            else frame(encode((item,), now, structured=structured))
+            for item in messages
+        ]
+        return frames[0] if len(frames) == 1 else b"".join(frames)
 
     def _event(self, record: Record, now: int, *, structured: bool) -> bytes:
         key = record.position, structured
         known = self._known.get(key)
         if known is None or known[0] is not record:
-            (message,) = encode((record,), now, structured=structured)
-            self._make_room(len(message))
-            self._known[key] = known = record, message
+            framed = frame(encode((record,), now, structured=structured))
+            self._make_room(len(framed))
+            self._known[key] = known = record, framed
         return known[1]
 
     def _make_room(self, size: int) -> None:

@@ -286,7 +286,7 @@ class _Subscribed:
         messages = self._subscription.live(records, None, now)
         self._context.database.turns.charge(perf_counter() - began, BATCH)
         sent = not messages or self._call.send_with_others(
-            self._context.live.encode(messages, now, structured=self._structured)
+            self._context.live.framed(messages, now, structured=self._structured)
         )
         if not sent:
             self._unsent = messages

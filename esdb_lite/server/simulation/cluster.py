@@ -351,4 +351,4 @@ class SimulatedCluster:
         self._running()
         if self._calls is None or self._calls.inside:
             raise RuntimeError("the cluster runs on the event loop of this thread: use the method that ends in _async")
-        self._calls.run(function(), patience=_CALL_PATIENCE)
+        self._calls.run(function, patience=_CALL_PATIENCE)
