@@ -373,3 +373,32 @@ def test_they_are_fetched_whole_in_parts() -> None:
         sent += part.messages
     sent += part.messages
     assert [item for item in sent if isinstance(item, Record)] == [r for r in log.records if r.stream == "w"]
+
+
+def test_what_is_hidden_stays_so_where_few_are_picked() -> None:
+    log = log_of("x" * 600)
+    log.add("$epoch-information", type="Rare")
+    rare = log.add("y", type="Rare")
+    select = selector(EventFilter(FilterOn.TYPE, prefixes=("Rare",)))
+    assert of_pages(AllForwards(0, 1000, select, resolve_links=False), log.reader()) == [rare]
+
+
+# --- live, many at a time ---------------------------------------------------------------------------------------------
+
+
+@given(st.lists(st.text("wx", min_size=1, max_size=20), max_size=6), st.integers(1, 8))
+def test_events_that_come_together_are_sent_as_one_by_one(batches: list[str], window: int) -> None:
+    log = log_of("".join(batches))
+    together, alone = (live_from_the_start(window) for _ in range(2))
+    rest = iter(log.records)
+    for batch in batches:
+        records = [next(rest) for _ in batch]
+        one_by_one = [message for record in records for message in alone.live([record], None, NOW)]
+        assert list(together.live(records, None, NOW)) == one_by_one
+
+
+def live_from_the_start(window: int) -> FilteredSubscription:
+    subscription = filtered(None, window, 1)
+    subscription.start(Log().reader(), NOW)
+    subscription.caught_up()
+    return subscription
