@@ -18,7 +18,7 @@ from esdb_lite.server.app import RpcServer
 from esdb_lite.server.app.calls import Route
 from esdb_lite.server.database.loop_share import LoopShare
 from esdb_lite.server.handlers import ServerCall
-from esdb_lite.server.schemas.compatibility import Effort, NotASchema, incompatibilities
+from esdb_lite.server.schemas.compatibility import ComparisonBudget, NotASchema, incompatibilities
 from esdb_lite.server.services import projections
 from esdb_lite.server.services.unary import routes
 from tests.serving.raw import connected
@@ -123,7 +123,7 @@ def referring(count: int, shift: int) -> bytes:
 def test_definitions_that_go_round_in_circles_are_compared_for_a_while() -> None:
     begun = time.thread_time()
     with pytest.raises(NotASchema, match=r"refer|too large"):
-        incompatibilities(CompatibilityMode.FULL, referring(2000, 1), referring(2000, 0), Effort())
+        incompatibilities(CompatibilityMode.FULL, referring(2000, 1), referring(2000, 0), ComparisonBudget())
     assert time.thread_time() - begun < 3
     with pytest.raises(NotASchema, match="too large"):
-        incompatibilities(CompatibilityMode.FULL, b'{"a":"%s"}' % (b"x" * 5_000_000), b"{}", Effort())
+        incompatibilities(CompatibilityMode.FULL, b'{"a":"%s"}' % (b"x" * 5_000_000), b"{}", ComparisonBudget())

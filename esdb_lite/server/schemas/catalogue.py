@@ -18,7 +18,7 @@ from esdb_lite.server.database.group_commit import new_id
 from esdb_lite.server.database.loop_share import ROOM
 from esdb_lite.server.engine.model import NO_STREAM, Appended, ProposedEvent
 from esdb_lite.server.schemas import state
-from esdb_lite.server.schemas.compatibility import OF_ALL_VERSIONS, Effort, NotASchema, incompatibilities
+from esdb_lite.server.schemas.compatibility import OF_ALL_VERSIONS, ComparisonBudget, NotASchema, incompatibilities
 from esdb_lite.server.schemas.state import RegistrySchema, StoredVersion
 
 T = TypeVar("T")
@@ -230,12 +230,12 @@ def _problems(
         return []
     if schema.format is not SchemaFormat.JSON:
         raise RuleBroken(f"Schema '{schema.name}' is {schema.format.name}: only JSON can be checked for compatibility")
-    effort = Effort()
+    budget = ComparisonBudget()
     try:
         return [
             problem
             for version in (_compared(schema, mode) if versions is None else versions)
-            for problem in incompatibilities(mode, definition, version.definition, effort)
+            for problem in incompatibilities(mode, definition, version.definition, budget)
         ]
     except NotASchema as error:
         raise RuleBroken(f"Schema '{schema.name}' cannot be checked for compatibility: {error}") from None

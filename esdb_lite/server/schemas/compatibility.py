@@ -25,7 +25,7 @@ class NotASchema(ValueError):
     """A definition cannot be compared; the text says why."""
 
 
-class Effort:
+class ComparisonBudget:
     """What may be compared for one question: definitions of strangers can be large, and refer to themselves."""
 
     def __init__(self, size: int = 4_000_000, parts: int = 50_000) -> None:
@@ -41,18 +41,20 @@ class Effort:
             raise NotASchema("its versions are too large, or too many")
 
 
-def incompatibilities(mode: CompatibilityMode, new: bytes, old: bytes, effort: Effort) -> list[Incompatibility]:
+def incompatibilities(
+    mode: CompatibilityMode, new: bytes, old: bytes, budget: ComparisonBudget
+) -> list[Incompatibility]:
     """Return what keeps a definition from coming after another. Raises NotASchema."""
     if mode is CompatibilityMode.NONE:
         return []
-    effort.spend(size=len(new) + len(old))
+    budget.spend(size=len(new) + len(old))
     after, before = _parsed(new), _parsed(old)
     found: list[Incompatibility] = []
     try:
         if mode in _BACKWARD | _FULL:
-            found += _Comparison(after, before, effort, new_reads=True).differences()
+            found += _Comparison(after, before, budget, new_reads=True).differences()
         if mode in _FORWARD | _FULL:
-            found += _Comparison(before, after, effort, new_reads=False).differences()
+            found += _Comparison(before, after, budget, new_reads=False).differences()
     except RecursionError:
         raise NotASchema("its parts refer to each other too often") from None
     return found
@@ -72,12 +74,12 @@ class _Comparison:
     """Who reads by one definition, and what is written by the other."""
 
     def __init__(
-        self, reader: Mapping[str, object], writer: Mapping[str, object], effort: Effort, *, new_reads: bool
+        self, reader: Mapping[str, object], writer: Mapping[str, object], budget: ComparisonBudget, *, new_reads: bool
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._new_reads = new_reads
-        self._effort = effort
+        self._budget = budget
         self._compared: set[tuple[int, int]] = set()
 
     def differences(self) -> Iterator[Incompatibility]:
@@ -87,7 +89,7 @@ class _Comparison:
     def _at(
         self, path: str, reading: object, written: object, wrong_type: IncompatibilityKind
     ) -> Iterator[Incompatibility]:
-        self._effort.spend(parts=1)
+        self._budget.spend(parts=1)
         reader, writer = _resolved(self._reader, reading), _resolved(self._writer, written)
         if (id(reader), id(writer)) in self._compared:
             return  # a reference leads back here
