@@ -136,8 +136,10 @@ class QuickHeaders:
 
     def begin(self, stream_id: int, headers: Pairs) -> bool:
         """Write the headers of a request, which go with what is flushed next. False where h2 has to."""
-        h2 = self._h2
-        if len(h2.streams) >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS) or not _is_short(headers):
+        h2, headers = self._h2, tuple(headers)
+        if len(h2.streams) >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS):
+            return False
+        if not (self._written.knows(headers) or _is_short(headers)):
             return False
         if h2.encoder.header_table.resized:  # of which the peer has to hear first
             return False
@@ -189,7 +191,7 @@ class QuickHeaders:
         return True
 
     def _write(self, stream_id: int, flags: int, headers: Pairs) -> None:
-        block = self._written.get(tuple(headers))
+        block = self._written.get(headers if isinstance(headers, tuple) else tuple(headers))
         self._h2._data_to_send += _FRAME.pack(len(block) << 8 | HEADERS, flags, stream_id) + block
 
 

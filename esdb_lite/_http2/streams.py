@@ -187,8 +187,11 @@ async def _send(stream: Stream, data: bytes, end: bool) -> None:
             return
 
 
-def send_data_at_once(stream: Stream, data: bytes) -> bool:
-    """Send bytes if window and socket take all of them now; False, and nothing is sent, where they do not."""
+def send_data_at_once(stream: Stream, data: bytes, *, end: bool = False) -> bool:
+    """Send bytes if window and socket take all of them now; False, and nothing is sent, where they do not.
+
+    `end`: they are the last, and there must be some.
+    """
     connection = stream.connection
     if not connection.write_ready.is_set() or connection.is_closing():
         return False
@@ -196,7 +199,7 @@ def send_data_at_once(stream: Stream, data: bytes) -> bool:
     inner = h2.streams.get(stream_id)
     if inner is None or min(h2.outbound_flow_control_window, inner.outbound_flow_control_window) < len(data):
         return False
-    if not write_data(connection, stream_id, data):
+    if not write_data(connection, stream_id, data, end=end):
         return False
     _written(stream, len(data))
     return True
@@ -245,6 +248,7 @@ def answer_at_once(stream: Stream, headers: Headers, data: bytes, trailers: Head
     connection = stream.connection
     if not connection.write_ready.is_set() or not write_answer(connection, _id(stream), headers, data, trailers):
         return False
+    connection.flush()
     _written(stream, len(data))
     return True
 

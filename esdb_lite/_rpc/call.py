@@ -26,6 +26,7 @@ from esdb_lite._http2.streams import (
     room_in_window,
     send_data,
     send_data_at_once,
+    take_whole,
 )
 from esdb_lite._rpc.call_state import CallEvent, CallState, after
 from esdb_lite._rpc.connection import ClientConnection
@@ -90,6 +91,8 @@ class ClientCall:
         """Why it has failed, or what it says to who uses it after it was closed."""
         self._void = False
         """What has come does not count: it is no answer, or too late."""
+        self._taken = False
+        """It has ended with OK, and all of it has been taken."""
 
     async def __aenter__(self) -> ClientCall:
         try:
@@ -168,11 +171,11 @@ class ClientCall:
             if at == size:
                 return
 
-    def send_at_once(self, data: bytes) -> bool:
+    def send_at_once(self, data: bytes, *, end: bool = False) -> bool:
         """Send bytes if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
         if self._stream is None or self._state not in _SENDING:
             return False
-        return send_data_at_once(self._stream, data)
+        return send_data_at_once(self._stream, data, end=end)
 
     def deliver(self, take: Callable[[bytes], None]) -> None:
         """Give what arrives to a function from now on, at once; `receive` then waits for the end.
@@ -208,6 +211,21 @@ class ClientCall:
             self._finish(stream)
         return data
 
+    async def receive_whole(self) -> bytes | None:
+        """Return all data at once where the server answers and ends the call in one go; None where it does not.
+
+        Then nothing is taken. Raises what `receive` does.
+        """
+        stream, link = self._opened()
+        if not stream.headers_received.is_set():
+            link.flush()
+            await stream.headers_received.wait()
+        data = None if self._void or self._state is not CallState.ENDED else take_whole(stream)
+        if data is not None:
+            self._finish(stream)
+            self._taken = True
+        return data
+
     def close(self) -> None:
         """End the call here and now: reset the stream unless it has ended, and give its place back. Idempotent."""
         if self._state is CallState.CLOSED:
@@ -224,16 +242,23 @@ class ClientCall:
                 reset(stream, CANCEL)
         finally:
             self._release(link)
-            # the last thing, because releasing has emptied the queue in which waiters find the end
-            self._failure = self._failure or CallCancelled("the call was closed here")
-            self._wake()
+            if not self._taken:
+                # the last thing, because releasing has emptied the queue in which waiters find the end
+                self._failure = self._failure or CallCancelled("the call was closed here")
+                self._wake()
 
     # --- told by the connection ---
 
     def answered(self) -> None:
         """The headers of the answer are there."""
         self._state = after(self._state, CallEvent.ANSWERED)
-        if self._stream is not None and (error := _no_grpc(dict(self._stream.headers or ()))) is not None:
+        stream, link = self._stream, self._link
+        if stream is None or link is None or stream.headers is link.usual_headers:
+            return
+        error = _no_grpc(dict(stream.headers or ()))
+        if error is None:
+            link.usual_headers = stream.headers
+        else:
             self._void = True
             self._fail(error)
 
@@ -344,12 +369,17 @@ class ClientCall:
 
     def _finish(self, stream: Stream) -> None:
         """Return when the call has ended with OK, else raise what it has ended with."""
+        link = self._link
+        if link is not None and stream.trailers is not None and stream.trailers is link.usual_trailers:
+            return
         status = _status_in(stream.trailers) or _status_in(stream.headers)
         if status is None:
             raise self._failure or self._pool.placed(cut_off("the call has ended without a status"))
         if status["grpc-status"] != "0":
             self._failure = self._error(status)
             raise self._failure
+        if link is not None and "grpc-status" in dict(stream.trailers or ()):
+            link.usual_trailers = stream.trailers
 
     def _error(self, status: dict[str, str]) -> GrpcError:
         code = status["grpc-status"]
@@ -361,7 +391,7 @@ class ClientCall:
         error = error_for(status_of(code), unescaped(status.get("grpc-message", "")), trailers)
         if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
             return self._too_late("on the server")
-        named(error, caller_in(self._metadata), self._name)
+        named(error, caller_in(self._metadata), self._name, secure=self._pool.secure)
         return error
 
     def _too_late(self, where: str) -> DeadlineExceeded:

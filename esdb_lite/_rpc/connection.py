@@ -38,6 +38,10 @@ class ClientConnection:
         self._holder = holder
         self.retired = False
         """No new calls; those that are open go on."""
+        self.usual_headers: Headers | None = None
+        """Those of an answer that was one of gRPC. Where the same come again, they are the same object."""
+        self.usual_trailers: Headers | None = None
+        """Those of a call that ended with OK; the same goes for them."""
         self.short_calls = 0
         self.long_calls = 0
         protocol.owner = self

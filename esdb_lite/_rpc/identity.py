@@ -31,14 +31,15 @@ def caller_in(metadata: Iterable[tuple[str, str]]) -> str | None:
     return f"user {printable(name)!r}"
 
 
-def named(error: EsdbClientException, caller: str | None, what: str) -> None:
-    """Have a refusal say who was refused what, where the server does not."""
+def named(error: EsdbClientException, caller: str | None, what: str, *, secure: bool = True) -> None:
+    """Have a refusal say who was refused what, where the server does not. `secure`: it was said over TLS."""
     if not isinstance(error, (AccessDenied, Unauthenticated)) or error.details.lower() not in _BARE:
         return
     if isinstance(error, AccessDenied):
         error.args = (f"{what}: access denied {f'to {caller}' if caller else 'without credentials'}",)
     elif caller is None:
-        error.args = ("the server does not accept calls without credentials",)
+        hint = "" if secure else ", which are sent without TLS only where sendCredentialsInsecurely=true says so"
+        error.args = (f"the server does not accept calls without credentials{hint}",)
     else:
         whose = f"the credentials of {caller}" if caller.startswith(("user", "an")) else caller
         error.args = (f"the server does not accept {whose}",)

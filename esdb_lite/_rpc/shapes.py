@@ -143,16 +143,19 @@ async def unary(
 ) -> bytes:
     """Send one message and return the one that comes back."""
     async with ClientCall(pool, method, deadline=deadline, metadata=metadata) as call:
-        await call.send(frame((message,)), end=True)
-        return await only_message(call)
+        request = frame((message,))
+        if not call.send_at_once(request, end=True):
+            await call.send(request, end=True)
+        answer = await call.receive_whole()
+        if answer is None:
+            return await only_message(call)
+    splitter = MessageSplitter()
+    return _only_one(_all_of(splitter, split(splitter, answer)))
 
 
 async def only_message(call: ClientCall) -> bytes:
     """Return the one message that comes back."""
-    messages = await all_messages(call, most=1)
-    if len(messages) != 1:
-        raise ProtocolError(f"one message was expected, and there are {len(messages)}")
-    return messages[0]
+    return _only_one(await all_messages(call, most=1))
 
 
 async def all_messages(call: ClientCall, most: int | None = None) -> list[bytes]:
@@ -163,9 +166,19 @@ async def all_messages(call: ClientCall, most: int | None = None) -> list[bytes]
         messages += split(splitter, data)
         if len(messages) == most:
             call.expect_end()
+    return _all_of(splitter, messages)
+
+
+def _all_of(splitter: MessageSplitter, messages: list[bytes]) -> list[bytes]:
     if not splitter.complete:
         raise ProtocolError("the answer was cut off in the middle of a message")
     return messages
+
+
+def _only_one(messages: list[bytes]) -> bytes:
+    if len(messages) != 1:
+        raise ProtocolError(f"one message was expected, and there are {len(messages)}")
+    return messages[0]
 
 
 def split(splitter: MessageSplitter, data: bytes) -> list[bytes]:

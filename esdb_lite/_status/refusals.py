@@ -179,11 +179,6 @@ def not_leader(host: str, port: int) -> RpcError:
     )
 
 
-def no_leader() -> RpcError:
-    """The call requires the leader, and nobody knows it."""
-    return _error(StatusCode.UNKNOWN, "No leader info available in response")
-
-
 def not_ready() -> RpcError:
     """The node is starting or changing its role."""
     return _error(StatusCode.UNAVAILABLE, "Server Is Not Ready")

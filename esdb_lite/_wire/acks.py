@@ -96,25 +96,6 @@ def encode_consumer_options(*, stream: str | None, group: str, buffer_size: int,
     )
 
 
-def encode_ack(ids: Iterable[WireUuid]) -> bytes:
-    """Encode that events have been processed."""
-    return block(_ACK, b"".join(encode_uuid(_IDS, id) for id in ids))
-
-
-def encode_nack(ids: Iterable[WireUuid], action: int, reason: str = "") -> bytes:
-    """Encode that events have not been processed."""
-    return block(
-        _NACK,
-        b"".join(
-            (
-                *(encode_uuid(_IDS, id) for id in ids),
-                number(_ACTION, action) if action else b"",
-                block(_REASON, reason.encode()) if reason else b"",
-            )
-        ),
-    )
-
-
 def answer_field(event: RecordedEvent) -> bytes:
     """Encode the id by which a persistent subscription knows a delivery, as it goes into an ack or nack."""
     raw = event.original._id

@@ -6,7 +6,9 @@ What a server must tell apart stays apart: None is a field that is not there.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
+from types import MappingProxyType
 from typing import NamedTuple
 
 from esdb_lite_protos import tags
@@ -99,8 +101,8 @@ class Proposed(NamedTuple):
     """An event to be appended, as sent."""
 
     id: WireUuid | None
-    metadata: dict[str, str]
-    """What the system is to know: `type`, `content-type`."""
+    metadata: Mapping[str, str]
+    """What the system is to know: `type`, `content-type`. Of events that say the same it may be the same object."""
     custom_metadata: bytes
     data: bytes
 
@@ -205,15 +207,57 @@ def _usual_proposed(data: bytes) -> Proposed | None:
         body, at = read_block(data, at + 1) if at < end and data[at] == _DATA else (b"", at)
     except (IndexError, WireError):
         return None  # whatever it is, it is said when the message is read by the rules
-    return _new(Proposed, (id, metadata.copy(), custom_metadata, body)) if at == end else None
+    return _new(Proposed, (id, metadata, custom_metadata, body)) if at == end else None
+
+
+def decode_proposed_fields(data: bytes, at: int, tag: int) -> tuple[list[Proposed], int]:
+    """Decode the ProposedMessages that follow each other from `at`, with this tag; return them, and where they end.
+
+    Raises IndexError or ValueError where they do not end where they say.
+    """
+    events: list[Proposed] = []
+    described, metadata = b"", _NOTHING
+    while data[at] == tag:
+        size, start = position_at(data, at + 1)
+        end = start + size
+        after = start + _ID_END + len(described)
+        # Most say the same of themselves as the one before.
+        if described and data.startswith(_BEFORE_ID, start) and data.startswith(described, start + _ID_END):
+            custom_metadata = body = b""
+            if after < end and data[after] == _CUSTOM_METADATA:
+                custom_metadata, after = read_block(data, after + 1)
+            if after < end and data[after] == _DATA:
+                body, after = read_block(data, after + 1)
+            if after == end:
+                id = data[start + len(_BEFORE_ID) : start + _ID_END].decode()
+                events.append(_new(Proposed, (id, metadata, custom_metadata, body)))
+                at = end
+                continue
+        event = data[start:end]
+        proposed = decode_proposed(event)
+        events.append(proposed)
+        described, metadata = _described_in(event, proposed), proposed.metadata
+        at = end
+    return events, at
+
+
+_NOTHING: Mapping[str, str] = MappingProxyType({})
+
+
+def _described_in(event: bytes, proposed: Proposed) -> bytes:
+    """The two entries of an event in the usual layout; of others, nothing."""
+    if not isinstance(proposed.metadata, MappingProxyType):
+        return b""
+    second = _ID_END + 2 + event[_ID_END + 1]
+    return event[_ID_END : second + 2 + event[second + 1]]
 
 
 @lru_cache(1024)
-def _two_entries(data: bytes, second: int) -> dict[str, str]:
+def _two_entries(data: bytes, second: int) -> Mapping[str, str]:
     """Decode two fields that are entries of the metadata, with lengths of one byte; the other one begins there."""
     if max(data[1], data[second + 1]) > 127 or second + 2 + data[second + 1] != len(data):
         raise WireError("not the usual fields")
-    return dict((entry(data[2:second]), entry(data[second + 2 :])))
+    return MappingProxyType(dict((entry(data[2:second]), entry(data[second + 2 :]))))
 
 
 def _any_proposed(data: bytes) -> Proposed:

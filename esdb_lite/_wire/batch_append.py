@@ -22,6 +22,7 @@ from esdb_lite._wire.append import (
     Proposed,
     decode_options,
     decode_proposed,
+    decode_proposed_fields,
     decode_success,
     encode_expected,
     encode_success,
@@ -37,7 +38,6 @@ from esdb_lite._wire.primitives import (
     last_of,
     number,
     pair,
-    read_block,
     remembered_identifier,
     signed,
     stream_identifier,
@@ -191,10 +191,7 @@ def _usual_request(data: bytes) -> BatchRequest | None:
             return None
         at = _ID_END + 2 + data[_ID_END + 1]
         options = data[_ID_END + 2 : at]
-        events = []
-        while data[at] == _EVENTS:
-            event, at = read_block(data, at + 1)
-            events.append(decode_proposed(event))
+        events, at = decode_proposed_fields(data, at, _EVENTS)
         if data[at:] != _FINAL:
             return None
         return BatchRequest(data[_ID_AT:_ID_END].decode(), _remembered_options(options), events, True)

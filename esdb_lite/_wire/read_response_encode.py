@@ -265,13 +265,6 @@ def encode_caught_up(*, now: int, stream_position: int | None = None, position: 
     return block(_CAUGHT_UP, _progress(now, stream_position, position))
 
 
-def encode_fell_behind(
-    *, now: int, stream_position: int | None = None, position: tuple[int, int] | None = None
-) -> bytes:
-    """Encode that a subscription reads from storage again; arguments as for `encode_caught_up`."""
-    return block(_FELL_BEHIND, _progress(now, stream_position, position))
-
-
 def _progress(now: int, stream_position: int | None, position: tuple[int, int] | None) -> bytes:
     return b"".join(
         (

@@ -56,6 +56,17 @@ def before_text(tag: int) -> bytes:
     return bytes((tag, len(_USUAL) + _TEXT)) + _USUAL
 
 
+def usual_uuid(value: str) -> bytes | None:
+    """Return the 16 bytes of a UUID that is written as most are, hyphenated; None: it is not, or it is none."""
+    if len(value) != 36 or not value[8] == value[13] == value[18] == value[23] == "-":
+        return None
+    try:
+        found = bytes.fromhex(value.replace("-", ""))
+    except ValueError:
+        return None
+    return found if len(found) == 16 else None  # there were more hyphens, or blanks
+
+
 def parse_uuid(value: WireUuid) -> bytes:
     """Return the 16 bytes of a UUID. Raises WireError where a server says that it is none.
 
@@ -65,13 +76,8 @@ def parse_uuid(value: WireUuid) -> bytes:
         if len(value) != 16:
             raise WireError("a UUID has neither form set")
         return value
-    if value[8:9] == value[13:14] == value[18:19] == value[23:24] == "-" and len(value) == 36:
-        try:
-            usual = bytes.fromhex(value.replace("-", ""))
-        except ValueError:
-            usual = b""
-        if len(usual) == 16:  # there were neither more hyphens nor blanks
-            return usual
+    if (usual := usual_uuid(value)) is not None:
+        return usual
     stripped = value.strip()
     bare = stripped
     if len(stripped) > 2 and _BRACKETS.get(stripped[0]) == stripped[-1]:

@@ -124,7 +124,10 @@ def decode_entry(data: bytes, depth: int = 0) -> tuple[str, Value]:
 
 def size_of_entries(values: Mapping[str, Value]) -> int:
     """Bytes that a Struct with these fields takes."""
-    return sum(_framed(_framed(_length(name)) + _framed(_size(value))) for name, value in values.items())
+    total = 0
+    for name, value in values.items():
+        total += _framed(_framed(_length(name)) + _framed(_size(value)))
+    return total
 
 
 def _size(value: Value) -> int:

@@ -404,5 +404,6 @@ class ClientCore:
         if not self._warned:
             self._warned = True
             _log.warning(
-                "credentials are not sent over a connection without TLS (send_credentials_insecurely=True changes that)"
+                "credentials are not sent over a connection without TLS (sendCredentialsInsecurely=true in the"
+                " connection string, or send_credentials_insecurely=True, changes that)"
             )

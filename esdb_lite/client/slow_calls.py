@@ -49,17 +49,28 @@ class SlowCalls:
             self._timer.cancel()
             self._timer = None
 
+    @staticmethod
+    def _say(what: str, why: str, times: list[float]) -> None:
+        """One line for all that wait for the same."""
+        many = len(times) > 1
+        who = f"{len(times)} calls of {what} have" if many else f"{what} has"
+        waits = f"{who} waited for {max(times):.0f} seconds for {why}"
+        text = "%s; %s no timeout (`timeout`, or `defaultDeadline` for all calls)"
+        _log.warning(text, printable(waits), "they have" if many else "it has")
+
     def _look(self) -> None:
         self._timer = None
         if not self._waiting:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
+        due: dict[tuple[str, str], list[float]] = {}
         for number, (what, since, reason) in list(self._waiting.items()):
             if now - since >= self._patience:
                 del self._waiting[number]
-                waits = f"{what} has waited for {now - since:.0f} seconds for {reason()}"
-                _log.warning("%s; it has no timeout (`timeout`, or `defaultDeadline` for all calls)", printable(waits))
+                due.setdefault((what, reason()), []).append(now - since)
+        for (what, why), times in due.items():
+            self._say(what, why, times)
         if self._waiting:
             first = min(since for _, since, _ in self._waiting.values())
             self._timer = loop.call_later(max(0.0, first + self._patience - now), self._look)

@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 
 from esdb_lite import (
     AsyncEsdbClient,
+    ConsistencyError,
     EmbeddedServer,
     ErrorAction,
     EsdbClient,
@@ -30,6 +31,7 @@ from esdb_lite import (
     NewEvent,
     NewRecord,
     RecordedEvent,
+    StreamCheck,
     StreamState,
     UsageError,
     observing,
@@ -106,6 +108,13 @@ async def test_an_append_that_fails(client: Any, stream: str, seen: Seen) -> Non
     (figure,) = seen.figures("db.client.operation.duration", **{"error.type": "ExpectedPositionError"})
     assert figure.count == 1
     assert seen.figures("db.kurrentdb.client.events") == []
+
+
+async def test_checks_are_made_also_where_they_can_be_taken_only_once(client: Any, stream: str, seen: Seen) -> None:
+    with pytest.raises(ConsistencyError):
+        await client.append_records(
+            [NewRecord(stream, "A", b"{}")], checks=(StreamCheck(stream, state) for state in [StreamState.EXISTS])
+        )
 
 
 async def test_records(client: Any, stream: str, seen: Seen) -> None:

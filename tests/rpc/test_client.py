@@ -28,6 +28,7 @@ from esdb_lite import (
     ServerNotReady,
     ServiceUnavailable,
     StreamNotFound,
+    Unauthenticated,
     WrongContext,
 )
 from esdb_lite._rpc.deadline import Deadline
@@ -470,6 +471,23 @@ async def test_credentials_are_not_sent_without_tls(caplog: pytest.LogCaptureFix
     (record,) = caplog.records
     assert record.message.startswith("credentials are not sent over a connection without TLS")
     assert "secret" not in caplog.text
+
+
+async def test_a_server_that_wants_credentials_without_tls() -> None:
+    async def refuse(call: FakeCall) -> None:
+        call.fail(16, "Unauthenticated")
+
+    async with fake_server(refuse) as server:
+        uri = f"esdb://admin:secret@127.0.0.1:{server.port}?tls=false"
+        async with AsyncEsdbClient(uri) as client:
+            with pytest.raises(Unauthenticated, match="sendCredentialsInsecurely=true"):
+                await client.append_events("s", None, E)
+        assert not any("authorization" in call.headers for call in server.calls)
+        server.calls.clear()
+        async with AsyncEsdbClient(f"{uri}&sendCredentialsInsecurely=true") as client:
+            with pytest.raises(Unauthenticated, match="the credentials of user 'admin'"):
+                await client.append_events("s", None, E)
+        assert all("authorization" in call.headers for call in server.calls)
 
 
 async def test_the_default_timeout_of_the_connection_string() -> None:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import betterproto
 from esdb_lite_protos.event_store.client.persistent_subscriptions import CreateResp, ReadResp, ReadRespReadEvent
+from esdb_lite_protos.tags import PERSISTENT_READ_REQ_ACK_IDS
 
 from esdb_lite._status import RpcError
-from esdb_lite._wire.acks import READ, encode_ack, encode_consumer_options, encode_nack
+from esdb_lite._wire.acks import READ, encode_answers, encode_consumer_options
+from esdb_lite._wire.uuids import WireUuid, encode_uuid
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.access import SYSTEM
 from esdb_lite.server.engine.model import ANY, ProposedEvent
@@ -22,6 +24,11 @@ from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.groups import PersistentSubscriptions
 
 M = TypeVar("M", bound=betterproto.Message)
+
+
+def answers(ids: Iterable[WireUuid], action: int = 0, reason: str = "") -> bytes:
+    """The request of an ack, or (with an action) of a nack."""
+    return encode_answers((encode_uuid(PERSISTENT_READ_REQ_ACK_IDS, id_) for id_ in ids), action, reason)
 
 
 class ScriptedCall:
@@ -77,10 +84,10 @@ class Reading:
         return self._call.answers.qsize()
 
     def ack(self, *ids: bytes | str) -> None:
-        self._call.requests.put_nowait([encode_ack(ids)])
+        self._call.requests.put_nowait([answers(ids)])
 
     def nack(self, action: int, reason: str, *ids: bytes | str) -> None:
-        self._call.requests.put_nowait([encode_nack(ids, action, reason)])
+        self._call.requests.put_nowait([answers(ids, action, reason)])
 
     def half_close(self) -> None:
         self._call.requests.put_nowait([])

@@ -43,14 +43,14 @@ from esdb_lite_protos.event_store.client.persistent_subscriptions import (
 )
 
 from esdb_lite._status import RpcError, StatusCode
-from esdb_lite._wire.acks import encode_ack, encode_consumer_options
+from esdb_lite._wire.acks import encode_consumer_options
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.groups.config import CONFIG_STREAM
 from esdb_lite.server.engine.groups.parking import checkpoint_stream, parked_stream
 from esdb_lite.server.engine.model import ANY
 from tests.healing.waiting import until
 
-from .persistent_calls import Service, event_id, service
+from .persistent_calls import Service, answers, event_id, service
 
 
 @pytest.fixture
@@ -490,7 +490,7 @@ async def test_too_many_subscribers(served: Service) -> None:
 @pytest.mark.parametrize(
     ("message", "code"),
     [
-        (encode_ack([b"x" * 16]), StatusCode.INVALID_ARGUMENT),
+        (answers([b"x" * 16]), StatusCode.INVALID_ARGUMENT),
         (encode_consumer_options(stream="s", group="g", buffer_size=-1), StatusCode.INVALID_ARGUMENT),
         (encode_consumer_options(stream="s", group="none", buffer_size=1), StatusCode.NOT_FOUND),
         (b"\x0a\x03\x12\x01g", StatusCode.INVALID_ARGUMENT),

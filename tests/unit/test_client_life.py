@@ -205,6 +205,18 @@ async def test_a_call_without_a_timeout_says_what_it_waits_for(
     assert {record.levelno for record in caplog.records} == {logging.WARNING}
 
 
+async def test_many_that_wait_for_the_same_are_mentioned_together(caplog: pytest.LogCaptureFixture) -> None:
+    slow = SlowCalls(lambda: "Godot", patience=0.0)
+    numbers = [slow.begin(what) for what in ("append", "read", "append", "append")]
+    await until(lambda: slow._timer is None)
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [
+        "3 calls of append have waited for 0 seconds for Godot",
+        "read has waited for 0 seconds for Godot",
+    ]
+    for number in numbers:
+        slow.end(number)
+
+
 async def test_who_waits_for_a_stopped_projection_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async with EmbeddedServer(run_projections="system") as server, AsyncEsdbClient(server.uri) as client:
         await use(client)

@@ -46,7 +46,11 @@ def there_and_back(error: RpcError) -> GrpcError:
         (refusals.access_denied(), errors.AccessDenied, {}),
         (refusals.unauthenticated(), errors.Unauthenticated, {}),
         (refusals.not_leader("n2", 2113), errors.NotLeader, {"host": "n2", "port": 2113}),
-        (refusals.no_leader(), errors.NotLeader, {"host": "", "port": 0}),
+        (
+            RpcError(StatusCode.UNKNOWN, "No leader info available in response"),
+            errors.NotLeader,
+            {"host": "", "port": 0},
+        ),
         (refusals.not_ready(), errors.ServerNotReady, {}),
         (refusals.too_busy(), errors.ServerNotReady, {}),
         (refusals.shutting_down(), errors.ServiceUnavailable, {"sent": True}),

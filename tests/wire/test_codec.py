@@ -12,6 +12,7 @@ from esdb_lite_protos.event_store import client
 from esdb_lite_protos.event_store.client import persistent_subscriptions as groups
 from esdb_lite_protos.event_store.client import streams
 from esdb_lite_protos.google import rpc
+from esdb_lite_protos.tags import PERSISTENT_READ_REQ_ACK_IDS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -176,17 +177,16 @@ def test_controls():
     assert of(last, "content") == "last_stream_position"
 
 
-@pytest.mark.parametrize(
-    ("kind", "encode"),
-    [("caught_up", encode.encode_caught_up), ("fell_behind", encode.encode_fell_behind)],
-)
-def test_progress(kind: str, encode):
-    stream = getattr(streams.ReadResp().parse(encode(now=TICKS, stream_position=0)), kind)
+def test_progress():
+    def parse(raw: bytes) -> streams.ReadResp:
+        return streams.ReadResp().parse(raw)
+
+    stream = parse(encode.encode_caught_up(now=TICKS, stream_position=0)).caught_up
     assert (stream.timestamp, stream.stream_revision, stream.position) == (WHEN, 0, None)
-    everything = getattr(streams.ReadResp().parse(encode(now=TICKS, position=(5, 0))), kind)
+    everything = parse(encode.encode_caught_up(now=TICKS, position=(5, 0))).caught_up
     assert everything.stream_revision is None
     assert (everything.position.commit_position, everything.position.prepare_position) == (5, 0)
-    nothing = getattr(streams.ReadResp().parse(encode(now=TICKS)), kind)
+    nothing = parse(encode.encode_caught_up(now=TICKS)).caught_up
     assert nothing.stream_revision is nothing.position is None
 
 
@@ -371,12 +371,13 @@ def test_what_is_missing_in_a_consumer_is_told_apart():
     assert decode(b"\x1a\x02\x12\0") == Nack([NO_UUID], 0, "")
 
 
-@given(st.lists(wire_ids), st.integers(0, 4), texts)
+@given(st.lists(wire_ids), st.integers(1, 4), texts)
 def test_acks_and_nacks(ids: list[bytes | str], action: int, reason: str):
-    raw = acks.encode_ack(ids)
+    encoded = [encode_uuid(PERSISTENT_READ_REQ_ACK_IDS, id) for id in ids]
+    raw = acks.encode_answers(encoded)
     assert [form(id) for id in groups.ReadReq().parse(raw).ack.ids] == ids
     assert acks.decode_consumer_request(raw) == Ack(ids)
-    raw = acks.encode_nack(ids, action, reason)
+    raw = acks.encode_answers(encoded, action, reason)
     nack = groups.ReadReq().parse(raw).nack
     assert [form(id) for id in nack.ids] == ids
     assert (nack.action, nack.reason) == (action, reason)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite._wire import append
+from esdb_lite._wire import append, batch_append
 from esdb_lite._wire.append import encode_proposed, encode_success
 from esdb_lite._wire.primitives import WireError
 
@@ -25,6 +25,21 @@ PROPOSED = st.builds(
     data=PAYLOADS,
 )
 SUCCESSES = st.builds(encode_success, NUMBERS, NUMBERS)
+SIMILAR = st.builds(
+    encode_proposed,
+    id=st.uuids().map(str),
+    type=st.sampled_from(["A", "B"]),
+    content_type=st.just("application/json"),
+    metadata=st.sampled_from([b"", b"{}", b"x" * 200]),
+    data=st.sampled_from([b"", b"{}", b"y" * 200]),
+)
+BATCHES = st.builds(
+    batch_append.encode_batch_request,
+    st.uuids().map(str),
+    st.lists(st.one_of(SIMILAR, PROPOSED), max_size=8),
+    stream=st.text(min_size=1, max_size=20),
+    expected=st.sampled_from([0, 7, batch_append.ANY]),
+)
 
 
 def outcome(decode: Callable[[bytes], T], data: bytes) -> T | None:
@@ -40,6 +55,11 @@ def test_usual_events_take_the_short_way(data: bytes) -> None:
     assert append._usual_proposed(data) == append._any_proposed(data)
 
 
+@given(BATCHES)
+def test_usual_batches_take_the_short_way(data: bytes) -> None:
+    assert batch_append._usual_request(data) == batch_append._any_request(data)
+
+
 @given(st.integers(0, 2**63 - 1), st.integers(1, 2**63 - 1))
 def test_usual_successes_take_the_short_way(revision: int, position: int) -> None:
     data = encode_success(revision, position)
@@ -51,6 +71,7 @@ def test_usual_successes_take_the_short_way(revision: int, position: int) -> Non
     [
         (append._usual_proposed, append._any_proposed, PROPOSED),
         (append._usual_success, append._any_success, SUCCESSES),
+        (batch_append._usual_request, batch_append._any_request, BATCHES),
     ],
 )
 @given(data=st.data())
@@ -69,8 +90,9 @@ def test_whatever_else_is_left_to_the_rules(
         assert taken is None or taken == outcome(by_the_rules, changed)
 
 
-def test_an_event_does_not_share_what_it_says_with_others() -> None:
+def test_what_events_share_cannot_be_changed() -> None:
     data = encode_proposed(id="x" * 36, type="T", content_type="c", metadata=b"", data=b"")
     first = append.decode_proposed(data)
-    first.metadata["type"] = "changed"
+    with pytest.raises(TypeError):
+        first.metadata["type"] = "changed"  # type: ignore[index]
     assert append.decode_proposed(data).metadata["type"] == "T"

@@ -76,6 +76,11 @@ class AtomicRequest:
         """See `Repeatable`."""
         unknown.records = tuple(self.records)
 
+    def marked(self, marks: Mapping[str, str]) -> AtomicRequest:
+        """Return the same records with more in their properties; what they say already stays."""
+        records = [replace(record, properties={**marks, **record.properties}) for record in self.records]
+        return AtomicRequest(records, self.expected)
+
     def expecting(self, expected: int | None) -> AtomicRequest:
         """Return the same records with another expectation of the first stream; None: that of the caller."""
         if expected is None:

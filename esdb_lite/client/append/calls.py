@@ -19,6 +19,7 @@ from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
     from esdb_lite.client.append.appender import Appender
+    from esdb_lite.client.append.atomic import AtomicAppender
     from esdb_lite.client.core import ClientCore
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.events import AppendResult
@@ -32,6 +33,7 @@ class AsyncAppendApi:
 
     _core: ClientCore
     _appender: Appender
+    _atomic: AtomicAppender | None = None
     _observed = True
     """Whether its appends are told of here; those of a client for threads are told of where they are called."""
 
@@ -88,14 +90,15 @@ class AsyncAppendApi:
         OutcomeUnknown, with the records, when they were sent and no answer came. The rules are in section B.3 of the
         notes on KurrentDB.
         """
-        from esdb_lite.client.append.atomic import AtomicAppender
-        from esdb_lite.client.append.atomic_request import atomic_request, checked_parts, marked_part, written
-
+        atomic = self._atomic or self._begin_atomic()
         deadline = self._core.deadline(timeout)
-        parts = checked_parts(records, self._core.settings.event_types)
-        request, who = atomic_request(parts, checks), checked_credentials(credentials)
-        with self._appending("streams.multi-append", *written(parts)) as marks:
-            if marks:
-                request = atomic_request([marked_part(part, marks) for part in parts], checks)
-            appender = AtomicAppender(self._core, self._appender)
-            return await appender.append(request, deadline=deadline, credentials=who)
+        request, who = atomic.request(records, checks), checked_credentials(credentials)
+        with self._appending("streams.multi-append", [*request.streams], len(request.records)) as marks:
+            wanted = request.marked(marks) if marks else request
+            return await atomic.append(wanted, deadline=deadline, credentials=who)
+
+    def _begin_atomic(self) -> AtomicAppender:
+        from esdb_lite.client.append.atomic import AtomicAppender
+
+        self._atomic = AtomicAppender(self._core, self._appender)
+        return self._atomic

@@ -248,12 +248,16 @@ class _RecentIds:
         self._bytes = 0
 
     def add(self, records: Sequence[Record]) -> None:
-        known, before = self.known, len(self._order)
-        for _, stream, revision, id, _, _, _, _, _, _ in records:
+        known, note, before = self.known, self._order.append, len(self._order)
+        last, cost = "", 0
+        for record in records:
+            id = record[3]
             if id not in known:
-                known[id] = (stream, revision)
-                self._order.append(id)
-                self._bytes += _cost(stream)
+                known[id] = record[1:3]  # stream and revision
+                note(id)
+                if record[1] is not last:
+                    last, cost = record[1], _cost(record[1])
+                self._bytes += cost
         self._uncommitted += len(self._order) - before
 
     def undo(self) -> None:

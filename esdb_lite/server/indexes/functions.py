@@ -108,18 +108,12 @@ class IndexFunctions:
         self._together = BATCH
         """Records in the next call: fewer where one takes too long."""
 
-    def evaluate(self, records: Sequence[Record]) -> list[str | None]:
-        """Return for each record what the index keeps of it: a text ("" without a field); None: it is not in it.
-
-        A record whose functions take too long, or give a text that is too long, is not in it.
-        """
-        found: list[str | None] = []
-        while len(found) < len(records):
-            found += self.evaluate_some(records[len(found) :])
-        return found
-
     def evaluate_some(self, records: Sequence[Record]) -> list[str | None]:
-        """The same for the first of them, or for none: one call, so that others have their turn after it."""
+        """Return for the first of these records, or for none, what the index keeps of them, each in its place.
+
+        That is a text ("" without a field); None: it is not in it, also because its functions take too long, or give a
+        text that is too long. One call of the engine, so that others have their turn after it.
+        """
         some = records[: self._together]
         try:
             sent = json.dumps([_shown(record) for record in some])

@@ -6,11 +6,11 @@ Must not know: which call they came by, how its errors look.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from esdb_lite._wire.append import Proposed
 from esdb_lite._wire.primitives import WireError
-from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid
+from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid, usual_uuid
 from esdb_lite.events import JSON
 from esdb_lite.positions import LARGEST
 from esdb_lite.server.engine.model import (
@@ -111,29 +111,26 @@ class Intake:
     def take_all(self, events: Sequence[Proposed]) -> None:
         """Measure and add events, one after the other. Raises what these do."""
         most, add = self._max_event_size, self.events.append
+        described: Mapping[str, str] | None = None
+        type, is_json, own = "", False, 0
         for proposed in events:
             sent, metadata, custom_metadata, data = proposed
-            type, content_type = metadata.get("type"), metadata.get("content-type")
-            size = event_size(type or "", len(data) + len(custom_metadata))
-            id = _usual_id(sent)
-            if id is None or not type or content_type is None or len(type) > _SHORT or size > most:
+            if metadata is not described:  # most say the same as the one before
+                described, type = metadata, metadata.get("type", "")
+                is_json, own = metadata.get("content-type") == JSON, event_size(type, 0)
+                usual = 0 < len(type) <= _SHORT and "content-type" in metadata
+            size = own + len(data) + len(custom_metadata)
+            id = usual_uuid(sent) if usual and size <= most and sent.__class__ is str else None
+            if id is None or id == _ZERO:
                 self.measure(proposed)  # slower, and says what is wrong if anything is
                 self.take(proposed)
                 continue
             self.size += size
             self.count += 1
-            add(_new(ProposedEvent, (id, type, content_type == JSON, data, custom_metadata, None)))
+            add(_new(ProposedEvent, (id, type, is_json, data, custom_metadata, None)))
 
 
 _new = tuple.__new__  # half of what the constructor of a NamedTuple takes
-
-
-def _usual_id(id: WireUuid | None) -> bytes | None:
-    try:
-        parsed = parse_uuid(id or "")
-    except WireError:
-        return None
-    return None if parsed == _ZERO else parsed
 
 
 def _event_id(id: WireUuid | None) -> bytes:

@@ -154,7 +154,19 @@ def checksum(
     metadata: bytes,
 ) -> int:  # fmt: skip
     """The CRC-32 of everything that is served of an event; `is_json` as it stands in the table."""
-    names = f"{stream}\0{type}\0{is_json}".encode() if is_json >> 1 else f"{stream}\0{type}\0".encode()
+    names = checked_names(stream, type, is_json)
+    return checksum_with(names, position, revision, id, is_json, created, data, metadata)
+
+
+def checked_names(stream: str, type: str, is_json: int) -> bytes:
+    """What the checksum covers of stream, type and schema: the same for many events."""
+    return f"{stream}\0{type}\0{is_json}".encode() if is_json >> 1 else f"{stream}\0{type}\0".encode()
+
+
+def checksum_with(
+    names: bytes, position: int, revision: int, id: bytes, is_json: int, created: int, data: bytes, metadata: bytes
+) -> int:
+    """The same as `checksum`, with what `checked_names` returns."""
     return crc32(data, crc32(metadata, crc32(_HEAD(position, revision, created, is_json & 1) + id + names)))
 
 
@@ -329,7 +341,9 @@ __all__ = [
     "StorageError",
     "check_path",
     "check_writable",
+    "checked_names",
     "checksum",
+    "checksum_with",
     "connect_reader",
     "empty_log",
     "open_reader",

@@ -15,7 +15,7 @@ from typing import NamedTuple
 from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import ForgetIndex, IndexProgress, Note, Record, index_notes, projection_notes
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, reporting, translated
-from esdb_lite.server.storage.schema import checksum, pack_schema
+from esdb_lite.server.storage.schema import checked_names, checksum_with, pack_schema
 from esdb_lite.server.storage.selections import make_entries
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
@@ -96,14 +96,19 @@ class SqliteWriter:
 
     def add_all(self, records: Sequence[Record]) -> None:
         """Add events in the same way."""
-        streams, types, rows, unwritten = self._streams.known, self._types.known, self._rows, self._unwritten
+        add = self._rows.append
+        before: object = None
+        names, number, kind = b"", 0, 0
         for position, stream, revision, id, type, is_json, created, data, metadata, schema in records:
             flag: int = is_json if schema is None else pack_schema(schema)
-            crc = checksum(position, stream, revision, id, type, flag, created, data, metadata)
-            number = streams.get(stream) or self._number(self._streams, stream)
-            kind = types.get(type) or self._number(self._types, type)
-            rows.append((position, number, revision, kind, flag, created, crc, id, metadata, data))
-            unwritten.add(number)
+            if (stream, type, flag) != before:  # many are of the same stream and type as the one before
+                before = (stream, type, flag)
+                names = checked_names(stream, type, flag)
+                number = self._streams.known.get(stream) or self._number(self._streams, stream)
+                kind = self._types.known.get(type) or self._number(self._types, type)
+            self._unwritten.add(number)
+            crc = checksum_with(names, position, revision, id, flag, created, data, metadata)
+            add((position, number, revision, kind, flag, created, crc, id, metadata, data))
             self._bytes += len(data) + len(metadata)
             if self._bytes > _BIG:
                 self.flush()

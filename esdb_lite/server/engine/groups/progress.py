@@ -57,11 +57,6 @@ class GroupProgress:
             self._unfinished = deque(m for m in self._unfinished if not m.done)
             self._finished = 0
 
-    @property
-    def remembered(self) -> int:
-        """How many events are kept for order's sake."""
-        return len(self._unfinished)
-
     def due(self, now: float, *, tick: bool) -> int | None:
         """Return the position to write now, or None. `now` in seconds; `tick` = the regular check."""
         sequence, position = self._lowest()

@@ -10,6 +10,7 @@ import math
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import NamedTuple
 
 from esdb_lite._wire.values import NoKind, Value
 from esdb_lite.records import SchemaFormat
@@ -33,17 +34,27 @@ _SHORT = {'"': '\\"', "\\": "\\\\", "\b": "\\b", "\f": "\\f", "\n": "\\n", "\r":
 
 def shown(stored: Mapping[str, Value], name: str, format: SchemaFormat) -> bytes:
     """The custom metadata of a record. `stored`: its properties as they are in the log."""
-    if not stored and format is SchemaFormat.JSON:
-        return _without_properties(name)
-    keys: dict[str, Value] = {**stored, SCHEMA_NAME: name}
-    if format is SchemaFormat.JSON:
-        keys[SCHEMA_FORMAT] = FORMAT_NAMES[format]
-    return rendered(keys).encode("utf-8", "replace")
+    own = _own_keys(name, format)
+    if any(key in stored for key in own.keys):
+        return rendered({**stored, **own.keys}).encode("utf-8", "replace")
+    members = [f"{_name(key)}: {rendered(value)}, " for key, value in stored.items()]
+    return f"{{ {''.join(members)}{own.text}".encode("utf-8", "replace")
+
+
+class _OwnKeys(NamedTuple):
+    """What the server adds."""
+
+    keys: Mapping[str, Value]
+    text: str
+    """The same as it stands at the end of a document."""
 
 
 @lru_cache(1024)
-def _without_properties(name: str) -> bytes:
-    return rendered({SCHEMA_NAME: name, SCHEMA_FORMAT: FORMAT_NAMES[SchemaFormat.JSON]}).encode("utf-8", "replace")
+def _own_keys(name: str, format: SchemaFormat) -> _OwnKeys:
+    keys = {SCHEMA_NAME: name}
+    if format is SchemaFormat.JSON:
+        keys[SCHEMA_FORMAT] = FORMAT_NAMES[format]
+    return _OwnKeys(keys, rendered(keys).removeprefix("{ "))
 
 
 def rendered(value: Value) -> str:

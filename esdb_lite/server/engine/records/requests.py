@@ -10,6 +10,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import NamedTuple
 
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.record_requests import SentAppend, SentCheck, SentRecord, SentRecords, SentSchema
@@ -48,6 +49,9 @@ _SESSION_STATES = (NO_STREAM, ANY, EXISTS)
 _CHECK_STATES = (NO_STREAM, EXISTS, SOFT_DELETED, TOMBSTONED)
 _FORMATS = {int(format): format for format in SchemaFormat}
 _NAME_MARKS = "_.$:-"
+_ZERO = bytes(16)
+_USUAL_NAME = 256
+"""Characters."""
 
 
 @dataclass(frozen=True)
@@ -103,21 +107,20 @@ class RecordsIntake:
         schema = record.schema
         if schema is None:
             raise MeaninglessRecords("records: a record has no schema.")
-        properties = _stored_properties(record.properties, schema)
+        judged, data = _judged(schema), record.data
+        properties = record.properties if judged.stores_nothing else _stored_properties(record.properties, schema)
         id = self._new_id() if record.id is None else nonzero_uuid(record.id)
-        if id is None or not _is_plain(record, schema):
+        if id is None or not judged.plain or not _is_plain(record):
             violations = list(_record_violations(record, schema))
             if violations or id is None:
                 raise InvalidRecords("AppendRequest", violations)
         size = size_of_entries(properties) if properties else 0
-        name_size, log_size = _name_sizes(schema.name)
-        self._count_size(stream or "", record.id, id, len(record.data) + size + name_size)
-        if len(record.data) + size + log_size > LOG_LIMIT:
+        self._count_size(stream or "", record.id, id, len(data) + size + judged.name_size)
+        if len(data) + size + judged.log_size > LOG_LIMIT:
             raise MeaninglessRecords(f"records: a record may have {LOG_LIMIT} bytes in the log.")
-        format = _FORMATS[schema.format]
-        is_json = format is SchemaFormat.JSON
+        format = judged.format
         metadata = shown(properties, schema.name, format)
-        return ProposedEvent(id, schema.name, is_json, record.data, metadata, StoredSchema(format, size))
+        return ProposedEvent(id, schema.name, judged.is_json, data, metadata, StoredSchema(format, size))
 
     def _count_size(self, stream: str, sent_id: str | None, id: bytes, size: int) -> None:
         self._total += size
@@ -177,7 +180,7 @@ _CHECK_STATE = (
 
 def records_append(request: SentRecords, limits: RecordLimits, new_id: Callable[[], bytes]) -> AtomicAppend:
     """Turn a request of AppendRecords into what it asks for. Raises RecordsRefused."""
-    if violations := list(_request_violations(request)):
+    if (request.checks or not request.records) and (violations := list(_request_violations(request))):
         raise InvalidRecords("AppendRecordsRequest", violations)
     intake = RecordsIntake(limits, new_id)
     events = [intake.take(record.stream, record) for record in request.records]
@@ -194,20 +197,44 @@ def records_append(request: SentRecords, limits: RecordLimits, new_id: Callable[
     return AtomicAppend(expected, writes)
 
 
-def _is_plain(record: SentRecord, schema: SentSchema) -> bool:
-    """Whether nothing can be wrong with a record but its id: said quickly of most, and never of a wrong one."""
-    return (
-        schema.format in _FORMATS
-        and schema.id is None
-        and (record.stream is None or not _stream_violations("", record.stream))
-        and "" not in record.properties
-        and all(map(_is_scalar, record.properties.values()))
-        and not _name_violations(schema.name)
-    )
+class _JudgedSchema(NamedTuple):
+    """What can be said of a schema."""
+
+    plain: bool
+    """Nothing is wrong with it."""
+    stores_nothing: bool
+    """It needs no properties of its own in the log."""
+    format: SchemaFormat
+    is_json: bool
+    name_size: int
+    """Bytes of the name as it is sent."""
+    log_size: int
+    """The same in the log."""
 
 
-def _is_scalar(value: Value) -> bool:
-    return value is None or isinstance(value, (str, float, bool))
+def _judged(schema: SentSchema) -> _JudgedSchema:
+    """Of schemas there are few; long ones are no use to be remembered."""
+    return (_remembered if len(schema.name) <= _USUAL_NAME and schema.id is None else _judge)(schema)
+
+
+def _judge(schema: SentSchema) -> _JudgedSchema:
+    format, name = _FORMATS.get(schema.format, SchemaFormat.BYTES), schema.name
+    plain = schema.format in _FORMATS and schema.id is None and not _name_violations(name)
+    is_json = format is SchemaFormat.JSON
+    name_size, log_size = _name_sizes(name)
+    return _JudgedSchema(plain, is_json and schema.id is None, format, is_json, name_size, log_size)
+
+
+_remembered = lru_cache(1024)(_judge)
+_SCALARS = frozenset((str, float, bool, type(None)))
+
+
+def _is_plain(record: SentRecord) -> bool:
+    """Whether nothing can be wrong with stream and properties: said quickly of most, and never of a wrong one."""
+    stream = record.stream
+    if stream is not None and (stream in ("", "$$") or len(stream) > LONGEST_NAME // 4):
+        return False
+    return "" not in record.properties and _SCALARS.issuperset(map(type, record.properties.values()))
 
 
 def _request_violations(request: SentRecords) -> Iterable[FieldViolation]:
@@ -296,7 +323,7 @@ def nonzero_uuid(text: str) -> bytes | None:
         found = parse_uuid(text)
     except WireError:
         return None
-    return found if any(found) else None
+    return None if found == _ZERO else found
 
 
 def _lacks_kind(value: Value) -> bool:
