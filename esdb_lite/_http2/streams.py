@@ -248,6 +248,7 @@ def answer_at_once(stream: Stream, headers: Headers, data: bytes, trailers: Head
     connection = stream.connection
     if not connection.write_ready.is_set() or not write_answer(connection, _id(stream), headers, data, trailers):
         return False
+    connection.flush()
     _written(stream, len(data))
     return True
 
