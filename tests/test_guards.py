@@ -61,6 +61,15 @@ async def test_it():
     guarded.runpytest_subprocess("--import-mode=importlib").assert_outcomes(passed=1)
 
 
+def test_all_tests_against_other_makers_run_somewhere() -> None:
+    """They are deselected everywhere else."""
+    run = re.search(r'-m "" {posargs:(.*)}', (ROOT / "tox.ini").read_text("utf-8"))
+    assert run is not None
+    marked = [path for path in (ROOT / "tests").rglob("test_*.py") if "mark.interop" in path.read_text("utf-8")]
+    paths = [path.relative_to(ROOT).as_posix() for path in marked if path.name != Path(__file__).name]
+    assert [path for path in paths if not path.startswith(tuple(run[1].split()))] == []
+
+
 def test_the_benchmarks_say_what_they_need() -> None:
     """Without what is installed beside Python; one line, no traceback."""
     command = [sys.executable, "-S", "-m", "tests.benchmarks"]

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 
-from esdb_lite import AsyncEsdbClient, Compatibility, EmbeddedServer, EsdbClient
+from esdb_lite import AsyncEsdbClient, Compatibility, EmbeddedServer, EsdbClient, EventTypes
 from tests.contract.faces import Face
 
 
@@ -37,6 +37,20 @@ async def uri(version: str) -> AsyncIterator[str]:
 async def client(request: pytest.FixtureRequest, uri: str) -> AsyncIterator[Any]:
     """A client of one kind, then of the other."""
     async with AsyncEsdbClient(uri) if request.param == "async" else Face(EsdbClient(uri)) as made:
+        yield made
+
+
+@pytest.fixture
+def event_types() -> EventTypes:
+    """The classes that `typed_client` knows."""
+    return EventTypes()
+
+
+@pytest.fixture(params=["async", "sync"])
+async def typed_client(request: pytest.FixtureRequest, uri: str, event_types: EventTypes) -> AsyncIterator[Any]:
+    """A client like `client` that knows classes of events."""
+    known = {"event_types": event_types}
+    async with AsyncEsdbClient(uri, **known) if request.param == "async" else Face(EsdbClient(uri, **known)) as made:
         yield made
 
 

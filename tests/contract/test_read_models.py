@@ -6,7 +6,7 @@ import asyncio
 import os
 import signal
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,14 +42,9 @@ class Paid:
     amount: int
 
 
-@pytest.fixture(params=["async", "sync"])
-async def typed_client(request: pytest.FixtureRequest, uri: str) -> AsyncIterator[Any]:
-    if request.param == "async":
-        made: Any = AsyncEsdbClient(uri, event_types=types)
-    else:
-        made = Face(EsdbClient(uri, event_types=types))
-    async with made:
-        yield made
+@pytest.fixture
+def event_types() -> EventTypes:
+    return types
 
 
 def made_by(client: Any, **options: Any) -> Any:

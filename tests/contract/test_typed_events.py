@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
@@ -20,7 +19,7 @@ from esdb_lite import (
     WrongArgumentType,
     correlation,
 )
-from tests.contract.faces import Face, drain, take
+from tests.contract.faces import drain, take
 
 types = EventTypes()
 
@@ -40,14 +39,9 @@ class OrderPaid:
 types.upcaster("OrderPaid", version=1)(lambda data: {"by": data["who"]})
 
 
-@pytest.fixture(params=["async", "sync"])
-async def typed_client(request: pytest.FixtureRequest, uri: str) -> AsyncIterator[Any]:
-    if request.param == "async":
-        made: Any = AsyncEsdbClient(uri, event_types=types)
-    else:
-        made = Face(EsdbClient(uri, event_types=types))
-    async with made:
-        yield made
+@pytest.fixture
+def event_types() -> EventTypes:
+    return types
 
 
 async def test_objects_go_in_and_come_out(typed_client: Any, stream: str) -> None:
