@@ -35,6 +35,7 @@ from esdb_lite.compat.kurrentdbclient.exceptions import (
     StreamTombstonedError,
     WrongCurrentVersionError,
 )
+from tests.support import ServeProcess
 
 ANY, NO_STREAM = StreamState.ANY, StreamState.NO_STREAM
 
@@ -299,7 +300,7 @@ def test_where_no_server_is(uri: str) -> None:
         assert isinstance(caught.value, KurrentDBClientError)
 
 
-def test_reconnect(server: EmbeddedServer, uri: str) -> None:
+def test_reconnect(server: ServeProcess, uri: str) -> None:
     with EmbeddedServer() as gone:
         elsewhere = gone.address
     with KurrentDBClient(uri) as client:
