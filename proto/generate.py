@@ -43,10 +43,12 @@ TAG_PREFIXES = {
     "kurrent.rpc": "KURRENT",
     "kurrentdb.protocol.v2.streams": "V2",
     "kurrentdb.protocol.v2.streams.errors": "V2_ERRORS",
+    "event_store.client.projections": "PROJECTIONS",
 }
 # Of these packages only some messages are ever read or written by hand.
 TAG_MESSAGES = {
     "event_store.client.persistent_subscriptions": {"ReadReq", "ReadResp"},
+    "event_store.client.projections": {"ResultResp", "StateResp"},
     "event_store.client.streams": {
         "AppendReq",
         "AppendResp",

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,7 +15,18 @@ import pytest
 PATIENCE = 120.0
 """Seconds after which what should have answered or ended counts as hanging: many, as tests share their machine."""
 
+_SCHEDULED = Path("/proc/thread-self/schedstat")
+"""Of this thread, in nanoseconds: how long it has run, and how long it has waited for a core."""
 _SOURCE_ROOT = Path(__file__).resolve().parent.parent
+
+
+def own_time() -> float:
+    """Seconds on a clock that stands still while this thread waits for a core: others may use the machine, too.
+
+    Where the system does not say how long that was, it never stands still.
+    """
+    waited = int(_SCHEDULED.read_text().split()[1]) / 1e9 if _SCHEDULED.exists() else 0.0
+    return time.monotonic() - waited
 
 
 @dataclass(frozen=True)

@@ -123,7 +123,7 @@ import sys
 
 def pytest_sessionfinish(session):
     loaded = [name for name in sys.modules if name.partition(".")[0] in ("esdb_lite", "grpclib", "betterproto")]
-    assert sorted(loaded) == ["esdb_lite", "esdb_lite._version", "esdb_lite.pytest_plugin"], loaded
+    assert sorted(loaded) == ["esdb_lite", "esdb_lite._homes", "esdb_lite._version", "esdb_lite.pytest_plugin"], loaded
 """
 
 
@@ -218,10 +218,12 @@ def test_unused_it_loads_nothing(pytester: pytest.Pytester, plugin: list[str]) -
 
 
 def test_a_fresh_server_takes_milliseconds() -> None:
-    times = []
+    times, computing = [], []
     for _ in range(15):
-        started = time.perf_counter()
+        started, began = time.perf_counter(), time.process_time()
         with EmbeddedServer():
             pass
         times.append(time.perf_counter() - started)
-    assert statistics.median(times) < 0.020, times
+        computing.append(time.process_time() - began)
+    assert min(times) < 0.020, times  # others may have the cores most of the time
+    assert statistics.median(computing) < 0.020, computing

@@ -360,6 +360,10 @@ class ServerNode:
             "es-queue-StorageWriterQueue-totalItemsProcessed": self._database.written,
         }
 
+    def _monitoring(self) -> Monitoring:
+        database = self._database
+        return Monitoring(lambda: database.log_end, lambda: database.waiting, self._settings.path, counts=self._counts)
+
     def _routes(self) -> Mapping[str, Route]:
         return {path: self._route(path, handler) for path, handler in self._handlers().items()}
 
@@ -387,12 +391,11 @@ class ServerNode:
 
     def _index_commands(self) -> Mapping[str, Handler]:
         indexes = self._context.indexes if self._behaviour.append_records else None
-        return {} if indexes is None else routes(IndexService(indexes))
+        return {} if indexes is None else routes(IndexService(indexes), self._database.turns)
 
     def _schemas(self) -> Mapping[str, Handler]:
-        if not self._behaviour.schema_registry:
-            return {}
-        return routes(SchemaService(SchemaRegistry(self._database, now=self._settings.now)))
+        service = SchemaService(SchemaRegistry(self._database, now=self._settings.now))
+        return routes(service, self._database.turns) if self._behaviour.schema_registry else {}
 
     def _is_offered(self, path: str) -> bool:
         """Whether there is a method in the version that it passes for."""
@@ -418,28 +421,28 @@ class ServerNode:
         authenticator = self._authenticator
         if authenticator is None:
             return users.without_authentication()
-        return routes(users.Users(UserStore(self._database, authenticator), authenticator))
+        return routes(users.Users(UserStore(self._database, authenticator), authenticator), self._database.turns)
 
     def _handlers(self) -> Mapping[str, Handler]:
-        settings, database = self._settings, self._database
+        turns = self._database.turns
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
             {}
             if self._projections is None
-            else routes(Projections(self._projections, second_engine=self._behaviour.second_projection_engine)),
+            else routes(Projections(self._projections, second_engine=self._behaviour.second_projection_engine), turns),
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
             AtomicAppends(self._context).handlers(),
             self._index_commands(),
             self._schemas(),
-            routes(self._operations),
-            routes(self._gossip),
-            routes(Monitoring(lambda: database.log_end, lambda: database.waiting, settings.path, counts=self._counts)),
-            routes(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers))),
+            routes(self._operations, turns),
+            routes(self._gossip, turns),
+            routes(self._monitoring(), turns),
+            routes(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers)), turns),
             redaction.refusing(self._behaviour.redaction_service),
-            routes(DirectoryService(self._context)),
+            routes(DirectoryService(self._context), turns),
         ):
             handlers.update((path, handler) for path, handler in part.items() if self._is_offered(path))
         return handlers

@@ -162,6 +162,12 @@ PERSISTENT_READ_RESP_READ_EVENT_RECORDED_EVENT_METADATA_ENTRY_VALUE = 0x12
 # event_store.client.persistent_subscriptions.ReadResp.SubscriptionConfirmation
 PERSISTENT_READ_RESP_SUBSCRIPTION_CONFIRMATION_SUBSCRIPTION_ID = 0x0A
 
+# event_store.client.projections.StateResp
+PROJECTIONS_STATE_RESP_STATE = 0x0A
+
+# event_store.client.projections.ResultResp
+PROJECTIONS_RESULT_RESP_RESULT = 0x0A
+
 # event_store.client.server_features.SupportedMethods
 FEATURES_SUPPORTED_METHODS_METHODS = 0x0A
 FEATURES_SUPPORTED_METHODS_EVENT_STORE_SERVER_VERSION = 0x12

@@ -26,6 +26,7 @@ from tests.healing.conftest import Links
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
 from tests.rpc.streams_service import event_message, subscription
+from tests.support import own_time
 
 SLOW = RetryPolicy(first_pause=0.3, longest_pause=0.3)
 QUICK = RetryPolicy(first_pause=0.01, longest_pause=0.01)
@@ -135,7 +136,6 @@ async def test_closing_a_subscription_that_heals_ends_the_iteration(links: Links
 
 async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_once(links: Links) -> None:
     """Its server accepts no bytes: whoever closes it does not wait until that has been noticed."""
-    loop = asyncio.get_running_loop()
     with links.server() as server:
         async with links.client(server.uri, retry=QUICK) as client:
             subscribed = await client.subscribe_stream_events("s", from_end=True)
@@ -145,11 +145,11 @@ async def test_closing_a_subscription_that_finds_nobody_ends_the_iteration_at_on
                 client._core._topology._node.close_links("cut")  # type: ignore[union-attr]
                 done, _ = await asyncio.wait({waiting}, timeout=0.1)
                 assert not done
-                before = loop.time()
+                before = own_time()
                 await subscribed.close()
                 with pytest.raises(StopAsyncIteration):
                     await asyncio.wait_for(waiting, 5)
-                assert loop.time() - before < 1
+                assert own_time() - before < 1
 
 
 async def test_closing_a_read_while_its_token_is_renewed(links: Links) -> None:

@@ -90,7 +90,7 @@ async def test_they_write_into_streams_of_their_own_only(
     emitting = messages.UpdateReqOptions(
         name="u", query="fromAll().when({T() { emit('x', 'X', {}) }})", emit_enabled=True
     )
-    with pytest.raises(GrpcError, match="access denied"):
+    with pytest.raises(GrpcError, match="NotAuthorized"):
         await ask(node, "Update", messages.UpdateReq(emitting), USER)
     await ask(node, "Update", messages.UpdateReq(emitting), ADMIN)
     await ended(admin, "u")

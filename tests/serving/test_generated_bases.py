@@ -17,6 +17,7 @@ from esdb_lite_protos.event_store.client.users import (
 )
 
 from esdb_lite._status import refusals
+from esdb_lite.server.database.loop_share import LoopShare
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.handlers import Handler, ServerCall
 from esdb_lite.server.services.unary import current_call, encoded, refusing, required, routes
@@ -51,15 +52,15 @@ def named(handler: Handler) -> Handler:
     return handle
 
 
-def test_what_is_not_overridden_is_not_served() -> None:
+async def test_what_is_not_overridden_is_not_served() -> None:
     """The rest is in the order of the schema, whatever that of the class is."""
-    assert [*routes(Users())] == [CREATE, DETAILS]
+    assert [*routes(Users(), LoopShare())] == [CREATE, DETAILS]
 
 
 async def test_one_answer() -> None:
     users = Users()
     request = CreateReq(options=CreateReqOptions(login_name="x"))
-    async with serving(named(routes(users)[CREATE])) as (client, _, _):
+    async with serving(named(routes(users, LoopShare())[CREATE])) as (client, _, _):
         answer = await client.call("/s/M", bytes(request))
         assert (answer.messages, answer.status) == ([b""], ("0", None))
         answer = await client.call("/s/M", b"")
@@ -72,7 +73,7 @@ async def test_one_answer() -> None:
 
 
 async def test_many_answers() -> None:
-    async with serving(routes(Users())[DETAILS]) as (client, _, _):
+    async with serving(routes(Users(), LoopShare())[DETAILS]) as (client, _, _):
         answer = await client.call("/s/M", b"")
         assert [DetailsResp().parse(each).user_details.login_name for each in answer.messages] == ["ann", "bob"]
         answer = await client.call("/s/M", b"\x0a\x05\x0a\x03all")
@@ -91,7 +92,7 @@ async def test_answers_without_end_end_with_the_call() -> None:
             finally:
                 ended.set()
 
-    (handler,) = routes(Monitoring()).values()
+    (handler,) = routes(Monitoring(), LoopShare()).values()
     async with serving(handler) as (client, _, _):
         client.acknowledge = False
         stream = client.open("/s/M")

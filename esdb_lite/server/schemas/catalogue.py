@@ -15,9 +15,10 @@ from esdb_lite.records import SchemaFormat
 from esdb_lite.schemas import CompatibilityCheck, CompatibilityMode, Incompatibility, IncompatibilityKind
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.database.group_commit import new_id
+from esdb_lite.server.database.loop_share import ROOM
 from esdb_lite.server.engine.model import NO_STREAM, Appended, ProposedEvent
 from esdb_lite.server.schemas import state
-from esdb_lite.server.schemas.compatibility import OF_ALL_VERSIONS, NotASchema, incompatibilities
+from esdb_lite.server.schemas.compatibility import OF_ALL_VERSIONS, ComparisonBudget, NotASchema, incompatibilities
 from esdb_lite.server.schemas.state import RegistrySchema, StoredVersion
 
 T = TypeVar("T")
@@ -195,6 +196,7 @@ class SchemaRegistry:
             name = stream.removeprefix(state.PREFIX)
             while self._noted.get(name, 0) <= last:
                 await self._read_on(name)
+        await self._database.turns.enter(ROOM)  # who has waited for the same read would all go on in one turn
 
     async def _read_on(self, name: str) -> None:
         first = self._noted.get(name, 0)
@@ -228,11 +230,12 @@ def _problems(
         return []
     if schema.format is not SchemaFormat.JSON:
         raise RuleBroken(f"Schema '{schema.name}' is {schema.format.name}: only JSON can be checked for compatibility")
+    budget = ComparisonBudget()
     try:
         return [
             problem
             for version in (_compared(schema, mode) if versions is None else versions)
-            for problem in incompatibilities(mode, definition, version.definition)
+            for problem in incompatibilities(mode, definition, version.definition, budget)
         ]
     except NotASchema as error:
         raise RuleBroken(f"Schema '{schema.name}' cannot be checked for compatibility: {error}") from None

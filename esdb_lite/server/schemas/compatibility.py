@@ -25,16 +25,38 @@ class NotASchema(ValueError):
     """A definition cannot be compared; the text says why."""
 
 
-def incompatibilities(mode: CompatibilityMode, new: bytes, old: bytes) -> list[Incompatibility]:
+class ComparisonBudget:
+    """What may be compared for one question: definitions of strangers can be large, and refer to themselves."""
+
+    def __init__(self, size: int = 4_000_000, parts: int = 50_000) -> None:
+        """`size`: bytes of definitions. `parts`: pairs of parts of two definitions."""
+        self._size = size
+        self._parts = parts
+
+    def spend(self, *, size: int = 0, parts: int = 0) -> None:
+        """Take note of what is to be done. Raises NotASchema where that is too much."""
+        self._size -= size
+        self._parts -= parts
+        if self._size < 0 or self._parts < 0:
+            raise NotASchema("its versions are too large, or too many")
+
+
+def incompatibilities(
+    mode: CompatibilityMode, new: bytes, old: bytes, budget: ComparisonBudget
+) -> list[Incompatibility]:
     """Return what keeps a definition from coming after another. Raises NotASchema."""
     if mode is CompatibilityMode.NONE:
         return []
+    budget.spend(size=len(new) + len(old))
     after, before = _parsed(new), _parsed(old)
     found: list[Incompatibility] = []
-    if mode in _BACKWARD | _FULL:
-        found += _Comparison(after, before, new_reads=True).differences()
-    if mode in _FORWARD | _FULL:
-        found += _Comparison(before, after, new_reads=False).differences()
+    try:
+        if mode in _BACKWARD | _FULL:
+            found += _Comparison(after, before, budget, new_reads=True).differences()
+        if mode in _FORWARD | _FULL:
+            found += _Comparison(before, after, budget, new_reads=False).differences()
+    except RecursionError:
+        raise NotASchema("its parts refer to each other too often") from None
     return found
 
 
@@ -51,10 +73,13 @@ def _parsed(definition: bytes) -> Mapping[str, object]:
 class _Comparison:
     """Who reads by one definition, and what is written by the other."""
 
-    def __init__(self, reader: Mapping[str, object], writer: Mapping[str, object], *, new_reads: bool) -> None:
+    def __init__(
+        self, reader: Mapping[str, object], writer: Mapping[str, object], budget: ComparisonBudget, *, new_reads: bool
+    ) -> None:
         self._reader = reader
         self._writer = writer
         self._new_reads = new_reads
+        self._budget = budget
         self._compared: set[tuple[int, int]] = set()
 
     def differences(self) -> Iterator[Incompatibility]:
@@ -64,6 +89,7 @@ class _Comparison:
     def _at(
         self, path: str, reading: object, written: object, wrong_type: IncompatibilityKind
     ) -> Iterator[Incompatibility]:
+        self._budget.spend(parts=1)
         reader, writer = _resolved(self._reader, reading), _resolved(self._writer, written)
         if (id(reader), id(writer)) in self._compared:
             return  # a reference leads back here
@@ -85,7 +111,7 @@ class _Comparison:
         self, path: str, reader: Mapping[str, object], writer: Mapping[str, object]
     ) -> Iterator[Incompatibility]:
         takes, gets = _properties(reader), _properties(writer)
-        always = _required(writer)
+        always = set(_required(writer))
         for name in _required(reader):
             place = f"{path}/properties/{name}"
             if name not in gets:

@@ -18,6 +18,7 @@ import betterproto
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._wire.messages import decode_message
 from esdb_lite._wire.primitives import WireError
+from esdb_lite.server.database.loop_share import ROOM, LoopShare
 from esdb_lite.server.handlers import Handler, ServerCall
 from esdb_lite.server.sparing_log import SparingLog
 from esdb_lite.server.storage.errors import (
@@ -93,13 +94,16 @@ class GeneratedBase(Protocol):
         ...
 
 
-def routes(service: GeneratedBase) -> Mapping[str, Handler]:
-    """Return handlers by path for the methods that a service overrides, in the order of the schema."""
+def routes(service: GeneratedBase, turns: LoopShare) -> Mapping[str, Handler]:
+    """Return handlers by path for the methods that a service overrides, in the order of the schema.
+
+    They answer one call in a turn of the loop: generated messages take their time, and many may be asked for at once.
+    """
     handlers: dict[str, Handler] = {}
     for path, about in service.__mapping__().items():
         method = getattr(service, about.func.__name__.removeprefix("__rpc_"))
         if not method.__module__.startswith("esdb_lite_protos."):
-            handlers[path] = _handler(method, about.request_type, many=about.cardinality.server_streaming)
+            handlers[path] = _handler(method, about.request_type, turns, many=about.cardinality.server_streaming)
     return handlers
 
 
@@ -112,17 +116,22 @@ def refusing(base: Callable[[], GeneratedBase], refusal: Callable[[], RpcError])
     return dict.fromkeys(base().__mapping__(), refuse)
 
 
-def _handler(method: Callable[[M], Any], request_type: type[M], *, many: bool) -> Handler:
+def _handler(method: Callable[[M], Any], request_type: type[M], turns: LoopShare, *, many: bool) -> Handler:
     async def answer_once(call: ServerCall) -> None:
         _call.set(call)
-        answer = await method(parse(request_type, await only_request(call)))
+        message = await only_request(call)
+        await turns.enter(ROOM)
+        answer = await method(parse(request_type, message))
         await call.send([bytes(answer)])
 
     async def answer_often(call: ServerCall) -> None:
         _call.set(call)
-        async with aclosing(method(parse(request_type, await only_request(call)))) as answers:
+        message = await only_request(call)
+        await turns.enter(ROOM)
+        async with aclosing(method(parse(request_type, message))) as answers:
             async for answer in answers:
                 await call.send([bytes(answer)])
+                await turns.enter(ROOM)
 
     return answer_often if many else answer_once
 

@@ -1,0 +1,129 @@
+"""Calls that cost much, many at once: each turn of the loop answers one, and none takes seconds."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+
+import pytest
+from esdb_lite_protos.event_store.client.projections import ResultResp, StateResp
+from esdb_lite_protos.event_store.client.users import CreateReq, CreateReqOptions, CreateResp, UsersBase
+from hypothesis import given
+from hypothesis import strategies as st
+
+from esdb_lite import CompatibilityMode
+from esdb_lite._wire.framing import frame as framed
+from esdb_lite.server.app import RpcServer
+from esdb_lite.server.app.calls import Route
+from esdb_lite.server.database.loop_share import LoopShare
+from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.schemas.compatibility import ComparisonBudget, NotASchema, incompatibilities
+from esdb_lite.server.services import projections
+from esdb_lite.server.services.unary import routes
+from tests.serving.raw import connected
+
+CREATE = "/event_store.client.users.Users/Create"
+
+
+async def echo(call: ServerCall) -> None:
+    while messages := await call.receive():
+        await call.send(messages)
+
+
+async def test_many_calls_at_once_are_answered_in_turns() -> None:
+    """One in a turn of the loop: another connection's call does not wait for all of them."""
+    turn, seen = 0, list[int]()
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            await asyncio.sleep(0)
+            turn += 1
+
+    class Users(UsersBase):
+        async def create(self, create_req: CreateReq) -> CreateResp:
+            seen.append(turn)
+            return CreateResp()
+
+    handler = routes(Users(), LoopShare())[CREATE]
+    server = RpcServer({CREATE: Route(handler, 1000), "/s/M": Route(echo, 1000)})
+    port = await server.start("127.0.0.1", 0)
+    request = framed([bytes(CreateReq(options=CreateReqOptions(login_name="x")))])
+    counting = asyncio.ensure_future(count_turns())
+    try:
+        async with connected(port) as flooding, connected(port) as other:
+            await flooding.more()
+            streams = [flooding.open(CREATE) for _ in range(200)]
+            for stream in streams:
+                flooding.send(stream, request, end=True)
+            mine = other.open("/s/M")
+            other.send(mine, framed([b"x"]), end=True)
+            assert (await other.ended(mine)).messages == [b"x"]
+            for stream in streams:
+                assert (await flooding.ended(stream)).status[0] == "0"
+            assert len(seen) == len(set(seen)) == 200
+    finally:
+        counting.cancel()
+        await server.stop()
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(VALUES)
+def test_states_are_what_generated_messages_make_of_them(value: object) -> None:
+    expected = {} if value is None else value
+    for kind, tag in (
+        (StateResp, projections.PROJECTIONS_STATE_RESP_STATE),
+        (ResultResp, projections.PROJECTIONS_RESULT_RESP_RESULT),
+    ):
+        message = kind().parse(projections._answer(tag, json.dumps(value)))
+        assert plain(message.state if isinstance(message, StateResp) else message.result) == expected
+
+
+def plain(value: object) -> object:
+    """A `google.protobuf.Value` as Python has it."""
+    import betterproto
+
+    which, found = betterproto.which_one_of(value, "kind")  # type: ignore[arg-type]
+    if which == "struct_value":
+        return {name: plain(member) for name, member in found.fields.items()}
+    if which == "list_value":
+        return [plain(item) for item in found.values]
+    return None if which == "null_value" else found
+
+
+@pytest.mark.parametrize("text", ["", None, "null", "[" * 100_000, "no JSON", '"\\ud800"'])
+def test_texts_of_any_kind_have_an_answer(text: str | None) -> None:
+    StateResp().parse(projections._answer(projections.PROJECTIONS_STATE_RESP_STATE, text))
+
+
+def test_a_large_state_is_encoded_soon() -> None:
+    """A megabyte took seven seconds, for which everybody waited."""
+    text = json.dumps({"values": [f"value {number}" for number in range(50_000)]})
+    begun = time.thread_time()
+    assert len(projections._answer(projections.PROJECTIONS_STATE_RESP_STATE, text)) > len(text)
+    assert time.thread_time() - begun < 1.5
+
+
+def referring(count: int, shift: int) -> bytes:
+    """Parts that refer to each other in a circle, and so to all parts of another definition of another length."""
+    parts = {
+        f"p{number}": {"properties": {"next": {"$ref": f"#/parts/p{(number + 1) % (count + shift)}"}}}
+        for number in range(count + shift)
+    }
+    return json.dumps({"properties": {"first": {"$ref": "#/parts/p0"}}, "parts": parts}).encode()
+
+
+def test_definitions_that_go_round_in_circles_are_compared_for_a_while() -> None:
+    begun = time.thread_time()
+    with pytest.raises(NotASchema, match=r"refer|too large"):
+        incompatibilities(CompatibilityMode.FULL, referring(2000, 1), referring(2000, 0), ComparisonBudget())
+    assert time.thread_time() - begun < 3
+    with pytest.raises(NotASchema, match="too large"):
+        incompatibilities(CompatibilityMode.FULL, b'{"a":"%s"}' % (b"x" * 5_000_000), b"{}", ComparisonBudget())
