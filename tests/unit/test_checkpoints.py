@@ -304,8 +304,9 @@ def test_what_can_be_no_file_is_refused_at_once(tmp_path: Path, argument: str) -
         inside / "file": "must be in a folder that exists",
         tmp_path / "pipe": "must be a file, and no device",
     }.items():
-        with pytest.raises(InvalidArgument, match=f"^{argument}: {reason}, not '{re.escape(str(path))}'$"):
+        with pytest.raises(InvalidArgument, match=f"^{argument}: {reason}, not '{re.escape(os.sep)}") as caught:
             make(path)
+        assert caught.value.value == str(path)  # the text has the beginning of a long one
     for text in ("", "a\0b"):
         with pytest.raises(InvalidArgument, match=f"^{argument}: must be the path of a file"):
             make(text)  # type: ignore[arg-type]
