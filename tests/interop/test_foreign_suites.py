@@ -24,6 +24,7 @@ NAMES = "the container gives its host another name"
 LEADER = "what only the leader can do goes there, and NodeIsNotLeaderError is not raised"
 WORDS = "words of grpc in messages"
 INNER = "an inner part: messages of gRPC"
+PACKAGES = "their examples need packages that tox does not install"
 OTHERS = "fails with their own client, too: it needs other packages, or another server at a fixed port"
 
 DIFFERENCES = {
@@ -33,6 +34,7 @@ DIFFERENCES = {
     r"raises_node_is_not_leader$": LEADER,
     r"DiscoverScheme::test_calls_dns_": WORDS,
     r"test_persistent_subscription_read_reqs$": INNER,
+    r"::test_readme$": PACKAGES,
     r"test_dog_school_with_sqlite$|TestNonInterleaving::|test_construct_secure_without": OTHERS,
     r"TestKurrentDBApplicationRecorder::test_insert_select$": WORDS,
 }
