@@ -14,6 +14,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import environment
+
 ROOT = Path(__file__).resolve().parents[2]
 SUITES = os.environ.get("ESDB_FOREIGN_SUITES")
 
@@ -58,6 +60,7 @@ def test_suite(suite: str) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.compat.foreign", str(checkout), "--compatibility", version, *files, "-q", "-rfE"],
         cwd=ROOT,
+        env={**environment(), "PYTHONWARNINGS": "ignore"},
         capture_output=True,
         text=True,
         check=False,
