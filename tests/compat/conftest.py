@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from esdb_lite import EmbeddedServer
 from esdb_lite.compat.kurrentdbclient import AsyncKurrentDBClient, KurrentDBClient
+from tests.support import ServeProcess, start_serve
 
 END = object()
 VALUES = ("is_closed", "connection_spec", "connection_target", "connection_id", "subscription_id", "is_stopped")
@@ -50,14 +50,16 @@ class Threaded:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[EmbeddedServer]:
-    """A server with everything."""
-    with EmbeddedServer(run_projections="all", start_standard_projections=True) as running:
-        yield running
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServeProcess]:
+    """A server with everything, in a process of its own: what it closes late is not left behind by a test."""
+    folder = tmp_path_factory.mktemp("server")
+    running = start_serve("--run-projections", "all", "--start-standard-projections", folder=folder)
+    yield running
+    running.kill()
 
 
 @pytest.fixture
-def uri(server: EmbeddedServer) -> str:
+def uri(server: ServeProcess) -> str:
     """Where it is."""
     return f"kdb://{server.address}?Tls=false"
 

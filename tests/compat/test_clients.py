@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from esdb_lite import EmbeddedServer, SimulatedCluster
+from esdb_lite import SimulatedCluster
 from esdb_lite.compat import esdbclient
 from esdb_lite.compat.esdbclient import exceptions as former
 from esdb_lite.compat.esdbclient.connection_spec import ConnectionSpec as FormerSpec
@@ -27,6 +27,7 @@ from esdb_lite.compat.kurrentdbclient.exceptions import (
     UnauthenticatedError,
 )
 from esdb_lite.settings import parse_uri
+from tests.support import ServeProcess, start_serve
 
 pytest.importorskip("trustme", reason="trustme is not installed")
 
@@ -74,16 +75,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def secure(folder: Path) -> Iterator[EmbeddedServer]:
+def secure(folder: Path) -> Iterator[ServeProcess]:
     """A server with TLS and users."""
-    with EmbeddedServer(dev_certificate=folder) as running:
-        yield running
+    running = start_serve("--dev-certificate", folder, folder=folder)
+    yield running
+    running.kill()
 
 
-async def test_certificates(secure: EmbeddedServer, folder: Path) -> None:
-    uri = f"kdb://admin:changeit@localhost:{secure.port}"
+async def test_certificates(secure: ServeProcess, folder: Path) -> None:
+    uri = f"kdb://admin:changeit@{secure.address}"
+    host, _, port = secure.address.rpartition(":")
     authority = (folder / "ca.pem").read_text()
-    itself = ssl.get_server_certificate(("localhost", secure.port))
+    itself = ssl.get_server_certificate((host, int(port)))
     for trusted in (authority, authority.encode(), itself):
         with KurrentDBClient(uri, root_certificates=trusted) as client:
             assert client.get_commit_position() >= 0
@@ -99,8 +102,8 @@ async def test_certificates(secure: EmbeddedServer, folder: Path) -> None:
             KurrentDBClient(f"{uri},localhost:1?MaxDiscoverAttempts=1", root_certificates=wrong)
 
 
-def test_credentials(secure: EmbeddedServer, folder: Path) -> None:
-    uri = f"kdb://admin:changeit@localhost:{secure.port}?TlsCaFile={folder / 'ca.pem'}"
+def test_credentials(secure: ServeProcess, folder: Path) -> None:
+    uri = f"kdb://admin:changeit@{secure.address}?TlsCaFile={folder / 'ca.pem'}"
     with KurrentDBClient(uri) as client:
         stream = uuid4().hex
         event = NewEvent("A", b"")
@@ -142,7 +145,7 @@ async def test_clusters() -> None:
             KurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=readonlyreplica")
 
 
-async def test_a_single_node_has_no_followers(server: EmbeddedServer) -> None:
+async def test_a_single_node_has_no_followers(server: ServeProcess) -> None:
     uri = f"kdb+discover://{server.address}?Tls=false"
     with KurrentDBClient(uri) as client:
         assert client.connection_target == server.address
@@ -161,7 +164,7 @@ def test_embedded() -> None:
         assert client.get_current_version("a") == 0
 
 
-async def test_esdbclient(server: EmbeddedServer) -> None:
+async def test_esdbclient(server: ServeProcess) -> None:
     uri, name = f"esdb://{server.address}?Tls=false", uuid4().hex
     with esdbclient.EventStoreDBClient(uri) as client:
         assert isinstance(client, esdbclient.ESDBClient)
@@ -196,7 +199,7 @@ def test_the_former_defaults(name: str) -> None:
         )
 
 
-async def test_instrumentors(server: EmbeddedServer) -> None:
+async def test_instrumentors(server: ServeProcess) -> None:
     trace = pytest.importorskip("opentelemetry.sdk.trace", reason="opentelemetry-sdk is not installed")
     export = pytest.importorskip("opentelemetry.sdk.trace.export")
     memory = pytest.importorskip("opentelemetry.sdk.trace.export.in_memory_span_exporter")

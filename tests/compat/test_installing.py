@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from esdb_lite import EmbeddedServer
 from esdb_lite.compat import install
-from tests.support import environment
+from tests.support import ServeProcess, environment
 
 PROGRAM = """
 import sys
@@ -42,7 +41,7 @@ def run(*arguments: str, folder: Path | None = None) -> subprocess.CompletedProc
 
 
 @pytest.mark.parametrize("kind", ["file", "-m", "-c"])
-def test_a_program_runs_as_it_is(kind: str, tmp_path: Path, server: EmbeddedServer) -> None:
+def test_a_program_runs_as_it_is(kind: str, tmp_path: Path, server: ServeProcess) -> None:
     source = WITHOUT_GRPC + "import helper\n" * (kind != "-c") + PROGRAM.replace('"a"', f'"a{kind}"')
     (tmp_path / "program.py").write_text(source)
     (tmp_path / "helper.py").write_text("")

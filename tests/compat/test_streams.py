@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any
 from uuid import uuid4
 
@@ -34,6 +35,7 @@ from esdb_lite.compat.kurrentdbclient.exceptions import (
     StreamTombstonedError,
     WrongCurrentVersionError,
 )
+from tests.support import ServeProcess
 
 ANY, NO_STREAM = StreamState.ANY, StreamState.NO_STREAM
 
@@ -135,6 +137,7 @@ async def test_metadata(client: Any, name: str) -> None:
 
 async def test_filters(client: Any, name: str) -> None:
     start = await client.append_events(name, events=new("Start"), current_version=NO_STREAM)
+    await client.set_stream_metadata(name, metadata={})
     await client.append_events(name, events=new("One", "Two", "Result", "OneMore"), current_version=0)
 
     async def types(**options: Any) -> list[str]:
@@ -146,7 +149,7 @@ async def test_filters(client: Any, name: str) -> None:
     assert await types(filter_include="One") == ["One"]
     assert await types(filter_include=("One",), filter_by_prefix=True) == ["One", "OneMore"]
     assert len(await types(filter_include=(name,), filter_by_stream_name=True)) == 5
-    assert {"One", "$>"} <= set(await types(filter_exclude=()))
+    assert {"One", "$metadata"} <= set(await types(filter_exclude=()))
     assert await types(limit=2) == ["Start", "One"]
     last = (await client.get_stream(name, backwards=True, limit=1))[0]
     assert await client.get_commit_position(filter_include=("OneMore",)) == last.commit_position
@@ -266,6 +269,16 @@ async def test_a_timeout_that_is_over(client: Any, name: str) -> None:
     assert isinstance(caught.value, TimeoutError)
 
 
+async def test_the_timeout_of_a_read_begins_when_it_is_made(client: Any, name: str) -> None:
+    await client.append_events(name, events=new("A"), current_version=NO_STREAM)
+    began = time.monotonic()
+    response = await client.read_stream(name, timeout=1e-9)
+    assert time.monotonic() > began
+    with pytest.raises(GrpcDeadlineExceededError):
+        await listed(response)
+    assert len(await listed(await client.read_stream(name, timeout=60))) == 1
+
+
 def test_an_iteration_that_another_thread_stops(uri: str, name: str) -> None:
     with KurrentDBClient(uri) as client:
         client.append_events(name, events=new("A"), current_version=NO_STREAM)
@@ -287,7 +300,7 @@ def test_where_no_server_is(uri: str) -> None:
         assert isinstance(caught.value, KurrentDBClientError)
 
 
-def test_reconnect(server: EmbeddedServer, uri: str) -> None:
+def test_reconnect(server: ServeProcess, uri: str) -> None:
     with EmbeddedServer() as gone:
         elsewhere = gone.address
     with KurrentDBClient(uri) as client:

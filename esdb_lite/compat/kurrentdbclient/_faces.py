@@ -43,6 +43,8 @@ class Reading:
 
     given: object
     kinds: Kinds
+    timeout: float | None = None
+    """Of a read: our subscriptions begin theirs when they are made."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ Owns: handing out, `stop()`, and what iterating raises then. Must not know: what
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
@@ -31,9 +32,11 @@ Kinds = tuple[type[RecordedEvent], ...]
 class Ending:
     """Whether an iteration was stopped, and how."""
 
-    def __init__(self) -> None:
+    def __init__(self, timeout: float | None = None) -> None:
+        """`timeout`: that of a read, which begins when it is made, and not as with ours when it is iterated."""
         self._is_stopped = False
         self._is_cancelled = False
+        self._until = None if timeout is None else time.monotonic() + timeout
 
     @property
     def is_stopped(self) -> bool:
@@ -52,6 +55,11 @@ class Ending:
         self._is_stopped, self._is_cancelled = True, cancel
         return True
 
+    def check_time(self) -> None:
+        """Raise where the time is over."""
+        if self._until is not None and not self._is_stopped and time.monotonic() >= self._until:
+            raise esdb_lite.DeadlineExceeded("the timeout of the read is over")
+
     def reason(self, error: Exception, finished: Exception) -> Exception:
         """Return what iterating raises after an error or the end."""
         if self._is_cancelled:
@@ -64,14 +72,15 @@ class Ending:
 class ReadResponse(Ending, AbstractReadResponse):
     """The events that a read finds."""
 
-    def __init__(self, source: Source, kinds: Kinds, open_ones: WeakSet[Any]) -> None:
-        super().__init__()
+    def __init__(self, source: Source, kinds: Kinds, timeout: float | None, open_ones: WeakSet[Any]) -> None:
+        super().__init__(timeout)
         self._source = source
         self._kinds = kinds
         open_ones.add(self)
 
     def __next__(self) -> RecordedEvent:
         try:
+            self.check_time()
             while True:
                 event = their_item(next(self._source))
                 if event is not None and event.__class__ in self._kinds:
@@ -105,14 +114,15 @@ class CatchupSubscription(ReadResponse, AbstractCatchupSubscription):
 class AsyncReadResponse(Ending, AbstractAsyncReadResponse):
     """The events that a read finds."""
 
-    def __init__(self, source: AsyncSource, kinds: Kinds, open_ones: WeakSet[Any]) -> None:
-        super().__init__()
+    def __init__(self, source: AsyncSource, kinds: Kinds, timeout: float | None, open_ones: WeakSet[Any]) -> None:
+        super().__init__(timeout)
         self._source = source
         self._kinds = kinds
         open_ones.add(self)
 
     async def __anext__(self) -> RecordedEvent:
         try:
+            self.check_time()
             while True:
                 event = their_item(await self._source.__anext__())
                 if event is not None and event.__class__ in self._kinds:

@@ -222,7 +222,7 @@ def read_stream(
         timeout=timeout,
         credentials=credentials,
     )
-    return Reading(given, _EVENTS)
+    return Reading(given, _EVENTS, timeout)
 
 
 def get_stream(
@@ -281,7 +281,7 @@ def read_all(
         credentials=credentials,
         **values.filtering(chosen),
     )
-    return Reading(given, _EVENTS)
+    return Reading(given, _EVENTS, timeout)
 
 
 def read_index(

@@ -136,7 +136,7 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
             return await call(self.connection.ours)
 
     def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K:
-        more = (reading.kinds,) if isinstance(reading, Reading) else ()
+        more = (reading.kinds, reading.timeout) if isinstance(reading, Reading) else ()
         return kind(source, *more, self.connection.open_ones)
 
     # --- streams ---

@@ -204,7 +204,7 @@ class KurrentDBClient(BaseKurrentDBClient):
             return call(self._connection.ours)
 
     def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K:
-        more = (reading.kinds,) if isinstance(reading, Reading) else ()
+        more = (reading.kinds, reading.timeout) if isinstance(reading, Reading) else ()
         return kind(source, *more, self._connection.open_ones)
 
     # --- streams ---

@@ -112,7 +112,7 @@ class Intake:
         """Measure and add events, one after the other. Raises what these do."""
         most, add = self._max_event_size, self.events.append
         described: Mapping[str, str] | None = None
-        type, is_json, own = "", False, 0
+        type, is_json, usual, own = "", False, False, 0
         for proposed in events:
             sent, metadata, custom_metadata, data = proposed
             if metadata is not described:  # most say the same as the one before
@@ -120,7 +120,7 @@ class Intake:
                 is_json, own = metadata.get("content-type") == JSON, event_size(type, 0)
                 usual = 0 < len(type) <= _SHORT and "content-type" in metadata
             size = own + len(data) + len(custom_metadata)
-            id = usual_uuid(sent) if usual and size <= most and sent.__class__ is str else None
+            id = usual_uuid(sent) if usual and size <= most and isinstance(sent, str) else None
             if id is None or id == _ZERO:
                 self.measure(proposed)  # slower, and says what is wrong if anything is
                 self.take(proposed)
