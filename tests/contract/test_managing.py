@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from esdb_lite import (
+    ConsistencyError,
     ExpectedPositionError,
     InvalidArgument,
     NewEvent,
     StreamAcl,
+    StreamAppend,
     StreamDeleted,
     StreamMetadata,
     StreamState,
@@ -128,3 +130,15 @@ async def test_names_that_are_none(client: Any) -> None:
     for method in ("delete_stream", "tombstone_stream", "get_stream_metadata", "get_stream_position"):
         with pytest.raises(InvalidArgument, match="stream_name"):
             await getattr(client, method)("")
+
+
+async def test_an_append_to_what_exists_brings_nothing_back(client: Any, stream: str) -> None:
+    """A server decides in one step: after the delete it refuses."""
+    await append(client, stream, 2)
+    await client.append_events(stream, StreamState.EXISTS, E)
+    await client.delete_stream(stream)
+    with pytest.raises(StreamDeleted):
+        await client.append_events(stream, StreamState.EXISTS, E)
+    with pytest.raises((StreamDeleted, ConsistencyError)):
+        await client.append_records(StreamAppend(stream, StreamState.EXISTS, E))
+    assert await client.get_stream_position(stream) is None

@@ -8,6 +8,10 @@ next attempt says where the stream has to end, which is where it was seen to end
 end; the server then finds the same ids behind the position that is expected, or refuses, and the stream is looked at
 once more. Of all attempts that expect a position one is written at most. What is left to the server's memory for ids is
 a first attempt, for any end, that comes when a later one is written.
+
+A server decides about EXISTS and writes in one step: after a soft delete it refuses, before it the delete takes the
+events with it. Only the repeat of an attempt whose answer was lost asks for a position instead, and that brings a
+stream back which somebody has deleted between the look and the repeat. Asking for EXISTS again could write twice.
 """
 
 from __future__ import annotations
