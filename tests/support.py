@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +21,18 @@ PATIENCE = 120.0
 _SCHEDULED = Path("/proc/thread-self/schedstat")
 """Of this thread, in nanoseconds: how long it has run, and how long it has waited for a core."""
 _SOURCE_ROOT = Path(__file__).resolve().parent.parent
+
+
+def free_port() -> int:
+    """A port for what has to know it before it listens, or to come back to it: below those that the system gives away.
+
+    Until it is used, nobody takes it but another test that asks here, by a rare chance.
+    """
+    while True:
+        port = random.SystemRandom().randint(20_000, 32_000)
+        with suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def own_time() -> float:

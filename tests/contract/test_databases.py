@@ -7,7 +7,6 @@ import os
 import pwd
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,7 +18,7 @@ import pytest
 
 from esdb_lite import EmbeddedServer, EsdbClient, NewEvent
 from tests.contract import database_models as models
-from tests.support import environment
+from tests.support import environment, free_port
 
 EVENTS = 12
 
@@ -45,9 +44,7 @@ def postgres() -> Iterator[str]:
                 pytest.skip("there is no user postgres")
             become = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
             os.chown(home, user.pw_uid, user.pw_gid)
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
+        port = free_port()
         silent: dict[str, Any] = {"check": True, "stdout": subprocess.DEVNULL, "cwd": "/", **become}
         subprocess.run([folder / "initdb", "-D", f"{home}/data", "-U", "app", "-A", "trust"], **silent)
         options = f"-h 127.0.0.1 -p {port} -k {home} -c fsync=off"

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import free_port
+
 _PATIENCE = 20.0
 
 NGINX = """
@@ -108,7 +110,7 @@ class Proxy:
 
     def __init__(self, kind: str, folder: Path, behind: int, *, requests: int = 100_000, idle: int = 60) -> None:
         self.kind = kind
-        self.port = _free_port()
+        self.port = free_port()
         self._folder = folder
         self._command = _commands(kind, folder, self.port, behind, requests, idle)
         self._process: subprocess.Popen[bytes] | None = None
@@ -153,12 +155,6 @@ class Proxy:
             control.connect(str(self._folder / "haproxy.sock"))
             control.sendall(b"shutdown sessions server back/one\n")
             control.recv(1_000)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _wait_for(process: subprocess.Popen[bytes], port: int) -> None:

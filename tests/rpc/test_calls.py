@@ -28,6 +28,7 @@ from esdb_lite.errors import (
     StreamDeleted,
 )
 from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
+from tests.support import free_port
 
 METHOD = "/test.Service/Method"
 NEVER = Deadline(None)
@@ -399,9 +400,7 @@ def test_timeouts_as_grpc_writes_them(seconds: float, text: str) -> None:
 
 
 async def test_nobody_listens() -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
+    port = free_port()
     node = ConnectionPool("127.0.0.1", port)
     with pytest.raises(ServiceUnavailable, match=f"127.0.0.1:{port}") as caught:
         await unary(node, METHOD, b"", deadline=NEVER)

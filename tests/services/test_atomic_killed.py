@@ -25,7 +25,7 @@ from esdb_lite import (
     StreamNotFound,
     StreamState,
 )
-from tests.support import ServeProcess, start_serve
+from tests.support import ServeProcess, free_port, start_serve
 
 KILLS = 8
 STREAMS = ("a", "b", "c", "d")
@@ -111,8 +111,8 @@ async def until_killed(writer: Writer, server: ServeProcess, client: AsyncEsdbCl
 async def test_all_or_nothing(tmp_path: Path, seed: int) -> None:
     chance = random.Random(seed)
     writer = Writer(chance)
-    server = start_serve("--db", "events.db", folder=tmp_path)
-    port = server.address.rpartition(":")[2]
+    port = str(free_port())
+    server = start_serve("--db", "events.db", "--port", port, folder=tmp_path)
     async with AsyncEsdbClient(server.uri, retry=ONCE) as client:
         for _ in range(KILLS):
             doubt = await until_killed(writer, server, client, chance.randint(0, 40))

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from esdb_lite import EsdbClient, NewEvent, RecordedEvent, SqliteCheckpoint
-from tests.support import PATIENCE, start_serve
+from tests.support import PATIENCE, free_port, start_serve
 
 RESTARTS = 5
 EACH = 200
@@ -66,8 +66,8 @@ def test_the_server_is_killed_again_and_again(tmp_path: Path) -> None:
     path = tmp_path / "effects.sqlite"
     with closing(sqlite3.connect(path)) as database:
         database.execute("CREATE TABLE effects (number INTEGER)")
-    server = start_serve("--db", tmp_path / "events.db", folder=tmp_path)
-    port = server.address.rpartition(":")[2]
+    port = str(free_port())
+    server = start_serve("--port", port, "--db", tmp_path / "events.db", folder=tmp_path)
     try:
         with Effects(server.address, path) as effects:
             for restart in range(RESTARTS):

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import re
-import socket
 import threading
 import time
 import warnings
@@ -27,14 +26,7 @@ from esdb_lite import (
 )
 from esdb_lite.client.slow_calls import SlowCalls
 from tests.healing.waiting import until
-
-
-def free_port() -> int:
-    """A port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+from tests.support import free_port
 
 
 @pytest.fixture

@@ -9,12 +9,13 @@ import base64
 import http.client
 import json
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.support import free_port
 
 PATIENCE = 20.0
 """Seconds for which something is waited for on a page."""
@@ -140,7 +141,7 @@ def browser(profile: Path, *, scripts: bool = True) -> Iterator[Browser]:
     """Run a browser that remembers nothing; `scripts` says whether pages may run any."""
     assert CHROMIUM
     assert DRIVER
-    port = _free_port()
+    port = free_port()
     driver = subprocess.Popen(
         [DRIVER, f"--port={port}"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
@@ -159,11 +160,6 @@ def browser(profile: Path, *, scripts: bool = True) -> Iterator[Browser]:
     finally:
         driver.terminate()
         driver.wait(timeout=PATIENCE)
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 def _wait_until_ready(port: int) -> None:

@@ -6,19 +6,17 @@ Owns: the process. Must not know: when it is killed.
 from __future__ import annotations
 
 import signal
-import socket
 import subprocess
 from pathlib import Path
 
-from tests.support import PATIENCE, command, environment
+from tests.support import PATIENCE, command, environment, free_port
 
 
 class KillableServer:
     """`serve` on a file; started, killed and started again from whatever thread, one after the other."""
 
     def __init__(self, database: Path) -> None:
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         self.uri = f"esdb://127.0.0.1:{self.port}?tls=false"
         self._log = database.with_suffix(".log")
         self._command = command("serve", "--db", database, "--port", str(self.port), "--log-level", "warning")
