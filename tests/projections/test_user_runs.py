@@ -18,6 +18,7 @@ from esdb_lite.server.projections.manager import CommandRefused, ProjectionManag
 from esdb_lite.server.projections.running import EngineMissing
 from esdb_lite.server.projections.user.engine import UserEngine
 from tests.healing.waiting import until
+from tests.projections.test_handlers import DELETIONS
 
 COUNT = "fromStream('x').when({$init: () => ({n: 0}), T(s, e) { s.n++ }})"
 EMIT = "fromStream('x').when({$init: () => ({n: 0}), T(s, e) { s.n++; emit('out', 'Made', {n: s.n}) }}).outputState()"
@@ -455,3 +456,28 @@ async def _append_on(place: Place) -> None:
     while True:
         await place.append("y", "U")
         await asyncio.sleep(0)
+
+
+async def test_events_of_a_deleted_stream_are_seen_by_those_that_ran_before() -> None:
+    place = await Place(standard=True).open()
+    await place.create("before", DELETIONS)
+    await place.append("c-1", "A")
+    await place.handled("before", 1)
+    await place.database.delete("c-1", ANY)
+    await place.handled("before", 2)
+    await place.create("after", DELETIONS)
+    await place.handled("after", 1)
+    assert await place.state("before", "c-1") == {"n": 1, "gone": True}
+    assert await place.state("after", "c-1") == {"n": 0, "gone": True}
+    await place.close()
+
+
+async def test_a_system_projection_says_which_settings_it_takes(place: Place) -> None:
+    await place.manager.update("$by_category", "fromAll()", emit_enabled=True)
+    first, _, told = place.manager.statistics("$by_category")[0].state_reason.partition("\r\n")
+    assert first == "Exception has been thrown by the target of an invocation."
+    assert told.startswith("Its query must be `first` or `last`, and on the next line")
+    await place.manager.enable("$by_category")
+    assert "Faulted" in place.status("$by_category")
+    await place.manager.update("$by_category", "", emit_enabled=True)
+    assert place.status("$by_category") == "Running"
