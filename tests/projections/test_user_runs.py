@@ -419,3 +419,39 @@ async def test_texts_of_strangers_stay_on_their_line_in_the_log(place: Place, ca
     assert len(lines) == 2
     assert all(line.isprintable() and len(line) < 20_000 for line in lines)
     assert len(place.reason(name)) < 5000
+
+
+async def test_what_is_written_at_once_is_cut_by_the_number_of_records(place: Place) -> None:
+    """Appends wait for what is written at once."""
+    await place.append("x", *["T"] * 40)
+    portions: list[int] = []
+    listener = place.database.listen(lambda: portions.append(len(listener.take())), stream="out", limit=100_000)
+    await place.create("p", "fromStream('x').when({T(s, e) { for (let i = 0; i < 100; i++) emit('out', 'E', {i}) }})")
+    await place.handled("p", 40)
+    listener.close()
+    assert sum(portions) == 4000
+    assert max(portions) <= 600
+    assert all(portion % 100 == 0 for portion in portions), "what an event makes is written together"
+
+
+async def test_while_others_append_it_pauses_between_what_it_writes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esdb_lite.server.projections.user.run._SHARE", 100_000.0)
+    monkeypatch.setattr("esdb_lite.server.projections.user.run._LONGEST_PAUSE", 60.0)
+    await place.append("x", *["T"] * 40)
+    appending = asyncio.create_task(_append_on(place))
+    await until(lambda: place.database.appends > 10)
+    await place.create("p", "fromStream('x').when({T(s, e) { for (let i = 0; i < 600; i++) emit('out', 'E', {i}) }})")
+    await place.written("out", 600)
+    after = place.database.appends
+    await until(lambda: place.database.appends > after + 1000)
+    assert await place.length("out") == 600
+    await asyncio.wait_for(place.manager.disable("p", checkpoint=True), 2.0)
+    appending.cancel()
+
+
+async def _append_on(place: Place) -> None:
+    while True:
+        await place.append("y", "U")
+        await asyncio.sleep(0)
