@@ -192,7 +192,12 @@ def test_going_on_with_a_file_of_another_database(
     run("export", source.uri, str(path), "--limit", "5")
     with EsdbClient(target.uri) as client:
         client.append_events("order-1", None, [NewEvent("T", b"{}" * 20) for _ in range(50)])
-    assert run("export", target.uri, str(path), "--resume").status in (1, 2)
+    before = path.read_bytes()
+    for server in (target.uri, None):
+        with EmbeddedServer() as empty:
+            done = run("export", server or empty.uri, str(path), "--resume")
+        said = f"esdb-lite: {path} is of another server or database: its last event is not where it was\n"
+        assert (done.status, done.err, path.read_bytes()) == (2, said, before)
 
 
 def test_an_interrupted_import(run: Run, source: EmbeddedServer, target: EmbeddedServer, tmp_path: Path) -> None:
@@ -271,6 +276,37 @@ def test_a_line_has_an_end(run: Run, source: EmbeddedServer, tmp_path: Path, mon
     assert (done.status, path.read_bytes()) == (2, content)
     assert "is not what an export has left" in done.err
     assert "more than 5,000 bytes" in run("import", source.uri, str(path)).err
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b'{"stream":"s","id":null}', '"type" is missing'),
+        (b'{"type":"T"}', '"stream" is missing'),
+        (b'{"stream":"s","type":"T","id":"x"}', '"id" is no UUID: x'),
+        (b'{"stream":"s","type":"T","data_base64":"?"}', '"data_base64" is no base64'),
+        (b'{"stream":', "it is no JSON: Expecting value (column 11)"),
+        (b'{"stream":"s","type":"T","metadata":null,"data":{a}}', "it is no JSON: Expecting property name"),
+        (b"[1]", "it is no JSON object"),
+        (b"\xff", "it is no UTF-8 (byte 1)"),
+        (b"[" * 100_000, "it is nested too deeply"),
+    ],
+    ids=range(9),
+)
+def test_what_is_the_matter_with_a_line(run: Run, uri: str, line: bytes, why: str) -> None:
+    done = run("import", uri, "-", stdin=b'\n{"stream":"s","type":"T"}\n' + line)
+    assert done.status == 2
+    assert done.err.startswith(f"esdb-lite: -, line 3: {why}")
+    assert "Error" not in done.err
+
+
+def test_counts_as_an_object(run: Run, source: EmbeddedServer, target: EmbeddedServer, tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    number = len(everything(source))
+    assert run("export", source.uri, str(path), "--json").objects == [{"exported": number, "known": 0}]
+    (done,) = run("copy", source.uri, target.uri, "--json").objects
+    assert (done["appended"], done["known"], done["left_out_streams"]) == (number, 0, [])
+    assert len(run("export", source.uri, "-", "--json").objects) == number
 
 
 def test_files_that_cannot_be_used(run: Run, source: EmbeddedServer, tmp_path: Path) -> None:
