@@ -137,10 +137,13 @@ def _cut(path: str, size: int) -> None:
         os.truncate(path, size)
         return
     part = Path(f"{path}.part")
-    with reading(path) as file, gzip.open(part, "wb", _LEVEL) as copy:
-        left = size
-        while left > 0:
-            data = file.read(min(left, _BUFFER))
-            copy.write(data)
-            left -= len(data)
-    part.replace(path)
+    try:
+        with reading(path) as file, gzip.open(part, "wb", _LEVEL) as copy:
+            left = size
+            while left > 0:
+                data = file.read(min(left, _BUFFER))
+                copy.write(data)
+                left -= len(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

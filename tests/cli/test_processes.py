@@ -96,10 +96,13 @@ def test_the_disk_is_full(server: EmbeddedServer, tmp_path: Path, name: str) -> 
     """A limit stands for the end of the disk."""
     path = tmp_path / name
     env = {**environment(), "ESDB_URI": server.uri}
-    limited = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", *command("export", path)]
+    limited = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", *command("export", path)]  # pieces of 512 bytes
     done = subprocess.run(limited, capture_output=True, text=True, timeout=PATIENCE, env=env, check=False)
     said = f"esdb-lite: {path} cannot be written: File too large; --resume goes on with it\n"
     assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    limited = ["sh", "-c", 'ulimit -f 2; exec "$@"', "sh", *command("export", path, "--resume")]
+    assert subprocess.run(limited, capture_output=True, timeout=PATIENCE, env=env, check=False).returncode == 2
+    assert list(tmp_path.iterdir()) == [path]
     assert run(server.uri, "export", path, "--resume").returncode == 0
     assert run(server.uri, "export", tmp_path / f"whole-{name}").returncode == 0
     with reading(str(path)) as resumed, reading(str(tmp_path / f"whole-{name}")) as whole:
