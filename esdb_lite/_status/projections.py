@@ -1,9 +1,11 @@
 """What a refused call about a projection means: servers before 26.2 say it in a text only.
 
-Owns: the decision. Must not know: how an answer arrives, which call it was.
+Owns: the decision. Must not know: how an answer arrives.
 """
 
 from __future__ import annotations
+
+import enum
 
 from esdb_lite.errors import (
     AccessDenied,
@@ -38,7 +40,18 @@ _TEXTS: dict[type[GrpcError], str] = {
 }
 
 
-def projection_error(error: GrpcError, name: str) -> GrpcError:
+class ProjectionCall(enum.Enum):
+    """Which call was refused, where that tells why."""
+
+    CREATE = "create"
+    DELETE = "delete"
+    OTHER = "other"
+
+
+_SYSTEM = frozenset({"$streams", "$stream_by_category", "$by_category", "$by_event_type", "$by_correlation_id"})
+
+
+def projection_error(error: GrpcError, name: str, call: ProjectionCall = ProjectionCall.OTHER) -> GrpcError:
     """Return the exception that stands for a failed call about a projection: the same one where it says nothing more.
 
     24.10 and 26.1 answer UNKNOWN with a text (NOT_FOUND for a projection that there is not), 26.2 with proper codes.
@@ -48,12 +61,13 @@ def projection_error(error: GrpcError, name: str) -> GrpcError:
     cls = _class_of(error)
     if cls is None:
         return error
-    text = _TEXTS.get(cls, "{why}").format(name=name, why=_reason(error))
+    why = _reason(error, name, call)
+    text = _TEXTS.get(cls, "{why}").format(name=name, why=why)
     found = cls(text, code=error.code, details=error.details, trailers=error.trailers)
     if isinstance(found, ProjectionError):
         found.projection_name = name
     if isinstance(found, ProjectionFailed):
-        found.reason = _reason(error)
+        found.reason = why
     return found
 
 
@@ -66,7 +80,13 @@ def _class_of(error: GrpcError) -> type[GrpcError] | None:
     return _CODES.get(error.code)
 
 
-def _reason(error: GrpcError) -> str:
-    if "received OperationFailed" in error.details:
-        return "it is not stopped (disable it first, also after an abort), or not of a kind, or cannot have this name"
-    return error.details
+def _reason(error: GrpcError, name: str, call: ProjectionCall) -> str:
+    if "received OperationFailed" not in error.details:
+        return error.details
+    if call is ProjectionCall.CREATE:
+        return "it cannot have this name, or a transient one has it"
+    if call is ProjectionCall.DELETE:
+        if name in _SYSTEM:
+            return "system projections stay (disable it instead)"
+        return "it is not stopped (disable it first, also after an abort)"
+    return "it is not in a state for this"

@@ -6,6 +6,7 @@ imports what it needs when it is called.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ REFUSED = 2
 UNREACHABLE = 3
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+NO_ROOM = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)})
+"""What a file says that takes no more."""
 
 
 class CommandFailed(Exception):
@@ -32,19 +35,26 @@ def run(arguments: Sequence[str]) -> int:
     from esdb_lite.cli.parser import command_line
 
     try:
-        status = command_line(arguments)
-        sys.stdout.flush()
-        return status
+        try:
+            return command_line(arguments)
+        finally:
+            sys.stdout.flush()
     except CommandFailed as failure:
         print(f"esdb-lite: {failure}", file=sys.stderr)
         return failure.status
     except BrokenPipeError:
         _hush()
         return PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        _hush()
+        print(f"esdb-lite: {error.filename or 'the output'} cannot be written: {error.strerror}", file=sys.stderr)
+        return REFUSED
     except KeyboardInterrupt:
         return INTERRUPTED
 
 
 def _hush() -> None:
-    """Nobody reads any more: nor is anything said when the interpreter closes its output."""
+    """Nobody takes any more: nor is anything said when the interpreter closes its output."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

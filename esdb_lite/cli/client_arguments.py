@@ -58,7 +58,7 @@ _ABOUT = {
     "group": "name of the persistent subscription",
     "name": "its name",
     "login": "name to log in with",
-    "query": "JavaScript, or @file",
+    "query": "JavaScript, or @PATH of a file with it",
     "target": "connection string of the server that gets the events",
     "value": "JSON of the new metadata; without it, the metadata is shown",
 }
@@ -74,8 +74,7 @@ def _settling(names: tuple[str, ...]) -> Callable[[argparse.Namespace, Sequence[
         if not given or not _is_uri(given[0] or "", alone=len(given) < len(words)):
             given.insert(0, None)
         if len(given) > len(words):
-            first = "" if given[0] else f"{given[1]!r} is no connection string, and "
-            options.parser.error(f"{first}{given[-1]!r} is too much")
+            options.parser.error(_too_much(options.parser, given))
         for index, word in enumerate(words):
             setattr(options, word, given[index] if index < len(given) else None)
         if names == ("target",) and options.target is None:  # the server is that of the environment
@@ -85,6 +84,15 @@ def _settling(names: tuple[str, ...]) -> Callable[[argparse.Namespace, Sequence[
                 options.parser.error(f"{name.upper()} is missing")
 
     return settle
+
+
+def _too_much(parser: CommandParser, given: Sequence[str | None]) -> str:
+    """What is said about words of which the last one has no place; it may belong to an option."""
+    first = "" if given[0] else f"{given[1]!r} is no connection string"
+    last = f"{given[-1]!r} is too much" if given[0] or len(given) > 2 else ""
+    option = next((each for each in ("--partition", "--stream") if each in parser._option_string_actions), None)
+    hint = f"; if it is a {option.strip('-')}, use {option} {given[-1]}" if option else ""
+    return ", and ".join(filter(None, (first, last))) + hint
 
 
 def _is_uri(word: str, *, alone: bool) -> bool:
@@ -133,9 +141,14 @@ def add_client_commands(commands: Commands[CommandParser]) -> None:
     _add_transfer(commands)
 
 
-def _common(parser: CommandParser) -> None:
-    parser.add_argument("--json", action="store_true", help="a JSON object a line, also on a terminal")
-    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help="for each call (default: none)")
+def _common(
+    parser: CommandParser,
+    *,
+    json: str = "a JSON object a line, also on a terminal",
+    timeout: str = "for each call (default: none)",
+) -> None:
+    parser.add_argument("--json", action="store_true", help=json)
+    parser.add_argument("--timeout", type=_seconds, metavar="SECONDS", help=timeout)
 
 
 def _add_filters(parser: argparse.ArgumentParser) -> None:
@@ -168,7 +181,7 @@ def _add_reading(commands: Commands[CommandParser]) -> None:
     tail.add_argument("--limit", type=_number(0), metavar="N", help="end after so many events")
     _add_shown(tail)
     _add_filters(tail)
-    _common(tail)
+    _common(tail, timeout="end when no event has come for so long (default: never); with --limit, that is a failure")
     streams = add_command(commands, "streams", "names:streams", "list streams, categories or types of events")
     _positional(streams)
     streams.add_argument("--prefix", default="", help="names that begin like this; those with $ only if this has it")
@@ -184,6 +197,7 @@ def _add_writing(commands: Commands[CommandParser]) -> None:
     _positional(append, "stream", "[type]", "[data]")
     append.add_argument("--metadata", metavar="JSON", help="metadata of the event")
     append.add_argument("--id", metavar="UUID", help="id of the event (default: a random one)")
+    append.add_argument("--text", action="store_true", help="DATA is a text and no JSON, whatever it looks like")
     _add_expectation(append, "any, none, exists, or the number of its last event (default: any)")
     _common(append)
     metadata = add_command(commands, "metadata", "writing:metadata", "show or replace the metadata of a stream")
@@ -262,6 +276,9 @@ def _add_users(commands: Commands[CommandParser]) -> None:
         _common(parser)
 
 
+_AGAIN = {"create": "", "update": "; to be said again, servers do not keep it"}
+
+
 def _add_projections(commands: Commands[CommandParser]) -> None:
     projections = add_group(commands, "projections", "projections: list, create and steer them, see their state")
     listed = add_command(projections, "list", "projections:show_all", "list them")
@@ -274,13 +291,19 @@ def _add_projections(commands: Commands[CommandParser]) -> None:
         ("create", "create one"),
         ("enable", "have it run"),
         ("disable", "stop it"),
+        ("abort", "stop it at once; enabled again, it goes on from its last checkpoint"),
+        ("wait", "wait until it has caught up"),
+        ("update", "replace its query; it goes on where it is"),
         ("reset", "have it begin anew"),
         ("delete", "delete one"),
     ):
         parser = add_command(projections, name, f"projections:{name}", about)
-        _positional(parser, "name", *(("query",) if name == "create" else ()))
-        if name == "create":
-            parser.add_argument("--emit", action="store_true", help="it may write events and links")
+        _positional(parser, "name", *(("query",) if name in ("create", "update") else ()))
+        if name in ("create", "update"):
+            parser.add_argument("--emit", action="store_true", help="it may write events and links" + _AGAIN[name])
+        if name == "wait":
+            about = "until it has come to the event at this commit position (`append` shows it)"
+            parser.add_argument("--position", type=_number(0), metavar="POSITION", help=about)
         if name in ("state", "result"):
             parser.add_argument("--partition", help="that of this partition")
         _common(parser)
@@ -312,4 +335,4 @@ def _add_transfer(commands: Commands[CommandParser]) -> None:
             help="append the events of a stream together: quicker, but events of different streams change places",
         )
     for parser in (export, imported, copy):
-        _common(parser)
+        _common(parser, json="the counts as a JSON object on stdout")

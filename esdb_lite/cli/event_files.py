@@ -14,11 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from esdb_lite.cli import CommandFailed
+from esdb_lite.cli import NO_ROOM, CommandFailed
 
 STREAM = "-"
 _LEVEL = 5
 _BUFFER = 1 << 20
+_LONGEST = 256 * 1024 * 1024
+"""Bytes of a line: no event has as many, and a file that is another one may have no line feed at all."""
+_ANOTHER = "is not what an export has left; it stays as it is"
 _NO_LINE = b"\0"
 """What cannot be made out begins like no line."""
 
@@ -40,11 +43,18 @@ def writing(path: str, *, append: bool = False) -> Iterator[BinaryIO]:
     except FileExistsError:
         if os.path.isdir(path):
             raise CommandFailed(f"{path} is a folder") from None
+        if not os.path.isfile(path):
+            raise CommandFailed(f"{path} is no regular file; - writes to stdout") from None
         raise CommandFailed(f"{path} is there already; --resume goes on with it") from None
     except OSError as error:
         raise CommandFailed(f"{path} cannot be written: {error.strerror or error}") from None
-    with opened:
-        yield opened
+    try:
+        with opened:
+            yield opened
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        raise CommandFailed(f"{path} cannot be written: {error.strerror}; --resume goes on with it") from None
 
 
 def _open(path: str, mode: Literal["ab", "rb", "xb"]) -> BinaryIO:
@@ -70,9 +80,17 @@ def reading(path: str) -> Iterator[BinaryIO]:
 def lines_of(file: BinaryIO, path: str) -> Iterator[bytes]:
     """The lines of a file that are complete. Raises CommandFailed where the rest cannot be read."""
     try:
-        yield from file
+        for line in _lines(file):
+            if len(line) > _LONGEST:
+                raise CommandFailed(f"{path} has a line of more than {_LONGEST:,} bytes, which is no event")
+            yield line
     except (EOFError, OSError, zlib.error) as error:
         raise CommandFailed(f"{path} is damaged: {error}") from None
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """The lines of a file, or pieces of them that are too long."""
+    return iter(lambda: file.readline(_LONGEST + 1), b"")
 
 
 class Kept:
@@ -88,11 +106,15 @@ def mend(path: str, beginning: bytes) -> Kept:
 
     Raises CommandFailed, and leaves the file alone, where it is another one.
     """
+    if not os.path.isfile(path):
+        raise CommandFailed(f"{path} is no regular file: --resume cannot go on with it")
     kept, good = Kept(), 0
     rest: bytes | None = None
     with reading(path) as file:
         try:
-            for line in file:
+            for line in _lines(file):
+                if len(line) > _LONGEST:
+                    raise CommandFailed(f"{path} {_ANOTHER}")
                 if not line.endswith(b"\n"):
                     rest = line
                     break
@@ -105,7 +127,7 @@ def mend(path: str, beginning: bytes) -> Kept:
     if rest is not None:
         known = rest if kept.last is None else kept.last
         if known[: len(beginning)] != beginning[: len(known)]:
-            raise CommandFailed(f"{path} is not what an export has left; it stays as it is")
+            raise CommandFailed(f"{path} {_ANOTHER}")
         _cut(path, good)
     return kept
 
@@ -115,10 +137,13 @@ def _cut(path: str, size: int) -> None:
         os.truncate(path, size)
         return
     part = Path(f"{path}.part")
-    with reading(path) as file, gzip.open(part, "wb", _LEVEL) as copy:
-        left = size
-        while left > 0:
-            data = file.read(min(left, _BUFFER))
-            copy.write(data)
-            left -= len(data)
-    part.replace(path)
+    try:
+        with reading(path) as file, gzip.open(part, "wb", _LEVEL) as copy:
+            left = size
+            while left > 0:
+                data = file.read(min(left, _BUFFER))
+                copy.write(data)
+                left -= len(data)
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)

@@ -10,13 +10,13 @@ import os
 import sys
 from collections.abc import AsyncIterator
 
-from esdb_lite import AsyncEsdbClient, RecordedEvent
+from esdb_lite import AsyncEsdbClient, InvalidPosition, RecordedEvent
 from esdb_lite.cli import OK, CommandFailed
 from esdb_lite.cli.event_files import STREAM, Kept, mend, writing
 from esdb_lite.cli.lines import BEGINNING, LineError, commit_of, line_of
 from esdb_lite.cli.selection import OfStream, excluded_by, moved
 from esdb_lite.cli.session import with_client
-from esdb_lite.cli.terminal import ProgressLine, progress
+from esdb_lite.cli.terminal import Output, ProgressLine, progress
 
 _TOLD = 512
 
@@ -42,6 +42,8 @@ def export(options: argparse.Namespace) -> int:
                     break
             shows.done = written
         _say(f"exported {written:,} events" + (f" to the {kept.lines:,} there were" if kept.lines else ""), size, shows)
+        if options.json and options.file != STREAM:
+            Output(as_json=True).one({"exported": written, "known": kept.lines})
         return OK
 
     return OK if options.limit == 0 else with_client(options, work)
@@ -74,16 +76,27 @@ class _Following:
             events = client.read_all_events(
                 self._start, filter_exclude=exclude, filter=self._filter, timeout=options.timeout
             )
-        async with events:
-            while batch := await events.next_batch():
-                for event in batch:
-                    if self._known is not None:
-                        found, self._known = str(event.id) == self._known, None
-                        if found:
-                            continue
-                        raise CommandFailed(f"{options.file}: its last event is not where it was: another database?")
-                    if self._chosen is None or self._chosen.wants(event):
-                        yield event
+        try:
+            async with events:
+                while batch := await events.next_batch():
+                    for event in batch:
+                        if self._known is not None:
+                            self._check(event)
+                        elif self._chosen is None or self._chosen.wants(event):
+                            yield event
+        except InvalidPosition:
+            if self._known is None:
+                raise
+        if self._known is not None:
+            raise CommandFailed(self._another())
+
+    def _check(self, first: RecordedEvent) -> None:
+        if str(first.id) != self._known:
+            raise CommandFailed(self._another())
+        self._known = None
+
+    def _another(self) -> str:
+        return f"{self._options.file} is of another server or database: its last event is not where it was"
 
 
 def _say(what: str, size: int, shows: ProgressLine) -> None:

@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import timedelta
 from enum import Enum
 
-from esdb_lite import AsyncEsdbClient, SubscriptionInfo
-from esdb_lite.cli import OK, CommandFailed
+from esdb_lite import AsyncEsdbClient, SubscriptionInfo, SubscriptionNotFound
+from esdb_lite.cli import OK, WRONG, CommandFailed
 from esdb_lite.cli.events import event_object
 from esdb_lite.cli.session import with_client
-from esdb_lite.cli.terminal import Output, as_json
+from esdb_lite.cli.terminal import Output, as_json, shown
 
 _ALL = "$all"
 
@@ -123,6 +123,8 @@ def parked(options: argparse.Namespace) -> int:
 
     async def work(client: AsyncEsdbClient) -> int:
         found = await client.read_parked_events(options.group, _source(options), timeout=options.timeout)
+        if not found:
+            await _must_exist(client, options)
         output = Output(as_json=options.json)
         for each in found:
             at = each.parked_at
@@ -142,3 +144,13 @@ def parked(options: argparse.Namespace) -> int:
     if options.group == "":
         raise CommandFailed("GROUP must not be empty")
     return with_client(options, work)
+
+
+async def _must_exist(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
+    """Raise CommandFailed where there is no such group: servers say of those, too, that nothing is parked."""
+    try:
+        await client.get_subscription_info(options.group, _source(options), timeout=options.timeout)
+    except SubscriptionNotFound:
+        hint = "; --stream names that of another one" if options.stream is None else ""
+        where = shown(options.stream or _ALL)
+        raise CommandFailed(f"there is no group {shown(options.group)} on {where}{hint}", WRONG) from None

@@ -42,13 +42,15 @@ class ImportCounts:
 class _Stream:
     """What is known of a stream of the server."""
 
-    __slots__ = ("deleted", "known", "last")
+    __slots__ = ("deleted", "held", "known", "last")
 
     def __init__(self, last: int = -1, known: UUID | None = None, *, deleted: bool = False) -> None:
         self.last = last
         """Position of the last event that is there, or on its way."""
         self.known = known
         """Its id, until the same event has come: up to there, nothing is to be appended."""
+        self.held = 0
+        """Events that have come before it: they are there, too, if it comes."""
         self.deleted = deleted
 
 
@@ -76,6 +78,7 @@ class Importer:
         for name, stream in self._streams.items():
             if stream.known is not None:
                 self.counts.conflicts.append(name)
+                self.counts.left_out += stream.held
 
     async def stop(self) -> None:
         """Wait for nothing any more."""
@@ -139,9 +142,9 @@ class Importer:
         for index, each in enumerate(run):
             if each.event.id == stream.known:
                 stream.known = None
-                self.counts.known += index + 1
+                self.counts.known += stream.held + index + 1
                 return [each.event for each in run[index + 1 :]]
-        self.counts.left_out += len(run)
+        stream.held += len(run)
         return []
 
     async def _send(self, name: str, expected: int | StreamState, events: list[NewEvent]) -> int:

@@ -17,7 +17,7 @@ from esdb_lite.cli.importer import ImportCounts, Importer
 from esdb_lite.cli.lines import FileEvent, LineError, event_of
 from esdb_lite.cli.selection import excluded_by, moved
 from esdb_lite.cli.session import failures, uri_of, with_client
-from esdb_lite.cli.terminal import ProgressLine, progress, shown
+from esdb_lite.cli.terminal import Output, ProgressLine, progress, shown
 
 _CHUNK, _SORTED_CHUNK = 2_000, 50_000
 """Events that are looked at together; where those of a stream are put together, they are to be many."""
@@ -44,7 +44,7 @@ def import_file(options: argparse.Namespace) -> int:
                 await importer.finish()
             finally:
                 await importer.stop()
-        return _ended(importer.counts, shows)
+        return _ended(importer.counts, shows, options)
 
     return with_client(options, work)
 
@@ -87,7 +87,7 @@ def copy(options: argparse.Namespace) -> int:
                         await _copy(client, importer, options, shows)
                     finally:
                         await importer.stop()
-        return _ended(importer.counts, shows)
+        return _ended(importer.counts, shows, options)
 
     return with_client(argparse.Namespace(uri=options.target), work)
 
@@ -115,16 +115,30 @@ def _moved(event: RecordedEvent) -> FileEvent:
     return FileEvent(event.stream_name, event.stream_position, new)
 
 
-def _ended(counts: ImportCounts, shows: ProgressLine) -> int:
+def _ended(counts: ImportCounts, shows: ProgressLine, options: argparse.Namespace) -> int:
+    _say(counts, shows)
+    if options.json:
+        Output(as_json=True).one(
+            {
+                "appended": counts.appended,
+                "known": counts.known,
+                "renumbered": bool(counts.renumbered),
+                "left_out": counts.left_out,
+                "left_out_streams": counts.conflicts,
+            }
+        )
+    return WRONG if counts.conflicts else OK
+
+
+def _say(counts: ImportCounts, shows: ProgressLine) -> None:
     known = f", {counts.known:,} were there" if counts.known else ""
     print(f"appended {counts.appended:,} events{known} ({shows.rate:,.0f} events/s)", file=sys.stderr)
     if counts.renumbered:
         print("some events have other positions in their streams now: earlier ones were missing", file=sys.stderr)
     if not counts.conflicts:
-        return OK
+        return
     names = ", ".join(map(shown, counts.conflicts[:_NAMED])) + (", ..." if len(counts.conflicts) > _NAMED else "")
     print(
         f"{counts.left_out:,} events were left out: {len(counts.conflicts):,} streams end with other events: {names}",
         file=sys.stderr,
     )
-    return WRONG

@@ -14,7 +14,7 @@ from base64 import b64decode, b64encode
 from typing import NamedTuple, NoReturn
 from uuid import UUID
 
-from esdb_lite import InvalidArgument, NewEvent, RecordedEvent
+from esdb_lite import NewEvent, RecordedEvent
 
 JSON = "application/json"
 TOMBSTONE = "$streamDeleted"
@@ -94,8 +94,21 @@ def event_of(line: bytes) -> FileEvent:
         return _quickly(text, at) if at > 0 else _slowly(text)
     except LineError:
         raise
-    except (ValueError, KeyError, TypeError, RecursionError, InvalidArgument) as error:
-        raise LineError(f"{type(error).__name__}: {error}") from error
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise LineError(_why(error)) from error
+
+
+def _why(error: Exception) -> str:
+    """Say in plain words what is the matter with a line."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"it is no JSON: {error.msg} (column {error.colno})"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is no UTF-8 (byte {error.start + 1})"
+    if isinstance(error, KeyError):
+        return f'"{error.args[0]}" is missing'
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    return str(error) if isinstance(error, ValueError) else "its values are not those of an event"
 
 
 def _quickly(text: str, at: int) -> FileEvent:
@@ -127,7 +140,10 @@ def _content(found: dict[str, object], name: str) -> bytes:
     if (text := found.get(f"{name}_text")) is not None:
         return str(text).encode()
     if (coded := found.get(f"{name}_base64")) is not None:
-        return b64decode(str(coded), validate=True)
+        try:
+            return b64decode(str(coded), validate=True)
+        except ValueError:
+            raise LineError(f'"{name}_base64" is no base64') from None
     value = found.get(name)
     return b"" if value is None else _encode(value).encode()
 
@@ -135,16 +151,22 @@ def _content(found: dict[str, object], name: str) -> bytes:
 def _made(found: dict[str, object], data: bytes, metadata: bytes) -> FileEvent:
     stream, position = found["stream"], found.get("position", 0)
     if not isinstance(stream, str) or not stream or not isinstance(position, int):
-        raise LineError("stream and position must be a text and a number")
-    id = found.get("id")
+        raise LineError('"stream" and "position" must be a text and a number')
     event = NewEvent(
         str(found["type"]),
         data,
         metadata,
         str(found.get("content_type", JSON)),
-        None if id is None else UUID(str(id)),
+        _id(found.get("id")),
     )
     return FileEvent(stream, position, event)
+
+
+def _id(found: object) -> UUID | None:
+    try:
+        return None if found is None else UUID(str(found))
+    except ValueError:
+        raise LineError(f'"id" is no UUID: {found}') from None
 
 
 def commit_of(line: bytes) -> tuple[int | None, int, str]:
@@ -154,4 +176,4 @@ def commit_of(line: bytes) -> tuple[int | None, int, str]:
         commit = found.get("commit")
         return (None if commit is None else int(commit)), int(found["position"]), str(found["id"])
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise LineError(f"{type(error).__name__}: {error}") from error
+        raise LineError(_why(error)) from error

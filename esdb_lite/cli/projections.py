@@ -6,13 +6,14 @@ Owns: what of them is shown. Must not know: how they run.
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from esdb_lite import AsyncEsdbClient, ProjectionInfo
-from esdb_lite.cli import OK, CommandFailed
+from esdb_lite.cli import OK, WRONG, CommandFailed
 from esdb_lite.cli.session import with_client
-from esdb_lite.cli.terminal import Output, as_json
+from esdb_lite.cli.terminal import Output, as_json, shown
 
 
 def show_all(options: argparse.Namespace) -> int:
@@ -48,7 +49,7 @@ def state(options: argparse.Namespace) -> int:
     async def work(client: AsyncEsdbClient) -> int:
         found = await client.get_projection_state(options.name, options.partition, timeout=options.timeout)
         Output().line(as_json(found))
-        return OK
+        return await _health(client, options)
 
     return with_client(options, work)
 
@@ -59,9 +60,18 @@ def result(options: argparse.Namespace) -> int:
     async def work(client: AsyncEsdbClient) -> int:
         found = await client.get_projection_result(options.name, options.partition, timeout=options.timeout)
         Output().line(as_json(found))
-        return OK
+        return await _health(client, options)
 
     return with_client(options, work)
+
+
+async def _health(client: AsyncEsdbClient, options: argparse.Namespace) -> int:
+    """Say why a projection cannot go on, if it has faulted: what is shown is old then, or nothing."""
+    fault = (await client.get_projection(options.name, timeout=options.timeout)).fault
+    if fault is None:
+        return OK
+    print(f"esdb-lite: the projection {shown(options.name)} has faulted: {shown(fault)}", file=sys.stderr)
+    return WRONG
 
 
 def query(options: argparse.Namespace) -> int:
@@ -84,6 +94,19 @@ def create(options: argparse.Namespace) -> int:
     )
 
 
+def update(options: argparse.Namespace) -> int:
+    """Replace its query."""
+    text, emit = _script(options.query), options.emit or None
+    return _do(options, lambda client: client.update_projection(options.name, text, emit=emit, timeout=options.timeout))
+
+
+def wait(options: argparse.Namespace) -> int:
+    """Wait until it has caught up."""
+    return _do(
+        options, lambda client: client.wait_for_projection(options.name, options.position, timeout=options.timeout)
+    )
+
+
 def enable(options: argparse.Namespace) -> int:
     """Have it run."""
     return _do(options, lambda client: client.enable_projection(options.name, timeout=options.timeout))
@@ -92,6 +115,11 @@ def enable(options: argparse.Namespace) -> int:
 def disable(options: argparse.Namespace) -> int:
     """Stop it."""
     return _do(options, lambda client: client.disable_projection(options.name, timeout=options.timeout))
+
+
+def abort(options: argparse.Namespace) -> int:
+    """Stop it at once."""
+    return _do(options, lambda client: client.abort_projection(options.name, timeout=options.timeout))
 
 
 def reset(options: argparse.Namespace) -> int:
@@ -104,7 +132,7 @@ def delete(options: argparse.Namespace) -> int:
     return _do(options, lambda client: client.delete_projection(options.name, timeout=options.timeout))
 
 
-def _do(options: argparse.Namespace, call: Callable[[AsyncEsdbClient], Awaitable[None]]) -> int:
+def _do(options: argparse.Namespace, call: Callable[[AsyncEsdbClient], Awaitable[object]]) -> int:
     async def work(client: AsyncEsdbClient) -> int:
         await call(client)
         return OK
@@ -114,6 +142,8 @@ def _do(options: argparse.Namespace, call: Callable[[AsyncEsdbClient], Awaitable
 
 def _script(given: str) -> str:
     if not given.startswith("@"):
+        if given.endswith(".js") or "(" not in given:  # a query calls from...()
+            raise CommandFailed(f"{shown(given)} is no query in JavaScript; if it is a file, write @{shown(given)}")
         return given
     try:
         return Path(given[1:]).read_text(encoding="utf-8")

@@ -6,10 +6,11 @@ Owns: which call of the client that is. Must not know: how an event is shown.
 from __future__ import annotations
 
 import argparse
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
 
-from esdb_lite import AsyncEsdbClient, RecordedEvent
-from esdb_lite.cli import OK, CommandFailed
+from esdb_lite import AsyncEsdbClient, AsyncSubscription, RecordedEvent
+from esdb_lite.cli import OK, UNREACHABLE, CommandFailed
 from esdb_lite.cli.events import print_event
 from esdb_lite.cli.selection import OfStream, excluded_by, filter_of
 from esdb_lite.cli.session import with_client
@@ -57,7 +58,7 @@ async def _of_stream(client: AsyncEsdbClient, options: argparse.Namespace) -> As
 
 
 def tail(options: argparse.Namespace) -> int:
-    """Show events as they come, without end."""
+    """Show events as they come, until there are enough or none has come for long; by default without end."""
 
     async def work(client: AsyncEsdbClient) -> int:
         from_end = options.start is None
@@ -78,18 +79,46 @@ def tail(options: argparse.Namespace) -> int:
             )
         of_stream = None if options.stream in (None, ALL) else OfStream(options)
         output, left = Output(as_json=options.json), options.limit
+        patience = _Patience(options.timeout)
         async with subscription:
-            while batch := await subscription.next_batch():
+            while batch := await patience.next_batch(subscription):
                 for event in batch:
                     if of_stream is None or of_stream.wants(event):
                         _print(event, options, output)
+                        patience.begin()
                         left = None if left is None else left - 1
                         if left == 0:
                             return OK
                 output.flush()  # whoever reads a pipe wants to see it now
+        if left is not None and patience.is_over:
+            raise CommandFailed(f"no event has come for {options.timeout:g} s; {left:,} are missing", UNREACHABLE)
         return OK
 
     return with_client(options, work)
+
+
+class _Patience:
+    """How long the next event may take."""
+
+    def __init__(self, seconds: float | None) -> None:
+        self._seconds = seconds
+        self._end = 0.0
+        self.is_over = False
+        self.begin()
+
+    def begin(self) -> None:
+        """Begin anew: an event has come."""
+        self._end = asyncio.get_running_loop().time() + (self._seconds or 0.0)
+
+    async def next_batch(self, subscription: AsyncSubscription[RecordedEvent]) -> Sequence[RecordedEvent]:
+        """Return the next events; none when it is over."""
+        if self._seconds is None:
+            return await subscription.next_batch()
+        try:
+            return await asyncio.wait_for(subscription.next_batch(), self._end - asyncio.get_running_loop().time())
+        except asyncio.TimeoutError:
+            self.is_over = True
+            return ()
 
 
 async def _show(

@@ -85,10 +85,17 @@ async def _run(server: EmbeddedServer, options: argparse.Namespace) -> None:
             gc.collect()
             gc.freeze()
         print(server.uri, flush=True)
+        if options.web:
+            print(f"console: {_console_address(server)}", file=sys.stderr, flush=True)
         waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(server.wait_stopped())]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
         for waiter in waiting:
             waiter.cancel()
+
+
+def _console_address(server: EmbeddedServer) -> str:
+    host = server.uri.partition("://")[2].partition("?")[0].rstrip("/")
+    return f"{'https' if server.secure else 'http'}://{host}/"
 
 
 def _with_console(server: EmbeddedServer, options: argparse.Namespace) -> AbstractAsyncContextManager[None]:

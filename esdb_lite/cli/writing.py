@@ -46,7 +46,9 @@ def _expected(options: argparse.Namespace) -> int | StreamState:
 def _from_arguments(options: argparse.Namespace) -> NewEvent:
     if options.data is None:
         raise CommandFailed("DATA is missing")
-    is_json = _is_json(options.data)
+    is_json = not options.text and _is_json(options.data)
+    if not (is_json or options.text) and _looks_like_json(options.data):
+        raise CommandFailed(f"DATA looks like JSON and is none; --text stores it as it is: {shown(options.data)}")
     if options.metadata is not None and not _is_json(options.metadata):
         raise CommandFailed(f"--metadata: not JSON: {shown(options.metadata)}")
     return NewEvent(
@@ -64,6 +66,11 @@ def _is_json(text: str) -> bool:
     except (ValueError, RecursionError):
         return False
     return True
+
+
+def _looks_like_json(text: str) -> bool:
+    text = text.strip()
+    return text.startswith("{") or (text.startswith("[") and text.endswith("]"))
 
 
 def _id(where: str, text: object) -> UUID:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import enum
 import logging
+import re
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias
@@ -25,7 +26,7 @@ from esdb_lite import (
     EsdbClientException,
     IndexNotFound,
     InvalidArgument,
-    InvalidPosition,
+    InvalidRequest,
     NotSupported,
     ProjectionNotFound,
     ResourceExhausted,
@@ -155,7 +156,7 @@ async def _answer(visit: Visit, handler: Handler, need: PageRight) -> Response:
         status = status_of(error)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("%s %s: %s", visit.request.method, visit.request.url.path, error)
-        return problem(visit, status, _TITLES.get(status, "The server says no."), str(error))
+        return problem(visit, status, _TITLES.get(status, "The server says no."), _plain(error))
 
 
 CHANGES_HINT = "Start it with --allow-changes, in an application with app(client, allow_changes=True)."
@@ -184,6 +185,11 @@ def problem(visit: Visit, status: int, title: str, text: str = "") -> Response:
     return visit.render("problem.html", status=status, code=int(status), title=title, text=text)
 
 
+def _plain(error: EsdbClientException) -> str:
+    """What an error says, without the field of the request that a server has put in front."""
+    return re.sub(r"^options(\.\w+)+: ", "", str(error))
+
+
 def status_of(error: EsdbClientException) -> int:
     """The HTTP status for an error of the client."""
     return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), HTTPStatus.BAD_GATEWAY)
@@ -198,7 +204,7 @@ _STATUSES: dict[type[EsdbClientException], HTTPStatus] = {
     IndexNotFound: HTTPStatus.NOT_FOUND,
     UserNotFound: HTTPStatus.NOT_FOUND,
     InvalidArgument: HTTPStatus.BAD_REQUEST,
-    InvalidPosition: HTTPStatus.BAD_REQUEST,
+    InvalidRequest: HTTPStatus.BAD_REQUEST,
     NotSupported: HTTPStatus.NOT_IMPLEMENTED,
     DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
     ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,

@@ -8,7 +8,7 @@ from uuid import uuid4
 
 import pytest
 
-from esdb_lite import EsdbClient, NackAction, NewEvent, StreamState
+from esdb_lite import EsdbClient, NackAction, NewEvent, ProjectionFailed, StreamState
 from tests.cli.conftest import Run
 
 
@@ -64,6 +64,15 @@ def test_following(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
     assert (done.status, done.out) == (0, "{}\n")
 
 
+def test_following_has_an_end(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
+    client.append_events(stream, None, [NewEvent("A", b"{}"), NewEvent("B", b"{}")])
+    done = run("tail", uri, stream, "--from", "0", "--timeout", "0.5")
+    assert (done.status, [each["type"] for each in done.objects], done.err) == (0, ["B"], "")
+    done = run("tail", uri, stream, "--from", "0", "--timeout", "0.5", "--limit", "3")
+    assert (done.status, [each["type"] for each in done.objects]) == (3, ["B"])
+    assert done.err == "esdb-lite: no event has come for 0.5 s; 2 are missing\n"
+
+
 def test_links(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
     client.append_events(stream, None, NewEvent("A", b'{"n":1}'))
     link = NewEvent("$>", f"0@{stream}".encode(), content_type="application/octet-stream")
@@ -89,6 +98,16 @@ def test_appending(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
     assert (events[1].data, events[1].content_type) == (b"no json", "application/octet-stream")
     assert (events[2].data, events[2].metadata) == (b'{"x":1}', b'{"m":1}')
     assert events[3].data == b"\xff"
+
+
+@pytest.mark.parametrize("data", ["{amount:5}", '{"a": 1', "['a']"])
+def test_what_looks_like_json_and_is_none(run: Run, client: EsdbClient, uri: str, stream: str, data: str) -> None:
+    refused = run("append", uri, stream, "T", data)
+    assert (refused.status, refused.out) == (2, "")
+    assert "DATA looks like JSON and is none" in refused.err
+    assert run("append", uri, stream, "T", data, "--text").status == 0
+    (event,) = client.read_stream_events(stream)
+    assert (event.data, event.content_type) == (data.encode(), "application/octet-stream")
 
 
 @pytest.mark.parametrize(
@@ -159,6 +178,14 @@ def test_groups(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
     assert run("groups", "info", uri, group, "--stream", stream).status == 1
 
 
+def test_groups_that_do_not_exist_have_nothing_parked(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
+    client.create_subscription(stream, stream)
+    assert run("groups", "parked", uri, stream, "--stream", stream) == (0, "", "")
+    done = run("groups", "parked", uri, stream)
+    assert (done.status, done.out) == (1, "")
+    assert done.err == f"esdb-lite: there is no group {stream} on $all; --stream names that of another one\n"
+
+
 def test_projections(run: Run, client: EsdbClient, uri: str, stream: str, tmp_path: Path) -> None:
     client.append_events(stream, None, NewEvent("A", b"{}"))
     script = tmp_path / "count.js"
@@ -179,6 +206,43 @@ def test_projections(run: Run, client: EsdbClient, uri: str, stream: str, tmp_pa
     assert run("query", uri, "@/nowhere").status == 2
 
 
+def test_steering_projections(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
+    name = f"p{uuid4().hex}"
+    query = f"fromStream('{stream}').when({{$init: () => ({{n: 0}}), A: (s, e) => {{ s.n += 1 }}}})"
+    assert run("projections", "create", uri, name, query).status == 0
+    position = client.append_events(stream, None, NewEvent("A", b"{}")).commit_position
+    assert run("projections", "wait", uri, name, "--position", str(position), "--timeout", "20") == (0, "", "")
+    assert run("projections", "state", uri, name).objects == [{"n": 1}]
+    assert run("projections", "abort", uri, name) == (0, "", "")
+    assert run("projections", "wait", uri, name, "--timeout", "0.5").status == 3
+    assert run("projections", "update", uri, name, query.replace("+= 1", "+= 10")).status == 0
+    assert run("projections", "enable", uri, name).status == 0
+    client.append_events(stream, -2, NewEvent("A", b"{}"))
+    assert run("projections", "wait", uri, name, "--timeout", "20").status == 0
+    assert run("projections", "state", uri, name).objects[0]["n"] >= 11
+    assert run("projections", "disable", uri, name).status == 0
+    assert run("projections", "delete", uri, name).status == 0
+
+
+def test_a_projection_that_has_faulted(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
+    client.create_projection(stream, "nothing()")
+    with pytest.raises(ProjectionFailed):
+        client.wait_for_projection(stream, timeout=20)
+    for what in ("state", "result"):
+        done = run("projections", what, uri, stream)
+        assert (done.status, done.out) == (1, "null\n")
+        assert done.err == f"esdb-lite: the projection {stream} has faulted: nothing is not defined\n"
+
+
+@pytest.mark.parametrize("path", ["q.js", "q(1).js", "queries/totals"])
+@pytest.mark.parametrize("command", [["projections", "create", "totals"], ["projections", "update", "t"], ["query"]])
+def test_paths_are_no_queries(run: Run, command: list[str], path: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ESDB_URI", "esdb://localhost:1?tls=false")
+    done = run(*command, path)
+    assert (done.status, done.out) == (2, "")
+    assert f"if it is a file, write @{path}" in done.err
+
+
 def test_users_take_authentication(run: Run, uri: str) -> None:
     done = run("users", "list", uri)
     assert (done.status, done.out) == (1, "")
@@ -197,6 +261,24 @@ def test_where_the_server_is(run: Run, uri: str, client: EsdbClient, monkeypatch
     assert run("read", address, "a:1").status == 0
     assert run("ping").status == 0
     assert run("ping", "esdb://localhost:1?tls=maybe").status == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["projections", "state", "totals", "order-1"], "if it is a partition, use --partition order-1"),
+        (["projections", "result", "totals", "order-1"], "if it is a partition, use --partition order-1"),
+        (["groups", "create", "g1", "order-1"], "if it is a stream, use --stream order-1"),
+        (["groups", "list", "order-1"], "if it is a stream, use --stream order-1"),
+    ],
+)
+def test_words_that_belong_to_an_option(
+    run: Run, arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ESDB_URI", "esdb://localhost:1?tls=false")
+    done = run(*arguments)
+    assert (done.status, done.out) == (2, "")
+    assert said in done.err
 
 
 @pytest.mark.parametrize(

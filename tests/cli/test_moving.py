@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gzip
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -13,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esdb_lite import EmbeddedServer, EsdbClient, NewEvent, RecordedEvent, StreamMetadata
+from esdb_lite.cli import event_files, importing
 from esdb_lite.cli.lines import LineError, event_of, line_of
 from tests.cli.conftest import Run
 
@@ -190,7 +192,12 @@ def test_going_on_with_a_file_of_another_database(
     run("export", source.uri, str(path), "--limit", "5")
     with EsdbClient(target.uri) as client:
         client.append_events("order-1", None, [NewEvent("T", b"{}" * 20) for _ in range(50)])
-    assert run("export", target.uri, str(path), "--resume").status in (1, 2)
+    before = path.read_bytes()
+    for server in (target.uri, None):
+        with EmbeddedServer() as empty:
+            done = run("export", server or empty.uri, str(path), "--resume")
+        said = f"esdb-lite: {path} is of another server or database: its last event is not where it was\n"
+        assert (done.status, done.err, path.read_bytes()) == (2, said, before)
 
 
 def test_an_interrupted_import(run: Run, source: EmbeddedServer, target: EmbeddedServer, tmp_path: Path) -> None:
@@ -221,6 +228,85 @@ def test_streams_with_other_events_are_left_alone(
         assert "1 streams end with other events: order-2" in done.err
         assert [each.type for each in client.read_stream_events("order-2")] == ["Mine"]
         assert client.get_stream_position("order-3") is not None
+
+
+def test_counts_of_streams_that_go_on_in_another_chunk(
+    run: Run, target: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has come before the last known event was there, too; left out is only what has no such event."""
+    monkeypatch.setattr(importing, "_CHUNK", 20)
+    path = tmp_path / "e.jsonl"
+    with EmbeddedServer() as source, EsdbClient(source.uri) as client:
+        for number in range(100):
+            client.append_events(f"bulk-{number % 4}", -2, NewEvent("T", b"%d" % number))
+        run("export", source.uri, str(path))
+    assert "appended 100 events (" in run("import", target.uri, str(path)).err
+    done = run("import", target.uri, str(path), "--json")
+    assert (done.status, done.objects) == (0, [counts(known=100)])
+    assert "appended 0 events, 100 were there" in done.err
+    with EsdbClient(target.uri) as client:
+        client.append_events("bulk-2", -2, NewEvent("Mine", b"{}"))
+    done = run("import", target.uri, str(path), "--json")
+    assert (done.status, done.objects) == (1, [counts(known=75, left_out=25, streams=["bulk-2"])])
+    assert "25 events were left out: 1 streams end with other events: bulk-2" in done.err
+
+
+def counts(*, known: int = 0, left_out: int = 0, streams: Sequence[str] = ()) -> dict[str, object]:
+    return {"appended": 0, "known": known, "renumbered": False, "left_out": left_out, "left_out_streams": list(streams)}
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
+def test_nothing_goes_on_with_a_device(run: Run, source: EmbeddedServer) -> None:
+    """Reading it would not end."""
+    done = run("export", source.uri, "/dev/full", "--resume")
+    assert (done.status, done.err) == (
+        2,
+        "esdb-lite: /dev/full is no regular file: --resume cannot go on with it\n",
+    )
+    assert "no regular file" in run("export", source.uri, "/dev/full").err
+
+
+def test_a_line_has_an_end(run: Run, source: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file without line feeds, no more is read than an event can have."""
+    monkeypatch.setattr(event_files, "_LONGEST", 5000)
+    path = tmp_path / "e.jsonl"
+    content = b'{"stream":' + b"0" * 20_000
+    path.write_bytes(content)
+    done = run("export", source.uri, str(path), "--resume")
+    assert (done.status, path.read_bytes()) == (2, content)
+    assert "is not what an export has left" in done.err
+    assert "more than 5,000 bytes" in run("import", source.uri, str(path)).err
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        (b'{"stream":"s","id":null}', '"type" is missing'),
+        (b'{"type":"T"}', '"stream" is missing'),
+        (b'{"stream":"s","type":"T","id":"x"}', '"id" is no UUID: x'),
+        (b'{"stream":"s","type":"T","data_base64":"?"}', '"data_base64" is no base64'),
+        (b'{"stream":', "it is no JSON: Expecting value (column 11)"),
+        (b'{"stream":"s","type":"T","metadata":null,"data":{a}}', "it is no JSON: Expecting property name"),
+        (b"[1]", "it is no JSON object"),
+        (b"\xff", "it is no UTF-8 (byte 1)"),
+        (b"[" * 100_000, "it is nested too deeply"),
+    ],
+    ids=range(9),
+)
+def test_what_is_the_matter_with_a_line(run: Run, uri: str, line: bytes, why: str) -> None:
+    done = run("import", uri, "-", stdin=b'\n{"stream":"s","type":"T"}\n' + line)
+    assert done.status == 2
+    assert done.err.startswith(f"esdb-lite: -, line 3: {why}")
+    assert "Error" not in done.err
+
+
+def test_counts_as_an_object(run: Run, source: EmbeddedServer, target: EmbeddedServer, tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    number = len(everything(source))
+    assert run("export", source.uri, str(path), "--json").objects == [{"exported": number, "known": 0}]
+    (done,) = run("copy", source.uri, target.uri, "--json").objects
+    assert (done["appended"], done["known"], done["left_out_streams"]) == (number, 0, [])
+    assert len(run("export", source.uri, "-", "--json").objects) == number
 
 
 def test_files_that_cannot_be_used(run: Run, source: EmbeddedServer, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from esdb_lite import EmbeddedServer, EsdbClient, NewEvent
+from esdb_lite.cli.event_files import reading
 from tests.support import PATIENCE, command, environment
 
 
@@ -72,6 +74,39 @@ def test_ctrl_c(server: EmbeddedServer) -> None:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=PATIENCE)
     assert (process.returncode, said) == (130, b"")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no device that is always full")
+@pytest.mark.parametrize(
+    "arguments",
+    [["read", "many"], ["export", "-"], ["streams"], ["info"], ["append", "more", "T", "{}"]],
+    ids=lambda arguments: arguments[0],
+)
+def test_the_output_is_full(server: EmbeddedServer, arguments: list[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        env = {**environment(), "ESDB_URI": server.uri}
+        done = subprocess.run(command(*arguments), stdout=full, stderr=subprocess.PIPE, timeout=PATIENCE, env=env)
+    said = b"esdb-lite: the output cannot be written: No space left on device\n"
+    assert (done.returncode, done.stderr) == (2, said)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the size of files is not limited there")
+@pytest.mark.parametrize("name", ["e.jsonl", "e.jsonl.gz"])
+def test_the_disk_is_full(server: EmbeddedServer, tmp_path: Path, name: str) -> None:
+    """A limit stands for the end of the disk."""
+    path = tmp_path / name
+    env = {**environment(), "ESDB_URI": server.uri}
+    limited = ["sh", "-c", 'ulimit -f 8; exec "$@"', "sh", *command("export", path)]  # pieces of 512 bytes
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=PATIENCE, env=env, check=False)
+    said = f"esdb-lite: {path} cannot be written: File too large; --resume goes on with it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", said)
+    limited = ["sh", "-c", 'ulimit -f 2; exec "$@"', "sh", *command("export", path, "--resume")]
+    assert subprocess.run(limited, capture_output=True, timeout=PATIENCE, env=env, check=False).returncode == 2
+    assert list(tmp_path.iterdir()) == [path]
+    assert run(server.uri, "export", path, "--resume").returncode == 0
+    assert run(server.uri, "export", tmp_path / f"whole-{name}").returncode == 0
+    with reading(str(path)) as resumed, reading(str(tmp_path / f"whole-{name}")) as whole:
+        assert resumed.read() == whole.read()
 
 
 def test_nobody_reads(server: EmbeddedServer) -> None:

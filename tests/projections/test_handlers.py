@@ -355,3 +355,29 @@ def test_transforms(transforms: str, result: object) -> None:
     query = f"fromStream('x').when({{$init: () => ({{n: 0}}), T(s, e) {{ s.n++ }}}}){transforms}"
     outcome = Projection(query).run(THREE)
     assert (outcome.state, outcome.result) == ({"n": 2}, result)
+
+
+def test_a_fault_says_in_plain_words_what_is_wrong() -> None:
+    query = "fromStream('x').when({$init: () => ({total: 0}), T(s, e) { s.total += e.data.missing }})"
+    fault = Projection(query).run([("x", "T")]).fault
+    assert fault is not None
+    assert "\r\nReason: The state has NaN at .total\r\n\r\nMessage:\r\n\r\n.NET number values such as" in fault
+
+
+def test_a_deletion_comes_after_events_that_were_seen() -> None:
+    """As on a server, if the projection ran when the stream was deleted; see the test of the same on a server."""
+    assert Projection(DELETIONS).run([("c-1", "A"), deletion("c-1")]).states == {"c-1": {"n": 1, "gone": True}}
+    assert Projection(DELETIONS).run([deletion("c-1")]).states == {"c-1": {"n": 0, "gone": True}}
+
+
+@pytest.mark.parametrize(("any", "state"), [("", {}), ("$any: s => s,", {"n": 0, "gone": True})])
+def test_without_a_handler_for_events_their_body_is_the_state(any: str, state: object) -> None:
+    query = f"""fromCategory('c').foreachStream().when({{
+        $init: () => ({{n: 0}}), {any} $deleted(s) {{ s.gone = true }}
+    }})"""
+    assert Projection(query).run([("c-1", "A"), deletion("c-1")]).states == {"c-1": state}
+
+
+DELETIONS = """fromCategory('c').foreachStream().when({
+    $init: () => ({n: 0}), A(s) { s.n++ }, $deleted(s) { s.gone = true }
+})"""

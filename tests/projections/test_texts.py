@@ -91,6 +91,34 @@ def test_values_that_have_no_text(value: str) -> None:
     assert str(fault.value).startswith(FAULTS[value])
 
 
+FLAWS = {
+    "NaN": "The state is NaN",
+    "({total: 1 + undefined})": "The state has NaN at .total",
+    "({a: [1, {'b c': -1 / 0}]})": 'The state has -Infinity at .a[1]["b c"]',
+    "[Symbol.iterator]": "The state has a symbol at [0]",
+    "({toJSON() { return 5 }})": "The state has a function at .toJSON",
+    "(() => { const c = []; c[0] = c; return c })()": "The state has more than 64 levels (or itself) at " + "[0]" * 64,
+    "emit('o', 'E', {x: NaN})": "What is emitted has NaN at .x",
+    "emit('o', 'E', {}, {x: NaN})": "What is emitted, in its metadata, is NaN",
+    "(() => { throw null })()": "null is thrown, or the script has used up its memory",
+    "(() => { throw new Error('theirs') })()": "",
+}
+
+
+@pytest.mark.parametrize("value", FLAWS)
+def test_why_a_value_has_no_text_is_told_in_plain_words(value: str) -> None:
+    with pytest.raises(HandlerFault) as fault:
+        text(value)
+    assert fault.value.flaw == FLAWS[value]
+
+
+def test_a_long_text_is_written() -> None:
+    long = "x" * 5_000_000
+    assert text("'x'.repeat(5e6)") == long
+    assert text("['x'.repeat(5e6)]") == f'["{long}"]'
+    assert text("['x'.repeat(16384) + '\\n' + 'x']") == '["' + "x" * 16384 + '\\nx"]'
+
+
 def test_64_levels_have_a_text() -> None:
     assert text("(() => { let a = 1; for (let i = 0; i < 64; i++) a = [a]; return a })()") == "[" * 64 + "1" + "]" * 64
 

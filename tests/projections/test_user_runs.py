@@ -18,6 +18,7 @@ from esdb_lite.server.projections.manager import CommandRefused, ProjectionManag
 from esdb_lite.server.projections.running import EngineMissing
 from esdb_lite.server.projections.user.engine import UserEngine
 from tests.healing.waiting import until
+from tests.projections.test_handlers import DELETIONS
 
 COUNT = "fromStream('x').when({$init: () => ({n: 0}), T(s, e) { s.n++ }})"
 EMIT = "fromStream('x').when({$init: () => ({n: 0}), T(s, e) { s.n++; emit('out', 'Made', {n: s.n}) }}).outputState()"
@@ -419,3 +420,64 @@ async def test_texts_of_strangers_stay_on_their_line_in_the_log(place: Place, ca
     assert len(lines) == 2
     assert all(line.isprintable() and len(line) < 20_000 for line in lines)
     assert len(place.reason(name)) < 5000
+
+
+async def test_what_is_written_at_once_is_cut_by_the_number_of_records(place: Place) -> None:
+    """Appends wait for what is written at once."""
+    await place.append("x", *["T"] * 40)
+    portions: list[int] = []
+    listener = place.database.listen(lambda: portions.append(len(listener.take())), stream="out", limit=100_000)
+    await place.create("p", "fromStream('x').when({T(s, e) { for (let i = 0; i < 100; i++) emit('out', 'E', {i}) }})")
+    await place.handled("p", 40)
+    listener.close()
+    assert sum(portions) == 4000
+    assert max(portions) <= 600
+    assert all(portion % 100 == 0 for portion in portions), "what an event makes is written together"
+
+
+async def test_while_others_append_it_pauses_between_what_it_writes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("esdb_lite.server.projections.user.run._SHARE", 100_000.0)
+    monkeypatch.setattr("esdb_lite.server.projections.user.run._LONGEST_PAUSE", 60.0)
+    await place.append("x", *["T"] * 40)
+    appending = asyncio.create_task(_append_on(place))
+    await until(lambda: place.database.appends > 10)
+    await place.create("p", "fromStream('x').when({T(s, e) { for (let i = 0; i < 600; i++) emit('out', 'E', {i}) }})")
+    await place.written("out", 600)
+    after = place.database.appends
+    await until(lambda: place.database.appends > after + 1000)
+    assert await place.length("out") == 600
+    await asyncio.wait_for(place.manager.disable("p", checkpoint=True), 2.0)
+    appending.cancel()
+
+
+async def _append_on(place: Place) -> None:
+    while True:
+        await place.append("y", "U")
+        await asyncio.sleep(0)
+
+
+async def test_events_of_a_deleted_stream_are_seen_by_those_that_ran_before() -> None:
+    place = await Place(standard=True).open()
+    await place.create("before", DELETIONS)
+    await place.append("c-1", "A")
+    await place.handled("before", 1)
+    await place.database.delete("c-1", ANY)
+    await place.handled("before", 2)
+    await place.create("after", DELETIONS)
+    await place.handled("after", 1)
+    assert await place.state("before", "c-1") == {"n": 1, "gone": True}
+    assert await place.state("after", "c-1") == {"n": 0, "gone": True}
+    await place.close()
+
+
+async def test_a_system_projection_says_which_settings_it_takes(place: Place) -> None:
+    await place.manager.update("$by_category", "fromAll()", emit_enabled=True)
+    first, _, told = place.manager.statistics("$by_category")[0].state_reason.partition("\r\n")
+    assert first == "Exception has been thrown by the target of an invocation."
+    assert told.startswith("Its query must be `first` or `last`, and on the next line")
+    await place.manager.enable("$by_category")
+    assert "Faulted" in place.status("$by_category")
+    await place.manager.update("$by_category", "", emit_enabled=True)
+    assert place.status("$by_category") == "Running"

@@ -22,7 +22,7 @@ from esdb_lite import (
 )
 from esdb_lite._convert.projections import _value
 from esdb_lite._status.exceptions import error_for
-from esdb_lite._status.projections import projection_error
+from esdb_lite._status.projections import ProjectionCall, projection_error
 from esdb_lite.client.projections.progress import CatchUp, pauses
 from esdb_lite.projections import status_of
 
@@ -147,6 +147,21 @@ def test_failures(code: StatusCode, details: str, cls: type[GrpcError]) -> None:
     assert "'p'" in str(found)
     if not isinstance(found, AccessDenied):
         assert getattr(found, "projection_name") == "p"  # noqa: B009
+
+
+@pytest.mark.parametrize(
+    ("call", "name", "reason"),
+    [
+        (ProjectionCall.CREATE, "p", "it cannot have this name, or a transient one has it"),
+        (ProjectionCall.DELETE, "p", "it is not stopped (disable it first, also after an abort)"),
+        (ProjectionCall.DELETE, "$by_category", "system projections stay (disable it instead)"),
+    ],
+)
+def test_the_call_tells_why_it_was_refused(call: ProjectionCall, name: str, reason: str) -> None:
+    found = projection_error(error_for(StatusCode.UNKNOWN, ENVELOPE.format("OperationFailed")), name, call)
+    assert isinstance(found, ProjectionFailed)
+    assert found.reason == reason
+    assert str(found).endswith(reason)
 
 
 def test_a_server_without_projections() -> None:

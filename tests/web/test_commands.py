@@ -58,7 +58,7 @@ def test_the_console_of_serve(serve: Serve) -> None:
         assert "kurrentdb_kestrel_connections" in read(f"http://{server.address}/metrics")
         live = urlopen(f"http://{server.address}/live/events", timeout=PATIENCE)
         assert live.readline() == b"event: ready\n"
-        assert server.stop() == Finished(0, "", "")
+        assert server.stop() == Finished(0, "", f"console: http://{server.address}/\n")
         live.close()
 
 
@@ -67,7 +67,7 @@ def test_with_tls(serve: Serve, tmp_path: Path) -> None:
     server = serve("--web", "--dev-certificate", tmp_path / "certificates")
     with EsdbClient(server.uri, credentials=("admin", "changeit")) as client:
         assert client.get_user("admin")
-    assert server.stop() == Finished(0, "", "")
+    assert server.stop() == Finished(0, "", f"console: https://{server.address}/\n")
 
 
 @pytest.mark.parametrize(

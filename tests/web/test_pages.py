@@ -449,3 +449,11 @@ async def test_mounted_in_an_application(client: AsyncEsdbClient, console: WebCo
     assert 'href="/ops/console/static/console.css' in page.text
     done = await visitor.send("/ops/console/query", "/ops/console/query", {"query": "fromAll().when({})"})
     assert done.status == 200
+
+
+async def test_a_name_that_is_too_long(visitor: Visitor) -> None:
+    answer = await visitor.get(f"/stream?name={'L' * 60_000}")
+    assert answer.status == 400
+    assert "This cannot be asked." in answer.seen
+    assert "names have at most 4096 bytes" in answer.seen
+    assert "stream_identifier" not in answer.text

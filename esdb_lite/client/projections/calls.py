@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_text
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._status.projections import projection_error
+from esdb_lite._status.projections import ProjectionCall, projection_error
 from esdb_lite.client.arguments import checked_position
 from esdb_lite.errors import (
     AccessDenied,
@@ -87,7 +87,7 @@ class AsyncProjectionApi:
 
         channel = self._core.channel(deadline=deadline, credentials=credentials)
         ignored = [ProjectionExists] if checked_bool("exist_ok", exist_ok) else []
-        with suppress(*ignored), _about(name):
+        with suppress(*ignored), _about(name, ProjectionCall.CREATE):
             await convert.create(
                 channel,
                 name,
@@ -144,7 +144,7 @@ class AsyncProjectionApi:
         from esdb_lite._convert import projections as convert
 
         channel = self._core.channel(deadline=deadline, credentials=credentials)
-        with _about(name):
+        with _about(name, ProjectionCall.DELETE):
             await convert.delete(
                 channel,
                 name,
@@ -413,12 +413,12 @@ class AsyncProjectionApi:
 
 
 @contextmanager
-def _about(name: str) -> Iterator[None]:
+def _about(name: str, call: ProjectionCall = ProjectionCall.OTHER) -> Iterator[None]:
     """Raise what a refusal means for a projection."""
     try:
         yield
     except ServerAnswer as error:
-        found = projection_error(error, name)
+        found = projection_error(error, name, call)
         if found is error:
             raise
         raise found from error

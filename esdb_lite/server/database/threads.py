@@ -18,6 +18,8 @@ T = TypeVar("T")
 
 _MAX_BATCH = 1024
 _MAX_BATCH_BYTES = 8 * 1024 * 1024
+_LONG_BYTES = 256 * 1024
+"""What takes more and is no append is run alone: what came before is answered before, and nobody waits for two."""
 
 
 class WriterJob(Generic[T]):
@@ -89,10 +91,13 @@ class WriterThread(Generic[T]):
                         return []
                     self._changed.wait()
                 while self._jobs and len(taken) < _MAX_BATCH and room > 0:
+                    is_long = self._jobs[0].cost > _LONG_BYTES and not self._jobs[0].anywhere
+                    if is_long and taken:
+                        break
                     job = self._jobs.popleft()
                     if not job.abandoned:
                         taken.append(job)
-                        room -= job.cost
+                        room -= _MAX_BATCH_BYTES if is_long else job.cost
         return taken
 
 

@@ -325,8 +325,8 @@ class ProjectionManager:
         try:
             if not reason:
                 projection.prepare(self._make_run)
-        except QueryDoesNotFit:
-            reason = _DOES_NOT_FIT
+        except QueryDoesNotFit as error:
+            reason = f"{_DOES_NOT_FIT}\r\n{error}"
         except QueryRefused as refused:
             reason = str(refused)
         if reason:

@@ -32,8 +32,9 @@ _TURN, _WAY = 0.002, 0.0001
 class LinkPace:
     """The rounds of all who read the same pages: a page is asked for, is handed out, and the next one is asked for."""
 
-    def __init__(self, share: float = SHARE) -> None:
+    def __init__(self, share: float = SHARE, longest: float = _LONGEST_PAUSE) -> None:
         self._share = share
+        self._longest = longest
         self._asked = 0.0
         self._handed_out = 0.0
         self._round = 0.0
@@ -65,7 +66,7 @@ class LinkPace:
     def left(self, now: float) -> float:
         """How long the page has still to wait, or less than nothing."""
         long = self._round * self._share if self._others_append and self._round > _SHORT else 0.0
-        return self._asked + min(max(long, _PAUSE if self._row > _ROW else 0.0), _LONGEST_PAUSE) - now
+        return self._asked + min(max(long, _PAUSE if self._row > _ROW else 0.0), self._longest) - now
 
 
 class ScriptPace:

@@ -168,7 +168,7 @@ def _second(seconds: int) -> str:
 
 def _expect_no_query(query: str) -> None:
     if query.strip():
-        raise QueryDoesNotFit("this projection takes no query")
+        raise QueryDoesNotFit("This projection takes no query: update it with an empty one.")
 
 
 def _category(query: str) -> Callable[[str], str | None]:
@@ -176,7 +176,10 @@ def _category(query: str) -> Callable[[str], str | None]:
     lines: Sequence[str] = [line.strip() for line in query.strip().splitlines()] or ("first", "-")
     lines = ("last", lines[0]) if len(lines) == 1 else lines
     if len(lines) != 2 or lines[0].lower() not in ("first", "last") or len(lines[1]) != 1:
-        raise QueryDoesNotFit("the query is `first` or `last`, and the separator on a line of its own")
+        raise QueryDoesNotFit(
+            "Its query must be `first` or `last`, and on the next line the character that ends a category. "
+            "Update it: an empty query stands for `first` and `-`."
+        )
     find = str.find if lines[0].lower() == "first" else str.rfind
     separator = lines[1]
 
@@ -196,7 +199,10 @@ def _correlation_property(query: str) -> str:
         found = None
     name = found.get("correlationIdProperty") if isinstance(found, dict) else None
     if not isinstance(name, str) or not name:
-        raise QueryDoesNotFit("the query is a JSON object with the member correlationIdProperty")
+        raise QueryDoesNotFit(
+            "Its query must be a JSON object that names a member of metadata as correlationIdProperty. "
+            "Update it: an empty query stands for $correlationId."
+        )
     return name
 
 

@@ -24,6 +24,7 @@ _OWN_OF_ROOT = "own"
 """Where a projection without partitions keeps its own state, if the root is taken by a shared one."""
 _EMIT_REFUSED = "'emit' is not allowed by the projection/configuration/mode"
 _PARTITION_BY = "partitionBy"
+_LINE = "\r\n"
 _EMPTY_KEY = "Partition '' state was requested as locked but it is missing in the cache."
 
 
@@ -102,7 +103,7 @@ class Processor:
         try:
             partition = self._program.partition(event)
         except HandlerFault as error:
-            raise ProcessingFault(self._reason(event, str(error), _PARTITION_BY)) from error
+            raise ProcessingFault(self._reason(event, str(error), _PARTITION_BY, flaw=error.flaw)) from error
         if partition == "":
             raise ProcessingFault(_EMPTY_KEY)
         if partition is not None and not have_room(partition):
@@ -164,7 +165,7 @@ class Processor:
                 return self._program.remove(partition, state_is, state)
             return self._program.handle(event, partition, state_is, state)
         except HandlerFault as error:
-            raise ProcessingFault(self._reason(event, str(error))) from error
+            raise ProcessingFault(self._reason(event, str(error), flaw=error.flaw)) from error
 
     def _state_for(self, partition: str, old: PartitionState | None) -> tuple[StateIs, str]:
         if partition == self._live:
@@ -212,13 +213,15 @@ class Processor:
                 members.append(f'"$correlationId":{quoted(event.correlation_id)}')
         return "{" + ",".join(members) + "}"
 
-    def _reason(self, event: SourceEvent, text: str, handler: str = "") -> str:
-        # Operators search for these texts: they are those of a real server, but for the line that tells the event.
+    def _reason(self, event: SourceEvent, text: str, handler: str = "", *, flaw: str = "") -> str:
+        # Operators search for these texts: they are those of a real server, but for the lines that tell the event, and
+        # in plain words what is wrong.
         what = "a delete partition notification" if event.deletes else "an event"
+        told = [self._told(event, handler), *([f"Reason: {flaw}"] if flaw else [])]
         return (
             f"The {self._identity.name} projection failed to process {what}.\r\n"
             "Handler: EventStore.Projections.Core.Services.Interpreted.JintProjectionStateHandler\r\n"
-            f"Event Position: {event.tag}\r\n{self._told(event, handler)}\r\n\r\nMessage:\r\n\r\n{text}"
+            f"Event Position: {event.tag}\r\n{_LINE.join(told)}\r\n\r\nMessage:\r\n\r\n{text}"
         )
 
     def _told(self, event: SourceEvent, handler: str) -> str:

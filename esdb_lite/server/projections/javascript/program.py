@@ -30,6 +30,11 @@ _MOST_LINES, _LONGEST_LINE = 100, 2000
 class HandlerFault(Exception):
     """A handler that failed; the text is the engine's, or that of what it threw."""
 
+    def __init__(self, text: str, flaw: str = "") -> None:
+        super().__init__(text)
+        self.flaw = flaw
+        """What is wrong, where that can be said in plainer words; or empty."""
+
 
 class Emitted(NamedTuple):
     """What a handler asked to be written."""
@@ -132,7 +137,7 @@ class QueryProgram:
             raise HandlerFault(str(error)) from error
         self._logged += _logged(answer)
         if "fault" in answer:
-            raise HandlerFault(_shortened(_text(str(answer["fault"]))))
+            raise HandlerFault(*(_shortened(_text(str(answer.get(name) or ""))) for name in ("fault", "flaw")))
         return answer
 
 

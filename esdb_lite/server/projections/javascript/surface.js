@@ -7,7 +7,7 @@
 // The texts of errors are those that a real server gives as the reason of a fault.
 (function (values) {
   "use strict";
-  const { stateText, keyText, valueText, message, eventOf, writtenKeys } = values;
+  const { stateText, keyText, valueText, writtenText, flawText, message, eventOf, writtenKeys } = values;
   // The query may replace anything global: what is used here is taken first.
   const { stringify, parse } = JSON;
   const { keys, defineProperty, create, getPrototypeOf } = Object;
@@ -227,7 +227,7 @@
     if (value === null || typeof value !== "object") throw new Error("object expected (Parameter '" + name + "')");
     const pairs = [];
     for (const key of writtenKeys(value)) {
-      if (value[key] !== undefined) pairs.push([key.toWellFormed(), valueText(value[key], 0)]);
+      if (value[key] !== undefined) pairs.push([key.toWellFormed(), writtenText(value[key], "What is emitted, in its metadata,")]);
     }
     return pairs;
   }
@@ -241,7 +241,7 @@
     if (arguments.length < 3) throw new Error("invalid number of parameters");
     const into = target(stream, "streamId");
     const named = target(type, "eventName");
-    const data = valueText(object(body, "eventBody"), 0);
+    const data = writtenText(object(body, "eventBody"), "What is emitted");
     put(into, named, true, data, arguments.length === 4 ? metadataOf(metadata, "metadata") : []);
   }
 
@@ -308,9 +308,12 @@
     return answer({ definition });
   }
 
+  const NULL = "null is thrown, or the script has used up its memory";
+
   function failure(error, reading) {
     const place = reading && error instanceof SyntaxError ? /<[^>]*>:\d+:\d+/.exec(error.stack) : null;
-    return answer({ fault: message(error) + (place ? " (" + place[0].replace(/<[^>]*>/, "<query>") + ")" : "") });
+    const fault = message(error) + (place ? " (" + place[0].replace(/<[^>]*>/, "<query>") + ")" : "");
+    return answer({ fault, flaw: error === null ? NULL : flawText(error) });
   }
 
   function answer(content) {
@@ -359,7 +362,7 @@
   function share(text) {
     try {
       shared = text === "" ? init("$initShared") : parsed(text);
-      return answer({ shared: stateText(shared) });
+      return answer({ shared: stateText(shared, "The shared state") });
     } catch (error) {
       return failure(error);
     }
@@ -394,13 +397,13 @@
       else if (given !== true) return "";
       if (value === null || value === undefined) return "";
     }
-    return steps.some((step) => !step.filters) ? valueText(value, 0) : stateText(value);
+    return steps.some((step) => !step.filters) ? writtenText(value, "The result") : stateText(value, "The result");
   }
 
   function outcome() {
-    const text = stateText(state);
+    const text = stateText(state, "The state");
     const changes = { state: text };
-    if (definition.biState) changes.shared = stateText(shared);
+    if (definition.biState) changes.shared = stateText(shared, "The shared state");
     if (definition.transforms && text !== oldText) changes.result = result();
     oldText = text;
     if (emitted.length > 0) changes.emitted = emitted;

@@ -12,6 +12,7 @@
   const { abs } = Math;
   const { isFinite: finite } = Number;
   const { test } = RegExp.prototype;
+  const { slice } = String.prototype;
   const { apply } = Reflect;
   const MAX_DEPTH = 64;
 
@@ -44,8 +45,19 @@
     return code >= 0xd800 && code <= 0xdfff ? "\\uFFFD" : unit(code);
   }
 
+  // An expression takes memory for each character that it has matched: long texts are looked through in pieces.
+  const PIECE = 16384;
+
+  function isPlain(text) {
+    if (text.length <= PIECE) return apply(test, PLAIN, [text]);
+    for (let at = 0; at < text.length; at += PIECE) {
+      if (!apply(test, PLAIN, [apply(slice, text, [at, at + PIECE])])) return false;
+    }
+    return true;
+  }
+
   function quoted(text) {
-    if (apply(test, PLAIN, [text])) return '"' + text + '"';
+    if (isPlain(text)) return '"' + text + '"';
     return '"' + text.replace(ESCAPED, (found) => (found === '"' ? '\\"' : escape(found))) + '"';
   }
 
@@ -94,9 +106,59 @@
     return isView(object) ? [] : keys(object);
   }
 
-  function stateText(state) {
+  function stateText(state, name) {
     if (state === null || state === undefined) return "";
-    return typeof state === "string" ? state.toWellFormed() : valueText(state, 0);
+    return typeof state === "string" ? state.toWellFormed() : writtenText(state, name);
+  }
+
+  // ---- what cannot be written -----------------------------------------------------------------------------------
+
+  let failed = null; // what was thrown last for such a value
+  let flaw = "";
+  const LONGEST_PATH = 200;
+  const NAME = /^[A-Za-z_$][\w$]*$/;
+
+  // The text of a value; where it has none it is noted why not, in words that say more than those that are thrown.
+  function writtenText(value, name) {
+    try {
+      return valueText(value, 0);
+    } catch (error) {
+      noteFlaw(error, value, name);
+      throw error;
+    }
+  }
+
+  function noteFlaw(error, value, name) {
+    try {
+      const found = flawOf(value, "", 0);
+      if (found === null) return;
+      flaw = name + (found.at === "" ? " is " : " has ") + found.what + place(found.at);
+      failed = error;
+    } catch {
+      // What its own text says has to do.
+    }
+  }
+
+  const place = (path) => (path === "" ? "" : " at " + (path.length > LONGEST_PATH ? path.slice(0, LONGEST_PATH) + "..." : path));
+  const flawText = (error) => (error !== null && error === failed ? flaw : "");
+
+  // The first value that `valueText` would not write.
+  function flawOf(value, at, depth) {
+    switch (typeof value) {
+      case "number": return finite(value) ? null : { what: numberText(value), at };
+      case "symbol": return { what: "a symbol", at };
+      case "function": return { what: "a function", at };
+      case "object": break;
+      default: return null;
+    }
+    if (value === null) return null;
+    if (depth >= MAX_DEPTH) return { what: "more than " + MAX_DEPTH + " levels (or itself)", at };
+    for (const key of isArray(value) ? keys(value) : writtenKeys(value)) {
+      const step = isArray(value) ? "[" + key + "]" : NAME.test(key) ? "." + key : "[" + quoted(key) + "]";
+      const found = flawOf(value[key], at + step, depth + 1);
+      if (found !== null) return found;
+    }
+    return null;
   }
 
   function keyText(key) {
@@ -174,5 +236,5 @@
     return event;
   }
 
-  return { stateText, keyText, valueText, message, eventOf, writtenKeys };
+  return { stateText, keyText, valueText, writtenText, flawText, message, eventOf, writtenKeys };
 })

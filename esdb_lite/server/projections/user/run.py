@@ -54,10 +54,14 @@ _PAGES_UNNOTED = 20
 _BATCH_SECONDS = 0.05
 """What was made by then is written, and a stop is heard."""
 _BATCH_BYTES = 1024 * 1024
+_BATCH_RECORDS = 500
+"""Appends wait for what is written at once: an event that makes more is written alone."""
 _STATES_AT_ONCE = 500
 _RECORDS_AT_ONCE = 100
 _SHARE = 1.0
-"""While others append, one that catches up pauses for so many times what the page before has taken."""
+_LONGEST_PAUSE = 1.0
+"""While others append, one that catches up pauses for so many times what it has read, handled and written before, so
+that appends that have waited for a long commit go on meanwhile; for so many seconds at most."""
 _NEARLY = 99.0
 """Percent, where a little is left."""
 _FAULTS = (EmitRefused, ProcessingFault, QueryFault, PlaceUnreadable, JavaScriptMissing)
@@ -108,7 +112,8 @@ class UserRun:
         self._steps: list[Step] = []
         self._unnoted = 0
         self._partitions: dict[str, None] = {}
-        self._pace = LinkPace(_SHARE)
+        self._pace = LinkPace(_SHARE, _LONGEST_PAUSE)
+        self._clock = asyncio.get_running_loop().time
         self._script_pace = ScriptPace(lambda: database.appends)
         self._ends_some_time = definition.mode is not Mode.CONTINUOUS
         self._catching_up = True
@@ -116,6 +121,7 @@ class UserRun:
         self._completed = False
         self._handled_events = 0
         self._stopping = False
+        self._asked_to_stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread: ScriptThread | None = None
         self._news: News | None = None
@@ -130,6 +136,7 @@ class UserRun:
     async def stop(self, *, checkpoint: bool) -> None:
         """See `Run`."""
         self._stopping = True
+        self._asked_to_stop.set()
         if self._news is not None:
             self._news.wake()
         if self._task is None:
@@ -186,6 +193,7 @@ class UserRun:
         try:
             self._at_work = at_work = await self._begin(thread)
             self._news = News(self._database, at_work.source.streams)
+            self._pace.hand_out(self._clock())
             while not self._stopping:
                 await self._go_on(at_work, self._news)
         except _FAULTS as fault:
@@ -225,12 +233,9 @@ class UserRun:
 
     async def _go_on(self, at_work: _AtWork, news: News) -> None:
         page = await self._read(at_work)
-        clock, pace = asyncio.get_running_loop().time, self._pace
-        pace.hand_out(clock())
         await self._handle(at_work, page)
         if not page.at_end:
-            pace.ask(clock(), self._database.appends)
-            await asyncio.sleep(max(0.0, pace.left(clock())))
+            await self._pause()
             return
         if self._steps or self._unnoted:
             await self._note(at_work)
@@ -240,7 +245,16 @@ class UserRun:
         elif not self._stopping:
             self._idle = True
             await news.wait()
+            self._pace.hand_out(self._clock())
             self._idle = self._stopping
+
+    async def _pause(self) -> None:
+        """Let others go on, where they append."""
+        self._pace.ask(self._clock(), self._database.appends)
+        left = self._pace.left(self._clock())
+        with suppress(asyncio.TimeoutError):
+            await (asyncio.wait_for(self._asked_to_stop.wait(), left) if left > 0 else asyncio.sleep(0))
+        self._pace.hand_out(self._clock())
 
     async def _read(self, at_work: _AtWork) -> SourcePart:
         at = ReadAt(self._now(), self._catching_up)
@@ -269,6 +283,8 @@ class UserRun:
                 raise batch.fault
             if at_work.checkpoints.is_due and not self._ends_some_time:
                 await self._write_checkpoint(at_work)
+            if placed:
+                await self._pause()
         if not placed and page.read_to != at_work.place.read:
             at_work.place = at_work.place.with_read(page.read_to)
             self._unnoted += 1
@@ -413,9 +429,10 @@ class _AtWork:
     def handled(self, placed: Placed, run: UserRun) -> HandledBatch:
         """Handle events until there is enough to be written, or the run is to stop."""
         steps: list[Step] = []
-        room, deadline = _BATCH_BYTES, time.monotonic() + _BATCH_SECONDS
+        room, records, deadline = _BATCH_BYTES, _BATCH_RECORDS, time.monotonic() + _BATCH_SECONDS
         for event, partition in placed:
-            if steps and event.tag != steps[-1].tag and (room < 0 or time.monotonic() > deadline or run.is_stopping):
+            is_full = room < 0 or records <= 0 or time.monotonic() > deadline
+            if steps and event.tag != steps[-1].tag and (is_full or run.is_stopping):
                 break
             try:
                 step = self.processor.process(event, partition)
@@ -424,4 +441,5 @@ class _AtWork:
             steps.append(step)
             run.let_others()
             room -= sum([len(record.data) for record in step.records])
+            records -= len(step.records)
         return HandledBatch(steps, placed[len(steps) :], None, self.processor.take_logged())
