@@ -40,6 +40,14 @@ class RetryPolicy:
         """Whether nothing is ever retried."""
         return self.attempts == 1
 
+    @property
+    def follows_leader(self) -> bool:
+        """Whether a call that only the leader can do goes to the leader.
+
+        Where a subclass says False, it goes to the node that reads go to, and fails with NotLeader if that is another.
+        """
+        return True
+
     def pause(self, failures: int, chance: float) -> float:
         """Return how long to wait after this many failures in a row; `chance` is between 0 and 1."""
         longest = min(self.longest_pause, self.first_pause * 2.0 ** min(failures - 1, 60))

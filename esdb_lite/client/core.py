@@ -370,11 +370,14 @@ class ClientCore:
         tls = import_module("esdb_lite._rpc.tls").client_context(settings) if settings.tls else None
         self._nodes = Nodes(settings, tls)
         if settings.discover:
-            self._topology = import_module("esdb_lite.client.topology.cluster").Cluster(
-                self._nodes, settings, self._who
-            )
+            cluster = import_module("esdb_lite.client.topology.cluster")
+            topology: Topology = cluster.Cluster(self._nodes, settings, self._who)
         else:
-            self._topology = Single(self._nodes, settings.nodes[0])
+            topology = Single(self._nodes, settings.nodes[0])
+        if not settings.retry.follows_leader:
+            staying = import_module("esdb_lite.client.topology.staying")
+            topology = staying.Staying(topology, settings.node_preference)
+        self._topology = topology
 
     async def _ask_features(self) -> KnownFeatures:
         """Ask once: the caller has attempts of its own."""

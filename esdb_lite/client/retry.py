@@ -100,7 +100,7 @@ class RetryState:
         if isinstance(error, (TlsError, DeadlineExceeded)):
             return False
         if isinstance(error, _NOT_BEGUN):
-            return True
+            return self._policy.follows_leader or not isinstance(error, NotLeader)
         if isinstance(error, HandlerFailed):
             return self._safety is not Safety.ONCE and self._passes(HANDLER_FAILURES)
         if isinstance(error, ProtocolError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import ssl
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,13 +15,21 @@ from esdb_lite import SimulatedCluster
 from esdb_lite.compat import esdbclient
 from esdb_lite.compat.esdbclient import exceptions as former
 from esdb_lite.compat.esdbclient.connection_spec import ConnectionSpec as FormerSpec
-from esdb_lite.compat.kurrentdbclient import AsyncKurrentDBClient, KurrentDBClient, NewEvent, StreamState
+from esdb_lite.compat.kurrentdbclient import (
+    AsyncKurrentDBClient,
+    KurrentDBClient,
+    NewEvent,
+    NewEvents,
+    NewRecord,
+    StreamState,
+)
 from esdb_lite.compat.kurrentdbclient.connection_spec import ConnectionSpec
 from esdb_lite.compat.kurrentdbclient.exceptions import (
     AccessDeniedError,
     DiscoveryFailedError,
     FollowerNotFoundError,
     LeaderNotFoundError,
+    NodeIsNotLeaderError,
     NotFoundError,
     ReadOnlyReplicaNotFoundError,
     SSLError,
@@ -137,12 +146,105 @@ async def test_clusters() -> None:
         async with AsyncKurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=follower") as follower:
             assert follower.connection_target in addresses - {f"{leader.host}:{leader.port}"}
             assert len(await follower.get_stream("a")) == 1
-            # what only the leader can do goes there
-            await follower.append_events("a", events=[NewEvent("B", b"")], current_version=0)
-            await follower.create_subscription_to_all("group")
-            assert [info.group_name for info in await follower.list_subscriptions()] == ["group"]
         with pytest.raises(ReadOnlyReplicaNotFoundError):
             KurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=readonlyreplica")
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[SimulatedCluster]:
+    with SimulatedCluster(compatibility="26.1") as cluster:
+        yield cluster
+
+
+def targets(cluster: SimulatedCluster) -> tuple[str, list[str]]:
+    """Where the leader is, and where the followers are."""
+    leader = cluster.leader
+    assert leader is not None
+    places = [f"{node.host}:{node.port}" for node in cluster.nodes]
+    places.remove(f"{leader.host}:{leader.port}")
+    return f"{leader.host}:{leader.port}", places
+
+
+ONLY_THE_LEADER: Mapping[str, Callable[[AsyncKurrentDBClient], Awaitable[object]]] = {
+    "append_to_stream": lambda client: client.append_to_stream(
+        "a", events=NewEvent("A", b""), current_version=StreamState.ANY
+    ),
+    "multi_append_to_stream": lambda client: client.multi_append_to_stream(
+        [NewEvents("a", [NewEvent("A", b"{}")], StreamState.ANY)]
+    ),
+    "append_records": lambda client: client.append_records(NewRecord("a", "A", b"{}")),
+    "set_stream_metadata": lambda client: client.set_stream_metadata("a", metadata={}),
+    "delete_stream": lambda client: client.delete_stream("a", current_version=StreamState.ANY),
+    "tombstone_stream": lambda client: client.tombstone_stream("a", current_version=StreamState.ANY),
+    "create_subscription_to_all": lambda client: client.create_subscription_to_all("group"),
+    "read_subscription_to_all": lambda client: client.read_subscription_to_all("group"),
+    "delete_subscription": lambda client: client.delete_subscription("group"),
+}
+OF_GROUPS: Mapping[str, Callable[[AsyncKurrentDBClient], Awaitable[object]]] = {
+    "get_subscription_info": lambda client: client.get_subscription_info("group"),
+    "list_subscriptions": lambda client: client.list_subscriptions(),
+    "update_subscription_to_all": lambda client: client.update_subscription_to_all("group"),
+}
+"""To these a follower does not say who leads."""
+
+
+@pytest.mark.parametrize("name", [*ONLY_THE_LEADER, *OF_GROUPS])
+async def test_a_follower_refuses_what_only_the_leader_can_do(cluster: SimulatedCluster, name: str) -> None:
+    leader, followers = targets(cluster)
+    call = {**ONLY_THE_LEADER, **OF_GROUPS}[name]
+    several = f"kdb://{','.join([leader, *followers])}?Tls=false&NodePreference=follower"
+    for uri in (several, f"kdb://{followers[0]}?Tls=false"):
+        async with AsyncKurrentDBClient(uri) as client:
+            with pytest.raises(NodeIsNotLeaderError) as caught:
+                await call(client)
+            assert caught.value.leader_grpc_target == (leader if name in ONLY_THE_LEADER else None)
+
+
+async def test_a_follower_refuses_all_appends_at_once(cluster: SimulatedCluster) -> None:
+    """None is in doubt because others were sent on the same call."""
+    _, followers = targets(cluster)
+    async with AsyncKurrentDBClient(f"kdb://{followers[0]}?Tls=false") as client:
+        event = NewEvent("A", b"")
+        appends = (
+            client.append_to_stream(uuid4().hex, events=event, current_version=StreamState.ANY) for _ in range(9)
+        )
+        failures = await asyncio.gather(*appends, return_exceptions=True)
+        assert [type(failure) for failure in failures] == [NodeIsNotLeaderError] * 9
+
+
+async def test_reads_of_a_follower(cluster: SimulatedCluster) -> None:
+    leader, (follower, *_) = targets(cluster)
+    name = uuid4().hex
+    with KurrentDBClient(f"kdb://{leader}?Tls=false") as client:
+        client.append_event(name, event=NewEvent("A", b""), current_version=StreamState.NO_STREAM)
+    with KurrentDBClient(f"kdb://{follower}?Tls=false&NodePreference=follower") as client:
+        assert len(client.get_stream(name)) == 1
+    with KurrentDBClient(f"kdb://{follower}?Tls=false") as client, pytest.raises(NodeIsNotLeaderError):
+        client.get_stream(name)  # the leader is preferred, and the only node that is named does not lead
+
+
+async def test_a_refusal_is_followed_where_the_leader_is_looked_for(cluster: SimulatedCluster) -> None:
+    leader, (follower, *_) = targets(cluster)
+    async with AsyncKurrentDBClient(f"kdb://{leader},{follower}?Tls=false") as client:
+        for call in (ONLY_THE_LEADER["append_to_stream"], OF_GROUPS["list_subscriptions"]):
+            await client.reconnect(follower)
+            assert client.connection_target == follower
+            await call(client)
+            assert client.connection_target == leader
+    with KurrentDBClient(f"kdb://{leader},{follower}?Tls=false") as client:
+        client.reconnect(follower)
+        client.append_event(uuid4().hex, event=NewEvent("A", b""), current_version=StreamState.NO_STREAM)
+        assert client.connection_target == leader
+
+
+@pytest.mark.parametrize("attribute", ["_node_preference", "_NodePreference"])
+async def test_a_preference_that_changes(cluster: SimulatedCluster, attribute: str) -> None:
+    leader, followers = targets(cluster)
+    uri = f"kdb://{','.join([leader, *followers])}?Tls=false&NodePreference=follower"
+    async with AsyncKurrentDBClient(uri) as client:
+        setattr(client.connection_spec.options, attribute, "leader")
+        await ONLY_THE_LEADER["append_to_stream"](client)
+        assert client.connection_target == leader
 
 
 async def test_a_single_node_has_no_followers(server: ServeProcess) -> None:

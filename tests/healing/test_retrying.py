@@ -42,6 +42,22 @@ def levels(log: pytest.LogCaptureFixture) -> str:
     return "".join(record.levelname[0] for record in log.records if record.name == LOG)
 
 
+class Staying(RetryPolicy):
+    """For a client that does not follow the leader."""
+
+    @property
+    def follows_leader(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(("policy", "pause"), [(RetryPolicy(), 0.0), (Staying(), None)])
+def test_a_refusal_is_followed_where_the_client_follows_the_leader(policy: RetryPolicy, pause: float | None) -> None:
+    error = NotLeader("Leader info available")
+    error.host, error.port = "h", 1
+    retries = RetryState(policy, Safety.ONCE)
+    assert retries.pause(error, known=True, now=0.0, left=None, chance=0.0) == pause
+
+
 def lost(text: str = "lost") -> ServiceUnavailable:
     return ServiceUnavailable(text)
 

@@ -23,7 +23,6 @@ pytestmark = [pytest.mark.interop, pytest.mark.slow]
 
 AT_ONCE = "a projection with an empty query answers, and there is no waiting for a timeout"
 NAMES = "the container gives its host another name"
-LEADER = "what only the leader can do goes there, and NodeIsNotLeaderError is not raised"
 WORDS = "words of grpc in messages"
 INNER = "an inner part: messages of gRPC"
 PACKAGES = "their examples need packages that tox does not install"
@@ -32,8 +31,6 @@ OTHERS = "fails with their own client, too: it needs other packages, or another 
 DIFFERENCES = {
     r"test_get_projection_state$": AT_ONCE,
     r"test_gossip_read$": NAMES,
-    r"TestRequiresLeaderHeader::test_reconnects_": LEADER,
-    r"raises_node_is_not_leader$": LEADER,
     r"DiscoverScheme::test_calls_dns_": WORDS,
     r"test_persistent_subscription_read_reqs$": INNER,
     r"::test_readme$": PACKAGES,

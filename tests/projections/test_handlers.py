@@ -370,6 +370,14 @@ def test_a_deletion_comes_after_events_that_were_seen() -> None:
     assert Projection(DELETIONS).run([deletion("c-1")]).states == {"c-1": {"n": 0, "gone": True}}
 
 
+@pytest.mark.parametrize(("any", "state"), [("", {}), ("$any: s => s,", {"n": 0, "gone": True})])
+def test_without_a_handler_for_events_their_body_is_the_state(any: str, state: object) -> None:
+    query = f"""fromCategory('c').foreachStream().when({{
+        $init: () => ({{n: 0}}), {any} $deleted(s) {{ s.gone = true }}
+    }})"""
+    assert Projection(query).run([("c-1", "A"), deletion("c-1")]).states == {"c-1": state}
+
+
 DELETIONS = """fromCategory('c').foreachStream().when({
     $init: () => ({n: 0}), A(s) { s.n++ }, $deleted(s) { s.gone = true }
 })"""

@@ -110,6 +110,8 @@ class BatchAppendCall:
         self._count = 0
         self._unanswered = 0  # those count, too, for whose answers nobody waits any more
         self._answered = 0  # at a time, the last time
+        # a node that does not lead refuses the first append: nothing else is to be in doubt then, if that is the end
+        self._admitted = core.settings.retry.follows_leader
         self._flushing: asyncio.Handle | None = None
         self._sending: asyncio.Task[None] | None = None
         self.ended = False
@@ -205,6 +207,9 @@ class BatchAppendCall:
                 error = append.settle(response, self._caller)
                 if isinstance(error, (ServerNotReady, OperationTimedOut)) and self._node is not None:
                     self._core.failed(self._node, error)  # another one may be able to do it now
+        if not self._admitted:
+            self._admitted = True
+            self._flush()
 
     def _asked(self, id: WireUuid | None) -> _Append | None:
         """Return the append with that id, if anybody still waits for its answer."""
@@ -241,7 +246,7 @@ class BatchAppendCall:
         """Return the next requests that are still wanted, as many as are worth a write."""
         messages: list[bytes] = []
         size = 0
-        while self._queue and size < _AT_A_TIME:
+        while self._queue and size < _AT_A_TIME and (self._admitted or not self._unanswered):
             append = self._queue.popleft()
             if not append.answer.done():
                 append.sent = True

@@ -78,7 +78,7 @@ def _record_too_large(error: esdb_lite.EsdbClientException) -> Exception:
     assert isinstance(error, esdb_lite.EventTooLarge)
     return theirs.RecordMaxSizeExceededError(
         str(error),
-        stream_name=getattr(error, "stream_name", ""),
+        stream_name=error.stream_name,
         event_id=UUID(error.event_id),
         size=error.size,
         max_size=error.limit,
@@ -172,12 +172,19 @@ _FAILURES: Mapping[type[esdb_lite.EsdbClientException], Failure] = {
 _OF_SETTINGS: Mapping[type[esdb_lite.EsdbClientException], Failure] = {
     esdb_lite.InvalidArgument: _said(theirs.InternalError)
 }
+_OF_GROUPS: Mapping[type[esdb_lite.EsdbClientException], Failure] = {
+    esdb_lite.ServerNotReady: _said(theirs.NodeIsNotLeaderError)
+}
+"""What followers say when they are asked about groups."""
 _OF_CALLS: Mapping[str, Mapping[type[esdb_lite.EsdbClientException], Failure]] = {
     "create_projection": {esdb_lite.InvalidArgument: _said(theirs.ExceptionThrownByHandlerError)},
     "create_subscription_to_all": _OF_SETTINGS,
     "create_subscription_to_stream": _OF_SETTINGS,
-    "update_subscription_to_all": _OF_SETTINGS,
-    "update_subscription_to_stream": _OF_SETTINGS,
+    "update_subscription_to_all": {**_OF_SETTINGS, **_OF_GROUPS},
+    "update_subscription_to_stream": {**_OF_SETTINGS, **_OF_GROUPS},
+    "get_subscription_info": _OF_GROUPS,
+    "list_subscriptions": _OF_GROUPS,
+    "list_subscriptions_to_stream": _OF_GROUPS,
     "append_to_stream": {esdb_lite.InvalidRequest: _said(theirs.BadRequestError)},
     "delete_stream": {esdb_lite.ExpectedPositionError: _missing_or_wrong},
     "tombstone_stream": {esdb_lite.ExpectedPositionError: _missing_or_wrong},

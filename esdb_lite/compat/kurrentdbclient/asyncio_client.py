@@ -23,7 +23,7 @@ from esdb_lite.compat.kurrentdbclient._reads import AsyncCatchupSubscription, As
 from esdb_lite.compat.kurrentdbclient.client import DEFAULT_EXCLUDE_FILTER as DEFAULT_EXCLUDE_FILTER
 from esdb_lite.compat.kurrentdbclient.client import BaseKurrentDBClient
 from esdb_lite.compat.kurrentdbclient.connection import AsyncKurrentDBConnection, same
-from esdb_lite.compat.kurrentdbclient.exceptions import ServiceUnavailableError
+from esdb_lite.compat.kurrentdbclient.exceptions import NodeIsNotLeaderError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -122,16 +122,20 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
         )
 
     async def _perform(self, name: str, call: Callable[[Ours], Coroutine[Any, Any, K]], timeout: float | None) -> K:
-        if self.connection.is_closed:
+        if not self.connection.is_usable:
             await self.reconnect()
-        connection = self.connection
+        connection, target = self.connection, None
         try:
             with translated(name, timeout):
                 return await call(connection.ours)
-        except ServiceUnavailableError:
-            if not connection.is_elsewhere:
+        except NodeIsNotLeaderError as error:
+            if not self.connection_spec.follows_leader:
                 raise
-        await self.reconnect(connection_id=connection.connection_id)
+            target = error.leader_grpc_target
+        except ServiceUnavailableError:
+            if not connection.is_one_of_several:
+                raise
+        await self.reconnect(target, connection_id=connection.connection_id)
         with translated(name, timeout):
             return await call(self.connection.ours)
 

@@ -31,7 +31,7 @@ from esdb_lite.compat.kurrentdbclient._stream_calls import KDB_RESULT_EVENTS_REG
 from esdb_lite.compat.kurrentdbclient._stream_calls import KDB_SYSTEM_EVENTS_REGEX as KDB_SYSTEM_EVENTS_REGEX
 from esdb_lite.compat.kurrentdbclient.connection import Certificates, KurrentDBConnection, same
 from esdb_lite.compat.kurrentdbclient.connection_spec import ConnectionSpec
-from esdb_lite.compat.kurrentdbclient.exceptions import ServiceUnavailableError
+from esdb_lite.compat.kurrentdbclient.exceptions import NodeIsNotLeaderError, ServiceUnavailableError
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -190,16 +190,20 @@ class KurrentDBClient(BaseKurrentDBClient):
         return KurrentDBConnection(esdb_lite.EsdbClient, self.connection_spec, self._certificates(), grpc_target, self)
 
     def _perform(self, name: str, call: Callable[[Ours], K], timeout: float | None) -> K:
-        if self._connection.is_closed:
+        if not self._connection.is_usable:
             self.reconnect()
-        connection = self._connection
+        connection, target = self._connection, None
         try:
             with translated(name, timeout):
                 return call(connection.ours)
-        except ServiceUnavailableError:
-            if not connection.is_elsewhere:
+        except NodeIsNotLeaderError as error:
+            if not self.connection_spec.follows_leader:
                 raise
-        self.reconnect(connection_id=connection.connection_id)
+            target = error.leader_grpc_target
+        except ServiceUnavailableError:
+            if not connection.is_one_of_several:
+                raise
+        self.reconnect(target, connection_id=connection.connection_id)
         with translated(name, timeout):
             return call(self._connection.ours)
 

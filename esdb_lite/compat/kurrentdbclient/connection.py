@@ -19,6 +19,18 @@ if TYPE_CHECKING:
 _RETRY = esdb_lite.RetryPolicy(attempts=4, first_pause=0.1)
 """About as stubborn as kurrentdbclient: programs that come from there have their own ways for the rest."""
 
+
+class _Staying(esdb_lite.RetryPolicy):
+    """The same, and a node that does not lead says so to the program."""
+
+    @property
+    def follows_leader(self) -> bool:
+        """Never."""
+        return False
+
+
+_STAYING = _Staying(_RETRY.attempts, _RETRY.first_pause)
+
 C = TypeVar("C", "esdb_lite.EsdbClient", "esdb_lite.AsyncEsdbClient")
 
 
@@ -42,6 +54,7 @@ class BaseKurrentDBConnection(Generic[C]):
         self._kind: type[C] = kind
         self._spec = spec
         self._certificates = certificates
+        self._preference = spec.options.node_preference
         self._grpc_target = grpc_target or ",".join(spec.targets)
         self._ours: C | None = None
         self.is_elsewhere = grpc_target is not None
@@ -54,6 +67,16 @@ class BaseKurrentDBConnection(Generic[C]):
     def grpc_target(self) -> str:
         """The server, as `host:port`."""
         return self._grpc_target
+
+    @property
+    def is_usable(self) -> bool:
+        """Whether it is open, and for the kind of node that is wanted: the program may change its mind."""
+        return not self.is_closed and self._preference == self._spec.options.node_preference
+
+    @property
+    def is_one_of_several(self) -> bool:
+        """Whether there may be another node to connect to when this one fails, which our client does not look for."""
+        return self.is_elsewhere or (self._spec.discovers and not self._spec.follows_leader)
 
     @property
     def ours(self) -> C:
@@ -69,7 +92,7 @@ class BaseKurrentDBConnection(Generic[C]):
                     root_certificates=given.root_certificates if encrypted else None,
                     private_key=given.private_key if encrypted else None,
                     certificate_chain=given.certificate_chain if encrypted else None,
-                    retry=_RETRY,
+                    retry=_RETRY if spec.follows_leader and not self.is_elsewhere else _STAYING,
                 )
             except esdb_lite.InvalidArgument as error:
                 if error.argument not in vars(given):

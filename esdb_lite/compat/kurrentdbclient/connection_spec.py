@@ -116,6 +116,10 @@ class ConnectionOptions:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
         return getattr(self, _attribute(name))
 
+    def __setattr__(self, name: str, value: object) -> None:
+        """Also by the names that esdbclient has for it inside: `_NodePreference`."""
+        super().__setattr__(_attribute(name[1:]) if name[1:] in _FIELDS else name, value)
+
     @property
     def tls(self) -> bool:
         """Whether connections are encrypted."""
@@ -249,6 +253,11 @@ class ConnectionSpec:
     def discovers(self) -> bool:
         """Whether the nodes are asked for the nodes of their cluster."""
         return self._scheme in URI_SCHEMES_DISCOVER or len(self._targets) > 1
+
+    @property
+    def follows_leader(self) -> bool:
+        """Whether the leader is looked for, so that another node that refuses a call is left for it."""
+        return self.discovers and self._options.node_preference == NODE_PREFERENCE_LEADER
 
     def for_esdb_lite(self, target: str | None = None) -> str:
         """Return the string for our client; with a target, for that server alone. Credentials are not in it."""
