@@ -31,13 +31,11 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             ├── InvalidRequest           (ValueError)
             │   ├── InvalidPosition      no event begins where a read of all events was to start
             │   └── AppendTooLarge                         .limit
-            │       └── EventTooLarge                      .event_id .size
+            │       └── EventTooLarge                      .event_id .size .stream_name
             ├── NotLeader                                  .host .port
             ├── OperationTimedOut        a write that timed out on the server
-            ├── ConsumerTooSlow          a subscription ended by the server
-            ├── CallCancelled            ended by the server without a reason
-            ├── ResourceExhausted        a message or a number of calls beyond the server's limits
-            ├── NotSupported             the server does not have this call
+            ├── ConsumerTooSlow, CallCancelled                 ended by the server, the latter without a reason
+            ├── ResourceExhausted, NotSupported                beyond the server's limits; a call that it does not have
             ├── SubscriptionError        .stream_name .group_name
             │   ├── SubscriptionNotFound, SubscriptionExists, SubscriptionDropped, TooManySubscribers
             │   └── SubscriptionFailed                     .reason
@@ -280,6 +278,8 @@ class EventTooLarge(AppendTooLarge):
     """The id of the event, as the server spells it."""
     size: int = 0
     """Its size in bytes, as the server counts it."""
+    stream_name: str = ""
+    """Where it was to be appended; empty when the server did not say (it does for appends to several streams)."""
 
 
 class NotLeader(ServerAnswer):

@@ -85,7 +85,13 @@ def _not_leader(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
 
 def _record_too_large(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
     size = _read(details, AppendRecordSizeExceededErrorDetails)
-    return EventTooLarge, {"event_id": size.record_id, "size": size.size, "limit": size.max_size}
+    known: dict[str, object] = {
+        "stream_name": size.stream,
+        "event_id": size.record_id,
+        "size": size.size,
+        "limit": size.max_size,
+    }
+    return EventTooLarge, known
 
 
 def _too_large(details: Details) -> tuple[type[GrpcError], dict[str, object]]:

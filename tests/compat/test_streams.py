@@ -193,6 +193,7 @@ async def test_append_records(client: Any, name: str) -> None:
     with pytest.raises(RecordMaxSizeExceededError) as large:
         await client.append_records(NewRecord(name, "Large", b"x" * 20_000_000))
     assert large.value.size > large.value.max_size > 0
+    assert large.value.stream_name == name
 
 
 async def test_index(client: Any, name: str) -> None:

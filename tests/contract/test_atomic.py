@@ -144,6 +144,7 @@ async def test_what_is_too_large(client: Any, stream: str) -> None:
     with pytest.raises(EventTooLarge) as caught:
         await client.append_records(record)
     assert (caught.value.event_id, caught.value.limit) == (str(record.id), 16 * 2**20)
+    assert caught.value.stream_name == stream
     assert caught.value.size == len(record.data) + 1  # with its name
 
 

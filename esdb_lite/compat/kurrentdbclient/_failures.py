@@ -78,7 +78,7 @@ def _record_too_large(error: esdb_lite.EsdbClientException) -> Exception:
     assert isinstance(error, esdb_lite.EventTooLarge)
     return theirs.RecordMaxSizeExceededError(
         str(error),
-        stream_name=getattr(error, "stream_name", ""),
+        stream_name=error.stream_name,
         event_id=UUID(error.event_id),
         size=error.size,
         max_size=error.limit,
