@@ -173,7 +173,38 @@ async def test_snapshots_of_a_stream_that_was_begun_anew(client: Any, stream: st
     await client.set_stream_metadata(stream, StreamMetadata(truncate_before=2))
     assert (await client.load_state(stream, total, Total(), snapshots=snapshots)).state == Total()
     await client.append_events(stream, 1, adding(2))
-    assert (await client.load_state(stream, total, Total(), snapshots=snapshots)).state == Total(3, 2)
+    assert (await client.load_state(stream, total, Total(), snapshots=snapshots)).state == Total(2, 1)
+
+
+async def test_a_stream_that_goes_on_right_behind_its_snapshot(
+    client: Any, stream: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After its deletion it does, where the snapshot was of its last event."""
+    snapshots, seen = Snapshots(int, every=2), []
+    for _ in range(4):
+        await client.decide(stream, count, 0, lambda state: adding(100), snapshots=snapshots)
+    await client.delete_stream(stream, StreamState.ANY)
+    for _ in range(3):
+        await client.decide(stream, count, 0, lambda state: (seen.append(state), adding(1))[1], snapshots=snapshots)
+    assert seen == [0, 1, 2]
+    assert "event 3 is missing; the stream was deleted, or truncated there" in caplog.text
+
+
+async def test_snapshots_of_streams_that_do_not_keep_all(
+    client: Any, stream: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a limit nor a truncation that leaves the snapshot's event takes away what it counts."""
+    snapshots = Snapshots(int, every=2)
+    for _ in range(4):
+        await client.decide(stream, count, 0, lambda state: adding(100), snapshots=snapshots)
+    for metadata in (StreamMetadata(truncate_before=3), StreamMetadata(max_count=1), StreamMetadata(max_count=2)):
+        await client.set_stream_metadata(stream, metadata)
+        loaded = await client.load_state(stream, count, 0, snapshots=snapshots)
+        assert loaded.state == 400
+    await client.append_events(stream, 3, adding(1))
+    await client.set_stream_metadata(stream, StreamMetadata(max_count=1))
+    assert (await client.load_state(stream, count, 0, snapshots=snapshots)).state == 401
+    assert not caplog.records
 
 
 async def test_snapshots_that_cannot_be_used(client: Any, stream: str, caplog: pytest.LogCaptureFixture) -> None:

@@ -60,6 +60,24 @@ class SnapshotKeeper:
         self._at = found.position
         return found, state
 
+    def outlives(self, position: int) -> Calls:
+        """Whether a snapshot counts whose event is missing while the next one is there.
+
+        A limit of number or age takes events away and leaves `$tb` alone. A stream that goes on after its deletion has
+        there where it goes on; so has one that was truncated, and nothing tells them apart.
+        """
+        client, options = self._means.client, self._means.options()
+        metadata = yield partial(client.get_stream_metadata, self._stream_name, **options)
+        if metadata.truncate_before is None or metadata.truncate_before <= position:
+            return True
+        _log.warning(
+            "the snapshot of %r is not used: event %d is missing; the stream was deleted, or truncated there",
+            self._stream_name,
+            position,
+        )
+        self._at = None
+        return False
+
     def save(self, state: object, last: RecordedEvent) -> Calls:
         """Store a state when it is time for it."""
         if last.stream_position - (-1 if self._at is None else self._at) < self._snapshots.every:
