@@ -30,8 +30,12 @@ def drive(steps: Generator[S, Any, R], do: Callable[[S], object]) -> R:
         return result
 
 
-async def drive_awaiting(steps: Generator[S, Any, R], do: Callable[[S], object]) -> R:
-    """Do the steps as `drive` does, and await what can be awaited of what they bring."""
+async def drive_awaiting(
+    steps: Generator[S, Any, R],
+    do: Callable[[S], object],
+    judged: Callable[[BaseException], BaseException] | None = None,
+) -> R:
+    """Do the steps as `drive` does, and await what can be awaited of what they bring; `judged` may replace errors."""
     try:
         step = next(steps)
         while True:
@@ -40,7 +44,7 @@ async def drive_awaiting(steps: Generator[S, Any, R], do: Callable[[S], object])
                 if inspect.isawaitable(outcome):
                     outcome = await outcome
             except BaseException as error:
-                step = steps.throw(error)
+                step = steps.throw(error if judged is None else judged(error))
             else:
                 step = steps.send(outcome)
     except StopIteration as end:

@@ -161,7 +161,8 @@ class Consumer:
     def wait_for(self, result: WrittenLike, *, timeout: Seconds | None = None) -> None:
         """Wait until the consumer has handled what was written, so that it can be seen.
 
-        `result` is what an append or a decision has returned, or a position of what the consumer consumes. The
+        `result` is what an append or a decision has returned, or a position of what the consumer consumes. A
+        consumer of one stream takes it for one in that stream: it does not notice the result of another stream. The
         consumer must run in another thread. Raises DeadlineExceeded after `timeout` seconds (default: none), and what
         the consumer has ended with.
         """

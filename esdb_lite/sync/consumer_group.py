@@ -32,6 +32,7 @@ class ConsumerGroup:
         self._consumers = checked_consumers(consumers, Consumer)
         self._threads: dict[str, threading.Thread] = {}
         self._failures: dict[str, BaseException] = {}
+        self._stopped = False
         self._ended = {name: threading.Event() for name in self._consumers}
 
     def __repr__(self) -> str:
@@ -42,16 +43,19 @@ class ConsumerGroup:
 
         With `until_caught_up` it ends when all have handled everything that was stored. With `signals`, SIGINT and
         SIGTERM stop it as `stop()` does: that is for the main thread. Ctrl-C without it stops it, too, and is raised.
-        Raises ClientClosed if it ran before.
+        The second signal does what it did before: Ctrl-C ends it without waiting for handlers any longer. Raises
+        ClientClosed if it ran before.
         """
         checked_bool("until_caught_up", until_caught_up)
         with on_signals(self.stop, checked_bool("signals", signals)):
             self._start(until_caught_up)
             try:
                 self._join()
-            finally:
-                self.stop()
-                self._join()
+            except BaseException:
+                if not self._stopped:  # otherwise nobody waits for its handlers any longer
+                    self.stop()
+                    self._join()
+                raise
         self._raise()
 
     def stop(self) -> None:
@@ -59,6 +63,7 @@ class ConsumerGroup:
 
         From any thread, and when a signal arrives.
         """
+        self._stopped = True
         for consumer in self._consumers.values():
             consumer.stop()
 

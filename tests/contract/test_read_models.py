@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,7 @@ from esdb_lite import (
 )
 from tests.contract.consuming import PATIENCE, Consuming, Notes, as_coroutine
 from tests.contract.faces import Face
+from tests.support import environment
 
 types = EventTypes()
 
@@ -247,7 +250,7 @@ async def test_wrong_functions(client: Any, typed_client: Any, stream: str, tmp_
         consumer.on("")(print)
     with pytest.raises(WrongArgumentType, match="type: must be a str"):
         consumer.on(5)(print)
-    with pytest.raises(WrongArgumentType, match="function: must be a function"):
+    with pytest.raises(WrongArgumentType, match=r"function: must be a (coroutine )?function"):
         consumer.on("A")(5)
     consumer.on("A")(print)
     with pytest.raises(InvalidArgument, match="has a function already"):
@@ -256,6 +259,24 @@ async def test_wrong_functions(client: Any, typed_client: Any, stream: str, tmp_
         made_by(typed_client, stream_name=stream, checkpoint=checkpoint).on(int)(print)
     with pytest.raises(InvalidArgument, match="batch_size: must be 1 for functions by type, not 5"):
         made_by(client, stream_name=stream, checkpoint=checkpoint, batch_size=5).on("A")
+
+
+async def test_functions_that_bring_nothing_to_await(tmp_path: Path) -> None:
+    """Refused when the consumer is made, where that is known then."""
+
+    def plain(event: RecordedEvent) -> None:
+        raise AssertionError
+
+    async def generating(event: RecordedEvent) -> Any:
+        yield
+
+    async with AsyncEsdbClient("esdb+embedded:") as client:
+        for function in (plain, generating):
+            with pytest.raises(WrongArgumentType, match="handler: must be a coroutine function"):
+                client.consumer(function, checkpoint=FileCheckpoint(tmp_path / "a"))  # type: ignore[call-overload]
+            with pytest.raises(WrongArgumentType, match="function: must be a coroutine function"):
+                client.consumer(checkpoint=FileCheckpoint(tmp_path / "a")).on("A")(function)  # type: ignore[type-var]
+        client.consumer(lambda event: as_coroutine(print)(event), checkpoint=FileCheckpoint(tmp_path / "a"))
 
 
 def grouped(client: Any, consumers: dict[str, Consuming]) -> Any:
@@ -340,6 +361,53 @@ async def test_signals_stop_a_group_with_asyncio(tmp_path: Path) -> None:
         await asyncio.wait_for(AsyncConsumerGroup({"a": consumer}).run(signals=True), PATIENCE)
         assert consumer.progress.stored == 0
     assert signal.getsignal(signal.SIGTERM) is before
+
+
+HANGING = {
+    "sync": """
+def hang(event):
+    threading.Thread(target=press, daemon=True).start()
+    time.sleep(3600)
+
+client = EsdbClient("esdb+embedded:")
+client.append_events("s", None, NewEvent("A", b""))
+consumer = client.consumer(hang, checkpoint=(lambda: None, print), stream_name="s")
+ConsumerGroup({"a": consumer}).run(signals=True)""",
+    "async": """
+async def hang(event):
+    threading.Thread(target=press, daemon=True).start()
+    await asyncio.Event().wait()
+
+async def main():
+    global consumer
+    async with AsyncEsdbClient("esdb+embedded:") as client:
+        await client.append_events("s", None, NewEvent("A", b""))
+        consumer = client.consumer(hang, checkpoint=(lambda: None, print), stream_name="s")
+        await AsyncConsumerGroup({"a": consumer}).run(signals=True)
+
+asyncio.run(main())""",
+}
+PRESS = """
+import asyncio, os, signal, sys, threading, time
+from esdb_lite import *
+
+def press():
+    os.kill(os.getpid(), int(sys.argv[1]))
+    while not consumer._feed.stopping: time.sleep(0.001)
+    os.kill(os.getpid(), int(sys.argv[1]))
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are different there")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("face", HANGING)
+def test_the_second_signal_ends_a_group_that_hangs(face: str, number: signal.Signals) -> None:
+    command = [sys.executable, "-c", PRESS + HANGING[face], str(int(number))]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment(), check=False)
+    assert done.returncode == -number, done.stderr
+    assert (done.stderr.splitlines() or [""])[-1] == ("KeyboardInterrupt" if number is signal.SIGINT else "")
 
 
 @pytest.mark.parametrize("kind", [ConsumerGroup, AsyncConsumerGroup])

@@ -10,7 +10,6 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Literal, cast, overload
 
 from esdb_lite.client.arguments import checked_filter, checked_source
-from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.positions import ResumeFrom
 
@@ -87,7 +86,7 @@ class AsyncConsumerApi:
         events: see its method `on()`. Nothing happens before `run()`.
         """
         from esdb_lite.client.consumers.consumer import AsyncConsumer, ConsumerFeed
-        from esdb_lite.client.consumers.settings import checked_settings, checked_store
+        from esdb_lite.client.consumers.settings import checked_coroutine, checked_settings, checked_store
         from esdb_lite.indexes import checked_index
 
         self._core.check_open()
@@ -107,8 +106,8 @@ class AsyncConsumerApi:
             credentials=credentials,
         )
         store = checked_store(checkpoint, settings.options)
-        if handler is not None and not callable(handler):
-            raise WrongArgumentType("handler", handler, "must be a coroutine function")
+        if handler is not None:
+            checked_coroutine("handler", handler)
         return AsyncConsumer(ConsumerFeed(cast("AsyncEsdbClient", self), settings), settings, store, handler)
 
     @overload

@@ -22,8 +22,9 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shared import retrieved
 from esdb_lite._stepping import drive_awaiting, make
 from esdb_lite.client.arguments import checked_timeout
+from esdb_lite.client.cancellation import Cancellation
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
-from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
+from esdb_lite.client.consumers.settings import ConsumerSettings, checked_coroutine, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
 from esdb_lite.client.consumers.tracking import Item
 from esdb_lite.consumers import AsyncBatchHandler, AsyncEventHandler, ConsumerPosition, ConsumerProgress, WrittenLike
@@ -208,7 +209,7 @@ class AsyncConsumer:
         self._routes = EventRoutes(handler, feed.types, _nothing)
         self._consumption = Consumption(settings.options, store, self._handle, feed)
         self._consumption.moved = self._tell
-        self._task: asyncio.Task[object] | None = None
+        self._cancellation = Cancellation()
         self._ended: asyncio.Future[None] | None = None
         self._waiting: set[asyncio.Future[None]] = set()
 
@@ -228,22 +229,26 @@ class AsyncConsumer:
         there is none. For consumers with a `batch_size` of 1. Raises InvalidArgument, WrongArgumentType.
         """
         checked_routes(self._settings)
-        return partial(self._routes.add, what)
+        return partial(self._add, what)
+
+    def _add(self, what: str | type, function: H) -> H:
+        return self._routes.add(what, checked_coroutine("function", function))
 
     async def run(self, *, until_caught_up: bool = False) -> None:
         """Handle events until `stop()`; raises the handler's exception unchanged.
 
         With `until_caught_up` it ends when everything that was stored is handled (servers before 23.10: streams only).
-        Cancelling it ends it at once, as a crash would: only what is stored counts. Raises CheckpointError if the
-        position cannot be loaded or stored, ClientClosed if it ran before, and what a subscription raises.
+        A handler fails, with RuntimeError, when a task that it awaits is cancelled. Cancelling `run()` ends it at once,
+        as a crash would: only what is stored counts. Raises CheckpointError if the position cannot be loaded or stored,
+        ClientClosed if it ran before, and what a subscription raises.
         """
         self._consumption.until_caught_up = checked_bool("until_caught_up", until_caught_up)
         checked_routed(self._routes)
         self._check_unused()
         self._ended = asyncio.get_running_loop().create_future()
-        self._task = asyncio.current_task()
+        work = drive_awaiting(self._consumption.steps(), make, self._cancellation.judged)
         try:
-            await drive_awaiting(self._consumption.steps(), make)
+            await self._cancellation.watch(work)
         finally:
             try:
                 await self._feed.close()
@@ -273,7 +278,8 @@ class AsyncConsumer:
     async def wait_for(self, result: WrittenLike, *, timeout: Seconds | None = None) -> None:
         """Wait until the consumer has handled what was written, so that it can be seen.
 
-        `result` is what an append or a decision has returned, or a position of what the consumer consumes. The
+        `result` is what an append or a decision has returned, or a position of what the consumer consumes. A
+        consumer of one stream takes it for one in that stream: it does not notice the result of another stream. The
         consumer must run in another task. Raises DeadlineExceeded after `timeout` seconds (default: none), and what
         the consumer has ended with.
         """
@@ -293,7 +299,10 @@ class AsyncConsumer:
         if self._consumption.tracker.reached(place, in_all=self._settings.stream_name is None):
             return True
         if self._ended is not None and self._ended.done():
-            raise self._consumption.failure or ClientClosed(f"the consumer ended before it came to {place}")
+            failure = self._consumption.failure
+            if isinstance(failure, Exception):  # whoever waits is not cancelled when the consumer is
+                raise failure
+            raise ClientClosed(f"the consumer ended before it came to {place}") from failure
         return False
 
     def _tell(self) -> None:
@@ -339,7 +348,7 @@ class AsyncConsumer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-        if self._ended is not None and asyncio.current_task() is not self._task:
+        if self._ended is not None and asyncio.current_task() is not self._cancellation.task:
             await asyncio.wait({self._ended})
 
 

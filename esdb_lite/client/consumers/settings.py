@@ -9,7 +9,7 @@ import inspect
 import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite.checkpoints.positions import source_of
@@ -32,6 +32,8 @@ from esdb_lite.records import RecordsResult
 
 if TYPE_CHECKING:
     from esdb_lite.settings import CredentialsLike
+
+H = TypeVar("H", bound=Callable[..., object])
 
 CheckpointFunctions = tuple[Callable[[], ConsumerPosition | None], Callable[[ConsumerPosition], object]]
 AsyncCheckpointFunctions = tuple[
@@ -126,8 +128,29 @@ def checked_store(value: object, options: ConsumptionOptions, *, blocking: bool 
     return store
 
 
+def checked_coroutine(name: str, function: H) -> H:
+    """What a consumer with asyncio can call: refused where it is known, without calling it, that it brings nothing.
+
+    A plain function may return a coroutine, unless it says that it returns None. Raises WrongArgumentType.
+    """
+    plain = inspect.isroutine(function) and not inspect.iscoroutinefunction(function)
+    nothing = plain and not hasattr(function, "__wrapped__") and _returned(function) in (None, "None")
+    generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
+    if not callable(function) or nothing or generates:
+        raise WrongArgumentType(name, function, "must be a coroutine function")
+    return function
+
+
+def _returned(function: object) -> object:
+    """What a function says that it returns; "" where it says nothing."""
+    return getattr(function, "__annotations__", {}).get("return", "")
+
+
 def checked_place(result: WrittenLike, stream_name: str | None) -> int | None:
-    """Where a consumer must have come to have handled what was written; None where it has nothing to handle."""
+    """Where a consumer must have come to have handled what was written; None where it has nothing to handle.
+
+    An append says not to which stream it was: of positions, too, the caller knows it.
+    """
     if isinstance(result, RecordsResult):
         return result.commit_position if stream_name is None else result.stream_positions.get(stream_name)
     if isinstance(result, AppendResult):

@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from types import TracebackType
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from esdb_lite._checks import checked_bool
 from esdb_lite.client.consumers.consumer import AsyncConsumer
@@ -43,17 +43,18 @@ class AsyncConsumerGroup:
         """Run all consumers until `stop()`; when one fails, the others are stopped, and its exception is raised.
 
         With `until_caught_up` it ends when all have handled everything that was stored. With `signals`, SIGINT and
-        SIGTERM stop it as `stop()` does. Cancelling it cancels all. Raises ClientClosed if it ran before.
+        SIGTERM stop it as `stop()` does; the second one does what it did before, so that a handler that hangs can be
+        ended. Cancelling it cancels all. Raises ClientClosed if it ran before, and where another has cancelled the
+        task of a consumer.
         """
         checked_bool("until_caught_up", until_caught_up)
         if self._tasks:
             raise ClientClosed("a group of consumers runs once; make another one")
         with on_signals(self.stop, checked_bool("signals", signals)):
             for name, consumer in self._consumers.items():
-                self._tasks[name] = asyncio.ensure_future(consumer.run(until_caught_up=until_caught_up))
+                self._tasks[name] = task = asyncio.ensure_future(consumer.run(until_caught_up=until_caught_up))
+                task.add_done_callback(self._end)
             try:
-                await asyncio.wait(self._tasks.values(), return_when=asyncio.FIRST_EXCEPTION)
-                self.stop()
                 await asyncio.wait(self._tasks.values())
             finally:
                 for task in self._tasks.values():
@@ -75,11 +76,15 @@ class AsyncConsumerGroup:
         """Return how each consumer is, by its name."""
         return {name: self._health(name, consumer) for name, consumer in self._consumers.items()}
 
+    def _end(self, task: asyncio.Task[None]) -> None:
+        if _failure_of(task) is not None:
+            self.stop()
+
     def _health(self, name: str, consumer: AsyncConsumer) -> ConsumerHealth:
         task = self._tasks.get(name)
-        ended = task is not None and task.done()
-        failure = task.exception() if task is not None and ended and not task.cancelled() else None
-        return ConsumerHealth(task is not None and not ended, failure, consumer.progress)
+        running = task is not None and not task.done()
+        failure = None if task is None or running else _failure_of(task)
+        return ConsumerHealth(running, failure, consumer.progress)
 
     async def __aenter__(self) -> Self:
         self._running = asyncio.ensure_future(self.run())
@@ -95,15 +100,34 @@ class AsyncConsumerGroup:
                 raise failure
 
 
+def _failure_of(task: asyncio.Task[None]) -> BaseException | None:
+    """Return what a consumer that has ended failed with."""
+    return ClientClosed("the consumer was cancelled") if task.cancelled() else task.exception()
+
+
 @contextmanager
 def on_signals(stop: Callable[[], object], wanted: bool) -> Iterator[None]:
-    """Have signals stop something, where that is wanted; afterwards they do what they did before."""
-    before = {each: signal.signal(each, lambda *_: stop()) for each in SIGNALS} if wanted else {}
+    """Have a signal stop something, where that is wanted; the next one, and those afterwards, do what they did before.
+
+    So one that waits for ever can be ended: by KeyboardInterrupt, by cancelling, or by the default of SIGTERM.
+    """
+    before: dict[signal.Signals, Any] = {}
+
+    def restore() -> None:
+        while before:
+            each, handler = before.popitem()
+            signal.signal(each, signal.SIG_DFL if handler is None else handler)
+
+    def end(*_: object) -> None:
+        restore()
+        stop()
+
     try:
+        if wanted:
+            before.update({each: signal.signal(each, end) for each in SIGNALS})
         yield
     finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
+        restore()
 
 
 def checked_consumers(value: object, kind: type[C]) -> dict[str, C]:

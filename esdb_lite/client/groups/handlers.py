@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Protocol
 
 from esdb_lite import observing
+from esdb_lite.client.cancellation import Cancellation
 from esdb_lite.client.failures import log_nack, note_on
 from esdb_lite.client.groups.acks import reason_of
 from esdb_lite.events import RecordedEvent
@@ -40,16 +41,22 @@ class Answering(Protocol):
 
 async def handle_each(consumer: Answering, handler: AsyncEventHandler, policy: NackPolicy) -> None:
     """Run the handler for one event after the other, until the iteration ends."""
-    async for event in consumer:
-        await _handle(consumer, handler, event, policy)
+    cancellation = Cancellation()
+
+    async def handle() -> None:
+        async for event in consumer:
+            await _handle(consumer, handler, event, policy, cancellation)
+
+    await cancellation.watch(handle())
 
 
 async def handle_several(consumer: Answering, handler: AsyncEventHandler, policy: NackPolicy, concurrency: int) -> None:
     """Run up to `concurrency` handlers at a time, until the iteration ends and they have come to their ends."""
     running: set[asyncio.Task[None]] = set()
+    cancellation = Cancellation()
     try:
         async for event in consumer:
-            running.add(asyncio.ensure_future(_handle(consumer, handler, event, policy)))
+            running.add(asyncio.ensure_future(_handle(consumer, handler, event, policy, cancellation)))
             if len(running) >= concurrency:
                 await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
                 running = _unfinished(running)
@@ -57,19 +64,29 @@ async def handle_several(consumer: Answering, handler: AsyncEventHandler, policy
             await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
             running = _unfinished(running)
     finally:
+        cancellation.asked = True
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
 
 
-async def _handle(consumer: Answering, handler: AsyncEventHandler, event: RecordedEvent, policy: NackPolicy) -> None:
+async def _handle(
+    consumer: Answering,
+    handler: AsyncEventHandler,
+    event: RecordedEvent,
+    policy: NackPolicy,
+    cancellation: Cancellation,
+) -> None:
     try:
         with observing.handling(consumer.subscription_id, event):
             await handler(event)
-    except Exception as error:
-        action = decided(consumer.subscription_id, event, error, policy)
+    except (Exception, asyncio.CancelledError) as error:
+        failure = cancellation.judged(error)
+        if not isinstance(failure, Exception):
+            raise
+        action = decided(consumer.subscription_id, event, failure, policy)
         if not consumer.closed:
-            await consumer.nack(event, action, reason_of(error))
+            await consumer.nack(event, action, reason_of(failure))
     else:
         if not consumer.closed:
             await consumer.ack(event)
