@@ -85,9 +85,7 @@ def checked_credentials(value: CredentialsLike) -> Credentials | BearerToken | N
         if ":" in checked_hidden("credentials", value.username):
             raise InvalidArgument("credentials", None, "the name of a user cannot have a colon in it")
         if len(_basic(value)) > _LONGEST:
-            raise InvalidArgument(
-                "credentials", None, f"a login must have {_LONGEST * 3 // 4:,} bytes at most"
-            )
+            raise InvalidArgument("credentials", None, f"a login must have {_LONGEST * 3 // 4:,} bytes at most")
     if isinstance(value, BearerToken) and not (isinstance(value.provider, str) or callable(value.provider)):
         raise WrongArgumentType("credentials", None, "a bearer token must be a str or a function that returns one")
     if isinstance(value, BearerToken) and isinstance(value.provider, str) and len(value.provider) > _LONGEST:
