@@ -6,8 +6,9 @@ Owns: `WebConsole`, which page is at which path, what all requests share. Must n
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -34,6 +35,8 @@ WATCH_EVERY = 5.0
 """Seconds."""
 MOST_LIVE = 50
 """Live pages at a time."""
+MOST_DOWNLOADS = 8
+"""Events that are downloaded at a time: each is held in memory until it is taken."""
 
 _LOOK = ("GET",)
 _DO = ("POST",)
@@ -53,7 +56,7 @@ class Desk:
         self.history = FigureHistory()
         self.stopped = asyncio.Event()
         self._needs_login = login
-        self._live = 0
+        self._open: Counter[str] = Counter()
 
     async def needs_login(self) -> bool:
         """Whether visitors have to say who they are: the server is asked until it has answered once."""
@@ -89,16 +92,23 @@ class Desk:
             samesite="lax",
         )
 
-    @contextmanager
-    def live_page(self) -> Iterator[None]:
+    def live_page(self) -> AbstractContextManager[None]:
         """Count a page that stays open. Raises ResourceExhausted when there are enough."""
-        if self._live >= MOST_LIVE:
-            raise ResourceExhausted(f"{MOST_LIVE} live pages are open already")
-        self._live += 1
+        return self._counted("live pages", MOST_LIVE)
+
+    def download(self) -> AbstractContextManager[None]:
+        """Count an event that is held until a visitor has taken it. Raises ResourceExhausted when there are enough."""
+        return self._counted("downloads", MOST_DOWNLOADS)
+
+    @contextmanager
+    def _counted(self, what: str, most: int) -> Iterator[None]:
+        if self._open[what] >= most:
+            raise ResourceExhausted(f"{most} {what} are open already")
+        self._open[what] += 1
         try:
             yield
         finally:
-            self._live -= 1
+            self._open[what] -= 1
 
 
 class WebConsole:

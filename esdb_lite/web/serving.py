@@ -6,6 +6,7 @@ Owns: what uvicorn is told, how requests end when the server stops. Must not kno
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import TypeAlias
@@ -24,6 +25,10 @@ _ENDING = 3.0
 """Seconds that requests have to end when the server stops."""
 _MOST = 500
 """Connections at a time; requests on others are refused."""
+TAKES_NOTHING = 20.0
+"""Seconds after which a connection is cut off on which nothing is taken of what is sent."""
+
+log = logging.getLogger("esdb_lite.web")
 
 
 Pages: TypeAlias = Callable[[str], "tuple[str, bytes] | None"]
@@ -54,6 +59,50 @@ class BesidePages:
         return Response(found[1], headers={"content-type": found[0], "cache-control": "no-store"})
 
 
+class BrowserConnection(H11Protocol):
+    """A connection over HTTP/1.1 that is cut off when nothing is taken of what is sent on it."""
+
+    _stalled: asyncio.TimerHandle | None = None
+    _untaken = 0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Pause as soon as anything waits to be taken, so that whoever takes nothing is noticed."""
+        super().connection_made(transport)
+        transport.set_write_buffer_limits(high=1, low=0)
+
+    def pause_writing(self) -> None:
+        """The socket does not take more for now."""
+        super().pause_writing()
+        self._untaken = self.transport.get_write_buffer_size()
+        if self._stalled is None:
+            self._stalled = self.loop.call_later(TAKES_NOTHING, self._look)
+
+    def resume_writing(self) -> None:
+        """The socket takes more again."""
+        self._forget_stall()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The socket is closed."""
+        self._forget_stall()
+        super().connection_lost(exc)
+
+    def _look(self) -> None:
+        """See whether anything was taken since the last look."""
+        left, before = self.transport.get_write_buffer_size(), self._untaken
+        self._stalled, self._untaken = None, left
+        if left >= before:
+            log.info("a browser is cut off that has taken nothing for %g seconds", TAKES_NOTHING)
+            self.transport.abort()
+        else:
+            self._stalled = self.loop.call_later(TAKES_NOTHING, self._look)
+
+    def _forget_stall(self) -> None:
+        if self._stalled is not None:
+            self._stalled.cancel()
+            self._stalled = None
+
+
 class ConsoleConnections:
     """The connections of browsers, whoever has accepted them: HTTP/1.1 by uvicorn."""
 
@@ -79,7 +128,7 @@ class ConsoleConnections:
 
     def accept(self) -> asyncio.Protocol:
         """Make the protocol of one connection, on the running loop."""
-        return H11Protocol(self._config, self._state, {})
+        return BrowserConnection(self._config, self._state, {})
 
     async def close(self) -> None:
         """End live pages and idle connections, let requests end, and give up those that take too long."""

@@ -98,10 +98,10 @@ async def test_there_are_only_so_many_live_pages(client: AsyncEsdbClient, consol
     visitor = Visitor(console)
     async with visitor.listen("/live/events") as messages:
         await ready(messages)
-        console._desk._live = MOST_LIVE
+        console._desk._open["live pages"] = MOST_LIVE
         assert (await visitor.get("/live/events")).status == 503
-        console._desk._live = 1
-    assert console._desk._live == 0
+        console._desk._open["live pages"] = 1
+    assert console._desk._open["live pages"] == 0
 
 
 async def test_a_page_whose_session_ends_is_told_no_more(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from contextlib import ExitStack
 from typing import Literal
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from esdb_lite import (
     SubscriptionSettings,
 )
 from esdb_lite.web import WebConsole, app
+from esdb_lite.web.console import MOST_DOWNLOADS
 from esdb_lite.web.guard import HEADERS
 from tests.web.visiting import Answer, Visitor
 
@@ -58,6 +60,17 @@ async def test_every_page_is_whole_and_guarded(visitor: Visitor, page: str) -> N
     assert {name: answer.headers[name] for name in HEADERS} == HEADERS
     assert "style=" not in answer.text
     assert "onclick" not in answer.text
+
+
+async def test_downloads_have_an_end(visitor: Visitor, console: WebConsole, client: AsyncEsdbClient) -> None:
+    await client.append_events("some", None, NewEvent("Some", b"x"))
+    with ExitStack() as downloads:
+        for _ in range(MOST_DOWNLOADS):
+            downloads.enter_context(console._desk.download())
+        assert (await visitor.get("/event/data?stream=some&position=0")).status == 503
+    for _ in range(MOST_DOWNLOADS + 1):
+        assert (await visitor.get("/event/data?stream=some&position=1")).status == 404
+        assert (await visitor.get("/event/data?stream=some&position=0")).body == b"x"
 
 
 async def test_lone_surrogates_in_what_is_stored(visitor: Visitor, client: AsyncEsdbClient) -> None:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import ssl
+from contextlib import suppress
 from pathlib import Path
 from urllib.parse import unquote
 
 import pytest
+from starlette.types import Receive, Scope, Send
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer, NewEvent
 from esdb_lite.cli.web import serving_console
-from esdb_lite.web import app
+from esdb_lite.web import WebConsole, app, serving
+from esdb_lite.web.console import MOST_DOWNLOADS
 from esdb_lite.web.serving import ConsoleServer
 
 
@@ -54,6 +58,51 @@ async def test_stopping_does_not_wait_for_those_who_look(client: AsyncEsdbClient
     for each in (writer, idle_writer):
         each.close()
         await each.wait_closed()
+
+
+class _Watched:
+    """A console that says when a request has ended."""
+
+    def __init__(self, console: WebConsole) -> None:
+        self._console = console
+        self.ended = asyncio.Event()
+        self.stop = console.stop
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await self._console(scope, receive, send)
+        self.ended.set()
+
+
+async def test_who_takes_nothing_of_a_download_is_cut_off(
+    client: AsyncEsdbClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serving, "TAKES_NOTHING", 0.05)
+    await client.append_events("large", None, NewEvent("Large", bytes(14_000_000)))
+    console = _Watched(app(client))
+    server = ConsoleServer(console)  # type: ignore[arg-type]
+    port = await server.start("127.0.0.1", 0)
+    loop = asyncio.get_running_loop()
+    with socket.create_connection(("127.0.0.1", port)) as deaf:
+        deaf.setblocking(False)
+        await loop.sock_sendall(deaf, b"GET /event/data?stream=large&position=0 HTTP/1.1\r\nhost: localhost\r\n\r\n")
+        await asyncio.wait_for(console.ended.wait(), 20)
+        taken = 0
+        with suppress(ConnectionResetError):
+            while taken < 14_000_000 and (piece := await asyncio.wait_for(loop.sock_recv(deaf, 2**20), 20)):
+                taken += len(piece)
+    assert 0 < taken < 14_000_000
+    await server.stop()
+
+
+async def test_a_download_is_whole(client: AsyncEsdbClient) -> None:
+    await client.append_events("large", None, NewEvent("Large", b"0123456789" * 500_000))
+    server = ConsoleServer(app(client))
+    port = await server.start("127.0.0.1", 0)
+    for _ in range(MOST_DOWNLOADS + 1):
+        head, body = await ask(port, "GET /event/data?stream=large&position=0")
+        assert "content-length: 5000000" in head
+        assert body == "0123456789" * 500_000
+    await server.stop()
 
 
 async def test_beside_grpc_on_the_port_of_the_server() -> None:

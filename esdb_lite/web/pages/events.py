@@ -5,10 +5,13 @@ Owns: what is read for them. Must not know: how pages look, how an event is look
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from uuid import UUID
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from esdb_lite import InvalidArgument, RecordedEvent, StreamNotFound
 from esdb_lite.web.finding import find_event, related_events
@@ -16,6 +19,8 @@ from esdb_lite.web.visit import Visit, problem
 
 CORRELATION = "$correlationId"
 CAUSATION = "$causationId"
+_PIECE = 32 * 1024
+"""Bytes that are sent at once."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,25 @@ class EventRelations:
         return cls(_text(said.get(CORRELATION)), _text(said.get(CAUSATION)))
 
 
+class DownloadResponse(Response):
+    """Bytes that are sent in pieces, each when the one before was taken."""
+
+    media_type = "application/octet-stream"
+
+    def __init__(self, content: bytes, headers: Mapping[str, str], counted: ExitStack) -> None:
+        """`counted` is closed when everything is sent."""
+        super().__init__(content, headers=headers)
+        self._counted = counted
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._counted:
+            await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+            for start in range(0, len(self.body), _PIECE):
+                piece = bytes(self.body[start : start + _PIECE])
+                await send({"type": "http.response.body", "body": piece, "more_body": True})
+            await send({"type": "http.response.body"})
+
+
 async def event(visit: Visit) -> Response:
     """One event."""
     found = await _read(visit)
@@ -50,14 +74,17 @@ async def event(visit: Visit) -> Response:
 
 async def data(visit: Visit) -> Response:
     """The bytes of an event's data or metadata, to be saved; never to be looked at by the browser itself."""
-    found = await _read(visit)
-    if found is None:
-        return _missing(visit)
+    with ExitStack() as opening:
+        opening.enter_context(visit.desk.download())
+        found = await _read(visit)
+        if found is None:
+            return _missing(visit)
+        counted = opening.pop_all()
     part = "metadata" if visit.query.text("part") == "metadata" else "data"
     content = found.metadata if part == "metadata" else found.data
     name = f"{found.stream_position}-{part}.{'json' if found.content_type == 'application/json' else 'bin'}"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return Response(content, media_type="application/octet-stream", headers=headers)
+    return DownloadResponse(content, headers, counted)
 
 
 async def find(visit: Visit) -> Response:
