@@ -14,6 +14,7 @@ from uuid import UUID
 from esdb_lite.client.decisions.means import Calls, Means
 from esdb_lite.decisions import Snapshot, Snapshots
 from esdb_lite.errors import StreamNotFound, WrongArgumentType
+from esdb_lite.event_types.comparison import difference
 from esdb_lite.event_types.registry import EventTypes
 from esdb_lite.events import NewEvent, RecordedEvent, StreamState
 from esdb_lite.metadata import StreamMetadata
@@ -40,7 +41,11 @@ class SnapshotKeeper:
     def load(self) -> Calls:
         """Return the snapshot and its state; None where there is none of use."""
         store = self._snapshots.store
-        found = (yield partial(store.load, self._stream_name)) if store is not None else (yield from self._read())
+        try:
+            found = (yield partial(store.load, self._stream_name)) if store is not None else (yield from self._read())
+        except Exception as error:
+            _log.warning("the snapshot of %r cannot be loaded: %r", self._stream_name, error)
+            return None
         if found is None or not isinstance(found, Snapshot):
             if found is not None:
                 raise WrongArgumentType("store", store, f"must load a Snapshot or None, and loads {found!r}")
@@ -49,7 +54,7 @@ class SnapshotKeeper:
             return None
         try:
             state: object = self._types.from_plain(self._snapshots.kind, found.state)
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             _log.warning("the snapshot of %r is not used: %s", self._stream_name, error)
             return None
         self._at = found.position
@@ -78,7 +83,7 @@ class SnapshotKeeper:
         if last.stream_position - (-1 if self._at is None else self._at) < self._snapshots.every:
             return
         try:
-            plain = self._types.to_plain(state)
+            plain = self._plain(state)
             snapshot = Snapshot(plain, last.stream_position, last.id, self._snapshots.version)
             store = self._snapshots.store
             if store is not None:
@@ -89,6 +94,14 @@ class SnapshotKeeper:
             _log.warning("there is no snapshot of %r: %s", self._stream_name, error)
             return
         self._at = last.stream_position
+
+    def _plain(self, state: object) -> JsonValue:
+        """The state as JSON values, of which it can be made again. Raises ValueError, TypeError."""
+        plain = self._types.to_plain(state)
+        changed = difference(state, self._types.from_plain(self._snapshots.kind, plain))
+        if changed is not None:
+            raise ValueError(changed)
+        return plain
 
     @property
     def _name(self) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
@@ -55,13 +56,13 @@ class GrowingState:
         self._means = means
         self._fold = checked_function("fold", fold)
         self._initial = initial
+        self.state: Any = _copied(initial)
         if snapshots is not None and not isinstance(snapshots, Snapshots):
             raise WrongArgumentType("snapshots", snapshots, "must be Snapshots")
         self._keeper = None if snapshots is None else SnapshotKeeper(snapshots, means, self.stream_name)
         self._unchecked: Snapshot | None = None
         self._may_miss = False
         self._last: RecordedEvent | None = None
-        self.state: Any = initial
         self.position: int | None = None
         """Where the stream ends; None for a stream without events."""
 
@@ -74,7 +75,7 @@ class GrowingState:
         try:
             yield from self._read_behind_snapshot()
         except _Outdated:
-            self._unchecked, self.state, self.position = None, self._initial, None
+            self._unchecked, self.state, self.position = None, _copied(self._initial), None
             yield from self.read()
         return LoadedState(self.state, self.position)
 
@@ -256,6 +257,14 @@ def _looked(looking: Calls, failure: Exception) -> Calls:
         raise failure from error
 
 
+def _copied(initial: Any) -> Any:
+    """A state of its own, which a fold may change. Raises InvalidArgument."""
+    try:
+        return deepcopy(initial)
+    except Exception as error:
+        raise InvalidArgument("initial", initial, f"must be a value that can be copied ({error!r})") from error
+
+
 def checked_function(argument: str, value: Any) -> Any:
     """Something that can be called. Raises WrongArgumentType."""
     if not callable(value):
@@ -274,7 +283,7 @@ class GrowingStates:
         """Where the streams end; None for a stream without events."""
         self._means = means
         self._fold = checked_function("fold", fold)
-        self.state = initial
+        self.state: Any = _copied(initial)
 
     def read(self) -> Calls:
         """Read what was appended since. Returns the ids of these events."""
