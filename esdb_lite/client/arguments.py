@@ -72,11 +72,12 @@ def checked_events(value: EventsLike, types: EventTypes | None) -> list[NewEvent
     """One event or many, marked with what `correlation` says; with `types`, also objects of registered classes."""
     if isinstance(value, NewEvent):
         return correlated([value])
+    given: Any = [value] if hasattr(type(value), "__pydantic_fields__") else value  # models can be iterated over
     if types is None:
-        return correlated(checked_items("events", value, NewEvent, "must be a NewEvent or a sequence of them"))
+        return correlated(checked_items("events", given, NewEvent, "must be a NewEvent or a sequence of them"))
     if types.has(value):
         return correlated([types.new_event(value)])
-    items: list[Any] = checked_items("events", value, object, "must be an event or a sequence of them")
+    items: list[Any] = checked_items("events", given, object, "must be an event or a sequence of them")
     return correlated([item if isinstance(item, NewEvent) else types.new_event(item) for item in items])
 
 

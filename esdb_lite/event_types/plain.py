@@ -11,8 +11,10 @@ import enum
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from typing import cast
 from uuid import UUID
 
+from esdb_lite.event_types.models import is_model, model_plain
 from esdb_lite.events import JsonValue
 
 Converters = Mapping[type, Callable[[object], JsonValue]]
@@ -42,9 +44,12 @@ def to_plain(value: object, converters: Converters) -> JsonValue:
 
 def _object(value: object, converters: Converters) -> JsonValue:
     kind = type(value)
-    if hasattr(kind, "model_dump") and hasattr(kind, "__pydantic_fields__"):
-        found: JsonValue = value.model_dump(mode="json")  # type: ignore[attr-defined]
-        return found
+    if is_model(kind):
+        return model_plain(value)
+    if hasattr(kind, "__struct_fields__"):
+        import msgspec
+
+        return cast("JsonValue", msgspec.to_builtins(value, str_keys=True))
     names = field_names(kind)
     if names is None:
         raise TypeError(f"{value!r} has no form in JSON; give EventTypes a converter for {kind.__qualname__}")
@@ -75,6 +80,15 @@ def _isoformat(value: datetime | date | time) -> str:
     return value.isoformat()
 
 
+def _seconds(value: timedelta) -> float | str:
+    """A number, or a text where a number is not exact: a float has no microseconds after 285 years."""
+    seconds = value.total_seconds()
+    if abs(value).days < timedelta.max.days and timedelta(seconds=seconds) == value:
+        return seconds
+    whole, rest = divmod(abs(value) // timedelta(microseconds=1), 1_000_000)
+    return f"{'-' if value.days < 0 else ''}{whole}.{rest:06}"
+
+
 def _base64(value: bytes) -> str:
     return base64.b64encode(value).decode("ascii")
 
@@ -83,7 +97,7 @@ _FORMS: tuple[tuple[type | tuple[type, ...], Callable[..., JsonValue]], ...] = (
     (enum.Enum, lambda value: to_plain(value.value, {})),
     ((str, int, float), lambda value: value),
     ((datetime, date, time), _isoformat),
-    (timedelta, timedelta.total_seconds),
+    (timedelta, _seconds),
     ((UUID, Decimal), str),
     ((bytes, bytearray), _base64),
 )

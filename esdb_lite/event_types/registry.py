@@ -15,10 +15,12 @@ from esdb_lite._checks import checked_int
 from esdb_lite._event_fields import checked_type, to_json
 from esdb_lite._json import load_json
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
+from esdb_lite.event_types.comparison import difference
 from esdb_lite.event_types.likes import TypedEvent
 from esdb_lite.event_types.misfit import EventValueError, Misfit
+from esdb_lite.event_types.models import is_model, model_json
 from esdb_lite.event_types.plain import field_names, to_plain
-from esdb_lite.event_types.shapes import Reader, Shapes
+from esdb_lite.event_types.shapes import Reader, Shapes, foreign_arguments
 from esdb_lite.events import JSON, JsonValue, NewEvent, RecordedEvent
 
 _CLASS = type
@@ -71,6 +73,8 @@ class EventTypes:
         def add(kind: K) -> K:
             if not isinstance(kind, _CLASS) or not _has_fields(kind):
                 raise WrongArgumentType("class", kind, "must be a dataclass, attrs class, pydantic model or struct")
+            if missing := foreign_arguments(kind):
+                raise WrongArgumentType("class", kind, f"must be made of its fields alone, and wants {missing[0]}, too")
             if kind in self._by_class:
                 raise InvalidArgument("class", kind, "is registered already")
             for name in names:
@@ -114,7 +118,11 @@ class EventTypes:
     def new_event(
         self, value: TypedEvent, *, metadata: Mapping[str, JsonValue] | None = None, id: UUID | None = None
     ) -> NewEvent:
-        """Make the event that an object stands for. Raises WrongArgumentType for a class that is not registered."""
+        """Make the event that an object stands for.
+
+        It is read again to see that it comes back as it is. Raises InvalidArgument where it does not,
+        WrongArgumentType for a class that is not registered.
+        """
         registration = self._by_class.get(type(value))
         if registration is None:
             reason = f"must be of a registered class: {type(value).__qualname__} is not"
@@ -123,7 +131,9 @@ class EventTypes:
         if registration.version > 1:
             added[VERSION] = registration.version
         encoded = to_json("metadata", added) if added else b""
-        return NewEvent(registration.type, self._encoded(value), encoded, JSON, id)
+        data = self._encoded(value)
+        self._check_readable(value, data)
+        return NewEvent(registration.type, data, encoded, JSON, id)
 
     def value(self, event: RecordedEvent | NewEvent) -> object:
         """Return the object that an event stands for.
@@ -171,14 +181,23 @@ class EventTypes:
 
             return msgspec.json.encode(value)
         try:
-            if hasattr(kind, "__pydantic_fields__"):
-                encoded: str = value.model_dump_json()
-                return encoded.encode()
+            if is_model(kind):
+                return model_json(value)
             return to_json("events", to_plain(value, self._converters))
         except (TypeError, ValueError) as error:
             if isinstance(error, (InvalidArgument, WrongArgumentType)):
                 raise
             raise WrongArgumentType("events", value, str(error)) from error
+
+    def _check_readable(self, value: object, data: bytes) -> None:
+        """What is stored stays, so that it has to come back as it is. Raises InvalidArgument."""
+        kind = type(value)
+        try:
+            changed = difference(value, self._shapes.reader(kind)(load_json(data)))
+        except Exception as error:
+            raise InvalidArgument("events", value, f"must be readable ({kind.__qualname__}: {error})") from error
+        if changed is not None:
+            raise InvalidArgument("events", value, f"must come back as it is ({kind.__qualname__}: {changed})")
 
     def _decoded(self, registration: _Registration, event: RecordedEvent | NewEvent) -> object:
         version = _version(event.metadata)
@@ -210,7 +229,7 @@ def plain_value(event: RecordedEvent | NewEvent) -> object:
 
 
 def _has_fields(kind: type) -> bool:
-    return field_names(kind) is not None or hasattr(kind, "__pydantic_fields__")
+    return field_names(kind) is not None or is_model(kind)
 
 
 def _version(metadata: bytes) -> int:
@@ -220,4 +239,6 @@ def _version(metadata: bytes) -> int:
         found = json.loads(metadata).get(VERSION, 1)
     except (ValueError, AttributeError, RecursionError):
         return 1
-    return found if isinstance(found, int) and found > 0 else 1
+    if isinstance(found, bool) or not isinstance(found, int) or found < 1:
+        raise ValueError(f"{VERSION} in its metadata must be an integer from 1, not {found!r}")
+    return found

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import collections.abc
 import enum
+import inspect
 import re
 import types
 import typing
@@ -20,7 +21,8 @@ from uuid import UUID
 import typing_extensions
 
 from esdb_lite.event_types.misfit import Misfit
-from esdb_lite.event_types.plain import field_names
+from esdb_lite.event_types.models import is_model, model_reader
+from esdb_lite.event_types.plain import field_names, to_plain
 
 Reader = Callable[[object], object]
 Readers = Mapping[type, Reader]
@@ -39,6 +41,8 @@ _MAPPINGS = (dict, collections.abc.Mapping, collections.abc.MutableMapping)
 _ANYTHING: tuple[object, ...] = (typing.Any, typing_extensions.Any, object)
 
 
+_REST = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+_SECONDS = re.compile(r"-?\d{1,14}\.\d{6}")
 _FRACTION = re.compile(r"\.\d+")
 
 
@@ -97,7 +101,7 @@ class Shapes:
         raise TypeError(f"values of {annotation!r} cannot be read from JSON; give EventTypes a converter")
 
     def _union(self, args: tuple[object, ...]) -> Reader:
-        readers = [self.reader(each) for each in args]
+        readers = [self.reader(each) for each in _dates_first(args)]
 
         def read(value: object) -> object:
             for reader in readers:
@@ -114,19 +118,23 @@ class Shapes:
             if base in self._given:
                 return _guarded(kind, self._given[base])
         if issubclass(kind, enum.Enum):
-            return _guarded(kind, kind)
+            return _guarded(kind, _member(kind))
         if kind in _SCALARS:
             return _SCALARS[kind]
         if kind in _SEQUENCES:
             return _sequence(_SEQUENCES[kind], lambda value: value)
         if kind in _MAPPINGS or typing_extensions.is_typeddict(kind):
             return _mapping(_text, lambda value: value)
-        if hasattr(kind, "model_validate") and hasattr(kind, "__pydantic_fields__"):
-            return _guarded(kind, kind.model_validate)
+        if is_model(kind):
+            return _guarded(kind, model_reader(kind))
         if hasattr(kind, "__struct_fields__"):
             return _struct(kind)
         if field_names(kind) is not None:
             return _Fields(kind, self)
+        if issubclass(kind, tuple) and hasattr(kind, "_fields"):
+            hints = _hints(kind)
+            make: Callable[..., object] = typing.cast("typing.Any", kind)._make
+            return _exact_tuple([self.reader(hints.get(name, object)) for name in kind._fields], make)
         raise TypeError(f"values of {kind.__qualname__} cannot be read from JSON; give EventTypes a converter")
 
 
@@ -135,10 +143,7 @@ class _Fields:
 
     def __init__(self, kind: type, shapes: Shapes) -> None:
         self._kind = kind
-        try:
-            hints = typing_extensions.get_type_hints(kind)
-        except NameError as error:
-            raise TypeError(f"the annotations of {kind.__qualname__} cannot be resolved: {error}") from error
+        hints = _hints(kind)
         required = _required(kind)
         self._fields = [
             (name, argument, shapes.reader(hints.get(name, object)), needed) for name, argument, needed in required
@@ -162,6 +167,13 @@ class _Fields:
             raise Misfit(f"{self._kind.__qualname__} refuses it: {error}") from error
 
 
+def _hints(kind: type) -> dict[str, object]:
+    try:
+        return typing_extensions.get_type_hints(kind)
+    except NameError as error:
+        raise TypeError(f"the annotations of {kind.__qualname__} cannot be resolved: {error}") from error
+
+
 def _required(kind: type) -> list[tuple[str, str, bool]]:
     """Of the fields that can be passed when an object is made: name, name of the argument, whether it must be there."""
     if hasattr(kind, "__dataclass_fields__"):
@@ -182,12 +194,24 @@ def _required(kind: type) -> list[tuple[str, str, bool]]:
     ]
 
 
+def foreign_arguments(kind: type) -> list[str]:
+    """Names of what a dataclass or an attrs class must be given when it is made, besides its fields."""
+    if is_model(kind) or hasattr(kind, "__struct_fields__"):
+        return []
+    known = {argument for _, argument, _ in _required(kind)}
+    return [
+        name
+        for name, each in inspect.signature(kind).parameters.items()
+        if each.default is each.empty and each.kind not in _REST and name not in known
+    ]
+
+
 def _struct(kind: type) -> Reader:
     import msgspec
 
     def read(value: object) -> object:
         try:
-            return msgspec.convert(value, kind)
+            return msgspec.convert(value, kind, str_keys=True)
         except msgspec.ValidationError as error:
             raise Misfit(str(error)) from error
 
@@ -200,10 +224,34 @@ def _guarded(kind: type, read: Callable[..., object]) -> Reader:
     def guarded(value: object) -> object:
         try:
             return read(value)
-        except (TypeError, ValueError, LookupError, InvalidOperation) as error:
+        except (TypeError, ValueError, LookupError, OverflowError, InvalidOperation) as error:
             raise Misfit(f"is no {kind.__qualname__}: {error}") from error
 
     return guarded
+
+
+def _dates_first(args: tuple[object, ...]) -> tuple[object, ...]:
+    """A date before a datetime, which reads dates, too."""
+    if not {date, datetime} <= {each for each in args if isinstance(each, type)}:
+        return args
+    others = [each for each in args if each is not date]
+    at = min(args.index(date), others.index(datetime))
+    return (*others[:at], date, *others[at:])
+
+
+def _member(kind: type[enum.Enum]) -> Reader:
+    """Reads members of an enumeration, whose values may be such as JSON does not have."""
+
+    def read(value: object) -> object:
+        try:
+            return kind(value)
+        except ValueError:
+            for member in kind:
+                if to_plain(member.value, {}) == value:
+                    return member
+            raise
+
+    return read
 
 
 def _nothing(value: object) -> object:
@@ -244,6 +292,12 @@ def _decimal(value: object) -> Decimal:
     return Decimal(str(value))
 
 
+def _duration(value: object) -> timedelta:
+    if isinstance(value, str) and _SECONDS.fullmatch(value):
+        return timedelta(microseconds=int(value.replace(".", "")))
+    return timedelta(seconds=_float(value))
+
+
 def _moment(value: object) -> datetime:
     """A time as others write it, too: with Z, and with up to seven digits of a second, which Python 3.10 refuses."""
     text = _FRACTION.sub(lambda digits: digits[0][:7].ljust(7, "0"), _text(value))
@@ -260,11 +314,11 @@ def _literal(choices: tuple[object, ...]) -> Reader:
     return read
 
 
-def _exact_tuple(readers: list[Reader]) -> Reader:
+def _exact_tuple(readers: list[Reader], make: Callable[..., object] = tuple) -> Reader:
     def read(value: object) -> object:
         if not isinstance(value, list) or len(value) != len(readers):
             raise Misfit(f"must be an array of {len(readers)}, not {value!r}")
-        return tuple(reader(item) for reader, item in zip(readers, value, strict=True))
+        return make(reader(item) for reader, item in zip(readers, value, strict=True))
 
     return read
 
@@ -301,6 +355,6 @@ _SCALARS: dict[type, Reader] = {
     datetime: _guarded(datetime, _moment),
     date: _guarded(date, lambda value: date.fromisoformat(_text(value))),
     time: _guarded(time, lambda value: time.fromisoformat(_text(value))),
-    timedelta: _guarded(timedelta, lambda value: timedelta(seconds=_float(value))),
+    timedelta: _guarded(timedelta, _duration),
     bytes: _guarded(bytes, lambda value: base64.b64decode(_text(value), validate=True)),
 }

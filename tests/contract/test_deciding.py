@@ -173,7 +173,38 @@ async def test_snapshots_of_a_stream_that_was_begun_anew(client: Any, stream: st
     await client.set_stream_metadata(stream, StreamMetadata(truncate_before=2))
     assert (await client.load_state(stream, total, Total(), snapshots=snapshots)).state == Total()
     await client.append_events(stream, 1, adding(2))
-    assert (await client.load_state(stream, total, Total(), snapshots=snapshots)).state == Total(3, 2)
+    assert (await client.load_state(stream, total, Total(), snapshots=snapshots)).state == Total(2, 1)
+
+
+async def test_a_stream_that_goes_on_right_behind_its_snapshot(
+    client: Any, stream: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """After its deletion it does, where the snapshot was of its last event."""
+    snapshots, seen = Snapshots(int, every=2), []
+    for _ in range(4):
+        await client.decide(stream, count, 0, lambda state: adding(100), snapshots=snapshots)
+    await client.delete_stream(stream, StreamState.ANY)
+    for _ in range(3):
+        await client.decide(stream, count, 0, lambda state: (seen.append(state), adding(1))[1], snapshots=snapshots)
+    assert seen == [0, 1, 2]
+    assert "event 3 is missing; the stream was deleted, or truncated there" in caplog.text
+
+
+async def test_snapshots_of_streams_that_do_not_keep_all(
+    client: Any, stream: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Neither a limit nor a truncation that leaves the snapshot's event takes away what it counts."""
+    snapshots = Snapshots(int, every=2)
+    for _ in range(4):
+        await client.decide(stream, count, 0, lambda state: adding(100), snapshots=snapshots)
+    for metadata in (StreamMetadata(truncate_before=3), StreamMetadata(max_count=1), StreamMetadata(max_count=2)):
+        await client.set_stream_metadata(stream, metadata)
+        loaded = await client.load_state(stream, count, 0, snapshots=snapshots)
+        assert loaded.state == 400
+    await client.append_events(stream, 3, adding(1))
+    await client.set_stream_metadata(stream, StreamMetadata(max_count=1))
+    assert (await client.load_state(stream, count, 0, snapshots=snapshots)).state == 401
+    assert not caplog.records
 
 
 async def test_snapshots_that_cannot_be_used(client: Any, stream: str, caplog: pytest.LogCaptureFixture) -> None:
@@ -185,6 +216,81 @@ async def test_snapshots_that_cannot_be_used(client: Any, stream: str, caplog: p
         assert loaded == LoadedState(Total(5, 1), 0)
         assert "is no snapshot" in caplog.text
         caplog.clear()
+
+
+async def test_snapshots_that_cannot_be_loaded(client: Any, stream: str, caplog: pytest.LogCaptureFixture) -> None:
+    class Broken(Shelf):
+        def load(self, stream_name: str) -> Snapshot | None:
+            raise OSError("no shelf")
+
+    await client.append_events(f"snapshot-{stream}", None, adding(5))
+    await client.tombstone_stream(f"snapshot-{stream}", StreamState.ANY)
+    for number, snapshots in enumerate([Snapshots(Total, every=1), Snapshots(Total, every=1, store=Broken())], 1):
+        caplog.clear()
+        with caplog.at_level(logging.WARNING):
+            decision = await client.decide(stream, total, Total(), lambda state: adding(1), snapshots=snapshots)
+        assert decision.state == Total(number, number)
+        assert f"the snapshot of '{stream}' cannot be loaded" in caplog.text
+        assert (await client.load_state(stream, total, Total(), snapshots=snapshots)).state == decision.state
+
+
+async def test_what_ends_a_program_ends_loading_a_snapshot(client: Any, stream: str) -> None:
+    class Interrupted(Shelf):
+        def load(self, stream_name: str) -> Snapshot | None:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await client.load_state(stream, total, Total(), snapshots=Snapshots(Total, store=Interrupted()))
+
+
+async def test_snapshots_of_models_with_aliases(client: Any, stream: str) -> None:
+    pydantic = pytest.importorskip("pydantic")
+    model = pydantic.create_model("Model", open_balance=(int, pydantic.Field(0, alias="openBalance")))
+    seen: list[int] = []
+
+    def decide(state: Any) -> NewEvent:
+        seen.append(state.open_balance)
+        return adding(1)
+
+    for _ in range(4):
+        await client.decide(
+            stream,
+            lambda state, event: model(openBalance=state.open_balance + 1),
+            model(),
+            decide,
+            snapshots=Snapshots(model, every=1),
+        )
+    assert seen == [0, 1, 2, 3]
+
+
+async def test_states_that_would_not_come_back(client: Any, stream: str, caplog: pytest.LogCaptureFixture) -> None:
+    shelf = Shelf()
+    snapshots = Snapshots(list, every=1, store=shelf)
+    with caplog.at_level(logging.WARNING):
+        await client.decide(stream, lambda state, event: [Total(1)], [], lambda state: adding(1), snapshots=snapshots)
+    assert f"there is no snapshot of '{stream}': 0: Total(amount=1, seen=0) would be read as" in caplog.text
+    assert not shelf.kept
+
+
+async def test_initial_states_are_not_changed(client: Any, stream: str) -> None:
+    initial: list[str] = []
+    seen: list[int] = []
+
+    def fold(state: list[str], event: RecordedEvent) -> list[str]:
+        state.append(event.type)
+        return state
+
+    def decide(state: list[str]) -> NewEvent:
+        seen.append(len(state))
+        return adding(1)
+
+    for _ in range(3):
+        await client.decide(stream, fold, initial, decide)
+    await client.decide_across([stream], fold, initial, lambda state: {stream: decide(state)})
+    assert (seen, initial) == ([0, 1, 2, 3], [])
+    assert (await client.load_state(stream, fold, initial)).state == ["Added"] * 4
+    with pytest.raises(InvalidArgument, match="initial: must be a value that can be copied"):
+        await client.load_state(stream, fold, (each for each in initial))
 
 
 class Shelf:

@@ -95,6 +95,15 @@ async def test_wrong_objects(client: Any, typed_client: Any, stream: str) -> Non
         event.value  # noqa: B018
 
 
+async def test_one_model_that_is_not_registered(client: Any, typed_client: Any, stream: str) -> None:
+    model = pytest.importorskip("pydantic").create_model("Model", a=(int, ...))
+    for given in (model(a=1), [model(a=1)]):
+        with pytest.raises(WrongArgumentType, match=r"must be of a registered class: Model is not, not Model\(a=1\)"):
+            await typed_client.append_events(stream, None, given)
+        with pytest.raises(WrongArgumentType, match=r"must be a NewEvent or a sequence of them, not Model\(a=1\)"):
+            await client.append_events(stream, None, given)
+
+
 @pytest.mark.parametrize("make", [AsyncEsdbClient, EsdbClient])
 def test_wrong_event_types(make: Any) -> None:
     with pytest.raises(WrongArgumentType, match="event_types: must be EventTypes"):

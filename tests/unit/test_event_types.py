@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field, make_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
-from typing import Annotated, Any, Literal, NewType
+from typing import Annotated, Any, Literal, NamedTuple, NewType
 from uuid import UUID, uuid4
 
 import pytest
@@ -285,3 +285,158 @@ def test_annotations_that_cannot_be_read() -> None:
     types = types_of(Odd)
     with pytest.raises(EventValueError, match="cannot be read from JSON"):
         types.value(an_event("It", b'{"it":1,"function":1}'))
+
+
+def back(value: Any, types: EventTypes | None = None) -> Any:
+    types = types or types_of(type(value))
+    return types.value(stored(types.new_event(value)))
+
+
+def test_pydantic_aliases() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    for how in ({"alias": "orderId"}, {"validation_alias": "oid"}, {"serialization_alias": "out"}):
+        for default in (0, ...):
+            model = pydantic.create_model("Model", order_id=(int, pydantic.Field(default, **how)))
+            value = model.model_validate({how.get("alias", how.get("validation_alias", "order_id")): 7})
+            assert back(value) == value
+            assert types_of(model).value(an_event("It", b'{"order_id":7}')) == value  # as it was stored before
+            holder = make_dataclass("Holder", [("model", model)])
+            assert back(holder(value)) == holder(value)
+            assert types_of(holder).value(an_event("It", b'{"model":{"order_id":7}}')) == holder(value)
+
+
+def test_pydantic_names_that_are_aliases_of_others() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    model = pydantic.create_model(
+        "Model", a=(int, pydantic.Field(alias="b")), b=(int, pydantic.Field(0, alias="c", validate_default=True))
+    )
+    assert types_of(model).value(an_event("It", b'{"b":1}')) == model(b=1)
+    assert back(model(b=1, c=2)) == model(b=1, c=2)
+
+
+def test_pydantic_models_that_are_strict() -> None:
+    pydantic = pytest.importorskip("pydantic")
+
+    class Strict(pydantic.BaseModel):  # type: ignore[misc, name-defined]
+        model_config = pydantic.ConfigDict(strict=True, extra="forbid")
+        day: date
+        id: UUID
+
+        @pydantic.computed_field  # type: ignore[prop-decorator]
+        @property
+        def year(self) -> int:
+            return self.day.year
+
+    Strict.model_rebuild(_types_namespace={"date": date, "UUID": UUID})
+    value = Strict(day=date(2026, 1, 1), id=uuid4())
+    assert back(value) == value
+    types = types_of(Strict, version=2)
+    types.upcaster("It", version=1)(lambda data: {"day": date(2026, 1, 1), "id": data["key"]})
+    assert types.value(an_event("It", f'{{"key":"{value.id}"}}'.encode())) == value
+
+
+def test_pydantic_dataclasses() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    kind = pydantic.dataclasses.dataclass(
+        make_dataclass("Kind", [("day", date), ("order_id", int, pydantic.Field(0, alias="orderId"))])
+    )
+    value = kind(day=date(2026, 1, 1), orderId=4)
+    assert back(value) == value
+    assert types_of(kind).new_event(value).data == b'{"day":"2026-01-01","orderId":4}'
+    holder = make_dataclass("Holder", [("it", kind)])
+    assert back(holder(value)) == holder(value)
+
+
+def test_pydantic_values_that_would_not_come_back() -> None:
+    pydantic = pytest.importorskip("pydantic")
+    number = pydantic.create_model("Number", it=(float, ...))
+    left_out = pydantic.create_model("LeftOut", it=(int, pydantic.Field(exclude=True)))
+    default = pydantic.create_model("Default", it=(int, pydantic.Field(0, exclude=True)))
+    secret = pydantic.create_model("Secret", it=(pydantic.SecretStr, ...))
+    with pytest.raises(InvalidArgument, match=r"events: must be readable \(Number: is no Number"):
+        types_of(number).new_event(number(it=float("inf")))
+    with pytest.raises(InvalidArgument, match=r"(?s)events: must be readable \(LeftOut: .*Field required"):
+        types_of(left_out).new_event(left_out(it=1))
+    with pytest.raises(InvalidArgument, match=r"events: must come back as it is \(Default: it: 1 would be read as 0\)"):
+        types_of(default).new_event(default(it=1))
+    with pytest.raises(InvalidArgument, match="must come back as it is"):
+        types_of(secret).new_event(secret(it="x"))
+    private = type("Private", (number,), {"_key": pydantic.PrivateAttr(default_factory=uuid4), "__annotations__": {}})
+    assert back(private(it=1)).it == 1
+
+
+def test_structs_inside() -> None:
+    msgspec = pytest.importorskip("msgspec")
+    struct = msgspec.defstruct("Struct", [("order_id", int, 0), ("by", dict[int, int], {})], rename="camel")
+    value = struct(7, {1: 2})
+    assert back(value) == value
+    holder = make_dataclass("Holder", [("it", struct)])
+    assert back(holder(value)) == holder(value)
+    assert types_of(holder).new_event(holder(value)).data == b'{"it":{"orderId":7,"by":{"1":2}}}'
+
+
+class Corner(enum.Enum):
+    ORIGIN = (0, 0)
+    FAR = (9, 9)
+
+
+class Pair(NamedTuple):
+    left: int
+    day: date | None = None
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        (Pair, Pair(1, date(2026, 1, 1))),
+        (Corner, Corner.FAR),
+        (timedelta, timedelta(days=-999999, microseconds=1)),
+        (timedelta, timedelta.max),
+        (datetime | date, date(2026, 1, 1)),
+        (datetime | date | None, datetime(2026, 1, 1)),
+        (date | datetime, datetime(2026, 1, 1)),
+        (Decimal | str, "a"),
+        (Decimal, Decimal("NaN")),
+        (Sequence[int], [1, 2]),
+    ],
+)
+def test_fields_that_come_back(kind: Any, value: object) -> None:
+    found = back(make_dataclass("Kind", [("it", kind)])(value)).it
+    assert repr(found) == repr(tuple(value) if isinstance(value, list) else value)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        (Decimal | str, "1.5", r"must come back as it is \(Kind: it: '1.5' would be read as Decimal\('1.5'\)\)"),
+        (Any, date(2026, 1, 1), "would be read as '2026-01-01'"),
+        (list, [{"at": UUID(int=1)}], "it.0.at: UUID"),
+        (complex | None, None, r"must be readable \(Kind: values of complex cannot be read from JSON"),
+        (int, "x", r"must be readable \(Kind: it: must be an integer, not 'x'\)"),
+        (Corner, "x", "is no Corner"),
+    ],
+)
+def test_fields_that_would_not_come_back(kind: Any, value: object, text: str) -> None:
+    made = make_dataclass("Kind", [("it", kind)])
+    with pytest.raises(InvalidArgument, match=text):
+        types_of(made).new_event(made(value))
+
+
+def test_fields_that_are_not_compared() -> None:
+    kind = make_dataclass("Kind", [("it", int), ("seen", float, field(init=False, compare=False, default=0.0))])
+    value = kind(1)
+    value.seen = 2.0
+    assert back(value).it == 1
+
+
+def test_classes_that_want_more_than_their_fields() -> None:
+    kind = make_dataclass("Kind", [("it", int), ("secret", InitVar[int])])
+    with pytest.raises(WrongArgumentType, match="class: must be made of its fields alone, and wants secret, too"):
+        types_of(kind)
+    assert back(make_dataclass("Kind", [("it", int), ("secret", InitVar[int], 1)])(2)).it == 2
+
+
+@pytest.mark.parametrize("version", ['"3"', "3.0", "0", "-1", "true", "null"])
+def test_versions_that_are_none(version: str) -> None:
+    with pytest.raises(EventValueError, match="eventVersion in its metadata must be an integer from 1, not"):
+        types_of(Line).value(an_event("It", b'{"sku":"a"}', f'{{"eventVersion":{version}}}'.encode()))

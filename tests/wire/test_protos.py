@@ -293,6 +293,7 @@ def test_field_numbers(message: betterproto.Message, wire: str) -> None:
 TAG_PREFIXES = {
     "event_store.client": "SHARED",
     "event_store.client.persistent_subscriptions": "PERSISTENT",
+    "event_store.client.projections": "PROJECTIONS",
     "event_store.client.server_features": "FEATURES",
     "event_store.client.streams": "STREAMS",
     "google.rpc": "RPC",

@@ -63,11 +63,11 @@ class AsyncDecisionApi:
     ) -> DecisionResult[S]:
         """Load a state, decide what happens, and append it, as if nobody else did anything meanwhile.
 
-        `fold(state, event)` returns the state after an event, beginning with `initial`. It gets `event.value` where
-        the client has `event_types`, else the `RecordedEvent`. `decide(state)` returns the events to append, or None;
-        what it raises is raised. Both are ordinary functions, and `decide` may be called several times: where somebody
-        else has appended meanwhile, the new events are read and it is decided again, up to `attempts` times. Where no
-        answer came, the stream tells whether the events are there.
+        `fold(state, event)` returns the state after an event, beginning with a copy of `initial`. It gets
+        `event.value` where the client has `event_types`, else the `RecordedEvent`. `decide(state)` returns the events
+        to append, or None; what it raises is raised. Both are ordinary functions, and `decide` may be called several
+        times: where somebody else has appended meanwhile, the new events are read and it is decided again, up to
+        `attempts` times. Where no answer came, the stream tells whether the events are there.
         `snapshots` keep the state of a long stream, so that only what came after it has to be read.
         Raises ExpectedPositionError when it was overtaken every time, OutcomeUnknown, StreamDeleted, AppendTooLarge.
         """

@@ -14,6 +14,7 @@ from uuid import UUID
 from esdb_lite.client.decisions.means import Calls, Means
 from esdb_lite.decisions import Snapshot, Snapshots
 from esdb_lite.errors import StreamNotFound, WrongArgumentType
+from esdb_lite.event_types.comparison import difference
 from esdb_lite.event_types.registry import EventTypes
 from esdb_lite.events import NewEvent, RecordedEvent, StreamState
 from esdb_lite.metadata import StreamMetadata
@@ -40,7 +41,11 @@ class SnapshotKeeper:
     def load(self) -> Calls:
         """Return the snapshot and its state; None where there is none of use."""
         store = self._snapshots.store
-        found = (yield partial(store.load, self._stream_name)) if store is not None else (yield from self._read())
+        try:
+            found = (yield partial(store.load, self._stream_name)) if store is not None else (yield from self._read())
+        except Exception as error:
+            _log.warning("the snapshot of %r cannot be loaded: %r", self._stream_name, error)
+            return None
         if found is None or not isinstance(found, Snapshot):
             if found is not None:
                 raise WrongArgumentType("store", store, f"must load a Snapshot or None, and loads {found!r}")
@@ -49,18 +54,36 @@ class SnapshotKeeper:
             return None
         try:
             state: object = self._types.from_plain(self._snapshots.kind, found.state)
-        except (TypeError, ValueError) as error:
+        except Exception as error:
             _log.warning("the snapshot of %r is not used: %s", self._stream_name, error)
             return None
         self._at = found.position
         return found, state
+
+    def outlives(self, position: int) -> Calls:
+        """Whether a snapshot counts whose event is missing while the next one is there.
+
+        A limit of number or age takes events away and leaves `$tb` alone. A stream that goes on after its deletion has
+        there where it goes on; so has one that was truncated, and nothing tells them apart.
+        """
+        client, options = self._means.client, self._means.options()
+        metadata = yield partial(client.get_stream_metadata, self._stream_name, **options)
+        if metadata.truncate_before is None or metadata.truncate_before <= position:
+            return True
+        _log.warning(
+            "the snapshot of %r is not used: event %d is missing; the stream was deleted, or truncated there",
+            self._stream_name,
+            position,
+        )
+        self._at = None
+        return False
 
     def save(self, state: object, last: RecordedEvent) -> Calls:
         """Store a state when it is time for it."""
         if last.stream_position - (-1 if self._at is None else self._at) < self._snapshots.every:
             return
         try:
-            plain = self._types.to_plain(state)
+            plain = self._plain(state)
             snapshot = Snapshot(plain, last.stream_position, last.id, self._snapshots.version)
             store = self._snapshots.store
             if store is not None:
@@ -71,6 +94,14 @@ class SnapshotKeeper:
             _log.warning("there is no snapshot of %r: %s", self._stream_name, error)
             return
         self._at = last.stream_position
+
+    def _plain(self, state: object) -> JsonValue:
+        """The state as JSON values, of which it can be made again. Raises ValueError, TypeError."""
+        plain = self._types.to_plain(state)
+        changed = difference(state, self._types.from_plain(self._snapshots.kind, plain))
+        if changed is not None:
+            raise ValueError(changed)
+        return plain
 
     @property
     def _name(self) -> str:

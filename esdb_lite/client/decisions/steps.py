@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
@@ -41,6 +42,10 @@ class _Outdated(Exception):
     """The stream is not the one of which there is a snapshot."""
 
 
+class _Missing(Exception):
+    """The event at the snapshot is not there any more; the next one is."""
+
+
 class GrowingState:
     """A state, as it grows with the events of a stream."""
 
@@ -51,12 +56,13 @@ class GrowingState:
         self._means = means
         self._fold = checked_function("fold", fold)
         self._initial = initial
+        self.state: Any = _copied(initial)
         if snapshots is not None and not isinstance(snapshots, Snapshots):
             raise WrongArgumentType("snapshots", snapshots, "must be Snapshots")
         self._keeper = None if snapshots is None else SnapshotKeeper(snapshots, means, self.stream_name)
         self._unchecked: Snapshot | None = None
+        self._may_miss = False
         self._last: RecordedEvent | None = None
-        self.state: Any = initial
         self.position: int | None = None
         """Where the stream ends; None for a stream without events."""
 
@@ -67,11 +73,23 @@ class GrowingState:
             self._unchecked, self.state = found
             self.position = found[0].position
         try:
-            yield from self.read()
+            yield from self._read_behind_snapshot()
         except _Outdated:
-            self._unchecked, self.state, self.position = None, self._initial, None
+            self._unchecked, self.state, self.position = None, _copied(self._initial), None
             yield from self.read()
         return LoadedState(self.state, self.position)
+
+    def _read_behind_snapshot(self) -> Calls:
+        """Read it, and where the event at the snapshot is missing, find out why. Raises _Outdated."""
+        try:
+            yield from self.read()
+        except _Missing:
+            assert self._keeper is not None
+            assert self.position is not None
+            if not (yield from self._keeper.outlives(self.position)):
+                raise _Outdated from None
+            self._may_miss = True
+            yield from self.read()
 
     def read(self) -> Calls:
         """Read what was appended since. Returns the ids of these events."""
@@ -121,13 +139,18 @@ class GrowingState:
             yield from self._keeper.save(self.state, self._last)
 
     def _is_known(self, event: RecordedEvent) -> bool:
-        """Whether it is the event at the snapshot, after which the others come. Raises _Outdated where it is not."""
-        snapshot, self._unchecked = self._unchecked, None
-        if snapshot is None or event.stream_position == snapshot.position + 1:
+        """Whether it is the event at the snapshot, after which the others come. Raises _Outdated, _Missing."""
+        snapshot = self._unchecked
+        if snapshot is None:
+            return False
+        if event.stream_position == snapshot.position + 1:
+            if not self._may_miss:
+                raise _Missing
+            self._unchecked = None
             return False
         if event.stream_position != snapshot.position or event.id != snapshot.event_id:
             raise _Outdated
-        self._last = event
+        self._unchecked, self._last = None, event
         return True
 
     def _add(self, event: RecordedEvent) -> None:
@@ -234,6 +257,14 @@ def _looked(looking: Calls, failure: Exception) -> Calls:
         raise failure from error
 
 
+def _copied(initial: Any) -> Any:
+    """A state of its own, which a fold may change. Raises InvalidArgument."""
+    try:
+        return deepcopy(initial)
+    except Exception as error:
+        raise InvalidArgument("initial", initial, f"must be a value that can be copied ({error!r})") from error
+
+
 def checked_function(argument: str, value: Any) -> Any:
     """Something that can be called. Raises WrongArgumentType."""
     if not callable(value):
@@ -252,7 +283,7 @@ class GrowingStates:
         """Where the streams end; None for a stream without events."""
         self._means = means
         self._fold = checked_function("fold", fold)
-        self.state = initial
+        self.state: Any = _copied(initial)
 
     def read(self) -> Calls:
         """Read what was appended since. Returns the ids of these events."""
