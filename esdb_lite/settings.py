@@ -367,7 +367,7 @@ def _path(text: str) -> str:
 
 
 def _header(text: str) -> str:
-    if not re.fullmatch(_HEADER, text):
+    if len(text) > 1000 or not re.fullmatch(_HEADER, text):
         raise ValueError(text)
     return text
 
@@ -407,7 +407,7 @@ _OPTIONS: Mapping[str, _Option] = {
     "maxDiscoverAttempts": _Option(
         "max_discover_attempts", f"a number from 1 to {_MOST}, or -1 for no end of attempts", _count
     ),
-    "connectionName": _Option("connection_name", "a text of printable ASCII characters", _header),
+    "connectionName": _Option("connection_name", "a text of 1,000 printable ASCII characters at most", _header),
     "sendCredentialsInsecurely": _Option("send_credentials_insecurely", _FLAG, _boolean),
     "dnsDiscover": _Option("discover", _FLAG, _boolean),
     "timeout": _TIMEOUT,

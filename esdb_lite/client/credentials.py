@@ -27,6 +27,9 @@ Pem = Union[str, bytes, None]  # noqa: UP007
 
 Metadata = tuple[tuple[str, str], ...]
 
+_LONGEST = 16 * 1024
+"""Characters of the header: servers take no more, and to compress one takes time that grows with the square of it."""
+
 
 def with_arguments(
     settings: ConnectionSettings,
@@ -52,7 +55,7 @@ def with_arguments(
         settings,
         retry=retry or settings.retry,
         event_types=event_types,
-        credentials=checked_credentials(credentials) or settings.credentials,
+        credentials=checked_credentials(credentials) or checked_credentials(settings.credentials),
         send_credentials_insecurely=send_credentials_insecurely or settings.send_credentials_insecurely,
         root_certificates=_pem("root_certificates", root_certificates, settings),
         certificate_chain=_pem("certificate_chain", certificate_chain, settings),
@@ -81,11 +84,19 @@ def checked_credentials(value: CredentialsLike) -> Credentials | BearerToken | N
         checked_hidden("credentials", value.password)
         if ":" in checked_hidden("credentials", value.username):
             raise InvalidArgument("credentials", None, "the name of a user cannot have a colon in it")
+        if len(_basic(value)) > _LONGEST:
+            raise InvalidArgument("credentials", None, f"a login must have {_LONGEST * 3 // 4:,} bytes at most")
     if isinstance(value, BearerToken) and not (isinstance(value.provider, str) or callable(value.provider)):
         raise WrongArgumentType("credentials", None, "a bearer token must be a str or a function that returns one")
+    if isinstance(value, BearerToken) and isinstance(value.provider, str) and len(value.provider) > _LONGEST:
+        raise InvalidArgument("credentials", None, f"a bearer token must have {_LONGEST:,} characters at most")
     if value is None or isinstance(value, (Credentials, BearerToken)):
         return value
     raise WrongArgumentType("credentials", None, "must be Credentials, a BearerToken, or a tuple of name and password")
+
+
+def _basic(credentials: Credentials) -> str:
+    return b64encode(f"{credentials.username}:{credentials.password}".encode()).decode("ascii")
 
 
 class Authorization:
@@ -97,8 +108,7 @@ class Authorization:
     async def header(self, credentials: Credentials | BearerToken, deadline: Deadline) -> Metadata:
         """Return the header. Raises CredentialsUnavailable, DeadlineExceeded."""
         if isinstance(credentials, Credentials):
-            encoded = b64encode(f"{credentials.username}:{credentials.password}".encode()).decode("ascii")
-            return (("authorization", f"Basic {encoded}"),)
+            return (("authorization", f"Basic {_basic(credentials)}"),)
         if isinstance(credentials.provider, str):
             return (("authorization", f"Bearer {_checked_token(credentials.provider)}"),)
         token = self._tokens.get(credentials)
@@ -148,4 +158,6 @@ def _checked_token(token: object) -> str:
     """Refuse what would break the header; the text does not show the token."""
     if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or " " in token:
         raise CredentialsUnavailable("a bearer token must be a str of printable ASCII characters without blanks")
+    if len(token) > _LONGEST:
+        raise CredentialsUnavailable(f"a bearer token must have {_LONGEST:,} characters at most")
     return token

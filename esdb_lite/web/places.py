@@ -1,7 +1,8 @@
 """Where the pages are: their addresses, below the path at which the console is mounted.
 
 Owns: paths and the names of what is asked for. Names of streams go into the query: they may hold any character.
-Must not know: what the pages show.
+A lone surrogate of a
+stored value has no address: `?` stands for it. Must not know: what the pages show.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ class Places:
     def page(self, path: str, **query: Value) -> str:
         """A page by its path; what is None or empty is left out."""
         given = {name.rstrip("_"): value for name, value in query.items() if value is not None and value != ""}
-        return f"{self.root}/{path}" + (f"?{urlencode(given)}" if given else "")
+        return f"{self.root}/{path}" + (f"?{urlencode(given, errors='replace')}" if given else "")
 
     def stream(self, name: str, **query: Value) -> str:
         """A stream's page."""

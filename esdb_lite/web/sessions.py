@@ -107,11 +107,15 @@ class Guesses:
         """Whether an address has to wait."""
         return len(self._recent(address)) >= GUESSES
 
-    def failed(self, address: str) -> None:
-        """Remember a failed login."""
+    def begun(self, address: str) -> None:
+        """Count a login as failed until it is `right`: those that are tried at the same time count, too."""
         self._failed[address] = [*self._recent(address), self._clock()][-GUESSES:]
         while len(self._failed) > _MOST_GUESSERS:
             del self._failed[next(iter(self._failed))]
+
+    def right(self, address: str) -> None:
+        """A login that has begun was no guess."""
+        self._failed[address] = self._recent(address)[:-1]
 
     def _recent(self, address: str) -> list[float]:
         now = self._clock()

@@ -118,7 +118,7 @@ class Visit:
         text = self.desk.templates.get_template(template).render(
             visit=self, to=self.to, desk=self.desk, files=self.desk.files, **values
         )
-        return HTMLResponse(text, status)
+        return HTMLResponse(text.encode(errors="replace"), status)  # JSON may hold lone surrogates
 
     def go(self, place: str) -> Response:
         """Send the browser to another page."""

@@ -419,7 +419,7 @@ async def test_a_client_takes_its_secrets_nowhere(kind: str) -> None:
 
 
 async def test_a_token_of_a_provider_that_is_none(kind: str) -> None:
-    for answer in ("", "two words", "line\nbreak", "wörd", b"token-1", None):
+    for answer in ("", "two words", "line\nbreak", "wörd", "t" * 16_400, b"token-1", None):
         async with client_of(
             kind,
             "esdb://localhost:1",

@@ -18,6 +18,7 @@ import pytest
 
 from esdb_lite import (
     AsyncEsdbClient,
+    BearerToken,
     Credentials,
     DefaultAccess,
     EmbeddedServer,
@@ -27,6 +28,7 @@ from esdb_lite import (
     FilterBy,
     IndexQuery,
     InvalidArgument,
+    InvalidUri,
     LinkError,
     NackAction,
     NewEvent,
@@ -215,6 +217,20 @@ def test_what_is_secret_is_not_shown() -> None:
             client.get_stream_position("s", credentials=wrong)
         assert "secret" not in str(refused.value)
         assert refused.value.value is None
+    client.close()
+
+
+def test_what_goes_into_a_header_is_short() -> None:
+    client = EsdbClient("localhost:1")
+    for large in (("anna", "s" * 12_300), ("n" * 12_300, ""), BearerToken("t" * 16_400)):
+        with pytest.raises(InvalidArgument, match=r"^credentials: .* at most"):
+            client.get_stream_position("s", credentials=large)
+        with pytest.raises(InvalidArgument, match=r"^credentials: .* at most"):
+            EsdbClient("localhost:1", credentials=large)
+    with pytest.raises(InvalidArgument, match=r"^credentials: .* at most"):
+        EsdbClient(f"esdb://anna:{'s' * 12_300}@localhost:1")
+    with pytest.raises(InvalidUri, match="connectionName"):
+        EsdbClient(f"esdb://localhost:1?connectionName={'n' * 1001}")
     client.close()
 
 

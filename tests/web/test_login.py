@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+
 import pytest
 from starlette.applications import Starlette
 from starlette.routing import Mount
@@ -73,6 +76,29 @@ async def test_guessing_ends(visitor: Visitor, console: WebConsole) -> None:
     assert answers == [401] * 10 + [429]
     assert (await log_in(visitor)).status == 429
     assert (await log_in(Visitor(console, client="127.0.0.2"))).status == 303
+
+
+async def test_guesses_at_the_same_time_count(visitor: Visitor) -> None:
+    token = (await visitor.get("/login")).token
+    forms = [{"token": token, "login": "admin", "password": f"guess {n}"} for n in range(30)]
+    answers = await asyncio.gather(*(visitor.post("/login", form) for form in forms))
+    assert Counter(answer.status for answer in answers) == {401: 10, 429: 20}
+
+
+@pytest.mark.parametrize("form", [{"password": "p" * 1001}, {"login": "a" * 1001}])
+async def test_what_is_too_long_for_a_login_is_not_asked(
+    visitor: Visitor, secure_server: EmbeddedServer, form: dict[str, str]
+) -> None:
+    await secure_server.stop_async()
+    answer = await visitor.send("/login", "/login", {"login": "admin", "password": "changeit", **form})
+    assert answer.status == 401
+
+
+async def test_a_login_that_the_server_did_not_answer_is_a_guess(
+    visitor: Visitor, secure_server: EmbeddedServer
+) -> None:
+    await secure_server.stop_async()
+    assert [(await log_in(visitor)).status for _ in range(11)] == [503] * 10 + [429]
 
 
 async def test_a_login_of_another_site(visitor: Visitor) -> None:

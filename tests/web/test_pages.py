@@ -60,6 +60,17 @@ async def test_every_page_is_whole_and_guarded(visitor: Visitor, page: str) -> N
     assert "onclick" not in answer.text
 
 
+async def test_lone_surrogates_in_what_is_stored(visitor: Visitor, client: AsyncEsdbClient) -> None:
+    lone = b'{"$correlationId":"\\ud800","$causationId":"\\udfff","\\ud801":"\\ud802"}'
+    await client.append_events("odd", None, NewEvent("Odd", lone, metadata=lone, content_type="application/json"))
+    page = await visitor.get("/event?stream=odd&position=0")
+    assert page.status == 200
+    for address in page.links:
+        assert (await visitor.get(address)).status in (200, 400, 404), address
+    for address in ("/all", "/stream?name=odd", "/related?correlation=%ED%A0%80"):
+        assert (await visitor.get(address)).status == 200
+
+
 async def test_files(visitor: Visitor) -> None:
     page = await visitor.get("/")
     for name in ("console.css", "console.js", "icon.svg"):

@@ -86,12 +86,20 @@ def test_tokens_are_of_one_visitor_and_one_console() -> None:
     assert not sessions.is_token(name, "é")
 
 
+def test_what_was_right_is_no_guess() -> None:
+    guesses = Guesses(Clock())
+    for _ in range(2 * GUESSES):
+        guesses.begun("1.2.3.4")
+        guesses.right("1.2.3.4")
+    assert not guesses.too_many("1.2.3.4")
+
+
 def test_guessing_is_slow() -> None:
     clock = Clock()
     guesses = Guesses(clock)
     for _ in range(GUESSES):
         assert not guesses.too_many("1.2.3.4")
-        guesses.failed("1.2.3.4")
+        guesses.begun("1.2.3.4")
     assert guesses.too_many("1.2.3.4")
     assert not guesses.too_many("1.2.3.5")
     clock.now += GUESSING_TIME

@@ -12,6 +12,8 @@ from starlette.responses import Response
 from esdb_lite import AccessDenied, InvalidArgument, NotSupported, Unauthenticated
 from esdb_lite.web.visit import PATIENCE, Visit
 
+_LONGEST = 1000
+"""Characters of a name or a password: a header takes time that grows with the square of its size."""
 _WRONG = "The server does not know this user, or the password is another."
 _WAIT = "There were too many attempts. Wait a minute."
 
@@ -26,11 +28,12 @@ async def login(visit: Visit) -> Response:
     if visit.desk.guesses.too_many(address):
         return _form(visit, HTTPStatus.TOO_MANY_REQUESTS, _WAIT)
     name, password = visit.form.text("login"), visit.form.exactly("password")
+    visit.desk.guesses.begun(address)
     try:
         groups = await _groups(visit, name, password)
     except (Unauthenticated, InvalidArgument):
-        visit.desk.guesses.failed(address)
         return _form(visit, HTTPStatus.UNAUTHORIZED, _WRONG)
+    visit.desk.guesses.right(address)
     visit.desk.sessions.end(visit.cookie)
     visit.cookie = visit.desk.sessions.begin(name, password, groups)
     visit.sets_cookie = True
@@ -53,6 +56,8 @@ async def _groups(visit: Visit, name: str, password: str) -> tuple[str, ...]:
     """The groups of a user, who is known by that name and password. Raises Unauthenticated, InvalidArgument."""
     if not name or not password:
         raise InvalidArgument("login", name, "must be given")
+    if len(name) > _LONGEST or len(password) > _LONGEST:
+        raise InvalidArgument("login", None, f"a name and a password have {_LONGEST:,} characters at most")
     try:
         user = await visit.client.get_user(name, timeout=PATIENCE, credentials=(name, password))
     except (AccessDenied, NotSupported):  # known, and may not ask
