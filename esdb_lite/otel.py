@@ -55,9 +55,11 @@ class EsdbInstrumentor:
     `db.kurrentdb.client.events` (appended and received), `db.kurrentdb.client.batch.size`,
     `db.kurrentdb.client.retries`, `db.kurrentdb.client.reconnects`, `db.kurrentdb.client.subscription.lag` (seconds
     between the recording of an event and its arrival), `db.kurrentdb.client.handler.failures`.
+
+    What a processor, a sampler or an exporter raises is logged once; calls and handlers go on.
     """
 
-    _installed: _OpenTelemetry | None = None
+    _installed: observing.Observer | None = None
 
     def instrument(
         self, *, tracer_provider: TracerProvider | None = None, meter_provider: MeterProvider | None = None
@@ -68,7 +70,8 @@ class EsdbInstrumentor:
         """
         if observing.observer is not None:
             raise UsageError("clients are instrumented already: call uninstrument() first")
-        observing.observer = EsdbInstrumentor._installed = _OpenTelemetry(tracer_provider, meter_provider)
+        telling = _OpenTelemetry(tracer_provider, meter_provider)
+        observing.observer = EsdbInstrumentor._installed = observing.GuardedObserver(telling)
         return self
 
     def uninstrument(self) -> None:

@@ -56,6 +56,19 @@ def test_every_manual_is_found() -> None:
     assert {"README.md", "esdb_lite/client/README.md", "esdb_lite/server/README.md"} <= set(map(name, WITH_PYTHON))
 
 
+def test_consumers_of_many_streams_meet_only_their_own_events() -> None:
+    """Whoever tries one manual after the other on one server: what one has written must not fail another's consumer."""
+    all_blocks = [block for path in MANUALS for block in blocks(path, "python")]
+    marks: dict[str, str] = {}
+    for block in all_blocks:
+        if re.search(r"consumer\((?![^\n]*stream_name=)", block) and ".on(" in block:
+            own = re.findall(r'prefixes=\["([\w-]+)"\]', block) or re.findall(r'register\("(\w+)"\)', block)
+            marks |= dict.fromkeys(own, block)
+    assert {"ItemBought", "shop-"} <= set(marks)
+    for mark, block in marks.items():
+        assert not [other for other in all_blocks if other is not block and f'"{mark}' in other], mark
+
+
 @pytest.mark.parametrize("path", WITH_PYTHON, ids=name)
 def test_python_blocks(
     path: Path, serve: Callable[..., ServeProcess], tmp_path: Path, monkeypatch: pytest.MonkeyPatch

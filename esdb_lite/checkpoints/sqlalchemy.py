@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 from esdb_lite.checkpoints.asynchronous import AsyncTableCheckpoint
 from esdb_lite.checkpoints.databases import DbApiCheckpoint
 from esdb_lite.checkpoints.table import TABLE, CheckpointTable, Order, TableAction
-from esdb_lite.errors import WrongArgumentType
+from esdb_lite.consumers import ConsumerPosition
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -23,7 +24,8 @@ class SqlAlchemyCheckpoint(DbApiCheckpoint):
 
     What the handler adds to the session and the position are committed together, once a batch; when the handler fails,
     everything is rolled back. So every event takes effect exactly once. The handler must not commit. A `Connection`
-    will do, too. Everything else is as with `DbApiCheckpoint`.
+    will do, too. One in autocommit mode is refused when the consumer begins. Everything else is as with
+    `DbApiCheckpoint`.
     """
 
     def __init__(self, session: Session | Connection, name: str, *, table: str = TABLE) -> None:
@@ -32,6 +34,12 @@ class SqlAlchemyCheckpoint(DbApiCheckpoint):
             raise WrongArgumentType("session", session, "must be a Session or a Connection of SQLAlchemy")
         CheckpointTable.__init__(self, name, table)
         self._session = session
+
+    def load(self) -> ConsumerPosition | None:
+        """Return the position in the table, which is made if need be. Raises InvalidArgument in autocommit mode."""
+        session: Any = self._session
+        _refuse_autocommit(session.connection() if hasattr(session, "get_bind") else session)
+        return super().load()
 
     def rollback(self) -> None:
         """Undo what the handler has written since the last commit."""
@@ -61,6 +69,12 @@ class AsyncSqlAlchemyCheckpoint(AsyncTableCheckpoint):
         super().__init__(name, table)
         self._session = session
 
+    async def load(self) -> ConsumerPosition | None:
+        """Return the position in the table, which is made if need be. Raises InvalidArgument in autocommit mode."""
+        session: Any = self._session
+        await (await session.connection() if hasattr(session, "get_bind") else session).run_sync(_refuse_autocommit)
+        return await super().load()
+
     async def begin(self) -> None:
         """Called before the handler."""
 
@@ -79,3 +93,11 @@ class AsyncSqlAlchemyCheckpoint(AsyncTableCheckpoint):
 
 def _outcome(order: Order, result: Any) -> object:
     return result.fetchone() if order.action is TableAction.SELECT else int(result.rowcount)
+
+
+def _refuse_autocommit(connection: Connection) -> None:
+    """Refuse a connection that commits every statement by itself: by an option, by its engine, or by its driver."""
+    by_engine = getattr(connection.dialect, "_on_connect_isolation_level", None)
+    level = connection.get_execution_options().get("isolation_level", by_engine)
+    if level == "AUTOCOMMIT" or getattr(connection.connection.dbapi_connection, "autocommit", False) is True:
+        raise InvalidArgument("session", connection, "must not be in autocommit mode")

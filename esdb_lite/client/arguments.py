@@ -72,7 +72,7 @@ def checked_events(value: EventsLike, types: EventTypes | None) -> list[NewEvent
     """One event or many, marked with what `correlation` says; with `types`, also objects of registered classes."""
     if isinstance(value, NewEvent):
         return correlated([value])
-    given: Any = [value] if hasattr(type(value), "__pydantic_fields__") else value  # models can be iterated over
+    given: Any = [value] if hasattr(type(value), "__pydantic_complete__") else value  # models can be iterated over
     if types is None:
         return correlated(checked_items("events", given, NewEvent, "must be a NewEvent or a sequence of them"))
     if types.has(value):

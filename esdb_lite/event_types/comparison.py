@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from esdb_lite.event_types.models import is_model
+from esdb_lite.event_types.models import is_model, model_fields
 
 
 def difference(value: object, again: object, where: str = "") -> str | None:
@@ -53,7 +53,7 @@ def _parts(value: object, again: object) -> Iterable[tuple[object, object, objec
 def _compared(kind: type) -> Iterable[str] | None:
     """Names of the fields by which objects of a class are compared; None for a class without fields."""
     if is_model(kind):
-        return list(kind.__pydantic_fields__)  # type: ignore[attr-defined]
+        return list(model_fields(kind))
     if hasattr(kind, "__dataclass_fields__"):
         from dataclasses import fields
 

@@ -16,7 +16,13 @@ from esdb_lite.events import JsonValue
 
 def is_model(kind: type) -> bool:
     """Whether it is a model or a dataclass of pydantic."""
-    return hasattr(kind, "__pydantic_fields__")
+    return hasattr(kind, "__pydantic_complete__") or hasattr(kind, "__pydantic_fields__")
+
+
+def model_fields(kind: Any) -> dict[str, Any]:
+    """Fields by name; models have had them elsewhere before pydantic 2.10."""
+    found: dict[str, Any] | None = getattr(kind, "__pydantic_fields__", None)
+    return kind.model_fields if found is None else found
 
 
 def model_json(value: Any) -> bytes:
@@ -49,7 +55,7 @@ def _also_by_name(kind: Any, validate: Callable[..., object]) -> dict[str, bool]
 
     Where the name of a field is the alias of another, it has to mean that one.
     """
-    fields = kind.__pydantic_fields__
+    fields = model_fields(kind)
     wanted = {name: field.validation_alias for name, field in fields.items()}
     aliases = {alias for name, alias in wanted.items() if isinstance(alias, str) and alias != name}
     both = "by_name" in signature(validate).parameters and not aliases & fields.keys()
@@ -68,8 +74,8 @@ def _reads_aliases(annotation: Any, seen: set[type]) -> bool:
     if annotation in seen:
         return True
     seen.add(annotation)
-    fields: dict[str, Any] = annotation.__pydantic_fields__  # type: ignore[attr-defined]
-    return all(_is_read(name, each) and _reads_aliases(each.annotation, seen) for name, each in fields.items())
+    fields = model_fields(annotation).items()
+    return all(_is_read(name, each) and _reads_aliases(each.annotation, seen) for name, each in fields)
 
 
 def _is_read(name: str, field: Any) -> bool:

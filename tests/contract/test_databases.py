@@ -16,7 +16,14 @@ from typing import Any
 
 import pytest
 
-from esdb_lite import EmbeddedServer, EsdbClient, NewEvent
+from esdb_lite import (
+    AsyncSqlAlchemyCheckpoint,
+    EmbeddedServer,
+    EsdbClient,
+    InvalidArgument,
+    NewEvent,
+    SqlAlchemyCheckpoint,
+)
 from tests.contract import database_models as models
 from tests.support import environment, free_port
 
@@ -95,6 +102,34 @@ async def test_rebuilding(server: EmbeddedServer, model: models.Model) -> None:
     await model.run(server.uri)
     await model.rebuild(server.uri)
     assert model.total() == (EVENTS, sum(range(EVENTS)))
+
+
+@pytest.mark.parametrize("where", ["engine", "option"])
+@pytest.mark.parametrize("kind", ["Session", "Connection"])
+async def test_sqlalchemy_in_autocommit_mode_is_refused(tmp_path: Path, where: str, kind: str) -> None:
+    """There is no transaction in which a handler could take part."""
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    pytest.importorskip("aiosqlite")
+    pytest.importorskip("greenlet")
+    import sqlalchemy.ext.asyncio as awaited
+    import sqlalchemy.orm as blocking
+
+    autocommit = {"isolation_level": "AUTOCOMMIT"}
+    given = autocommit if where == "engine" else {}
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'model.db'}", **given)
+    other = awaited.create_async_engine(f"sqlite+aiosqlite:///{tmp_path / 'other.db'}", **given)
+    if where == "option":
+        engine, other = engine.execution_options(**autocommit), other.execution_options(**autocommit)
+    with blocking.Session(engine) if kind == "Session" else engine.connect() as session:
+        store = SqlAlchemyCheckpoint(session, "numbers")
+        with pytest.raises(InvalidArgument, match="session: must not be in autocommit mode"):
+            store.load()
+    async with awaited.AsyncSession(other) if kind == "Session" else other.connect() as session:
+        awaiting = AsyncSqlAlchemyCheckpoint(session, "numbers")
+        with pytest.raises(InvalidArgument, match="session: must not be in autocommit mode"):
+            await awaiting.load()
+    engine.dispose()
+    await other.dispose()
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ pytest.importorskip("opentelemetry.sdk")
 from opentelemetry import trace
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
@@ -304,6 +304,59 @@ async def test_figures(client: Any, stream: str, seen: Seen) -> None:
     assert 0 < appends.max < 10
     (lag,) = seen.figures("db.kurrentdb.client.subscription.lag")
     assert 0 <= lag.min <= lag.max < 10
+
+
+class Failing(SpanProcessor):
+    """A processor with a fault."""
+
+    def __init__(self, when: str) -> None:
+        self._when = when
+
+    def on_start(self, span: object, parent_context: object = None) -> None:
+        if self._when == "start":
+            raise RuntimeError("a fault")
+
+    def on_end(self, span: object) -> None:
+        if self._when == "end":
+            raise RuntimeError("a fault")
+
+
+@pytest.fixture(params=["start", "end"])
+def failing(request: pytest.FixtureRequest) -> Iterator[None]:
+    tracers = TracerProvider()
+    tracers.add_span_processor(Failing(request.param))
+    instrumentor = EsdbInstrumentor().instrument(tracer_provider=tracers)
+    try:
+        yield
+    finally:
+        instrumentor.uninstrument()
+
+
+@pytest.mark.usefixtures("failing")
+async def test_telemetry_that_fails_changes_nothing(
+    client: Any, stream: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.append_events(stream, None, [NewEvent("A", b"{}"), NewEvent("B", b"{}")])
+    await client.append_records([NewRecord(stream, "C", b"{}")])
+    with pytest.raises(ExpectedPositionError):
+        await client.append_events(stream, None, NewEvent("D", b"{}"))
+    async with await client.subscribe_stream_events(stream) as subscription:
+        assert [(await subscription.__anext__()).type for _ in range(3)] == ["A", "B", "C"]
+    handled: list[str] = []
+
+    def note(event: RecordedEvent) -> None:
+        handled.append(event.type)
+        if event.type == "C":
+            raise ZeroDivisionError
+
+    path = tmp_path / "position"
+    consumer = Consuming(client, note, stream_name=stream, checkpoint=FileCheckpoint(path))
+    with pytest.raises(ZeroDivisionError):
+        await consumer.run()
+    assert handled == ["A", "B", "C"]
+    assert int(FileCheckpoint(path).load()) == 1  # type: ignore[arg-type]
+    (told,) = [record for record in caplog.records if "tracing or metrics fail" in record.message]
+    assert "a fault" in told.message
 
 
 async def test_metadata_of_others(client: Any, stream: str, seen: Seen) -> None:

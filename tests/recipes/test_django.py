@@ -36,7 +36,7 @@ from shop.esdb import client
 
 
 def place(request: HttpRequest) -> HttpResponse:
-    client.append_events("order-3", None, NewEvent.json("OrderPlaced", {"total": 9}))
+    client.append_events("shop-3", None, NewEvent.json("OrderPlaced", {"total": 9}))
     return HttpResponse(status=201)
 
 
@@ -72,18 +72,18 @@ def ended(process: subprocess.Popen[str]) -> str:
 @pytest.mark.slow
 def test_orders(manage: Manage, start: Start, client: EsdbClient) -> None:
     placed, paid = NewEvent.json("OrderPlaced", {"total": 5}), NewEvent.json("OrderPaid", {})
-    client.append_events("order-1", None, [placed, paid])
+    client.append_events("shop-1", None, [placed, paid])
     client.append_events("other-1", None, NewEvent.json("OrderPlaced", {"total": 6}))
     for arguments in ((), (), ("--rebuild",)):
         manage("follow_orders", "--once", *arguments)
-        assert manage("shell", "-v", "0", "-c", ORDERS).strip() == "[('order-1', 5, True)]"
+        assert manage("shell", "-v", "0", "-c", ORDERS).strip() == "[('shop-1', 5, True)]"
 
-    client.append_events("order-2", None, NewEvent.json("OrderPlaced", {"total": "no number"}))
+    client.append_events("shop-2", None, NewEvent.json("OrderPlaced", {"total": "no number"}))
     failed = start("manage.py", "follow_orders", "--once")
     said, _ = failed.communicate(timeout=PATIENCE)
     assert failed.returncode == 1
     assert "ValueError" in said
-    assert manage("shell", "-v", "0", "-c", ORDERS).strip() == "[('order-1', 5, True)]"
+    assert manage("shell", "-v", "0", "-c", ORDERS).strip() == "[('shop-1', 5, True)]"
 
 
 @pytest.mark.slow
@@ -100,4 +100,4 @@ while not Order.objects.exists():
     manage("shell", "-v", "0", "-c", waiting)
     following.send_signal(signal.SIGTERM)
     ended(following)
-    assert manage("shell", "-v", "0", "-c", ORDERS).strip() == "[('order-3', 9, False)]"
+    assert manage("shell", "-v", "0", "-c", ORDERS).strip() == "[('shop-3', 9, False)]"

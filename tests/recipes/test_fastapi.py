@@ -133,7 +133,7 @@ def test_orders(service: Service, client: EsdbClient) -> None:
 
 
 def test_a_consumer_that_fails(service: Service, client: EsdbClient) -> None:
-    client.append_events("order-1", None, NewEvent.json("OrderPlaced", {"item": "tea", "price": "four"}))
+    client.append_events("purchase-1", None, NewEvent.json("ItemBought", {"item": "tea", "price": "four"}))
     wait_until(lambda: service.ask("GET", "/health")[0] == 503)
     assert "price" in service.ask("GET", "/health")[1]["failure"]
     assert service.ask("GET", "/orders/1") == (200, [{"item": "tea", "price": "four"}])
@@ -156,11 +156,11 @@ def test_following(service: Service, server: EmbeddedServer, client: EsdbClient)
     calls = open_calls(server)  # with those on which both clients append
     first, second = (service.follow("/orders/1/events") for _ in range(2))
     service.ask("PUT", "/orders/1", {"item": "tea", "price": 4})
-    expected = {"id": "0", "event": "OrderPlaced", "data": '{"item":"tea","price":4}'}
+    expected = {"id": "0", "event": "ItemBought", "data": '{"item":"tea","price":4}'}
     assert first.next() == second.next() == expected
     first.close()
     third = service.follow("/orders/1/events", last="0")
-    client.append_events("order-1", 0, NewEvent.json("OrderPaid", {}))
+    client.append_events("purchase-1", 0, NewEvent.json("OrderPaid", {}))
     assert second.next() == third.next() == {"id": "1", "event": "OrderPaid", "data": "{}"}
     assert open_calls(server) >= calls + 2
     second.close()

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, make_dataclass
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from inspect import signature
 from typing import Annotated, Any, Literal, NamedTuple, NewType
 from uuid import UUID, uuid4
 
@@ -294,15 +295,19 @@ def back(value: Any, types: EventTypes | None = None) -> Any:
 
 def test_pydantic_aliases() -> None:
     pydantic = pytest.importorskip("pydantic")
-    for how in ({"alias": "orderId"}, {"validation_alias": "oid"}, {"serialization_alias": "out"}):
+    by_name = "by_name" in signature(pydantic.BaseModel.model_validate_json).parameters
+    for how in ({"alias": "orderId"}, {"serialization_alias": "out"}, {"validation_alias": "oid"})[
+        : 3 if by_name else 2
+    ]:
         for default in (0, ...):
             model = pydantic.create_model("Model", order_id=(int, pydantic.Field(default, **how)))
             value = model.model_validate({how.get("alias", how.get("validation_alias", "order_id")): 7})
             assert back(value) == value
-            assert types_of(model).value(an_event("It", b'{"order_id":7}')) == value  # as it was stored before
             holder = make_dataclass("Holder", [("model", model)])
             assert back(holder(value)) == holder(value)
-            assert types_of(holder).value(an_event("It", b'{"model":{"order_id":7}}')) == holder(value)
+            if by_name:  # what was stored by name
+                assert types_of(model).value(an_event("It", b'{"order_id":7}')) == value
+                assert types_of(holder).value(an_event("It", b'{"model":{"order_id":7}}')) == holder(value)
 
 
 def test_pydantic_names_that_are_aliases_of_others() -> None:
