@@ -89,6 +89,24 @@ def test_a_function_that_never_ends_leaves_its_record_out_and_no_other() -> None
 
 
 @pytest.mark.parametrize(
+    ("text", "selector", "fault"),
+    [
+        ("", "rec => rec.valu.a", "selector: TypeError: "),
+        ("rec => { throw new Error('no such luck') }", "rec => 1", "filter: Error: no such luck"),
+        ("rec => { throw { toString() { throw 1 } } }", "rec => 1", "filter: an error that has no text"),
+        ("rec => { while (true); }", "rec => 1", "the script was stopped after"),
+    ],
+)
+def test_the_first_fault_of_an_index_is_logged_and_no_other(
+    text: str, selector: str, fault: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert kept(selector, FieldType.INT_32, b"{}", b"{}", b"{}", text=text) == [None] * 3
+    (message,) = caplog.messages
+    assert message.startswith("index 'i' leaves out event 0@'a-1'")
+    assert fault in message
+
+
+@pytest.mark.parametrize(
     ("text", "type", "value"),
     [
         (" A ", FieldType.STRING, " A "),

@@ -7,6 +7,7 @@
   const { stringify, parse } = JSON;
   const { trunc } = Math;
   const { now } = Date;
+  const text = String;
   const LONG = 100;
   const evaluate = globalThis.eval;
   const skip = Object.freeze({});
@@ -14,6 +15,7 @@
   let filter = null;
   let selector = null;
   let type = "";
+  let told = false;
 
   function lazily(record, name, text) {
     let value;
@@ -55,12 +57,24 @@
   }
 
   function result(record) {
+    let called = "filter";
     try {
       if (filter !== null && filter(record) !== true) return null;
+      called = "selector";
       return selector === null ? "" : kept(selector(record));
     } catch (error) {
-      return null;
+      return told ? null : fault(called, error);
     }
+  }
+
+  // The first one is told to the host, in the place of what is kept.
+  function fault(called, error) {
+    told = true;
+    let said = "an error that has no text";
+    try {
+      said = text(error);
+    } catch {}
+    return { fault: `${called}: ${said}` };
   }
 
   const functions = {

@@ -7,6 +7,7 @@ is, where entries are kept. Used in the thread that made it.
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Sequence
 from functools import cache
@@ -20,8 +21,11 @@ from esdb_lite.server.indexes.definition import IndexDefinition
 from esdb_lite.server.projections.javascript.engine import Opener, Script, ScriptError
 from esdb_lite.server.storage import Record
 
+log = logging.getLogger("esdb_lite.server")
+
 BATCH = 200
 """Records that are evaluated in one call."""
+_LONGEST_FAULT = 300
 _LONGEST_VALUE = 4096
 """Characters: all values are kept in memory."""
 _READ_SECONDS = 0.5
@@ -107,6 +111,7 @@ class IndexFunctions:
         self._script: Script | None = None
         self._together = BATCH
         """Records in the next call: fewer where one takes too long."""
+        self._told = False
 
     def evaluate_some(self, records: Sequence[Record]) -> list[str | None]:
         """Return for the first of these records, or for none, what the index keeps of them, each in its place.
@@ -118,12 +123,33 @@ class IndexFunctions:
         try:
             sent = json.dumps([_shown(record) for record in some])
             found = _answers(self._loaded().call("evaluate", sent, seconds=_RECORD_SECONDS), len(some))
-        except ScriptError:
+        except ScriptError as error:
             self.close()
             alone, self._together = self._together == 1 or len(some) == 1, max(1, len(some) // 2)
-            return [None] if alone else []
+            if not alone:
+                return []
+            self._tell(some[0], str(error))
+            return [None]
         self._together = min(2 * self._together, BATCH)
-        return found
+        return [self._kept(record, each) for record, each in zip(some, found, strict=False)]
+
+    def _kept(self, record: Record, found: object) -> str | None:
+        if isinstance(found, dict):
+            self._tell(record, str(found.get("fault")))
+            return None
+        return None if found is None or len(str(found)) > _LONGEST_VALUE else str(found)
+
+    def _tell(self, record: Record, fault: str) -> None:
+        """Log the first fault: a function that fails for one event may fail for all."""
+        if not self._told:
+            self._told = True
+            log.warning(
+                "index %r leaves out event %d@%r and, without a word, all others for which its functions fail: %r",
+                self._definition.name,
+                record.revision,
+                record.stream[:_LONGEST_FAULT],
+                fault[:_LONGEST_FAULT],
+            )
 
     def _loaded(self) -> Script:
         if self._script is None:
@@ -141,7 +167,7 @@ class IndexFunctions:
             script.close()
 
 
-def _answers(text: str, count: int) -> list[str | None]:
+def _answers(text: str, count: int) -> list[object]:
     """What the script has found. Raises ScriptError: functions can change what JSON itself is made of."""
     try:
         found = json.loads(text)
@@ -149,7 +175,7 @@ def _answers(text: str, count: int) -> list[str | None]:
         raise ScriptError("its functions have changed what JavaScript's own objects do") from error
     if not isinstance(found, list) or not 0 < len(found) <= count:
         raise ScriptError("its functions have changed what JavaScript's own objects do")
-    return [None if each is None or len(str(each)) > _LONGEST_VALUE else str(each) for each in found]
+    return found
 
 
 def _shown(record: Record) -> list[object]:
