@@ -133,10 +133,12 @@ def checked_coroutine(name: str, function: H) -> H:
 
     A plain function may return a coroutine, unless it says that it returns None. Raises WrongArgumentType.
     """
-    plain = inspect.isroutine(function) and not inspect.iscoroutinefunction(function)
-    nothing = plain and not hasattr(function, "__wrapped__") and _returned(function) in (None, "None")
-    generates = inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)
-    if not callable(function) or nothing or generates:
+    # inspect's guards would narrow the type of what is returned.
+    looked_at: object = function
+    plain = inspect.isroutine(looked_at) and not inspect.iscoroutinefunction(looked_at)
+    nothing = plain and not hasattr(looked_at, "__wrapped__") and _returned(looked_at) in (None, "None")
+    generates = inspect.isgeneratorfunction(looked_at) or inspect.isasyncgenfunction(looked_at)
+    if not callable(looked_at) or nothing or generates:
         raise WrongArgumentType(name, function, "must be a coroutine function")
     return function
 
