@@ -57,7 +57,10 @@ class EventIterator(Generic[T_co]):
         return items
 
     def close(self) -> None:
-        """End the call and the iteration. Idempotent; in a forked process the call goes on, for the other one."""
+        """End the call and the iteration. Idempotent.
+
+        Does nothing to the call in a forked process: it belongs to the other one.
+        """
         self._items = iter(())
         if self._pid != os.getpid():
             return
