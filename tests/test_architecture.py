@@ -62,7 +62,7 @@ LAYERS: dict[str, tuple[str, ...]] = {
     "otel": ("_json", *PUBLIC),
     "sync": ("client", "_loop_thread", *PUBLIC),
     "client": ("_json", "_limits", "_rpc", "_http2.keepalive", "checkpoints", *CODEC, *PUBLIC),
-    "checkpoints": PUBLIC,
+    "checkpoints": ("_json", *PUBLIC),
     "_rpc": ("_http2", "_wire", "_status", *PUBLIC),
     "_http2": ("_wire",),
     "_convert": ("_wire", *PUBLIC),

@@ -12,6 +12,7 @@ import re
 from contextlib import suppress
 from uuid import uuid4
 
+from esdb_lite._json import parse_json
 from esdb_lite.checkpoints.positions import to_text
 from esdb_lite.checkpoints.store import BoundStore
 from esdb_lite.consumers import ConsumerPosition
@@ -88,7 +89,7 @@ class FileCheckpoint(BoundStore):
 
     def _understood(self, content: bytes) -> ConsumerPosition:
         try:
-            record = json.loads(content)
+            record = parse_json(content)
         except ValueError as error:
             raise self._corrupt(f"it is not JSON ({error})") from error
         if not isinstance(record, dict) or record.get("format") != _FORMAT:

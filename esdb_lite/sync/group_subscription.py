@@ -6,6 +6,7 @@ Must not know: how anything is done.
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
@@ -199,8 +200,10 @@ class PersistentSubscription:
     def close(self) -> None:
         """Send the answers that wait, see that the server has them, and leave. Idempotent.
 
-        Unanswered events go to other consumers at once. Waits up to 5 seconds.
+        Unanswered events go to other consumers at once. Waits up to 5 seconds. Does nothing in a forked process.
         """
+        if self._portal.pid != os.getpid():
+            return
         self._events.clear()
         with suppress(ClientClosed):
             self._portal.run(self._close)

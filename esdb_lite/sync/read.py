@@ -5,6 +5,7 @@ Owns: handing out, one by one, what crosses the threads in batches. Must not kno
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -36,6 +37,7 @@ class EventIterator(Generic[T_co]):
         self._run = run
         self._source = source
         self._items: Iterator[T_co] = iter(())
+        self._pid = os.getpid()
 
     def __repr__(self) -> str:
         return repr(self._source).replace("<Async", "<", 1)
@@ -55,8 +57,13 @@ class EventIterator(Generic[T_co]):
         return items
 
     def close(self) -> None:
-        """End the call and the iteration. Idempotent."""
+        """End the call and the iteration. Idempotent.
+
+        Does nothing to the call in a forked process: it belongs to the other one.
+        """
         self._items = iter(())
+        if self._pid != os.getpid():
+            return
         with suppress(ClientClosed):
             self._run(self._source.close)
 

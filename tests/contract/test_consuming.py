@@ -370,6 +370,12 @@ async def test_the_checkpoint_of_another_stream_or_filter_is_refused(client: Any
         await Consuming(client, Notes(), checkpoint=Memory(Checkpoint(1, 1)), stream_name=stream).run()
 
 
+async def test_a_number_at_which_no_event_begins(client: Any, stream: str) -> None:
+    await client.append_events(stream, None, new(1))
+    with pytest.raises(CheckpointMismatch, match="no event begins"):
+        await Consuming(client, Notes(), checkpoint=Memory(5)).run()
+
+
 async def test_a_sparse_filter_moves_on_through_what_is_stored(client: Any, stream: str) -> None:
     start = await client.append_events(stream, None, new(1))
     end = await client.append_events(stream, 0, new(200))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -216,6 +217,21 @@ async def test_snapshots_that_cannot_be_used(client: Any, stream: str, caplog: p
         assert loaded == LoadedState(Total(5, 1), 0)
         assert "is no snapshot" in caplog.text
         caplog.clear()
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [("position", "1e999"), ("version", "1e999"), ("position", "-5"), ("position", "1" + 23 * "0")],
+)
+async def test_snapshots_with_numbers_that_cannot_be(
+    client: Any, stream: str, caplog: pytest.LogCaptureFixture, member: str, value: str
+) -> None:
+    await client.append_events(stream, None, adding(5))
+    said = {"state": "0", "position": "0", "eventId": f'"{UUID(int=1)}"', "version": "1", member: value}
+    content = "{" + ", ".join(f'"{name}": {each}' for name, each in said.items()) + "}"
+    await client.append_events(f"snapshot-{stream}", None, NewEvent("Snapshot", content.encode()))
+    assert (await client.load_state(stream, count, 0, snapshots=Snapshots(int))).state == 5
+    assert re.search("is no snapshot|is not used", caplog.text)
 
 
 async def test_snapshots_that_cannot_be_loaded(client: Any, stream: str, caplog: pytest.LogCaptureFixture) -> None:

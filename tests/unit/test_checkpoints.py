@@ -226,6 +226,7 @@ def test_one_store_is_for_one_consumer_at_a_time(make: Made) -> None:
         b'{"format": 1, "source": "stream s", "position": 3}',
         b'{"format": 1, "source": "stream s", "position": "-1"}',
         b"\xff\xfe",
+        b"[" * 100_000,
     ],
 )
 def test_a_corrupt_file_is_an_error(tmp_path: Path, content: bytes) -> None:

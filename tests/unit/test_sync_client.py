@@ -165,6 +165,22 @@ def _work_in_child(client: EsdbClient, response: Iterator[object]) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+def test_a_child_that_leaves_with_blocks_of_its_parent(client: EsdbClient) -> None:
+    client.append_events("s", None, [new(), new()])
+    client.create_subscription("g", "s")
+    with client.subscribe_all_events() as all_events, client.read_subscription("g", "s") as group:
+        next(group)
+
+        def leave() -> None:
+            all_events.__exit__(None, None, None)
+            group.__exit__(None, None, None)
+
+        assert _in_child(leave) == 0
+        assert next(all_events).stream_position == 0
+        assert next(group).stream_position == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
 def test_an_embedded_server_is_not_forked() -> None:
     with EsdbClient("esdb+embedded:") as client:
         client.append_events("s", None, E)

@@ -19,7 +19,7 @@ from esdb_lite.checkpoints.positions import to_text
 from esdb_lite.client.consumers.tracking import HandledPart, Item, Tracker, parts
 from esdb_lite.client.failures import log_failure, note_on
 from esdb_lite.consumers import BatchHandlerError, ConsumerPosition, ErrorAction, HandlerError
-from esdb_lite.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch, WrongArgumentType
+from esdb_lite.errors import CheckpointCorrupt, CheckpointError, CheckpointMismatch, InvalidPosition, WrongArgumentType
 from esdb_lite.events import Checkpoint
 
 _log = logging.getLogger("esdb_lite.client")
@@ -181,14 +181,25 @@ class Consumption:
         self.tracker.loaded(position, self._clock())
         _log.info("consumer %s: begins", self)
 
+    def _asked(self, step: Step) -> Generator[Step, Any, Any]:
+        """What the server says. Raises CheckpointMismatch where no event begins at the position."""
+        try:
+            return (yield step)
+        except InvalidPosition as error:
+            position = self.tracker.position
+            if position is None:
+                raise
+            raise CheckpointMismatch(f"no event begins where the checkpoint is: {to_text(position)}") from error
+
     def _consume(self) -> Steps:
         if self._source.stopping:
             return
-        yield partial(self._source.open, self.tracker.position)
+        yield from self._asked(partial(self._source.open, self.tracker.position))
         if self._options.of_stream and not self._source.stopping:
             self.tracker.known_end((yield self._source.known_end))
         while not self._source.stopping:
-            items: Sequence[Item] = yield partial(self._source.next, self.tracker.due_in(self._clock()))
+            step = partial(self._source.next, self.tracker.due_in(self._clock()))
+            items: Sequence[Item] = yield from self._asked(step)
             self.tracker.fetched(items)
             for part in parts(items, self._options.batch_size, of_stream=self._options.of_stream):
                 if self._source.stopping:

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
+from esdb_lite._checks import checked_int
 from esdb_lite.client.decisions.means import Calls, Means
 from esdb_lite.decisions import Snapshot, Snapshots
 from esdb_lite.errors import StreamNotFound, WrongArgumentType
@@ -18,6 +19,7 @@ from esdb_lite.event_types.comparison import difference
 from esdb_lite.event_types.registry import EventTypes
 from esdb_lite.events import NewEvent, RecordedEvent, StreamState
 from esdb_lite.metadata import StreamMetadata
+from esdb_lite.positions import LARGEST
 
 if TYPE_CHECKING:
     from esdb_lite.events import JsonValue
@@ -53,6 +55,7 @@ class SnapshotKeeper:
         if found.version != self._snapshots.version:
             return None
         try:
+            checked_int("position", found.position, 0, LARGEST)
             state: object = self._types.from_plain(self._snapshots.kind, found.state)
         except Exception as error:
             _log.warning("the snapshot of %r is not used: %s", self._stream_name, error)
@@ -135,6 +138,6 @@ def _snapshot_of(event: RecordedEvent) -> Snapshot | None:
     try:
         said: dict[str, Any] = event.json()
         return Snapshot(said["state"], int(said["position"]), UUID(said["eventId"]), int(said["version"]))
-    except (TypeError, ValueError, LookupError, AttributeError) as error:
+    except (TypeError, ValueError, LookupError, AttributeError, ArithmeticError) as error:
         _log.warning("%d@%s is no snapshot: %s", event.stream_position, event.stream_name, error)
         return None
