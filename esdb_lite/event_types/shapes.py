@@ -132,9 +132,8 @@ class Shapes:
         if field_names(kind) is not None:
             return _Fields(kind, self)
         if issubclass(kind, tuple) and hasattr(kind, "_fields"):
-            hints = _hints(kind)
-            make: Callable[..., object] = typing.cast("typing.Any", kind)._make
-            return _exact_tuple([self.reader(hints.get(name, object)) for name in kind._fields], make)
+            hints, named = _hints(kind), typing.cast("typing.Any", kind)
+            return _exact_tuple([self.reader(hints.get(name, object)) for name in named._fields], named._make)
         raise TypeError(f"values of {kind.__qualname__} cannot be read from JSON; give EventTypes a converter")
 
 
