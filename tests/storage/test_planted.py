@@ -117,6 +117,15 @@ async def test_a_database_that_was_removed_confirms_nothing(path: Path) -> None:
     await database.close()
 
 
+async def test_nor_one_that_was_emptied(path: Path) -> None:
+    database = await Database.open(path)
+    await append(database)
+    os.truncate(path, 0)
+    with pytest.raises(StorageFailed, match="was emptied"):
+        await append(database, 1)
+    await database.close()
+
+
 async def test_nor_one_that_was_replaced(path: Path) -> None:
     database = await Database.open(path)
     await append(database)

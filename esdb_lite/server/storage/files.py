@@ -75,7 +75,7 @@ class Files:
         refuse_losses(path, ownership.notes.left)
 
     def check(self) -> None:
-        """Notice that the file was removed or replaced. Raises StorageFailed."""
+        """Notice that the file was removed, replaced or emptied. Raises StorageFailed."""
         if self._ownership is not None:
             self._ownership.check()
 

@@ -48,6 +48,7 @@ class Ownership:
         self._database = os.path.realpath(path)
         self.path = self._database + "-lock"
         """Of the lock."""
+        self._begun = False
         self._descriptor = _acquire(self.path, path)
         try:
             self._held = _hold(path)
@@ -82,15 +83,21 @@ class Ownership:
             self._held = -1
 
     def check(self) -> None:
-        """Notice that the database was taken away or replaced: what is written now is lost. Raises StorageFailed."""
+        """Notice that the database was taken away, replaced or emptied: writes are lost. Raises StorageFailed."""
         if self._held < 0:
             return
         try:
-            there = os.path.samestat(os.fstat(self._held), os.stat(self._database))
+            held = os.fstat(self._held)
+            there = os.path.samestat(held, os.stat(self._database))
         except OSError:
             there = False
         if not there:
             raise StorageFailed(f"{self._database} was removed or replaced while it was in use: nothing is written")
+        # A new file is empty until SQLite has begun it; a scavenge makes one shorter, and never empty.
+        if held.st_size:
+            self._begun = True
+        elif self._begun:
+            raise StorageFailed(f"{self._database} was emptied while it was in use: nothing is written")
 
 
 def _acquire(lock: str, path: str) -> int:
