@@ -177,6 +177,24 @@ class TestPermissions:
         assert as_nobody(lambda: Files(open_path).close()) == "StorageReadOnly"
         tmp_path.chmod(0o755)
 
+    def test_a_read_only_folder_is_verified_and_backed_up(
+        self, open_path: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+    ) -> None:
+        target = tmp_path_factory.mktemp("copies")
+        target.chmod(0o777)
+        for folder in target.parents:
+            if folder.owner() == target.owner() and str(folder).startswith("/tmp/"):
+                folder.chmod(0o755)
+
+        def look() -> None:
+            assert verify(open_path) == []
+            backup(open_path, str(target / "copy.db"))
+
+        tmp_path.chmod(0o555)
+        assert as_nobody(look) == "nothing"
+        tmp_path.chmod(0o755)
+        assert verify(str(target / "copy.db")) == []
+
     def test_a_file_that_may_not_be_read(self, open_path: str) -> None:
         os.chmod(open_path, 0o000)
         assert as_nobody(lambda: Files(open_path).close()) == "StorageUnavailable"

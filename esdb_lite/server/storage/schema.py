@@ -200,7 +200,11 @@ def connect_reader(path: str) -> sqlite3.Connection:
         raise StorageUnavailable(f"{path} does not exist")
     # A process that may not write cannot remove the files that SQLite puts beside. If there is a log, they stay:
     # a connection that may write would move what is in the log, and nobody could tell any more what was lost of it.
-    mode = "ro" if os.path.exists(os.path.realpath(path) + "-wal") else "rw"
+    real = os.path.realpath(path)
+    mode = "ro" if os.path.exists(real + "-wal") else "rw"
+    if mode == "rw" and not os.access(os.path.dirname(real), os.W_OK):
+        # SQLite cannot put its files beside, which it has for all that may change. Whoever writes has a log there.
+        mode = "ro&immutable=1"
     with _opening(path, f"{Path(path).absolute().as_uri()}?mode={mode}", uri=True) as connection:
         connection.execute("PRAGMA query_only=ON")
     return connection
