@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from urllib.parse import parse_qsl
+from uuid import UUID
 
 from starlette.requests import Request
 
-from esdb_lite import InvalidArgument
+from esdb_lite import InvalidArgument, StreamPosition
 
 MOST_ROWS = 200
 USUAL_ROWS = 40
@@ -49,6 +50,15 @@ class Asked:
         if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
             raise InvalidArgument(name, text, f"must be a whole number from {least} to {most}")
         return int(text)
+
+    def place(self, name: str) -> StreamPosition | None:
+        """A number, and after an @ the id of the event there where it is known: `17@ID`. Raises InvalidArgument."""
+        number, _, event_id = self.text(name).partition("@")
+        position = Asked({name: number}).number(name)
+        try:
+            return None if position is None else StreamPosition(position, UUID(event_id) if event_id else None)
+        except ValueError:
+            raise InvalidArgument(name, self.text(name), "must be a position, or POSITION@ID") from None
 
     def rows(self) -> int:
         """How many rows a page is to have."""

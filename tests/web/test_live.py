@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
-from esdb_lite import AsyncEsdbClient, NewEvent, StreamState
+from esdb_lite import AsyncEsdbClient, Checkpoint, NewEvent, StreamState
 from esdb_lite.web import WebConsole, app
 from esdb_lite.web.console import MOST_LIVE
 from esdb_lite.web.pages import live
@@ -59,14 +60,39 @@ async def test_a_stream_goes_on_after_what_the_page_has(client: AsyncEsdbClient,
 
 
 async def test_a_page_that_comes_back_goes_on_where_it_was(client: AsyncEsdbClient, visitor: Visitor) -> None:
-    done = await client.append_events("order-1", None, [NewEvent(f"T{n}", b"") for n in range(3)])
-    async with visitor.listen("/live/events?stream=order-1", last_event_id="0") as messages:
-        await ready(messages)
-        assert (await next_message(messages))[1]["texts"]["type"] == "T1"
+    await client.append_events("order-1", None, [NewEvent(f"T{n}", b"") for n in range(3)])
+    events = await client.read_stream_events("order-1")
+    first, last = (live.place_of(events[n], of_stream=n == 0) for n in (0, 2))
+    for seen in ("0", first):
+        async with visitor.listen("/live/events?stream=order-1", last_event_id=seen) as messages:
+            await ready(messages)
+            assert (await next_message(messages))[1]["texts"]["type"] == "T1"
     await client.append_events("order-1", 2, NewEvent("T3", b""))
-    async with visitor.listen("/live/events", last_event_id=str(int(done))) as messages:
+    async with visitor.listen("/live/events", last_event_id=last) as messages:
         await ready(messages)
         assert (await next_message(messages))[1]["texts"]["type"] == "T3"
+
+
+async def test_a_page_is_told_that_the_database_was_begun_anew(client: AsyncEsdbClient, visitor: Visitor) -> None:
+    await client.append_events("order-1", None, [NewEvent(f"T{n}", b"") for n in range(3)])
+    stranger = uuid4()
+    [seen] = await client.read_stream_events("order-1", limit=1)
+    for target, place in (
+        ("/live/events?stream=order-1", f"1@{stranger}"),
+        ("/live/events?stream=order-1", f"7@{stranger}"),
+        (f"/live/events?stream=order-1&after=1@{stranger}", ""),
+        ("/live/events", Checkpoint(int(seen.commit_position), int(seen.commit_position), event_id=stranger).token),
+    ):
+        headers = {"last_event_id": place} if place else {}
+        async with visitor.listen(target, **headers) as messages:
+            assert await messages.get() == "200"
+            name, content = await next_message(messages)
+        assert name == "fault"
+        assert "is not from this database" in content["text"]
+    assert (await visitor.get("/live/events?stream=order-1&after=1@x")).status == 400
+    page = await visitor.get("/stream?name=order-1")
+    newest = (await client.read_stream_events("order-1", backwards=True, limit=1))[0]
+    assert f"after=2%40{newest.id}" in page.text
 
 
 async def test_of_very_many_events_the_last_are_shown(client: AsyncEsdbClient, visitor: Visitor) -> None:

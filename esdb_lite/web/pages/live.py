@@ -12,7 +12,7 @@ from contextlib import ExitStack
 
 from starlette.responses import Response, StreamingResponse
 
-from esdb_lite import AsyncSubscription, EsdbClientException, RecordedEvent
+from esdb_lite import AsyncSubscription, Checkpoint, CheckpointMismatch, EsdbClientException, RecordedEvent
 from esdb_lite.web.asking import Asked
 from esdb_lite.web.choosing import EventChoice
 from esdb_lite.web.payload import preview
@@ -38,7 +38,10 @@ async def live_events(visit: Visit) -> Response:
     """Server-sent events: new events of a stream, or of all that a filter lets through."""
     with ExitStack() as opening:
         opening.enter_context(visit.desk.live_page())
-        subscription = await _subscribe(visit)
+        try:
+            subscription = await _subscribe(visit)
+        except CheckpointMismatch as error:
+            return _stream_of(_fault(error))
         counted = opening.pop_all()
 
     async def messages() -> AsyncIterator[str]:
@@ -47,22 +50,32 @@ async def live_events(visit: Visit) -> Response:
                 async for text in _messages(visit, subscription):
                     yield text
 
-    return StreamingResponse(messages(), media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+    return _stream_of(messages())
+
+
+def _stream_of(messages: AsyncIterator[str]) -> Response:
+    return StreamingResponse(messages, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
+
+
+async def _fault(error: EsdbClientException) -> AsyncIterator[str]:
+    yield message("fault", {"text": str(error)})
 
 
 async def _subscribe(visit: Visit) -> AsyncSubscription[RecordedEvent]:
     """Follow what the page wants; a page that comes back says which event it has seen last."""
     name = visit.query.text("stream")
     credentials = visit.options["credentials"]
-    seen = Asked(dict(visit.request.headers)).number("last-event-id")
+    headers = Asked(dict(visit.request.headers))
+    seen = headers.text("last-event-id")
     if name:
-        position = visit.query.number("after") if seen is None else seen
+        position = headers.place("last-event-id") if seen else visit.query.place("after")
         return await visit.client.subscribe_stream_events(
             name, position, from_end=position is None, resolve_links=True, credentials=credentials
         )
     choice = EventChoice.of(visit.query)
+    place = Checkpoint.from_token(seen) if seen else None
     return await visit.client.subscribe_all_events(
-        seen, choice.exclude, from_end=seen is None, filter=choice.filter(), credentials=credentials
+        place, choice.exclude, from_end=place is None, filter=choice.filter(), credentials=credentials
     )
 
 
@@ -95,7 +108,7 @@ async def _messages(visit: Visit, subscription: AsyncSubscription[RecordedEvent]
 
 
 def _texts(to: Places, events: Sequence[RecordedEvent], *, of_stream: bool) -> list[str]:
-    shown = [(event, _place(event, of_stream)) for event in events[-MOST_AT_ONCE:]]
+    shown = [(event, place_of(event, of_stream=of_stream)) for event in events[-MOST_AT_ONCE:]]
     skipped = len(events) - MOST_AT_ONCE
     first = [message("skipped", {"count": skipped})] if skipped > 0 else []
     return [*first, *(message("row", row(to, event), place) for event, place in shown)]
@@ -121,12 +134,14 @@ def row(to: Places, event: RecordedEvent) -> dict[str, object]:
     }
 
 
-def _place(event: RecordedEvent, of_stream: bool) -> int | None:
-    """Where to go on after an event."""
-    return event.original.stream_position if of_stream else event.original.commit_position
+def place_of(event: RecordedEvent, *, of_stream: bool) -> str | None:
+    """Where to go on after an event; its id tells a database that was begun anew."""
+    if of_stream:
+        return f"{event.original.stream_position}@{event.original.id}"
+    return event.checkpoint.token if event.checkpoint else None
 
 
-def message(name: str, content: dict[str, object], place: int | None = None) -> str:
+def message(name: str, content: dict[str, object], place: str | None = None) -> str:
     """One server-sent event. JSON has no line breaks of its own, so that it cannot begin another one."""
     number = "" if place is None else f"id: {place}\n"
     return f"event: {name}\n{number}data: {json.dumps(content)}\n\n"
