@@ -86,12 +86,11 @@ class Ownership:
         """Notice that the database was taken away, replaced or emptied: writes are lost. Raises StorageFailed."""
         if self._held < 0:
             return
-        try:
+        held, there = None, False
+        with suppress(OSError):
             held = os.fstat(self._held)
             there = os.path.samestat(held, os.stat(self._database))
-        except OSError:
-            there = False
-        if not there:
+        if held is None or not there:
             raise StorageFailed(f"{self._database} was removed or replaced while it was in use: nothing is written")
         # A new file is empty until SQLite has begun it; a scavenge makes one shorter, and never empty.
         if held.st_size:
