@@ -31,10 +31,12 @@ def _action(action: Nack) -> esdb_lite.NackAction:
     return NACKS[action]
 
 
-class PersistentSubscription(Ending, AbstractPersistentSubscription):
-    """The events of a group for one of its consumers. Stop it, or leave `with`, so that the last answers arrive."""
+class _Consumer(Ending):
+    """What both consumers have."""
 
-    def __init__(self, source: esdb_lite.PersistentSubscription, open_ones: WeakSet[Any]) -> None:
+    def __init__(
+        self, source: esdb_lite.PersistentSubscription | esdb_lite.AsyncPersistentSubscription, open_ones: WeakSet[Any]
+    ) -> None:
         super().__init__()
         self._source = source
         self._entered = False
@@ -44,6 +46,17 @@ class PersistentSubscription(Ending, AbstractPersistentSubscription):
     def subscription_id(self) -> str:
         """What the server calls the subscription."""
         return self._source.subscription_id
+
+    def _answering(self) -> Any:
+        if self.is_stopped:
+            raise ProgrammingError(_STOPPED)
+        return translated()
+
+
+class PersistentSubscription(_Consumer, AbstractPersistentSubscription):
+    """The events of a group for one of its consumers. Stop it, or leave `with`, so that the last answers arrive."""
+
+    _source: esdb_lite.PersistentSubscription
 
     def __next__(self) -> RecordedEvent:
         try:
@@ -66,11 +79,6 @@ class PersistentSubscription(Ending, AbstractPersistentSubscription):
         with self._answering():
             self._source.nack(answered(item), _action(action))
 
-    def _answering(self) -> Any:
-        if self.is_stopped:
-            raise ProgrammingError(_STOPPED)
-        return translated()
-
     def stop(self, *, cancel: bool = False) -> None:
         """End the iteration; in `with`, events can still be answered."""
         if self._entered:
@@ -88,19 +96,10 @@ class PersistentSubscription(Ending, AbstractPersistentSubscription):
         self.stop()
 
 
-class AsyncPersistentSubscription(Ending, AbstractAsyncPersistentSubscription):
+class AsyncPersistentSubscription(_Consumer, AbstractAsyncPersistentSubscription):
     """The events of a group for one of its consumers. Stop it, or leave `async with`, so that all answers arrive."""
 
-    def __init__(self, source: esdb_lite.AsyncPersistentSubscription, open_ones: WeakSet[Any]) -> None:
-        super().__init__()
-        self._source = source
-        self._entered = False
-        open_ones.add(self)
-
-    @property
-    def subscription_id(self) -> str:
-        """What the server calls the subscription."""
-        return self._source.subscription_id
+    _source: esdb_lite.AsyncPersistentSubscription
 
     async def __anext__(self) -> RecordedEvent:
         try:
@@ -122,11 +121,6 @@ class AsyncPersistentSubscription(Ending, AbstractAsyncPersistentSubscription):
         """Say that an event could not be processed, and what the server should do with it."""
         with self._answering():
             await self._source.nack(answered(item), _action(action))
-
-    def _answering(self) -> Any:
-        if self.is_stopped:
-            raise ProgrammingError(_STOPPED)
-        return translated()
 
     async def stop(self, *, timeout: float | None = None, cancel: bool = False) -> None:
         """End the iteration; in `async with`, events can still be answered."""

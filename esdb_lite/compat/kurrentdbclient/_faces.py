@@ -37,6 +37,10 @@ class Answer(Generic[R]):
     """What there is instead where there is no such stream; None: an exception."""
 
 
+def nothing(_: object) -> None:
+    """How the answer is read of calls that return nothing."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """A read of ours, or a subscription of ours that is opened where it is awaited, and what is handed out."""

@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 
 import esdb_lite
 from esdb_lite.compat.kurrentdbclient import _values as values
-from esdb_lite.compat.kurrentdbclient._faces import Answer, Consuming, Ours
+from esdb_lite.compat.kurrentdbclient._faces import Answer, Consuming, Ours, nothing
 from esdb_lite.compat.kurrentdbclient._signatures import (
     CHANGES,
     SETTINGS,
@@ -30,11 +30,6 @@ from esdb_lite.compat.kurrentdbclient.common import (
     DEFAULT_WINDOW_SIZE,
 )
 from esdb_lite.compat.kurrentdbclient.persistent import SubscriptionInfo
-
-
-def _nothing(_: object) -> None:
-    pass
-
 
 # --- managing ---
 
@@ -74,7 +69,7 @@ def create_subscription_to_all(
         credentials=credentials,
         **values.filtering(chosen),
     )
-    return Answer(given, _nothing)
+    return Answer(given, nothing)
 
 
 @taking(SETTINGS)
@@ -101,7 +96,7 @@ def create_subscription_to_stream(
         timeout=timeout,
         credentials=credentials,
     )
-    return Answer(given, _nothing)
+    return Answer(given, nothing)
 
 
 @taking(CHANGES)
@@ -125,7 +120,7 @@ def update_subscription_to_all(
         credentials=credentials,
         **values.our_changes(changes),
     )
-    return Answer(given, _nothing)
+    return Answer(given, nothing)
 
 
 @taking(CHANGES)
@@ -151,7 +146,7 @@ def update_subscription_to_stream(
         credentials=credentials,
         **values.our_changes(changes),
     )
-    return Answer(given, _nothing)
+    return Answer(given, nothing)
 
 
 def delete_subscription(
@@ -164,7 +159,7 @@ def delete_subscription(
 ) -> Answer[None]:
     """Delete a group."""
     given = ours.delete_subscription(group_name, stream_name, timeout=timeout, credentials=credentials)
-    return Answer(given, _nothing)
+    return Answer(given, nothing)
 
 
 def replay_parked_events(
@@ -177,7 +172,7 @@ def replay_parked_events(
 ) -> Answer[None]:
     """Have parked events delivered again."""
     given = ours.replay_parked_events(group_name, stream_name, timeout=timeout, credentials=credentials)
-    return Answer(given, _nothing)
+    return Answer(given, nothing)
 
 
 def get_subscription_info(

@@ -10,16 +10,12 @@ from typing import Literal
 
 import esdb_lite
 from esdb_lite.compat.kurrentdbclient import _values as values
-from esdb_lite.compat.kurrentdbclient._faces import Answer, Ours
+from esdb_lite.compat.kurrentdbclient._faces import Answer, Ours, nothing
 from esdb_lite.compat.kurrentdbclient._stream_calls import CallCredentials
 from esdb_lite.compat.kurrentdbclient.gossip import ClusterMember
 from esdb_lite.compat.kurrentdbclient.projections import ProjectionState, ProjectionStatistics
 
 _ENGINES = {"v1": None, "v2": 2}
-
-
-def _nothing(_: object) -> None:
-    pass
 
 
 def create_projection(
@@ -47,7 +43,7 @@ def create_projection(
         timeout=timeout,
         credentials=credentials,
     )
-    return Answer(given, _nothing)
+    return Answer(given, nothing)
 
 
 def update_projection(
@@ -61,7 +57,7 @@ def update_projection(
 ) -> Answer[None]:
     """Change the query of a projection."""
     given = ours.update_projection(name, query, emit=emit_enabled, timeout=timeout, credentials=credentials)
-    return Answer(given, _nothing)
+    return Answer(given, nothing)
 
 
 def delete_projection(
@@ -83,42 +79,42 @@ def delete_projection(
         timeout=timeout,
         credentials=credentials,
     )
-    return Answer(given, _nothing)
+    return Answer(given, nothing)
 
 
 def enable_projection(
     ours: Ours, name: str, *, timeout: float | None = None, credentials: CallCredentials = None
 ) -> Answer[None]:
     """Start a projection."""
-    return Answer(ours.enable_projection(name, timeout=timeout, credentials=credentials), _nothing)
+    return Answer(ours.enable_projection(name, timeout=timeout, credentials=credentials), nothing)
 
 
 def disable_projection(
     ours: Ours, name: str, *, timeout: float | None = None, credentials: CallCredentials = None
 ) -> Answer[None]:
     """Stop a projection, which writes a checkpoint."""
-    return Answer(ours.disable_projection(name, timeout=timeout, credentials=credentials), _nothing)
+    return Answer(ours.disable_projection(name, timeout=timeout, credentials=credentials), nothing)
 
 
 def abort_projection(
     ours: Ours, name: str, *, timeout: float | None = None, credentials: CallCredentials = None
 ) -> Answer[None]:
     """Stop a projection without a checkpoint."""
-    return Answer(ours.abort_projection(name, timeout=timeout, credentials=credentials), _nothing)
+    return Answer(ours.abort_projection(name, timeout=timeout, credentials=credentials), nothing)
 
 
 def reset_projection(
     ours: Ours, name: str, *, timeout: float | None = None, credentials: CallCredentials = None
 ) -> Answer[None]:
     """Have a projection begin anew."""
-    return Answer(ours.reset_projection(name, timeout=timeout, credentials=credentials), _nothing)
+    return Answer(ours.reset_projection(name, timeout=timeout, credentials=credentials), nothing)
 
 
 def restart_projections_subsystem(
     ours: Ours, *, timeout: float | None = None, credentials: CallCredentials = None
 ) -> Answer[None]:
     """Restart all projections."""
-    return Answer(ours.restart_projections(timeout=timeout, credentials=credentials), _nothing)
+    return Answer(ours.restart_projections(timeout=timeout, credentials=credentials), nothing)
 
 
 def get_projection_state(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import esdb_lite
 from esdb_lite.compat.kurrentdbclient import _values as values
-from esdb_lite.compat.kurrentdbclient._faces import Answer, Ours, Reading
+from esdb_lite.compat.kurrentdbclient._faces import Answer, Ours, Reading, nothing
 from esdb_lite.compat.kurrentdbclient.common import DEFAULT_CHECKPOINT_INTERVAL_MULTIPLIER, DEFAULT_WINDOW_SIZE
 from esdb_lite.compat.kurrentdbclient.events import (
     CaughtUp,
@@ -41,10 +41,6 @@ CallCredentials = esdb_lite.Credentials | None
 
 _EVENTS: Kinds = (RecordedEvent,)
 _METADATA = "$metadata"
-
-
-def _nothing(_: object) -> None:
-    pass
 
 
 def _limit(limit: int) -> int | None:
@@ -160,7 +156,7 @@ def delete_stream(
 ) -> Answer[None]:
     """Delete a stream, which can be written again."""
     expected = values.our_state(current_version)
-    return Answer(ours.delete_stream(stream_name, expected, timeout=timeout, credentials=credentials), _nothing)
+    return Answer(ours.delete_stream(stream_name, expected, timeout=timeout, credentials=credentials), nothing)
 
 
 def tombstone_stream(
@@ -173,7 +169,7 @@ def tombstone_stream(
 ) -> Answer[None]:
     """Delete a stream for ever."""
     expected = values.our_state(current_version)
-    return Answer(ours.tombstone_stream(stream_name, expected, timeout=timeout, credentials=credentials), _nothing)
+    return Answer(ours.tombstone_stream(stream_name, expected, timeout=timeout, credentials=credentials), nothing)
 
 
 def set_stream_metadata(
@@ -195,7 +191,7 @@ def set_stream_metadata(
         timeout=timeout,
         credentials=credentials,
     )
-    return Answer(answer.given, _nothing)
+    return Answer(answer.given, nothing)
 
 
 # --- reading ---
