@@ -9,7 +9,6 @@ from __future__ import annotations
 import weakref
 from collections.abc import Iterable
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds
@@ -30,7 +29,7 @@ from esdb_lite.positions import ResumeFrom, meant
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.appends import AppendApi
-from esdb_lite.sync.blocking import blocking, reading
+from esdb_lite.sync.blocking import blocking, opened, opened_overload, reading
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
@@ -41,6 +40,8 @@ from esdb_lite.sync.read import Subscription
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
+    from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.sync.statistics import StatisticsFeed
 
@@ -119,9 +120,7 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- reading ---
@@ -169,46 +168,14 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
-    def subscribe_all_events(
-        self,
-        position: ResumeFrom = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        *,
-        from_end: bool = False,
-        filter: Filter | None = None,
-        resolve_links: bool = False,
-        include_control: bool = False,
-        reconnect: bool = True,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]:
-        """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
-
-        Returns once the server has confirmed the subscription. It begins after `position`, the commit position of an
-        event, or a `Checkpoint` or `CaughtUp` (default: with the first event; with `from_end`, with the next one
-        appended). The filters are those of `read_all_events`. With `include_control` the subscription also hands out
-        `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
-        If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
-        takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
-        (default: none). Raises InvalidPosition if no event begins at `position`, CheckpointMismatch if it is from
-        another database. The rules are in sections 15 and 16 of the protocol notes.
-        """
-        live = self._live()
-        source = live.portal.run(
-            live.client.subscribe_all_events,
-            position,
-            patterns("filter_exclude", filter_exclude),  # here: they may be generators
-            patterns("filter_include", filter_include),
-            from_end=from_end,
-            filter=filter,
-            resolve_links=resolve_links,
-            include_control=include_control,
-            reconnect=reconnect,
-            timeout=timeout,
-            credentials=credentials,
-        )
-        return Subscription(self, live.portal.run, source)
+    @opened_overload(
+        AsyncEsdbClient.subscribe_all_events,
+        filter_exclude=partial(patterns, "filter_exclude"),
+        filter_include=partial(patterns, "filter_include"),
+    )
+    def subscribe_all_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
+        """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended."""
+        return Subscription(self, self._live().portal.run, source)
 
     @overload
     def subscribe_stream_events(
@@ -238,38 +205,10 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
-    def subscribe_stream_events(
-        self,
-        stream_name: str,
-        position: int | None = None,
-        *,
-        from_end: bool = False,
-        resolve_links: bool = False,
-        include_control: bool = False,
-        reconnect: bool = True,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]:
-        """Subscribe to the events of one stream, which need not exist yet.
-
-        Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
-        event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
-        Raises StreamDeleted, also when the stream is tombstoned later; CheckpointMismatch if `position` is from another
-        database. The rules are in section 14 of the protocol notes.
-        """
-        live = self._live()
-        source = live.portal.run(
-            live.client.subscribe_stream_events,
-            stream_name,
-            position,
-            from_end=from_end,
-            resolve_links=resolve_links,
-            include_control=include_control,
-            reconnect=reconnect,
-            timeout=timeout,
-            credentials=credentials,
-        )
-        return Subscription(self, live.portal.run, source)
+    @opened_overload(AsyncEsdbClient.subscribe_stream_events)
+    def subscribe_stream_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
+        """Subscribe to the events of one stream, which need not exist yet."""
+        return Subscription(self, self._live().portal.run, source)
 
     # --- streams ---
 
@@ -346,21 +285,12 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
     resign_leader = blocking(AsyncOperationApi.resign_leader)
     set_node_priority = blocking(AsyncOperationApi.set_node_priority)
 
-    def subscribe_statistics(
-        self, interval: Seconds = 1.0, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
-    ) -> StatisticsFeed:
-        """Return the figures now and then again and again, every `interval` seconds, without end.
-
-        `timeout` limits the whole of it (default: none).
-        """
+    @opened(AsyncOperationApi.subscribe_statistics)
+    def subscribe_statistics(self, source: AsyncStatisticsFeed) -> StatisticsFeed:
+        """Return the figures now and then again and again, every `interval` seconds, without end."""
         from esdb_lite.sync.statistics import StatisticsFeed
 
-        live = self._live()
-        return StatisticsFeed(
-            self,
-            live.portal.run,
-            live.portal.run(live.client.subscribe_statistics, interval, timeout=timeout, credentials=credentials),
-        )
+        return StatisticsFeed(self, self._live().portal.run, source)
 
     # --- inside ---
 

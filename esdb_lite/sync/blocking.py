@@ -1,6 +1,6 @@
 """Methods for threads, made of those for asyncio.
 
-Owns: `blocking` and `reading`, which make such methods, and the base class of all that have them.
+Owns: `blocking`, `opened` and `reading`, which make such methods, and the base class of all that have them.
 Must not know: what is called.
 """
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from esdb_lite.sync.live import Live
 
 P = ParamSpec("P")
+S = TypeVar("S")
 T = TypeVar("T")
 
 
@@ -48,6 +49,29 @@ def blocking(
 
     _describe(call, method, signature)
     return call
+
+
+def opened(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, S]], **here: Callable[[Any], object]
+) -> Callable[[Callable[[Any, S], T]], Callable[Concatenate[Any, P], T]]:
+    """Decorator: a function that makes of what `method` of `AsyncEsdbClient` returns what the method here returns."""
+    begin = blocking(method, **here)
+
+    def decorate(make: Callable[[Any, S], T]) -> Callable[Concatenate[Any, P], T]:
+        def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            return make(face, begin(face, *args, **kwargs))
+
+        _describe(call, method, inspect.signature(method).replace(return_annotation=make.__annotations__["return"]))
+        return call
+
+    return decorate
+
+
+def opened_overload(
+    method: Callable[..., Coroutine[Any, Any, S]], **here: Callable[[Any], object]
+) -> Callable[[Callable[[Any, S], T]], Callable[..., T]]:
+    """Do what `opened` does for a method with overloads, which say what it takes."""
+    return opened(method, **here)
 
 
 def reading(

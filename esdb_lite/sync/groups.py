@@ -8,13 +8,12 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from esdb_lite._checks import Seconds
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.filters import patterns
-from esdb_lite.settings import CredentialsLike
-from esdb_lite.sync.blocking import Face, blocking
+from esdb_lite.sync.blocking import Face, blocking, opened
 
 if TYPE_CHECKING:
+    from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
     from esdb_lite.sync.group_subscription import PersistentSubscription
 
 
@@ -35,38 +34,9 @@ class GroupApi(Face):
     read_parked_events = blocking(AsyncGroupApi.read_parked_events)
     restart_subscriptions = blocking(AsyncGroupApi.restart_subscriptions)
 
-    def read_subscription(
-        self,
-        group_name: str,
-        stream_name: str | None = None,
-        *,
-        buffer_size: int = 150,
-        ack_batch_size: int | None = None,
-        ack_delay: Seconds = 0.1,
-        reconnect: bool = True,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> PersistentSubscription:
-        """Become a consumer of a group; returns once the server has confirmed it.
-
-        The server delivers up to `buffer_size` events before it waits for answers. Answers are sent `ack_batch_size`
-        at a time (default: a third of the buffer, at most 100), or after `ack_delay` seconds.
-        A consumer that is dropped (the group was updated, the server restarted, the connection lost) comes back, and
-        `last_drop` says why. With `reconnect=False` it raises SubscriptionDropped or ServiceUnavailable instead.
-        `timeout` limits the whole subscription (default: none). Raises SubscriptionNotFound, TooManySubscribers.
-        """
+    @opened(AsyncGroupApi.read_subscription)
+    def read_subscription(self, source: AsyncPersistentSubscription) -> PersistentSubscription:
+        """Become a consumer of a group; returns once the server has confirmed it."""
         from esdb_lite.sync.group_subscription import PersistentSubscription
 
-        live = self._live()
-        source = live.portal.run(
-            live.client.read_subscription,
-            group_name,
-            stream_name,
-            buffer_size=buffer_size,
-            ack_batch_size=ack_batch_size,
-            ack_delay=ack_delay,
-            reconnect=reconnect,
-            timeout=timeout,
-            credentials=credentials,
-        )
-        return PersistentSubscription(self, live.portal, source)
+        return PersistentSubscription(self, self._live().portal, source)

@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Literal, overload
 from esdb_lite._checks import Seconds
 from esdb_lite.client.indexes.calls import AsyncIndexApi, checked_fields
 from esdb_lite.settings import CredentialsLike
-from esdb_lite.sync.blocking import Face, blocking, reading
+from esdb_lite.sync.blocking import Face, blocking, opened_overload, reading
 from esdb_lite.sync.read import Subscription
 
 if TYPE_CHECKING:
+    from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.events import RecordedEvent, SubscriptionItem
     from esdb_lite.indexes import IndexLike
     from esdb_lite.positions import ResumeFrom
@@ -51,36 +52,10 @@ class IndexApi(Face):
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
-    def subscribe_index_events(
-        self,
-        index: IndexLike,
-        position: ResumeFrom = None,
-        *,
-        from_end: bool = False,
-        include_control: bool = False,
-        reconnect: bool = True,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]:
-        """Subscribe to the events of an index: first the stored ones, then new ones as they are appended.
-
-        It begins after `position`, a commit position (default: with the first event; with `from_end`, with the next
-        one appended). There are no checkpoints. The other options are those of `subscribe_all_events`.
-        Raises IndexNotFound, also when the index is stopped or deleted later; NotSupported before KurrentDB 25.1. The
-        rules are in section B.5 of the notes on KurrentDB.
-        """
-        live = self._live()
-        source = live.portal.run(
-            live.client.subscribe_index_events,
-            index,
-            position,
-            from_end=from_end,
-            include_control=include_control,
-            reconnect=reconnect,
-            timeout=timeout,
-            credentials=credentials,
-        )
-        return Subscription(self, live.portal.run, source)
+    @opened_overload(AsyncIndexApi.subscribe_index_events)
+    def subscribe_index_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
+        """Subscribe to the events of an index: first the stored ones, then new ones as they are appended."""
+        return Subscription(self, self._live().portal.run, source)
 
     create_index = blocking(AsyncIndexApi.create_index, fields=checked_fields)
     start_index = blocking(AsyncIndexApi.start_index)
