@@ -64,7 +64,10 @@ class EventIterator(Generic[T_co]):
 
     def next_batch(self) -> Sequence[T_co]:
         """Return all items that are there, after waiting for one; none at the end."""
-        self._run(self._next, self._gather, get_ident())
+        if not self._together:
+            self._together = [*self._items]
+        if not self._together:
+            self._run(self._next, self._gather, get_ident())
         batch, self._together = self._together, ()
         return batch
 
@@ -91,7 +94,7 @@ class EventIterator(Generic[T_co]):
     # --- on the thread of the loop ---
 
     async def _next(self, get: Callable[[], Awaitable[None]], thread: int) -> None:
-        """Have the next batch here; after another call of the same thread, which has given it up, has come to its end."""
+        """Have the next batch here, when another call of the same thread has ended that has given it up."""
         if self._turn.locked() and thread != self._thread:
             raise WrongContext("two threads iterate over the same object")
         self._thread = thread
@@ -108,7 +111,7 @@ class EventIterator(Generic[T_co]):
     async def _gather(self) -> None:
         """The same for a batch that is handed out as a whole."""
         if not self._together:
-            self._together = list(self._items) or list(self._arrived) or await self._source.next_batch()
+            self._together = [*self._arrived] or await self._source.next_batch()
             self._items = self._arrived
 
 
