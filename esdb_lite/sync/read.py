@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
 from threading import get_ident
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from esdb_lite.errors import ClientClosed, WrongContext
@@ -86,9 +85,7 @@ class EventIterator(Generic[T_co]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- on the thread of the loop ---
