@@ -124,7 +124,15 @@ def _info(details: pb.StatisticsRespDetails) -> ProjectionInfo:
         partitions_cached=details.partitions_cached,
         events_processed=details.events_processed_after_restart,
         buffered_events=details.buffered_events,
+        figures={name: getattr(details, name) for name in _FIGURES},
     )
+
+
+_FIGURES = (
+    *("core_processing_time", "effective_name", "reads_in_progress", "writes_in_progress", "checkpoint_status"),
+    *("write_pending_events_before_checkpoint", "write_pending_events_after_checkpoint"),
+)
+"""What few ask for; the names are those of the protocol."""
 
 
 _MODES: Mapping[str, ProjectionMode] = {mode.value: mode for mode in ProjectionMode}

@@ -89,7 +89,8 @@ def _record_too_large(details: Details) -> tuple[type[GrpcError], dict[str, obje
 
 
 def _too_large(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    return AppendTooLarge, {"limit": _read(details, pb.AppendTransactionSizeExceededErrorDetails).max_size}
+    size = _read(details, pb.AppendTransactionSizeExceededErrorDetails)
+    return AppendTooLarge, {"size": size.size, "limit": size.max_size}
 
 
 def _tombstoned(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
