@@ -82,10 +82,13 @@ class Ownership:
             os.close(self._held)
             self._held = -1
 
-    def check(self) -> None:
-        """Notice that the database was taken away, replaced or emptied: writes are lost. Raises StorageFailed."""
+    def check(self) -> int:
+        """Notice that the database was taken away, replaced or emptied: writes are lost. Raises StorageFailed.
+
+        Returns how many bytes the file has now; 0: it cannot be seen.
+        """
         if self._held < 0:
-            return
+            return 0
         held, there = None, False
         with suppress(OSError):
             held = os.fstat(self._held)
@@ -97,6 +100,7 @@ class Ownership:
             self._begun = True
         elif self._begun:
             raise StorageFailed(f"{self._database} was emptied while it was in use: nothing is written")
+        return held.st_size
 
 
 def _acquire(lock: str, path: str) -> int:
