@@ -34,7 +34,7 @@ class DjangoCheckpoint(DbApiCheckpoint):
         self._atomic: Any = None
 
     def begin(self) -> None:
-        """Begin a transaction; in one that is open already, which may yet be rolled back, Django raises RuntimeError."""
+        """Begin a transaction. In one that is open already, and may be rolled back, Django raises RuntimeError."""
         from django.db import transaction
 
         self._open()

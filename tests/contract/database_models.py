@@ -199,17 +199,17 @@ class AiosqliteModel(AsyncModel):
 
 
 class AiosqliteByItselfModel(AiosqliteModel):
-    options = {"isolation_level": None}
+    options: ClassVar[dict[str, Any]] = {"isolation_level": None}
 
 
 class AiosqliteAutocommitModel(AiosqliteModel):
     since = (3, 12)
-    options = {"autocommit": True}
+    options: ClassVar[dict[str, Any]] = {"autocommit": True}
 
 
 class AiosqliteNoAutocommitModel(AiosqliteModel):
     since = (3, 12)
-    options = {"autocommit": False}
+    options: ClassVar[dict[str, Any]] = {"autocommit": False}
 
 
 class SessionModel(BlockingModel):
