@@ -391,11 +391,11 @@ class ServerNode:
 
     def _index_commands(self) -> Mapping[str, Handler]:
         indexes = self._context.indexes if self._behaviour.append_records else None
-        return {} if indexes is None else routes(IndexService(indexes), self._database.turns)
+        return {} if indexes is None else routes(IndexService(indexes), self._context.cold_calls)
 
     def _schemas(self) -> Mapping[str, Handler]:
         service = SchemaService(SchemaRegistry(self._database, now=self._settings.now))
-        return routes(service, self._database.turns) if self._behaviour.schema_registry else {}
+        return routes(service, self._context.cold_calls) if self._behaviour.schema_registry else {}
 
     def _is_offered(self, path: str) -> bool:
         """Whether there is a method in the version that it passes for."""
@@ -421,10 +421,10 @@ class ServerNode:
         authenticator = self._authenticator
         if authenticator is None:
             return users.without_authentication()
-        return routes(users.Users(UserStore(self._database, authenticator), authenticator), self._database.turns)
+        return routes(users.Users(UserStore(self._database, authenticator), authenticator), self._context.cold_calls)
 
     def _handlers(self) -> Mapping[str, Handler]:
-        turns = self._database.turns
+        turns = self._context.cold_calls
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (

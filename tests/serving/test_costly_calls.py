@@ -18,9 +18,12 @@ from esdb_lite.server.app import RpcServer
 from esdb_lite.server.app.calls import Route
 from esdb_lite.server.database.loop_share import LoopShare
 from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.node import ServerNode, ServerSettings
 from esdb_lite.server.schemas.compatibility import ComparisonBudget, NotASchema, incompatibilities
 from esdb_lite.server.services import projections
 from esdb_lite.server.services.unary import routes
+from tests.faults.support import GOSSIP, append, events_in, read
+from tests.healing.waiting import until
 from tests.serving.raw import connected
 
 CREATE = "/event_store.client.users.Users/Create"
@@ -68,6 +71,22 @@ async def test_many_calls_at_once_are_answered_in_turns() -> None:
         await server.stop()
 
 
+async def test_reads_do_not_wait_for_them() -> None:
+    node = await ServerNode.start(ServerSettings(), lambda: None)
+    try:
+        async with connected(node.port) as flooding, connected(node.port) as other:
+            await append(other)
+            await flooding.more()
+            for _ in range(200):
+                flooding.send(flooding.open(GOSSIP), framed([b""]), end=True)
+            await until(lambda: sum(1 for _ in node._server.open_calls()) > 150)
+            answered = node._server.counts.total
+            assert events_in(await read(other)) == 1
+            assert node._server.counts.total - answered < 100
+    finally:
+        await node.stop()
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
@@ -101,6 +120,25 @@ def plain(value: object) -> object:
 @pytest.mark.parametrize("text", ["", None, "null", "[" * 100_000, "no JSON", '"\\ud800"'])
 def test_texts_of_any_kind_have_an_answer(text: str | None) -> None:
     StateResp().parse(projections._answer(projections.PROJECTIONS_STATE_RESP_STATE, text))
+
+
+def test_a_state_for_which_many_ask_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = list[str]()
+
+    def encode(tag: int, text: str | None) -> bytes:
+        encoded.append(text or "")
+        return b"%d" % tag
+
+    monkeypatch.setattr(projections, "_answer", encode)
+    monkeypatch.setattr(projections, "_CHARACTERS_KEPT", 25)
+    states = projections._EncodedStates()
+    first, second, third = "1" * 10, "2" * 10, "3" * 10
+    assert [states.answer(tag, first) for tag in (1, 1, 2, 1)] == [b"1", b"1", b"2", b"1"]
+    assert encoded == [first, first]
+    for text in (second, first, third, first, "4" * 30, None, None):
+        states.answer(1, text)
+    assert encoded == [first, first, second, third, "4" * 30, ""]
+    assert states._characters <= 25
 
 
 def test_a_large_state_is_encoded_soon() -> None:
