@@ -65,6 +65,15 @@ class LoopShare:
         if spent > units:
             self._left -= spent - units
 
+    async def costly(self, act: Callable[[], T]) -> T:
+        """Do something that takes long in a turn of its own, and count it several times."""
+        await self.enter(ROOM)
+        began = perf_counter()
+        try:
+            return act()
+        finally:
+            self.charge((perf_counter() - began) * OTHERS, ROOM)
+
     def metered(self, work: Awaitable[T]) -> Awaitable[T]:
         """Do something, and count several times what its steps take, but not what it waits for: most of the loop's
         time is for others, who are done in a few turns."""
