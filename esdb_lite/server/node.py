@@ -189,7 +189,9 @@ class ServerNode:
             restart_groups=self._restart_groups,
             resign=None if place is None else place.resign,
         )
-        self._server = RpcServer(self._routes(), self._admission, PlainHttp(self.pages, settings.http1))
+        self._server = RpcServer(
+            self._routes(), self._admission, PlainHttp(self.pages, settings.http1, self._context.cold_calls.costly)
+        )
 
     @classmethod
     async def start(

@@ -20,7 +20,7 @@ from esdb_lite.server.app import RpcServer
 from esdb_lite.server.app.calls import Route
 from esdb_lite.server.database.loop_share import LoopShare
 from esdb_lite.server.engine.read import Read
-from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.handlers import PageBody, ServerCall
 from esdb_lite.server.node import ServerNode, ServerSettings
 from esdb_lite.server.schemas import catalogue
 from esdb_lite.server.schemas.compatibility import ComparisonBudget, NotASchema, incompatibilities
@@ -124,6 +124,23 @@ async def test_long_expressions_are_looked_at_one_by_one(node: ServerNode, monke
             client.send(calls[-1], framed([ReadRequest(filter=chosen).encode()]), end=True)
         for call in calls:
             assert (await client.ended(call)).status[0] == "0"
+    assert len(seen) == len(set(seen)) == 50
+
+
+async def test_pages_over_http2_are_made_one_by_one(node: ServerNode) -> None:
+    turns, seen = Turns(), list[int]()
+
+    def page() -> PageBody:
+        seen.append(turns.now)
+        return PageBody("text/plain", b"x")
+
+    assert isinstance(node.pages, dict)
+    node.pages["/page"] = page
+    async with turns, connected(node.port) as client:
+        await client.more()
+        calls = [client.open("/page", method="GET", end=True) for _ in range(50)]
+        for call in calls:
+            assert (await client.ended(call)).data == b"x"
     assert len(seen) == len(set(seen)) == 50
 
 

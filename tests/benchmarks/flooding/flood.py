@@ -13,7 +13,7 @@ import betterproto
 
 from esdb_lite import AsyncEsdbClient
 from esdb_lite._wire.framing import frame
-from tests.benchmarks.flooding.peers import Attack, Request, calls
+from tests.benchmarks.flooding.peers import Attack, Headers, Request, calls
 
 STREAMS = "/event_store.client.streams.Streams"
 
@@ -41,21 +41,34 @@ class Flood:
 
 
 def asking(
-    path: str, message: betterproto.Message | bytes, *, connections: int = 1, in_flight: int = 200, ends: bool = True
+    path: str,
+    message: betterproto.Message | bytes,
+    headers: Headers = (),
+    *,
+    connections: int = 1,
+    in_flight: int = 200,
+    ends: bool = True,
 ) -> Attack:
     """Make the same call again and again."""
-    request = Request(path, frame([bytes(message)]), ends=ends)
+    request = Request(path, frame([bytes(message)]), headers, ends=ends)
     return calls(lambda: request, connections=connections, in_flight=in_flight)
 
 
 def making(
-    path: str, make: Callable[[int], betterproto.Message | bytes], *, connections: int = 1, in_flight: int = 200
+    path: str,
+    make: Callable[[int], betterproto.Message | bytes],
+    headers: Headers = (),
+    *,
+    connections: int = 1,
+    in_flight: int = 200,
 ) -> Attack:
     """Make calls that differ by their number."""
     numbers = itertools.count()
-    return calls(
-        lambda: Request(path, frame([bytes(make(next(numbers)))])), connections=connections, in_flight=in_flight
-    )
+
+    def request() -> Request:
+        return Request(path, frame([bytes(make(next(numbers)))]), headers)
+
+    return calls(request, connections=connections, in_flight=in_flight)
 
 
 def in_turn(*requests: Callable[[int], Request], connections: int = 1, in_flight: int = 1) -> Attack:

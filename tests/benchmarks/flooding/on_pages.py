@@ -51,11 +51,11 @@ def floods() -> Iterator[Flood]:
     console = {
         "overview": "/",
         "streams": "/streams",
-        "stream": "/stream?stream=s-1",
+        "stream": "/stream?name=s-1",
         "event": "/event?stream=huge&position=0",
         "event-bytes": "/event?stream=bytes&position=0",
         "download": "/event/data?stream=bytes&position=0",
-        "huge-stream": "/stream?stream=huge",
+        "huge-stream": "/stream?name=huge",
         "all": "/all",
         "find": "/find?id=00000000-0000-4000-8000-000000000001",
         "live": "/live/events",

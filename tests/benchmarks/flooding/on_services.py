@@ -17,7 +17,7 @@ from esdb_lite import AsyncEsdbClient, CompatibilityMode, NewEvent, StreamState
 from esdb_lite._wire.acks import encode_consumer_options
 from esdb_lite._wire.framing import frame
 from tests.benchmarks.flooding.flood import Flood, asking, in_turn, making
-from tests.benchmarks.flooding.on_wire import large_events
+from tests.benchmarks.flooding.on_wire import large_events, login
 from tests.benchmarks.flooding.peers import Attack, Request
 
 _PROJECTIONS = "/event_store.client.projections.Projections"
@@ -27,6 +27,7 @@ _OPERATIONS = "/event_store.client.operations.Operations"
 _SCHEMAS = "/kurrentdb.protocol.registry.v2.SchemaRegistryService"
 _INDEXES = "/kurrentdb.protocol.v2.indexes.IndexesService"
 _EMPTY = Empty()
+_ADMIN = login("admin", "changeit")
 _JAVASCRIPT = ("--run-projections", "all")
 _STATE = 600_000
 _SCRIPT = """fromStream('p').when({
@@ -342,8 +343,16 @@ async def _many_users(client: AsyncEsdbClient) -> None:
 
 
 def _others() -> Iterator[Flood]:
-    yield Flood("users", "the list of 50 users", asking(f"{_USERS}/Details", users.DetailsReq()), _many_users)
-    yield Flood("new-users", "users that are created without end", making(f"{_USERS}/Create", _new_user))
+    yield Flood(
+        "users",
+        "the list of 50 users",
+        asking(f"{_USERS}/Details", users.DetailsReq(), _ADMIN),
+        _many_users,
+        secure=True,
+    )
+    yield Flood(
+        "new-users", "users that are created without end", making(f"{_USERS}/Create", _new_user, _ADMIN), secure=True
+    )
     scavenge = StartScavengeReq(options=StartScavengeReqOptions(thread_count=1))
     yield Flood(
         "scavenges",

@@ -24,6 +24,7 @@ from tests.benchmarks.flooding.peers import (
     WINDOW_UPDATE,
     Attack,
     Caller,
+    Headers,
     Request,
     Silent,
     Tally,
@@ -96,14 +97,13 @@ def _endless_append() -> Request:
     return Request(f"{STREAMS}/Append", framed([encode_append_options("endless", ANY), *events]), ends=False)
 
 
-def _login(name: str, password: str) -> tuple[tuple[str, str], ...]:
+def login(name: str, password: str) -> Headers:
+    """Say who is calling."""
     return (("authorization", "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()),)
 
 
 def _guesses(*, connections: int) -> Attack:
-    return calls(
-        lambda: Request(_DETAILS, framed([b""]), _login("admin", os.urandom(4).hex())), connections=connections
-    )
+    return calls(lambda: Request(_DETAILS, framed([b""]), login("admin", os.urandom(4).hex())), connections=connections)
 
 
 def _silent(first: bytes, tally: Tally) -> Silent:
@@ -165,5 +165,5 @@ def floods() -> Iterator[Flood]:
     yield Flood("handshakes", "20 handshakes at a time", with_connections(20, _come_and_go), secure=True)
     yield Flood("guesses", "wrong passwords, 200 at a time", _guesses(connections=1), secure=True)
     yield Flood("guesses-20", "wrong passwords over 20 connections", _guesses(connections=20), secure=True)
-    right = Request(_DETAILS, framed([b""]), _login("admin", "changeit"))
+    right = Request(_DETAILS, framed([b""]), login("admin", "changeit"))
     yield Flood("logins", "the right password, 200 at a time", calls(lambda: right), secure=True)

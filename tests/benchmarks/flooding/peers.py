@@ -28,6 +28,9 @@ _BREAK = 0.01
 """Seconds before somebody who was cut off comes again."""
 
 
+Headers = tuple[tuple[str, str], ...]
+
+
 class Target(NamedTuple):
     """The server to be flooded."""
 
@@ -55,7 +58,7 @@ class Request(NamedTuple):
     path: str
     data: bytes = b""
     """Messages in their frames."""
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: Headers = ()
     method: str = "POST"
     ends: bool = True
     """Whether the client's side ends after the data."""
@@ -73,7 +76,7 @@ def greeting(window: int = WHOLE) -> bytes:
 
 
 @lru_cache(256)
-def header_block(path: str, method: str = "POST", more: tuple[tuple[str, str], ...] = ()) -> bytes:
+def header_block(path: str, method: str = "POST", more: Headers = ()) -> bytes:
     """Encode headers, each as a literal that nobody remembers."""
     usual = [(":method", method), (":scheme", "http"), (":path", path), (":authority", "flood")]
     if method == "POST":
