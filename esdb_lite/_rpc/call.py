@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from types import TracebackType
 
 from esdb_lite._http2.client import NoStreamLeft
 from esdb_lite._http2.streams import (
@@ -102,9 +101,7 @@ class ClientCall:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     @property
