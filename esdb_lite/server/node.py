@@ -163,11 +163,8 @@ class ServerNode:
             self._membership, self._member = place.membership, place.member
             timeout = place.forwarding_timeout
             self._admission = Admission(self._plan, self._membership, self._member, forwarding_timeout=timeout)
-        self._tls = (
-            None
-            if settings.security is None
-            else ServerTls(settings.security.certificate, http1=settings.http1 is not None)
-        )
+        security = settings.security
+        self._tls = ServerTls(security.certificate, http1=settings.http1 is not None) if security else None
         self._authenticator = None if settings.security is None else Authenticator(database)
         self._gossip = Gossip(self._membership, self._member, settings.now)
         self._context = Context(
@@ -189,9 +186,8 @@ class ServerNode:
             restart_groups=self._restart_groups,
             resign=None if place is None else place.resign,
         )
-        self._server = RpcServer(
-            self._routes(), self._admission, PlainHttp(self.pages, settings.http1, self._context.cold_calls.costly)
-        )
+        plain = PlainHttp(self.pages, settings.http1, self._context.cold_calls.costly)
+        self._server = RpcServer(self._routes(), self._admission, plain)
 
     @classmethod
     async def start(
