@@ -24,7 +24,7 @@ from esdb_lite.server.engine.groups.consumers import GroupConsumer
 from esdb_lite.server.engine.groups.effects import (
     Drop,
     Effect,
-    NoteReplay,
+    NoteUnfinished,
     Park,
     ReadPage,
     ReadParked,
@@ -46,7 +46,7 @@ from esdb_lite.server.engine.groups.queries import GroupSource, Unreadable
 from esdb_lite.server.engine.groups.statistics import GroupInfo
 from esdb_lite.server.engine.links import LINKS_AT_ONCE
 from esdb_lite.server.engine.model import ANY, Appended, ProposedEvent
-from esdb_lite.server.groups.parked import ParkedStream
+from esdb_lite.server.groups.parked_stream import ParkedStream
 from esdb_lite.server.storage import Reader, Record
 
 log = logging.getLogger("esdb_lite.server")
@@ -174,7 +174,7 @@ class GroupRunner:
         self._carry_out()
         self._stopped = True
         self._unlisten()
-        lasting = (Park, WriteCheckpoint, TruncateParked, NoteReplay, _ParkedTruncation)
+        lasting = (Park, WriteCheckpoint, TruncateParked, NoteUnfinished, _ParkedTruncation)
         self._jobs = deque(job for job in self._jobs if isinstance(job, lasting))
         if self._task is not None:
             await asyncio.wait({self._task})
@@ -342,7 +342,7 @@ class GroupRunner:
             await self._read_parked(job)
         elif isinstance(job, TruncateParked):
             await self._truncate_parked(job)
-        elif isinstance(job, NoteReplay):
+        elif isinstance(job, NoteUnfinished):
             await self._parked.note(job.unfinished_from)
         self._carry_out()
 
@@ -354,7 +354,7 @@ class GroupRunner:
             self._group.checkpoint_failed()
         elif isinstance(job, ReadParked):
             self._group.replay_failed()
-        elif isinstance(job, NoteReplay):
+        elif isinstance(job, NoteUnfinished):
             self._group.replay_not_noted()
         elif isinstance(job, _ParkedTruncation) and not job.done.done():
             job.done.set_exception(ParkedEventsBusy())

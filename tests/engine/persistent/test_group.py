@@ -6,7 +6,7 @@ import pytest
 
 from esdb_lite.groups import ConsumerStrategy, NackAction
 from esdb_lite.server.engine.groups.consumers import OUTBOX_LIMIT, GroupConsumer
-from esdb_lite.server.engine.groups.effects import NoteReplay, Park, ReadPage
+from esdb_lite.server.engine.groups.effects import NoteUnfinished, Park, ReadPage
 from esdb_lite.server.engine.groups.group import PARKED_AT_ONCE
 from esdb_lite.server.engine.groups.settings import GroupStart
 
@@ -336,7 +336,7 @@ class TestReplay:
         world.collect()
         world.settle()
         world.ack(world.clients[0], *list(world.clients[0].held))
-        assert world.pending == [NoteReplay(None)]
+        assert world.pending == [NoteUnfinished(None)]
         world.pending.clear()
         world.group.replay_not_noted()
         world.tick()

@@ -12,7 +12,7 @@ from esdb_lite.server.engine.groups.consumers import GroupConsumer
 from esdb_lite.server.engine.groups.effects import (
     Drop,
     Effect,
-    NoteReplay,
+    NoteUnfinished,
     Park,
     ReadPage,
     ReadParked,
@@ -193,7 +193,7 @@ class World:
             self.group.checkpoint_written(effect.position)
         elif isinstance(effect, TruncateParked):
             self.parked_from, self.unfinished_from = effect.before, effect.unfinished_from
-        elif isinstance(effect, NoteReplay):
+        elif isinstance(effect, NoteUnfinished):
             self.unfinished_from = effect.unfinished_from
 
     def parked_message(self, number: int) -> Message:

@@ -55,7 +55,7 @@ class TruncateParked:
 
 
 @dataclass(frozen=True)
-class NoteReplay:
+class NoteUnfinished:
     """Note the same anew. If that fails, answer with `Group.replay_not_noted`."""
 
     unfinished_from: int | None
@@ -75,4 +75,4 @@ class Drop:
     consumer: GroupConsumer
 
 
-Effect = ReadPage | ReadParked | Park | WriteCheckpoint | TruncateParked | NoteReplay | Wake | Drop
+Effect = ReadPage | ReadParked | Park | WriteCheckpoint | TruncateParked | NoteUnfinished | Wake | Drop

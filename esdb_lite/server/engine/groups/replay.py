@@ -9,7 +9,7 @@ begins anew has them among its parked events again.
 
 from __future__ import annotations
 
-from .effects import NoteReplay
+from .effects import NoteUnfinished
 from .messages import Message
 
 _UNKNOWN = -1
@@ -36,13 +36,13 @@ class ReplayProgress:
         self._noted = lowest if lowest < before else None
         return self._noted
 
-    def note(self, before: int, *, at_once: bool) -> NoteReplay | None:
+    def note(self, before: int, *, at_once: bool) -> NoteUnfinished | None:
         """Return what is to be noted now; None: nothing, or (not `at_once`) it can wait for a while."""
         noted = self._noted
         if noted is None or (self._unfinished and not at_once):
             return None
         first = self.unfinished_from(before)
-        return None if first == noted else NoteReplay(first)
+        return None if first == noted else NoteUnfinished(first)
 
     def not_noted(self) -> None:
         """What was to be noted could not be written."""
