@@ -367,7 +367,7 @@ class AsyncPersistentSubscription:
         from esdb_lite._convert.groups import info as ask_for_info
 
         asked, deadline = (self.group_name, self.stream_name), Deadline(LEAVING_SECONDS)
-        channel = self._core.channel(deadline=deadline, credentials=self._credentials, repeatable=True)
+        channel = self._core.channel(deadline, self._credentials, repeatable=True)
         # together with others that leave: each answer describes all consumers
         key = (*asked, self._credentials)
         info = await self._core.together(key, lambda: ask_for_info(channel, *asked), deadline)
