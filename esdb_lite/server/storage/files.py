@@ -17,7 +17,7 @@ from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.disk import sync_name
 from esdb_lite.server.storage.errors import StorageFailed, reporting
 from esdb_lite.server.storage.losses import identity, is_new, lacks_pages, refuse_losses
-from esdb_lite.server.storage.ownership import Ownership
+from esdb_lite.server.storage.ownership import LogRemoved, Ownership
 from esdb_lite.server.storage.schema import check_path, check_writable, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
@@ -63,6 +63,7 @@ class Files:
         if self._ownership is not None:
             emptied = empty_log(connection)
             self._note_durability(self._ownership, emptied)
+            self._ownership.watch()
         return connection
 
     def _note_durability(self, ownership: Ownership, emptied: bool) -> None:
@@ -78,10 +79,16 @@ class Files:
         refuse_losses(path, ownership.notes.left)
 
     def check(self) -> None:
-        """Notice that the file was removed, replaced, emptied or cut off. Raises StorageFailed."""
+        """Notice that the file, or one beside it, was removed, replaced, emptied or cut off. Raises StorageFailed."""
         if self._ownership is None:
             return
-        size = self._ownership.check()
+        try:
+            size = self._ownership.check()
+        except LogRemoved:
+            # What was confirmed can still be read from the log that is open, and only by this process.
+            with suppress(sqlite3.Error):
+                self.writer.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            raise
         # A scavenge makes it shorter, too, here or in another process.
         if size < self._size and self._lacks_pages():
             raise StorageFailed(f"{self.path} was cut off while it was in use: nothing is written")

@@ -19,6 +19,8 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
     user_indexes       up to where each index that a user has defined has been filled; the number is the position of the
                        event that has defined it.
     user_index_events  what is in it, with the values of its field as UTF-8 (empty: it has none).
+
+    replays  by the name of a stream of parked events: from this number on, some are being delivered again.
 """
 
 from __future__ import annotations
@@ -120,6 +122,10 @@ CREATE TABLE IF NOT EXISTS user_index_events (
     PRIMARY KEY (id, position)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS user_index_values ON user_index_events (id, value, position);
+CREATE TABLE IF NOT EXISTS replays (
+    stream TEXT PRIMARY KEY,
+    first INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS indexed (id INTEGER PRIMARY KEY, position INTEGER NOT NULL);
 """
 """Files of the same version may lack these; programs that do not know them do nothing wrong with the file."""
@@ -175,7 +181,8 @@ def open_writer(path: str | None, durability: Durability = Durability.FULL) -> s
 
     Raises StorageError, each kind with a text that fits one line.
     """
-    with _opening(path or "memory", path or ":memory:", uri=False) as connection:
+    # Whole: SQLite has a meaning of its own for names such as `file:events.db`.
+    with _opening(path or "memory", os.path.abspath(path) if path else ":memory:", uri=False) as connection:
         _prepare(connection, path, durability)
     return connection
 
@@ -322,6 +329,8 @@ def check_path(path: str) -> None:
     """Refuse what cannot be a database file before anything is made beside it. Raises StorageError."""
     if not path:
         raise StorageUnavailable("the name of the database file is empty ('')")
+    if path == ":memory:":
+        raise StorageUnavailable("':memory:' is no file: leave the path out for events in memory")
     if os.path.isdir(path):
         raise StorageUnavailable(f"{path} is a folder")
     folder = os.path.dirname(os.path.abspath(path))
