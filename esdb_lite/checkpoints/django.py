@@ -38,7 +38,7 @@ class DjangoCheckpoint(DbApiCheckpoint):
         from django.db import transaction
 
         self._open()
-        atomic = transaction.atomic(using=self._using, durable=True)
+        atomic: Any = transaction.atomic(using=self._using, durable=True)
         atomic.__enter__()
         self._atomic = atomic
 

@@ -38,7 +38,7 @@ ATTEMPTS = 10
 _LONGEST_PAUSE = 0.5
 
 
-class _Place(NamedTuple):
+class _ReadUpTo(NamedTuple):
     """Up to where a stream was read, or is in a snapshot."""
 
     position: int
@@ -67,7 +67,7 @@ class GrowingState:
         if snapshots is not None and not isinstance(snapshots, Snapshots):
             raise WrongArgumentType("snapshots", snapshots, "must be Snapshots")
         self._keeper = None if snapshots is None else SnapshotKeeper(snapshots, means, self.stream_name)
-        self._unchecked: _Place | None = None
+        self._unchecked: _ReadUpTo | None = None
         self._may_miss = False
         self._last: RecordedEvent | None = None
         self.position: int | None = None
@@ -79,14 +79,14 @@ class GrowingState:
         if found is not None:
             snapshot, self.state = found
             self.position = snapshot.position
-            self._unchecked = _Place(snapshot.position, snapshot.event_id)
+            self._unchecked = _ReadUpTo(snapshot.position, snapshot.event_id)
         yield from self._go_on()
         return LoadedState(self.state, self.position)
 
     def read(self) -> Calls:
         """Read what was appended since; everything, where the stream was deleted meanwhile. Returns the ids."""
         if self._last is not None and self._last.stream_position == self.position:
-            self._unchecked = _Place(self.position, self._last.id)
+            self._unchecked = _ReadUpTo(self._last.stream_position, self._last.id)
         return (yield from self._go_on())
 
     def _go_on(self) -> Calls:
@@ -329,14 +329,14 @@ class GrowingStates:
             start = None if position is None else position + (known is None)
             yield from go_through(self._means, name, start, found.append)
             if position is not None and known is not None:
-                yield from self._check(found, _Place(position, known))
+                yield from self._check(found, _ReadUpTo(position, known))
             events += found
         events.sort(key=lambda event: event.commit_position or 0)
         for event in events:
             self._add(event)
         return {event.id for event in events}
 
-    def _check(self, found: list[RecordedEvent], place: _Place) -> Calls:
+    def _check(self, found: list[RecordedEvent], place: _ReadUpTo) -> Calls:
         """Take away the event that is known. Raises _Outdated where others do not follow it."""
         first = found[0] if found else None
         if first is not None and first.stream_position == place.position + 1:
