@@ -48,12 +48,15 @@ class EventIterator(Generic[T_co]):
     def __next__(self) -> T_co:
         for item in self._items:
             return item
-        self._items = iter(self._run(self._source.next_batch))
+        self._items = iter(self._fetch())
         return next(self._items)
 
     def next_batch(self) -> Sequence[T_co]:
         """Return all items that are there, after waiting for one; none at the end."""
-        items: Sequence[T_co] = list(self._items) or self._run(self._source.next_batch)
+        return list(self._items) or self._fetch()
+
+    def _fetch(self) -> Sequence[T_co]:
+        items: Sequence[T_co] = () if self._source.complete else self._run(self._source.next_batch)
         return items
 
     def close(self) -> None:

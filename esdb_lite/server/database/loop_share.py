@@ -17,6 +17,8 @@ PAGE = 16
 UNITS_PER_SECOND = 8_000
 BATCH = 1
 """Units of a few live events that are sent to one subscriber."""
+FEW = 1
+"""Units of a few events that are read from storage and sent at once."""
 
 
 class LoopShare:
@@ -30,12 +32,18 @@ class LoopShare:
 
     async def enter(self, units: int) -> None:
         """Return when there is room, at once if there is any now."""
-        if self._has_room():
-            self._left -= units
+        if self.enter_at_once(units):
             return
         turn: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((units, partial(_let_in, turn)))
         await turn
+
+    def enter_at_once(self, units: int) -> bool:
+        """Enter if there is room now; False where there is none."""
+        if not self._has_room():
+            return False
+        self._left -= units
+        return True
 
     def when(self, units: int, act: Callable[[], bool]) -> None:
         """Have something done when there is room, at once if there is any now.
