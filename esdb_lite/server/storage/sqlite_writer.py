@@ -7,10 +7,10 @@ threads, the clock. Nothing is kept here that a rollback would not take back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import ForgetIndex, IndexProgress, Note, Record, index_notes, projection_notes
@@ -28,6 +28,8 @@ _BIG = 262_144
 _LAST = "SELECT revision, position FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
 _IDS = "SELECT revision, id FROM events WHERE stream=? AND revision BETWEEN ? AND ?"
 _STORED = "SELECT position, created FROM events WHERE stream=? AND revision=?"
+_NEWEST = "SELECT position, id, stream, revision FROM events ORDER BY position DESC"
+_NAME = "SELECT name FROM streams WHERE number=?"
 _NAMES_ROOM = 8 * 1024 * 1024
 _ENTRY = 128
 """Bytes that a name takes in a cache besides its characters."""
@@ -38,6 +40,10 @@ class Last(NamedTuple):
 
     revision: int
     position: int
+
+
+Identified: TypeAlias = tuple[int, bytes, str, int]
+"""Position, id, stream and revision of an event: a plain tuple, as tens of thousands are read at a time."""
 
 
 class SqliteWriter:
@@ -199,6 +205,20 @@ class SqliteWriter:
         self._flush_stream(number)
         row: tuple[int, int] | None = self.connection.execute(_STORED, (number, revision)).fetchone()
         return row
+
+    def newest(self, page: int) -> Generator[Sequence[Identified], None, None]:
+        """The events of the log, the newest first, so many at a time, up to where it can be read."""
+        self.flush()
+        names: dict[int, str] = {}
+        with suppress(*DRIVER_ERRORS):  # who needs what is damaged hears of it
+            cursor = self.connection.execute(_NEWEST)
+            while rows := cursor.fetchmany(page):
+                for number in {row[2] for row in rows} - names.keys():
+                    found = self.connection.execute(_NAME, (number,)).fetchone()
+                    if found is None:
+                        return
+                    names[number] = found[0]
+                yield [(position, id, names[stream], revision) for position, id, stream, revision in rows]
 
     def close(self) -> None:
         """Close the connection; the last one to do so empties the write-ahead log into the file."""
