@@ -75,7 +75,7 @@ class EventIterator(Generic[T_co]):
     @property
     def _ended(self) -> bool:
         """Whether nothing more is to come, and nothing has come that was not taken. Asked in this order: see above."""
-        if not self._source.complete or self._turn.locked():
+        if not self._source._complete or self._turn.locked():
             return False
         return self._items is self._arrived and not self._together
 

@@ -134,14 +134,14 @@ async def test_a_read_that_has_come_whole_gives_its_place_back_at_once(server: E
         assert pool is not None
         before = [link.calls for link in pool._links]
         events = client.read_stream_events("s")
-        assert not events.complete
+        assert not events._complete
         assert (await events.__anext__()).stream_name == "s"
-        assert events.complete
+        assert events._complete
         assert [link.calls for link in pool._links] == before
         assert [event async for event in events] == []
         subscription = await client.subscribe_stream_events("s")
         await subscription.__anext__()
-        assert not subscription.complete
+        assert not subscription._complete
         await subscription.close()
 
 

@@ -76,7 +76,7 @@ class AsyncEventIterator(Generic[T_co]):
         return list(self._items) or await self._fetch()
 
     @property
-    def complete(self) -> bool:
+    def _complete(self) -> bool:
         """Whether it is known that nothing more comes than what is there."""
         return self._reading is None or self._reading.complete
 

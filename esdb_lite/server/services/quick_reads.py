@@ -71,5 +71,5 @@ def _items(read: Read, reader: Reader, now: int, room: int) -> Sequence[Item]:
         items += (*before, *events, *after)
         room -= sum([len(event.data) for event in events if isinstance(event, Record)])
         if done or room < 0:
-            return items if done else ()
+            return items if room >= 0 else ()
     return ()
