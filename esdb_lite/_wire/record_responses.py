@@ -57,7 +57,7 @@ def decode_appended_records(data: bytes) -> AppendedRecords:
 
 
 def _usual_answer(data: bytes) -> AppendedRecords | None:
-    """Decode an answer in the layout in which servers write it: short streams with revisions, the position; else None."""
+    """Decode an answer in the layout in which servers write it: streams with revisions, the position; else None."""
     revisions: dict[str, int] = {}
     at = 0
     try:
