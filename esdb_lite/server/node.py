@@ -57,7 +57,7 @@ from esdb_lite.server.services.projections import Projections
 from esdb_lite.server.services.records import AtomicAppends, quick_method
 from esdb_lite.server.services.schemas import SchemaService
 from esdb_lite.server.services.tokens import with_token
-from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
+from esdb_lite.server.services.unary import GeneratedBase, pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
 from esdb_lite.server.tls import CertificateFiles, ServerTls
 from esdb_lite.server.users.authentication import Authenticator
@@ -387,13 +387,16 @@ class ServerNode:
             return self._behaviour.max_append_size * 3 // 2
         return _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE
 
+    def _cold(self, service: GeneratedBase) -> Mapping[str, Handler]:
+        return routes(service, self._context.cold_calls, self._context.pages)
+
     def _index_commands(self) -> Mapping[str, Handler]:
         indexes = self._context.indexes if self._behaviour.append_records else None
-        return {} if indexes is None else routes(IndexService(indexes), self._context.cold_calls)
+        return {} if indexes is None else self._cold(IndexService(indexes))
 
     def _schemas(self) -> Mapping[str, Handler]:
         service = SchemaService(SchemaRegistry(self._database, now=self._settings.now))
-        return routes(service, self._context.cold_calls) if self._behaviour.schema_registry else {}
+        return self._cold(service) if self._behaviour.schema_registry else {}
 
     def _is_offered(self, path: str) -> bool:
         """Whether there is a method in the version that it passes for."""
@@ -419,28 +422,27 @@ class ServerNode:
         authenticator = self._authenticator
         if authenticator is None:
             return users.without_authentication()
-        return routes(users.Users(UserStore(self._database, authenticator), authenticator), self._context.cold_calls)
+        return self._cold(users.Users(UserStore(self._database, authenticator), authenticator))
 
     def _handlers(self) -> Mapping[str, Handler]:
-        turns = self._context.cold_calls
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
             {}
             if self._projections is None
-            else routes(Projections(self._projections, second_engine=self._behaviour.second_projection_engine), turns),
+            else self._cold(Projections(self._projections, second_engine=self._behaviour.second_projection_engine)),
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
             AtomicAppends(self._context).handlers(),
             self._index_commands(),
             self._schemas(),
-            routes(self._operations, turns),
-            routes(self._gossip, turns),
-            routes(self._monitoring(), turns),
-            routes(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers)), turns),
+            self._cold(self._operations),
+            self._cold(self._gossip),
+            self._cold(self._monitoring()),
+            self._cold(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers))),
             redaction.refusing(self._behaviour.redaction_service),
-            routes(DirectoryService(self._context), turns),
+            self._cold(DirectoryService(self._context)),
         ):
             handlers.update((path, handler) for path, handler in part.items() if self._is_offered(path))
         return handlers

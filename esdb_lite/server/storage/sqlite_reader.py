@@ -26,6 +26,7 @@ from esdb_lite.server.storage import (
     StreamHead,
     index_notes,
     projection_notes,
+    replay_notes,
 )
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, translated
 from esdb_lite.server.storage.schema import checksum, stored_length, unpack_schema
@@ -265,6 +266,10 @@ class SqliteReader:
     def projection_states(self, id: int, partitions: Sequence[str]) -> dict[str, PartitionState]:
         """See `Reader`."""
         return projection_notes.states(self._connection, id, partitions)
+
+    def replayed_from(self, stream: str) -> int | None:
+        """See `Reader`."""
+        return replay_notes.first(self._connection, stream)
 
     def index_position(self, id: int) -> int | None:
         """See `Reader`."""
