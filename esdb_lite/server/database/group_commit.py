@@ -263,7 +263,7 @@ def _joined(batches: Sequence[Committed]) -> Committed:
     return Committed(results, records, batches[-1].log_end)
 
 
-class _Run(NamedTuple):
+class _IdRun(NamedTuple):
     """Events of a stream that follow each other, by their ids."""
 
     stream: str
@@ -276,8 +276,8 @@ class _RecentIds:
     """Stream and number of the events written last, by id; the first to write an id keeps it."""
 
     def __init__(self) -> None:
-        self._known: dict[bytes, _Run] = {}
-        self._order: deque[_Run] = deque()  # a dict takes ever longer to find its first key where others were removed
+        self._known: dict[bytes, _IdRun] = {}
+        self._order: deque[_IdRun] = deque()  # a dict takes ever longer to find its first key where others were removed
         self._uncommitted = 0
         self._bytes = 0
 
@@ -293,7 +293,7 @@ class _RecentIds:
             end = _end_of_run(records, at)
             ids = [record[3] for record in records[at:end]]
             if len(set(ids)) == len(ids) and self._known.keys().isdisjoint(ids):
-                self._keep(_new(_Run, (*records[at][1:3], ids)))
+                self._keep(_new(_IdRun, (*records[at][1:3], ids)))
             else:
                 self._add_new(records[at:end])
             at = end
@@ -302,9 +302,9 @@ class _RecentIds:
     def _add_new(self, records: Sequence[Record]) -> None:
         for record in records:
             if record.id not in self._known:
-                self._keep(_Run(record.stream, record.revision, (record.id,)))
+                self._keep(_IdRun(record.stream, record.revision, (record.id,)))
 
-    def _keep(self, run: _Run) -> None:
+    def _keep(self, run: _IdRun) -> None:
         self._known.update(dict.fromkeys(run.ids, run))
         self._order.append(run)
         self._bytes += _cost_of(run)
@@ -312,7 +312,7 @@ class _RecentIds:
     def recall(self, pages: Sequence[Sequence[Identified]]) -> None:
         """Take what was written before all else; the newest come first."""
         for page in pages:
-            self._known.update({id: _new(_Run, (stream, revision, (id,))) for _, id, stream, revision in page})
+            self._known.update({id: _new(_IdRun, (stream, revision, (id,))) for _, id, stream, revision in page})
         self._order = deque(reversed(self._known.values()))
         self._bytes = _cost([run.stream for run in self._order])
         self.keep()
@@ -327,7 +327,7 @@ class _RecentIds:
         while self._bytes > _RECENT_BYTES:
             self._drop(self._order.popleft())
 
-    def _drop(self, run: _Run) -> None:
+    def _drop(self, run: _IdRun) -> None:
         for event_id in run.ids:
             del self._known[event_id]
         self._bytes -= _cost_of(run)
@@ -349,7 +349,7 @@ def _end_of_run(records: Sequence[Record], start: int) -> int:
     return end
 
 
-def _cost_of(run: _Run) -> int:
+def _cost_of(run: _IdRun) -> int:
     return len(run.ids) * _cost((run.stream,))
 
 
