@@ -52,6 +52,7 @@ _Judgement: TypeAlias = Write | WrittenBefore | _Fails | None
 
 def append_records(state: LogState, moment: Moment, *, append: AtomicAppend) -> Decision:
     """Write all records, or none."""
+    state.look_up(append.expected)
     ids: dict[str, list[bytes]] = {}
     for stream, event in append.writes:
         ids.setdefault(stream, []).append(event.id)
