@@ -35,11 +35,13 @@ _EVENTS = tags.IMPORTS_IMPORT_REQ_EVENTS
 _POSITION = tags.IMPORTS_IMPORT_RESP_COMMIT_POSITION
 _REFUSAL = tags.IMPORTS_IMPORT_RESP_REFUSAL
 _EVENTS_BYTE = tag_byte(_EVENTS)
+_END = bytes(1)
+"""No field begins like this."""
 _EXPECTED_ALONE, _STREAM_OF_ALONE = _EXPECTED & ~7 | FIXED64, _STREAM_OF & ~7 | FIXED32
 """Numbers that do not come together."""
 
 
-class ImportRequest(NamedTuple):
+class SentImport(NamedTuple):
     """Events that are written together."""
 
     streams: Sequence[str]
@@ -71,7 +73,7 @@ def encode_import_request(
     return b"".join(parts)
 
 
-def decode_import_request(data: bytes) -> ImportRequest:
+def decode_import_request(data: bytes) -> SentImport:
     """Decode an ImportReq."""
     request = _usual_request(data) or _any_request(data)
     if len(request.expected) != len(request.streams) or len(request.stream_of) != len(request.events):
@@ -81,7 +83,7 @@ def decode_import_request(data: bytes) -> ImportRequest:
     return request
 
 
-def _usual_request(data: bytes) -> ImportRequest | None:
+def _usual_request(data: bytes) -> SentImport | None:
     """Decode a request whose fields are in their order and not in pieces, as `encode_import_request` has them."""
     streams: list[str] = []
     at = 0
@@ -95,26 +97,27 @@ def _usual_request(data: bytes) -> ImportRequest | None:
         if data[at] != _STREAM_OF:
             return None
         stream_of, at = read_block(data, at + 1)
-        events, at = decode_proposed_fields(data + b"\0", at, _EVENTS)
+        events, at = decode_proposed_fields(data + _END, at, _EVENTS)
     except (IndexError, ValueError):
         return None  # whatever it is, it is said when the message is read by the rules
-    return ImportRequest(streams, _int64s(expected), _uint32s(stream_of), events) if at == len(data) else None
+    return SentImport(streams, _int64s(expected), _uint32s(stream_of), events) if at == len(data) else None
 
 
-def _any_request(data: bytes) -> ImportRequest:
+def _any_request(data: bytes) -> SentImport:
     streams: list[str] = []
-    expected = stream_of = b""
+    expected: list[int] = []
+    stream_of: list[int] = []
     events: list[Proposed] = []
     for tag, _, raw in fields(data):
         if tag == _STREAMS:
             streams.append(text(raw))
         elif tag in (_EXPECTED, _EXPECTED_ALONE):
-            expected += raw
+            expected += _int64s(raw)
         elif tag in (_STREAM_OF, _STREAM_OF_ALONE):
-            stream_of += raw
+            stream_of += _uint32s(raw)
         elif tag == _EVENTS:
             events.append(decode_proposed(raw))
-    return ImportRequest(streams, _int64s(expected), _uint32s(stream_of), events)
+    return SentImport(streams, expected, stream_of, events)
 
 
 def _int64s(data: bytes) -> Sequence[int]:

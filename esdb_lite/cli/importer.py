@@ -73,11 +73,11 @@ class Importer:
         if self._by_stream:
             events = _by_stream(events)
         for start in range(0, len(events), _EVENTS):
-            part = _Part()
+            part = _ImportPart()
             for event in events[start : start + _EVENTS]:
                 if event.event.type == TOMBSTONE:
                     await self._append(part)
-                    part = _Part()
+                    part = _ImportPart()
                     await self._tombstone(event)
                 elif self._is_wanted(event):
                     part.add(event, self._streams[event.stream])
@@ -140,13 +140,13 @@ class Importer:
             self.counts.known += stream.held
         return False
 
-    async def _append(self, part: _Part) -> None:
+    async def _append(self, part: _ImportPart) -> None:
         if part.events:
             await self._land(_IN_FLIGHT - 1)
             self.counts.renumbered += part.renumbered
             self._flying.append(asyncio.ensure_future(self._send(part)))
 
-    async def _send(self, part: _Part) -> int:
+    async def _send(self, part: _ImportPart) -> int:
         await self._client.import_events(part.events, part.expected, timeout=self._timeout)
         return len(part.events)
 
@@ -165,7 +165,7 @@ class Importer:
             self._flying.popleft()
 
 
-class _Part:
+class _ImportPart:
     """Events that are sent together, and where their streams are expected to end."""
 
     def __init__(self) -> None:

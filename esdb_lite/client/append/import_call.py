@@ -33,7 +33,7 @@ _AHEAD, _AHEAD_BYTES = 4, 4 * 2**20
 """Messages that are sent before the first of them is answered."""
 
 
-class _Message:
+class _Unanswered:
     __slots__ = ("answer", "data")
 
     def __init__(self, data: bytes, answer: asyncio.Future[int]) -> None:
@@ -47,7 +47,7 @@ class ImportCall:
     def __init__(self, core: ClientCore, credentials: CredentialsLike) -> None:
         self._core = core
         self._credentials = credentials
-        self._unanswered: deque[_Message] = deque()
+        self._unanswered: deque[_Unanswered] = deque()
         self._sent = 0
         """How many of these are on their way."""
         self._more = asyncio.Event()
@@ -69,7 +69,7 @@ class ImportCall:
         if self.failure is not None:
             answer.set_exception(failure_of_one(self.failure, in_doubt=False))
             return answer
-        self._unanswered.append(_Message(data, answer))
+        self._unanswered.append(_Unanswered(data, answer))
         self._more.set()
         if self._task is None or self._task.done():
             self._task = asyncio.ensure_future(self._run())

@@ -33,12 +33,13 @@ class ImportRequest:
         self.events = checked_stream_events(events)
         if not isinstance(expected, Mapping):
             raise WrongArgumentType("expected_positions", expected, "must be a dict of positions by stream")
-        self._ends = {checked_stream(name): expectation(position) for name, position in expected.items()}
+        names = [checked_stream(name, "expected_positions") for name in expected]
+        self._ends = {name: expectation(expected[name]) for name in names}
 
     def messages(self) -> Iterator[bytes]:
         """The events as messages of which each is written whole or not at all."""
         ends = dict(self._ends)
-        message = _Message()
+        message = _ImportMessage()
         for stream, event in self.events:
             encoded = encode_proposed(
                 id=str(event._id),
@@ -51,7 +52,7 @@ class ImportRequest:
                 raise InvalidArgument("events", event, f"must be of less than {MAX_MESSAGE} bytes each")
             if not message.takes(len(encoded)):
                 yield message.encode(ends)
-                message = _Message()
+                message = _ImportMessage()
             message.add(stream, encoded)
         if message.size:
             yield message.encode(ends)
@@ -78,7 +79,7 @@ def _append(stream: str, events: Sequence[NewEvent], ends: dict[str, int]) -> Ap
     return request
 
 
-class _Message:
+class _ImportMessage:
     """Events that are written together."""
 
     def __init__(self) -> None:

@@ -13,7 +13,7 @@ from esdb_lite_protos.tags import PATH_IMPORTS_IMPORT_EVENTS
 
 from esdb_lite._status import refusals
 from esdb_lite._wire.imports import (
-    ImportRequest,
+    SentImport,
     decode_import_request,
     encode_import_refusal,
     encode_imported,
@@ -58,7 +58,7 @@ class Imports:
                     return
                 await call.send([encode_imported(position)])
 
-    async def _write(self, call: ServerCall, request: ImportRequest) -> int:
+    async def _write(self, call: ServerCall, request: SentImport) -> int:
         """Write what a request has, and return where its last event is. Raises _StreamRefused."""
         append = await self._taken(call, request)
         write = partial(self._context.database.import_events, append)
@@ -71,7 +71,7 @@ class Imports:
             raise _StreamRefused(first.stream, refusal_of(result, first.expected))
         return outcome.position or 0
 
-    async def _taken(self, call: ServerCall, request: ImportRequest) -> AtomicAppend:
+    async def _taken(self, call: ServerCall, request: SentImport) -> AtomicAppend:
         """Check all that can be wrong with a request and with who sends it. Raises _StreamRefused, RpcError."""
         expected = dict(zip(request.streams, request.expected, strict=True))
         if len(expected) < len(request.streams):
