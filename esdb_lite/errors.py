@@ -30,8 +30,8 @@ Owns: the classes and the data on them. Must not know: grpclib, protobuf, how a 
             │   └── StreamNotFound, StreamDeleted
             ├── InvalidRequest           (ValueError)
             │   ├── InvalidPosition      no event begins where a read of all events was to start
-            │   └── AppendTooLarge                         .limit
-            │       └── EventTooLarge                      .event_id .size .stream_name
+            │   └── AppendTooLarge                         .limit .size
+            │       └── EventTooLarge                      .event_id .stream_name
             ├── NotLeader                                  .host .port
             ├── OperationTimedOut        a write that timed out on the server
             ├── ConsumerTooSlow, CallCancelled                 ended by the server, the latter without a reason
@@ -269,6 +269,8 @@ class AppendTooLarge(InvalidRequest):
 
     limit: int = 0
     """The server's limit in bytes; 0 when the server did not say."""
+    size: int = 0
+    """Size in bytes of what was too large, as the server counts it; 0 when the server did not say."""
 
 
 class EventTooLarge(AppendTooLarge):
@@ -276,8 +278,6 @@ class EventTooLarge(AppendTooLarge):
 
     event_id: str = ""
     """The id of the event, as the server spells it."""
-    size: int = 0
-    """Its size in bytes, as the server counts it."""
     stream_name: str = ""
     """Where it was to be appended; empty when the server did not say (it does for appends to several streams)."""
 

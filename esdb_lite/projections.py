@@ -6,7 +6,8 @@ Owns: the values. Must not know: calls, protobuf.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from esdb_lite._log_positions import commit_and_prepare
 
@@ -71,6 +72,9 @@ class ProjectionInfo:
     """How many events it has handled since it was started."""
     buffered_events: int
     """How many events have been read and not handled."""
+    figures: Mapping[str, int | str] = field(default_factory=dict, hash=False)
+    """What else the server says, by the names of the protocol: `core_processing_time`, `reads_in_progress`,
+    `writes_in_progress`, `checkpoint_status` and others."""
 
     @property
     def is_running(self) -> bool:

@@ -119,6 +119,7 @@ def test_what_is_a_coroutine() -> None:
             assert inspect.iscoroutinefunction(method) == (name not in at_once | opened), name
     for name, method in methods(EsdbClient).items():
         assert not inspect.iscoroutinefunction(method), name
+        assert not inspect.iscoroutinefunction(inspect.unwrap(method)), name  # where FastAPI looks
 
 
 def test_the_options_of_consume_are_those_of_consumer() -> None:

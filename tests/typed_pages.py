@@ -13,9 +13,10 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-BY_BLOCK = ("README.md",)
+MANUALS = "esdb_lite/{}/README.md"
+BY_BLOCK = ("README.md", *map(MANUALS.format, ("compat", "server/projections", "web")))
 """Pages whose blocks are programs of their own."""
-BY_PAGE = ("esdb_lite/APPLICATIONS.md", "esdb_lite/RECIPES.md")
+BY_PAGE = ("esdb_lite/APPLICATIONS.md", "esdb_lite/RECIPES.md", *map(MANUALS.format, ("client", "server", "testing")))
 """Pages whose blocks run in order; those that begin with the name of a file are that file."""
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 SOURCES = [str(ROOT), str(ROOT / "generated")]

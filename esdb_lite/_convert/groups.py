@@ -11,39 +11,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
-from esdb_lite_protos.event_store.client.persistent_subscriptions import (
-    CreateReq,
-    CreateReqAllOptions,
-    CreateReqAllOptionsFilterOptions,
-    CreateReqAllOptionsFilterOptionsExpression,
-    CreateReqOptions,
-    CreateReqPosition,
-    CreateReqSettings,
-    CreateReqStreamOptions,
-    DeleteReq,
-    DeleteReqOptions,
-    GetInfoReq,
-    GetInfoReqOptions,
-    ListReq,
-    ListReqOptions,
-    ListReqStreamOption,
-    PersistentSubscriptionsStub,
-    ReplayParkedReq,
-    ReplayParkedReqOptions,
-    TruncateParkedReq,
-    TruncateParkedReqOptions,
-    UpdateReq,
-    UpdateReqAllOptions,
-    UpdateReqConsumerStrategy,
-    UpdateReqOptions,
-    UpdateReqPosition,
-    UpdateReqSettings,
-    UpdateReqStreamOptions,
-)
-from esdb_lite_protos.event_store.client.persistent_subscriptions import SubscriptionInfo as InfoMessage
-from esdb_lite_protos.event_store.client.persistent_subscriptions import (
-    SubscriptionInfoConnectionInfo as ConnectionInfo,
-)
+from esdb_lite_protos.event_store.client import persistent_subscriptions as pb
 
 from esdb_lite._log_positions import commit_and_prepare
 from esdb_lite.errors import ProtocolError
@@ -56,9 +24,9 @@ if TYPE_CHECKING:
 
 INFINITE_MILLISECONDS = 2**31 - 1
 _NUMBERED_STRATEGIES = {
-    ConsumerStrategy.DISPATCH_TO_SINGLE: UpdateReqConsumerStrategy.DispatchToSingle,
-    ConsumerStrategy.ROUND_ROBIN: UpdateReqConsumerStrategy.RoundRobin,
-    ConsumerStrategy.PINNED: UpdateReqConsumerStrategy.Pinned,
+    ConsumerStrategy.DISPATCH_TO_SINGLE: pb.UpdateReqConsumerStrategy.DispatchToSingle,
+    ConsumerStrategy.ROUND_ROBIN: pb.UpdateReqConsumerStrategy.RoundRobin,
+    ConsumerStrategy.PINNED: pb.UpdateReqConsumerStrategy.Pinned,
 }
 _MILLISECOND = timedelta(milliseconds=1)
 
@@ -78,43 +46,43 @@ class GroupRequest:
 
 async def create(channel: Channel, asked: GroupRequest) -> None:
     """Create a group."""
-    settings = CreateReqSettings(consumer_strategy=asked.settings.strategy.value, **_settings(asked.settings))
-    options = CreateReqOptions(group_name=asked.group_name, settings=settings)
+    settings = pb.CreateReqSettings(consumer_strategy=asked.settings.strategy.value, **_settings(asked.settings))
+    options = pb.CreateReqOptions(group_name=asked.group_name, settings=settings)
     if asked.stream_name is None:
         options.all = _all_to_create(asked)
     else:
         stream = options.stream_identifier = _stream(asked.stream_name)
-        options.stream = CreateReqStreamOptions(stream_identifier=stream, **_revision(asked.start))
-    await PersistentSubscriptionsStub(channel).create(CreateReq(options=options))
+        options.stream = pb.CreateReqStreamOptions(stream_identifier=stream, **_revision(asked.start))
+    await pb.PersistentSubscriptionsStub(channel).create(pb.CreateReq(options=options))
 
 
 async def update(channel: Channel, asked: GroupRequest) -> None:
     """Replace the settings of a group, but for its filter. Raises KeyError for a strategy without a number."""
     strategy = _NUMBERED_STRATEGIES[asked.settings.strategy]
-    settings = UpdateReqSettings(
-        named_consumer_strategy=UpdateReqConsumerStrategy(strategy), **_settings(asked.settings)
+    settings = pb.UpdateReqSettings(
+        named_consumer_strategy=pb.UpdateReqConsumerStrategy(strategy), **_settings(asked.settings)
     )
-    options = UpdateReqOptions(group_name=asked.group_name, settings=settings)
+    options = pb.UpdateReqOptions(group_name=asked.group_name, settings=settings)
     if asked.stream_name is None:
-        options.all = UpdateReqAllOptions(**_ends(asked.start))
+        options.all = pb.UpdateReqAllOptions(**_ends(asked.start))
         if asked.start:
-            options.all.position = UpdateReqPosition(asked.start, asked.start)
+            options.all.position = pb.UpdateReqPosition(asked.start, asked.start)
     else:
         stream = options.stream_identifier = _stream(asked.stream_name)
-        options.stream = UpdateReqStreamOptions(stream_identifier=stream, **_revision(asked.start))
-    await PersistentSubscriptionsStub(channel).update(UpdateReq(options=options))
+        options.stream = pb.UpdateReqStreamOptions(stream_identifier=stream, **_revision(asked.start))
+    await pb.PersistentSubscriptionsStub(channel).update(pb.UpdateReq(options=options))
 
 
 async def delete(channel: Channel, group_name: str, stream_name: str | None) -> None:
     """Delete a group."""
-    options = DeleteReqOptions(group_name=group_name, **_source(stream_name))
-    await PersistentSubscriptionsStub(channel).delete(DeleteReq(options=options))
+    options = pb.DeleteReqOptions(group_name=group_name, **_source(stream_name))
+    await pb.PersistentSubscriptionsStub(channel).delete(pb.DeleteReq(options=options))
 
 
 async def info(channel: Channel, group_name: str, stream_name: str | None) -> SubscriptionInfo:
     """Describe a group."""
-    options = GetInfoReqOptions(group_name=group_name, **_source(stream_name))
-    answer = await PersistentSubscriptionsStub(channel).get_info(GetInfoReq(options=options))
+    options = pb.GetInfoReqOptions(group_name=group_name, **_source(stream_name))
+    answer = await pb.PersistentSubscriptionsStub(channel).get_info(pb.GetInfoReq(options=options))
     if not answer.is_set("subscription_info"):
         raise ProtocolError("the answer says nothing about the group")
     return described(answer.subscription_info)
@@ -123,38 +91,38 @@ async def info(channel: Channel, group_name: str, stream_name: str | None) -> Su
 async def infos(channel: Channel, stream_name: str | None) -> list[SubscriptionInfo]:
     """Describe all groups; or those of a stream, or (`$all`) those on all events."""
     if stream_name is None:
-        options = ListReqOptions(list_all_subscriptions=Empty())
+        options = pb.ListReqOptions(list_all_subscriptions=Empty())
     elif stream_name == ALL_STREAM:
-        options = ListReqOptions(list_for_stream=ListReqStreamOption(all=Empty()))
+        options = pb.ListReqOptions(list_for_stream=pb.ListReqStreamOption(all=Empty()))
     else:
-        options = ListReqOptions(list_for_stream=ListReqStreamOption(stream=_stream(stream_name)))
-    answer = await PersistentSubscriptionsStub(channel).list(ListReq(options=options))
+        options = pb.ListReqOptions(list_for_stream=pb.ListReqStreamOption(stream=_stream(stream_name)))
+    answer = await pb.PersistentSubscriptionsStub(channel).list(pb.ListReq(options=options))
     return [described(each) for each in answer.subscriptions]
 
 
 async def replay_parked(channel: Channel, group_name: str, stream_name: str | None, stop_at: int | None) -> None:
     """Have parked events delivered again."""
-    options = ReplayParkedReqOptions(group_name=group_name, **_source(stream_name))
+    options = pb.ReplayParkedReqOptions(group_name=group_name, **_source(stream_name))
     if stop_at is None:
         options.no_limit = Empty()
     else:
         options.stop_at = stop_at
-    await PersistentSubscriptionsStub(channel).replay_parked(ReplayParkedReq(options=options))
+    await pb.PersistentSubscriptionsStub(channel).replay_parked(pb.ReplayParkedReq(options=options))
 
 
 async def truncate_parked(channel: Channel, group_name: str, stream_name: str | None, stop_at: int | None) -> None:
     """Throw parked events away."""
-    options = TruncateParkedReqOptions(group_name=group_name, **_source(stream_name))
+    options = pb.TruncateParkedReqOptions(group_name=group_name, **_source(stream_name))
     if stop_at is None:
         options.no_limit = Empty()
     else:
         options.stop_at = stop_at
-    await PersistentSubscriptionsStub(channel).truncate_parked(TruncateParkedReq(options=options))
+    await pb.PersistentSubscriptionsStub(channel).truncate_parked(pb.TruncateParkedReq(options=options))
 
 
 async def restart(channel: Channel) -> None:
     """Restart all groups."""
-    await PersistentSubscriptionsStub(channel).restart_subsystem(Empty())
+    await pb.PersistentSubscriptionsStub(channel).restart_subsystem(Empty())
 
 
 # --- requests ---
@@ -176,16 +144,16 @@ def _revision(start: int | None) -> dict[str, Any]:
     return {"revision": start} if start else _ends(start)
 
 
-def _all_to_create(asked: GroupRequest) -> CreateReqAllOptions:
-    options = CreateReqAllOptions(**_ends(asked.start))
+def _all_to_create(asked: GroupRequest) -> pb.CreateReqAllOptions:
+    options = pb.CreateReqAllOptions(**_ends(asked.start))
     if asked.start:
-        options.position = CreateReqPosition(asked.start, asked.start)
+        options.position = pb.CreateReqPosition(asked.start, asked.start)
     wanted = asked.filter
     if wanted is None:
         options.no_filter = Empty()
         return options
-    expression = CreateReqAllOptionsFilterOptionsExpression(regex=wanted.regex, prefix=list(wanted.prefixes))
-    options.filter = CreateReqAllOptionsFilterOptions(
+    expression = pb.CreateReqAllOptionsFilterOptionsExpression(regex=wanted.regex, prefix=list(wanted.prefixes))
+    options.filter = pb.CreateReqAllOptionsFilterOptions(
         max=wanted.window, checkpoint_interval_multiplier=wanted.checkpoint_interval
     )
     if wanted.by is FilterBy.EVENT_TYPE:
@@ -215,7 +183,7 @@ def _settings(settings: SubscriptionSettings) -> dict[str, Any]:
 # --- answers ---
 
 
-def described(info: InfoMessage) -> SubscriptionInfo:
+def described(info: pb.SubscriptionInfo) -> SubscriptionInfo:
     """Return what a server says of a group."""
     return SubscriptionInfo(
         stream_name=None if info.event_source == ALL_STREAM else info.event_source,
@@ -237,7 +205,7 @@ def described(info: InfoMessage) -> SubscriptionInfo:
     )
 
 
-def _told_settings(info: InfoMessage) -> SubscriptionSettings:
+def _told_settings(info: pb.SubscriptionInfo) -> SubscriptionSettings:
     after = info.check_point_after_milliseconds
     return SubscriptionSettings.from_server(
         {
@@ -277,7 +245,7 @@ def _start(name: str) -> int | None:
     return None if position == -1 else position
 
 
-def _consumer(info: ConnectionInfo) -> ConsumerInfo:
+def _consumer(info: pb.SubscriptionInfoConnectionInfo) -> ConsumerInfo:
     return ConsumerInfo(
         username=info.username,
         connection_name=info.connection_name,

@@ -8,18 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from esdb_lite_protos.kurrentdb.protocol.v2.indexes import (
-    CreateIndexRequest,
-    DeleteIndexRequest,
-    GetIndexRequest,
-    Index,
-    IndexesServiceStub,
-    ListIndexesRequest,
-    StartIndexRequest,
-    StopIndexRequest,
-)
-from esdb_lite_protos.kurrentdb.protocol.v2.indexes import IndexField as SentField
-from esdb_lite_protos.kurrentdb.protocol.v2.indexes import IndexFieldType as SentType
+from esdb_lite_protos.kurrentdb.protocol.v2 import indexes as pb
 
 from esdb_lite.errors import ProtocolError
 from esdb_lite.indexes import IndexField, IndexFieldType, IndexInfo, IndexState
@@ -30,38 +19,38 @@ if TYPE_CHECKING:
 
 async def create(channel: Channel, name: str, filter: str, fields: Sequence[IndexField], *, start: bool) -> None:
     """Define an index."""
-    sent = [SentField(field.name, field.selector, SentType(field.type.value)) for field in fields]
-    await IndexesServiceStub(channel).create(CreateIndexRequest(name, filter, sent, start))
+    sent = [pb.IndexField(field.name, field.selector, pb.IndexFieldType(field.type.value)) for field in fields]
+    await pb.IndexesServiceStub(channel).create(pb.CreateIndexRequest(name, filter, sent, start))
 
 
 async def start(channel: Channel, name: str) -> None:
     """Have an index filled, and read."""
-    await IndexesServiceStub(channel).start(StartIndexRequest(name))
+    await pb.IndexesServiceStub(channel).start(pb.StartIndexRequest(name))
 
 
 async def stop(channel: Channel, name: str) -> None:
     """Let nobody read an index."""
-    await IndexesServiceStub(channel).stop(StopIndexRequest(name))
+    await pb.IndexesServiceStub(channel).stop(pb.StopIndexRequest(name))
 
 
 async def delete(channel: Channel, name: str) -> None:
     """Delete an index."""
-    await IndexesServiceStub(channel).delete(DeleteIndexRequest(name))
+    await pb.IndexesServiceStub(channel).delete(pb.DeleteIndexRequest(name))
 
 
 async def get(channel: Channel, name: str) -> IndexInfo:
     """Return an index."""
-    answer = await IndexesServiceStub(channel).get(GetIndexRequest(name))
+    answer = await pb.IndexesServiceStub(channel).get(pb.GetIndexRequest(name))
     return _info(answer.index)
 
 
 async def all_of_them(channel: Channel) -> list[IndexInfo]:
     """Return all indexes that users have defined."""
-    answer = await IndexesServiceStub(channel).list(ListIndexesRequest())
+    answer = await pb.IndexesServiceStub(channel).list(pb.ListIndexesRequest())
     return [_info(index) for index in answer.indexes]
 
 
-def _info(index: Index) -> IndexInfo:
+def _info(index: pb.Index) -> IndexInfo:
     try:
         fields = tuple(
             IndexField(field.name or "", field.selector or "", IndexFieldType(int(field.type or 0)))

@@ -11,16 +11,8 @@ from typing import TYPE_CHECKING, cast
 
 from esdb_lite_protos.esdb_lite.directory import DirectoryStub, ListReq, ListReqKind
 from esdb_lite_protos.event_store.client import Empty
+from esdb_lite_protos.event_store.client import operations as pb
 from esdb_lite_protos.event_store.client.monitoring import MonitoringStub, StatsReq, StatsResp
-from esdb_lite_protos.event_store.client.operations import (
-    OperationsStub,
-    ScavengeResp,
-    SetNodePriorityReq,
-    StartScavengeReq,
-    StartScavengeReqOptions,
-    StopScavengeReq,
-    StopScavengeReqOptions,
-)
 
 from esdb_lite.administration import ScavengeInfo, ScavengeState, Statistics
 from esdb_lite.errors import ProtocolError
@@ -39,17 +31,17 @@ _KINDS = {
 
 async def start_scavenge(channel: Channel, threads: int, first_chunk: int) -> ScavengeInfo:
     """Start a scavenge, unless one runs."""
-    options = StartScavengeReqOptions(thread_count=threads, start_from_chunk=first_chunk)
-    return _scavenge(await OperationsStub(channel).start_scavenge(StartScavengeReq(options=options)))
+    options = pb.StartScavengeReqOptions(thread_count=threads, start_from_chunk=first_chunk)
+    return _scavenge(await pb.OperationsStub(channel).start_scavenge(pb.StartScavengeReq(options=options)))
 
 
 async def stop_scavenge(channel: Channel, scavenge_id: str) -> ScavengeInfo:
     """Stop a scavenge."""
-    options = StopScavengeReqOptions(scavenge_id=scavenge_id)
-    return _scavenge(await OperationsStub(channel).stop_scavenge(StopScavengeReq(options=options)))
+    options = pb.StopScavengeReqOptions(scavenge_id=scavenge_id)
+    return _scavenge(await pb.OperationsStub(channel).stop_scavenge(pb.StopScavengeReq(options=options)))
 
 
-def _scavenge(answer: ScavengeResp) -> ScavengeInfo:
+def _scavenge(answer: pb.ScavengeResp) -> ScavengeInfo:
     number = int(answer.scavenge_result)
     if not 0 <= number < len(_STATES):
         raise ProtocolError(f"a scavenge is in the state {number}, which nobody knows")
@@ -58,22 +50,22 @@ def _scavenge(answer: ScavengeResp) -> ScavengeInfo:
 
 async def shutdown(channel: Channel) -> None:
     """Stop the server."""
-    await OperationsStub(channel).shutdown(Empty())
+    await pb.OperationsStub(channel).shutdown(Empty())
 
 
 async def merge_indexes(channel: Channel) -> None:
     """Merge the files of the index."""
-    await OperationsStub(channel).merge_indexes(Empty())
+    await pb.OperationsStub(channel).merge_indexes(Empty())
 
 
 async def resign(channel: Channel) -> None:
     """Have another node lead."""
-    await OperationsStub(channel).resign_node(Empty())
+    await pb.OperationsStub(channel).resign_node(Empty())
 
 
 async def set_priority(channel: Channel, priority: int) -> None:
     """Say how much the node is to be preferred in an election."""
-    await OperationsStub(channel).set_node_priority(SetNodePriorityReq(priority=priority))
+    await pb.OperationsStub(channel).set_node_priority(pb.SetNodePriorityReq(priority=priority))
 
 
 async def statistics(channel: Channel) -> Statistics:

@@ -8,15 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
-from esdb_lite_protos.event_store.client.streams import (
-    DeleteReq,
-    DeleteReqOptions,
-    DeleteResp,
-    StreamsStub,
-    TombstoneReq,
-    TombstoneReqOptions,
-    TombstoneResp,
-)
+from esdb_lite_protos.event_store.client import streams as pb
 
 from esdb_lite.positions import ANY, EXISTS, NO_STREAM
 
@@ -31,14 +23,14 @@ async def delete(channel: Channel, stream_name: str, expected: int) -> int | Non
 
     `expected` is the number of the last event, or NO_STREAM, ANY, EXISTS.
     """
-    options = DeleteReqOptions(**_options(stream_name, expected))
-    return _position(await StreamsStub(channel).delete(DeleteReq(options=options)))
+    options = pb.DeleteReqOptions(**_options(stream_name, expected))
+    return _position(await pb.StreamsStub(channel).delete(pb.DeleteReq(options=options)))
 
 
 async def tombstone(channel: Channel, stream_name: str, expected: int) -> int | None:
     """Delete a stream for ever, otherwise like `delete`."""
-    options = TombstoneReqOptions(**_options(stream_name, expected))
-    return _position(await StreamsStub(channel).tombstone(TombstoneReq(options=options)))
+    options = pb.TombstoneReqOptions(**_options(stream_name, expected))
+    return _position(await pb.StreamsStub(channel).tombstone(pb.TombstoneReq(options=options)))
 
 
 def _options(stream_name: str, expected: int) -> dict[str, Any]:
@@ -49,5 +41,5 @@ def _options(stream_name: str, expected: int) -> dict[str, Any]:
     }
 
 
-def _position(answer: DeleteResp | TombstoneResp) -> int | None:
+def _position(answer: pb.DeleteResp | pb.TombstoneResp) -> int | None:
     return answer.position.commit_position if answer.is_set("position") else None

@@ -19,13 +19,19 @@ from h2.events import ConnectionTerminated, RemoteSettingsChanged, ResponseRecei
 from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
 from h2.settings import SettingCodes
 
+from esdb_lite._http2.exchange import Exchange, UsualAnswer
 from esdb_lite._http2.greeting import Greeting, first_line, greeting_of
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.keepalive import KeepAlive
-from esdb_lite._http2.protocol import begin_request
-from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW, Headers
+from esdb_lite._http2.protocol import begin_request, begin_whole_request
+from esdb_lite._http2.quick_headers import END_STREAM, end_input
+from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW, Headers, owe
 
 _SHOWN_OF_GOODBYE = 100
+_AT_ONCE = 12
+"""Requests that wait for others of the same turn of the loop: then they are sent, and the server begins with them."""
+_DATA = 0
+_LAST_STREAM = 2**31 - 1
 
 _CONFIGURATION = Configuration(
     http2_connection_window_size=CONNECTION_WINDOW, http2_stream_window_size=STREAM_WINDOW
@@ -66,6 +72,16 @@ class StreamWatcher(Protocol):
 
     def forewarned(self, reason: str) -> None:
         """The server says goodbye, and may end this stream as it should be."""
+
+
+class ExchangeWatcher(StreamWatcher, Protocol):
+    """What a call wants to be told about its exchange; what else may happen to a stream comes after `unusual`."""
+
+    def finished(self, data: bytes) -> None:
+        """The answer is there, and has ended as usual."""
+
+    def unusual(self) -> None:
+        """What comes next is none of that: it has to be made a stream, by `adopt`."""
 
 
 class ConnectionOwner(Protocol):
@@ -173,6 +189,10 @@ class ClientProtocol(HeartbeatProtocol):
         self.end = ""
         """Why the connection is gone."""
         self.owner: ConnectionOwner | None = None
+        self._exchanges: dict[int, Exchange] = {}
+        self._answering: dict[int, Exchange] = {}
+        """Those of which a part of the answer has come."""
+        self._unsent = 0  # requests that wait for the end of this turn of the loop
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
@@ -210,6 +230,77 @@ class ClientProtocol(HeartbeatProtocol):
         self.processor.watchers[stream_id] = watcher
         self.connection.headers_send_process()
         return stream
+
+    def begin_exchange(
+        self, watcher: ExchangeWatcher, headers: Headers, data: bytes, usual: UsualAnswer, *, alone: bool
+    ) -> Exchange | None:
+        """Send a whole request, if that needs no waiting and nothing that is unusual; else None, and nothing is sent.
+
+        `alone`: nobody else is about to send something; else it goes with what others send in this turn of the loop.
+        """
+        connection, stream_id = self.connection, self._h2.highest_outbound_stream_id + 2
+        if not connection.write_ready.is_set() or not 2 < stream_id < _LAST_STREAM:
+            return None
+        if not begin_whole_request(connection, stream_id, headers, data):
+            return None
+        exchange = self._exchanges[stream_id] = Exchange(stream_id, watcher, usual)
+        self.processor.watchers[stream_id] = watcher
+        self._unsent += 1
+        if alone or self._unsent >= _AT_ONCE:
+            self._send_requests()
+        elif self._unsent == 1:
+            self._loop.call_soon(self._send_requests)
+        return exchange
+
+    def _send_requests(self) -> None:
+        self._unsent = 0
+        self._flush()
+
+    def adopt(self, exchange: Exchange, watcher: StreamWatcher) -> Stream:
+        """Make a stream of an exchange, with what has come of the answer. `forget` ends what begins here."""
+        number = exchange.stream_id
+        self._exchanges.pop(number, None)
+        self._answering.pop(number, None)
+        stream = self.connection.create_stream(stream_id=number)
+        self.processor.register(stream)
+        self.processor.watchers[number] = watcher
+        if exchange.answered:
+            stream.headers = exchange.usual.headers  # type: ignore[assignment]
+            stream.headers_received.set()
+        if exchange.data:
+            stream.buffer.add(exchange.data, len(exchange.data))
+        return stream
+
+    def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
+        exchange = self._exchanges.get(stream_id)
+        if exchange is None:
+            return super()._goes_short(kind, flags, stream_id, payload)
+        if self._goes_on(exchange, kind, flags, payload):
+            return True
+        exchange.watcher.unusual()
+        return super()._goes_short(kind, flags, stream_id, payload)
+
+    def _goes_on(self, exchange: Exchange, kind: int, flags: int, payload: bytes) -> bool:
+        """Take a frame of an exchange, and with the last one end it; False: it is unusual."""
+        inner = self._h2.streams.get(exchange.stream_id)
+        if inner is None or self._headers is None or not self._in_order:
+            return False
+        if not exchange.takes(self._headers, inner, kind, flags, payload):
+            return False
+        if exchange.stream_id not in self._answering:
+            self._answering[exchange.stream_id] = exchange
+        elif kind == _DATA:
+            self._h2._inbound_flow_control_window_manager.window_consumed(len(payload))
+        elif flags & END_STREAM:
+            end_input(self._h2, inner)
+            self._over(exchange)
+        return True
+
+    def _over(self, exchange: Exchange) -> None:
+        number = exchange.stream_id
+        del self._exchanges[number], self._answering[number], self.processor.watchers[number]
+        owe(self.connection, number, len(exchange.data))
+        exchange.watcher.finished(exchange.data)
 
     def forget(self, stream: Stream) -> None:
         """Drop a stream, and give back the room of what nobody has taken. Idempotent."""
@@ -254,6 +345,8 @@ class ClientProtocol(HeartbeatProtocol):
             data = self._greet(data)
         if data:
             super().data_received(data)
+        for exchange in [*self._answering.values()]:  # they have not come whole, as answers mostly do
+            exchange.watcher.unusual()
 
     def _greet(self, data: bytes) -> bytes:
         """Find out what the server speaks; return what is HTTP/2."""

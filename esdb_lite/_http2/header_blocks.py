@@ -38,10 +38,10 @@ class BlockMemory(Generic[K, V]):
         entries = self._table.dynamic_entries
         return entries[0] if entries else None, len(entries), self._table.maxsize
 
-    def knows(self, key: K) -> bool:
-        """Whether `make` has been asked before, and need not be again."""
+    def recall(self, key: K) -> V | None:
+        """Return what `make` has returned before, where it need not be asked again; else None."""
         state = self._state()
-        return state[0] is self._seen[0] and state[1:] == self._seen[1:] and key in self._found
+        return self._found.get(key) if state[0] is self._seen[0] and state[1:] == self._seen[1:] else None
 
     def get(self, key: K) -> V:
         """Return what `make` returns."""

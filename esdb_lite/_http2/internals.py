@@ -33,7 +33,8 @@ GRPCLIB: Mapping[str, str] = {
 H2_SHORT_WAY: Mapping[str, str] = {
     "H2Connection": "_begin_new_stream _closed_streams _data_to_send _inbound_flow_control_window_manager "
     "_terminate_connection "
-    "data_to_send decoder encoder highest_inbound_stream_id incoming_buffer local_settings max_inbound_frame_size "
+    "data_to_send decoder encoder highest_inbound_stream_id highest_outbound_stream_id incoming_buffer local_settings "
+    "max_inbound_frame_size "
     "max_outbound_frame_size outbound_flow_control_window remote_settings state_machine streams",
     "H2Stream": "_expected_content_length _inbound_window_manager outbound_flow_control_window receive_headers "
     "request_method state_machine",

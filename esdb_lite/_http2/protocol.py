@@ -93,6 +93,12 @@ def begin_request(connection: Connection, stream_id: int, headers: Pairs) -> boo
     return quick is not None and quick.begin(stream_id, headers)
 
 
+def begin_whole_request(connection: Connection, stream_id: int, headers: Pairs, data: bytes) -> bool:
+    """Write a whole request, to be flushed. False, and nothing written, where h2 has to do it, or has no room."""
+    quick = _quick_headers(connection)
+    return quick is not None and quick.begin_whole(stream_id, headers, data)
+
+
 def _quick_headers(connection: Connection) -> QuickHeaders | None:
     if not isinstance(connection, QuickConnection) or connection.is_closing():
         return None
@@ -279,10 +285,14 @@ class FastProtocol(H2Protocol):
             return True
         return False
 
+    @property
+    def _in_order(self) -> bool:
+        """Whether the connection is open, and nothing of a longer block of headers is awaited."""
+        h2 = self._h2
+        return h2.state_machine.state in _CONNECTED and not h2.incoming_buffer._headers_buffer
+
     def _takes_headers(self, stream_id: int, flags: int, block: bytes) -> bool:
-        if self._headers is None or self._h2.state_machine.state not in _CONNECTED:
-            return False
-        if self._h2.incoming_buffer._headers_buffer:
+        if self._headers is None or not self._in_order:
             return False
         events = self._headers.take(stream_id, flags, block)
         if events is None:
@@ -325,8 +335,7 @@ class FastProtocol(H2Protocol):
             machine.state in _RECEIVING
             and bool(machine.headers_received)
             and inner._expected_content_length is None
-            and self._h2.state_machine.state in _CONNECTED
-            and not self._h2.incoming_buffer._headers_buffer
+            and self._in_order
         )
 
     def _forgets(self, stream_id: int) -> bool:
@@ -334,11 +343,7 @@ class FastProtocol(H2Protocol):
 
         h2 would take its time over each, and old ones would not give the room back.
         """
-        return (
-            self._h2.was_reset_here(stream_id)
-            and self._h2.state_machine.state in _CONNECTED
-            and not self._h2.incoming_buffer._headers_buffer
-        )
+        return self._h2.was_reset_here(stream_id) and self._in_order
 
     def _forget(self, stream_id: int, size: int) -> None:
         self._h2._inbound_flow_control_window_manager.window_consumed(size)

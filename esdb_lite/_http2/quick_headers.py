@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from h2.stream import H2StreamStateMachine
     from hpack.struct import Header
 
-_DATA, HEADERS, END_STREAM, _END_HEADERS = 0, 1, 1, 4  # a type of frame, and flags
+_DATA, HEADERS, END_STREAM, END_HEADERS = 0, 1, 1, 4  # types of frames, and flags
 _FRAME = Struct(">IBI")  # length << 8 | type, flags, stream
 _MOST_STREAMS = 256
 """Streams that h2 may know: those that have ended and that it has not looked at since are among them."""
@@ -96,7 +96,7 @@ class QuickHeaders:
 
     def take(self, stream_id: int, flags: int, block: bytes) -> Sequence[Event] | None:
         """Return what a frame tells; None where it is for h2. Raises ProtocolError."""
-        if flags & ~END_STREAM != _END_HEADERS or len(block) > LONGEST_BLOCK:
+        if flags & ~END_STREAM != END_HEADERS or len(block) > LONGEST_BLOCK:
             return None
         inner = self._h2.streams.get(stream_id)
         if self._client:
@@ -132,14 +132,34 @@ class QuickHeaders:
         machine.headers_received = True
         return _event(kind, inner.stream_id, headers)
 
+    def recall(self, block: bytes) -> Pairs | None:
+        """Return what a block says that has come before, and is ordinary; None: it has to be looked at."""
+        found = self._read.recall(block)
+        return found.texts if found is not None and found.ordinary else None
+
     # --- sending ---
+
+    def begin_whole(self, stream_id: int, headers: Pairs, data: bytes) -> bool:
+        """Write a whole request, to be flushed: its headers, and data that ends it. False where h2 has to, or where the
+        windows do not take all of it."""
+        h2, size = self._h2, len(data)
+        if not 0 < size <= min(h2.max_outbound_frame_size, h2.outbound_flow_control_window):
+            return False
+        if size > h2.remote_settings.initial_window_size or not self.begin(stream_id, headers):
+            return False
+        inner = h2.streams[stream_id]
+        h2.outbound_flow_control_window -= size
+        inner.outbound_flow_control_window -= size
+        h2._data_to_send += _FRAME.pack(size << 8 | _DATA, END_STREAM, stream_id) + data
+        end_output(h2, inner)
+        return True
 
     def begin(self, stream_id: int, headers: Pairs) -> bool:
         """Write the headers of a request, which go with what is flushed next. False where h2 has to."""
-        h2, headers = self._h2, tuple(headers)
+        h2, headers = self._h2, headers if isinstance(headers, tuple) else tuple(headers)
         if len(h2.streams) >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS):
             return False
-        if not (self._written.knows(headers) or _is_short(headers)):
+        if self._written.recall(headers) is None and not _is_short(headers):
             return False
         if h2.encoder.header_table.resized:  # of which the peer has to hear first
             return False
@@ -148,7 +168,7 @@ class QuickHeaders:
         machine.client = machine.headers_sent = True
         machine.state = StreamState.OPEN
         inner.request_method = b"POST"
-        self._write(stream_id, _END_HEADERS, headers)
+        self._write(stream_id, END_HEADERS, headers)
         return True
 
     def answer(self, stream_id: int, headers: Pairs, *, end: bool) -> bool:
@@ -165,7 +185,7 @@ class QuickHeaders:
             return False
         machine.trailers_sent = machine.headers_sent
         machine.headers_sent = True
-        self._write(stream_id, _END_HEADERS | (END_STREAM if end else 0), headers)
+        self._write(stream_id, END_HEADERS | (END_STREAM if end else 0), headers)
         if end:
             end_output(self._h2, inner)
         return True
@@ -184,9 +204,9 @@ class QuickHeaders:
         h2.outbound_flow_control_window -= size
         inner.outbound_flow_control_window -= size
         machine.headers_sent = machine.trailers_sent = True
-        self._write(stream_id, _END_HEADERS, headers)
+        self._write(stream_id, END_HEADERS, headers)
         h2._data_to_send += _FRAME.pack(size << 8 | _DATA, 0, stream_id) + data
-        self._write(stream_id, _END_HEADERS | END_STREAM, trailers)
+        self._write(stream_id, END_HEADERS | END_STREAM, trailers)
         end_output(h2, inner)
         return True
 

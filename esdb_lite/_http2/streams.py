@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 
-from grpclib.protocol import Buffer, Stream
+from grpclib.protocol import Buffer, Connection, Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, StreamClosedError
 
@@ -29,6 +29,7 @@ __all__ = [
     "deliver",
     "end_input",
     "is_over",
+    "owe",
     "push",
     "put_back",
     "receive_data",
@@ -218,26 +219,26 @@ def take_whole(stream: Stream) -> bytes | None:
         data, _, owed = queue.get_nowait()
         parts.append(data)
         size += owed
-    _owe(stream, size)
+    owe(stream.connection, _id(stream), size)
     return parts[0] if len(parts) == 2 else b"".join(parts)  # the last one is the end
 
 
 def put_back(stream: Stream, data: bytes) -> None:
     """Undo `take_whole`."""
-    _owe(stream, -len(data))
+    owe(stream.connection, _id(stream), -len(data))
     if data:
         stream.buffer.add(data, len(data))
     stream.buffer.eof()
 
 
-def _owe(stream: Stream, size: int) -> None:
-    connection = stream.connection
+def owe(connection: Connection, stream_id: int, size: int) -> None:
+    """Give back the room of what has been taken of a stream that has ended, with more of it."""
     if isinstance(connection, QuickConnection):
         connection.owed += size
         if connection.owed < _OWED or connection.is_closing():
             return
         size, connection.owed = connection.owed, 0
-    connection.ack(_id(stream), size)
+    connection.ack(stream_id, size)
 
 
 def answer_at_once(stream: Stream, headers: Headers, data: bytes, trailers: Headers) -> bool:

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
-from types import TracebackType
 
 from esdb_lite._http2.client import NoStreamLeft
 from esdb_lite._http2.streams import (
@@ -35,7 +34,6 @@ from esdb_lite._rpc.identity import caller_in, named
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._status.codes import DETAILS_TRAILER
 from esdb_lite._status.exceptions import cut_off, error_for, http_error, reset_error, status_of, unescaped
-from esdb_lite._version import __version__
 from esdb_lite.errors import (
     CallCancelled,
     DeadlineExceeded,
@@ -44,8 +42,6 @@ from esdb_lite.errors import (
     ProtocolError,
     ResourceExhausted,
 )
-
-USER_AGENT = f"esdb-lite/{__version__} grpc-python-grpclib"
 
 _NOT_METADATA = frozenset(("content-type", "te", "user-agent", "date", "server", "content-length"))
 _CLOSE_TO_DEADLINE = 0.1
@@ -78,7 +74,8 @@ class ClientCall:
         self._pool = pool
         self._method = method
         self._name = method.rpartition("/")[2]
-        self._deadline = deadline
+        self.deadline = deadline
+        """The budget of time that it has."""
         self._metadata = tuple(metadata)
         self._long = long
         self._link: ClientConnection | None = None
@@ -102,9 +99,7 @@ class ClientCall:
             raise
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     @property
@@ -121,10 +116,10 @@ class ClientCall:
 
     async def open(self) -> None:
         """Find a connection and open the call there. What is sent first goes with the headers."""
-        if self._deadline.passed:
-            raise self._pool.too_late(self._deadline, f"{self._name} was not sent")
+        if self.deadline.passed:
+            raise self._pool.too_late(self.deadline, f"{self._name} was not sent")
         while self._stream is None:
-            link = await self._pool.acquire(long=self._long, deadline=self._deadline)
+            link = await self._pool.acquire(long=self._long, deadline=self.deadline)
             try:
                 self._open_on(link)
             except NoStreamLeft:
@@ -134,9 +129,25 @@ class ClientCall:
             except BaseException:
                 self._pool.release(link, long=self._long)
                 raise
-        remaining = self._deadline.remaining()
+        self._limit_time()
+
+    def _limit_time(self) -> None:
+        remaining = self.deadline.remaining()
         if remaining is not None:
             self._timer = asyncio.get_running_loop().call_later(remaining, self._expire)
+
+    @property
+    def new(self) -> bool:
+        """Whether nothing was sent, and nothing has happened to it."""
+        return self._state is CallState.NEW
+
+    def adopt(self, link: ClientConnection, stream: Stream) -> None:
+        """Go on with a stream on which the whole request was sent, and its place."""
+        self._stream, self._link = stream, link
+        self._state = after(self._state, CallEvent.OPENED)
+        if stream.headers is not None:
+            self.answered()
+        self._limit_time()
 
     def flush(self) -> None:
         """Send the headers, where nothing else is sent for now."""
@@ -294,24 +305,14 @@ class ClientCall:
     # --- inside ---
 
     def _open_on(self, link: ClientConnection) -> None:
-        self._stream, self._link = link.open(self, self._headers_to_send()), link
+        self._stream, self._link = link.open(self, self.headers_to_send()), link
         self._state = after(self._state, CallEvent.OPENED)
 
-    def _headers_to_send(self) -> Headers:
-        headers = [
-            (":method", "POST"),
-            (":scheme", "https" if self._pool.secure else "http"),
-            (":path", self._method),
-            (":authority", self._pool.authority),
-            ("te", "trailers"),
-            ("content-type", "application/grpc"),
-            ("user-agent", USER_AGENT),
-        ]
-        remaining = self._deadline.remaining()
-        if remaining is not None:
-            headers.append(("grpc-timeout", grpc_timeout(remaining)))
-        headers.extend(self._metadata)
-        return headers
+    def headers_to_send(self) -> Headers:
+        """Return the headers of the request: of calls of the same kind, the same object."""
+        remaining = self.deadline.remaining()
+        timeout = "" if remaining is None else grpc_timeout(remaining)
+        return self._pool.request_headers(self._method, timeout, self._metadata)
 
     def _opened(self) -> tuple[Stream, ClientConnection]:
         if self._stream is None or self._link is None:
@@ -389,13 +390,13 @@ class ClientCall:
             if (not name.startswith((":", "grpc-")) and name not in _NOT_METADATA) or name == DETAILS_TRAILER
         ]
         error = error_for(status_of(code), unescaped(status.get("grpc-message", "")), trailers)
-        if isinstance(error, CallCancelled) and (self._deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
+        if isinstance(error, CallCancelled) and (self.deadline.remaining() or 1.0) < _CLOSE_TO_DEADLINE:
             return self._too_late("on the server")
         named(error, caller_in(self._metadata), self._name, secure=self._pool.secure)
         return error
 
     def _too_late(self, where: str) -> DeadlineExceeded:
-        return DeadlineExceeded(f"{self._name} did not end within {self._deadline.timeout:g} seconds ({where})")
+        return DeadlineExceeded(f"{self._name} did not end within {self.deadline.timeout:g} seconds ({where})")
 
 
 def _moment(said: str) -> datetime | None:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from esdb_lite._http2.client import ClientProtocol, NoStreamLeft, StreamWatcher
+from esdb_lite._http2.client import ClientProtocol, ExchangeWatcher, NoStreamLeft, StreamWatcher
+from esdb_lite._http2.exchange import Exchange, UsualAnswer
 from esdb_lite._http2.greeting import Greeting
 from esdb_lite._http2.streams import Headers, Stream
 
@@ -124,6 +125,19 @@ class ClientConnection:
         if not self.usable:
             raise NoStreamLeft("the connection takes no more calls")
         return self._protocol.open_stream(watcher, headers)
+
+    def begin_exchange(self, watcher: ExchangeWatcher, headers: Headers, data: bytes) -> Exchange | None:
+        """Send a whole request whose answer is expected to be like others; None, and nothing is sent, where that cannot
+        be. The place for it is counted already."""
+        headers_before, trailers_before = self.usual_headers, self.usual_trailers
+        if not self.usable or headers_before is None or trailers_before is None:
+            return None
+        usual = UsualAnswer(headers_before, trailers_before)
+        return self._protocol.begin_exchange(watcher, headers, data, usual, alone=self.short_calls == 1)
+
+    def adopt(self, exchange: Exchange, watcher: StreamWatcher) -> Stream:
+        """Make a stream of an exchange; `forget` drops it."""
+        return self._protocol.adopt(exchange, watcher)
 
     def forget(self, stream: Stream) -> None:
         """Drop a stream. Idempotent."""

@@ -15,19 +15,27 @@ import logging
 import ssl
 from collections import deque
 from collections.abc import Awaitable, Callable
+from functools import lru_cache
 
 from esdb_lite._http2.client import ClientProtocol
 from esdb_lite._http2.greeting import Greeting
 from esdb_lite._http2.keepalive import KeepAlive
+from esdb_lite._http2.streams import Headers
 from esdb_lite._rpc.connection import ClientConnection
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.dialing import dial
 from esdb_lite._rpc.reasons import Reason, why_hung_up, why_no_http2, why_not_connected
 from esdb_lite._rpc.shared import Shared
+from esdb_lite._version import __version__
 from esdb_lite.errors import ClientClosed, DeadlineExceeded, GrpcError, ServiceUnavailable
 
 CONNECT_TIMEOUT = 10.0
 """Seconds that making a connection may take, whatever the timeout of the call that needs it."""
+
+USER_AGENT = f"esdb-lite/{__version__} grpc-python-grpclib"
+
+_KINDS = 64
+"""Headers of requests that are remembered: they differ by method, timeout and metadata."""
 
 CLOSE_TIMEOUT = 1.0
 """Seconds that a connection gets to end in good order."""
@@ -64,6 +72,8 @@ class ConnectionPool:
         """Whether it may be told who is calling: the connection string names it, or its certificate is checked."""
         self.met = False
         """There has been a connection on which the server spoke HTTP/2."""
+        self.request_headers = lru_cache(_KINDS)(self._request_headers)
+        """Makes the headers of a request: the same object for calls of the same kind."""
         self._others_met = others_met
         self._tls = tls
         self._server_name = server_name
@@ -143,6 +153,19 @@ class ConnectionPool:
         leaving, self._leaving = self._leaving, []
         for link in leaving:
             await link.wait_closed(CLOSE_TIMEOUT)
+
+    def _request_headers(self, method: str, timeout: str, metadata: Headers) -> Headers:
+        return (
+            (":method", "POST"),
+            (":scheme", "https" if self.secure else "http"),
+            (":path", method),
+            (":authority", self.authority),
+            ("te", "trailers"),
+            ("content-type", "application/grpc"),
+            ("user-agent", USER_AGENT),
+            *([("grpc-timeout", timeout)] if timeout else []),
+            *metadata,
+        )
 
     def failure(self, reason: str, *, sent: bool = False) -> ServiceUnavailable | ClientClosed:
         """Return the exception that says that this server is out of reach, and why."""

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.exchange import exchange
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite._wire.primitives import WireError
@@ -52,9 +52,7 @@ class _Shape:
     async def __aenter__(self) -> Self:
         return await self.open()
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
 
@@ -142,13 +140,20 @@ async def unary(
     pool: ConnectionPool, method: str, message: bytes, deadline: Deadline, metadata: Metadata = ()
 ) -> bytes:
     """Send one message and return the one that comes back."""
-    async with ClientCall(pool, method, deadline=deadline, metadata=metadata) as call:
-        request = frame((message,))
-        if not call.send_at_once(request, end=True):
-            await call.send(request, end=True)
-        answer = await call.receive_whole()
+    call = ClientCall(pool, method, deadline=deadline, metadata=metadata)
+    request = frame((message,))
+    try:
+        answer = await exchange(pool, call, request)
+        if answer is None:
+            if call.new:
+                await call.open()
+                if not call.send_at_once(request, end=True):
+                    await call.send(request, end=True)
+            answer = await call.receive_whole()
         if answer is None:
             return await only_message(call)
+    finally:
+        call.close()
     splitter = MessageSplitter()
     return _only_one(_all_of(splitter, split(splitter, answer)))
 

@@ -14,7 +14,6 @@ import enum
 from base64 import b64encode
 from collections import deque
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from types import TracebackType
 from typing import TYPE_CHECKING, Generic, Protocol, TypeVar, cast
 
 from esdb_lite._rpc.call import ClientCall
@@ -128,9 +127,7 @@ class StubCall(Generic[_Request, _Response]):
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._open is not None:
             self._open.close()
 

@@ -104,11 +104,12 @@ def reset_error(http2_code: int) -> GrpcError:
     """Return the exception for a call that the server, or a proxy before it, has reset.
 
     gRPC's table makes internal errors of most codes. Proxies send them when their server goes away, and what a client
-    has to do is the same as after any other lost link. REFUSED_STREAM alone says that nothing was done.
+    has to do is the same as after any other lost link. That goes for REFUSED_STREAM, too: it should say that nothing
+    was done, and HAProxy says it of every call that it has not begun to answer, whatever the server has done.
     """
     text = f"the server has reset the call (HTTP/2 error {http2_code})"
     code = _RESET.get(http2_code, StatusCode.UNAVAILABLE)
-    return _build(_by_status(code, ""), text, code, (), {"sent": False} if http2_code == _REFUSED_STREAM else {})
+    return _build(_by_status(code, ""), text, code, (), {})
 
 
 def cut_off(text: str) -> GrpcError:
@@ -291,7 +292,6 @@ _HTTP = {
     "504": StatusCode.UNAVAILABLE,
 }
 
-_REFUSED_STREAM = 7
 _RESET = {
     8: StatusCode.CANCELLED,
     11: StatusCode.RESOURCE_EXHAUSTED,

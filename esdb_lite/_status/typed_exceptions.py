@@ -15,13 +15,7 @@ from esdb_lite_protos.kurrentdb.protocol.v2.indexes.errors import (
     IndexAlreadyExistsErrorDetails,
     IndexNotFoundErrorDetails,
 )
-from esdb_lite_protos.kurrentdb.protocol.v2.streams.errors import (
-    AppendConsistencyViolationErrorDetails,
-    AppendRecordSizeExceededErrorDetails,
-    AppendTransactionSizeExceededErrorDetails,
-    StreamRevisionConflictErrorDetails,
-    StreamTombstonedErrorDetails,
-)
+from esdb_lite_protos.kurrentdb.protocol.v2.streams import errors as pb
 
 from esdb_lite._status.details import Details, read_details
 from esdb_lite.errors import (
@@ -84,7 +78,7 @@ def _not_leader(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
 
 
 def _record_too_large(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    size = _read(details, AppendRecordSizeExceededErrorDetails)
+    size = _read(details, pb.AppendRecordSizeExceededErrorDetails)
     known: dict[str, object] = {
         "stream_name": size.stream,
         "event_id": size.record_id,
@@ -95,20 +89,21 @@ def _record_too_large(details: Details) -> tuple[type[GrpcError], dict[str, obje
 
 
 def _too_large(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    return AppendTooLarge, {"limit": _read(details, AppendTransactionSizeExceededErrorDetails).max_size}
+    size = _read(details, pb.AppendTransactionSizeExceededErrorDetails)
+    return AppendTooLarge, {"size": size.size, "limit": size.max_size}
 
 
 def _tombstoned(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    return StreamDeleted, {"stream_name": _read(details, StreamTombstonedErrorDetails).stream}
+    return StreamDeleted, {"stream_name": _read(details, pb.StreamTombstonedErrorDetails).stream}
 
 
 def _conflict(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    conflict = _read(details, StreamRevisionConflictErrorDetails)
+    conflict = _read(details, pb.StreamRevisionConflictErrorDetails)
     return _inconsistent([(0, conflict.stream, conflict.expected_revision, conflict.actual_revision)])
 
 
 def _violations(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    found = _read(details, AppendConsistencyViolationErrorDetails).violations
+    found = _read(details, pb.AppendConsistencyViolationErrorDetails).violations
     states = ((violation.check_index, violation.stream_state) for violation in found)
     return _inconsistent([(index, state.stream, state.expected_state, state.actual_state) for index, state in states])
 

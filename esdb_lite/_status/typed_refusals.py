@@ -20,16 +20,7 @@ from esdb_lite_protos.kurrentdb.protocol.v2.indexes.errors import (
     IndexAlreadyExistsErrorDetails,
     IndexNotFoundErrorDetails,
 )
-from esdb_lite_protos.kurrentdb.protocol.v2.streams.errors import (
-    AppendConsistencyViolationErrorDetails,
-    AppendRecordSizeExceededErrorDetails,
-    AppendTransactionSizeExceededErrorDetails,
-    ConsistencyViolation,
-    ConsistencyViolationStreamStateViolation,
-    StreamAlreadyInAppendSessionErrorDetails,
-    StreamRevisionConflictErrorDetails,
-    StreamTombstonedErrorDetails,
-)
+from esdb_lite_protos.kurrentdb.protocol.v2.streams import errors as pb
 
 from esdb_lite._status.codes import RpcError, StatusCode
 from esdb_lite._status.details import detailed, unnamed
@@ -113,19 +104,19 @@ def _retry_info() -> RetryInfo:
 
 def record_size_exceeded(message: str, stream: str, record_id: str, size: int, limit: int) -> RpcError:
     """A record is too large."""
-    details = AppendRecordSizeExceededErrorDetails(stream, record_id, _int32(size), _int32(limit))
+    details = pb.AppendRecordSizeExceededErrorDetails(stream, record_id, _int32(size), _int32(limit))
     return detailed(StatusCode.INVALID_ARGUMENT, message, "APPEND_RECORD_SIZE_EXCEEDED", _STREAMS, details)
 
 
 def transaction_size_exceeded(message: str, size: int, limit: int) -> RpcError:
     """The records are too large together."""
-    details = AppendTransactionSizeExceededErrorDetails(_int32(size), _int32(limit))
+    details = pb.AppendTransactionSizeExceededErrorDetails(_int32(size), _int32(limit))
     return detailed(StatusCode.ABORTED, message, "APPEND_TRANSACTION_SIZE_EXCEEDED", _STREAMS, details)
 
 
 def stream_already_in_session(message: str, stream: str) -> RpcError:
     """A session has two requests for one stream."""
-    details = StreamAlreadyInAppendSessionErrorDetails(stream)
+    details = pb.StreamAlreadyInAppendSessionErrorDetails(stream)
     return detailed(StatusCode.ABORTED, message, "STREAM_ALREADY_IN_APPEND_SESSION", _STREAMS, details)
 
 
@@ -142,7 +133,7 @@ def revision_conflict(stream: str, expected: int, actual: int) -> RpcError:
         f" Actual revision: {actual}.",
         "STREAM_REVISION_CONFLICT",
         _STREAMS,
-        StreamRevisionConflictErrorDetails(stream, expected, actual),
+        pb.StreamRevisionConflictErrorDetails(stream, expected, actual),
     )
 
 
@@ -154,7 +145,7 @@ def stream_tombstoned(stream: str) -> RpcError:
         " restored.",
         "STREAM_TOMBSTONED",
         _STREAMS,
-        StreamTombstonedErrorDetails(stream),
+        pb.StreamTombstonedErrorDetails(stream),
     )
 
 
@@ -166,9 +157,9 @@ def consistency_violation(violations: Sequence[tuple[int, str, int, int]]) -> Rp
         f"Append failed due to consistency violations.\n\n{lines}",
         "APPEND_CONSISTENCY_VIOLATION",
         _STREAMS,
-        AppendConsistencyViolationErrorDetails(
+        pb.AppendConsistencyViolationErrorDetails(
             [
-                ConsistencyViolation(index, ConsistencyViolationStreamStateViolation(stream, expected, actual))
+                pb.ConsistencyViolation(index, pb.ConsistencyViolationStreamStateViolation(stream, expected, actual))
                 for index, stream, expected, actual in violations
             ]
         ),

@@ -6,14 +6,14 @@ Owns: what of them is shown. Must not know: how they work.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from datetime import timedelta
 from enum import Enum
 
 from esdb_lite import AsyncEsdbClient, SubscriptionInfo, SubscriptionNotFound
-from esdb_lite.cli import OK, WRONG, CommandFailed
+from esdb_lite.cli import WRONG, CommandFailed
 from esdb_lite.cli.events import event_object
-from esdb_lite.cli.session import with_client
+from esdb_lite.cli.session import uses_client
 from esdb_lite.cli.terminal import Output, as_json, shown
 
 _ALL = "$all"
@@ -23,16 +23,12 @@ def _source(options: argparse.Namespace) -> str | None:
     return None if options.stream == _ALL else options.stream
 
 
-def show_all(options: argparse.Namespace) -> int:
+@uses_client
+async def show_all(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """List them."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        found = await client.list_subscriptions(options.stream, timeout=options.timeout)
-        columns = ("group", "stream", "status", "consumers", "in_flight", "parked", "last_known", "checkpoint")
-        Output(as_json=options.json).table(columns, [_row(each) for each in found])
-        return OK
-
-    return with_client(options, work)
+    found = await client.list_subscriptions(options.stream, timeout=options.timeout)
+    columns = ("group", "stream", "status", "consumers", "in_flight", "parked", "last_known", "checkpoint")
+    Output(as_json=options.json).table(columns, [_row(each) for each in found])
 
 
 def _row(each: SubscriptionInfo) -> tuple[object, ...]:
@@ -48,25 +44,21 @@ def _row(each: SubscriptionInfo) -> tuple[object, ...]:
     )
 
 
-def info(options: argparse.Namespace) -> int:
+@uses_client
+async def info(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Show one."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        found = await client.get_subscription_info(options.group, _source(options), timeout=options.timeout)
-        output = Output(as_json=options.json)
-        values = {name: _plain(value) for name, value in vars(found).items() if name not in ("settings", "consumers")}
-        settings = {name: _plain(value) for name, value in vars(found.settings).items()}
-        consumers = [{name: _plain(value) for name, value in vars(each).items()} for each in found.consumers]
-        if output.json:
-            output.one({**values, "settings": settings, "consumers": consumers})
-            return OK
-        output.record({**values, **settings})
-        for consumer in consumers:
-            output.line("")
-            output.record(consumer)
-        return OK
-
-    return with_client(options, work)
+    found = await client.get_subscription_info(options.group, _source(options), timeout=options.timeout)
+    output = Output(as_json=options.json)
+    values = {name: _plain(value) for name, value in vars(found).items() if name not in ("settings", "consumers")}
+    settings = {name: _plain(value) for name, value in vars(found.settings).items()}
+    consumers = [{name: _plain(value) for name, value in vars(each).items()} for each in found.consumers]
+    if output.json:
+        output.one({**values, "settings": settings, "consumers": consumers})
+        return
+    output.record({**values, **settings})
+    for consumer in consumers:
+        output.line("")
+        output.record(consumer)
 
 
 def _plain(value: object) -> object:
@@ -79,71 +71,58 @@ def _plain(value: object) -> object:
     return value.value if isinstance(value, Enum) else str(value)
 
 
-def create(options: argparse.Namespace) -> int:
+@uses_client
+async def create(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Create one."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        await client.create_subscription(
-            options.group,
-            _source(options),
-            position=options.start,
-            from_end=options.from_end,
-            timeout=options.timeout,
-        )
-        return OK
-
-    return with_client(options, work)
+    await client.create_subscription(
+        options.group,
+        _source(options),
+        position=options.start,
+        from_end=options.from_end,
+        timeout=options.timeout,
+    )
 
 
-def delete(options: argparse.Namespace) -> int:
+@uses_client
+async def delete(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Delete one."""
-    return _do(options, lambda client: client.delete_subscription)
+    await client.delete_subscription(options.group, _source(options), timeout=options.timeout)
 
 
-def replay(options: argparse.Namespace) -> int:
+@uses_client
+async def replay(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Have parked events delivered again."""
-    return _do(options, lambda client: client.replay_parked_events)
+    await client.replay_parked_events(options.group, _source(options), timeout=options.timeout)
 
 
-def truncate(options: argparse.Namespace) -> int:
+@uses_client
+async def truncate(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Throw parked events away."""
-    return _do(options, lambda client: client.truncate_parked_events)
+    await client.truncate_parked_events(options.group, _source(options), timeout=options.timeout)
 
 
-def _do(options: argparse.Namespace, call_of: Callable[[AsyncEsdbClient], Callable[..., Awaitable[object]]]) -> int:
-    async def work(client: AsyncEsdbClient) -> int:
-        await call_of(client)(options.group, _source(options), timeout=options.timeout)
-        return OK
-
-    return with_client(options, work)
-
-
-def parked(options: argparse.Namespace) -> int:
+@uses_client
+async def parked(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Show parked events."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        found = await client.read_parked_events(options.group, _source(options), timeout=options.timeout)
-        if not found:
-            await _must_exist(client, options)
-        output = Output(as_json=options.json)
-        for each in found:
-            at = each.parked_at
-            value: dict[str, object] = {
-                "number": each.position,
-                "reason": each.reason,
-                "parked": None if at is None else at.isoformat(),
-                "event": None if each.original is None else event_object(each.original),
-            }
-            if output.json:
-                output.one(value)
-            else:
-                where = output.styled(str(each.position), "cyan")
-                output.line(f"{where}  {output.styled(each.reason, 'yellow')}  {as_json(value['event'])}")
-        return OK
-
     if options.group == "":
         raise CommandFailed("GROUP must not be empty")
-    return with_client(options, work)
+    found = await client.read_parked_events(options.group, _source(options), timeout=options.timeout)
+    if not found:
+        await _must_exist(client, options)
+    output = Output(as_json=options.json)
+    for each in found:
+        at = each.parked_at
+        value: dict[str, object] = {
+            "number": each.position,
+            "reason": each.reason,
+            "parked": None if at is None else at.isoformat(),
+            "event": None if each.original is None else event_object(each.original),
+        }
+        if output.json:
+            output.one(value)
+        else:
+            where = output.styled(str(each.position), "cyan")
+            output.line(f"{where}  {output.styled(each.reason, 'yellow')}  {as_json(value['event'])}")
 
 
 async def _must_exist(client: AsyncEsdbClient, options: argparse.Namespace) -> None:

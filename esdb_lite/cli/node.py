@@ -8,75 +8,60 @@ from __future__ import annotations
 import argparse
 
 from esdb_lite import AsyncEsdbClient, NotSupported, Statistics
-from esdb_lite.cli import OK
-from esdb_lite.cli.session import with_client
+from esdb_lite.cli.session import uses_client
 from esdb_lite.cli.terminal import Output
 
 _PATIENCE = 10.0
 """Seconds that an answer to a ping may take."""
 
 
-def ping(options: argparse.Namespace) -> int:
+@uses_client
+async def ping(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """See whether the server answers; the first time has connecting in it."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        output = Output(as_json=options.json)
-        for _ in range(options.count):
-            seconds = await client.ping(timeout=options.timeout or _PATIENCE)
-            if output.json:
-                output.one({"milliseconds": round(1000 * seconds, 3)})
-            else:
-                output.line(f"answered in {1000 * seconds:.1f} ms")
-            output.flush()
-        return OK
-
-    return with_client(options, work)
-
-
-def info(options: argparse.Namespace) -> int:
-    """Show the version, and the nodes."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        output = Output(as_json=options.json)
-        try:
-            found = await client.server_info(timeout=options.timeout)
-            known: dict[str, object] = {"version": found.version, "address": found.address}
-            known["calls"] = len(found.methods)
-        except NotSupported:
-            known = {"version": None}
-        nodes = await client.read_gossip(timeout=options.timeout)
-        rows = [
-            (f"{node.host}:{node.port}", node.role.value, node.is_alive, str(node.instance_id or "")) for node in nodes
-        ]
-        columns = ("node", "role", "alive", "instance")
+    output = Output(as_json=options.json)
+    for _ in range(options.count):
+        seconds = await client.ping(timeout=options.timeout or _PATIENCE)
         if output.json:
-            output.one({**known, "nodes": [dict(zip(columns, row, strict=True)) for row in rows]})
+            output.one({"milliseconds": round(1000 * seconds, 3)})
         else:
-            output.record(known)
-            output.line("")
-            output.table(columns, rows)
-        return OK
-
-    return with_client(options, work)
+            output.line(f"answered in {1000 * seconds:.1f} ms")
+        output.flush()
 
 
-def stats(options: argparse.Namespace) -> int:
+@uses_client
+async def info(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
+    """Show the version, and the nodes."""
+    output = Output(as_json=options.json)
+    try:
+        found = await client.server_info(timeout=options.timeout)
+        known: dict[str, object] = {"version": found.version, "address": found.address}
+        known["calls"] = len(found.methods)
+    except NotSupported:
+        known = {"version": None}
+    nodes = await client.read_gossip(timeout=options.timeout)
+    rows = [(f"{node.host}:{node.port}", node.role.value, node.is_alive, str(node.instance_id or "")) for node in nodes]
+    columns = ("node", "role", "alive", "instance")
+    if output.json:
+        output.one({**known, "nodes": [dict(zip(columns, row, strict=True)) for row in rows]})
+    else:
+        output.record(known)
+        output.line("")
+        output.table(columns, rows)
+
+
+@uses_client
+async def stats(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Show figures, once or again and again."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        output = Output(as_json=options.json)
-        if not options.follow:
-            _show(output, await client.read_statistics(timeout=options.timeout), options.prefix)
-            return OK
-        async with await client.subscribe_statistics(options.interval) as feed:
-            async for statistics in feed:
-                _show(output, statistics, options.prefix)
-                if not output.json:
-                    output.line("")
-                output.flush()
-        return OK
-
-    return with_client(options, work)
+    output = Output(as_json=options.json)
+    if not options.follow:
+        _show(output, await client.read_statistics(timeout=options.timeout), options.prefix)
+        return
+    async with await client.subscribe_statistics(options.interval) as feed:
+        async for statistics in feed:
+            _show(output, statistics, options.prefix)
+            if not output.json:
+                output.line("")
+            output.flush()
 
 
 def _show(output: Output, statistics: Statistics, prefix: str) -> None:

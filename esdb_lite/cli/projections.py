@@ -7,62 +7,47 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from esdb_lite import AsyncEsdbClient, ProjectionInfo
 from esdb_lite.cli import OK, WRONG, CommandFailed
-from esdb_lite.cli.session import with_client
+from esdb_lite.cli.session import uses_client
 from esdb_lite.cli.terminal import Output, as_json, shown
 
 
-def show_all(options: argparse.Namespace) -> int:
+@uses_client
+async def show_all(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """List them."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        found = await client.list_projections(timeout=options.timeout)
-        rows = [(each.name, each.status_text, each.mode.value, each.progress, each.position) for each in found]
-        Output(as_json=options.json).table(("name", "status", "mode", "progress", "position"), rows)
-        return OK
-
-    return with_client(options, work)
+    found = await client.list_projections(timeout=options.timeout)
+    rows = [(each.name, each.status_text, each.mode.value, each.progress, each.position) for each in found]
+    Output(as_json=options.json).table(("name", "status", "mode", "progress", "position"), rows)
 
 
-def info(options: argparse.Namespace) -> int:
+@uses_client
+async def info(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Show one."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        found = await client.get_projection(options.name, timeout=options.timeout)
-        Output(as_json=options.json).record(_object(found))
-        return OK
-
-    return with_client(options, work)
+    found = await client.get_projection(options.name, timeout=options.timeout)
+    Output(as_json=options.json).record(_object(found))
 
 
 def _object(found: ProjectionInfo) -> dict[str, object]:
     return {name: getattr(value, "value", value) for name, value in vars(found).items()}
 
 
-def state(options: argparse.Namespace) -> int:
+@uses_client
+async def state(client: AsyncEsdbClient, options: argparse.Namespace) -> int:
     """Show what it holds."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        found = await client.get_projection_state(options.name, options.partition, timeout=options.timeout)
-        Output().line(as_json(found))
-        return await _health(client, options)
-
-    return with_client(options, work)
+    found = await client.get_projection_state(options.name, options.partition, timeout=options.timeout)
+    Output().line(as_json(found))
+    return await _health(client, options)
 
 
-def result(options: argparse.Namespace) -> int:
+@uses_client
+async def result(client: AsyncEsdbClient, options: argparse.Namespace) -> int:
     """Show what has come out."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        found = await client.get_projection_result(options.name, options.partition, timeout=options.timeout)
-        Output().line(as_json(found))
-        return await _health(client, options)
-
-    return with_client(options, work)
+    found = await client.get_projection_result(options.name, options.partition, timeout=options.timeout)
+    Output().line(as_json(found))
+    return await _health(client, options)
 
 
 async def _health(client: AsyncEsdbClient, options: argparse.Namespace) -> int:
@@ -74,70 +59,60 @@ async def _health(client: AsyncEsdbClient, options: argparse.Namespace) -> int:
     return WRONG
 
 
-def query(options: argparse.Namespace) -> int:
+@uses_client
+async def query(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Run a query to its end."""
-    text = _script(options.query)
-
-    async def work(client: AsyncEsdbClient) -> int:
-        Output().line(as_json(await client.run_query(text, timeout=options.timeout)))
-        return OK
-
-    return with_client(options, work)
+    Output().line(as_json(await client.run_query(_script(options.query), timeout=options.timeout)))
 
 
-def create(options: argparse.Namespace) -> int:
+@uses_client
+async def create(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Create one."""
-    text = _script(options.query)
-    return _do(
-        options,
-        lambda client: client.create_projection(options.name, text, emit=options.emit, timeout=options.timeout),
-    )
+    query = _script(options.query)
+    await client.create_projection(options.name, query, emit=options.emit, timeout=options.timeout)
 
 
-def update(options: argparse.Namespace) -> int:
+@uses_client
+async def update(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Replace its query."""
-    text, emit = _script(options.query), options.emit or None
-    return _do(options, lambda client: client.update_projection(options.name, text, emit=emit, timeout=options.timeout))
+    query = _script(options.query)
+    await client.update_projection(options.name, query, emit=options.emit or None, timeout=options.timeout)
 
 
-def wait(options: argparse.Namespace) -> int:
+@uses_client
+async def wait(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Wait until it has caught up."""
-    return _do(
-        options, lambda client: client.wait_for_projection(options.name, options.position, timeout=options.timeout)
-    )
+    await client.wait_for_projection(options.name, options.position, timeout=options.timeout)
 
 
-def enable(options: argparse.Namespace) -> int:
+@uses_client
+async def enable(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Have it run."""
-    return _do(options, lambda client: client.enable_projection(options.name, timeout=options.timeout))
+    await client.enable_projection(options.name, timeout=options.timeout)
 
 
-def disable(options: argparse.Namespace) -> int:
+@uses_client
+async def disable(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Stop it."""
-    return _do(options, lambda client: client.disable_projection(options.name, timeout=options.timeout))
+    await client.disable_projection(options.name, timeout=options.timeout)
 
 
-def abort(options: argparse.Namespace) -> int:
+@uses_client
+async def abort(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Stop it at once."""
-    return _do(options, lambda client: client.abort_projection(options.name, timeout=options.timeout))
+    await client.abort_projection(options.name, timeout=options.timeout)
 
 
-def reset(options: argparse.Namespace) -> int:
+@uses_client
+async def reset(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Have it begin anew."""
-    return _do(options, lambda client: client.reset_projection(options.name, timeout=options.timeout))
+    await client.reset_projection(options.name, timeout=options.timeout)
 
 
-def delete(options: argparse.Namespace) -> int:
+@uses_client
+async def delete(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Delete it."""
-    return _do(options, lambda client: client.delete_projection(options.name, timeout=options.timeout))
-
-
-def _do(options: argparse.Namespace, call: Callable[[AsyncEsdbClient], Awaitable[object]]) -> int:
-    async def work(client: AsyncEsdbClient) -> int:
-        await call(client)
-        return OK
-
-    return with_client(options, work)
+    await client.delete_projection(options.name, timeout=options.timeout)
 
 
 def _script(given: str) -> str:

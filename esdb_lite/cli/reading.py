@@ -10,36 +10,32 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from esdb_lite import AsyncEsdbClient, AsyncSubscription, RecordedEvent
-from esdb_lite.cli import OK, UNREACHABLE, CommandFailed
+from esdb_lite.cli import UNREACHABLE, CommandFailed
 from esdb_lite.cli.events import print_event
 from esdb_lite.cli.selection import OfStream, excluded_by, filter_of
-from esdb_lite.cli.session import with_client
+from esdb_lite.cli.session import uses_client
 from esdb_lite.cli.terminal import Output
 
 ALL = "$all"
 
 
-def read(options: argparse.Namespace) -> int:
+@uses_client
+async def read(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Show stored events."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        if options.stream in (None, ALL):
-            chosen = filter_of(options)
-            events: AsyncIterator[RecordedEvent] = client.read_all_events(
-                options.start,
-                options.backwards,
-                limit=options.limit,
-                filter_exclude=excluded_by(chosen),
-                filter=chosen,
-                resolve_links=options.resolve_links,
-                timeout=options.timeout,
-            )
-        else:
-            events = _of_stream(client, options)
-        await _show(events, options, Output(as_json=options.json), options.limit)
-        return OK
-
-    return with_client(options, work)
+    if options.stream in (None, ALL):
+        chosen = filter_of(options)
+        events: AsyncIterator[RecordedEvent] = client.read_all_events(
+            options.start,
+            options.backwards,
+            limit=options.limit,
+            filter_exclude=excluded_by(chosen),
+            filter=chosen,
+            resolve_links=options.resolve_links,
+            timeout=options.timeout,
+        )
+    else:
+        events = _of_stream(client, options)
+    await _show(events, options, Output(as_json=options.json), options.limit)
 
 
 async def _of_stream(client: AsyncEsdbClient, options: argparse.Namespace) -> AsyncIterator[RecordedEvent]:
@@ -57,44 +53,40 @@ async def _of_stream(client: AsyncEsdbClient, options: argparse.Namespace) -> As
             yield event
 
 
-def tail(options: argparse.Namespace) -> int:
+@uses_client
+async def tail(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Show events as they come, until there are enough or none has come for long; by default without end."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        from_end = options.start is None
-        if options.limit == 0:
-            raise CommandFailed("--limit: 0 events are shown without following")
-        if options.stream in (None, ALL):
-            chosen = filter_of(options)
-            subscription = await client.subscribe_all_events(
-                options.start,
-                filter_exclude=excluded_by(chosen),
-                filter=chosen,
-                from_end=from_end,
-                resolve_links=options.resolve_links,
-            )
-        else:
-            subscription = await client.subscribe_stream_events(
-                options.stream, options.start, from_end=from_end, resolve_links=options.resolve_links
-            )
-        of_stream = None if options.stream in (None, ALL) else OfStream(options)
-        output, left = Output(as_json=options.json), options.limit
-        patience = _Patience(options.timeout)
-        async with subscription:
-            while batch := await patience.next_batch(subscription):
-                for event in batch:
-                    if of_stream is None or of_stream.wants(event):
-                        _print(event, options, output)
-                        patience.begin()
-                        left = None if left is None else left - 1
-                        if left == 0:
-                            return OK
-                output.flush()  # whoever reads a pipe wants to see it now
-        if left is not None and patience.is_over:
-            raise CommandFailed(f"no event has come for {options.timeout:g} s; {left:,} are missing", UNREACHABLE)
-        return OK
-
-    return with_client(options, work)
+    from_end = options.start is None
+    if options.limit == 0:
+        raise CommandFailed("--limit: 0 events are shown without following")
+    if options.stream in (None, ALL):
+        chosen = filter_of(options)
+        subscription = await client.subscribe_all_events(
+            options.start,
+            filter_exclude=excluded_by(chosen),
+            filter=chosen,
+            from_end=from_end,
+            resolve_links=options.resolve_links,
+        )
+    else:
+        subscription = await client.subscribe_stream_events(
+            options.stream, options.start, from_end=from_end, resolve_links=options.resolve_links
+        )
+    of_stream = None if options.stream in (None, ALL) else OfStream(options)
+    output, left = Output(as_json=options.json), options.limit
+    patience = _Patience(options.timeout)
+    async with subscription:
+        while batch := await patience.next_batch(subscription):
+            for event in batch:
+                if of_stream is None or of_stream.wants(event):
+                    _print(event, options, output)
+                    patience.begin()
+                    left = None if left is None else left - 1
+                    if left == 0:
+                        return
+            output.flush()  # whoever reads a pipe wants to see it now
+    if left is not None and patience.is_over:
+        raise CommandFailed(f"no event has come for {options.timeout:g} s; {left:,} are missing", UNREACHABLE)
 
 
 class _Patience:

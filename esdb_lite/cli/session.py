@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import functools
 import os
 from collections.abc import Awaitable, Callable
 
@@ -20,15 +21,26 @@ from esdb_lite import (
     ServiceUnavailable,
     WrongArgumentType,
 )
-from esdb_lite.cli import REFUSED, UNREACHABLE, WRONG, CommandFailed
+from esdb_lite.cli import OK, REFUSED, UNREACHABLE, WRONG, CommandFailed
 from esdb_lite.cli.terminal import shown
 
-Work = Callable[[AsyncEsdbClient], Awaitable[int]]
+Work = Callable[[AsyncEsdbClient], Awaitable[int | None]]
+Command = Callable[[AsyncEsdbClient, argparse.Namespace], Awaitable[int | None]]
+
+
+def uses_client(command: Command) -> Callable[[argparse.Namespace], int]:
+    """Decorator: run a command with a client. It returns an exit status, or None for success."""
+
+    @functools.wraps(command)
+    def run(options: argparse.Namespace) -> int:
+        return with_client(options, lambda client: command(client, options))
+
+    return run
 
 
 def with_client(options: argparse.Namespace, work: Work) -> int:
-    """Run a command with a client; returns its exit status. Raises CommandFailed."""
-    return asyncio.run(_run(uri_of(options.uri), work))
+    """Run something with a client; returns the exit status of the command. Raises CommandFailed."""
+    return asyncio.run(_run(uri_of(options.uri), work)) or OK
 
 
 def uri_of(given: str | None) -> str:
@@ -39,7 +51,7 @@ def uri_of(given: str | None) -> str:
     return uri
 
 
-async def _run(uri: str, work: Work) -> int:
+async def _run(uri: str, work: Work) -> int | None:
     with failures():
         async with AsyncEsdbClient(uri) as client:
             return await work(client)

@@ -8,24 +8,19 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
-from collections.abc import Awaitable, Callable
 
 from esdb_lite import AsyncEsdbClient
-from esdb_lite.cli import OK, CommandFailed
-from esdb_lite.cli.session import with_client
+from esdb_lite.cli import CommandFailed
+from esdb_lite.cli.session import uses_client, with_client
 from esdb_lite.cli.terminal import Output
 
 
-def show_all(options: argparse.Namespace) -> int:
+@uses_client
+async def show_all(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """List them."""
-
-    async def work(client: AsyncEsdbClient) -> int:
-        found = await client.list_users(timeout=options.timeout)
-        rows = [(each.login_name, each.full_name, list(each.groups), each.disabled) for each in found]
-        Output(as_json=options.json).table(("login", "full_name", "groups", "disabled"), rows)
-        return OK
-
-    return with_client(options, work)
+    found = await client.list_users(timeout=options.timeout)
+    rows = [(each.login_name, each.full_name, list(each.groups), each.disabled) for each in found]
+    Output(as_json=options.json).table(("login", "full_name", "groups", "disabled"), rows)
 
 
 def _password() -> str:
@@ -41,7 +36,7 @@ def _password() -> str:
 def create(options: argparse.Namespace) -> int:
     """Create one."""
     password = _password()
-    return _do(
+    return with_client(
         options,
         lambda client: client.create_user(
             options.login, password, full_name=options.full_name, groups=options.groups, timeout=options.timeout
@@ -52,27 +47,22 @@ def create(options: argparse.Namespace) -> int:
 def password(options: argparse.Namespace) -> int:
     """Replace a password."""
     new = _password()
-    return _do(options, lambda client: client.reset_password(options.login, new, timeout=options.timeout))
+    return with_client(options, lambda client: client.reset_password(options.login, new, timeout=options.timeout))
 
 
-def enable(options: argparse.Namespace) -> int:
+@uses_client
+async def enable(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Let one in again."""
-    return _do(options, lambda client: client.enable_user(options.login, timeout=options.timeout))
+    await client.enable_user(options.login, timeout=options.timeout)
 
 
-def disable(options: argparse.Namespace) -> int:
+@uses_client
+async def disable(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Lock one out."""
-    return _do(options, lambda client: client.disable_user(options.login, timeout=options.timeout))
+    await client.disable_user(options.login, timeout=options.timeout)
 
 
-def delete(options: argparse.Namespace) -> int:
+@uses_client
+async def delete(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Delete one."""
-    return _do(options, lambda client: client.delete_user(options.login, timeout=options.timeout))
-
-
-def _do(options: argparse.Namespace, call: Callable[[AsyncEsdbClient], Awaitable[None]]) -> int:
-    async def work(client: AsyncEsdbClient) -> int:
-        await call(client)
-        return OK
-
-    return with_client(options, work)
+    await client.delete_user(options.login, timeout=options.timeout)

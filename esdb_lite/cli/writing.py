@@ -14,8 +14,8 @@ from typing import cast
 from uuid import UUID
 
 from esdb_lite import AsyncEsdbClient, JsonValue, NewEvent, StreamState
-from esdb_lite.cli import OK, CommandFailed
-from esdb_lite.cli.session import with_client
+from esdb_lite.cli import CommandFailed
+from esdb_lite.cli.session import uses_client, with_client
 from esdb_lite.cli.terminal import Output, shown
 
 _STATES = {"any": StreamState.ANY, "none": StreamState.NO_STREAM, "exists": StreamState.EXISTS}
@@ -29,12 +29,11 @@ def append(options: argparse.Namespace) -> int:
     if not events:
         raise CommandFailed("stdin has no events")
 
-    async def work(client: AsyncEsdbClient) -> int:
+    async def work(client: AsyncEsdbClient) -> None:
         result = await client.append_events(options.stream, _expected(options), events, timeout=options.timeout)
         output = Output(as_json=options.json)
         done = {"appended": len(events), "stream": options.stream, "position": result.stream_position}
         output.record({**done, "commit": result.commit_position})
-        return OK
 
     return with_client(options, work)
 
@@ -118,32 +117,28 @@ def _content(where: str, found: dict[str, object], name: str) -> bytes:
     return b"" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def metadata(options: argparse.Namespace) -> int:
+@uses_client
+async def metadata(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Show the metadata of a stream, or replace it."""
-    value = None if options.value is None else _json_object(options.value)
-
-    async def work(client: AsyncEsdbClient) -> int:
-        output = Output(as_json=options.json)
-        if value is not None:
-            result = await client.set_stream_metadata(options.stream, value, timeout=options.timeout)
-            output.record({"stream": options.stream, "position": result.stream_position})
-            return OK
-        found = await client.get_stream_metadata(options.stream, timeout=options.timeout)
-        acl = found.acl
-        output.record(
-            {
-                "max_count": found.max_count,
-                "max_age": None if found.max_age is None else found.max_age.total_seconds(),
-                "truncate_before": found.truncate_before,
-                "cache_control": None if found.cache_control is None else found.cache_control.total_seconds(),
-                "acl": None if acl is None else {name: vars(acl)[name] for name in sorted(vars(acl))},
-                "custom": found.custom or None,
-                "position": found.position,
-            }
-        )
-        return OK
-
-    return with_client(options, work)
+    output = Output(as_json=options.json)
+    if options.value is not None:
+        value = _json_object(options.value)
+        result = await client.set_stream_metadata(options.stream, value, timeout=options.timeout)
+        output.record({"stream": options.stream, "position": result.stream_position})
+        return
+    found = await client.get_stream_metadata(options.stream, timeout=options.timeout)
+    acl = found.acl
+    output.record(
+        {
+            "max_count": found.max_count,
+            "max_age": None if found.max_age is None else found.max_age.total_seconds(),
+            "truncate_before": found.truncate_before,
+            "cache_control": None if found.cache_control is None else found.cache_control.total_seconds(),
+            "acl": None if acl is None else {name: vars(acl)[name] for name in sorted(vars(acl))},
+            "custom": found.custom or None,
+            "position": found.position,
+        }
+    )
 
 
 def _json_object(text: str) -> dict[str, JsonValue]:
@@ -156,19 +151,20 @@ def _json_object(text: str) -> dict[str, JsonValue]:
     return cast("dict[str, JsonValue]", found)
 
 
-def delete(options: argparse.Namespace) -> int:
+@uses_client
+async def delete(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Delete a stream."""
-    return with_client(options, lambda client: _end(client.delete_stream, options))
+    await _end(client.delete_stream, options)
 
 
-def tombstone(options: argparse.Namespace) -> int:
+@uses_client
+async def tombstone(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Delete a stream for ever."""
-    return with_client(options, lambda client: _end(client.tombstone_stream, options))
+    await _end(client.tombstone_stream, options)
 
 
-async def _end(call: Callable[..., Awaitable[int | None]], options: argparse.Namespace) -> int:
+async def _end(call: Callable[..., Awaitable[int | None]], options: argparse.Namespace) -> None:
     if options.expect == "none":
         raise CommandFailed("--expect: a stream that does not exist cannot be deleted")
     commit = await call(options.stream, _expected(options), timeout=options.timeout)
     Output(as_json=options.json).record({"stream": options.stream, "commit": commit})
-    return OK

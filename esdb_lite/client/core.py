@@ -193,15 +193,15 @@ class ClientCore:
 
     def channel(
         self,
-        *,
         deadline: Deadline,
         credentials: CredentialsLike = None,
+        *,
         need: Need = Need.LEADER,
         repeatable: bool = False,
         delivery: Delivery = Delivery.TOGETHER,
         needs: str = "",
     ) -> Channel:
-        """Return a channel for a generated stub: `UsersStub(core.channel(deadline=deadline)).create(CreateReq(...))`.
+        """Return a channel for a generated stub: `UsersStub(core.channel(deadline)).create(CreateReq(...))`.
 
         Its calls are made again where that is safe; `repeatable` says that it always is. Where one may have been done
         all the same, it raises OutcomeUnknown. `needs`: what is said where the server does not have the call.

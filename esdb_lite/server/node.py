@@ -162,11 +162,8 @@ class ServerNode:
             self._membership, self._member = place.membership, place.member
             timeout = place.forwarding_timeout
             self._admission = Admission(self._plan, self._membership, self._member, forwarding_timeout=timeout)
-        self._tls = (
-            None
-            if settings.security is None
-            else ServerTls(settings.security.certificate, http1=settings.http1 is not None)
-        )
+        security = settings.security
+        self._tls = ServerTls(security.certificate, http1=settings.http1 is not None) if security else None
         self._authenticator = None if settings.security is None else Authenticator(database)
         self._gossip = Gossip(self._membership, self._member, settings.now)
         self._context = Context(
@@ -188,7 +185,8 @@ class ServerNode:
             restart_groups=self._restart_groups,
             resign=None if place is None else place.resign,
         )
-        self._server = RpcServer(self._routes(), self._admission, PlainHttp(self.pages, settings.http1))
+        plain = PlainHttp(self.pages, settings.http1, self._context.cold_calls.costly)
+        self._server = RpcServer(self._routes(), self._admission, plain)
 
     @classmethod
     async def start(
@@ -391,11 +389,11 @@ class ServerNode:
 
     def _index_commands(self) -> Mapping[str, Handler]:
         indexes = self._context.indexes if self._behaviour.append_records else None
-        return {} if indexes is None else routes(IndexService(indexes), self._database.turns)
+        return {} if indexes is None else routes(IndexService(indexes), self._context.cold_calls)
 
     def _schemas(self) -> Mapping[str, Handler]:
         service = SchemaService(SchemaRegistry(self._database, now=self._settings.now))
-        return routes(service, self._database.turns) if self._behaviour.schema_registry else {}
+        return routes(service, self._context.cold_calls) if self._behaviour.schema_registry else {}
 
     def _is_offered(self, path: str) -> bool:
         """Whether there is a method in the version that it passes for."""
@@ -421,10 +419,10 @@ class ServerNode:
         authenticator = self._authenticator
         if authenticator is None:
             return users.without_authentication()
-        return routes(users.Users(UserStore(self._database, authenticator), authenticator), self._database.turns)
+        return routes(users.Users(UserStore(self._database, authenticator), authenticator), self._context.cold_calls)
 
     def _handlers(self) -> Mapping[str, Handler]:
-        turns = self._database.turns
+        turns = self._context.cold_calls
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (

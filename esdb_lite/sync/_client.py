@@ -1,60 +1,52 @@
 """The client for code without asyncio: the methods of `AsyncEsdbClient`, without `await`.
 
-Owns: the public methods and their documentation, and the life of the thread behind them.
-Must not know: how anything is done. A test holds it to the client for asyncio.
+Owns: the public methods, and the life of the thread behind them. Must not know: how anything is done.
+Most methods are made of those for asyncio (`blocking`); a test compares the others with theirs.
 """
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from types import TracebackType
 from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds
 from esdb_lite.client._client import AsyncEsdbClient
+from esdb_lite.client.admin.names import AsyncNameApi
+from esdb_lite.client.admin.operations import AsyncOperationApi
+from esdb_lite.client.admin.streams import AsyncStreamApi
+from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.arguments import checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
 from esdb_lite.client.face import OtherNames
-from esdb_lite.events import AppendResult, JsonValue, RecordedEvent, StreamState, SubscriptionItem
+from esdb_lite.client.projections.calls import AsyncProjectionApi
+from esdb_lite.client.schemas.arguments import checked_numbers
+from esdb_lite.client.schemas.calls import AsyncSchemaApi
+from esdb_lite.events import RecordedEvent, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
-from esdb_lite.positions import ExpectedPosition, ResumeFrom, meant
+from esdb_lite.positions import ResumeFrom, meant
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.appends import AppendApi
+from esdb_lite.sync.blocking import blocking, opened, opened_overload, reading
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.indexes import IndexApi
 from esdb_lite.sync.live import Live, LiveClients
-from esdb_lite.sync.names import NameApi
-from esdb_lite.sync.operations import OperationApi
-from esdb_lite.sync.projections import ProjectionApi
-from esdb_lite.sync.read import ReadResponse, Subscription
-from esdb_lite.sync.schemas import SchemaApi
-from esdb_lite.sync.users import UserApi
+from esdb_lite.sync.read import Subscription
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
+    from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.event_types.registry import EventTypes
-    from esdb_lite.metadata import DefaultAccess, StreamMetadata
+    from esdb_lite.sync.statistics import StatisticsFeed
 
 
-class EsdbClient(
-    AppendApi,
-    ConsumerApi,
-    DecisionApi,
-    GroupApi,
-    IndexApi,
-    NameApi,
-    OperationApi,
-    ProjectionApi,
-    SchemaApi,
-    UserApi,
-    OtherNames,
-):
+class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherNames):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
     It connects on first use, and threads may share it. Close it with `close()` or by leaving `with`; it also closes
@@ -112,10 +104,7 @@ class EsdbClient(
         # also at the end of the program: before what was registered to be called there before the client was made
         weakref.finalize(self, self._clients.end, weakref.ref(self))
 
-    def connect(self, *, timeout: Seconds | None = None) -> None:
-        """Connect now instead of on first use."""
-        live = self._live()
-        live.portal.run(live.client.connect, timeout=timeout)
+    connect = blocking(AsyncEsdbClient.connect)
 
     def close(self) -> None:
         """Close the connection; open calls fail with ClientClosed. Idempotent."""
@@ -131,111 +120,19 @@ class EsdbClient(
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- reading ---
 
-    def get_stream_position(
-        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
-    ) -> int | None:
-        """Return the position of the last event of a stream, None if the stream does not exist.
-
-        Raises StreamDeleted if it was tombstoned.
-        """
-        live = self._live()
-        return live.portal.run(live.client.get_stream_position, stream_name, timeout=timeout, credentials=credentials)
-
-    def read_stream_events(
-        self,
-        stream_name: str,
-        position: int | None = None,
-        backwards: bool = False,
-        limit: int | None = None,
-        *,
-        resolve_links: bool = False,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> ReadResponse:
-        """Read events of a stream.
-
-        Reading begins at `position`, inclusive (default: the first event, or the last if `backwards`), and ends after
-        `limit` events (default: all). With `resolve_links`, links come as the events that they point to.
-        Iterating raises StreamNotFound, StreamDeleted. The rules are in section 11 of the protocol notes.
-        """
-        live = self._live()
-        response = live.client.read_stream_events(
-            stream_name,
-            position,
-            backwards,
-            limit,
-            resolve_links=resolve_links,
-            timeout=timeout,
-            credentials=credentials,
-        )
-        return ReadResponse(self, live.portal.run, response)
-
-    def read_all_events(
-        self,
-        position: int | None = None,
-        backwards: bool = False,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        limit: int | None = None,
-        *,
-        filter: Filter | None = None,
-        resolve_links: bool = False,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> ReadResponse:
-        """Read events of all streams in the order in which they were committed.
-
-        `position` is the commit position of an event, included forwards and excluded backwards (default: the
-        beginning, or the end if `backwards`). The server filters: `filter_include` selects event types by regular
-        expressions for the whole type; otherwise `filter_exclude` leaves types out (default: the server's own, which
-        begin with `$`). `filter` replaces both. `limit` counts the events that pass (default: all).
-        Iterating raises InvalidPosition if no event begins at `position`. The rules are in sections 12 and 13 of the
-        protocol notes.
-        """
-        live = self._live()
-        response = live.client.read_all_events(
-            position,
-            backwards,
-            filter_exclude,
-            filter_include,
-            limit,
-            filter=filter,
-            resolve_links=resolve_links,
-            timeout=timeout,
-            credentials=credentials,
-        )
-        return ReadResponse(self, live.portal.run, response)
-
-    def get_commit_position(
-        self,
-        *,
-        filter_exclude: Iterable[str] = (),
-        filter_include: Iterable[str] = (),
-        filter: Filter | None = None,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> int:
-        """Return the commit position of the last event; 0 if there is none.
-
-        Without filters, which are those of `read_all_events`, events count that the server has written for itself: a
-        subscription that leaves these out (as by default) may never come to this position.
-        """
-        live = self._live()
-        return live.portal.run(
-            live.client.get_commit_position,
-            filter_exclude=patterns("filter_exclude", filter_exclude),  # here: they may be generators
-            filter_include=patterns("filter_include", filter_include),
-            filter=filter,
-            timeout=timeout,
-            credentials=credentials,
-        )
+    read_stream_events = reading(AsyncEsdbClient.read_stream_events)
+    read_all_events = reading(AsyncEsdbClient.read_all_events)
+    get_stream_position = blocking(AsyncEsdbClient.get_stream_position)
+    get_commit_position = blocking(
+        AsyncEsdbClient.get_commit_position,
+        filter_exclude=partial(patterns, "filter_exclude"),
+        filter_include=partial(patterns, "filter_include"),
+    )
 
     # --- subscribing ---
 
@@ -271,46 +168,14 @@ class EsdbClient(
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
-    def subscribe_all_events(
-        self,
-        position: ResumeFrom = None,
-        filter_exclude: Iterable[str] = DEFAULT_EXCLUDE,
-        filter_include: Iterable[str] = (),
-        *,
-        from_end: bool = False,
-        filter: Filter | None = None,
-        resolve_links: bool = False,
-        include_control: bool = False,
-        reconnect: bool = True,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]:
-        """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended.
-
-        Returns once the server has confirmed the subscription. It begins after `position`, the commit position of an
-        event, or a `Checkpoint` or `CaughtUp` (default: with the first event; with `from_end`, with the next one
-        appended). The filters are those of `read_all_events`. With `include_control` the subscription also hands out
-        `Checkpoint`, `CaughtUp`, `FellBehind` and `Reconnected`.
-        If the connection is lost, the subscription resumes after the last event it handed out, for as long as that
-        takes; with `reconnect=False` it raises ServiceUnavailable instead. `timeout` limits the whole subscription
-        (default: none). Raises InvalidPosition if no event begins at `position`, CheckpointMismatch if it is from
-        another database. The rules are in sections 15 and 16 of the protocol notes.
-        """
-        live = self._live()
-        source = live.portal.run(
-            live.client.subscribe_all_events,
-            position,
-            patterns("filter_exclude", filter_exclude),  # here: they may be generators
-            patterns("filter_include", filter_include),
-            from_end=from_end,
-            filter=filter,
-            resolve_links=resolve_links,
-            include_control=include_control,
-            reconnect=reconnect,
-            timeout=timeout,
-            credentials=credentials,
-        )
-        return Subscription(self, live.portal.run, source)
+    @opened_overload(
+        AsyncEsdbClient.subscribe_all_events,
+        filter_exclude=partial(patterns, "filter_exclude"),
+        filter_include=partial(patterns, "filter_include"),
+    )
+    def subscribe_all_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
+        """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended."""
+        return Subscription(self, self._live().portal.run, source)
 
     @overload
     def subscribe_stream_events(
@@ -340,133 +205,92 @@ class EsdbClient(
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
-    def subscribe_stream_events(
-        self,
-        stream_name: str,
-        position: int | None = None,
-        *,
-        from_end: bool = False,
-        resolve_links: bool = False,
-        include_control: bool = False,
-        reconnect: bool = True,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> Subscription[SubscriptionItem]:
-        """Subscribe to the events of one stream, which need not exist yet.
+    @opened_overload(AsyncEsdbClient.subscribe_stream_events)
+    def subscribe_stream_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
+        """Subscribe to the events of one stream, which need not exist yet."""
+        return Subscription(self, self._live().portal.run, source)
 
-        Returns once the server has confirmed the subscription. It begins after `position` (default: with the first
-        event; with `from_end`, with the next one appended). The other options are those of `subscribe_all_events`.
-        Raises StreamDeleted, also when the stream is tombstoned later; CheckpointMismatch if `position` is from another
-        database. The rules are in section 14 of the protocol notes.
-        """
-        live = self._live()
-        source = live.portal.run(
-            live.client.subscribe_stream_events,
-            stream_name,
-            position,
-            from_end=from_end,
-            resolve_links=resolve_links,
-            include_control=include_control,
-            reconnect=reconnect,
-            timeout=timeout,
-            credentials=credentials,
-        )
-        return Subscription(self, live.portal.run, source)
+    # --- streams ---
 
-    # --- managing ---
+    delete_stream = blocking(AsyncStreamApi.delete_stream, expected_position=meant)
+    tombstone_stream = blocking(AsyncStreamApi.tombstone_stream, expected_position=meant)
+    get_stream_metadata = blocking(AsyncStreamApi.get_stream_metadata)
+    set_stream_metadata = blocking(
+        AsyncStreamApi.set_stream_metadata, metadata=checked_metadata, expected_position=meant
+    )
+    get_default_access = blocking(AsyncStreamApi.get_default_access)
+    set_default_access = blocking(AsyncStreamApi.set_default_access)
 
-    def delete_stream(
-        self,
-        stream_name: str,
-        expected_position: ExpectedPosition = StreamState.ANY,
-        *,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> int | None:
-        """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
+    # --- what there is ---
 
-        The events are hidden, and the metadata is replaced. Raises ExpectedPositionError (also for a stream that
-        never existed), StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The rules are in
-        section 9 of the protocol notes.
-        """
-        expected = meant(expected_position)
-        live = self._live()
-        return live.portal.run(
-            live.client.delete_stream, stream_name, expected, timeout=timeout, credentials=credentials
-        )
+    list_streams = blocking(AsyncNameApi.list_streams)
+    list_categories = blocking(AsyncNameApi.list_categories)
+    list_event_types = blocking(AsyncNameApi.list_event_types)
 
-    def tombstone_stream(
-        self,
-        stream_name: str,
-        expected_position: ExpectedPosition = StreamState.ANY,
-        *,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> int | None:
-        """Delete a stream for ever and return the commit position of that. Its name can never be used again.
+    # --- projections ---
 
-        Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The
-        rules are in section 9 of the protocol notes.
-        """
-        live = self._live()
-        return live.portal.run(
-            live.client.tombstone_stream,
-            stream_name,
-            meant(expected_position),
-            timeout=timeout,
-            credentials=credentials,
-        )
+    create_projection = blocking(AsyncProjectionApi.create_projection)
+    update_projection = blocking(AsyncProjectionApi.update_projection)
+    delete_projection = blocking(AsyncProjectionApi.delete_projection)
+    enable_projection = blocking(AsyncProjectionApi.enable_projection)
+    disable_projection = blocking(AsyncProjectionApi.disable_projection)
+    abort_projection = blocking(AsyncProjectionApi.abort_projection)
+    reset_projection = blocking(AsyncProjectionApi.reset_projection)
+    restart_projections = blocking(AsyncProjectionApi.restart_projections)
+    get_projection = blocking(AsyncProjectionApi.get_projection)
+    list_projections = blocking(AsyncProjectionApi.list_projections)
+    get_projection_state = blocking(AsyncProjectionApi.get_projection_state)
+    get_projection_result = blocking(AsyncProjectionApi.get_projection_result)
+    wait_for_projection = blocking(AsyncProjectionApi.wait_for_projection)
+    run_query = blocking(AsyncProjectionApi.run_query)
 
-    def get_stream_metadata(
-        self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
-    ) -> StreamMetadata:
-        """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
-        live = self._live()
-        return live.portal.run(live.client.get_stream_metadata, stream_name, timeout=timeout, credentials=credentials)
+    # --- schemas ---
 
-    def set_stream_metadata(
-        self,
-        stream_name: str,
-        metadata: StreamMetadata | Mapping[str, JsonValue],
-        *,
-        expected_position: ExpectedPosition = StreamState.ANY,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AppendResult:
-        """Replace the metadata of a stream, which need not exist yet.
+    create_schema = blocking(AsyncSchemaApi.create_schema)
+    update_schema = blocking(AsyncSchemaApi.update_schema)
+    delete_schema = blocking(AsyncSchemaApi.delete_schema)
+    get_schema = blocking(AsyncSchemaApi.get_schema)
+    list_schemas = blocking(AsyncSchemaApi.list_schemas)
+    lookup_schema_name = blocking(AsyncSchemaApi.lookup_schema_name)
+    register_schema_version = blocking(AsyncSchemaApi.register_schema_version)
+    delete_schema_versions = blocking(AsyncSchemaApi.delete_schema_versions, numbers=checked_numbers)
+    get_schema_version = blocking(AsyncSchemaApi.get_schema_version)
+    get_schema_version_by_id = blocking(AsyncSchemaApi.get_schema_version_by_id)
+    list_schema_versions = blocking(AsyncSchemaApi.list_schema_versions)
+    list_registered_schemas = blocking(AsyncSchemaApi.list_registered_schemas)
+    check_schema_compatibility = blocking(AsyncSchemaApi.check_schema_compatibility)
 
-        `metadata` may also be the mapping that is its JSON. `expected_position` is the `position` of the metadata that
-        it replaces (default: any). Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was
-        sent and no answer came. The rules are in section 5 of the protocol notes.
-        """
-        given = checked_metadata(metadata)  # here: it may be any mapping
-        live = self._live()
-        return live.portal.run(
-            live.client.set_stream_metadata,
-            stream_name,
-            given,
-            expected_position=meant(expected_position),
-            timeout=timeout,
-            credentials=credentials,
-        )
+    # --- users ---
 
-    def get_default_access(
-        self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
-    ) -> DefaultAccess:
-        """Return who may do what with streams whose metadata does not say it. The stream `$settings` has it."""
-        live = self._live()
-        return live.portal.run(live.client.get_default_access, timeout=timeout, credentials=credentials)
+    create_user = blocking(AsyncUserApi.create_user)
+    update_user = blocking(AsyncUserApi.update_user)
+    delete_user = blocking(AsyncUserApi.delete_user)
+    enable_user = blocking(AsyncUserApi.enable_user)
+    disable_user = blocking(AsyncUserApi.disable_user)
+    get_user = blocking(AsyncUserApi.get_user)
+    list_users = blocking(AsyncUserApi.list_users)
+    change_password = blocking(AsyncUserApi.change_password)
+    reset_password = blocking(AsyncUserApi.reset_password)
 
-    def set_default_access(
-        self, access: DefaultAccess, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
-    ) -> None:
-        """Say who may do what with streams whose metadata does not say it. Only administrators may.
+    # --- the node ---
 
-        All of it is replaced. Raises OutcomeUnknown when the request was sent and no answer came. The rules are in
-        section 2.3 of the protocol notes.
-        """
-        live = self._live()
-        live.portal.run(live.client.set_default_access, access, timeout=timeout, credentials=credentials)
+    server_info = blocking(AsyncOperationApi.server_info)
+    read_gossip = blocking(AsyncOperationApi.read_gossip)
+    ping = blocking(AsyncOperationApi.ping)
+    read_statistics = blocking(AsyncOperationApi.read_statistics)
+    start_scavenge = blocking(AsyncOperationApi.start_scavenge)
+    stop_scavenge = blocking(AsyncOperationApi.stop_scavenge)
+    shutdown_server = blocking(AsyncOperationApi.shutdown_server)
+    merge_indexes = blocking(AsyncOperationApi.merge_indexes)
+    resign_leader = blocking(AsyncOperationApi.resign_leader)
+    set_node_priority = blocking(AsyncOperationApi.set_node_priority)
+
+    @opened(AsyncOperationApi.subscribe_statistics)
+    def subscribe_statistics(self, source: AsyncStatisticsFeed) -> StatisticsFeed:
+        """Return the figures now and then again and again, every `interval` seconds, without end."""
+        from esdb_lite.sync.statistics import StatisticsFeed
+
+        return StatisticsFeed(self, self._live().portal.run, source)
 
     # --- inside ---
 

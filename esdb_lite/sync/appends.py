@@ -16,22 +16,19 @@ from esdb_lite.client.arguments import checked_events
 from esdb_lite.correlations import marked
 from esdb_lite.positions import ExpectedPosition, meant
 from esdb_lite.settings import CredentialsLike
+from esdb_lite.sync.blocking import Face
 
 if TYPE_CHECKING:
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.events import AppendResult, NewEvent
     from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
-    from esdb_lite.sync.live import Live
 
 
-class AppendApi:
+class AppendApi(Face):
     """Appends."""
 
     _event_types: EventTypes | None
-
-    def _live(self) -> Live:
-        raise AssertionError("the client says where it lives")
 
     def append_events(
         self,

@@ -15,6 +15,7 @@ from esdb_lite.errors import WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.positions import ResumeFrom
 from esdb_lite.settings import CredentialsLike
+from esdb_lite.sync.blocking import Face
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -24,14 +25,10 @@ if TYPE_CHECKING:
     from esdb_lite.consumers import BatchHandler, BatchHandlerError, ConsumeOptions, EventHandler, HandlerError
     from esdb_lite.indexes import IndexLike
     from esdb_lite.sync.consumer import Consumer
-    from esdb_lite.sync.live import Live
 
 
-class ConsumerApi:
+class ConsumerApi(Face):
     """Consumers that remember where they are."""
-
-    def _live(self) -> Live:
-        raise AssertionError("the client says where it lives")
 
     @overload
     def consumer(

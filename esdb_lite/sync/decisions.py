@@ -10,23 +10,21 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
+from esdb_lite.sync.blocking import Face
+
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
     from esdb_lite.client.decisions.means import Means
     from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshots
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.settings import CredentialsLike
-    from esdb_lite.sync.live import Live
 
 S = TypeVar("S")
 E = TypeVar("E")
 
 
-class DecisionApi:
+class DecisionApi(Face):
     """Decisions."""
-
-    def _live(self) -> Live:
-        raise AssertionError("the client says where it lives")
 
     def load_state(
         self,

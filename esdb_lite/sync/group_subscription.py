@@ -11,7 +11,6 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import suppress
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from esdb_lite import observing
@@ -97,16 +96,20 @@ class PersistentSubscription:
     def __next__(self) -> RecordedEvent:
         with suppress(IndexError):  # `stop` may empty it at any place
             return self._events.popleft()
-        self._events.extend(self.next_batch())
-        if not self._events:
-            raise StopIteration
-        return self._events.popleft()
+        self._portal.run(self._exchange)
+        with suppress(IndexError):
+            return self._events.popleft()
+        raise StopIteration
 
     def next_batch(self) -> list[RecordedEvent]:
         """Return all events that have arrived, after waiting for one; [] after `stop()` or `close()`."""
-        batch = list(self._events)
-        self._events.clear()
-        return batch or self._portal.run(self._exchange)
+        if not self._events:
+            self._portal.run(self._exchange)
+        batch: list[RecordedEvent] = []
+        with suppress(IndexError):
+            while True:
+                batch.append(self._events.popleft())
+        return batch
 
     def stop(self) -> None:
         """Take no more events: the iteration ends, and `consume()` ends when its handlers have finished."""
@@ -211,9 +214,7 @@ class PersistentSubscription:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     # --- on the thread of the loop ---
@@ -230,9 +231,10 @@ class PersistentSubscription:
     def _arm(self) -> None:
         self._source.call_later(self._hand_over)
 
-    async def _exchange(self) -> list[RecordedEvent]:
+    async def _exchange(self) -> None:
         self._hand_over()
-        return await self._source.next_batch()
+        if not self._events:  # else of a call that Ctrl-C has ended when they were here already
+            self._events.extend(await self._source.next_batch())
 
     async def _flush(self) -> None:
         self._hand_over()

@@ -5,14 +5,15 @@ Owns: handing out, one by one, what crosses the threads in batches. Must not kno
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime
-from types import TracebackType
+from threading import get_ident
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from esdb_lite.errors import ClientClosed
+from esdb_lite.errors import ClientClosed, WrongContext
 from esdb_lite.events import RecordedEvent
 
 if TYPE_CHECKING:
@@ -36,7 +37,13 @@ class EventIterator(Generic[T_co]):
         self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._run = run
         self._source = source
+        # Ctrl-C, or what a signal handler raises, may come when a batch is there already, and before it is taken: so it
+        # is kept here by the thread of the loop, and taken without a call, as Python looks for signals at calls only.
         self._items: Iterator[T_co] = iter(())
+        self._arrived = self._items
+        self._together: Sequence[T_co] = ()
+        self._turn = asyncio.Lock()
+        self._thread = 0
         self._pid = os.getpid()
 
     def __repr__(self) -> str:
@@ -48,20 +55,28 @@ class EventIterator(Generic[T_co]):
     def __next__(self) -> T_co:
         for item in self._items:
             return item
-        self._items = iter(self._run(self._source.next_batch))
-        return next(self._items)
+        self._run(self._next, self._arrive, get_ident())
+        self._items = self._arrived
+        for item in self._items:
+            return item
+        raise StopIteration
 
     def next_batch(self) -> Sequence[T_co]:
         """Return all items that are there, after waiting for one; none at the end."""
-        items: Sequence[T_co] = list(self._items) or self._run(self._source.next_batch)
-        return items
+        if not self._together:
+            self._together = [*self._items]
+        if not self._together:
+            self._run(self._next, self._gather, get_ident())
+        batch, self._together = self._together, ()
+        return batch
 
     def close(self) -> None:
         """End the call and the iteration. Idempotent.
 
         Does nothing to the call in a forked process: it belongs to the other one.
         """
-        self._items = iter(())
+        self._items = self._arrived = iter(())
+        self._together = ()
         if self._pid != os.getpid():
             return
         with suppress(ClientClosed):
@@ -70,10 +85,31 @@ class EventIterator(Generic[T_co]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
+
+    # --- on the thread of the loop ---
+
+    async def _next(self, get: Callable[[], Awaitable[None]], thread: int) -> None:
+        """Have the next batch here, when another call of the same thread has ended that has given it up."""
+        if self._turn.locked() and thread != self._thread:
+            raise WrongContext("two threads iterate over the same object")
+        self._thread = thread
+        async with self._turn:
+            await get()
+
+    async def _arrive(self) -> None:
+        """Get a batch, unless there is one that nobody has taken."""
+        if self._together:
+            self._arrived, self._together = iter(self._together), ()
+        elif self._items is self._arrived:
+            self._arrived = iter(await self._source.next_batch())
+
+    async def _gather(self) -> None:
+        """The same for a batch that is handed out as a whole."""
+        if not self._together:
+            self._together = [*self._arrived] or await self._source.next_batch()
+            self._items = self._arrived
 
 
 class ReadResponse(EventIterator[RecordedEvent]):

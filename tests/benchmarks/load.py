@@ -55,8 +55,13 @@ class Memory:
         (line,) = (line for line in self._status.read_text().splitlines() if line.startswith(name))
         return int(line.split()[1]) / 1024
 
+    @property
+    def most(self) -> float:
+        """What it was at most since then."""
+        return self._value("VmHWM")
+
     def __str__(self) -> str:
-        return f"{self.before:.0f} before, {self._value('VmHWM'):.0f} at most, {self._value('VmRSS'):.0f} after"
+        return f"{self.before:.0f} before, {self.most:.0f} at most, {self._value('VmRSS'):.0f} after"
 
 
 def show(what: str, figures: object) -> None:

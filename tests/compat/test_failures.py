@@ -92,10 +92,10 @@ def test_calls_that_have_their_own() -> None:
     assert type(failure_of(wrong, "delete_stream")) is exceptions.NotFoundError
     assert type(failure_of(esdb_lite.InvalidRequest("x"), "append_to_stream")) is exceptions.BadRequestError
     large = esdb_lite.AppendTooLarge("x")
-    large.limit = 7
+    large.limit, large.size = 7, 9
     found = failure_of(large, "multi_append_to_stream")
     assert isinstance(found, exceptions.TransactionMaxSizeExceededError)
-    assert found.max_size == 7
+    assert (found.max_size, found.size) == (7, 9)
 
 
 def test_mistakes_stay_what_they_are() -> None:

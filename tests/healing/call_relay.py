@@ -34,6 +34,8 @@ class Append:
         """How many there have been, with this one."""
         self.kept = False
         """The client is told that the server is gone, and the append stays here until it is delivered."""
+        self.reset: int | None = None
+        """The same, and the client's call is reset with this code."""
         self._relay = relay
         self._call = call
         self._data = data
@@ -62,6 +64,9 @@ class CallRelay:
             self.appends.append(append)
             if self.on_append is not None:
                 await self.on_append(append)
+            if append.reset is not None:
+                call.reset(append.reset)
+                return
             if append.kept:
                 call.fail(UNAVAILABLE, "the proxy has given up")
                 return

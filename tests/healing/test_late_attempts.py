@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
+from h2.errors import ErrorCodes
 
 from esdb_lite import (
     ConsistencyError,
@@ -101,6 +102,30 @@ def late_and_restarted(server: EmbeddedServer) -> OnAppend:
             await server.restart_async()
 
     return on_append
+
+
+@pytest.mark.parametrize("alone", [False, True], ids=["shared call", "own call"])
+@pytest.mark.parametrize("expected", [StreamState.ANY, StreamState.EXISTS])
+async def test_a_proxy_that_says_that_nothing_was_done(
+    links: Links, tmp_path: Path, expected: StreamState, alone: bool
+) -> None:
+    """As HAProxy does when it drops a call whose answer has not begun: the client looks before it sends again."""
+    async with (
+        links.server(tmp_path / "events.db") as server,
+        call_relay(server) as (relay, uri),
+        links.client(uri, retry=QUICK) as client,
+    ):
+        await write(links, server, 1)
+
+        async def on_append(append: Append) -> None:
+            await append.deliver()
+            append.reset = ErrorCodes.REFUSED_STREAM
+
+        relay.on_append = on_append
+        who = ("admin", "changeit") if alone else None
+        result = await client.append_events("s", expected, NewEvent("T", b"1"), credentials=who)
+        assert (result.stream_position, len(relay.appends)) == (1, 1)
+        assert await client.get_stream_position("s") == 1
 
 
 async def write(links: Links, server: EmbeddedServer, number: int) -> None:

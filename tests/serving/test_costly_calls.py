@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import AsyncIterator
 
 import pytest
 from esdb_lite_protos.event_store.client.projections import ResultResp, StateResp
@@ -12,15 +13,23 @@ from esdb_lite_protos.event_store.client.users import CreateReq, CreateReqOption
 from hypothesis import given
 from hypothesis import strategies as st
 
-from esdb_lite import CompatibilityMode
+from esdb_lite import AsyncEsdbClient, CompatibilityMode, EmbeddedServer, Filter, Incompatibility
 from esdb_lite._wire.framing import frame as framed
+from esdb_lite._wire.read_request import ReadOptions, ReadRequest
 from esdb_lite.server.app import RpcServer
 from esdb_lite.server.app.calls import Route
 from esdb_lite.server.database.loop_share import LoopShare
-from esdb_lite.server.handlers import ServerCall
+from esdb_lite.server.engine.read import Read
+from esdb_lite.server.handlers import PageBody, ServerCall
+from esdb_lite.server.node import ServerNode, ServerSettings
+from esdb_lite.server.schemas import catalogue
 from esdb_lite.server.schemas.compatibility import ComparisonBudget, NotASchema, incompatibilities
 from esdb_lite.server.services import projections
+from esdb_lite.server.services import read as read_service
+from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
 from esdb_lite.server.services.unary import routes
+from tests.faults.support import GOSSIP, STREAMS, append, events_in, read
+from tests.healing.waiting import until
 from tests.serving.raw import connected
 
 CREATE = "/event_store.client.users.Users/Create"
@@ -31,28 +40,47 @@ async def echo(call: ServerCall) -> None:
         await call.send(messages)
 
 
-async def test_many_calls_at_once_are_answered_in_turns() -> None:
-    """One in a turn of the loop: another connection's call does not wait for all of them."""
-    turn, seen = 0, list[int]()
+class Turns:
+    """Counts the turns of the loop."""
 
-    async def count_turns() -> None:
-        nonlocal turn
+    def __init__(self) -> None:
+        self.now = 0
+
+    async def __aenter__(self) -> Turns:
+        self._counting = asyncio.ensure_future(self._count())
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._counting.cancel()
+
+    async def _count(self) -> None:
         while True:
             await asyncio.sleep(0)
-            turn += 1
+            self.now += 1
+
+
+@pytest.fixture
+async def node() -> AsyncIterator[ServerNode]:
+    running = await ServerNode.start(ServerSettings(), lambda: None)
+    yield running
+    await running.stop()
+
+
+async def test_many_calls_at_once_are_answered_in_turns() -> None:
+    """One in a turn of the loop: another connection's call does not wait for all of them."""
+    turns, seen = Turns(), list[int]()
 
     class Users(UsersBase):
         async def create(self, create_req: CreateReq) -> CreateResp:
-            seen.append(turn)
+            seen.append(turns.now)
             return CreateResp()
 
     handler = routes(Users(), LoopShare())[CREATE]
     server = RpcServer({CREATE: Route(handler, 1000), "/s/M": Route(echo, 1000)})
     port = await server.start("127.0.0.1", 0)
     request = framed([bytes(CreateReq(options=CreateReqOptions(login_name="x")))])
-    counting = asyncio.ensure_future(count_turns())
     try:
-        async with connected(port) as flooding, connected(port) as other:
+        async with turns, connected(port) as flooding, connected(port) as other:
             await flooding.more()
             streams = [flooding.open(CREATE) for _ in range(200)]
             for stream in streams:
@@ -64,8 +92,73 @@ async def test_many_calls_at_once_are_answered_in_turns() -> None:
                 assert (await flooding.ended(stream)).status[0] == "0"
             assert len(seen) == len(set(seen)) == 200
     finally:
-        counting.cancel()
         await server.stop()
+
+
+async def test_reads_do_not_wait_for_them(node: ServerNode) -> None:
+    async with connected(node.port) as flooding, connected(node.port) as other:
+        await append(other)
+        await flooding.more()
+        for _ in range(200):
+            flooding.send(flooding.open(GOSSIP), framed([b""]), end=True)
+        await until(lambda: sum(1 for _ in node._server.open_calls()) > 150)
+        answered = node._server.counts.total
+        assert events_in(await read(other)) == 1
+        assert node._server.counts.total - answered < 100
+
+
+async def test_long_expressions_are_looked_at_one_by_one(node: ServerNode, monkeypatch: pytest.MonkeyPatch) -> None:
+    turns, seen = Turns(), list[int]()
+
+    def plan(request: ReadOptions | None) -> Read | SubscriptionPlan:
+        seen.append(turns.now)
+        return plan_read(request)
+
+    monkeypatch.setattr(read_service, "plan_read", plan)
+    async with turns, connected(node.port) as client:
+        await client.more()
+        calls = []
+        for number in range(50):
+            chosen = Filter.by_stream_name(regex=f"{'x' * 200}{number}")
+            calls.append(client.open(f"{STREAMS}/Read"))
+            client.send(calls[-1], framed([ReadRequest(filter=chosen).encode()]), end=True)
+        for call in calls:
+            assert (await client.ended(call)).status[0] == "0"
+    assert len(seen) == len(set(seen)) == 50
+
+
+async def test_pages_over_http2_are_made_one_by_one(node: ServerNode) -> None:
+    turns, seen = Turns(), list[int]()
+
+    def page() -> PageBody:
+        seen.append(turns.now)
+        return PageBody("text/plain", b"x")
+
+    assert isinstance(node.pages, dict)
+    node.pages["/page"] = page
+    async with turns, connected(node.port) as client:
+        await client.more()
+        calls = [client.open("/page", method="GET", end=True) for _ in range(50)]
+        for call in calls:
+            assert (await client.ended(call)).data == b"x"
+    assert len(seen) == len(set(seen)) == 50
+
+
+async def test_versions_are_compared_one_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = list[int]()
+
+    def compare(*arguments: object) -> list[Incompatibility]:
+        seen.append(turns.now)
+        return []
+
+    monkeypatch.setattr(catalogue, "incompatibilities", compare)
+    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client, Turns() as turns:
+        await client.create_schema("S", b"{}", compatibility=CompatibilityMode.FULL_ALL)
+        for number in range(9):
+            await client.register_schema_version("S", b'{"a":%d}' % number)
+        seen.clear()
+        assert (await client.check_schema_compatibility("S", b'{"a":10}')).compatible
+    assert len(seen) == len(set(seen)) == 10
 
 
 VALUES = st.recursive(
@@ -101,6 +194,25 @@ def plain(value: object) -> object:
 @pytest.mark.parametrize("text", ["", None, "null", "[" * 100_000, "no JSON", '"\\ud800"'])
 def test_texts_of_any_kind_have_an_answer(text: str | None) -> None:
     StateResp().parse(projections._answer(projections.PROJECTIONS_STATE_RESP_STATE, text))
+
+
+def test_a_state_for_which_many_ask_is_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    encoded = list[str]()
+
+    def encode(tag: int, text: str | None) -> bytes:
+        encoded.append(text or "")
+        return b"%d" % tag
+
+    monkeypatch.setattr(projections, "_answer", encode)
+    monkeypatch.setattr(projections, "_CHARACTERS_KEPT", 25)
+    states = projections._EncodedStates()
+    first, second, third = "1" * 10, "2" * 10, "3" * 10
+    assert [states.answer(tag, first) for tag in (1, 1, 2, 1)] == [b"1", b"1", b"2", b"1"]
+    assert encoded == [first, first]
+    for text in (second, first, third, first, "4" * 30, None, None):
+        states.answer(1, text)
+    assert encoded == [first, first, second, third, "4" * 30, ""]
+    assert states._characters <= 25
 
 
 def test_a_large_state_is_encoded_soon() -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import resource
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
@@ -92,6 +94,55 @@ async def test_handshakes_that_are_never_begun_keep_nobody_out(
     await door.wait_closed()
     assert not door._arriving
     assert not door._ending
+
+
+async def test_a_handshake_that_failed_leaves_nothing_for_the_garbage_collector(
+    monkeypatch: pytest.MonkeyPatch, context: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    """Nobody would come by for a while: it is 300 KB for each, of which the collector does not know."""
+    monkeypatch.setattr(listening, "MAX_HANDSHAKES", 1)
+    door = Door(lambda: Guest([]), context[0], lambda arriving: True)
+    port = await door.open("localhost", 0)
+    gc.collect()
+    gc.disable()
+    try:
+        silent = [await asyncio.open_connection("localhost", port) for _ in range(8)]
+        for reader, _ in silent[:7]:
+            assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
+        await until(lambda: not door._ending)
+        left = [found for found in gc.get_objects() if isinstance(found, ssl.SSLObject)]
+        assert len(left) <= 2  # of the one who waits, and of the last to go
+        del left
+    finally:
+        gc.enable()
+    await door.close()
+    for _, writer in silent:
+        writer.transport.abort()
+    await door.wait_closed()
+
+
+async def test_a_few_are_let_in_in_a_turn() -> None:
+    """To begin a connection takes time: who is in has to be served, too."""
+    seen: list[Guest] = []
+    turn, turns = 0, list[int]()
+
+    def accept() -> Guest:
+        turns.append(turn)
+        return Guest(seen)
+
+    door = Door(accept, None, lambda arriving: True)
+    port = await door.open("127.0.0.1", 0)
+    coming = [socket.create_connection(("127.0.0.1", port)) for _ in range(30)]  # the system accepts them
+    while len(seen) < 30:
+        turn += 1
+        await asyncio.sleep(0)
+    assert max(Counter(turns).values()) <= 4
+    for each in coming:
+        each.close()
+    for guest in seen:
+        guest.transport.close()
+    await door.close()
+    await door.wait_closed()
 
 
 async def test_who_has_no_room_is_closed_before_the_handshake(

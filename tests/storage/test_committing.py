@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -14,7 +14,15 @@ from hypothesis import strategies as st
 from esdb_lite.server.database.group_commit import Committer
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine.append import LogState, Moment, Rule
-from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended, Decision, ProposedEvent, RecordsAppended
+from esdb_lite.server.engine.model import (
+    ANY,
+    NO_STREAM,
+    Appended,
+    Decision,
+    ProposedEvent,
+    RecordsAppended,
+    WrongVersion,
+)
 from esdb_lite.server.engine.records.decision import append_records
 from esdb_lite.server.engine.records.requests import AtomicAppend
 from esdb_lite.server.storage import Record
@@ -124,17 +132,81 @@ def test_the_recent_ids_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
         assert remembered == [3, 4, 5, 6, 7]
 
 
-def test_versions_are_known_again_after_reopening_but_recent_ids_are_not(tmp_path: Path) -> None:
+def test_versions_and_recent_ids_are_known_again_after_reopening(tmp_path: Path) -> None:
     path = str(tmp_path / "events.db")
     with committer(path) as (ours, _):
         ours.commit([append("s", NO_STREAM, "a", "b")])
         end = ours.commit([append("s", ANY)]).log_end
     with committer(path, start=end) as (ours, _):
+        ours.recall()
         assert ours.log_end == end
-        assert ours.commit([append("s", NO_STREAM, "a", "b")]).results == [
-            Appended(1, 733 + 88 + 2 + 2 + 2, idempotent=True)
-        ]
-        assert ours.commit([append("s", ANY, "a", "b")]).results == [Appended(3, end + 94)]
+        again = Appended(1, 733 + 88 + 2 + 2 + 2, idempotent=True)
+        assert ours.commit([append("s", NO_STREAM, "a", "b")]).results == [again]
+        assert ours.commit([append("s", ANY, "a", "b")]).results == [again]
+
+
+def known(ours: Committer, names: Iterable[str]) -> dict[str, tuple[str, int]]:
+    found = {name: ours.recent(name.encode().ljust(16)) for name in names}
+    return {name: place for name, place in found.items() if place is not None}
+
+
+def test_the_ids_are_known_as_if_nothing_had_been_reopened(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first to write an id keeps it, and the oldest ones are forgotten."""
+    monkeypatch.setattr("esdb_lite.server.database.group_commit._RECENT_BYTES", 5 * 82)
+    monkeypatch.setattr("esdb_lite.server.database.group_commit._RECALLED_AT_ONCE", 2)
+    path = str(tmp_path / "events.db")
+    with committer(path) as (ours, _):
+        for stream, expected, name in [*(("s", ANY, name) for name in "abcdefg"), ("t", ANY, "h"), ("u", -1, "h")]:
+            end = ours.commit([append(stream, expected, name)]).log_end
+        before = known(ours, "abcdefgh")
+        assert before == {"d": ("s", 3), "e": ("s", 4), "f": ("s", 5), "g": ("s", 6), "h": ("t", 0)}
+    with committer(path, start=end) as (ours, _):
+        ours.recall()
+        assert known(ours, "abcdefgh") == before
+        ours.commit([append("u", ANY, name) for name in "ijk"])
+        assert list(known(ours, "efghijk")) == list("ghijk")
+
+
+def test_long_events_are_not_read_for_their_ids_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("esdb_lite.server.database.group_commit._RECALLED_BYTES", 40_000)
+    monkeypatch.setattr("esdb_lite.server.database.group_commit._RECALLED_AT_ONCE", 2)
+    path = str(tmp_path / "events.db")
+    with committer(path) as (ours, _):
+        for number in range(30):
+            end = ours.commit([append("s", ANY, f"{number}", data=bytes(100_000))]).log_end
+    with committer(path, start=end) as (ours, _):
+        ours.recall()
+        names = [str(number) for number in range(30)]
+        assert list(known(ours, names)) == names[-10:]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE events SET stream=99 WHERE revision=1",
+        "UPDATE streams SET name=CAST(x'ff' AS TEXT) WHERE name='s'",
+    ],
+)
+def test_what_is_damaged_keeps_nobody_from_opening(tmp_path: Path, damage: str) -> None:
+    path = str(tmp_path / "events.db")
+    with committer(path) as (ours, files):
+        ours.commit([append("s", ANY, "a", "b")])
+        end = ours.commit([append("t", ANY, "c")]).log_end
+        files.writer.connection.execute(damage)
+    with committer(path, start=end) as (ours, _):
+        ours.recall()
+        assert isinstance(ours.commit([append("t", ANY, "d")]).results[0], Appended)
+
+
+def test_what_was_committed_is_remembered_after_a_failure() -> None:
+    """Where any end will do, nothing else keeps the repeat from being written."""
+    with committer() as (ours, files):
+        first = ours.commit([append("s", ANY, "a")]).results[0]
+        files.writer.connection.execute("PRAGMA max_page_count=20")
+        failed = ours.commit([append("s", ANY, "a", "b", data=bytes(200_000)), append("t", ANY, "c", data=bytes(9000))])
+        assert all(isinstance(result, (StorageFull, WrongVersion)) for result in failed.results)
+        assert isinstance(ours.commit([append("u", ANY, "d", data=bytes(200_000))]).results[0], StorageFull)
+        assert ours.commit([append("s", ANY, "a")]).results == [first._replace(idempotent=True)]
 
 
 def test_more_streams_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -122,6 +122,14 @@ class TestRecognition:
         assert refusal(str(tmp_path / "none" / "events.db"))[0] == "StorageUnavailable"
         assert os.listdir(tmp_path) == []
 
+    def test_names_that_sqlite_has_a_meaning_for(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.chdir(tmp_path)
+        assert "leave the path out" in refusal(":memory:")[1]
+        files = Files("file:events.db")
+        assert "file:events.db-wal" in os.listdir(tmp_path)
+        files.close()
+        assert os.listdir(tmp_path) == ["file:events.db"]
+
     def test_vacuuming_by_and_by_is_possible_and_the_log_is_written_ahead(self, path: str) -> None:
         files = Files(path)
         pragmas = [files.writer.connection.execute(f"PRAGMA {name}").fetchone()[0] for name in

@@ -1,11 +1,13 @@
-# ruff: noqa: ASYNC240
+# ruff: noqa: ASYNC221, ASYNC240
 """Files that strangers can read, links that they have planted, and what happens when the database is taken away."""
 
 from __future__ import annotations
 
 import os
+import shutil
 import sqlite3
 import stat
+import subprocess
 import sys
 from pathlib import Path
 
@@ -135,3 +137,50 @@ async def test_nor_one_that_was_replaced(path: Path) -> None:
     with pytest.raises(StorageFailed, match="replaced"):
         await append(database, 1)
     await database.close()
+
+
+@pytest.mark.parametrize("end", ["-wal", "-shm"])
+async def test_nor_one_that_has_lost_what_is_beside_it(path: Path, end: str) -> None:
+    database = await Database.open(path)
+    await append(database)
+    Path(str(path) + end).unlink()
+    with pytest.raises(StorageFailed, match=f"{end} was removed"):
+        await append(database, 1)
+    await database.close()
+    assert await count(path) == 1
+
+
+async def test_what_was_confirmed_before_the_log_was_removed_survives_a_kill(path: Path) -> None:
+    database = await Database.open(path)
+    await append(database)
+    Path(str(path) + "-wal").unlink()
+    with pytest.raises(StorageFailed):
+        await append(database, 1)
+    left = path.parent / "left.db"
+    shutil.copy(path, left)
+    assert await count(left) == 1
+    await database.close()
+
+
+async def test_another_name_of_a_database_of_this_process_does_not_end_the_locks_of_sqlite(path: Path) -> None:
+    database = await Database.open(path)
+    await append(database)
+    other = path.parent / "other.db"
+    other.hardlink_to(path)
+    with pytest.raises(StorageLocked, match="by another name"):
+        Files(str(other))
+    # The last to leave a database removes its log; a process that saw no lock would take itself for that.
+    program = f"import sqlite3; c = sqlite3.connect({str(path)!r}); c.execute('SELECT count(*) FROM events'); c.close()"
+    subprocess.run([sys.executable, "-c", program], check=True)
+    assert Path(f"{path}-wal").exists()
+    await append(database, 1)
+    await database.close()
+
+
+async def count(path: Path) -> int:
+    """How many events of the test there are."""
+    database = await Database.open(path)
+    try:
+        return len(await database.read(lambda reader: reader.stream_forward("s", 0, 10)))
+    finally:
+        await database.close()

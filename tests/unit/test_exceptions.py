@@ -77,7 +77,11 @@ def there_and_back(error: RpcError) -> GrpcError:
             errors.EventTooLarge,
             {"event_id": "i", "size": 9, "limit": 8},
         ),
-        (typed_refusals.transaction_size_exceeded("m", 2**32, 8), errors.AppendTooLarge, {"limit": 8}),
+        (
+            typed_refusals.transaction_size_exceeded("m", 2**32, 8),
+            errors.AppendTooLarge,
+            {"size": 2**31 - 1, "limit": 8},
+        ),
         (typed_refusals.stream_already_in_session("m", "s"), errors.InvalidRequest, {}),
         (typed_refusals.session_without_requests("m"), errors.InvalidRequest, {}),
         (typed_refusals.stream_tombstoned("größe"), errors.StreamDeleted, {"stream_name": "größe"}),
@@ -232,7 +236,7 @@ def test_http_and_http2() -> None:
     assert isinstance(reset_error(7), errors.ServiceUnavailable)
     assert isinstance(reset_error(8), errors.CallCancelled)
     assert isinstance(reset_error(1), errors.ServiceUnavailable)
-    assert [reset_error(code).sent for code in (7, 1)] == [False, True]  # type: ignore[attr-defined]
+    assert [reset_error(code).sent for code in (7, 1)] == [True, True]  # type: ignore[attr-defined]
 
 
 TOO_LONG = "9" * 5000

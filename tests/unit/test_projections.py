@@ -7,6 +7,7 @@ from itertools import islice
 
 import pytest
 from betterproto.lib.google.protobuf import ListValue, NullValue, Struct, Value
+from esdb_lite_protos.event_store.client.projections import StatisticsRespDetails
 
 from esdb_lite import (
     AccessDenied,
@@ -20,10 +21,11 @@ from esdb_lite import (
     ProjectionStatus,
     StatusCode,
 )
-from esdb_lite._convert.projections import _value
+from esdb_lite._convert.projections import _info, _value
 from esdb_lite._status.exceptions import error_for
 from esdb_lite._status.projections import ProjectionCall, projection_error
 from esdb_lite.client.projections.progress import CatchUp, pauses
+from esdb_lite.compat.kurrentdbclient._values import their_projection
 from esdb_lite.projections import status_of
 
 
@@ -83,6 +85,13 @@ def info(**changes: object) -> ProjectionInfo:
 )
 def test_commit_position(position: str, expected: int | None) -> None:
     assert info(position=position).commit_position == expected
+
+
+def test_the_adapter_passes_on_all_that_a_server_says() -> None:
+    kinds = {field.name: field.type for field in dataclasses.fields(StatisticsRespDetails)}
+    said = {name: str(number) if kinds[name] in (str, "str") else number for number, name in enumerate(kinds, 1)}
+    said |= {"mode": "Continuous", "status": "Faulted"}
+    assert vars(their_projection(_info(StatisticsRespDetails(**said)))) == said
 
 
 def test_caught_up() -> None:

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
+from itertools import count, pairwise
 
-from esdb_lite.server.database.loop_share import PAGE, ROOM, UNITS_PER_SECOND, LoopShare
+import pytest
+
+from esdb_lite.server.database import loop_share
+from esdb_lite.server.database.loop_share import OTHERS, PAGE, ROOM, UNITS_PER_SECOND, LoopShare
 
 
 async def test_whoever_fits_does_not_wait() -> None:
@@ -93,3 +98,53 @@ async def test_what_is_to_be_done_waits_like_those_who_come_in() -> None:
     assert done[4:] == ["second"]
     await entering
     assert not turns._waiting
+
+
+async def test_what_a_call_takes_is_left_to_others_several_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock by which each of its two steps takes as long as a turn has room for."""
+    monkeypatch.setattr(loop_share, "perf_counter", count(0, ROOM / UNITS_PER_SECOND).__next__)
+    turns = LoopShare()
+    turn, seen = 0, list[int]()
+
+    async def call() -> str:
+        await asyncio.sleep(0)
+        return "done"
+
+    async def enter() -> None:
+        await turns.enter(ROOM)
+        seen.append(turn)
+        assert await turns.metered(call()) == "done"
+
+    tasks = [asyncio.ensure_future(enter()) for _ in range(3)]
+    while not all(task.done() for task in tasks):
+        turn += 1
+        await asyncio.sleep(0)
+    assert [after - before >= 2 * OTHERS for before, after in pairwise(seen)] == [True, True]
+
+
+async def test_what_is_counted_ends_as_it_would_by_itself() -> None:
+    turns, heard = LoopShare(), asyncio.Event()
+
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise LookupError
+
+    async def wait() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        except asyncio.CancelledError:
+            heard.set()
+            raise
+
+    with pytest.raises(LookupError):
+        await turns.metered(fail())
+    waiting = asyncio.ensure_future(_metered(turns, wait()))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert heard.is_set()
+
+
+async def _metered(turns: LoopShare, work: Awaitable[None]) -> None:
+    await turns.metered(work)

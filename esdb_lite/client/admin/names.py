@@ -126,9 +126,7 @@ class AsyncNameApi:
         found: dict[str, None] = {}  # a category may come twice
         end = ""
         while True:
-            channel = self._core.channel(
-                deadline=deadline, credentials=credentials, need=Need.PREFERRED, repeatable=True
-            )
+            channel = self._core.channel(deadline, credentials, need=Need.PREFERRED, repeatable=True)
             left = 0 if limit is None else limit - len(found)
             names, end = await convert.names(channel, what, prefix, end, min(left, 2**32 - 1))
             found.update(dict.fromkeys(names))

@@ -55,8 +55,7 @@ class AsyncOperationApi:
         """Return the nodes of the cluster, as one of them sees it; a server alone returns itself."""
         from esdb_lite._convert import gossip as convert
 
-        deadline = self._core.deadline(timeout)
-        return await convert.nodes(self._channel(deadline, credentials))
+        return await convert.nodes(self._channel(self._core.deadline(timeout), credentials))
 
     async def ping(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> float:
         """Ask for a sign of life, and return how many seconds that took; connecting counts if it is needed."""
@@ -107,9 +106,7 @@ class AsyncOperationApi:
         self, deadline: Deadline, credentials: CredentialsLike, delivery: Delivery = Delivery.TOGETHER
     ) -> Channel:
         """Return a channel for what can be asked twice, and of any node."""
-        return self._core.channel(
-            deadline=deadline, credentials=credentials, need=Need.PREFERRED, repeatable=True, delivery=delivery
-        )
+        return self._core.channel(deadline, credentials, need=Need.PREFERRED, repeatable=True, delivery=delivery)
 
     # --- running it ---
 
@@ -128,10 +125,9 @@ class AsyncOperationApi:
         """
         from esdb_lite._convert import operations as convert
 
-        deadline = self._core.deadline(timeout)
+        channel = self._channel(self._core.deadline(timeout), credentials)
         threads = checked_int("thread_count", thread_count, 1, _INT32 - 1)
         first = checked_int("start_from_chunk", start_from_chunk, 0, _INT32 - 1)
-        channel = self._channel(deadline, credentials)
         return await convert.start_scavenge(channel, threads, first)
 
     async def stop_scavenge(
@@ -140,25 +136,22 @@ class AsyncOperationApi:
         """Stop a scavenge; what it has done stays done. Raises GrpcError (NOT_FOUND) when it does not run."""
         from esdb_lite._convert import operations as convert
 
-        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, need=Need.PREFERRED)
         if not checked_text("scavenge_id", scavenge_id):
             raise InvalidArgument("scavenge_id", scavenge_id, "must not be empty")
-        channel = self._core.channel(deadline=deadline, credentials=credentials, need=Need.PREFERRED)
         return await convert.stop_scavenge(channel, scavenge_id)
 
     async def shutdown_server(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Stop the node. Returns when it has heard that. Raises OutcomeUnknown when it did not answer any more."""
         from esdb_lite._convert import operations as convert
 
-        deadline = self._core.deadline(timeout)
-        await convert.shutdown(self._core.channel(deadline=deadline, credentials=credentials, need=Need.PREFERRED))
+        await convert.shutdown(self._core.channel(self._core.deadline(timeout), credentials, need=Need.PREFERRED))
 
     async def merge_indexes(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Have the node merge the files of its index. The embedded server has nothing to merge."""
         from esdb_lite._convert import operations as convert
 
-        deadline = self._core.deadline(timeout)
-        await convert.merge_indexes(self._channel(deadline, credentials))
+        await convert.merge_indexes(self._channel(self._core.deadline(timeout), credentials))
 
     async def resign_leader(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Have the leader step down, so that another node is elected. Raises OutcomeUnknown.
@@ -167,8 +160,7 @@ class AsyncOperationApi:
         """
         from esdb_lite._convert import operations as convert
 
-        deadline = self._core.deadline(timeout)
-        await convert.resign(self._core.channel(deadline=deadline, credentials=credentials))
+        await convert.resign(self._core.channel(self._core.deadline(timeout), credentials))
 
     async def set_node_priority(
         self, priority: int, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
@@ -176,7 +168,6 @@ class AsyncOperationApi:
         """Say how much the node is to be preferred in the next elections; forgotten when it stops."""
         from esdb_lite._convert import operations as convert
 
-        deadline = self._core.deadline(timeout)
+        channel = self._channel(self._core.deadline(timeout), credentials)
         checked_int("priority", priority, -_INT32, _INT32 - 1)
-        channel = self._channel(deadline, credentials)
         await convert.set_priority(channel, priority)

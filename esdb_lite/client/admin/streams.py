@@ -53,7 +53,7 @@ class AsyncStreamApi:
         deadline = self._core.deadline(timeout)
         expected = expectation(expected_position)
         # deleting up to an event a second time says the same; without one, it could delete what has come since
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=expected >= 0)
+        channel = self._core.channel(deadline, credentials, repeatable=expected >= 0)
         return await convert.delete(channel, checked_stream(stream_name), expected)
 
     async def tombstone_stream(
@@ -71,7 +71,7 @@ class AsyncStreamApi:
         """
         from esdb_lite._convert import streams as convert
 
-        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
+        channel = self._core.channel(self._core.deadline(timeout), credentials)
         expected = expectation(expected_position)
         return await convert.tombstone(channel, checked_stream(stream_name), expected)
 

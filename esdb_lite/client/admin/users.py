@@ -42,9 +42,8 @@ class AsyncUserApi:
         """
         from esdb_lite._convert import users as convert
 
-        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         _checked_login(login_name)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         await convert.create(channel, login_name, _checked_password("password", password), *_checked(full_name, groups))
 
     async def update_user(
@@ -59,8 +58,7 @@ class AsyncUserApi:
         """Replace the full name and the groups of a user. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         await convert.update(channel, _checked_login(login_name), *_checked(full_name, groups))
 
     async def delete_user(
@@ -69,8 +67,7 @@ class AsyncUserApi:
         """Delete a user, whose open calls end at once. Raises UserNotFound, OutcomeUnknown."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials)
+        channel = self._core.channel(self._core.deadline(timeout), credentials)
         await convert.delete(channel, _checked_login(login_name))
 
     async def enable_user(
@@ -79,8 +76,7 @@ class AsyncUserApi:
         """Let a disabled user log in again. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         await convert.enable(channel, _checked_login(login_name))
 
     async def disable_user(
@@ -89,8 +85,7 @@ class AsyncUserApi:
         """Lock a user out until `enable_user`; open calls end at once. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         await convert.disable(channel, _checked_login(login_name))
 
     async def get_user(
@@ -99,8 +94,7 @@ class AsyncUserApi:
         """Return a user. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         found = await convert.details(channel, _checked_login(login_name))
         if len(found) != 1:
             raise ProtocolError(f"one user was asked for, and {len(found)} are answered")
@@ -110,8 +104,7 @@ class AsyncUserApi:
         """Return all users, sorted by name."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         return await convert.details(channel, "")
 
     async def change_password(
@@ -130,8 +123,7 @@ class AsyncUserApi:
         """
         from esdb_lite._convert import users as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials)
+        channel = self._core.channel(self._core.deadline(timeout), credentials)
         await convert.change_password(
             channel,
             _checked_login(login_name),
@@ -145,8 +137,7 @@ class AsyncUserApi:
         """Replace the password of a user without the current one. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         await convert.reset_password(
             channel, _checked_login(login_name), _checked_password("new_password", new_password)
         )

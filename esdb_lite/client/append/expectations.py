@@ -3,11 +3,20 @@
 Owns: both tables, pure. Must not know: calls, how a stream is looked at (`looking`), when events are sent again.
 
 An attempt that was not answered may be written long after the stream was looked at: it may wait in a proxy, or in a
-process that is about to end, while the next attempt goes to another process, which does not remember the ids. So the
+process that is about to end, while the next attempt goes to another process, which may not remember the ids. So the
 next attempt says where the stream has to end, which is where it was seen to end. Written late, the first one moves the
 end; the server then finds the same ids behind the position that is expected, or refuses, and the stream is looked at
-once more. Of all attempts that expect a position one is written at most. What is left to the server's memory for ids is
-a first attempt, for any end, that comes when a later one is written.
+once more. That the process which answers the look may be about to end changes nothing: what it still writes moves the
+end. Of all attempts that expect a position one is written at most.
+
+What is left to the server's memory for ids is a first attempt, for any end, that comes when a later one is written. A
+real server begins with an empty memory; the server of this package remembers its last 80,000 events or so, also those
+from before it was started. That is not enough where so many others come between, or a scavenge and a restart.
+
+Not answered is also what a proxy has answered: HAProxy resets calls with REFUSED_STREAM, which should say that nothing
+was done, after its server has written. Trusted are only those who say it of themselves: a node that does not lead or is
+not ready, and a connection that takes no more calls (GOAWAY). An error that a server does not explain (HandlerFailed)
+counts as a refusal, too, as real servers give it to requests that they cannot handle.
 
 A server decides about EXISTS and writes in one step: after a soft delete it refuses, before it the delete takes the
 events with it. Only the repeat of an attempt whose answer was lost asks for a position instead, and that brings a

@@ -83,19 +83,26 @@ class EventImports:
         position: int | None = None
         try:
             for append in request.appends():
-                if len(flying) >= _IN_FLIGHT:
-                    await flying[0]
-                    flying.popleft()
+                shared = await self._appender.may_share(append, deadline, credentials)
+                position = await _landed(flying, _IN_FLIGHT - 1 if shared else 0) or position
                 sent = self._appender.append(append, deadline=deadline, credentials=credentials)
                 flying.append(asyncio.ensure_future(sent))
-            while flying:
-                position = await flying[0]
-                flying.popleft()
-            return position
+                if not shared:  # others would overtake it
+                    position = await _landed(flying, 0)
+            return await _landed(flying, 0) or position
         finally:
             for task in flying:
                 task.cancel()
             await asyncio.gather(*flying, return_exceptions=True)
+
+
+async def _landed(flying: deque[asyncio.Task[AppendResult]], left: int) -> int | None:
+    """Wait until no more than so many are missing; return where the last event is of those that were waited for."""
+    position: int | None = None
+    while len(flying) > left:
+        position = await flying[0]
+        flying.popleft()
+    return position
 
 
 async def _settled(answers: Sequence[asyncio.Future[int]], deadline: Deadline) -> int | None:

@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Union
 
 from esdb_lite._checks import checked_text
+from esdb_lite._rpc.shared import retrieved
 from esdb_lite._wire.acks import answer_field, encode_answers
 from esdb_lite.errors import GrpcError, WrongArgumentType
 from esdb_lite.events import RecordedEvent
@@ -72,7 +73,7 @@ class AckSender:
         self._delay = delay
         self._answers = PendingAnswers()
         self._call: GroupCall | None = None
-        self._sending = asyncio.Lock()
+        self._sending: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._flushing: asyncio.Task[None] | None = None
 
@@ -94,17 +95,34 @@ class AckSender:
         return self._answers.count >= self._batch_size
 
     async def flush(self) -> None:
-        """Send what there is. Returns when it is on its way."""
+        """Send what there is. Returns when it is on its way; it goes there also where this is cancelled."""
         self.cancel_timer()
-        async with self._sending:
-            call = self._call
-            if call is None:
+        if self._sending is None:
+            messages = self._taken()
+            if self._call is None or not messages or self._call.send_at_once(messages):
                 return
-            messages, count = self._answers.take()
-            if messages:
-                self.sent += count
+            # by a task: a message of which the server has got a part only would spoil all that come after it
+            self._sending = asyncio.ensure_future(self._send(messages))
+            self._sending.add_done_callback(retrieved)
+        await asyncio.shield(self._sending)
+
+    async def _send(self, messages: list[bytes]) -> None:
+        """Send these, and what is collected meanwhile."""
+        try:
+            while self._call is not None and messages:
                 with suppress(GrpcError):  # the receiver finds out
-                    await call.send(messages)
+                    await self._call.send(messages)
+                messages = self._taken()
+        finally:
+            self._sending = None
+
+    def _taken(self) -> list[bytes]:
+        """Return all answers as messages, which are to be sent to the call that is open."""
+        if self._call is None:
+            return []
+        messages, count = self._answers.take()
+        self.sent += count
+        return messages
 
     def cancel_timer(self) -> None:
         """Send nothing by itself."""

@@ -203,6 +203,11 @@ class GroupCall:
         assert self._stream is not None
         await self._stream.send(messages)
 
+    def send_at_once(self, messages: list[bytes]) -> bool:
+        """Send answers if that needs no waiting; False, and nothing is sent, where it does. Not during a `send`."""
+        assert self._stream is not None
+        return self._stream.send_at_once(messages)
+
     def _leave(self, reason: str) -> None:
         """Another node leads: end the call, since a leader that is frozen does not say so."""
         self._moved = reason

@@ -78,7 +78,7 @@ class AsyncGroupApi:
         """
         from esdb_lite._convert import groups as convert
 
-        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(self._core.deadline(timeout), credentials)
         request = convert.GroupRequest(
             _checked_group(group_name),
             checked_source(stream_name),
@@ -88,7 +88,7 @@ class AsyncGroupApi:
         )
         ignored = [SubscriptionExists] if checked_bool("exist_ok", exist_ok) else []
         with suppress(*ignored):
-            await convert.create(self._core.channel(deadline=deadline, credentials=credentials), request)
+            await convert.create(channel, request)
 
     async def update_subscription(
         self,
@@ -124,7 +124,7 @@ class AsyncGroupApi:
         if settings.strategy is ConsumerStrategy.PINNED_BY_CORRELATION:
             raise InvalidArgument("strategy", settings.strategy, "must be one that an update can name")
         request = convert.GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline, credentials, repeatable=True)
         await convert.update(channel, request)
 
     async def delete_subscription(
@@ -138,7 +138,7 @@ class AsyncGroupApi:
         """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
         from esdb_lite._convert import groups as convert
 
-        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
+        channel = self._core.channel(self._core.deadline(timeout), credentials)
         await convert.delete(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def get_subscription_info(
@@ -152,8 +152,7 @@ class AsyncGroupApi:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
         from esdb_lite._convert import groups as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         return await convert.info(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def list_subscriptions(
@@ -166,8 +165,7 @@ class AsyncGroupApi:
         """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
         from esdb_lite._convert import groups as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         try:
             return await convert.infos(channel, None if stream_name is None else checked_stream(stream_name))
         except SubscriptionNotFound:
@@ -190,7 +188,7 @@ class AsyncGroupApi:
         """
         from esdb_lite._convert import groups as convert
 
-        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials)
+        channel = self._core.channel(self._core.deadline(timeout), credentials)
         if stop_at is not None:
             checked_int("stop_at", stop_at, 1, LARGEST)
         await convert.replay_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
@@ -213,7 +211,7 @@ class AsyncGroupApi:
         from esdb_lite._convert import groups as convert
 
         needs = "throwing parked events away takes a KurrentDB later than 26.1.0"
-        channel = self._core.channel(deadline=self._core.deadline(timeout), credentials=credentials, needs=needs)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, needs=needs)
         if stop_at is not None:
             checked_int("stop_at", stop_at, 0, LARGEST)
         await convert.truncate_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
@@ -260,8 +258,7 @@ class AsyncGroupApi:
         """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
         from esdb_lite._convert import groups as convert
 
-        deadline = self._core.deadline(timeout)
-        await convert.restart(self._core.channel(deadline=deadline, credentials=credentials, repeatable=True))
+        await convert.restart(self._core.channel(self._core.deadline(timeout), credentials, repeatable=True))
 
     @opening
     async def read_subscription(

@@ -15,7 +15,6 @@ import logging
 import random
 from collections import deque
 from collections.abc import Callable
-from types import TracebackType
 from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
@@ -89,6 +88,7 @@ class AsyncPersistentSubscription:
         self._acks = AckSender(self._loop, batch_size=options.ack_batch_size, delay=options.ack_delay)
         self._retries = self._new_retries()
         self._again_at = 0.0
+        self._coming_back = asyncio.Lock()
 
     @property
     def group_name(self) -> str:
@@ -150,7 +150,9 @@ class AsyncPersistentSubscription:
             if self._closed or self._stopped.done():
                 return False
             if self._call is None:
-                await self._come_back()
+                async with self._coming_back:  # tasks that share the events must not become several consumers
+                    if self._call is None and not self._stopped.done():
+                        await self._come_back()
                 continue
             call, arrival = self._call, self._call.arrival()
             await asyncio.wait({arrival, self._stopped}, return_when=asyncio.FIRST_COMPLETED)
@@ -365,7 +367,7 @@ class AsyncPersistentSubscription:
         from esdb_lite._convert.groups import info as ask_for_info
 
         asked, deadline = (self.group_name, self.stream_name), Deadline(LEAVING_SECONDS)
-        channel = self._core.channel(deadline=deadline, credentials=self._credentials, repeatable=True)
+        channel = self._core.channel(deadline, self._credentials, repeatable=True)
         # together with others that leave: each answer describes all consumers
         key = (*asked, self._credentials)
         info = await self._core.together(key, lambda: ask_for_info(channel, *asked), deadline)
@@ -382,9 +384,7 @@ class AsyncPersistentSubscription:
     async def __aenter__(self) -> Self:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     def __del__(self) -> None:

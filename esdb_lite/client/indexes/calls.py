@@ -151,13 +151,12 @@ class AsyncIndexApi:
         """
         from esdb_lite._convert import indexes as convert
 
-        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
         chosen = checked_fields(fields)
         text = _checked_filter(filter)
         if not text and not chosen:
             raise InvalidArgument("filter", filter, "must be given where there are no fields")
         begin = checked_bool("start", start)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
         await convert.create(channel, _checked_name("name", name), text, chosen, start=begin)
 
     async def start_index(
@@ -166,8 +165,7 @@ class AsyncIndexApi:
         """Have a stopped index filled, and read. Idempotent. Raises IndexNotFound."""
         from esdb_lite._convert import indexes as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
         await convert.start(channel, _checked_name("name", name))
 
     async def stop_index(
@@ -176,8 +174,7 @@ class AsyncIndexApi:
         """Let nobody read an index until it is started again. Idempotent. Raises IndexNotFound."""
         from esdb_lite._convert import indexes as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
         await convert.stop(channel, _checked_name("name", name))
 
     async def delete_index(
@@ -186,8 +183,7 @@ class AsyncIndexApi:
         """Delete an index. Idempotent. Raises IndexNotFound for one that never was."""
         from esdb_lite._convert import indexes as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
         await convert.delete(channel, _checked_name("name", name))
 
     async def get_index(
@@ -196,8 +192,7 @@ class AsyncIndexApi:
         """Return an index that a user has defined. Raises IndexNotFound."""
         from esdb_lite._convert import indexes as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
         return await convert.get(channel, _checked_name("name", name))
 
     async def list_indexes(
@@ -206,8 +201,7 @@ class AsyncIndexApi:
         """Return all indexes that users have defined, in order of creation."""
         from esdb_lite._convert import indexes as convert
 
-        deadline = self._core.deadline(timeout)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True, needs=_NEEDS)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
         try:
             return await convert.all_of_them(channel)
         except HandlerFailed:

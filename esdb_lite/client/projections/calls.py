@@ -85,7 +85,7 @@ class AsyncProjectionApi:
         engine = 0 if engine_version is None else await self._engine(engine_version, deadline)
         from esdb_lite._convert import projections as convert
 
-        channel = self._core.channel(deadline=deadline, credentials=credentials)
+        channel = self._core.channel(deadline, credentials)
         ignored = [ProjectionExists] if checked_bool("exist_ok", exist_ok) else []
         with suppress(*ignored), _about(name, ProjectionCall.CREATE):
             await convert.create(
@@ -111,13 +111,12 @@ class AsyncProjectionApi:
         `emit`: it may write events and links from now on; servers do not keep what it was before. None: only system
         projections may. Raises ProjectionNotFound.
         """
-        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         _check_name("name", name)
         checked_text("query", query)
         emits = name.startswith("$") if emit is None else checked_bool("emit", emit)
         from esdb_lite._convert import projections as convert
 
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(name):
             await convert.update(channel, name, query, emit=emits)
 
@@ -136,14 +135,13 @@ class AsyncProjectionApi:
         `emitted_streams`: those that were tracked. Raises ProjectionNotFound; ProjectionFailed while it runs or is
         aborted, and always for system projections; OutcomeUnknown when the request was sent and no answer came.
         """
-        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(self._core.deadline(timeout), credentials)
         _check_name("name", name)
         checked_bool("state_stream", state_stream)
         checked_bool("checkpoint_stream", checkpoint_stream)
         checked_bool("emitted_streams", emitted_streams)
         from esdb_lite._convert import projections as convert
 
-        channel = self._core.channel(deadline=deadline, credentials=credentials)
         with _about(name, ProjectionCall.DELETE):
             await convert.delete(
                 channel,
@@ -198,10 +196,9 @@ class AsyncProjectionApi:
 
     async def restart_projections(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Restart everything that runs projections on the server. Transient ones are gone. Raises ProjectionFailed."""
-        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         from esdb_lite._convert import projections as convert
 
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(""):
             await convert.restart(channel)
 
@@ -221,14 +218,13 @@ class AsyncProjectionApi:
         credentials: CredentialsLike = None,
     ) -> list[ProjectionInfo]:
         """Return what the server says of all projections, or of those of a mode; system projections are among them."""
-        deadline = self._core.deadline(timeout)
+        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         from esdb_lite._convert import projections as convert
         from esdb_lite.projections import ProjectionMode
 
         if mode is not None and not isinstance(mode, ProjectionMode):
             raise WrongArgumentType("mode", mode, "must be a ProjectionMode or None")
 
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
         with _about(""):
             return await convert.statistics_of_all(channel, mode)
 
@@ -309,7 +305,7 @@ class AsyncProjectionApi:
 
         name = f"query-{uuid.uuid4()}"
         try:
-            channel = self._core.channel(deadline=deadline, credentials=credentials)
+            channel = self._core.channel(deadline, credentials)
             with _about(name):
                 await convert.create_transient(channel, name, query)
             await self._completed(name, deadline, credentials)
@@ -374,7 +370,7 @@ class AsyncProjectionApi:
         _check_name("name", name)
         from esdb_lite._convert import projections as convert
 
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline, credentials, repeatable=True)
         with _about(name):
             found = await convert.statistics_of(channel, name)
         if len(found) != 1:
@@ -395,14 +391,14 @@ class AsyncProjectionApi:
         _check_name("name", name)
         if partition is not None:
             _check_name("partition", partition)
-        channel = self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        channel = self._core.channel(deadline, credentials, repeatable=True)
         with _about(name):
             return await ask(channel, name, partition or "")
 
     def _repeatable(self, name: str, timeout: Seconds | None, credentials: CredentialsLike) -> Channel:
         deadline = self._core.deadline(timeout)
         _check_name("name", name)
-        return self._core.channel(deadline=deadline, credentials=credentials, repeatable=True)
+        return self._core.channel(deadline, credentials, repeatable=True)
 
     async def _engine(self, version: int, deadline: Deadline) -> int:
         """Older servers would ignore it. Raises NotSupported."""

@@ -285,7 +285,7 @@ class AsyncSchemaApi:
         """A channel, within which a refusal means what it means for a schema."""
         deadline = self._core.deadline(timeout)
         try:
-            yield self._core.channel(deadline=deadline, credentials=credentials, repeatable=repeatable, needs=_NEEDS)
+            yield self._core.channel(deadline, credentials, repeatable=repeatable, needs=_NEEDS)
         except ServerAnswer as error:
             from esdb_lite._status.schemas import schema_error
 

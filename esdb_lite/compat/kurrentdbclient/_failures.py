@@ -87,7 +87,7 @@ def _record_too_large(error: esdb_lite.EsdbClientException) -> Exception:
 
 def _transaction_too_large(error: esdb_lite.EsdbClientException) -> Exception:
     assert isinstance(error, esdb_lite.AppendTooLarge)
-    return theirs.TransactionMaxSizeExceededError(str(error), size=getattr(error, "size", 0), max_size=error.limit)
+    return theirs.TransactionMaxSizeExceededError(str(error), size=error.size, max_size=error.limit)
 
 
 def _checks_failed(error: esdb_lite.EsdbClientException) -> Exception:

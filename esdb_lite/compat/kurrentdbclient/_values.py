@@ -260,7 +260,7 @@ def _place(position: int | None, *, of_all: bool) -> str:
 
 def _connection(consumer: esdb_lite.ConsumerInfo) -> persistent.ConnectionInfo:
     return persistent.ConnectionInfo(
-        from_="",
+        from_="",  # as servers leave it
         username=consumer.username,
         average_items_per_second=consumer.average_items_per_second,
         total_items=consumer.total_items,
@@ -274,13 +274,17 @@ def _connection(consumer: esdb_lite.ConsumerInfo) -> persistent.ConnectionInfo:
 
 def their_projection(info: esdb_lite.ProjectionInfo) -> projections.ProjectionStatistics:
     """Return what a server says of a projection."""
+
+    def figure(name: str) -> int:
+        return int(info.figures[name])
+
     return projections.ProjectionStatistics(
-        core_processing_time=0,
+        core_processing_time=figure("core_processing_time"),
         version=info.version,
         epoch=info.epoch,
-        effective_name=info.name,
-        writes_in_progress=0,
-        reads_in_progress=0,
+        effective_name=str(info.figures["effective_name"]),
+        writes_in_progress=figure("writes_in_progress"),
+        reads_in_progress=figure("reads_in_progress"),
         partitions_cached=info.partitions_cached,
         status=info.status_text,
         state_reason=info.fault or "",
@@ -290,8 +294,8 @@ def their_projection(info: esdb_lite.ProjectionInfo) -> projections.ProjectionSt
         progress=info.progress,
         last_checkpoint=info.last_checkpoint,
         events_processed_after_restart=info.events_processed,
-        checkpoint_status="",
+        checkpoint_status=str(info.figures["checkpoint_status"]),
         buffered_events=info.buffered_events,
-        write_pending_events_before_checkpoint=0,
-        write_pending_events_after_checkpoint=0,
+        write_pending_events_before_checkpoint=figure("write_pending_events_before_checkpoint"),
+        write_pending_events_after_checkpoint=figure("write_pending_events_after_checkpoint"),
     )

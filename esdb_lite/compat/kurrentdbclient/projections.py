@@ -13,7 +13,7 @@ from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
 
 @dataclass(frozen=True)
 class ProjectionStatistics:
-    """What a server says of a projection; what `esdb_lite.ProjectionInfo` does not have is 0 or empty."""
+    """What a server says of a projection."""
 
     core_processing_time: int
     version: int

@@ -335,7 +335,7 @@ class ConnectionCalls(RequestHandler):
     async def _serve_plain(self, stream: Stream, headers: Mapping[str, str]) -> None:
         """Answer a request that is not gRPC."""
         method = headers.get(":method", "")
-        answer = self._plain.answer(method, headers.get(":path", ""))
+        answer = await self._plain.in_turn(partial(self._plain.answer, method, headers.get(":path", "")))
         lengths = [("content-length", str(len(answer.body)))] if answer.body else []
         head = [(":status", str(answer.status)), *plain_headers(), *answer.headers, *lengths]
         body = b"" if method == "HEAD" else answer.body

@@ -9,7 +9,7 @@ handed to a protocol that this makes, with the bytes that have come: one of uvic
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -28,6 +28,11 @@ class PlainAnswer(NamedTuple):
     body: bytes = b""
 
 
+async def at_once(answer: Callable[[], PlainAnswer]) -> PlainAnswer:
+    """Make an answer now."""
+    return answer()
+
+
 @dataclass(frozen=True)
 class PlainHttp:
     """What there is besides gRPC."""
@@ -36,6 +41,8 @@ class PlainHttp:
     """By path."""
     http1: Http1Factory | None = None
     """Makes a protocol for each connection that speaks HTTP/1.1; None: it gets the pages, and is closed."""
+    in_turn: Callable[[Callable[[], PlainAnswer]], Awaitable[PlainAnswer]] = at_once
+    """Makes an answer when it is its turn, where a connection may ask for many."""
 
     def answer(self, method: str, target: str) -> PlainAnswer:
         """Return the answer to a request that is not gRPC: as a real server's, without its console.

@@ -111,6 +111,7 @@ class Database:
             committer = Committer(files.writer, now, files.confirm, files.check)
             if committer.log_end == 0:
                 committer.begin(fresh.contents(now(), new_id))
+            committer.recall()
             last_position = files.loop_reader(lambda reader: reader.last_position())
             unindexed = files.loop_reader(lambda reader: cast(SqliteReader, reader).unindexed(INDEX_BEHIND))
         except BaseException:

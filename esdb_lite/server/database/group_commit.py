@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
 from itertools import islice
 from typing import NamedTuple, TypeAlias
 
@@ -17,9 +18,15 @@ from esdb_lite.server.engine.metadata import EMPTY, StreamRules, of_record
 from esdb_lite.server.engine.model import Outcome, RecordsOutcome, is_metastream, metastream_of, original_of
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, StorageError, StorageFull, StorageReadOnly
-from esdb_lite.server.storage.sqlite_writer import Last, SqliteWriter
+from esdb_lite.server.storage.sqlite_writer import Identified, Last, SqliteWriter
 
 _RECENT_BYTES = 8 * 1024 * 1024
+_RECALLED_BYTES = 64 * 1024 * 1024
+"""Of the file that are read for the ids of the log's last events."""
+_RECALLED_AT_ONCE = 4096
+"""Events."""
+_READ_FOR_AN_ID = 4096
+"""Bytes of an event at most."""
 _STREAMS_KEPT = 50_000
 _CHARACTERS_KEPT = 8 * 1024 * 1024
 """Of the names of these streams."""
@@ -103,6 +110,22 @@ class Committer:
             self._writer.add_all(contents)
         self.log_end = self._start = self._writer.log_end()
         self._confirm(self.log_end)
+
+    def recall(self) -> None:
+        """Remember the ids that were written last before the database was opened, as if it had never been closed.
+
+        Those of what projections have written are among them, which cannot be told from others any more.
+        """
+        room, unread = _RECENT_BYTES, _RECALLED_BYTES
+        pages: list[Sequence[Identified]] = []
+        with closing(self._writer.newest(_RECALLED_AT_ONCE)) as newest:
+            for page in newest:
+                pages.append(page)
+                room -= _cost([stream for _, _, stream, _ in page])
+                unread -= min(page[0][0] - page[-1][0], len(page) * _READ_FOR_AN_ID)
+                if room < 0 or unread < 0:
+                    break
+        self._recent.recall(pages)
 
     def commit(self, commands: Sequence[Rule]) -> Committed:
         """Run the commands; each that can be answered is, whatever happens to the others."""
@@ -269,9 +292,17 @@ class _RecentIds:
                 known[id] = record[1:3]  # stream and revision
                 note(id)
                 if record[1] is not last:
-                    last, cost = record[1], _cost(record[1])
+                    last, cost = record[1], _cost((record[1],))
                 self._bytes += cost
         self._uncommitted += len(self._order) - before
+
+    def recall(self, pages: Sequence[Sequence[Identified]]) -> None:
+        """Take what was written before all else; the newest come first."""
+        for page in pages:
+            self.known.update({id: (stream, revision) for _, id, stream, revision in page})
+        self._order = deque(reversed(self.known))
+        self._bytes = _cost([stream for stream, _ in self.known.values()])
+        self.keep()
 
     def undo(self) -> None:
         for _ in range(self._uncommitted):
@@ -285,8 +316,8 @@ class _RecentIds:
 
     def _drop(self, event_id: bytes) -> None:
         stream, _ = self.known.pop(event_id)
-        self._bytes -= _cost(stream)
+        self._bytes -= _cost((stream,))
 
 
-def _cost(stream: str) -> int:
-    return 80 + 2 * len(stream)
+def _cost(streams: Sequence[str]) -> int:
+    return 80 * len(streams) + 2 * sum(map(len, streams))

@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Generator
 from functools import partial
+from time import perf_counter
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
 
 ROOM = 64
 """Units that fit into one turn."""
 PAGE = 16
 """Units of a page that is read from storage and sent: some milliseconds."""
 UNITS_PER_SECOND = 8_000
+OTHERS = 8
+"""How many times what a costly call takes is left to others."""
 BATCH = 1
 """Units of a few live events that are sent to one subscriber."""
 
@@ -59,6 +65,20 @@ class LoopShare:
         if spent > units:
             self._left -= spent - units
 
+    async def costly(self, act: Callable[[], T]) -> T:
+        """Do something that takes long in a turn of its own, and count it several times."""
+        await self.enter(ROOM)
+        began = perf_counter()
+        try:
+            return act()
+        finally:
+            self.charge((perf_counter() - began) * OTHERS, ROOM)
+
+    def metered(self, work: Awaitable[T]) -> Awaitable[T]:
+        """Do something, and count several times what its steps take, but not what it waits for: most of the loop's
+        time is for others, who are done in a few turns."""
+        return _Metered(work, self)
+
     def _next(self) -> None:
         self._left = ROOM + min(self._left, 0)
         self._counting = bool(self._waiting)
@@ -68,6 +88,37 @@ class LoopShare:
                 self._left -= units
         if self._counting:
             self._loop.call_soon(self._next)
+
+
+class _Metered(Generic[T]):
+    """An awaitable whose steps are counted."""
+
+    def __init__(self, work: Awaitable[T], turns: LoopShare) -> None:
+        self._work = work
+        self._turns = turns
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        steps = self._work.__await__()
+        step: Callable[[], object] = partial(next, steps)
+        while True:
+            began = perf_counter()
+            try:
+                waits_for = step()
+            except StopIteration as ended:
+                result: T = ended.value
+                return result
+            finally:
+                self._turns.charge((perf_counter() - began) * OTHERS, 0)
+            try:
+                yield waits_for
+            except BaseException as error:
+                step = partial(_throw, steps, error)
+            else:
+                step = partial(next, steps)
+
+
+def _throw(steps: Generator[Any, Any, object], error: BaseException) -> object:
+    return steps.throw(error)
 
 
 def _let_in(turn: asyncio.Future[None]) -> bool:

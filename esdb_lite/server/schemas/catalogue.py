@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 from uuid import UUID
 
@@ -15,7 +16,7 @@ from esdb_lite.records import SchemaFormat
 from esdb_lite.schemas import CompatibilityCheck, CompatibilityMode, Incompatibility, IncompatibilityKind
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.database.group_commit import new_id
-from esdb_lite.server.database.loop_share import ROOM
+from esdb_lite.server.database.loop_share import ROOM, LoopShare
 from esdb_lite.server.engine.model import NO_STREAM, Appended, ProposedEvent
 from esdb_lite.server.schemas import state
 from esdb_lite.server.schemas.compatibility import OF_ALL_VERSIONS, ComparisonBudget, NotASchema, incompatibilities
@@ -52,6 +53,7 @@ class SchemaRegistry:
         self._schemas: dict[str, RegistrySchema | None] = {}
         self._noted: dict[str, int] = {}
         """Events of each schema's stream that are in `_schemas`."""
+        self._comparisons = LoopShare()
 
     # --- commands ---
 
@@ -184,7 +186,10 @@ class SchemaRegistry:
             text = f"the definition is {format.name}, and the schema {about.format.name}"
             kind = IncompatibilityKind.DATA_FORMAT_MISMATCH
             return CompatibilityCheck((Incompatibility(kind, text, "", about.format.name, format.name),), None)
-        problems = _problems(about, about.mode, definition, versions)
+        budget, problems = ComparisonBudget(), list[Incompatibility]()
+        for version in versions:
+            compare = partial(_problems, about, about.mode, definition, [version], budget)
+            problems += await self._comparisons.costly(compare)
         return CompatibilityCheck(tuple(problems), None if problems else versions[-1].id)
 
     # --- what there is ---
@@ -224,18 +229,19 @@ def _problems(
     mode: CompatibilityMode,
     definition: bytes,
     versions: Sequence[StoredVersion] | None = None,
+    budget: ComparisonBudget | None = None,
 ) -> list[Incompatibility]:
     """What keeps a definition from becoming a version. Raises RuleBroken where that cannot be told."""
     if mode is CompatibilityMode.NONE:
         return []
     if schema.format is not SchemaFormat.JSON:
         raise RuleBroken(f"Schema '{schema.name}' is {schema.format.name}: only JSON can be checked for compatibility")
-    budget = ComparisonBudget()
+    left = budget or ComparisonBudget()
     try:
         return [
             problem
             for version in (_compared(schema, mode) if versions is None else versions)
-            for problem in incompatibilities(mode, definition, version.definition, budget)
+            for problem in incompatibilities(mode, definition, version.definition, left)
         ]
     except NotASchema as error:
         raise RuleBroken(f"Schema '{schema.name}' cannot be checked for compatibility: {error}") from None

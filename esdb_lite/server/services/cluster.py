@@ -12,13 +12,7 @@ import uuid
 from collections.abc import Callable, Iterable, Mapping
 
 from esdb_lite_protos.event_store.client import Empty, Uuid, UuidStructured
-from esdb_lite_protos.event_store.client.gossip import (
-    ClusterInfo,
-    EndPoint,
-    GossipBase,
-    MemberInfo,
-    MemberInfoVNodeState,
-)
+from esdb_lite_protos.event_store.client import gossip as pb
 from esdb_lite_protos.event_store.client.server_features import ServerFeaturesBase, SupportedMethod, SupportedMethods
 
 from esdb_lite.server.faults.membership import ClusterMember, Membership
@@ -57,7 +51,7 @@ def _supported(path: str) -> SupportedMethod:
     return SupportedMethod(method_name=method.lower(), service_name=service.lower(), features=features)
 
 
-class Gossip(GossipBase):
+class Gossip(pb.GossipBase):
     """Who is in the cluster."""
 
     def __init__(self, membership: Membership, member: ClusterMember, now: Callable[[], int]) -> None:
@@ -82,10 +76,10 @@ class Gossip(GossipBase):
         id = uuid.uuid5(uuid.UUID(bytes=self._member.instance), f"{stream} {data.decode()}").bytes
         return Record(position, stream, 0, id, type, True, self._started, data, b"")
 
-    async def read(self, client_empty: Empty) -> ClusterInfo:
+    async def read(self, client_empty: Empty) -> pb.ClusterInfo:
         """Tell the members."""
         now = self._now()
-        return ClusterInfo(members=[_info(member, now) for member in self._membership.in_order()])
+        return pb.ClusterInfo(members=[_info(member, now) for member in self._membership.in_order()])
 
 
 def _as_json(member: ClusterMember) -> dict[str, object]:
@@ -102,13 +96,13 @@ def _text(member: ClusterMember) -> str:
     return str(uuid.UUID(bytes=member.instance))
 
 
-def _info(member: ClusterMember, now: int) -> MemberInfo:
-    return MemberInfo(
+def _info(member: ClusterMember, now: int) -> pb.MemberInfo:
+    return pb.MemberInfo(
         instance_id=_structured(member.instance),
         time_stamp=now,
-        state=MemberInfoVNodeState(MemberInfoVNodeState[member.state.value]),
+        state=pb.MemberInfoVNodeState(pb.MemberInfoVNodeState[member.state.value]),
         is_alive=member.alive,
-        http_end_point=EndPoint(address=member.host, port=member.port),
+        http_end_point=pb.EndPoint(address=member.host, port=member.port),
     )
 
 

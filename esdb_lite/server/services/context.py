@@ -13,6 +13,7 @@ from esdb_lite._status import refusals
 from esdb_lite.server.compatibility import BEHAVIOURS
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.database.group_commit import new_id
+from esdb_lite.server.database.loop_share import LoopShare
 from esdb_lite.server.engine.access import Action, Principal, allowed, decide_early
 from esdb_lite.server.engine.node_streams import Newest, WithNodeStreams, nothing
 from esdb_lite.server.faults.admission import Admission
@@ -39,6 +40,8 @@ class Context:
     max_append_size: int = _DEFAULTS.max_append_size
     """Bytes that the events of one append may have together."""
     max_append_event_size: int = _DEFAULTS.max_append_event_size
+    cold_calls: LoopShare = field(default_factory=LoopShare)
+    """Whose turn it is among the calls that are served by generated messages: reads do not wait for them."""
     pages: PageRoom = field(default_factory=PageRoom)
     """Limits what is held of answers that have not been taken."""
     live: LiveEncodings = field(default_factory=LiveEncodings)

@@ -11,17 +11,7 @@ from functools import partial
 
 import betterproto
 from esdb_lite_protos.event_store.client import Empty
-from esdb_lite_protos.event_store.client.streams import (
-    DeleteReq,
-    DeleteReqOptions,
-    DeleteResp,
-    DeleteRespPosition,
-    StreamsBase,
-    TombstoneReq,
-    TombstoneReqOptions,
-    TombstoneResp,
-    TombstoneRespPosition,
-)
+from esdb_lite_protos.event_store.client import streams as pb
 
 from esdb_lite._status import refusals
 from esdb_lite._wire.append import ANY, EXISTS, NO_STREAM, AppendOptions
@@ -36,30 +26,30 @@ _EXPECTED = {"no_stream": NO_STREAM, "any": ANY, "stream_exists": EXISTS}
 _Delete = Callable[[str, int], Awaitable[Outcome]]
 
 
-class Deleting(StreamsBase):
+class Deleting(pb.StreamsBase):
     """The cold methods of the Streams service."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
 
-    async def delete(self, delete_req: DeleteReq) -> DeleteResp:
+    async def delete(self, delete_req: pb.DeleteReq) -> pb.DeleteResp:
         """Delete a stream, which may come again."""
         options = required(delete_req.options, "options")
         at = await self._delete(options, "DeleteReq", self._context.database.delete)
         if at is None:
-            return DeleteResp(no_position=Empty())
-        return DeleteResp(position=DeleteRespPosition(at, at))
+            return pb.DeleteResp(no_position=Empty())
+        return pb.DeleteResp(position=pb.DeleteRespPosition(at, at))
 
-    async def tombstone(self, tombstone_req: TombstoneReq) -> TombstoneResp:
+    async def tombstone(self, tombstone_req: pb.TombstoneReq) -> pb.TombstoneResp:
         """Delete a stream for ever."""
         options = required(tombstone_req.options, "options")
         at = await self._delete(options, "TombstoneReq", self._context.database.tombstone)
         if at is None:
-            return TombstoneResp(no_position=Empty())
-        return TombstoneResp(position=TombstoneRespPosition(at, at))
+            return pb.TombstoneResp(no_position=Empty())
+        return pb.TombstoneResp(position=pb.TombstoneRespPosition(at, at))
 
     async def _delete(
-        self, options: DeleteReqOptions | TombstoneReqOptions, request: str, delete: _Delete
+        self, options: pb.DeleteReqOptions | pb.TombstoneReqOptions, request: str, delete: _Delete
     ) -> int | None:
         """Return the position of the deletion, None where nothing was left to delete."""
         call, context = current_call(), self._context
@@ -73,7 +63,7 @@ class Deleting(StreamsBase):
         return outcome.position
 
 
-def _told(options: DeleteReqOptions | TombstoneReqOptions) -> AppendOptions:
+def _told(options: pb.DeleteReqOptions | pb.TombstoneReqOptions) -> AppendOptions:
     which, revision = betterproto.which_one_of(options, "expected_stream_revision")
     identifier = options.stream_identifier
     return AppendOptions(

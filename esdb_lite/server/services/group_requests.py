@@ -9,29 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import betterproto
-from esdb_lite_protos.event_store.client.persistent_subscriptions import (
-    CreateReq,
-    CreateReqAllOptions,
-    CreateReqAllOptionsFilterOptions,
-    CreateReqConsumerStrategy,
-    CreateReqOptions,
-    CreateReqSettings,
-    CreateReqStreamOptions,
-    DeleteReq,
-    DeleteReqOptions,
-    GetInfoReq,
-    GetInfoReqOptions,
-    ListReq,
-    ReplayParkedReq,
-    ReplayParkedReqOptions,
-    TruncateParkedReq,
-    TruncateParkedReqOptions,
-    UpdateReq,
-    UpdateReqAllOptions,
-    UpdateReqOptions,
-    UpdateReqSettings,
-    UpdateReqStreamOptions,
-)
+from esdb_lite_protos.event_store.client import persistent_subscriptions as pb
 
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite.groups import ConsumerStrategy
@@ -62,20 +40,20 @@ class GroupDefinition(NamedTuple):
     filter: EventFilter | None
 
 
-def create_request(request: CreateReq) -> GroupDefinition:
+def create_request(request: pb.CreateReq) -> GroupDefinition:
     """What a Create asks for. Raises RpcError."""
     options = required(request.options, "options")
     settings = required(options.settings, "options.settings")
     stream, start = _source("CreateReq", options, settings)
     _, all_options = betterproto.which_one_of(options, "stream_option")
-    filter_ = _filter(all_options) if isinstance(all_options, CreateReqAllOptions) else None
+    filter_ = _filter(all_options) if isinstance(all_options, pb.CreateReqAllOptions) else None
     if is_too_long(stream) or is_too_long(options.group_name):
         raise refusals.invalid_argument(f"options: names of streams and groups have at most {LONGEST_NAME} bytes.")
     strategy = settings.consumer_strategy or _strategy_name(settings.named_consumer_strategy)
     return GroupDefinition(GroupName(stream, options.group_name), _settings(settings, start), strategy, filter_)
 
 
-def update_request(request: UpdateReq) -> GroupDefinition:
+def update_request(request: pb.UpdateReq) -> GroupDefinition:
     """What an Update asks for; it has no filter. Raises RpcError."""
     options = required(request.options, "options")
     settings = required(options.settings, "options.settings")
@@ -84,7 +62,7 @@ def update_request(request: UpdateReq) -> GroupDefinition:
     return GroupDefinition(GroupName(stream, options.group_name), _settings(settings, start), strategy, None)
 
 
-def delete_request(request: DeleteReq) -> GroupName:
+def delete_request(request: pb.DeleteReq) -> GroupName:
     """The group to delete. Raises RpcError."""
     options = required(request.options, "options")
     name = _name(options)
@@ -94,7 +72,7 @@ def delete_request(request: DeleteReq) -> GroupName:
     return name
 
 
-def info_request(request: GetInfoReq) -> GroupName:
+def info_request(request: pb.GetInfoReq) -> GroupName:
     """Which group is asked about. Raises RpcError."""
     return _name(required(request.options, "options"))
 
@@ -106,24 +84,24 @@ class ReplayRequest(NamedTuple):
     stop_at: int | None
 
 
-def replay_request(request: ReplayParkedReq) -> ReplayRequest:
+def replay_request(request: pb.ReplayParkedReq) -> ReplayRequest:
     """What a ReplayParked asks for. Raises RpcError."""
     return _parked(required(request.options, "options"))
 
 
-def truncate_request(request: TruncateParkedReq) -> ReplayRequest:
+def truncate_request(request: pb.TruncateParkedReq) -> ReplayRequest:
     """What a TruncateParked asks for. Raises RpcError."""
     return _parked(required(request.options, "options"))
 
 
-def _parked(options: ReplayParkedReqOptions | TruncateParkedReqOptions) -> ReplayRequest:
+def _parked(options: pb.ReplayParkedReqOptions | pb.TruncateParkedReqOptions) -> ReplayRequest:
     which, _ = betterproto.which_one_of(options, "stop_at_option")
     if not which:
         raise refusals.invalid_argument("options.stop_at_option is not set.")
     return ReplayRequest(_name(options), options.stop_at if which == "stop_at" else None)
 
 
-def list_request(request: ListReq) -> str | None:
+def list_request(request: pb.ListReq) -> str | None:
     """Of which stream groups are asked for; None = of all. Raises RpcError."""
     options = required(request.options, "options")
     which, _ = betterproto.which_one_of(options, "list_option")
@@ -138,7 +116,7 @@ def list_request(request: ListReq) -> str | None:
 
 
 def _name(
-    options: DeleteReqOptions | GetInfoReqOptions | ReplayParkedReqOptions | TruncateParkedReqOptions,
+    options: pb.DeleteReqOptions | pb.GetInfoReqOptions | pb.ReplayParkedReqOptions | pb.TruncateParkedReqOptions,
 ) -> GroupName:
     which, _ = betterproto.which_one_of(options, "stream_option")
     if not which:
@@ -153,12 +131,14 @@ def _not_a_stream() -> RpcError:
 
 
 def _source(
-    request: str, options: CreateReqOptions | UpdateReqOptions, settings: CreateReqSettings | UpdateReqSettings
+    request: str,
+    options: pb.CreateReqOptions | pb.UpdateReqOptions,
+    settings: pb.CreateReqSettings | pb.UpdateReqSettings,
 ) -> tuple[str, GroupStart]:
     _, value = betterproto.which_one_of(options, "stream_option")
-    if isinstance(value, (CreateReqAllOptions, UpdateReqAllOptions)):
+    if isinstance(value, (pb.CreateReqAllOptions, pb.UpdateReqAllOptions)):
         return ALL_STREAM, _log_start(request, value)
-    if isinstance(value, (CreateReqStreamOptions, UpdateReqStreamOptions)):
+    if isinstance(value, (pb.CreateReqStreamOptions, pb.UpdateReqStreamOptions)):
         identifier = required(value.stream_identifier, "options.stream.stream_identifier")
         stream, start = stream_text(identifier.stream_name), _stream_start(request, value)
     else:
@@ -169,7 +149,7 @@ def _source(
     return stream, start
 
 
-def _stream_start(request: str, options: CreateReqStreamOptions | UpdateReqStreamOptions) -> GroupStart:
+def _stream_start(request: str, options: pb.CreateReqStreamOptions | pb.UpdateReqStreamOptions) -> GroupStart:
     which, _ = betterproto.which_one_of(options, "revision_option")
     if not which:
         raise refusals.not_a_valid("None", f"{_TYPES}{request}+Types+StreamOptions+RevisionOptionOneofCase")
@@ -186,7 +166,7 @@ def _revision(value: int) -> int:
     return value
 
 
-def _log_start(request: str, options: CreateReqAllOptions | UpdateReqAllOptions) -> GroupStart:
+def _log_start(request: str, options: pb.CreateReqAllOptions | pb.UpdateReqAllOptions) -> GroupStart:
     which, _ = betterproto.which_one_of(options, "all_option")
     if not which:
         raise refusals.not_a_valid("None", f"{_TYPES}{request}+Types+AllOptions+AllOptionOneofCase")
@@ -200,11 +180,11 @@ def _log_start(request: str, options: CreateReqAllOptions | UpdateReqAllOptions)
     return GroupStart(commit, None if prepare == commit else prepare)
 
 
-def _filter(options: CreateReqAllOptions) -> EventFilter | None:
+def _filter(options: pb.CreateReqAllOptions) -> EventFilter | None:
     which, _ = betterproto.which_one_of(options, "filter_option")
     if which != "filter":
         return None
-    options_filter: CreateReqAllOptionsFilterOptions = options.filter
+    options_filter: pb.CreateReqAllOptionsFilterOptions = options.filter
     which, _ = betterproto.which_one_of(options_filter, "filter")
     if not which:
         raise refusals.invalid_argument("options.all.filter has neither stream_identifier nor event_type.")
@@ -214,11 +194,11 @@ def _filter(options: CreateReqAllOptions) -> EventFilter | None:
 
 
 def _strategy_name(number: int) -> str:
-    names = {member.value: member.name for member in CreateReqConsumerStrategy}
+    names = {member.value: member.name for member in pb.CreateReqConsumerStrategy}
     return str(names.get(int(number), number))
 
 
-def _settings(settings: CreateReqSettings | UpdateReqSettings, start: GroupStart) -> GroupSettings:
+def _settings(settings: pb.CreateReqSettings | pb.UpdateReqSettings, start: GroupStart) -> GroupSettings:
     return GroupSettings(
         resolve_links=settings.resolve_links,
         extra_statistics=settings.extra_statistics,

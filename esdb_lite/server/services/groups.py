@@ -11,23 +11,7 @@ from dataclasses import replace
 
 from esdb_lite_protos import tags
 from esdb_lite_protos.event_store.client import Empty
-from esdb_lite_protos.event_store.client.persistent_subscriptions import (
-    CreateReq,
-    CreateResp,
-    DeleteReq,
-    DeleteResp,
-    GetInfoReq,
-    GetInfoResp,
-    ListReq,
-    ListResp,
-    PersistentSubscriptionsBase,
-    ReplayParkedReq,
-    ReplayParkedResp,
-    TruncateParkedReq,
-    TruncateParkedResp,
-    UpdateReq,
-    UpdateResp,
-)
+from esdb_lite_protos.event_store.client import persistent_subscriptions as pb
 
 from esdb_lite._status import refusals
 from esdb_lite.positions import ALL_STREAM
@@ -52,7 +36,7 @@ from esdb_lite.server.services.group_requests import GroupDefinition, GroupName
 from esdb_lite.server.services.unary import current_call, encoded, routes
 
 
-class PersistentSubscriptions(PersistentSubscriptionsBase):
+class PersistentSubscriptions(pb.PersistentSubscriptionsBase):
     """The methods of the service over the groups of one server."""
 
     def __init__(self, groups: PersistentGroups, context: Context) -> None:
@@ -61,13 +45,13 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
-        served = {**routes(self, self._context.database.turns), tags.PATH_PERSISTENT_SUBSCRIPTIONS_READ: self._read}
+        served = {**routes(self, self._context.cold_calls), tags.PATH_PERSISTENT_SUBSCRIPTIONS_READ: self._read}
         return {path: _when_ready(served[path]) for path in self.__mapping__() if path in served}
 
     async def _read(self, call: ServerCall) -> None:
         await serve_consumer(call, self._groups, self._context)
 
-    async def create(self, create_req: CreateReq) -> CreateResp:
+    async def create(self, create_req: pb.CreateReq) -> pb.CreateResp:
         """Create a group."""
         asked = requests.create_request(create_req)
         try:
@@ -79,9 +63,9 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
             raise refusals.invalid_argument(f"options.all.filter: {error}") from error
         except (InvalidSettings, NotStored) as error:
             raise refusals.subscription_failed(*asked.name, str(error)) from error
-        return CreateResp()
+        return pb.CreateResp()
 
-    async def update(self, update_req: UpdateReq) -> UpdateResp:
+    async def update(self, update_req: pb.UpdateReq) -> pb.UpdateResp:
         """Replace the settings of a group."""
         asked = requests.update_request(update_req)
         self._find(asked.name)
@@ -91,7 +75,7 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
             raise refusals.subscription_does_not_exist(*asked.name) from None
         except (InvalidSettings, NotStored) as error:
             raise refusals.subscription_failed(*asked.name, str(error)) from error
-        return UpdateResp()
+        return pb.UpdateResp()
 
     def _checked(self, asked: GroupDefinition) -> GroupSettings:
         """The settings, checked in the order of a real server as far as that does not need the group."""
@@ -102,7 +86,7 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
             check_start_in_log(settings.start, self._context.database.last_position)
         return settings
 
-    async def delete(self, delete_req: DeleteReq) -> DeleteResp:
+    async def delete(self, delete_req: pb.DeleteReq) -> pb.DeleteResp:
         """Delete a group."""
         name = requests.delete_request(delete_req)
         try:
@@ -111,23 +95,23 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
             raise refusals.subscription_does_not_exist(*name) from None
         except NotStored as error:
             raise refusals.subscription_failed(*name, str(error)) from error
-        return DeleteResp()
+        return pb.DeleteResp()
 
-    async def get_info(self, get_info_req: GetInfoReq) -> GetInfoResp:
+    async def get_info(self, get_info_req: pb.GetInfoReq) -> pb.GetInfoResp:
         """Describe a group."""
         runner = self._find(requests.info_request(get_info_req))
-        return encoded(GetInfoResp, encode_info(runner.config, runner.info()))
+        return encoded(pb.GetInfoResp, encode_info(runner.config, runner.info()))
 
-    async def list(self, list_req: ListReq) -> ListResp:
+    async def list(self, list_req: pb.ListReq) -> pb.ListResp:
         """Describe all groups, or those of a stream."""
         stream = requests.list_request(list_req)
         try:
             runners = self._groups.all() if stream is None else self._groups.of_stream(stream)
         except GroupMissing:
             raise refusals.subscription_does_not_exist(stream or "", "") from None
-        return encoded(ListResp, encode_list((runner.config, runner.info()) for runner in runners))
+        return encoded(pb.ListResp, encode_list((runner.config, runner.info()) for runner in runners))
 
-    async def replay_parked(self, replay_parked_req: ReplayParkedReq) -> ReplayParkedResp:
+    async def replay_parked(self, replay_parked_req: pb.ReplayParkedReq) -> pb.ReplayParkedResp:
         """Have the parked events of a group delivered again."""
         asked = requests.replay_request(replay_parked_req)
         try:
@@ -135,9 +119,9 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
         except InvalidSettings as error:
             raise refusals.subscription_failed(*asked.name, str(error)) from error
         self._find(asked.name).replay(asked.stop_at)
-        return ReplayParkedResp()
+        return pb.ReplayParkedResp()
 
-    async def truncate_parked(self, truncate_parked_req: TruncateParkedReq) -> TruncateParkedResp:
+    async def truncate_parked(self, truncate_parked_req: pb.TruncateParkedReq) -> pb.TruncateParkedResp:
         """Make parked events of a group disappear."""
         asked = requests.truncate_request(truncate_parked_req)
         try:
@@ -148,7 +132,7 @@ class PersistentSubscriptions(PersistentSubscriptionsBase):
         except ParkedEventsBusy:
             reason = "A replay or truncate is already in progress."
             raise refusals.subscription_failed(*asked.name, reason) from None
-        return TruncateParkedResp()
+        return pb.TruncateParkedResp()
 
     async def restart_subsystem(self, client_empty: Empty) -> Empty:
         """Restart all groups."""

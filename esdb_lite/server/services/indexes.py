@@ -9,25 +9,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable
 from typing import TypeVar
 
-from esdb_lite_protos.kurrentdb.protocol.v2.indexes import (
-    CreateIndexRequest,
-    CreateIndexResponse,
-    DeleteIndexRequest,
-    DeleteIndexResponse,
-    GetIndexRequest,
-    GetIndexResponse,
-    Index,
-    IndexesServiceBase,
-    IndexField,
-    IndexFieldType,
-    IndexState,
-    ListIndexesRequest,
-    ListIndexesResponse,
-    StartIndexRequest,
-    StartIndexResponse,
-    StopIndexRequest,
-    StopIndexResponse,
-)
+from esdb_lite_protos.kurrentdb.protocol.v2 import indexes as pb
 
 from esdb_lite._status import RpcError, StatusCode, refusals, typed_refusals
 from esdb_lite.server.indexes.catalogue import Indexes, IndexMissing, IndexThere
@@ -47,13 +29,13 @@ _FILTER = "Filter must be empty or a valid JavaScript function with exactly one 
 _SELECTOR = "Field selector must be a valid JavaScript function with exactly one argument"
 
 
-class IndexService(IndexesServiceBase):
+class IndexService(pb.IndexesServiceBase):
     """The methods of the service."""
 
     def __init__(self, indexes: Indexes) -> None:
         self._indexes = indexes
 
-    async def create(self, create_index_request: CreateIndexRequest) -> CreateIndexResponse:
+    async def create(self, create_index_request: pb.CreateIndexRequest) -> pb.CreateIndexResponse:
         """Define an index."""
         request = create_index_request
         name = request.name or ""
@@ -66,9 +48,9 @@ class IndexService(IndexesServiceBase):
             await self._indexes.create(definition, start=request.start is not False)
         except IndexThere:
             raise typed_refusals.index_already_exists(name) from None
-        return CreateIndexResponse()
+        return pb.CreateIndexResponse()
 
-    async def _checked(self, request: CreateIndexRequest) -> IndexDefinition:
+    async def _checked(self, request: pb.CreateIndexRequest) -> IndexDefinition:
         """Return what is to be created. Raises RpcError."""
         name, text = request.name or "", request.filter or ""
         violations = list(name_violations(name))
@@ -85,7 +67,7 @@ class IndexService(IndexesServiceBase):
         fields = [FieldDefinition(f.name or "", f.selector or "", FieldType(int(f.type or 0))) for f in request.fields]
         return IndexDefinition(name, text, fields[0] if fields else None)
 
-    async def _field_violations(self, field: IndexField) -> AsyncIterator[str]:
+    async def _field_violations(self, field: pb.IndexField) -> AsyncIterator[str]:
         for violation in name_violations(field.name or ""):
             yield violation
         if not await self._indexes.is_function(field.selector or ""):
@@ -93,40 +75,40 @@ class IndexService(IndexesServiceBase):
         if int(field.type or 0) not in {each.value for each in FieldType}:
             yield "Field type must be specified"
 
-    async def start(self, start_index_request: StartIndexRequest) -> StartIndexResponse:
+    async def start(self, start_index_request: pb.StartIndexRequest) -> pb.StartIndexResponse:
         """Have an index filled, and read."""
         name = _checked_name(start_index_request.name)
         _permit("start", operator=True)
         await _existing(name, self._indexes.start(name))
-        return StartIndexResponse()
+        return pb.StartIndexResponse()
 
-    async def stop(self, stop_index_request: StopIndexRequest) -> StopIndexResponse:
+    async def stop(self, stop_index_request: pb.StopIndexRequest) -> pb.StopIndexResponse:
         """Let nobody read an index."""
         name = _checked_name(stop_index_request.name)
         _permit("stop", operator=True)
         await _existing(name, self._indexes.stop(name))
-        return StopIndexResponse()
+        return pb.StopIndexResponse()
 
-    async def delete(self, delete_index_request: DeleteIndexRequest) -> DeleteIndexResponse:
+    async def delete(self, delete_index_request: pb.DeleteIndexRequest) -> pb.DeleteIndexResponse:
         """Delete an index."""
         name = _checked_name(delete_index_request.name)
         _permit("delete", operator=True)
         await _existing(name, self._indexes.delete(name))
-        return DeleteIndexResponse()
+        return pb.DeleteIndexResponse()
 
-    async def list(self, list_indexes_request: ListIndexesRequest) -> ListIndexesResponse:
+    async def list(self, list_indexes_request: pb.ListIndexesRequest) -> pb.ListIndexesResponse:
         """Return all indexes. A real server fails where there has never been any."""
         _permit("list", operator=False)
         entries = await self._indexes.all()
         if not self._indexes.any_ever:
             raise refusals.thrown_by_handler("No index has been created so far.")
-        return ListIndexesResponse([_shown(entry) for entry in entries])
+        return pb.ListIndexesResponse([_shown(entry) for entry in entries])
 
-    async def get(self, get_index_request: GetIndexRequest) -> GetIndexResponse:
+    async def get(self, get_index_request: pb.GetIndexRequest) -> pb.GetIndexResponse:
         """Return an index."""
         _permit("read", operator=False)
         name = get_index_request.name or ""
-        return GetIndexResponse(_shown(await _existing(name, self._indexes.get(name))))
+        return pb.GetIndexResponse(_shown(await _existing(name, self._indexes.get(name))))
 
 
 def _checked_name(name: str | None) -> str:
@@ -151,9 +133,9 @@ def _permit(operation: str, *, operator: bool) -> None:
         )
 
 
-def _shown(entry: IndexEntry) -> Index:
+def _shown(entry: IndexEntry) -> pb.Index:
     definition = entry.definition
     field = definition.field
-    fields = [] if field is None else [IndexField(field.name, field.selector, IndexFieldType(field.type.value))]
-    state = IndexState.STARTED if entry.started else IndexState.STOPPED
-    return Index(definition.name, definition.filter, fields, IndexState(state))
+    fields = [] if field is None else [pb.IndexField(field.name, field.selector, pb.IndexFieldType(field.type.value))]
+    state = pb.IndexState.STARTED if entry.started else pb.IndexState.STOPPED
+    return pb.Index(definition.name, definition.filter, fields, pb.IndexState(state))

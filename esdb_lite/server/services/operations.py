@@ -13,14 +13,7 @@ import uuid
 from collections.abc import Awaitable, Callable, Mapping
 
 from esdb_lite_protos.event_store.client import Empty
-from esdb_lite_protos.event_store.client.operations import (
-    OperationsBase,
-    ScavengeResp,
-    ScavengeRespScavengeResult,
-    SetNodePriorityReq,
-    StartScavengeReq,
-    StopScavengeReq,
-)
+from esdb_lite_protos.event_store.client import operations as pb
 
 from esdb_lite._status import refusals
 from esdb_lite.server.database.database import Database
@@ -35,7 +28,7 @@ _AT_LEAST = 0.25
 """Seconds that a scavenge is reported as running: who starts it twice learns of the first, as from a real server."""
 
 
-class Operations(OperationsBase):
+class Operations(pb.OperationsBase):
     """The methods of the service."""
 
     def __init__(
@@ -64,15 +57,15 @@ class Operations(OperationsBase):
             task.cancel()
             await asyncio.wait([task])
 
-    async def start_scavenge(self, start_scavenge_req: StartScavengeReq) -> ScavengeResp:
+    async def start_scavenge(self, start_scavenge_req: pb.StartScavengeReq) -> pb.ScavengeResp:
         """Begin to remove what is not needed any more."""
         if not start_scavenge_req.is_set("options"):
             raise refusals.invalid_argument("options: a scavenge needs them, empty ones will do.")
         if self._running is not None:
-            return _scavenge(self._running[0].id, ScavengeRespScavengeResult.InProgress)
+            return _scavenge(self._running[0].id, pb.ScavengeRespScavengeResult.InProgress)
         scavenge = await self._database.start_scavenge()
         self._running = (scavenge, asyncio.get_running_loop().create_task(self._watch(scavenge)))
-        return _scavenge(scavenge.id, ScavengeRespScavengeResult.Started)
+        return _scavenge(scavenge.id, pb.ScavengeRespScavengeResult.Started)
 
     async def _watch(self, scavenge: Scavenge) -> None:
         """Note a scavenge's beginning and end in the log."""
@@ -101,7 +94,7 @@ class Operations(OperationsBase):
     async def _append(self, stream: str, type_: str, data: bytes, *, is_json: bool = True) -> None:
         await self._database.append(stream, ANY, [ProposedEvent(uuid.uuid4().bytes, type_, is_json, data)])
 
-    async def stop_scavenge(self, stop_scavenge_req: StopScavengeReq) -> ScavengeResp:
+    async def stop_scavenge(self, stop_scavenge_req: pb.StopScavengeReq) -> pb.ScavengeResp:
         """Stop the scavenge that runs."""
         if not stop_scavenge_req.is_set("options"):
             raise refusals.invalid_argument("options: which scavenge is to be stopped?")
@@ -110,7 +103,7 @@ class Operations(OperationsBase):
         if running is None or asked not in (running[0].id, "current"):
             raise refusals.scavenge_not_found("" if running is None else running[0].id)
         running[0].stop()
-        return _scavenge(running[0].id, ScavengeRespScavengeResult.Stopped)
+        return _scavenge(running[0].id, pb.ScavengeRespScavengeResult.Stopped)
 
     async def shutdown(self, client_empty: Empty) -> Empty:
         """Have the server stop soon."""
@@ -129,7 +122,7 @@ class Operations(OperationsBase):
         """Do nothing: there is one index."""
         return Empty()
 
-    async def set_node_priority(self, set_node_priority_req: SetNodePriorityReq) -> Empty:
+    async def set_node_priority(self, set_node_priority_req: pb.SetNodePriorityReq) -> Empty:
         """Do nothing: no election asks for it."""
         return Empty()
 
@@ -139,5 +132,5 @@ class Operations(OperationsBase):
         return Empty()
 
 
-def _scavenge(scavenge_id: str, result: int) -> ScavengeResp:
-    return ScavengeResp(scavenge_id=scavenge_id, scavenge_result=ScavengeRespScavengeResult(result))
+def _scavenge(scavenge_id: str, result: int) -> pb.ScavengeResp:
+    return pb.ScavengeResp(scavenge_id=scavenge_id, scavenge_result=pb.ScavengeRespScavengeResult(result))

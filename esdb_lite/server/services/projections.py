@@ -60,6 +60,8 @@ from esdb_lite.server.services.unary import current_call, encoded, required
 _LAST_ENGINE = 2
 _MODES = {"transient": Mode.TRANSIENT, "continuous": Mode.CONTINUOUS, "one_time": Mode.ONE_TIME}
 # Integers as floats: others than that are not in the message.
+_CHARACTERS_KEPT, _ANSWERS_KEPT = 4 * 1024 * 1024, 100
+"""Of the states that are kept encoded."""
 _decode = json.JSONDecoder(parse_int=float, strict=False).decode
 
 
@@ -71,6 +73,7 @@ class Projections(ProjectionsBase):
         super().__init__()
         self._manager = manager
         self._second_engine = second_engine
+        self._encoded = _EncodedStates()
 
     async def create(self, create_req: CreateReq) -> CreateResp:
         """Create a projection."""
@@ -138,13 +141,13 @@ class Projections(ProjectionsBase):
         """Return what a projection holds."""
         asked = required(state_req.options, "options")
         text = await self._text(self._manager.state(asked.name, asked.partition))
-        return encoded(StateResp, _answer(PROJECTIONS_STATE_RESP_STATE, text))
+        return encoded(StateResp, self._encoded.answer(PROJECTIONS_STATE_RESP_STATE, text))
 
     async def result(self, result_req: ResultReq) -> ResultResp:
         """Return what a projection has put out."""
         asked = required(result_req.options, "options")
         text = await self._text(self._manager.result(asked.name, asked.partition))
-        return encoded(ResultResp, _answer(PROJECTIONS_RESULT_RESP_RESULT, text))
+        return encoded(ResultResp, self._encoded.answer(PROJECTIONS_RESULT_RESP_RESULT, text))
 
     async def _text(self, text: Awaitable[str | None]) -> str | None:
         with _refusals():
@@ -247,6 +250,28 @@ def _details(one: ProjectionStatistics) -> StatisticsRespDetails:
 
 
 # --- values -----------------------------------------------------------------------------------------------------------
+
+
+class _EncodedStates:
+    """The answers that were asked for last, within so many characters: large ones take some ten milliseconds."""
+
+    def __init__(self) -> None:
+        self._answers: dict[tuple[int, str | None], bytes] = {}
+        self._characters = 0
+
+    def answer(self, tag: int, text: str | None) -> bytes:
+        """Encode an answer with the text of a state."""
+        key, size = (tag, text), len(text or "")
+        known = self._answers.pop(key, None)
+        if known is None:
+            known = _answer(tag, text)
+            self._characters += size
+        self._answers[key] = known
+        while self._characters > _CHARACTERS_KEPT or len(self._answers) > _ANSWERS_KEPT:
+            _, oldest = key_of_oldest = next(iter(self._answers))
+            del self._answers[key_of_oldest]
+            self._characters -= len(oldest or "")
+        return known
 
 
 def _answer(tag: int, text: str | None) -> bytes:

@@ -33,7 +33,7 @@ from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.page_room import HeldPage
 from esdb_lite.server.services.protected_targets import without_protected
 from esdb_lite.server.services.read_messages import AT_ONCE, send
-from esdb_lite.server.services.read_plans import SubscriptionPlan, index_of, plan_index, plan_read
+from esdb_lite.server.services.read_plans import SubscriptionPlan, has_long_expression, index_of, plan_index, plan_read
 from esdb_lite.server.services.unary import decoded, only_request
 from esdb_lite.server.storage import Reader, Record
 
@@ -73,7 +73,7 @@ class ReadService:
 
     async def _serve(self, call: ServerCall, request: ReadOptions | None, guard: AclWatch) -> None:
         index = await self._index(request)
-        plan = plan_read(request) if index is None or request is None else plan_index(request, index.content)
+        plan = await self._plan(request, index)
         structured = request is not None and request.structured is True
         try:
             if isinstance(plan, SubscriptionPlan):
@@ -88,6 +88,14 @@ class ReadService:
             raise refusals.invalid_read_position(filtered=filtered) from None
         except RegexTooSlow as error:
             raise refusals.invalid_argument(f"options.filter: {error}.") from None
+
+    async def _plan(self, request: ReadOptions | None, index: OpenIndex | None) -> Read | SubscriptionPlan:
+        """Return what a request asks for. Raises RpcError."""
+        if index is not None and request is not None:
+            return plan_index(request, index.content)
+        if has_long_expression(request):
+            return await self._context.cold_calls.costly(partial(plan_read, request))
+        return plan_read(request)
 
     async def _index(self, request: ReadOptions | None) -> OpenIndex | None:
         """Return the index that a request reads. Raises RpcError, IndexMissing."""

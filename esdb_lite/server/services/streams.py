@@ -24,7 +24,7 @@ def handlers(context: Context) -> Mapping[str, Handler]:
     """Return the handlers by path, in the order of the schema."""
     deleting = Deleting(context)
     served = {
-        **routes(deleting, context.database.turns),
+        **routes(deleting, context.cold_calls),
         tags.PATH_STREAMS_READ: ReadService(context).handle,
         tags.PATH_STREAMS_APPEND: Appending(context).append,
         tags.PATH_STREAMS_BATCH_APPEND: BatchAppending(context).handle,

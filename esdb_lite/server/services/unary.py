@@ -7,7 +7,7 @@ A cold service derives from its generated base, overrides the methods that it se
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from contextvars import ContextVar
 from functools import partial
@@ -98,6 +98,7 @@ def routes(service: GeneratedBase, turns: LoopShare) -> Mapping[str, Handler]:
     """Return handlers by path for the methods that a service overrides, in the order of the schema.
 
     They answer one call in a turn of the loop: generated messages take their time, and many may be asked for at once.
+    After those that take long, there are turns for others only.
     """
     handlers: dict[str, Handler] = {}
     for path, about in service.__mapping__().items():
@@ -117,23 +118,30 @@ def refusing(base: Callable[[], GeneratedBase], refusal: Callable[[], RpcError])
 
 
 def _handler(method: Callable[[M], Any], request_type: type[M], turns: LoopShare, *, many: bool) -> Handler:
+    async def answer(message: bytes) -> bytes:
+        return bytes(await method(parse(request_type, message)))
+
     async def answer_once(call: ServerCall) -> None:
         _call.set(call)
         message = await only_request(call)
         await turns.enter(ROOM)
-        answer = await method(parse(request_type, message))
-        await call.send([bytes(answer)])
+        await call.send([await turns.metered(answer(message))])
 
     async def answer_often(call: ServerCall) -> None:
         _call.set(call)
         message = await only_request(call)
         await turns.enter(ROOM)
         async with aclosing(method(parse(request_type, message))) as answers:
-            async for answer in answers:
-                await call.send([bytes(answer)])
+            while (answer := await turns.metered(_next(answers))) is not None:
+                await call.send([answer])
                 await turns.enter(ROOM)
 
     return answer_often if many else answer_once
+
+
+async def _next(answers: AsyncGenerator[betterproto.Message, None]) -> bytes | None:
+    answer = await anext(answers, None)
+    return None if answer is None else bytes(answer)
 
 
 async def only_request(call: ServerCall) -> bytes:

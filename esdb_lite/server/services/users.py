@@ -8,27 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Mapping
 
-from esdb_lite_protos.event_store.client.users import (
-    ChangePasswordReq,
-    ChangePasswordResp,
-    CreateReq,
-    CreateResp,
-    DeleteReq,
-    DeleteResp,
-    DetailsReq,
-    DetailsResp,
-    DetailsRespUserDetails,
-    DetailsRespUserDetailsDateTime,
-    DisableReq,
-    DisableResp,
-    EnableReq,
-    EnableResp,
-    ResetPasswordReq,
-    ResetPasswordResp,
-    UpdateReq,
-    UpdateResp,
-    UsersBase,
-)
+from esdb_lite_protos.event_store.client import users as pb
 
 from esdb_lite._status import refusals
 from esdb_lite.server.engine.model import LONGEST_NAME, is_too_long
@@ -41,17 +21,17 @@ from esdb_lite.server.users.store import UserChanged, UserExists, UserMissing, U
 
 def without_authentication() -> Mapping[str, Handler]:
     """The handlers by path, each of which refuses: a real server would not answer at all."""
-    return refusing(UsersBase, refusals.users_need_authentication)
+    return refusing(pb.UsersBase, refusals.users_need_authentication)
 
 
-class Users(UsersBase):
+class Users(pb.UsersBase):
     """The methods of the service on a server with authentication."""
 
     def __init__(self, store: UserStore, authenticator: Authenticator) -> None:
         self._store = store
         self._authenticator = authenticator
 
-    async def create(self, create_req: CreateReq) -> CreateResp:
+    async def create(self, create_req: pb.CreateReq) -> pb.CreateResp:
         """Create a user."""
         asked = required(create_req.options, "options")
         if is_too_long(asked.login_name):
@@ -64,33 +44,33 @@ class Users(UsersBase):
             raise refusals.too_busy() from None
         except UserChanged:
             raise refusals.user_try_again(asked.login_name) from None
-        return CreateResp()
+        return pb.CreateResp()
 
-    async def update(self, update_req: UpdateReq) -> UpdateResp:
+    async def update(self, update_req: pb.UpdateReq) -> pb.UpdateResp:
         """Replace a user's name and groups."""
         asked = required(update_req.options, "options")
         await _change(asked.login_name, self._store.update(asked.login_name, asked.full_name, asked.groups))
-        return UpdateResp()
+        return pb.UpdateResp()
 
-    async def delete(self, delete_req: DeleteReq) -> DeleteResp:
+    async def delete(self, delete_req: pb.DeleteReq) -> pb.DeleteResp:
         """Delete a user."""
         asked = required(delete_req.options, "options")
         await _change(asked.login_name, self._store.delete(asked.login_name))
-        return DeleteResp()
+        return pb.DeleteResp()
 
-    async def disable(self, disable_req: DisableReq) -> DisableResp:
+    async def disable(self, disable_req: pb.DisableReq) -> pb.DisableResp:
         """Keep a user out."""
         asked = required(disable_req.options, "options")
         await _change(asked.login_name, self._store.disable(asked.login_name))
-        return DisableResp()
+        return pb.DisableResp()
 
-    async def enable(self, enable_req: EnableReq) -> EnableResp:
+    async def enable(self, enable_req: pb.EnableReq) -> pb.EnableResp:
         """Let a user in again."""
         asked = required(enable_req.options, "options")
         await _change(asked.login_name, self._store.enable(asked.login_name))
-        return EnableResp()
+        return pb.EnableResp()
 
-    async def details(self, details_req: DetailsReq) -> AsyncIterator[DetailsResp]:
+    async def details(self, details_req: pb.DetailsReq) -> AsyncIterator[pb.DetailsResp]:
         """Describe a user, or all."""
         login = details_req.options.login_name
         try:
@@ -98,9 +78,9 @@ class Users(UsersBase):
         except UserMissing:
             raise refusals.user_not_found(login) from None
         for stored in found:
-            yield DetailsResp(user_details=_details(stored))
+            yield pb.DetailsResp(user_details=_details(stored))
 
-    async def change_password(self, change_password_req: ChangePasswordReq) -> ChangePasswordResp:
+    async def change_password(self, change_password_req: pb.ChangePasswordReq) -> pb.ChangePasswordResp:
         """Replace the password of a user who knows the present one."""
         asked = required(change_password_req.options, "options")
         try:
@@ -113,13 +93,13 @@ class Users(UsersBase):
         except TooManyLogins:
             raise refusals.too_busy() from None
         await _change(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
-        return ChangePasswordResp()
+        return pb.ChangePasswordResp()
 
-    async def reset_password(self, reset_password_req: ResetPasswordReq) -> ResetPasswordResp:
+    async def reset_password(self, reset_password_req: pb.ResetPasswordReq) -> pb.ResetPasswordResp:
         """Replace the password of a user."""
         asked = required(reset_password_req.options, "options")
         await _change(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
-        return ResetPasswordResp()
+        return pb.ResetPasswordResp()
 
 
 async def _change(login: str, change: Awaitable[None]) -> None:
@@ -131,12 +111,12 @@ async def _change(login: str, change: Awaitable[None]) -> None:
         raise refusals.user_try_again(login) from None
 
 
-def _details(stored: StoredUser) -> DetailsRespUserDetails:
+def _details(stored: StoredUser) -> pb.DetailsRespUserDetails:
     user = stored.user
-    return DetailsRespUserDetails(
+    return pb.DetailsRespUserDetails(
         login_name=user.login,
         full_name=user.full_name,
         groups=list(user.groups),
-        last_updated=DetailsRespUserDetailsDateTime(ticks_since_epoch=stored.updated),
+        last_updated=pb.DetailsRespUserDetailsDateTime(ticks_since_epoch=stored.updated),
         disabled=user.disabled,
     )

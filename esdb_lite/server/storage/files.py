@@ -16,7 +16,7 @@ from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.disk import sync_name
 from esdb_lite.server.storage.losses import identity, is_new, refuse_losses
-from esdb_lite.server.storage.ownership import Ownership
+from esdb_lite.server.storage.ownership import LogRemoved, Ownership
 from esdb_lite.server.storage.schema import check_path, check_writable, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_writer import SqliteWriter
@@ -60,6 +60,7 @@ class Files:
         if self._ownership is not None:
             emptied = empty_log(connection)
             self._note_durability(self._ownership, emptied)
+            self._ownership.watch()
         return connection
 
     def _note_durability(self, ownership: Ownership, emptied: bool) -> None:
@@ -75,9 +76,16 @@ class Files:
         refuse_losses(path, ownership.notes.left)
 
     def check(self) -> None:
-        """Notice that the file was removed, replaced or emptied. Raises StorageFailed."""
-        if self._ownership is not None:
+        """Notice that the file, or what is beside it, was removed, replaced or emptied. Raises StorageFailed."""
+        if self._ownership is None:
+            return
+        try:
             self._ownership.check()
+        except LogRemoved:
+            # What was confirmed can still be read from the log that is open, and only by this process.
+            with suppress(sqlite3.Error):
+                self.writer.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            raise
 
     def confirm(self, end: int) -> None:
         """Note that everything before `end` is on the disk, before anybody hears of it."""

@@ -37,8 +37,16 @@ else:
         return True
 
 
+_HELD: dict[tuple[int, int], int] = {}
+"""Device and number of each database file that is held, and the process that holds it."""
+_BESIDE = ("-wal", "-shm")
+
 # Windows locks bytes against reading too: one far behind the text keeps that readable.
 _LOCKED_BYTE = 1 << 20
+
+
+class LogRemoved(StorageFailed):
+    """The write-ahead log is no longer beside its database: what goes to it now is lost with the process."""
 
 
 class Ownership:
@@ -49,6 +57,7 @@ class Ownership:
         self.path = self._database + "-lock"
         """Of the lock."""
         self._begun = False
+        self._beside: dict[str, os.stat_result] = {}
         self._descriptor = _acquire(self.path, path)
         try:
             self._held = _hold(path)
@@ -79,11 +88,21 @@ class Ownership:
 
     def _let_go(self) -> None:
         if self._held >= 0:
+            _HELD.pop(_identity(os.fstat(self._held)), None)
             os.close(self._held)
             self._held = -1
 
+    def watch(self) -> None:
+        """Have `check` look at what SQLite has put beside the database, too: it stays as long as that is open."""
+        for end in _BESIDE:
+            with suppress(OSError):
+                self._beside[end] = os.stat(self._database + end)
+
     def check(self) -> None:
-        """Notice that the database was taken away, replaced or emptied: writes are lost. Raises StorageFailed."""
+        """Notice that the database, or what is beside it, was taken away, replaced or emptied: writes are lost.
+
+        Raises LogRemoved, StorageFailed.
+        """
         if self._held < 0:
             return
         held, there = None, False
@@ -97,6 +116,16 @@ class Ownership:
             self._begun = True
         elif self._begun:
             raise StorageFailed(f"{self._database} was emptied while it was in use: nothing is written")
+        self._check_beside()
+
+    def _check_beside(self) -> None:
+        for end, known in self._beside.items():
+            there = False
+            with suppress(OSError):
+                there = os.path.samestat(known, os.stat(self._database + end))
+            if not there:
+                kind = LogRemoved if end == "-wal" else StorageFailed
+                raise kind(f"{self._database}{end} was removed or replaced while it was in use: nothing is written")
 
 
 def _acquire(lock: str, path: str) -> int:
@@ -135,6 +164,7 @@ def _hold(path: str) -> int:
     """
     if sys.platform == "win32":
         return -1  # its locks would keep SQLite out
+    _refuse_held(path)
     try:
         descriptor = open_private(os.path.realpath(path))
     except OSError:
@@ -142,7 +172,20 @@ def _hold(path: str) -> int:
     if not _try_lock(descriptor):
         os.close(descriptor)
         raise StorageLocked(f"{path} is in use by another server, by another name")
+    _HELD[_identity(os.fstat(descriptor))] = os.getpid()
     return descriptor
+
+
+def _refuse_held(path: str) -> None:
+    """Refuse what this process holds before it is opened: to close it again would end the locks of SQLite, and the
+    next other process to go would take the write-ahead log with it. Raises StorageLocked."""
+    with suppress(OSError):
+        if _HELD.get(_identity(os.stat(path))) == os.getpid():
+            raise StorageLocked(f"{path} is in use by another server, by another name")
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def _is_current(descriptor: int, lock: str) -> bool:

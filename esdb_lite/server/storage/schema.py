@@ -175,7 +175,8 @@ def open_writer(path: str | None, durability: Durability = Durability.FULL) -> s
 
     Raises StorageError, each kind with a text that fits one line.
     """
-    with _opening(path or "memory", path or ":memory:", uri=False) as connection:
+    # Whole: SQLite has a meaning of its own for names such as `file:events.db`.
+    with _opening(path or "memory", os.path.abspath(path) if path else ":memory:", uri=False) as connection:
         _prepare(connection, path, durability)
     return connection
 
@@ -322,6 +323,8 @@ def check_path(path: str) -> None:
     """Refuse what cannot be a database file before anything is made beside it. Raises StorageError."""
     if not path:
         raise StorageUnavailable("the name of the database file is empty ('')")
+    if path == ":memory:":
+        raise StorageUnavailable("':memory:' is no file: leave the path out for events in memory")
     if os.path.isdir(path):
         raise StorageUnavailable(f"{path} is a folder")
     folder = os.path.dirname(os.path.abspath(path))

@@ -7,10 +7,10 @@ threads, the clock. Nothing is kept here that a rollback would not take back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from esdb_lite.positions import LARGEST
 from esdb_lite.server.storage import ForgetIndex, IndexProgress, Note, Record, index_notes, projection_notes
@@ -34,6 +34,8 @@ _LASTS = """
     LEFT JOIN events e ON e.stream=s.number AND e.revision=(SELECT max(revision) FROM events WHERE stream=s.number)
     WHERE s.name IN ({})
 """
+_NEWEST = "SELECT position, id, stream, revision FROM events ORDER BY position DESC"
+_NAME = "SELECT name FROM streams WHERE number=?"
 _NAMES_ROOM = 8 * 1024 * 1024
 _ABSENT_KEPT = 4096
 _ENTRY = 128
@@ -45,6 +47,10 @@ class Last(NamedTuple):
 
     revision: int
     position: int
+
+
+Identified: TypeAlias = tuple[int, bytes, str, int]
+"""Position, id, stream and revision of an event: a plain tuple, as tens of thousands are read at a time."""
 
 
 class SqliteWriter:
@@ -218,6 +224,20 @@ class SqliteWriter:
         self._flush_stream(number)
         row: tuple[int, int] | None = self.connection.execute(_STORED, (number, revision)).fetchone()
         return row
+
+    def newest(self, page: int) -> Generator[Sequence[Identified], None, None]:
+        """The events of the log, the newest first, so many at a time, up to where it can be read."""
+        self.flush()
+        names: dict[int, str] = {}
+        with suppress(*DRIVER_ERRORS):  # who needs what is damaged hears of it
+            cursor = self.connection.execute(_NEWEST)
+            while rows := cursor.fetchmany(page):
+                for number in {row[2] for row in rows} - names.keys():
+                    found = self.connection.execute(_NAME, (number,)).fetchone()
+                    if found is None:
+                        return
+                    names[number] = found[0]
+                yield [(position, id, names[stream], revision) for position, id, stream, revision in rows]
 
     def close(self) -> None:
         """Close the connection; the last one to do so empties the write-ahead log into the file."""

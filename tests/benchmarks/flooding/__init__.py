@@ -1,0 +1,1 @@
+"""What a hostile client does: the parts of `python -m tests.benchmarks.floods`."""

@@ -1,0 +1,196 @@
+"""Calls whose request and answer go whole, as before: served without a stream of grpclib, until one does not.
+
+What may go wrong is tested for them, too, by `test_calls`, whose calls come after others on the same connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+
+from esdb_lite._http2.client import ClientProtocol
+from esdb_lite._http2.protocol import QuickConnection
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite._rpc.pool import ConnectionPool
+from esdb_lite._rpc.shapes import unary
+from esdb_lite.errors import AccessDenied, ServiceUnavailable
+from tests.healing.waiting import until
+from tests.rpc.fake import OK, FakeCall, FakeServer, Headers, fake_server, framed
+
+METHOD = "/test.Service/Method"
+BEGINNING = [(":status", "200"), ("content-type", "application/grpc"), ("date", "Mon, 30 Nov 2026 14:00:00 GMT")]
+
+
+def answer_whole(call: FakeCall, message: bytes = b"done", trailers: Headers = OK) -> None:
+    """Answer with one write."""
+    h2 = call.peer.h2
+    h2.send_headers(call.id, BEGINNING)
+    h2.send_data(call.id, framed(message))
+    h2.send_headers(call.id, trailers, end_stream=True)
+    call.peer.flush()
+
+
+class Conversation:
+    """A connection on which calls have been answered as usual; from then on, the test answers."""
+
+    def __init__(self, server: FakeServer, node: ConnectionPool) -> None:
+        self.server = server
+        self.node = node
+        self.asked: asyncio.Queue[FakeCall] = asyncio.Queue()
+
+    async def begin(self) -> None:
+        for _ in range(3):
+            await self.ask()
+        self.server.handler = self._note
+
+    async def _note(self, call: FakeCall) -> None:
+        await call.read()
+        self.asked.put_nowait(call)
+
+    async def ask(self, message: bytes = b"hello", timeout: float | None = None) -> bytes:
+        return await unary(self.node, METHOD, message, Deadline(timeout))
+
+    async def begin_call(self, timeout: float | None = None) -> tuple[asyncio.Future[bytes], FakeCall]:
+        asking = asyncio.ensure_future(self.ask(timeout=timeout))
+        call = await self.asked.get()
+        assert [*self.protocol._exchanges] == [call.id]
+        return asking, call
+
+    @property
+    def protocol(self) -> ClientProtocol:
+        return self.node._links[0]._protocol
+
+    def check_nothing_is_left(self) -> None:
+        assert not any(link.calls for link in self.node._links)
+        for link in self.node._links:
+            protocol = link._protocol
+            assert [protocol._exchanges, protocol._answering] == [{}, {}]
+            assert [protocol.processor.streams, protocol.processor.watchers] == [{}, {}]
+
+
+@pytest.fixture
+async def talk() -> AsyncIterator[Conversation]:
+    async def answer(call: FakeCall) -> None:
+        await call.read()
+        answer_whole(call)
+
+    async with fake_server(answer) as server:
+        node = ConnectionPool(server.host, server.port)
+        conversation = Conversation(server, node)
+        await conversation.begin()
+        yield conversation
+        conversation.check_nothing_is_left()
+        await node.close()
+
+
+async def test_it_needs_no_stream(talk: Conversation) -> None:
+    asking, call = await talk.begin_call()
+    assert not talk.protocol.processor.streams
+    answer_whole(call, b"whole")
+    assert await asking == b"whole"
+    assert call.id not in talk.protocol._h2.streams
+
+
+async def test_the_windows_are_kept(talk: Conversation) -> None:
+    """What is sent and taken counts, and is given back with more."""
+    message, sent = bytes(10_000), talk.protocol._h2.outbound_flow_control_window
+    asking, call = await talk.begin_call()
+    left = talk.protocol._h2.outbound_flow_control_window
+    assert left == call.peer.h2.inbound_flow_control_window < sent
+    for _ in range(10):
+        answer_whole(call, message)
+        assert await asking == message
+        asking, call = await talk.begin_call()
+    answer_whole(call)
+    await asking
+    room, connection = talk.protocol._h2._inbound_flow_control_window_manager, talk.protocol.connection
+    assert isinstance(connection, QuickConnection)
+    assert room.max_window_size - room.current_window_size == room._bytes_processed + connection.owed > 100_000
+    assert connection.owed < 64 * 1024
+
+
+async def test_an_answer_in_pieces(talk: Conversation) -> None:
+    for number in range(3):
+        asking, call = await talk.begin_call()
+        call.send_headers(BEGINNING)
+        await until(lambda call=call: call.id in talk.protocol.processor.streams)
+        call.send_data(framed(b"slow")[:6])
+        call.send_data(framed(b"slow")[6:])
+        if number == 1:
+            await asyncio.sleep(0)
+        call.finish()
+        assert await asking == b"slow"
+
+
+async def test_a_large_answer(talk: Conversation) -> None:
+    asking, call = await talk.begin_call()
+    call.send_headers(BEGINNING)
+    call.send(bytes(100_000))
+    call.finish()
+    assert await asking == bytes(100_000)
+
+
+async def test_an_error_at_the_end(talk: Conversation) -> None:
+    asking, call = await talk.begin_call()
+    answer_whole(call, trailers=[("grpc-status", "7"), ("grpc-message", "no")])
+    with pytest.raises(AccessDenied):
+        await asking
+    assert await _next(talk) == b"done"
+
+
+async def test_a_goodbye(talk: Conversation) -> None:
+    asking, call = await talk.begin_call()
+    call.peer.goaway()
+    await until(lambda: not talk.node.connected)
+    answer_whole(call)
+    assert await asking == b"done"
+
+
+async def test_a_goodbye_that_did_not_look_at_it(talk: Conversation) -> None:
+    asking, call = await talk.begin_call()
+    call.peer.goaway(last=call.id - 2)
+    with pytest.raises(ServiceUnavailable) as caught:
+        await asking
+    assert not caught.value.sent
+
+
+async def test_the_connection_is_lost(talk: Conversation) -> None:
+    asking, call = await talk.begin_call()
+    call.peer.drop()
+    with pytest.raises(ServiceUnavailable) as caught:
+        await asking
+    assert caught.value.sent
+    assert caught.value.port == talk.node.port
+
+
+async def test_who_gives_up_resets_it(talk: Conversation) -> None:
+    asking, call = await talk.begin_call()
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert await call.reset_by_client == 8
+    assert await _next(talk) == b"done"
+
+
+async def test_those_that_are_sent_at_the_same_time_go_together(
+    talk: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transport, written = talk.protocol.connection._transport, []
+    monkeypatch.setattr(transport, "write", written.append)
+    asking = [asyncio.ensure_future(talk.ask()) for _ in range(30)]
+    await until(lambda: len(talk.protocol._exchanges) == 30)
+    await asyncio.sleep(0)
+    monkeypatch.undo()
+    assert 3 <= len(written) <= 4  # the first one alone, twelve and twelve, and the rest at the end of the turn
+    transport.write(b"".join(written))
+    for _ in asking:
+        answer_whole(await talk.asked.get())
+    assert await asyncio.gather(*asking) == [b"done"] * 30
+
+
+async def _next(talk: Conversation) -> bytes:
+    asking, call = await talk.begin_call()
+    answer_whole(call)
+    return await asking
