@@ -14,12 +14,15 @@ from esdb_lite import (
     AccessDenied,
     AppendTooLarge,
     AsyncEsdbClient,
+    ClientClosed,
+    DeadlineExceeded,
     EmbeddedServer,
     EsdbClient,
     EventTooLarge,
     ExpectedPositionError,
     InvalidArgument,
     NewEvent,
+    OutcomeUnknown,
     StreamDeleted,
     WrongArgumentType,
 )
@@ -170,3 +173,23 @@ async def test_who_may_not(tmp_path: Any) -> None:
             await nobody.import_events([("s", NewEvent("T", b""))])
         await admin.import_events([("s", NewEvent("T", b"")), ("$mine", NewEvent("T", b""))])
         await nobody.import_events([("t", NewEvent("T", b""))], credentials=("admin", "changeit"))
+
+
+async def test_time_is_over() -> None:
+    async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
+        await client.import_events(in_turn(7), NEW)
+        with server.faults.stall():
+            calls = [client.import_events([("t", NewEvent("T", b""))], timeout=0.2) for _ in range(3)]
+            results = await asyncio.gather(*calls, return_exceptions=True)
+        assert {isinstance(result, DeadlineExceeded) for result in results} == {True}
+        await client.import_events([("t", NewEvent("T", b""))])
+
+
+async def test_the_client_is_closed_halfway(server: EmbeddedServer) -> None:
+    client = AsyncEsdbClient(server.uri)
+    task = asyncio.ensure_future(client.import_events(in_turn(30_000), NEW))
+    async with AsyncEsdbClient(server.uri) as reader, await reader.subscribe_all_events() as events:
+        await anext(aiter(events))
+    await client.close()
+    with pytest.raises((ClientClosed, OutcomeUnknown)):
+        await task

@@ -21,7 +21,7 @@ from esdb_lite._wire.primitives import WireError
 from esdb_lite.client.append.batch_call import failure_of_one
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.client.topology.need import Need
-from esdb_lite.errors import EsdbClientException, NotSupported, ProtocolError, WriteDeadlineExceeded
+from esdb_lite.errors import ClientClosed, EsdbClientException, NotSupported, ProtocolError, WriteDeadlineExceeded
 from esdb_lite.positions import ANY
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class ImportCall:
         self._room = Room(_AHEAD, _AHEAD_BYTES)
         self._retries = RetryState(core.settings.retry, Safety.SAME_IDS)
         self._task: asyncio.Task[None] | None = None
-        self.turn = asyncio.Lock()
+        self.turn = Room(1, 1)
         """Of those whose messages come next."""
         self.users = 0
         self.failure: EsdbClientException | None = None
@@ -87,15 +87,21 @@ class ImportCall:
 
     async def _run(self) -> None:
         """Send until everything is answered."""
-        while self._unanswered:
-            node: ConnectionPool | None = None
-            try:
-                node = await self._core.node(Deadline(None), Need.LEADER)
-                await self._converse(node)
-            except EsdbClientException as error:
-                again = self.failure is None and not isinstance(error, NotSupported)
-                if not again or not await self._core.try_again(self._retries, node, error, Deadline(None), "import"):
-                    self._fail(error)
+        try:
+            while self._unanswered:
+                await self._attempt()
+        finally:
+            self._fail(ClientClosed("the client is closed"))  # whoever still waits
+
+    async def _attempt(self) -> None:
+        node: ConnectionPool | None = None
+        try:
+            node = await self._core.node(Deadline(None), Need.LEADER)
+            await self._converse(node)
+        except EsdbClientException as error:
+            again = self.failure is None and not isinstance(error, NotSupported)
+            if not again or not await self._core.try_again(self._retries, node, error, Deadline(None), "import"):
+                self._fail(error)
 
     async def _converse(self, node: ConnectionPool) -> None:
         metadata = await self._core.metadata(node, self._credentials, Deadline(None), Need.LEADER)
@@ -144,7 +150,7 @@ class ImportCall:
     def _fail(self, error: EsdbClientException) -> None:
         """Nothing more will be sent. The first message has failed with this; those behind it were not written."""
         refused = self.failure is error or isinstance(error, NotSupported)
-        self.failure = error
+        self.failure = error if self._unanswered else self.failure
         for number, message in enumerate(self._unanswered):
             if not message.answer.done():
                 in_doubt = number < self._sent and not refused

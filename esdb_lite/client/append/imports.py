@@ -11,8 +11,9 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from esdb_lite._wire.imports import encode_import_request
 from esdb_lite.client.append.import_call import ImportCall, too_late
-from esdb_lite.errors import NotSupported
+from esdb_lite.errors import DeadlineExceeded, NotSupported
 
 if TYPE_CHECKING:
     from esdb_lite._rpc.deadline import Deadline
@@ -56,26 +57,34 @@ class EventImports:
     async def _run(
         self, call: ImportCall, request: ImportRequest, deadline: Deadline, credentials: CredentialsLike
     ) -> int | None:
-        answers: list[asyncio.Future[int]] = []
-        async with call.turn:
-            if self._supported is False:
+        if not await call.turn.enter(0, deadline.remaining()):
+            raise DeadlineExceeded("import: not sent, because others were not done in time", sent=False)
+        try:
+            if self._supported is None:
+                await self._find_out(call, deadline)
+            if not self._supported:
                 return await self._append(request, deadline, credentials)
+            answers: list[asyncio.Future[int]] = []
             for message in request.messages():
                 answers.append(await call.send(message, deadline))
-                if self._supported is None:
-                    try:
-                        await _settled(answers, deadline)
-                    except NotSupported:
-                        self._supported = False
-                        return await self._append(request, deadline, credentials)
-                    self._supported = True
                 if call.failure is not None:
                     break
+        finally:
+            call.turn.leave(0)
         try:
             return await _settled(answers, deadline)
         except NotSupported:
             self._supported = None  # behind the same address there is another server now
             raise
+
+    async def _find_out(self, call: ImportCall, deadline: Deadline) -> None:
+        """Import nothing, which only servers with the call take."""
+        try:
+            await _settled([await call.send(encode_import_request((), (), (), ()), deadline)], deadline)
+        except NotSupported:
+            self._supported = False
+        else:
+            self._supported = True
 
     async def _append(self, request: ImportRequest, deadline: Deadline, credentials: CredentialsLike) -> int | None:
         """Append what follows each other in one stream: servers do that in the order in which it is sent."""
