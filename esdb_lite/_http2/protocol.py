@@ -148,8 +148,6 @@ class FastProtocol(H2Protocol):
 
     peer = "the client"
     """Who is at the other end, in words."""
-    share: int | None = None
-    """What may be done for it in one turn of the loop, in runs of DATA; None: everything that has come."""
 
     def __init__(self, handler: AbstractHandler, config: Configuration, h2_config: H2Configuration) -> None:
         super().__init__(handler, config, h2_config)
@@ -174,6 +172,11 @@ class FastProtocol(H2Protocol):
             self.connection.headers = self._headers
         self.connection.flush()
         self.processor = self._events()
+
+    @property
+    def _share(self) -> int | None:
+        """What may be done for it in one turn of the loop, in runs of DATA; None: everything that has come."""
+        return None
 
     def _events(self) -> EventsProcessor:
         """Return what hears of everything that happens."""
@@ -236,7 +239,7 @@ class FastProtocol(H2Protocol):
         if self._rest:
             data = self._rest + data
         at = seen = cost = 0
-        end, largest, share = len(data), self._h2.max_inbound_frame_size, self.share
+        end, largest, share = len(data), self._h2.max_inbound_frame_size, self._share
         while end - at >= _HEADER_SIZE:
             if share is not None and cost >= share:
                 break

@@ -23,7 +23,7 @@ from esdb_lite._http2.gathering import Deaf, GatheringTransport
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.pieces import tidy
 
-__all__ = ["MAX_CONCURRENT_STREAMS", "PREFACE", "RequestHandler", "ServerProtocol"]
+__all__ = ["MAX_CONCURRENT_STREAMS", "PREFACE", "Crowd", "RequestHandler", "ServerProtocol"]
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -33,8 +33,9 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 MAX_CONCURRENT_STREAMS = 256
 """Calls at once on a connection. (A real server takes 100, and clients let the 101st wait without a word.)"""
 
-SHARE = 512
-"""What is done for one connection in a turn of the loop: 512 pieces of data, or 32 frames of any other kind."""
+SHARE, LEAST = 512, 16
+"""What is done in a turn of the loop for those connections that have more to do than fits into one, and at least for
+each of them: 512 pieces of data, or 32 frames of any other kind; 16 pieces, or one frame."""
 
 _ANSWERS = 256 * 1024
 """Bytes that may wait for a client to take them before nothing more is read from it. Data waits elsewhere: what is
@@ -99,13 +100,24 @@ class _ServerEvents(EventsProcessor):
         super().close(reason)
 
 
+class Crowd:
+    """The connections that have more to do than fits into a turn of the loop: they divide it among them."""
+
+    def __init__(self) -> None:
+        self.number = 0
+
+    @property
+    def share(self) -> int:
+        """What each of them gets."""
+        return max(LEAST, SHARE // max(1, self.number))
+
+
 class ServerProtocol(HeartbeatProtocol):
     """A connection of a client. Subclasses decide when HTTP/2 begins: with `connection_made`."""
 
-    share = SHARE
-
-    def __init__(self, handler: RequestHandler) -> None:
+    def __init__(self, handler: RequestHandler, crowd: Crowd) -> None:
         super().__init__(handler, _CONFIGURATION, _H2_CONFIGURATION)
+        self._crowd = crowd
         self._loop = asyncio.get_running_loop()
         self._floods = FloodWatch(self._loop.time())
         self._next_turn: asyncio.Handle | None = None
@@ -137,11 +149,20 @@ class ServerProtocol(HeartbeatProtocol):
         if not self.connection.is_closing() and self._socket.get_write_buffer_size() > _ANSWERS:
             self._socket.stop_reading(Deaf.ANSWERS)
 
+    @property
+    def _share(self) -> int | None:
+        return self._crowd.share
+
     def _postpone(self) -> None:
         self._socket.stop_reading(Deaf.TURN)
+        self._wait_for_a_turn()
+
+    def _wait_for_a_turn(self) -> None:
+        self._crowd.number += 1
         self._next_turn = self._loop.call_soon(self._continue)
 
     def _continue(self) -> None:
+        self._crowd.number -= 1
         if self._socket.is_deaf_beside(Deaf.TURN):
             self._missed_turn = True
             return
@@ -154,7 +175,7 @@ class ServerProtocol(HeartbeatProtocol):
         """Go on with what has come, where its turn was missed."""
         if self._missed_turn:
             self._missed_turn = False
-            self._next_turn = self._loop.call_soon(self._continue)
+            self._wait_for_a_turn()
 
     def _weigh(self, kind: int, number: int) -> None:
         if kind in UNCOUNTED:
@@ -237,8 +258,10 @@ class ServerProtocol(HeartbeatProtocol):
         """The socket is closed."""
         self._forget_stall()
         self.stop_heartbeat()
-        if self._next_turn is not None:
+        if self._next_turn is not None and not self._missed_turn:
+            self._crowd.number -= 1
             self._next_turn.cancel()
+            self._next_turn = None
         super().connection_lost(exc)
 
     # --- goodbyes ---

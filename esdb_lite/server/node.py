@@ -5,9 +5,7 @@ Owns: the order in which the parts start and stop. Must not know: what the parts
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -25,13 +23,12 @@ from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.users import FIRST_USERS
 from esdb_lite.server.errors import (
-    AddressUnavailable,
     DatabaseInUse,
     DatabaseTooNew,
     DatabaseUnavailable,
     NotADatabase,
-    PortInUse,
     ServerStartError,
+    address_error,
 )
 from esdb_lite.server.faults.admission import FORWARDING_TIMEOUT, Admission
 from esdb_lite.server.faults.api import Faults
@@ -53,10 +50,11 @@ from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
+from esdb_lite.server.services.quick_reads import quick_query
 from esdb_lite.server.services.records import AtomicAppends, quick_method
 from esdb_lite.server.services.schemas import SchemaService
 from esdb_lite.server.services.tokens import with_token
-from esdb_lite.server.services.unary import pipeline, reporting_storage_errors, routes
+from esdb_lite.server.services.unary import GeneratedBase, pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
 from esdb_lite.server.tls import CertificateFiles, ServerTls
 from esdb_lite.server.users.authentication import Authenticator
@@ -212,7 +210,7 @@ class ServerNode:
         except BaseException as error:
             await node.stop()
             if isinstance(error, OSError):
-                raise _address_error(error, settings.host, settings.port) from error
+                raise address_error(error, settings.host, settings.port) from error
             if isinstance(error, StorageError):
                 raise _database_error(error) from error
             raise
@@ -374,11 +372,13 @@ class ServerNode:
         def check_token(inner: Handler) -> Handler:
             return inner if self._settings.token is None else with_token(self._settings.token, inner)
 
+        everybody = not (self._authenticator or self._settings.token)
         return Route(
             pipeline(reporting_storage_errors, check_token, authenticate, handler=handler),
             self._max_message(path),
             pipeline(reporting_storage_errors, check_token, authenticate, admit, handler=handler),
-            None if self._authenticator or self._settings.token else quick_method(path, self._context),
+            quick_method(path, self._context) if everybody else None,
+            quick_query(path, self._context) if everybody else None,
         )
 
     def _max_message(self, path: str) -> int:
@@ -387,13 +387,16 @@ class ServerNode:
         takes_events = path.startswith(f"/{streams.SERVICE}/") or path == PATH_IMPORTS_IMPORT_EVENTS
         return _MAX_STREAMS_MESSAGE if takes_events else _MAX_MESSAGE
 
+    def _cold(self, service: GeneratedBase) -> Mapping[str, Handler]:
+        return routes(service, self._context.cold_calls, self._context.pages)
+
     def _index_commands(self) -> Mapping[str, Handler]:
         indexes = self._context.indexes if self._behaviour.append_records else None
-        return {} if indexes is None else routes(IndexService(indexes), self._context.cold_calls)
+        return {} if indexes is None else self._cold(IndexService(indexes))
 
     def _schemas(self) -> Mapping[str, Handler]:
         service = SchemaService(SchemaRegistry(self._database, now=self._settings.now))
-        return routes(service, self._context.cold_calls) if self._behaviour.schema_registry else {}
+        return self._cold(service) if self._behaviour.schema_registry else {}
 
     def _is_offered(self, path: str) -> bool:
         """Whether there is a method in the version that it passes for."""
@@ -419,26 +422,25 @@ class ServerNode:
         authenticator = self._authenticator
         if authenticator is None:
             return users.without_authentication()
-        return routes(users.Users(UserStore(self._database, authenticator), authenticator), self._context.cold_calls)
+        return self._cold(users.Users(UserStore(self._database, authenticator), authenticator))
 
     def _handlers(self) -> Mapping[str, Handler]:
-        turns = self._context.cold_calls
         handlers: dict[str, Handler] = {}
         # In the order in which a real server lists them.
         for part in (
             {}
             if self._projections is None
-            else routes(Projections(self._projections, second_engine=self._behaviour.second_projection_engine), turns),
+            else self._cold(Projections(self._projections, second_engine=self._behaviour.second_projection_engine)),
             PersistentSubscriptions(self._groups, self._context).handlers(),
             self._users(),
             streams.handlers(self._context),
             AtomicAppends(self._context).handlers(),
             self._index_commands(),
             self._schemas(),
-            routes(self._operations, turns),
-            routes(self._gossip, turns),
-            routes(self._monitoring(), turns),
-            routes(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers)), turns),
+            self._cold(self._operations),
+            self._cold(self._gossip),
+            self._cold(self._monitoring()),
+            self._cold(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers))),
             redaction.refusing(self._behaviour.redaction_service),
             own.handlers(self._context),
         ):
@@ -483,15 +485,3 @@ _DATABASE_ERRORS: tuple[tuple[type[StorageError], type[DatabaseUnavailable]], ..
 def _database_error(error: StorageError) -> ServerStartError:
     kind = next((kind for cause, kind in _DATABASE_ERRORS if isinstance(error, cause)), DatabaseUnavailable)
     return kind(str(error))
-
-
-def _address_error(error: OSError, host: str, port: int) -> ServerStartError:
-    if isinstance(error, socket.gaierror):
-        return AddressUnavailable(f"the host {host!r} cannot be resolved")
-    if error.errno == errno.EADDRINUSE:
-        return PortInUse(f"port {port} of {host} is in use")
-    if error.errno == errno.EACCES:
-        return AddressUnavailable(f"port {port} of {host} may not be used without more rights")
-    if error.errno == errno.EADDRNOTAVAIL:
-        return AddressUnavailable(f"{host} is not an address of this machine")
-    return AddressUnavailable(f"port {port} of {host} cannot be used ({error.strerror or error})")

@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 import pytest
 from esdb_lite_protos.event_store.client.projections import ResultResp, StateResp
 from esdb_lite_protos.event_store.client.users import CreateReq, CreateReqOptions, CreateResp, UsersBase
+from h2.settings import SettingCodes
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,10 +28,11 @@ from esdb_lite.server.schemas.compatibility import ComparisonBudget, NotASchema,
 from esdb_lite.server.services import projections
 from esdb_lite.server.services import read as read_service
 from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
-from esdb_lite.server.services.unary import routes
+from esdb_lite.server.services.unary import encoded, routes
 from tests.faults.support import GOSSIP, STREAMS, append, events_in, read
 from tests.healing.waiting import until
 from tests.serving.raw import connected
+from tests.serving.test_slow_readers import take_nothing
 
 CREATE = "/event_store.client.users.Users/Create"
 
@@ -91,6 +93,37 @@ async def test_many_calls_at_once_are_answered_in_turns() -> None:
             for stream in streams:
                 assert (await flooding.ended(stream)).status[0] == "0"
             assert len(seen) == len(set(seen)) == 200
+    finally:
+        await server.stop()
+
+
+async def test_large_answers_are_made_for_those_who_take_them() -> None:
+    made = 0
+
+    class Users(UsersBase):
+        async def create(self, create_req: CreateReq) -> CreateResp:
+            nonlocal made
+            made += 1
+            return encoded(CreateResp, bytes(900_000))
+
+    server = RpcServer({CREATE: Route(routes(Users(), LoopShare())[CREATE], 1000), "/s/M": Route(echo, 1000)})
+    port = await server.start("127.0.0.1", 0)
+    try:
+        async with connected(port) as flooding, connected(port) as other:
+            await flooding.more()
+            take_nothing(flooding)
+            calls = [flooding.open(CREATE) for _ in range(20)]
+            for call in calls:
+                flooding.send(call, framed([b""]), end=True)
+            for _ in range(30):
+                assert (await other.call("/s/M", b"x")).messages == [b"x"]
+            assert made <= 4
+            flooding.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**24})
+            flooding.h2.increment_flow_control_window(2**30)
+            flooding.flush()
+            for call in calls:
+                assert len((await flooding.ended(call)).data) == 900_005
+                flooding.answers[call].data = b""
     finally:
         await server.stop()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import pytest
 from hypothesis import given
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from esdb_lite._http2 import server as http2
 from esdb_lite._http2.pieces import tidy
-from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, PREFACE, SHARE
+from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, PREFACE, SHARE, Crowd
 from esdb_lite._wire.framing import frame as framed
 from esdb_lite.server.app import RpcServer
 from esdb_lite.server.app.calls import ConnectionCalls, Route
@@ -140,10 +140,10 @@ class Socket(Wire):
 
 
 @asynccontextmanager
-async def accepted() -> AsyncIterator[tuple[ServerConnection, Socket]]:
+async def accepted(crowd: Crowd | None = None) -> AsyncIterator[tuple[ServerConnection, Socket]]:
     """A connection on which HTTP/2 has begun."""
     calls = ConnectionCalls({"/s/M": Route(echo, 1000)}, frozenset("/s"))
-    connection, wire = ServerConnection(calls, lambda _: None, lambda _: None), Socket()
+    connection, wire = ServerConnection(calls, lambda _: None, lambda _: None, crowd=crowd), Socket()
     connection.connection_made(wire)
     connection.data_received(PREFACE + frame(4))
     await asyncio.sleep(0)
@@ -174,6 +174,25 @@ async def test_a_turn_of_the_loop_is_not_for_one_client_alone() -> None:
         seen = [pongs(written) async for written in turns(wire)]
         assert sum(seen) == 100
         assert max(seen) == SHARE // 16
+
+
+async def test_a_turn_is_divided_among_those_who_have_much() -> None:
+    crowd = Crowd()
+    async with AsyncExitStack() as stack:
+        many = [await stack.enter_async_context(accepted(crowd)) for _ in range(16)]
+        lost, _ = await stack.enter_async_context(accepted(crowd))
+        for connection, _ in (*many, (lost, None)):
+            connection.data_received(frame(6, b"12345678") * 100)
+        assert crowd.number == 17
+        lost.connection_lost(None)
+        seen, rest = list[int](), 3
+        while rest:
+            rest -= not crowd.number
+            await asyncio.sleep(0)
+            seen.append(sum(pongs(wire.take()) for _, wire in many))
+        assert sum(seen) == 16 * 100
+        assert max(seen[2:]) <= SHARE // 16 + 16
+        assert all(wire.reading for _, wire in many)
 
 
 async def test_what_comes_while_it_is_not_its_turn_comes_later_and_in_order() -> None:

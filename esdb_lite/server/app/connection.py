@@ -17,7 +17,7 @@ from typing import cast
 from esdb_lite._http2.gathering import GatheringTransport
 from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._http2.protocol import read_moderately
-from esdb_lite._http2.server import PREFACE, ServerProtocol
+from esdb_lite._http2.server import PREFACE, Crowd, ServerProtocol
 from esdb_lite.server.app.call import plain_headers
 from esdb_lite.server.app.calls import ConnectionCalls
 from esdb_lite.server.app.plain import PlainAnswer, PlainHttp
@@ -41,9 +41,10 @@ class ServerConnection(ServerProtocol):
         made: Callable[[ServerConnection], None],
         lost: Callable[[ServerConnection], None],
         plain: PlainHttp = PlainHttp(),  # noqa: B008 - it cannot be changed
+        crowd: Crowd | None = None,
     ) -> None:
         """Calls `made` when the connection is there (with TLS, after the handshake), and `lost` when it is gone."""
-        super().__init__(calls)
+        super().__init__(calls, crowd or Crowd())
         self.calls = calls
         calls.host = self
         self._frozen = False

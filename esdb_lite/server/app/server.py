@@ -10,6 +10,7 @@ import asyncio
 import ssl
 from collections.abc import Iterator, Mapping
 
+from esdb_lite._http2.server import Crowd
 from esdb_lite.server.app.call import GrpcCall
 from esdb_lite.server.app.calls import ALWAYS_IDLE, CallAdmission, CallCounts, ConnectionCalls
 from esdb_lite.server.app.connection import ServerConnection
@@ -40,6 +41,7 @@ class RpcServer:
         self._connections: dict[ServerConnection, None] = {}
         """The oldest first."""
         self._limit = connection_limit()
+        self._crowd = Crowd()
         self._door: Door | None = None
         self._frozen = False
         self._ending = False
@@ -59,7 +61,7 @@ class RpcServer:
 
     def _accept(self) -> ServerConnection:
         calls = ConnectionCalls(self._routes, self._services, self._admission, self._plain, self.counts)
-        return ServerConnection(calls, self._made, self._lost, self._plain)
+        return ServerConnection(calls, self._made, self._lost, self._plain, self._crowd)
 
     def _has_room(self, arriving: int) -> bool:
         """Say whether one more may come in; somebody for whom nothing is done has to go for it, if need be.

@@ -45,7 +45,10 @@ class PersistentSubscriptions(pb.PersistentSubscriptionsBase):
 
     def handlers(self) -> Mapping[str, Handler]:
         """The handlers by path."""
-        served = {**routes(self, self._context.cold_calls), tags.PATH_PERSISTENT_SUBSCRIPTIONS_READ: self._read}
+        served = {
+            **routes(self, self._context.cold_calls, self._context.pages),
+            tags.PATH_PERSISTENT_SUBSCRIPTIONS_READ: self._read,
+        }
         return {path: _when_ready(served[path]) for path in self.__mapping__() if path in served}
 
     async def _read(self, call: ServerCall) -> None:

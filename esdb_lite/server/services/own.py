@@ -21,4 +21,7 @@ PATHS = frozenset((PATH_DIRECTORY_LIST, PATH_IMPORTS_IMPORT_EVENTS))
 
 def handlers(context: Context) -> Mapping[str, Handler]:
     """Return the handlers by path."""
-    return {**routes(DirectoryService(context), context.database.turns), **Imports(context).handlers()}
+    return {
+        **routes(DirectoryService(context), context.cold_calls, context.pages),
+        **Imports(context).handlers(),
+    }

@@ -52,6 +52,11 @@ class PageRoom:
             connection = self._connections[peer] = _Connection(peer)
         return HeldPage(self, connection)
 
+    def is_full(self, peer: Hashable) -> bool:
+        """Whether a connection would have to wait for room."""
+        connection = self._connections.get(peer)
+        return connection is not None and connection.held >= PER_CONNECTION
+
     def enter(self, page: HeldPage) -> asyncio.Future[None] | None:
         """Let a page in; return what it has to wait for, if anything."""
         connection = page.connection

@@ -20,6 +20,7 @@ from esdb_lite._wire.messages import decode_message
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.server.database.loop_share import ROOM, LoopShare
 from esdb_lite.server.handlers import Handler, ServerCall
+from esdb_lite.server.services.page_room import PAGE, PageRoom
 from esdb_lite.server.sparing_log import SparingLog
 from esdb_lite.server.storage.errors import (
     StorageClosed,
@@ -94,17 +95,20 @@ class GeneratedBase(Protocol):
         ...
 
 
-def routes(service: GeneratedBase, turns: LoopShare) -> Mapping[str, Handler]:
+def routes(service: GeneratedBase, turns: LoopShare, pages: PageRoom | None = None) -> Mapping[str, Handler]:
     """Return handlers by path for the methods that a service overrides, in the order of the schema.
 
     They answer one call in a turn of the loop: generated messages take their time, and many may be asked for at once.
-    After those that take long, there are turns for others only.
+    After those that take long, there are turns for others only. `pages`: where large answers are held, until their
+    client has taken them.
     """
     handlers: dict[str, Handler] = {}
     for path, about in service.__mapping__().items():
         method = getattr(service, about.func.__name__.removeprefix("__rpc_"))
         if not method.__module__.startswith("esdb_lite_protos."):
-            handlers[path] = _handler(method, about.request_type, turns, many=about.cardinality.server_streaming)
+            handlers[path] = _handler(
+                method, about.request_type, turns, pages or PageRoom(), many=about.cardinality.server_streaming
+            )
     return handlers
 
 
@@ -117,7 +121,9 @@ def refusing(base: Callable[[], GeneratedBase], refusal: Callable[[], RpcError])
     return dict.fromkeys(base().__mapping__(), refuse)
 
 
-def _handler(method: Callable[[M], Any], request_type: type[M], turns: LoopShare, *, many: bool) -> Handler:
+def _handler(
+    method: Callable[[M], Any], request_type: type[M], turns: LoopShare, pages: PageRoom, *, many: bool
+) -> Handler:
     async def answer(message: bytes) -> bytes:
         return bytes(await method(parse(request_type, message)))
 
@@ -125,7 +131,17 @@ def _handler(method: Callable[[M], Any], request_type: type[M], turns: LoopShare
         _call.set(call)
         message = await only_request(call)
         await turns.enter(ROOM)
-        await call.send([await turns.metered(answer(message))])
+        while pages.is_full(call.peer):  # it does not take what it has asked for
+            async with pages.page(call.peer):
+                pass
+            await turns.enter(ROOM)
+        answered = await turns.metered(answer(message))
+        if len(answered) < PAGE:
+            await call.send([answered])
+            return
+        async with pages.page(call.peer) as held:
+            held.weigh(len(answered))
+            await call.send([answered])
 
     async def answer_often(call: ServerCall) -> None:
         _call.set(call)

@@ -18,7 +18,7 @@ from esdb_lite._wire.acks import encode_consumer_options
 from esdb_lite._wire.framing import frame
 from tests.benchmarks.flooding.flood import Flood, asking, in_turn, making
 from tests.benchmarks.flooding.on_wire import large_events, login
-from tests.benchmarks.flooding.peers import Attack, Request
+from tests.benchmarks.flooding.peers import Attack, Caller, Request, with_connections
 
 _PROJECTIONS = "/event_store.client.projections.Projections"
 _GROUPS = "/event_store.client.persistent_subscriptions.PersistentSubscriptions"
@@ -85,6 +85,12 @@ def _deleted(number: int) -> Request:
     return _request(f"{_PROJECTIONS}/Delete", projections.DeleteReq(options=options))
 
 
+def _untaken(message: object) -> Attack:
+    """Calls whose answers nobody takes."""
+    request = _request(f"{_PROJECTIONS}/State", message)
+    return with_connections(5, lambda tally: Caller(tally, lambda: request, 200, 0))
+
+
 def _projections() -> Iterator[Flood]:
     state = projections.StateReq(options=projections.StateReqOptions(name="large"))
     result = projections.ResultReq(options=projections.ResultReqOptions(name="large"))
@@ -93,6 +99,14 @@ def _projections() -> Iterator[Flood]:
         about = f"State of 700 kB, {number} connections" if number > 1 else "State of 700 kB, 200 at a time"
         attack = asking(f"{_PROJECTIONS}/State", state, connections=number, in_flight=200 if number == 1 else 10)
         yield Flood(name, about, attack, _large_state, _JAVASCRIPT)
+    yield Flood(
+        "state-window-0",
+        "1,000 calls of State that take nothing",
+        _untaken(state),
+        _large_state,
+        _JAVASCRIPT,
+        memory=200,
+    )
     yield Flood("result", "Result of 700 kB", asking(f"{_PROJECTIONS}/Result", result), _large_state, _JAVASCRIPT)
     yield Flood(
         "statistics",
