@@ -194,7 +194,7 @@ class QuickHeaders:
         """Write a whole answer, to be flushed: short headers of success, some data, short trailers. False as above."""
         h2, size = self._h2, len(data)
         inner = h2.streams.get(stream_id)
-        if inner is None or h2.encoder.header_table.resized or not 0 < size <= h2.max_outbound_frame_size:
+        if inner is None or h2.encoder.header_table.resized or not size:
             return False
         machine = inner.state_machine
         if machine.state not in (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE) or machine.headers_sent:
@@ -205,7 +205,10 @@ class QuickHeaders:
         inner.outbound_flow_control_window -= size
         machine.headers_sent = machine.trailers_sent = True
         self._write(stream_id, END_HEADERS, headers)
-        h2._data_to_send += _FRAME.pack(size << 8 | _DATA, 0, stream_id) + data
+        for at in range(0, size, h2.max_outbound_frame_size):
+            piece = data[at : at + h2.max_outbound_frame_size]
+            h2._data_to_send += _FRAME.pack(len(piece) << 8 | _DATA, 0, stream_id)
+            h2._data_to_send += piece
         self._write(stream_id, END_HEADERS | END_STREAM, trailers)
         end_output(h2, inner)
         return True

@@ -34,6 +34,7 @@ __all__ = [
     "put_back",
     "receive_data",
     "reset",
+    "room_at_once",
     "room_in_window",
     "send_data",
     "send_data_at_once",
@@ -193,17 +194,19 @@ def send_data_at_once(stream: Stream, data: bytes, *, end: bool = False) -> bool
 
     `end`: they are the last, and there must be some.
     """
-    connection = stream.connection
-    if not connection.write_ready.is_set() or connection.is_closing():
-        return False
-    stream_id, h2 = _id(stream), stream._h2_connection
-    inner = h2.streams.get(stream_id)
-    if inner is None or min(h2.outbound_flow_control_window, inner.outbound_flow_control_window) < len(data):
-        return False
-    if not write_data(connection, stream_id, data, end=end):
+    if room_at_once(stream) < max(1, len(data)) or not write_data(stream.connection, _id(stream), data, end=end):
         return False
     _written(stream, len(data))
     return True
+
+
+def room_at_once(stream: Stream) -> int:
+    """Return how many bytes window and socket take now."""
+    connection, h2 = stream.connection, stream._h2_connection
+    inner = h2.streams.get(_id(stream))
+    if inner is None or not connection.write_ready.is_set() or connection.is_closing():
+        return 0
+    return int(min(h2.outbound_flow_control_window, inner.outbound_flow_control_window))
 
 
 def take_whole(stream: Stream) -> bytes | None:

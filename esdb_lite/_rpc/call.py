@@ -88,8 +88,8 @@ class ClientCall:
         """Why it has failed, or what it says to who uses it after it was closed."""
         self._void = False
         """What has come does not count: it is no answer, or too late."""
-        self._taken = False
-        """It has ended with OK, and all of it has been taken."""
+        self.taken = False
+        """It has ended with OK, and all of it has been taken. It may be so and not be known."""
 
     async def __aenter__(self) -> ClientCall:
         try:
@@ -217,6 +217,9 @@ class ClientCall:
             await stream.headers_received.wait()
         if self._failure is not None and self._void:
             raise self._failure
+        if self._state is CallState.ENDED and self._has_succeeded(stream):
+            self.taken = True
+            return take_whole(stream) or b""
         data = await receive_data(stream)
         if not data:
             self._finish(stream)
@@ -234,7 +237,7 @@ class ClientCall:
         data = None if self._void or self._state is not CallState.ENDED else take_whole(stream)
         if data is not None:
             self._finish(stream)
-            self._taken = True
+            self.taken = True
         return data
 
     def close(self) -> None:
@@ -253,7 +256,7 @@ class ClientCall:
                 reset(stream, CANCEL)
         finally:
             self._release(link)
-            if not self._taken:
+            if not self.taken:
                 # the last thing, because releasing has emptied the queue in which waiters find the end
                 self._failure = self._failure or CallCancelled("the call was closed here")
                 self._wake()
@@ -370,8 +373,7 @@ class ClientCall:
 
     def _finish(self, stream: Stream) -> None:
         """Return when the call has ended with OK, else raise what it has ended with."""
-        link = self._link
-        if link is not None and stream.trailers is not None and stream.trailers is link.usual_trailers:
+        if self._has_succeeded(stream):
             return
         status = _status_in(stream.trailers) or _status_in(stream.headers)
         if status is None:
@@ -379,8 +381,17 @@ class ClientCall:
         if status["grpc-status"] != "0":
             self._failure = self._error(status)
             raise self._failure
-        if link is not None and "grpc-status" in dict(stream.trailers or ()):
-            link.usual_trailers = stream.trailers
+
+    def _has_succeeded(self, stream: Stream) -> bool:
+        """Whether the trailers have come, and say OK."""
+        link, trailers = self._link, stream.trailers
+        if link is None or trailers is None:
+            return False
+        if trailers is not link.usual_trailers:
+            if dict(trailers).get("grpc-status") != "0":
+                return False
+            link.usual_trailers = trailers
+        return True
 
     def _error(self, status: dict[str, str]) -> GrpcError:
         code = status["grpc-status"]

@@ -69,6 +69,11 @@ class ServerStream(_Shape):
         """Return what has arrived, in pieces as it came; b"" at the end of a call that ended with OK."""
         return await self._call.receive()
 
+    @property
+    def taken(self) -> bool:
+        """Whether it is known that nothing more comes, and that it has ended with OK."""
+        return self._call.taken
+
 
 class ClientStream(_Shape):
     """Any number of requests, one answer."""

@@ -9,7 +9,7 @@ as reading its parts joined).
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -296,6 +296,19 @@ def last_of(data: bytes, tags: Container[int]) -> OneofField | None:
     found: OneofField | None = None
     for tag, value, raw in fields(data):
         if tag in tags:
-            same = found is not None and found.tag == tag
-            found = OneofField(tag, value, found.raw + raw if same and found else raw)
+            found = _merged(found, tag, value, raw)
     return found
+
+
+def last_of_each(data: bytes, groups: Mapping[int, int]) -> dict[int, OneofField]:
+    """Return the members of several oneofs that count, by the number that `groups` gives to each oneof and its tags."""
+    found: dict[int, OneofField] = {}
+    for tag, value, raw in fields(data):
+        group = groups.get(tag)
+        if group is not None:
+            found[group] = _merged(found.get(group), tag, value, raw)
+    return found
+
+
+def _merged(before: OneofField | None, tag: int, value: int, raw: bytes) -> OneofField:
+    return OneofField(tag, value, raw if before is None or before.tag != tag else before.raw + raw)

@@ -22,6 +22,7 @@ from esdb_lite._wire.primitives import (
     fields,
     int32,
     last_of,
+    last_of_each,
     number,
     pair,
     stream_identifier,
@@ -186,23 +187,23 @@ def decode_read_request(data: bytes) -> ReadOptions | None:
     return None if options is None else _decode_options(options.raw)
 
 
+_GROUPS = {tag: tag for tag in (_DIRECTION, _RESOLVE_LINKS, _STREAM, _COUNT, _FILTER, _UUIDS, _CONTROL)}
+_GROUPS |= {_ALL: _STREAM, _SUBSCRIPTION: _COUNT, _NO_FILTER: _FILTER}
+"""Of the options: each tag, and the first of those of which the last counts."""
+
+
 def _decode_options(data: bytes) -> ReadOptions:
-    direction, resolve_links = 0, False
-    for tag, value, _ in fields(data):
-        if tag == _DIRECTION:
-            direction = int32(value)
-        elif tag == _RESOLVE_LINKS:
-            resolve_links = bool(value)
-    count, chosen = last_of(data, (_COUNT, _SUBSCRIPTION)), last_of(data, (_FILTER, _NO_FILTER))
-    control = last_of(data, (_CONTROL,))
+    found = last_of_each(data, _GROUPS).get
+    direction, resolve_links, control = found(_DIRECTION), found(_RESOLVE_LINKS), found(_CONTROL)
+    count, chosen = found(_COUNT), found(_FILTER)
     return ReadOptions(
-        _decode_source(last_of(data, (_STREAM, _ALL))),
-        direction,
-        resolve_links,
+        _decode_source(found(_STREAM)),
+        0 if direction is None else int32(direction.value),
+        resolve_links is not None and bool(resolve_links.value),
         count.value if count is not None and count.tag == _COUNT else None,
         count is not None and count.tag == _SUBSCRIPTION,
         None if chosen is None else chosen.tag == _FILTER and _decode_filter(chosen.raw),
-        _decode_uuid_option(last_of(data, (_UUIDS,))),
+        _decode_uuid_option(found(_UUIDS)),
         0 if control is None else uint32(pair(control.raw)[0]),
     )
 

@@ -62,10 +62,13 @@ _CONTENT_TYPES = {
     False: encode_entry(_METADATA, b"content-type", OCTET_STREAM),
 }
 _EVENT_BYTE, _RECORD_BYTE, _POSITION_BYTE, _RETRY_BYTE = map(tag_byte, (_EVENT, _RECORD, _POSITION, _RETRY_COUNT))
-_REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE, _DATA_BYTE = map(tag_byte, (_REVISION, _PREPARE, _COMMIT, _DATA))
+_REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE = map(tag_byte, (_REVISION, _PREPARE, _COMMIT))
+_METADATA_BYTE, _DATA_BYTE = map(tag_byte, (_CUSTOM_METADATA, _DATA))
 _TICKS = 10_000_000
 _SHORT = 1 << 14
 _LENGTHS = [varint(value) for value in range(_SHORT)]
+_LOW = [bytes((value & 127 | 128, value >> 7 | 128)) for value in range(_SHORT)]
+"""The low 14 bits of a varint that has more."""
 
 StoredEvent: TypeAlias = tuple[int, str, int, bytes, str, bool, int, bytes, bytes, object]
 """Position, stream, revision, id, type, whether it is JSON, ticks of creation, data, metadata, and what is not sent."""
@@ -110,32 +113,35 @@ def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[b
     This is where a server that is read from spends its time, hence the shape: one pass, one join for each event.
     """
     messages: list[bytes] = []
-    add, join, length = messages.append, b"".join, _LENGTHS
-    stream_of, type_of, number_of = _stream, _type, _quick_varint
+    add, join, length, number_of = messages.append, b"".join, _LENGTHS, _quick_varint
+    seen, named, typed = ("", ""), b"", b""
     before_id = _BEFORE_ID.decode()
     event_tag, record_tag, position_tag, data_tag = _EVENT_BYTE, _RECORD_BYTE, _POSITION_BYTE, _DATA_BYTE
-    revision_tag, prepare_tag, commit_tag = _REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE
+    revision_tag, prepare_tag, commit_tag, metadata_tag = _REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE, _METADATA_BYTE
     for position, stream, revision, id, type, is_json, created, data, metadata, _ in records:
+        if (stream, type) != seen:  # most have them in common
+            seen, named, typed = (stream, type), _stream(stream), _type(type)
         place = number_of(position)
-        digits = id.hex()
+        digits = id.hex("-", 2)  # four of these seven hyphens are those of a UUID
         ticks = b"%d" % created
-        size = len(data)
+        size, more = len(data), len(metadata)
         event = join(
             (
                 _structured_id(id)
                 if structured
-                else f"{before_id}{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}".encode(),
-                stream_of(stream),
+                else f"{before_id}{digits[:4]}{digits[5:29]}{digits[30:34]}{digits[35:]}".encode(),
+                named,
                 revision_tag + number_of(revision) if revision else b"",
                 prepare_tag,
                 place,
                 commit_tag,
                 place,
-                type_of(type),
+                typed,
                 _USUAL_CREATED if len(ticks) == _DIGITS else _created_prefix(len(ticks)),
                 ticks,
                 _CONTENT_TYPES[is_json],
-                block(_CUSTOM_METADATA, metadata) if metadata else b"",
+                (metadata_tag + (length[more] if more < _SHORT else varint(more))) if more else b"",
+                metadata,
                 (data_tag + (length[size] if size < _SHORT else varint(size))) if size else b"",
                 data,
             )
@@ -152,11 +158,8 @@ def _quick_varint(value: int) -> bytes:
     """Encode as `varint` does, without a loop for the numbers that positions are."""
     if value < _SHORT:
         return _LENGTHS[value]
-    if value < 1 << 21:
-        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14))
-    if value < 1 << 28:
-        return bytes((value & 127 | 128, value >> 7 & 127 | 128, value >> 14 & 127 | 128, value >> 21))
-    return varint(value)
+    low, high = _LOW[value & _SHORT - 1], value >> 14
+    return low + (_LENGTHS[high] if high < _SHORT else _quick_varint(high))
 
 
 def _structured_id(id: bytes) -> bytes:

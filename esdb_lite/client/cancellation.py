@@ -1,19 +1,45 @@
-"""Whose cancellation it is: that of a piece of work, or of something that it awaits.
+"""Whose cancellation it is: that of a piece of work, or of something that it awaits; and what must not be cut short.
 
-Owns: `Cancellation`. Must not know: what the work is.
+Owns: `Cancellation`, `to_its_end`. Must not know: what the work is.
 """
 
 from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
+
+from esdb_lite._rpc.shared import retrieved
 
 R = TypeVar("R")
 
 TASKS_COUNT = sys.version_info >= (3, 11)
 """Whether a task knows that it is being cancelled (`task.cancelling()`); before, it needs another one around it."""
+
+PATIENCE = 5.0
+"""Seconds that work gets to come to its end when whoever awaits it is cancelled."""
+
+
+async def to_its_end(work: Awaitable[R]) -> R:
+    """Await work that must not be left half done: a cancellation, or many of them, waits for its end for a while.
+
+    Drivers of databases lose count of a transaction that is cancelled while it begins or ends.
+    """
+    loop = asyncio.get_running_loop()
+    task = asyncio.ensure_future(work)
+    task.add_done_callback(retrieved)
+    cancelled: asyncio.CancelledError | None = None
+    end: float | None = None
+    while not task.done() and (end is None or loop.time() < end):
+        try:
+            await asyncio.wait({task}, timeout=None if end is None else end - loop.time())
+        except asyncio.CancelledError as error:
+            cancelled, end = error, end or loop.time() + PATIENCE
+    if cancelled is None:
+        return task.result()
+    task.cancel()
+    raise cancelled from None if not task.done() or task.cancelled() else task.exception()
 
 
 class Cancellation:

@@ -9,10 +9,13 @@
           ├── NotADatabase        not SQLite, or of another program
           └── DatabaseTooNew      written by a later version of this package
 
-Owns: these exceptions. Must not know: what raises them.
+Owns: these exceptions, and which of them says what the system says of an address. Must not know: what raises them.
 """
 
 from __future__ import annotations
+
+import errno
+import socket
 
 from esdb_lite.errors import EsdbClientException
 
@@ -47,3 +50,16 @@ class NotADatabase(DatabaseUnavailable):
 
 class DatabaseTooNew(DatabaseUnavailable):
     """The file was written by a later version of this package."""
+
+
+def address_error(error: OSError, host: str, port: int) -> AddressUnavailable:
+    """Return what says why a server cannot listen."""
+    if isinstance(error, socket.gaierror):
+        return AddressUnavailable(f"the host {host!r} cannot be resolved")
+    if error.errno == errno.EADDRINUSE:
+        return PortInUse(f"port {port} of {host} is in use")
+    if error.errno == errno.EACCES:
+        return AddressUnavailable(f"port {port} of {host} may not be used without more rights")
+    if error.errno == errno.EADDRNOTAVAIL:
+        return AddressUnavailable(f"{host} is not an address of this machine")
+    return AddressUnavailable(f"port {port} of {host} cannot be used ({error.strerror or error})")

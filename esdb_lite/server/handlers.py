@@ -96,6 +96,14 @@ class QuickMethod(Protocol):
         ...
 
 
+QuickQuery = Callable[[bytes, int], bytes | None]
+"""Answers the only request of a call at once, where nothing is the matter: with messages as they stand in the stream,
+of so many bytes at most. None: its handler is to serve it."""
+
+AT_ONCE = 64 * 1024
+"""Bytes that such an answer may have."""
+
+
 class PageBody(NamedTuple):
     """What a page has to say now."""
 

@@ -5,9 +5,7 @@ Owns: the order in which the parts start and stop. Must not know: what the parts
 
 from __future__ import annotations
 
-import errno
 import logging
-import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
@@ -25,13 +23,12 @@ from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.users import FIRST_USERS
 from esdb_lite.server.errors import (
-    AddressUnavailable,
     DatabaseInUse,
     DatabaseTooNew,
     DatabaseUnavailable,
     NotADatabase,
-    PortInUse,
     ServerStartError,
+    address_error,
 )
 from esdb_lite.server.faults.admission import FORWARDING_TIMEOUT, Admission
 from esdb_lite.server.faults.api import Faults
@@ -54,6 +51,7 @@ from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
 from esdb_lite.server.services.projections import Projections
+from esdb_lite.server.services.quick_reads import quick_query
 from esdb_lite.server.services.records import AtomicAppends, quick_method
 from esdb_lite.server.services.schemas import SchemaService
 from esdb_lite.server.services.tokens import with_token
@@ -213,7 +211,7 @@ class ServerNode:
         except BaseException as error:
             await node.stop()
             if isinstance(error, OSError):
-                raise _address_error(error, settings.host, settings.port) from error
+                raise address_error(error, settings.host, settings.port) from error
             if isinstance(error, StorageError):
                 raise _database_error(error) from error
             raise
@@ -375,11 +373,13 @@ class ServerNode:
         def check_token(inner: Handler) -> Handler:
             return inner if self._settings.token is None else with_token(self._settings.token, inner)
 
+        everybody = not (self._authenticator or self._settings.token)
         return Route(
             pipeline(reporting_storage_errors, check_token, authenticate, handler=handler),
             self._max_message(path),
             pipeline(reporting_storage_errors, check_token, authenticate, admit, handler=handler),
-            None if self._authenticator or self._settings.token else quick_method(path, self._context),
+            quick_method(path, self._context) if everybody else None,
+            quick_query(path, self._context) if everybody else None,
         )
 
     def _max_message(self, path: str) -> int:
@@ -485,15 +485,3 @@ _DATABASE_ERRORS: tuple[tuple[type[StorageError], type[DatabaseUnavailable]], ..
 def _database_error(error: StorageError) -> ServerStartError:
     kind = next((kind for cause, kind in _DATABASE_ERRORS if isinstance(error, cause)), DatabaseUnavailable)
     return kind(str(error))
-
-
-def _address_error(error: OSError, host: str, port: int) -> ServerStartError:
-    if isinstance(error, socket.gaierror):
-        return AddressUnavailable(f"the host {host!r} cannot be resolved")
-    if error.errno == errno.EADDRINUSE:
-        return PortInUse(f"port {port} of {host} is in use")
-    if error.errno == errno.EACCES:
-        return AddressUnavailable(f"port {port} of {host} may not be used without more rights")
-    if error.errno == errno.EADDRNOTAVAIL:
-        return AddressUnavailable(f"{host} is not an address of this machine")
-    return AddressUnavailable(f"port {port} of {host} cannot be used ({error.strerror or error})")

@@ -55,6 +55,8 @@ class EventIterator(Generic[T_co]):
     def __next__(self) -> T_co:
         for item in self._items:
             return item
+        if self._ended:
+            raise StopIteration
         self._run(self._next, self._arrive, get_ident())
         self._items = self._arrived
         for item in self._items:
@@ -65,10 +67,17 @@ class EventIterator(Generic[T_co]):
         """Return all items that are there, after waiting for one; none at the end."""
         if not self._together:
             self._together = [*self._items]
-        if not self._together:
+        if not (self._together or self._ended):
             self._run(self._next, self._gather, get_ident())
         batch, self._together = self._together, ()
         return batch
+
+    @property
+    def _ended(self) -> bool:
+        """Whether nothing more is to come, and nothing has come that was not taken. Asked in this order: see above."""
+        if not self._source._complete or self._turn.locked():
+            return False
+        return self._items is self._arrived and not self._together
 
     def close(self) -> None:
         """End the call and the iteration. Idempotent.

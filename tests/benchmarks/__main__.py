@@ -1,6 +1,6 @@
 """Measures esdb_lite and kurrentdbclient side by side, and the server end to end.
 
-    python -m tests.benchmarks                  everything but `level`, in some minutes
+    python -m tests.benchmarks                  everything but `level` and `table`, in some minutes
     python -m tests.benchmarks read             reading, from a server that replays prepared events
     python -m tests.benchmarks append           appending to `serve` (in memory, and on a file)
     python -m tests.benchmarks catchup          a subscription over what `serve` has stored
@@ -8,6 +8,7 @@
                                                 million events
     python -m tests.benchmarks server           what `serve` costs, and how far it carries
     python -m tests.benchmarks projections      what the system projections cost appends, and how fast they catch up
+    python -m tests.benchmarks table            what README.md has of all this, in its form, with the goals: ten minutes
     python -m tests.benchmarks level            cost at 10,000 and at 5,000,000 events (minutes, 4 GB of disk)
 
 All contenders take turns in one run, each in a process of its own, so that what else the machine does hits all of
@@ -17,64 +18,14 @@ them. Figures are medians. kurrentdbclient is left out where it is not installed
 from __future__ import annotations
 
 import argparse
-import subprocess
-import sys
 import tempfile
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
-from statistics import median
 
+from tests.benchmarks import comparison, serving, starting
 from tests.benchmarks import projections as system_projections
-from tests.benchmarks import serving
-from tests.benchmarks.contenders import BATCH, CONTENDERS, FEW, IN_FLIGHT, STREAM
-from tests.benchmarks.processes import Results, Row, Serving, contend, replay_server, serve, summary, table
-from tests.support import environment
-
-SIZE = 240
-_SUBSCRIPTIONS = 50
-_IMPORTS = {
-    "kurrentdbclient sync": "from kurrentdbclient import KurrentDBClient",
-    "kurrentdbclient async": "from kurrentdbclient import AsyncKurrentDBClient",
-    "esdb_lite sync": "from esdb_lite import EsdbClient, NewEvent",
-    "esdb_lite async": "from esdb_lite import AsyncEsdbClient, NewEvent",
-}
-_FIRST_CALLS = {
-    "kurrentdbclient sync": """
-from kurrentdbclient import KurrentDBClient, NewEvent, StreamState
-client = KurrentDBClient(URI)
-client.append_to_stream("first", current_version=StreamState.ANY, events=NewEvent("A", b"{}"))""",
-    "esdb_lite sync": """
-from esdb_lite import EsdbClient, NewEvent, StreamState
-client = EsdbClient(URI)
-client.append_events("first", StreamState.ANY, NewEvent("A", b"{}"))""",
-    "kurrentdbclient async": """
-import asyncio
-from kurrentdbclient import AsyncKurrentDBClient, NewEvent, StreamState
-async def append():
-    async with AsyncKurrentDBClient(URI) as client:
-        await client.append_to_stream("first", current_version=StreamState.ANY, events=NewEvent("A", b"{}"))
-asyncio.run(append())""",
-    "esdb_lite async": """
-import asyncio
-from esdb_lite import AsyncEsdbClient, NewEvent, StreamState
-async def append():
-    async with AsyncEsdbClient(URI) as client:
-        await client.append_events("first", StreamState.ANY, NewEvent("A", b"{}"))
-asyncio.run(append())""",
-}
-
-
-def rounds(task: str, port: int, number: int, times: int, server: Serving | None = None, *, maker: str = "") -> Results:
-    """Let all contenders (those of one maker) do something in turn, again and again."""
-    results: Results = {}
-    for _ in range(times):
-        for name in (name for name in CONTENDERS if name.startswith(maker)):
-            before = server.cpu if server else 0.0
-            if (figures := contend(name, task, port, number)) is not None:
-                figures["server"] = (server.cpu if server else 0.0) - before
-                results.setdefault(name, []).append(figures)
-    return results
+from tests.benchmarks.contenders import BATCH, FEW, IN_FLIGHT, STREAM
+from tests.benchmarks.processes import SIZE, Row, replay_server, rounds, serve, summary, table
 
 
 def read(arguments: argparse.Namespace) -> list[Row]:
@@ -128,11 +79,9 @@ def append(arguments: argparse.Namespace) -> list[Row]:
 def start(arguments: argparse.Namespace) -> list[Row]:
     """What a program pays before it begins, and for a long read."""
     with tempfile.TemporaryDirectory() as name, serve(Path(name), None) as server:
-        uri = repr(f"esdb://127.0.0.1:{server.port}?tls=false")
-        first = {name: program.replace("URI", uri) for name, program in _FIRST_CALLS.items()}
-        _starts("import", _IMPORTS, arguments.rounds * 3)
-        _starts("import and append", first, arguments.rounds * 3)
-        _idle(rounds("idle", server.port, _SUBSCRIPTIONS, arguments.rounds))
+        starting.show("import", starting.imports(arguments.rounds * 3))
+        starting.show("import and append", starting.first_calls(server.port, arguments.rounds * 3))
+        starting.show_idle(rounds("idle", server.port, starting.SUBSCRIPTIONS, arguments.rounds))
     number = 1_000_000 // arguments.part
     with replay_server(number, SIZE) as port:
         results = rounds("stream", port, number, 1, maker="esdb_lite")
@@ -140,46 +89,6 @@ def start(arguments: argparse.Namespace) -> list[Row]:
     for name, (figures,) in results.items():
         print(f"{name:24}{figures['grown_mb']:8.1f}{figures['peak_mb']:8.0f}")
     return []
-
-
-def _starts(title: str, programs: Mapping[str, str], times: int) -> None:
-    """Print what programs take where the bytecode is there, as it is once a package is installed."""
-    taken: dict[str, list[tuple[float, float]]] = {}
-    with tempfile.TemporaryDirectory() as bytecode:
-        for number in range(times + 1):
-            for name, program in programs.items():
-                seconds = _time_of(program, bytecode)
-                if seconds is not None and number:  # the first time there is no bytecode
-                    taken.setdefault(name, []).append(seconds)
-    print(f"\n{title + ' (ms)':24}{'wall':>8}{'CPU':>8}{'least':>8}")
-    for name, found in taken.items():
-        wall, cpu = (median(each[index] for each in found) * 1000 for index in (0, 1))
-        least = min(each[1] for each in found) * 1000
-        print(f"{name:24}{wall:8.0f}{cpu:8.0f}{least:8.0f}", flush=True)
-
-
-def _idle(results: Results) -> None:
-    """Print what clients take that do nothing."""
-    print(
-        f"\nresident memory of a process with a connected client (MB, goal 30), and of one of {_SUBSCRIPTIONS} ", end=""
-    )
-    print("subscriptions (KB)")
-    for name, runs in results.items():
-        idle, each = (median(figures[what] for figures in runs) for what in ("idle_mb", "subscription_kb"))
-        print(f"{name:24}{idle:8.1f}{each:8.1f}", flush=True)
-
-
-def _time_of(program: str, bytecode: str) -> tuple[float, float] | None:
-    """Seconds and seconds of CPU; None for what is not installed."""
-    clocks = "time.perf_counter(), time.process_time()"
-    timed = f"import time; a, b = {clocks}\n{program}\nc, d = {clocks}; print(c - a, d - b)"
-    variables = {**environment(), "PYTHONWARNINGS": "ignore", "PYTHONPYCACHEPREFIX": bytecode}
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)
-    done = subprocess.run([sys.executable, "-c", timed], env=variables, capture_output=True, text=True, check=False)
-    if done.returncode:
-        return None
-    wall, cpu = done.stdout.split()
-    return float(wall), float(cpu)
 
 
 def server(arguments: argparse.Namespace) -> list[Row]:
@@ -214,7 +123,7 @@ def main() -> None:
         prog="python -m tests.benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parts = {"read": read, "append": append, "catchup": catchup, "start": start, "server": server}
-    parts |= {"projections": projections, "level": level, "everything": everything}
+    parts |= {"projections": projections, "level": level, "table": comparison.run, "everything": everything}
     parser.add_argument("part", nargs="?", default="everything", choices=[*parts], help="default: everything")
     parser.add_argument("--events", type=int, help="how many are read (default: 50000; level: 5000000)")
     parser.add_argument("--appends", type=int, default=2_000, help="one after another half as many are made")

@@ -224,6 +224,8 @@ def measure_sync(name: str, task: str, port: int, number: int) -> Figures:
     try:
         if task in APPENDS or task == "idle":
             client.append(f"warm-{uuid4()}", 1)
+        if task == "few":
+            read_sync(client, task, 1)
         if task == "idle":
             idle, subscriptions = _resident(), [client.live()]
             before = _resident()
@@ -272,6 +274,8 @@ async def measure_async(name: str, task: str, port: int, number: int) -> Figures
     try:
         if task in APPENDS or task == "idle":
             await client.append(f"warm-{uuid4()}", 1)
+        if task == "few":
+            await read_async(client, task, 1)
         if task == "idle":
             idle, subscriptions = _resident(), [await client.live()]
             before = _resident()

@@ -12,10 +12,14 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-from tests.benchmarks.contenders import Figures
+from tests.benchmarks.contenders import CONTENDERS, Figures
 from tests.support import environment, start_serve
 
 Results = dict[str, list[Figures]]
+
+SIZE = 240
+"""Bytes of data that an event has in the replay server."""
+
 _TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -72,6 +76,18 @@ def contend(name: str, task: str, port: int, number: int) -> Figures | None:
         raise SystemExit(f"{name} failed:\n{done.stderr}")
     result: Figures = json.loads(done.stdout.splitlines()[-1])
     return None if "missing" in result else result
+
+
+def rounds(task: str, port: int, number: int, times: int, server: Serving | None = None, *, maker: str = "") -> Results:
+    """Let all contenders (those of one maker) do something in turn, again and again."""
+    results: Results = {}
+    for _ in range(times):
+        for name in (name for name in CONTENDERS if name.startswith(maker)):
+            before = server.cpu if server else 0.0
+            if (figures := contend(name, task, port, number)) is not None:
+                figures["server"] = (server.cpu if server else 0.0) - before
+                results.setdefault(name, []).append(figures)
+    return results
 
 
 def cost(runs: list[Figures]) -> float:

@@ -10,6 +10,7 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 from uuid import uuid4
 
 from tests.benchmarks.contenders import DATA, IN_FLIGHT, METADATA, STREAM, touch
@@ -110,10 +111,22 @@ def many(arguments: argparse.Namespace) -> None:
             asyncio.run(one(server, arguments))
 
 
-async def _subscriptions(server: Serving, arguments: argparse.Namespace) -> None:
+class Live(NamedTuple):
+    """What live subscriptions to one stream cost."""
+
+    held: float
+    """MB of the server's memory, for all of them."""
+    delivered: float
+    """Seconds until all of them have an event."""
+    cost: float
+    """Seconds of the server's CPU, for one event of one of them."""
+
+
+async def live(server: Serving, number: int, times: int) -> Live:
+    """Append events one by one that so many subscribers get."""
     from esdb_lite import AsyncEsdbClient, NewEvent
 
-    number, before, times = 1_000, server.memory, 10 * arguments.rounds
+    before = server.memory
     async with AsyncEsdbClient(f"127.0.0.1:{server.port}") as client:
         subscriptions = [await client.subscribe_stream_events("feed", from_end=True) for _ in range(number)]
         held, cpu = server.memory - before, server.cpu
@@ -127,9 +140,28 @@ async def _subscriptions(server: Serving, arguments: argparse.Namespace) -> None
         cost = (server.cpu - cpu) / (number * times)
         for subscription in subscriptions:
             await subscription.close()
-    print(f"\n{number:,} live subscriptions: {held * 1024 / number:.0f} KB of server memory each;")
-    print(f"  one event is with all of them after {median(delivered) * 1000:.0f} ms, and costs", end=" ")
-    print(f"{cost * 1e6:.1f} us of server CPU for each", flush=True)
+    return Live(held, median(delivered), cost)
+
+
+async def _subscriptions(server: Serving, arguments: argparse.Namespace) -> None:
+    number = 1_000
+    found = await live(server, number, 10 * arguments.rounds)
+    print(f"\n{number:,} live subscriptions: {found.held * 1024 / number:.0f} KB of server memory each;")
+    print(f"  one event is with all of them after {found.delivered * 1000:.0f} ms, and costs", end=" ")
+    print(f"{found.cost * 1e6:.1f} us of server CPU for each", flush=True)
+
+
+async def filtering(server: Serving, number: int) -> float:
+    """Seconds of the server's CPU that a filter takes which one event in 10,000 passes, for each event."""
+    from esdb_lite import AsyncEsdbClient
+
+    for _ in range(number // 10_000):
+        await _fill(server.port, "long", 9_999, at_once=1_000)
+        await _fill(server.port, "long", 1, type="Rare")
+    async with AsyncEsdbClient(f"127.0.0.1:{server.port}") as client:
+        cpu = server.cpu
+        assert len(await client.read_all_events(filter_include=["Rare"])) == number // 10_000
+        return (server.cpu - cpu) / number
 
 
 async def _streams(server: Serving, arguments: argparse.Namespace) -> None:

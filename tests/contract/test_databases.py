@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import pwd
 import shutil
@@ -17,11 +18,13 @@ from typing import Any
 import pytest
 
 from esdb_lite import (
+    AsyncEsdbClient,
     AsyncSqlAlchemyCheckpoint,
     EmbeddedServer,
     EsdbClient,
     InvalidArgument,
     NewEvent,
+    RecordedEvent,
     SqlAlchemyCheckpoint,
 )
 from tests.contract import database_models as models
@@ -102,6 +105,32 @@ async def test_rebuilding(server: EmbeddedServer, model: models.Model) -> None:
     await model.run(server.uri)
     await model.rebuild(server.uri)
     assert model.total() == (EVENTS, sum(range(EVENTS)))
+
+
+async def test_cancelled_again_and_again_on_one_connection(server: EmbeddedServer, model: models.Model) -> None:
+    """At whatever place: no transaction stays open in which the next run would write, and commit nothing."""
+    if not isinstance(model, models.AsyncModel):
+        pytest.skip("there is nothing to cancel")
+    store, execute, close = await model.open()
+
+    async def handle(event: RecordedEvent) -> None:
+        await execute(models.INSERT.format(int(event.json()["by"])))
+
+    async with AsyncEsdbClient(server.uri) as client:
+        try:
+            for turns in itertools.count(3):
+                consumer = client.consumer(handle, checkpoint=store, stream_name="numbers")
+                running = asyncio.ensure_future(consumer.run(until_caught_up=True))
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                running.cancel()
+                await asyncio.wait({running})
+                if not running.cancelled():
+                    break
+            running.result()
+            assert model.total() == (EVENTS, sum(range(EVENTS)))
+        finally:
+            await close()
 
 
 @pytest.mark.parametrize("where", ["engine", "option"])

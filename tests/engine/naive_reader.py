@@ -103,6 +103,9 @@ class NaiveReader:
     def projection_states(self, id: int, partitions: Sequence[str]) -> dict[str, PartitionState]:
         return {}
 
+    def replayed_from(self, stream: str) -> int | None:
+        return None
+
     def index_position(self, id: int) -> int | None:
         return None
 

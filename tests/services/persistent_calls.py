@@ -9,7 +9,12 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
 import betterproto
-from esdb_lite_protos.event_store.client.persistent_subscriptions import CreateResp, ReadResp, ReadRespReadEvent
+from esdb_lite_protos.event_store.client.persistent_subscriptions import (
+    CreateResp,
+    ReadResp,
+    ReadRespReadEvent,
+    ReadRespReadEventRecordedEvent,
+)
 from esdb_lite_protos.tags import PERSISTENT_READ_REQ_ACK_IDS
 
 from esdb_lite._status import RpcError
@@ -154,6 +159,10 @@ class Service:
     async def stored(self, stream: str) -> Sequence[Any]:
         return await self.database.read(lambda reader: reader.stream_forward(stream, 0, 1000))
 
+    async def replayed_from(self, stream: str) -> int | None:
+        """What is noted of parked events that are being delivered again."""
+        return await self.database.read(lambda reader: reader.replayed_from(stream))
+
     async def close(self) -> None:
         for reading in self._readings:
             await reading.cancel()
@@ -162,7 +171,16 @@ class Service:
 
 def event_id(event: ReadRespReadEvent) -> bytes:
     """The id by which an event is acknowledged, where links are not resolved."""
-    structured = event.event.id.structured
+    return _id_of(event.event)
+
+
+def link_id(event: ReadRespReadEvent) -> bytes:
+    """The same for events that links point to, such as parked ones."""
+    return _id_of(event.link)
+
+
+def _id_of(record: ReadRespReadEventRecordedEvent) -> bytes:
+    structured = record.id.structured
     high, low = structured.most_significant_bits, structured.least_significant_bits
     return (high % 2**64).to_bytes(8, "big") + (low % 2**64).to_bytes(8, "big")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from esdb_lite import (
     RecordedEvent,
     SqliteCheckpoint,
 )
+from esdb_lite.client import cancellation
 
 EVENTS = 12
 
@@ -57,6 +58,80 @@ class Slow:
         self.pending = []
 
 
+class Delicate(Slow):
+    """One on a driver that is confused when it is cancelled in the middle."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.confused = False
+        self.bound = False
+
+    def bind(self, source: str) -> None:
+        assert not self.bound
+        self.bound = True
+
+    def release(self) -> None:
+        self.bound = False
+
+    async def load(self) -> Any:
+        return await self._whole(super().load())
+
+    async def begin(self) -> None:
+        await self._whole(asyncio.sleep(0))
+
+    async def save(self, position: Any) -> None:
+        await self._whole(super().save(position))
+
+    async def rollback(self) -> None:
+        await self._whole(super().rollback())
+
+    async def _whole(self, work: Awaitable[Any]) -> Any:
+        self.confused = True
+        found = await work
+        await asyncio.sleep(0)
+        self.confused = False
+        return found
+
+
+@pytest.mark.parametrize("insisting", [False, True])
+async def test_what_a_store_does_is_done_to_its_end(client: AsyncEsdbClient, insisting: bool) -> None:
+    """Also when it is cancelled with every turn of the loop, as anyio does it."""
+    cancelled = 0
+    while True:
+        store = Delicate()
+        running = asyncio.ensure_future(consumer_of(client, store).run())
+        for _ in range(cancelled):
+            await asyncio.sleep(0)
+        if running.done():
+            break
+        running.cancel()
+        while insisting and not running.done():
+            await asyncio.sleep(0)
+            running.cancel()
+        await asyncio.wait({running})
+        cancelled += 1
+        assert running.cancelled()
+        assert (store.confused, store.bound, store.pending) == (False, False, [])
+        assert store.effects == list(range(len(store.effects)))
+    assert running.exception() is None
+
+
+async def test_a_store_that_comes_to_no_end_is_left(client: AsyncEsdbClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cancellation, "PATIENCE", 0.01)
+    saving = asyncio.Event()
+
+    class Stuck(Slow):
+        async def save(self, position: Any) -> None:
+            saving.set()
+            await asyncio.Event().wait()
+
+    running = asyncio.ensure_future(consumer_of(client, Stuck()).run())
+    await saving.wait()
+    running.cancel()
+    await asyncio.wait({running}, timeout=10)
+    assert running.cancelled()
+
+
 async def test_cancelled_at_every_step(client: AsyncEsdbClient) -> None:
     """After n turns of the loop, for every n until it is faster than that; the next consumer goes on from there."""
     before, cancelled = tasks(), 0
@@ -75,7 +150,7 @@ async def test_cancelled_at_every_step(client: AsyncEsdbClient) -> None:
         assert store.position == (len(store.effects) - 1 if store.effects else None)
         assert tasks() <= before
         if cancelled % 10 == 0:
-            await asyncio.wait_for(consumer_of(client, store).run(), 20)
+            await asyncio.wait_for(consumer_of(client, store).run(until_caught_up=True), 20)
             assert store.effects == list(range(EVENTS))
     assert running.exception() is None
     assert cancelled > EVENTS * 3  # every event takes several turns

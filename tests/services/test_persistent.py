@@ -50,7 +50,7 @@ from esdb_lite.server.engine.groups.parking import checkpoint_stream, parked_str
 from esdb_lite.server.engine.model import ANY
 from tests.healing.waiting import until
 
-from .persistent_calls import Service, answers, event_id, service
+from .persistent_calls import Service, answers, event_id, link_id, service
 
 
 @pytest.fixture
@@ -173,8 +173,46 @@ async def test_parked_and_replayed(served: Service) -> None:
     assert second.event.stream_revision == 1
     await until(lambda: served.stored("$$" + parked_stream("s", "g")))
     assert (await info(served)).parked_message_count == 1
+    consumer.ack(link_id(first), link_id(second))
+    await until(lambda: noted(served, None))
     await served.groups.restart()
     assert (await info(served)).parked_message_count == 1
+
+
+async def test_what_is_replayed_stays_parked_until_it_is_done(served: Service) -> None:
+    await served.append("s", 3)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(3)])
+    await until(lambda: served.stored(parked_stream("s", "g")))
+    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    first, *_ = [await consumer.event() for _ in range(3)]
+    assert (await info(served)).parked_message_count == 0
+    consumer.ack(link_id(first))
+    await until(lambda: noted(served, 1))
+    await served.call("Update", update(), UpdateResp)
+    assert (await info(served)).parked_message_count == 2
+    consumer = await served.consume("s")
+    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    assert [(await consumer.event()).event.stream_revision for _ in range(2)] == [1, 2]
+
+
+async def test_a_group_that_was_deleted_leaves_no_note(served: Service) -> None:
+    await served.append("s", 1)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    consumer.nack(1, "bad data", event_id(await consumer.event()))
+    await until(lambda: served.stored(parked_stream("s", "g")))
+    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    await consumer.event()
+    await until(lambda: noted(served, 0))
+    await served.call("Delete", delete(), DeleteResp)
+    assert await noted(served, None)
+
+
+async def noted(served: Service, number: int | None) -> bool:
+    """Whether it is noted that parked events from this number on are not done."""
+    return await served.replayed_from(parked_stream("s", "g")) == number
 
 
 async def test_links_are_resolved_also_live(served: Service) -> None:

@@ -127,6 +127,24 @@ async def test_a_client_lives_as_long_as_what_it_has_made(server: EmbeddedServer
             each._owner = None
 
 
+async def test_a_read_that_has_come_whole_gives_its_place_back_at_once(server: EmbeddedServer) -> None:
+    async with AsyncEsdbClient(server.uri) as client:
+        await use(client)
+        pool = client._core._last
+        assert pool is not None
+        before = [link.calls for link in pool._links]
+        events = client.read_stream_events("s")
+        assert not events._complete
+        assert (await events.__anext__()).stream_name == "s"
+        assert events._complete
+        assert [link.calls for link in pool._links] == before
+        assert [event async for event in events] == []
+        subscription = await client.subscribe_stream_events("s")
+        await subscription.__anext__()
+        assert not subscription._complete
+        await subscription.close()
+
+
 async def test_a_client_that_was_not_used_is_dropped_in_silence() -> None:
     AsyncEsdbClient("localhost:2113")
     gc.collect()

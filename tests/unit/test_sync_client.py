@@ -122,8 +122,16 @@ def test_iterators_survive_the_client_they_came_from(client: EsdbClient) -> None
         next(response)
         client.close()
         assert len(response.next_batch()) == 2  # had arrived
+        assert list(response) == []  # nor was there anything else
+
+
+def test_iterators_that_have_not_come_to_an_end_say_that_the_client_is_closed(client: EsdbClient) -> None:
+    client.append_events("s", None, [new() for _ in range(1000)])
+    with client.read_stream_events("s") as response:
+        next(response)
+        client.close()
         with pytest.raises(ClientClosed):
-            next(response)
+            list(response)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals are different there")

@@ -19,6 +19,7 @@ class StatisticsReading:
     """Asks once more whenever the time has come."""
 
     only_events = True
+    complete = False
 
     def __init__(self, ask: Callable[[], Awaitable[Statistics]], interval: float, deadline: Deadline) -> None:
         self._ask = ask

@@ -21,7 +21,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shared import retrieved
 from esdb_lite._stepping import drive_awaiting, make
 from esdb_lite.client.arguments import checked_timeout
-from esdb_lite.client.cancellation import Cancellation
+from esdb_lite.client.cancellation import Cancellation, to_its_end
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_coroutine, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
@@ -206,6 +206,7 @@ class AsyncConsumer:
         self._settings = settings
         self._store = store
         self._routes = EventRoutes(handler, feed.types, _nothing)
+        store.wrap(_uninterrupted)
         self._consumption = Consumption(settings.options, store, self._handle, feed)
         self._consumption.moved = self._tell
         self._cancellation = Cancellation()
@@ -238,7 +239,8 @@ class AsyncConsumer:
 
         With `until_caught_up` it ends when everything that was stored is handled (servers before 23.10: streams only).
         A handler fails, with RuntimeError, when a task that it awaits is cancelled. Cancelling `run()` ends it at once,
-        as a crash would: only what is stored counts. Raises CheckpointError if the position cannot be loaded or stored,
+        as a crash would: only what is stored counts; but what the checkpoint is doing is done to its end, for up to 5
+        seconds. Raises CheckpointError if the position cannot be loaded or stored,
         ClientClosed if it ran before, and what a subscription raises.
         """
         self._consumption.until_caught_up = checked_bool("until_caught_up", until_caught_up)
@@ -253,7 +255,7 @@ class AsyncConsumer:
                 await self._feed.close()
             finally:
                 try:
-                    await self._let_go()
+                    await to_its_end(self._let_go())
                 finally:
                     self._ended.set_result(None)
                     self._tell()
@@ -272,7 +274,7 @@ class AsyncConsumer:
         try:
             await drive_awaiting(self._consumption.rebuilding(clear), make)
         finally:
-            await self._let_go()
+            await to_its_end(self._let_go())
 
     async def wait_for(self, result: WrittenLike, *, timeout: Seconds | None = None) -> None:
         """Wait until the consumer has handled what was written, so that it can be seen.
@@ -347,6 +349,16 @@ class AsyncConsumer:
         self.stop()
         if self._ended is not None and asyncio.current_task() is not self._cancellation.task:
             await asyncio.wait({self._ended})
+
+
+def _uninterrupted(function: Callable[..., object]) -> Callable[..., object]:
+    """Have what a function begins come to its end, whoever is cancelled meanwhile."""
+
+    def call(*args: object) -> object:
+        outcome = function(*args)
+        return to_its_end(outcome) if inspect.isawaitable(outcome) else outcome
+
+    return call
 
 
 async def _nothing() -> None:

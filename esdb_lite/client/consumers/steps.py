@@ -68,6 +68,13 @@ class Store:
         self.rollback: Callable[[], object] | None = getattr(store, "rollback", None)
         self.release: Callable[[], object] | None = getattr(store, "release", None)
 
+    def wrap(self, around: Callable[[Callable[..., object]], Callable[..., object]]) -> None:
+        """Have something done around each of its functions that may take its time."""
+        self.load, self.save = around(self.load), around(self.save)
+        self.begin = None if self.begin is None else around(self.begin)
+        self.forget = None if self.forget is None else around(self.forget)
+        self.rollback = None if self.rollback is None else around(self.rollback)
+
     @property
     def transactional(self) -> bool:
         """Whether a handler takes part in the store's transactions."""

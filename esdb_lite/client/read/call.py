@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
     from esdb_lite.settings import CredentialsLike
 
-_HANDED_OUT = (RecordedEvent, SubscriptionConfirmed, Checkpoint, CaughtUp, FellBehind)
+_HANDED_OUT = (SubscriptionConfirmed, Checkpoint, CaughtUp, FellBehind)
 
 
 class ReadCall:
@@ -56,6 +56,11 @@ class ReadCall:
         self.only_events = False
         """Whether the last batch had nothing but events."""
 
+    @property
+    def complete(self) -> bool:
+        """Whether it is known that all has been taken, and that nothing is missing."""
+        return self.stream is not None and self.stream.taken and self._decoder.complete
+
     async def open(self) -> None:
         """Send the request."""
         node = self.node = await self._core.node(self._deadline, self._need)
@@ -81,7 +86,6 @@ class ReadCall:
             self.only_events = not self._decoder.controls
             if not self.only_events:
                 items = self._without_notes(items)
-                self.only_events = all(isinstance(item, RecordedEvent) for item in items)
             if items:
                 return items
         if not self._decoder.complete:
@@ -115,13 +119,17 @@ class ReadCall:
     def _without_notes(self, items: list[ReadItem]) -> list[ReadItem]:
         """Take note of what is not handed out."""
         kept: list[ReadItem] = []
+        self.only_events = True
         for item in items:
-            if isinstance(item, StreamMissing):
+            if isinstance(item, RecordedEvent):
+                kept.append(item)
+            elif isinstance(item, StreamMissing):
                 raise stream_not_found(item.stream_name)
-            if isinstance(item, LastStreamPosition):
+            elif isinstance(item, LastStreamPosition):
                 self.last_stream_position = item.stream_position
             elif isinstance(item, _HANDED_OUT):
                 kept.append(item)
+                self.only_events = False
         return kept
 
 

@@ -75,6 +75,11 @@ class AsyncEventIterator(Generic[T_co]):
         """Return all items that are there, after waiting for one; none at the end."""
         return list(self._items) or await self._fetch()
 
+    @property
+    def _complete(self) -> bool:
+        """Whether it is known that nothing more comes than what is there."""
+        return self._reading is None or self._reading.complete
+
     async def close(self) -> None:
         """End the call and the iteration. Idempotent."""
         self._end()
@@ -167,8 +172,11 @@ class AsyncReadResponse(AsyncEventIterator[RecordedEvent]):
         return batch
 
     async def _all(self) -> list[RecordedEvent]:
+        events: list[RecordedEvent] = []
         async with self:
-            return [event async for event in self]
+            while batch := await self.next_batch():
+                events += batch
+        return events
 
 
 class AsyncSubscription(AsyncEventIterator[T_co]):

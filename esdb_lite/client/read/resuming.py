@@ -47,6 +47,7 @@ class HealingReading:
     """A read as batches of items, over as many calls as it takes."""
 
     _what = "read"
+    _ends = True
 
     def __init__(
         self,
@@ -70,6 +71,8 @@ class HealingReading:
         self._opened = 0.0
         self._closed = False
         self._doubtful = False
+        self.complete = False
+        """Whether it is known that nothing more comes."""
         self.only_events = False
         """Whether the last batch had nothing but events."""
         self.last_stream_position: int | None = None
@@ -83,6 +86,8 @@ class HealingReading:
 
     async def batch(self) -> Sequence[Item]:
         """Return the next items; none at the end. Raises StreamNotFound. Being cancelled loses nothing."""
+        if self.complete:
+            return ()
         slow = self._core.slow
         number = slow.begin(self._what) if self._soon and self._budget().timeout is None else 0
         try:
@@ -107,6 +112,9 @@ class HealingReading:
                     await self._heal(error)
                 continue
             if taken is not None:
+                if call.complete and self._ends:
+                    self.complete = True
+                    self._drop()
                 return taken
         return ()
 
@@ -224,6 +232,7 @@ class HealingSubscription(HealingReading):
     """A subscription as batches of items. The first batch may be empty: the server has confirmed it."""
 
     _what = "subscription"
+    _ends = False
 
     def __init__(
         self,

@@ -143,9 +143,8 @@ def _response_headers(second: int) -> Headers:
 _SUCCESS = (("grpc-status", "0"),)
 
 
-def answer_whole(stream: Stream, message: bytes) -> bool:
-    """Answer a call with one message, and end it with OK, if that needs no waiting; else nothing is sent."""
-    data = PREFIX.pack(0, len(message)) + message
+def answer_whole(stream: Stream, data: bytes) -> bool:
+    """Answer a call with framed messages, and end it with OK, if that needs no waiting; else nothing is sent."""
     return answer_at_once(stream, _response_headers(int(time())), data, _SUCCESS)
 
 

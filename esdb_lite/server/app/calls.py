@@ -24,11 +24,13 @@ from esdb_lite._http2.streams import (
     is_over,
     push,
     reset,
+    room_at_once,
     send_data,
     send_headers,
     together,
 )
 from esdb_lite._status import RpcError, refusals, typed_refusals
+from esdb_lite._wire.framing import frame
 from esdb_lite.server.app.call import (
     GrpcCall,
     answer_whole,
@@ -40,7 +42,7 @@ from esdb_lite.server.app.call import (
 )
 from esdb_lite.server.app.plain import PlainHttp
 from esdb_lite.server.app.quick import QuickChoice, QuickRequest, Route
-from esdb_lite.server.handlers import Handler
+from esdb_lite.server.handlers import AT_ONCE, Handler, QuickMethod, QuickQuery
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -217,34 +219,49 @@ class ConnectionCalls(RequestHandler):
             return
         self._settling = True
         with together(arrived[0][0].stream):
-            for method in {quick.method: None for running, quick in arrived if self._begin(running, quick)}:
+            begun = [self._begin(running, quick) for running, quick in arrived]
+            for method in dict.fromkeys(filter(None, begun)):
                 method.commit()
         self._settling = False
         for running, quick in arrived:
             if running.give_up is not None and quick.timeout is not None:
                 running.timer = self._loop.call_later(quick.timeout, self._end_early, running, _Why.LATE)
 
-    def _begin(self, running: _OpenCall, quick: QuickRequest) -> bool:
-        """Begin to serve a call without a task; False where it has one, or has ended already."""
+    def _begin(self, running: _OpenCall, quick: QuickRequest) -> QuickMethod | None:
+        """Begin to serve a call without a task; None where it has one, or has ended already."""
         if running.why is not None:
             self._over(running)
-            return False
+            return None
         message = whole_request(running.stream, quick.limit)
         if message is not None:
-            with suppress(Exception):  # the handler comes to the same, and says so
-                running.give_up = quick.method.begin(message, partial(self._answered, running))
+            if quick.query is not None and self._answers(running, quick.query, message):
+                return None
+            if quick.method is not None:
+                with suppress(Exception):  # the handler comes to the same, and says so
+                    running.give_up = quick.method.begin(message, partial(self._answered, running))
             if running.give_up is not None:
-                return True
+                return quick.method
             leave_request(running.stream, message)
         self._start(running, partial(self._answer, running, running.metadata))
-        return False
+        return None
+
+    def _answers(self, running: _OpenCall, query: QuickQuery, message: bytes) -> bool:
+        """Answer a call at once, if that can be done, and be done with it."""
+        room, answer = min(AT_ONCE, room_at_once(running.stream)), None
+        with suppress(Exception):  # as above
+            answer = query(message, room) if room > 0 else None
+        if answer is None or not answer_whole(running.stream, answer):
+            return False
+        self._counts.total += 1
+        self._over(running)
+        return True
 
     def _answered(self, running: _OpenCall, result: bytes | RpcError) -> None:
         """A call that was begun without a task has its answer."""
         running.give_up = None
         if running.timer is not None:
             running.timer.cancel()
-        if isinstance(result, RpcError) or not answer_whole(running.stream, result):
+        if isinstance(result, RpcError) or not answer_whole(running.stream, frame((result,))):
             self._start(running, partial(self._tell, running, result))
             return
         self._counts.total += 1

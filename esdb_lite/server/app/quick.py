@@ -3,7 +3,8 @@
 Owns: that choice, remembered for as long as a client sends the same headers. Must not know: services, what is sent.
 
 A task for each call, its turns of the loop and a waiter for every step cost more than some methods do themselves. Where
-the request has come whole with its headers, such a method (`QuickMethod`) is asked at once; all others have a task.
+the request has come whole with its headers, such a method (`QuickMethod` or `QuickQuery`) is asked at once; all others
+have a task.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import NamedTuple
 from esdb_lite._http2.streams import Headers
 from esdb_lite._status import RpcError
 from esdb_lite.server.app.call import is_grpc, timeout_of
-from esdb_lite.server.handlers import Handler, QuickMethod
+from esdb_lite.server.handlers import Handler, QuickMethod, QuickQuery
 
 
 class Route(NamedTuple):
@@ -26,13 +27,16 @@ class Route(NamedTuple):
     """Serves it under faults."""
     quick: QuickMethod | None = None
     """Serves it where nothing is the matter."""
+    query: QuickQuery | None = None
+    """Answers it where nothing is the matter."""
 
 
 class QuickRequest(NamedTuple):
     """A request that may be served without a task."""
 
     metadata: Mapping[str, str]
-    method: QuickMethod
+    method: QuickMethod | None
+    query: QuickQuery | None
     limit: int
     timeout: float | None
 
@@ -53,9 +57,9 @@ class QuickChoice:
 
     def _choose(self, metadata: Mapping[str, str]) -> QuickRequest | None:
         route = self._routes.get(metadata.get(":path", ""))
-        if route is None or route.quick is None or not is_grpc(metadata):
+        if route is None or not (route.quick or route.query) or not is_grpc(metadata):
             return None
         try:
-            return QuickRequest(metadata, route.quick, route.max_message, timeout_of(metadata))
+            return QuickRequest(metadata, route.quick, route.query, route.max_message, timeout_of(metadata))
         except RpcError:
             return None

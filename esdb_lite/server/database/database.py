@@ -17,7 +17,7 @@ from typing import TypeAlias, TypeVar, cast
 from esdb_lite._limits import Oversized, Room
 from esdb_lite.server.database.feed import CommitFeed, Listener
 from esdb_lite.server.database.group_commit import Committed, Committer, new_id
-from esdb_lite.server.database.loop_share import PAGE, LoopShare
+from esdb_lite.server.database.loop_share import FEW, PAGE, LoopShare
 from esdb_lite.server.database.scavenging import Scavenge, Steps, clear_stream
 from esdb_lite.server.database.threads import ReaderThreads, WriterJob, WriterThread, call_soon, settle
 from esdb_lite.server.engine import append as appending
@@ -217,14 +217,26 @@ class Database:
             await asyncio.sleep(0)
             await self.turns.enter(PAGE)
             self._check_open()
-            began = time.perf_counter()
-            with self._pace:
-                found = self._files.loop_reader(query)
-            self.turns.charge(time.perf_counter() - began, PAGE)
-            return found
+            return self._read_here(query, PAGE)
         self._check_open()
         self._pace.count()
         return cast(T, await self._readers.submit(lambda reader: reader.snapshot(query)))
+
+    def read_at_once(self, query: Callable[[Reader], T]) -> T | None:
+        """Do the same for a few events now; None, and nothing is read, where others come first or the disk is slow.
+
+        Raises StorageError.
+        """
+        if self._closed or not self._pace.quick or not self.turns.enter_at_once(FEW):
+            return None
+        return self._read_here(query, FEW)
+
+    def _read_here(self, query: Callable[[Reader], T], units: int) -> T:
+        began = time.perf_counter()
+        with self._pace:
+            found = self._files.loop_reader(query)
+        self.turns.charge(time.perf_counter() - began, units)
+        return found
 
     def _check_open(self) -> None:
         if self._closed:

@@ -23,6 +23,8 @@ OTHERS = 8
 """How many times what a costly call takes is left to others."""
 BATCH = 1
 """Units of a few live events that are sent to one subscriber."""
+FEW = 1
+"""Units of a few events that are read from storage and sent at once."""
 
 
 class LoopShare:
@@ -36,12 +38,18 @@ class LoopShare:
 
     async def enter(self, units: int) -> None:
         """Return when there is room, at once if there is any now."""
-        if self._has_room():
-            self._left -= units
+        if self.enter_at_once(units):
             return
         turn: asyncio.Future[None] = self._loop.create_future()
         self._waiting.append((units, partial(_let_in, turn)))
         await turn
+
+    def enter_at_once(self, units: int) -> bool:
+        """Enter if there is room now; False where there is none."""
+        if not self._has_room():
+            return False
+        self._left -= units
+        return True
 
     def when(self, units: int, act: Callable[[], bool]) -> None:
         """Have something done when there is room, at once if there is any now.

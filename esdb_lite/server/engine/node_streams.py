@@ -46,6 +46,7 @@ class WithNodeStreams:
         self.names = reader.names
         self.projection_position = reader.projection_position
         self.projection_states = reader.projection_states
+        self.replayed_from = reader.replayed_from
         self.index_position = reader.index_position
         self.index_forward = reader.index_forward
         self.index_backward = reader.index_backward

@@ -220,6 +220,7 @@ class PersistentGroups:
             del self._streams[stream][group]
             self._share_room()
             await runner.stop()
+            await runner.forget()
             for written in (checkpoint_stream(stream, group), parked_stream(stream, group)):
                 await self._database.delete(written, ANY)
 

@@ -24,6 +24,7 @@ from esdb_lite.server.engine.groups.consumers import GroupConsumer
 from esdb_lite.server.engine.groups.effects import (
     Drop,
     Effect,
+    NoteUnfinished,
     Park,
     ReadPage,
     ReadParked,
@@ -40,13 +41,12 @@ from esdb_lite.server.engine.groups.parking import (
     checkpoint_stream,
     parked_data,
     parked_metadata,
-    parked_stream,
-    truncation_metadata,
 )
 from esdb_lite.server.engine.groups.queries import GroupSource, Unreadable
 from esdb_lite.server.engine.groups.statistics import GroupInfo
 from esdb_lite.server.engine.links import LINKS_AT_ONCE
-from esdb_lite.server.engine.model import ANY, METADATA_TYPE, Appended, ProposedEvent, metastream_of
+from esdb_lite.server.engine.model import ANY, Appended, ProposedEvent
+from esdb_lite.server.groups.parked_stream import ParkedStream
 from esdb_lite.server.storage import Reader, Record
 
 log = logging.getLogger("esdb_lite.server")
@@ -142,6 +142,7 @@ class GroupRunner:
         self._loop = asyncio.get_running_loop()
         self._group = Group(config.settings, in_log=config.in_log)
         self._source = GroupSource(config)
+        self._parked = ParkedStream(database, config.stream, config.group)
         self._members: dict[GroupConsumer, GroupSeat] = {}
         self._listener: Listener | None = None
         self._drain_is_due = False
@@ -173,7 +174,7 @@ class GroupRunner:
         self._carry_out()
         self._stopped = True
         self._unlisten()
-        lasting = (Park, WriteCheckpoint, TruncateParked, _ParkedTruncation)
+        lasting = (Park, WriteCheckpoint, TruncateParked, NoteUnfinished, _ParkedTruncation)
         self._jobs = deque(job for job in self._jobs if isinstance(job, lasting))
         if self._task is not None:
             await asyncio.wait({self._task})
@@ -341,6 +342,8 @@ class GroupRunner:
             await self._read_parked(job)
         elif isinstance(job, TruncateParked):
             await self._truncate_parked(job)
+        elif isinstance(job, NoteUnfinished):
+            await self._parked.note(job.unfinished_from)
         self._carry_out()
 
     def _failed(self, job: _Job) -> None:
@@ -351,6 +354,8 @@ class GroupRunner:
             self._group.checkpoint_failed()
         elif isinstance(job, ReadParked):
             self._group.replay_failed()
+        elif isinstance(job, NoteUnfinished):
+            self._group.replay_not_noted()
         elif isinstance(job, _ParkedTruncation) and not job.done.done():
             job.done.set_exception(ParkedEventsBusy())
         elif isinstance(job, Park):
@@ -374,11 +379,18 @@ class GroupRunner:
         self._group.loaded(
             checkpoint=found.checkpoint,
             end=found.end,
-            parked_from=found.parked_from,
+            parked_from=await self._parked_again(found),
             parked_next=found.parked_next,
             now=self._loop.time(),
         )
         self._drain()
+
+    async def _parked_again(self, found: queries.Loaded) -> int:
+        """What was replayed and is not done is parked again; return the number of the first parked event."""
+        if found.replayed_from is None or found.replayed_from >= found.parked_from:
+            return found.parked_from
+        await self._parked.begin_with(found.replayed_from, None)
+        return found.replayed_from
 
     async def _read_page(self, effect: ReadPage) -> None:
         source, ticks = self._source, self._ticks()
@@ -428,7 +440,7 @@ class GroupRunner:
         ]
         messages = [message for message, _ in reasons]
         try:
-            revision = await self._append(parked_stream(self.config.stream, self.config.group), events)
+            revision = await self._append(self._parked.name, events)
         except Exception:
             log.exception("persistent subscription %r: %d events could not be parked", self.config.key, len(messages))
             self._group.parking_failed(messages, now=now())
@@ -455,16 +467,19 @@ class GroupRunner:
         self._group.parked_page(messages, now=self._loop.time())
 
     async def _truncate(self, job: _ParkedTruncation) -> None:
-        before = self._group.truncation(job.stop_at)
-        if before is not None:
-            await self._truncate_parked(TruncateParked(before))
-            self._group.truncated(before)
+        truncation = self._group.truncation(job.stop_at)
+        if truncation is not None:
+            await self._truncate_parked(truncation)
+            self._group.truncated(truncation.before)
         if not job.done.done():
             job.done.set_result(None)
 
     async def _truncate_parked(self, effect: TruncateParked) -> None:
-        stream = metastream_of(parked_stream(self.config.stream, self.config.group))
-        await self._append(stream, [_event(METADATA_TYPE, truncation_metadata(effect.before), is_json=True)])
+        await self._parked.begin_with(effect.before, effect.unfinished_from)
+
+    async def forget(self) -> None:
+        """Forget what was replayed and is not done: the group is deleted. Raises StorageError."""
+        await self._parked.note(None)
 
     async def _append(self, stream: str, events: Sequence[ProposedEvent]) -> int:
         outcome = await self._database.append(stream, ANY, events)

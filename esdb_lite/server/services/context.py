@@ -61,6 +61,10 @@ class Context:
         """Run a function on one consistent state, with the node's own streams in it. Raises StorageError."""
         return await self.database.read(lambda reader: query(WithNodeStreams(reader, self.node_event)))
 
+    def read_at_once(self, query: Callable[[Reader], T]) -> T | None:
+        """Do the same for a few events now; None, and nothing is read, where that cannot be. Raises StorageError."""
+        return self.database.read_at_once(lambda reader: query(WithNodeStreams(reader, self.node_event)))
+
     async def permits(self, principal: Principal, stream: str, action: Action) -> bool:
         """Whether somebody may do this with a stream now. Raises StorageError."""
         early = decide_early(principal, stream, action)

@@ -112,8 +112,17 @@ class ForgetIndex(NamedTuple):
     id: int
 
 
+class ReplayNote(NamedTuple):
+    """A note beside the log: parked events that are being delivered again, and are not parked any more."""
+
+    stream: str
+    """In which they are."""
+    first: int | None
+    """The lowest number of one that is not done; None: all are."""
+
+
 IndexNote: TypeAlias = "IndexProgress | ForgetIndex"
-Note: TypeAlias = "Progress | Forget | GoBack | IndexNote"
+Note: TypeAlias = "Progress | Forget | GoBack | IndexNote | ReplayNote"
 """Something that is remembered in the transaction that writes events, and is no event."""
 
 
@@ -227,6 +236,10 @@ class Reader(Protocol):
 
     def projection_states(self, id: int, partitions: Sequence[str]) -> dict[str, PartitionState]:
         """What a projection holds for these partitions, as noted; those without a note are left out."""
+        ...
+
+    def replayed_from(self, stream: str) -> int | None:
+        """The lowest number of a parked event that was replayed and is not done, as noted; None: nothing is noted."""
         ...
 
     def index_position(self, id: int) -> int | None:

@@ -19,6 +19,8 @@ Owns: DDL, pragmas, recognition of files. Must not know: the rules of appending 
     user_indexes       up to where each index that a user has defined has been filled; the number is the position of the
                        event that has defined it.
     user_index_events  what is in it, with the values of its field as UTF-8 (empty: it has none).
+
+    replays  by the name of a stream of parked events: from this number on, some are being delivered again.
 """
 
 from __future__ import annotations
@@ -120,6 +122,10 @@ CREATE TABLE IF NOT EXISTS user_index_events (
     PRIMARY KEY (id, position)
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS user_index_values ON user_index_events (id, value, position);
+CREATE TABLE IF NOT EXISTS replays (
+    stream TEXT PRIMARY KEY,
+    first INTEGER NOT NULL
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS indexed (id INTEGER PRIMARY KEY, position INTEGER NOT NULL);
 """
 """Files of the same version may lack these; programs that do not know them do nothing wrong with the file."""

@@ -26,9 +26,10 @@ from esdb_lite.server.storage import (
     StreamHead,
     index_notes,
     projection_notes,
+    replay_notes,
 )
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, translated
-from esdb_lite.server.storage.schema import checksum, stored_length, unpack_schema
+from esdb_lite.server.storage.schema import checked_names, checksum_with, stored_length, unpack_schema
 from esdb_lite.server.storage.selections import Entries, Search, entries_of, indexed
 
 T = TypeVar("T")
@@ -266,6 +267,10 @@ class SqliteReader:
         """See `Reader`."""
         return projection_notes.states(self._connection, id, partitions)
 
+    def replayed_from(self, stream: str) -> int | None:
+        """See `Reader`."""
+        return replay_notes.first(self._connection, stream)
+
     def index_position(self, id: int) -> int | None:
         """See `Reader`."""
         return index_notes.position(self._connection, id)
@@ -307,14 +312,16 @@ class SqliteReader:
         return records
 
     def _collect(self, records: list[Record], cursor: sqlite3.Cursor) -> None:
-        streams, types = self._streams.by_number, self._types.by_number
-        room, add, new = PAGE_BYTES, records.append, tuple.__new__
+        room, add, new, check = PAGE_BYTES, records.append, tuple.__new__, checksum_with
+        seen, name, kind, names, schema = None, "", "", b"", None
         for position, stream, revision, type, is_json, created, crc, id, metadata, data in cursor:
-            name = streams.get(stream) or self._streams.name(stream)
-            kind = types.get(type) or self._types.name(type)
-            if checksum(position, name, revision, id, kind, is_json, created, data, metadata) != crc:
+            if (stream, type, is_json) != seen:  # most have them in common
+                seen = stream, type, is_json
+                name, kind = self._streams.name(stream), self._types.name(type)
+                names = checked_names(name, kind, is_json)
+                schema = unpack_schema(is_json) if is_json > 1 else None
+            if check(names, position, revision, id, is_json, created, data, metadata) != crc:
                 raise StorageCorrupted(f"{self._path} is damaged: the event at {position} has a wrong checksum")
-            schema = unpack_schema(is_json) if is_json > 1 else None
             # this way it takes half as long
             add(new(Record, (position, name, revision, id, kind, is_json & 1 == 1, created, data, metadata, schema)))
             room -= len(data) + len(metadata) + len(name)

@@ -13,7 +13,16 @@ from itertools import chain
 from typing import NamedTuple, TypeAlias
 
 from esdb_lite.positions import LARGEST
-from esdb_lite.server.storage import ForgetIndex, IndexProgress, Note, Record, index_notes, projection_notes
+from esdb_lite.server.storage import (
+    ForgetIndex,
+    IndexProgress,
+    Note,
+    Record,
+    ReplayNote,
+    index_notes,
+    projection_notes,
+    replay_notes,
+)
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, reporting, translated
 from esdb_lite.server.storage.schema import checked_names, checksum_with, pack_schema
 from esdb_lite.server.storage.selections import make_entries
@@ -156,6 +165,8 @@ class SqliteWriter:
         for note in notes:
             if isinstance(note, (IndexProgress, ForgetIndex)):
                 index_notes.save(self.connection, note)
+            elif isinstance(note, ReplayNote):
+                replay_notes.save(self.connection, note)
             else:
                 projection_notes.save(self.connection, note)
 

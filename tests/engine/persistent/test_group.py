@@ -6,7 +6,8 @@ import pytest
 
 from esdb_lite.groups import ConsumerStrategy, NackAction
 from esdb_lite.server.engine.groups.consumers import OUTBOX_LIMIT, GroupConsumer
-from esdb_lite.server.engine.groups.effects import Park, ReadPage
+from esdb_lite.server.engine.groups.effects import NoteUnfinished, Park, ReadPage
+from esdb_lite.server.engine.groups.group import PARKED_AT_ONCE
 from esdb_lite.server.engine.groups.settings import GroupStart
 
 from .world import World, settings
@@ -282,6 +283,76 @@ class TestReplay:
         world.settle()
         assert world.clients[0].seen == [(0, 0), (1, 0), (2, 0)]
         assert (world.parked_from, world.group.info(now=0).parked_message_count) == (3, 0)
+
+    def test_what_is_not_done_is_parked_after_a_restart(self) -> None:
+        world = self.parked(5)
+        world.group.replay(stop_at=4, now=world.now)
+        world.collect()
+        world.settle()
+        assert (world.parked_from, world.unfinished_from) == (4, 0)
+        client = world.clients[0]
+        world.ack(client, *client.ids(0, 1, 3))
+        world.settle()
+        assert world.unfinished_from == 0
+        world.tick()
+        world.settle()
+        assert (world.unfinished_from, world.group.info(now=0).parked_message_count) == (2, 1)
+        world.restart()
+        world.settle()
+        assert world.group.info(now=0).parked_message_count == 3
+
+    def test_what_is_done_is_not(self) -> None:
+        world = self.parked()
+        world.group.replay(stop_at=None, now=world.now)
+        world.collect()
+        world.settle()
+        world.ack(world.clients[0], *list(world.clients[0].held))
+        world.settle()
+        assert (world.parked_from, world.unfinished_from) == (3, None)
+
+    def test_parked_again_is_parked_once(self) -> None:
+        world = self.parked(2)
+        world.group.replay(stop_at=None, now=world.now)
+        world.collect()
+        world.settle()
+        world.nack(world.clients[0], NackAction.PARK, *list(world.clients[0].held))
+        world.settle()
+        assert (world.parked_from, world.unfinished_from, len(world.parked)) == (2, None, 4)
+        world.restart()
+        world.settle()
+        assert world.group.info(now=0).parked_message_count == 2
+
+    def test_a_group_that_has_ended_replays_nothing(self) -> None:
+        world = self.parked(2)
+        world.group.fault()
+        world.group.replay(stop_at=None, now=world.now)
+        world.collect()
+        world.settle()
+        assert (world.parked_from, world.group.info(now=0).parked_message_count) == (0, 2)
+
+    def test_what_could_not_be_noted_is_tried_again(self) -> None:
+        world = self.parked(2)
+        world.group.replay(stop_at=None, now=world.now)
+        world.collect()
+        world.settle()
+        world.ack(world.clients[0], *list(world.clients[0].held))
+        assert world.pending == [NoteUnfinished(None)]
+        world.pending.clear()
+        world.group.replay_not_noted()
+        world.tick()
+        world.settle()
+        assert world.unfinished_from is None
+
+    def test_a_replay_that_failed_leaves_parked_what_it_has_not_read(self) -> None:
+        world = self.parked(40)
+        world.group.replay(stop_at=None, now=world.now)
+        world.collect()
+        world.step()
+        page = min(PARKED_AT_ONCE, world.settings.page)
+        assert len(world.clients[0].seen) == page
+        world.pending.clear()
+        world.group.replay_failed()
+        assert world.group.info(now=0).parked_message_count == 40 - page
 
     @pytest.mark.parametrize(("stop_at", "expected"), [(0, []), (2, [0, 1]), (99, [0, 1, 2])])
     def test_up_to_a_number(self, stop_at: int, expected: list[int]) -> None:

@@ -12,6 +12,7 @@ from esdb_lite.server.engine.groups.consumers import GroupConsumer
 from esdb_lite.server.engine.groups.effects import (
     Drop,
     Effect,
+    NoteUnfinished,
     Park,
     ReadPage,
     ReadParked,
@@ -72,6 +73,7 @@ class World:
         self.log: list[Record] = []
         self.parked: list[tuple[Message, str]] = []
         self.parked_from = 0
+        self.unfinished_from: int | None = None
         self.checkpoints: list[int] = []
         self.clients: list[Client] = []
         self.pending: list[Effect] = []
@@ -96,6 +98,8 @@ class World:
         self.clients = []
         self.pending = []
         self.group = Group(self.settings, in_log=False)
+        if self.unfinished_from is not None:
+            self.parked_from, self.unfinished_from = min(self.parked_from, self.unfinished_from), None
         self.load()
 
     def append(self, count: int, *, tell: bool = True, ids: list[bytes] | None = None) -> list[Record]:
@@ -188,7 +192,9 @@ class World:
             self.checkpoints.append(effect.position)
             self.group.checkpoint_written(effect.position)
         elif isinstance(effect, TruncateParked):
-            self.parked_from = effect.before
+            self.parked_from, self.unfinished_from = effect.before, effect.unfinished_from
+        elif isinstance(effect, NoteUnfinished):
+            self.unfinished_from = effect.unfinished_from
 
     def parked_message(self, number: int) -> Message:
         return Message(self.parked[number][0].event, record(number, stream="parked"), replayed=True)

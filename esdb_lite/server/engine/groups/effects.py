@@ -50,6 +50,15 @@ class TruncateParked:
     """Make parked events with numbers below `before` disappear. No answer."""
 
     before: int
+    unfinished_from: int | None = None
+    """Note that those from this number on were replayed and are not done; None: there are no such."""
+
+
+@dataclass(frozen=True)
+class NoteUnfinished:
+    """Note the same anew. If that fails, answer with `Group.replay_not_noted`."""
+
+    unfinished_from: int | None
 
 
 @dataclass(frozen=True)
@@ -66,4 +75,4 @@ class Drop:
     consumer: GroupConsumer
 
 
-Effect = ReadPage | ReadParked | Park | WriteCheckpoint | TruncateParked | Wake | Drop
+Effect = ReadPage | ReadParked | Park | WriteCheckpoint | TruncateParked | NoteUnfinished | Wake | Drop

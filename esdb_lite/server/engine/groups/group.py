@@ -17,6 +17,7 @@ from .consumers import GroupConsumer, dispatcher_for
 from .effects import Drop, Effect, Park, ReadPage, ReadParked, TruncateParked, Wake, WriteCheckpoint
 from .messages import Message
 from .progress import GroupProgress
+from .replay import ReplayProgress
 from .settings import GroupSettings
 from .statistics import ConnectionInfo, DeliveryRate, GroupInfo, Measurements, status_text
 
@@ -37,6 +38,7 @@ class Group:
         self._buffer = EventBuffer(history_size=settings.history_room, live_size=0, frontier=-1, live=False)
         self._most_held = self._buffer.most_held
         self._progress = GroupProgress(settings, checkpoint=None)
+        self._replays = ReplayProgress()
         self._dispatcher = dispatcher_for(settings.strategy)
         self._in_flight: dict[bytes, Message] = {}
         self._effects: list[Effect] = []
@@ -76,6 +78,7 @@ class Group:
         self._buffer.most_held = self._most_held
         self._progress = GroupProgress(settings, checkpoint=checkpoint)
         self._parked_from, self._parked_next = parked_from, max(parked_from, parked_next)
+        self._replays = ReplayProgress()
         self._last_known = self._stored_checkpoint = checkpoint
         self.ready = True
         self._advance(now)
@@ -186,6 +189,7 @@ class Group:
         """The source cannot be read: consumers are sent away, and so will be all that come."""
         self.faulted = True
         self.drop()
+        self._note_replay(at_once=True)
 
     def _let_go(self, consumer: GroupConsumer) -> None:
         consumer.dropped = True
@@ -230,10 +234,12 @@ class Group:
         self._retry(self._expired(now))
         self._push(now)
         self._checkpoint(now, tick=True)
+        self._note_replay(at_once=True)
         self._advance(now)
 
     def _after_answers(self, now: float) -> None:
         self._checkpoint(now, tick=False)
+        self._note_replay(at_once=False)
         self._advance(now)
 
     def _expired(self, now: float) -> list[Message]:
@@ -259,7 +265,9 @@ class Group:
         if message.held:
             message.held = False
             self._buffer.held -= message.size
-        if not message.replayed:
+        if message.replayed:
+            self._replays.finish(message)
+        else:
             self._progress.finish(message)
 
     def _retry(self, messages: list[Message]) -> None:
@@ -364,7 +372,7 @@ class Group:
     def replay(self, *, stop_at: int | None, now: float) -> None:
         """Deliver parked events again, those with numbers below `stop_at`; nothing if that is under way already."""
         end = self._parked_next if stop_at is None else min(stop_at, self._parked_next)
-        if self._replaying is None and end > self._parked_from:
+        if self._replaying is None and end > self._parked_from and not self.faulted:
             self._replaying = (self._parked_from, end)
             self._advance(now)
 
@@ -378,19 +386,29 @@ class Group:
         """Whether parked events are being delivered again."""
         return self._replaying is not None
 
-    def truncation(self, stop_at: int | None) -> int | None:
-        """Where parked events begin once those below `stop_at` are gone; None: that changes nothing."""
+    def truncation(self, stop_at: int | None) -> TruncateParked | None:
+        """What makes parked events below `stop_at` disappear; None: nothing has to be done."""
         end = self._parked_next if stop_at is None else min(stop_at, self._parked_next)
-        return end if end > self._parked_from else None
+        return TruncateParked(end, self._replays.unfinished_from(end)) if end > self._parked_from else None
 
     def truncated(self, before: int) -> None:
         """Parked events with numbers below `before` are gone."""
         self._parked_from = max(self._parked_from, before)
 
+    def replay_not_noted(self) -> None:
+        """What was to be noted of replays could not be written; it is tried again at the next tick."""
+        self._replays.not_noted()
+
+    def _note_replay(self, *, at_once: bool) -> None:
+        note = self._replays.note(self._parked_from, at_once=at_once)
+        if note is not None:
+            self._effects.append(note)
+
     def replay_failed(self) -> None:
         """Parked events could not be read; what is left stays parked."""
         self._replay_page_asked = False
-        self._replaying = None
+        if self._replaying is not None:
+            self._parked_from, self._replaying = self._replaying[0], None
 
     def parked_page(self, messages: Iterable[Message], *, now: float) -> None:
         """The parked events asked for whose targets exist, in order."""
@@ -402,12 +420,13 @@ class Group:
         messages = list(messages)
         for message in messages:
             self._buffer.hold(message)
+            self._replays.enter(message)
         self._buffer.add_retries(messages)
         self._replaying = (first, end)
         if first >= end:
             self._replaying = None
             self._parked_from = end
-            self._effects.append(TruncateParked(end))
+            self._effects.append(TruncateParked(end, self._replays.unfinished_from(end)))
         self._advance(now)
 
     def _replay_more(self) -> None:

@@ -39,6 +39,8 @@ class Loaded(NamedTuple):
     parked_next: int
     broken: Record | None = None
     """The last event of the checkpoints, where it is none that can be."""
+    replayed_from: int | None = None
+    """From this number on, events that were parked had been replayed and were not done; None: there are no such."""
 
 
 class SourcePage(NamedTuple):
@@ -73,6 +75,7 @@ def load(reader: Reader, config: GroupConfig, now: int) -> Loaded:
         parked_from=parked_from,
         parked_next=parked_next,
         broken=last if checkpoint is None or not usable else None,
+        replayed_from=reader.replayed_from(parked_stream(config.stream, config.group)),
     )
 
 
