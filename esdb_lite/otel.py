@@ -15,7 +15,7 @@ try:
     from opentelemetry import context, metrics, trace
     from opentelemetry.trace import SpanKind
 except ImportError as error:  # pragma: no cover - the tests have it
-    raise ImportError("esdb_lite.otel needs the package opentelemetry-api: pip install 'esdb-lite[otel]'") from error
+    raise ImportError("esdb_lite.otel needs the package opentelemetry-api: pip install opentelemetry-api") from error
 
 from esdb_lite import _version, observing
 from esdb_lite._json import load_json

@@ -102,21 +102,13 @@ async def infos(channel: Channel, stream_name: str | None) -> list[SubscriptionI
 
 async def replay_parked(channel: Channel, group_name: str, stream_name: str | None, stop_at: int | None) -> None:
     """Have parked events delivered again."""
-    options = pb.ReplayParkedReqOptions(group_name=group_name, **_source(stream_name))
-    if stop_at is None:
-        options.no_limit = Empty()
-    else:
-        options.stop_at = stop_at
+    options = pb.ReplayParkedReqOptions(group_name=group_name, **_source(stream_name), **_limit(stop_at))
     await pb.PersistentSubscriptionsStub(channel).replay_parked(pb.ReplayParkedReq(options=options))
 
 
 async def truncate_parked(channel: Channel, group_name: str, stream_name: str | None, stop_at: int | None) -> None:
     """Throw parked events away."""
-    options = pb.TruncateParkedReqOptions(group_name=group_name, **_source(stream_name))
-    if stop_at is None:
-        options.no_limit = Empty()
-    else:
-        options.stop_at = stop_at
+    options = pb.TruncateParkedReqOptions(group_name=group_name, **_source(stream_name), **_limit(stop_at))
     await pb.PersistentSubscriptionsStub(channel).truncate_parked(pb.TruncateParkedReq(options=options))
 
 
@@ -134,6 +126,10 @@ def _stream(name: str) -> StreamIdentifier:
 
 def _source(stream_name: str | None) -> dict[str, Any]:
     return {"all": Empty()} if stream_name is None else {"stream_identifier": _stream(stream_name)}
+
+
+def _limit(stop_at: int | None) -> dict[str, Any]:
+    return {"no_limit": Empty()} if stop_at is None else {"stop_at": stop_at}
 
 
 def _ends(start: int | None) -> dict[str, Any]:

@@ -29,14 +29,25 @@ class AsyncTableCheckpoint(CheckpointTable):
     not commit, and nobody else may use the connection while the consumer runs. For `AsyncEsdbClient`.
     """
 
+    _methods = ("execute", "commit", "rollback")
+    _argument = "connection"
+    _kind: str
+    """What a connection must be, in words."""
+
+    def __init__(self, connection: object, name: str, *, table: str = TABLE) -> None:
+        """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
+        if not all(callable(getattr(connection, each, None)) for each in self._methods):
+            raise WrongArgumentType(self._argument, connection, f"must be {self._kind}")
+        super().__init__(name, table)
+        self._connection: Any = connection
+
     async def load(self) -> ConsumerPosition | None:
         """Return the position in the table, which is made if need be. Ends the transaction that is open, if any."""
         position: ConsumerPosition | None = await drive_awaiting(self._loading(), self._carry_out)
         return position
 
-    @abstractmethod
     async def begin(self) -> None:
-        """Begin a transaction, where the driver does not do it by itself."""
+        """Called before the handler; most drivers begin a transaction by themselves."""
 
     async def save(self, position: ConsumerPosition) -> None:
         """Store the position and commit. Raises CheckpointConflict if somebody else has changed it."""
@@ -46,12 +57,12 @@ class AsyncTableCheckpoint(CheckpointTable):
         """Store that there is no position, and commit, so that a consumer begins anew."""
         await drive_awaiting(self._forgetting(), self._carry_out)
 
-    @abstractmethod
     async def rollback(self) -> None:
         """Undo what the handler has written since the last commit."""
+        await self._connection.rollback()
 
-    @abstractmethod
-    async def _commit(self) -> None: ...
+    async def _commit(self) -> None:
+        await self._connection.commit()
 
     @abstractmethod
     async def _ask(self, order: Order) -> object:
@@ -73,12 +84,11 @@ class AsyncpgCheckpoint(AsyncTableCheckpoint):
     Everything else is as with `AsyncTableCheckpoint`; the handler's statements are in a transaction by themselves.
     """
 
+    _kind, _methods = "a connection of asyncpg", ("fetchrow", "execute", "transaction")
+
     def __init__(self, connection: asyncpg.Connection, name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
-        if not all(callable(getattr(connection, each, None)) for each in ("fetchrow", "execute", "transaction")):
-            raise WrongArgumentType("connection", connection, "must be a connection of asyncpg")
-        super().__init__(name, table)
-        self._connection = connection
+        super().__init__(connection, name, table=table)
         self._transaction: Any = None
 
     async def begin(self) -> None:
@@ -113,27 +123,16 @@ class PsycopgCheckpoint(AsyncTableCheckpoint):
     `AsyncTableCheckpoint`.
     """
 
+    _kind = "an AsyncConnection of psycopg"
+
     def __init__(self, connection: psycopg.AsyncConnection[Any], name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name, without asking the database yet.
 
         The connection must not be in autocommit mode. Raises InvalidArgument.
         """
-        if not all(callable(getattr(connection, each, None)) for each in ("execute", "commit", "rollback")):
-            raise WrongArgumentType("connection", connection, "must be an AsyncConnection of psycopg")
+        super().__init__(connection, name, table=table)
         if getattr(connection, "autocommit", False) is True:
             raise InvalidArgument("connection", connection, "must not be in autocommit mode")
-        super().__init__(name, table)
-        self._connection = connection
-
-    async def begin(self) -> None:
-        """Called before the handler: the driver begins a transaction by itself."""
-
-    async def rollback(self) -> None:
-        """Undo what the handler has written since the last commit."""
-        await self._connection.rollback()
-
-    async def _commit(self) -> None:
-        await self._connection.commit()
 
     async def _ask(self, order: Order) -> object:
         sql, values = statement(order.sql, order.values, "pyformat")
@@ -148,24 +147,16 @@ class AiosqliteCheckpoint(AsyncTableCheckpoint):
     Everything else is as with `AsyncTableCheckpoint`.
     """
 
+    _kind = "a connection of aiosqlite"
+
     def __init__(self, connection: aiosqlite.Connection, name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
-        if not all(callable(getattr(connection, each, None)) for each in ("execute", "commit", "rollback")):
-            raise WrongArgumentType("connection", connection, "must be a connection of aiosqlite")
-        super().__init__(name, table)
-        self._connection = connection
+        super().__init__(connection, name, table=table)
 
     async def begin(self) -> None:
         """Begin a transaction, also where the connection commits by itself."""
         if not self._connection.in_transaction:
             await self._connection.execute("BEGIN")
-
-    async def rollback(self) -> None:
-        """Undo what the handler has written since the last commit."""
-        await self._connection.rollback()
-
-    async def _commit(self) -> None:
-        await self._connection.commit()
 
     async def _ask(self, order: Order) -> object:
         sql, values = statement(order.sql, order.values, "qmark")

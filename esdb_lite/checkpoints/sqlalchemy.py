@@ -62,33 +62,22 @@ class AsyncSqlAlchemyCheckpoint(AsyncTableCheckpoint):
     An `AsyncConnection` will do, too. For `AsyncEsdbClient`; everything else is as with `SqlAlchemyCheckpoint`.
     """
 
+    _kind, _argument = "an AsyncSession or an AsyncConnection of SQLAlchemy", "session"
+
     def __init__(self, session: AsyncSession | AsyncConnection, name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
-        if not all(callable(getattr(session, each, None)) for each in ("execute", "commit", "rollback")):
-            raise WrongArgumentType("session", session, "must be an AsyncSession or an AsyncConnection of SQLAlchemy")
-        super().__init__(name, table)
-        self._session = session
+        super().__init__(session, name, table=table)
 
     async def load(self) -> ConsumerPosition | None:
         """Return the position in the table, which is made if need be. Raises InvalidArgument in autocommit mode."""
-        session: Any = self._session
+        session = self._connection
         await (await session.connection() if hasattr(session, "get_bind") else session).run_sync(_refuse_autocommit)
         return await super().load()
-
-    async def begin(self) -> None:
-        """Called before the handler."""
-
-    async def rollback(self) -> None:
-        """Undo what the handler has written since the last commit."""
-        await self._session.rollback()
-
-    async def _commit(self) -> None:
-        await self._session.commit()
 
     async def _ask(self, order: Order) -> object:
         from sqlalchemy import text
 
-        return _outcome(order, await self._session.execute(text(order.sql), order.values))
+        return _outcome(order, await self._connection.execute(text(order.sql), order.values))
 
 
 def _outcome(order: Order, result: Any) -> object:

@@ -22,7 +22,7 @@ from esdb_lite.server.addresses import is_loopback
 if TYPE_CHECKING:
     from esdb_lite.web.serving import ConsoleConnections
 
-_MISSING = "the web console needs starlette, uvicorn and jinja2: install the extra web"
+_MISSING = "the web console needs starlette, uvicorn and jinja2: pip install starlette uvicorn jinja2"
 
 
 def web(options: argparse.Namespace) -> int:

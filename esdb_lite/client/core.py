@@ -209,31 +209,18 @@ class ClientCore:
         safety = Safety.REPEATABLE if repeatable else Safety.ONCE
 
         async def attempts(method: str, attempt: Attempt[T], deadline: Deadline) -> T:
+            number = self.slow.begin(method.rpartition("/")[2]) if deadline.timeout is None else 0
             try:
-                return await self._persist(attempt, method, deadline, credentials, need, safety)
+                return await self._attempts(attempt, method, deadline, credentials, need, safety)
             except NotSupported as error:
                 if not needs:
                     raise
                 text = f"{needs}, and this server does not have it"
                 raise NotSupported(text, code=error.code, details=error.details, trailers=error.trailers) from error
+            finally:
+                self.slow.end(number)
 
         return channel_by(attempts, deadline, delivery)
-
-    async def _persist(
-        self,
-        attempt: Attempt[T],
-        method: str,
-        deadline: Deadline,
-        credentials: CredentialsLike,
-        need: Need,
-        safety: Safety,
-    ) -> T:
-        """Make a call until it succeeds or is not to be made again."""
-        number = self.slow.begin(method.rpartition("/")[2]) if deadline.timeout is None else 0
-        try:
-            return await self._attempts(attempt, method, deadline, credentials, need, safety)
-        finally:
-            self.slow.end(number)
 
     async def _attempts(
         self,
@@ -244,6 +231,7 @@ class ClientCore:
         need: Need,
         safety: Safety,
     ) -> T:
+        """Make a call until it succeeds or is not to be made again."""
         retries, renewed = RetryState(self.settings.retry, safety), False
         while True:
             node: ConnectionPool | None = None

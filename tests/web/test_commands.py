@@ -96,4 +96,4 @@ def test_without_what_it_needs(filled: EmbeddedServer, tmp_path: Path, monkeypat
     monkeypatch.setenv("PYTHONPATH", str(tmp_path))
     done = run_command("web", filled.uri, "--port", "0")
     assert (done.status, done.out) == (2, "")
-    assert "extra web" in done.err
+    assert "pip install starlette" in done.err

@@ -67,7 +67,8 @@ class AsyncDecisionApi:
         `event.value` where the client has `event_types`, else the `RecordedEvent`. `decide(state)` returns the events
         to append, or None; what it raises is raised. Both are ordinary functions, and `decide` may be called several
         times: where somebody else has appended meanwhile, the new events are read and it is decided again, up to
-        `attempts` times. Where no answer came, the stream tells whether the events are there.
+        `attempts` times. A follower that does not have them yet gets 5 seconds. Where no answer came, the stream tells
+        whether the events are there.
         `snapshots` keep the state of a long stream, so that only what came after it has to be read.
         Raises ExpectedPositionError when it was overtaken every time, OutcomeUnknown, StreamDeleted, AppendTooLarge.
         """

@@ -134,6 +134,13 @@ class SnapshotKeeper:
         yield partial(client.append_events, self._name, StreamState.ANY, event, **options)
 
 
+def hides(means: Means, stream_name: str, position: int) -> Calls:
+    """Whether the metadata of a stream tell why its event there, which is its last one, cannot be read."""
+    metadata = yield partial(means.client.get_stream_metadata, stream_name, **means.options())
+    truncated = metadata.truncate_before is not None and metadata.truncate_before > position
+    return truncated or metadata.max_age is not None
+
+
 def _snapshot_of(event: RecordedEvent) -> Snapshot | None:
     try:
         said: dict[str, Any] = event.json()

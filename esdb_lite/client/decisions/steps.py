@@ -8,6 +8,7 @@ clients behave alike, and functions of the caller run where the caller is. Must 
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
@@ -16,7 +17,7 @@ from uuid import UUID
 
 from esdb_lite._checks import checked_int, checked_items
 from esdb_lite.client.arguments import checked_events, checked_stream
-from esdb_lite.client.decisions.keeping import SnapshotKeeper
+from esdb_lite.client.decisions.keeping import SnapshotKeeper, hides
 from esdb_lite.client.decisions.means import Call, Calls, Means
 from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshot, Snapshots
 from esdb_lite.errors import (
@@ -35,7 +36,9 @@ Fold = Callable[[Any, Any], Any]
 
 ATTEMPTS = 10
 """How often a decision is made at most, unless the caller says otherwise."""
-_LONGEST_PAUSE = 0.5
+LATE = 5.0
+"""Seconds that a follower may be late with what its leader has."""
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
 class _Outdated(Exception):
@@ -124,8 +127,17 @@ class GrowingState:
         """By which event it is recognised when it has been written."""
         return written[-1].id
 
+    def behind(self, failure: Exception) -> Mapping[str, int]:
+        """By stream: where it ends by what an append was refused for, if that was not read yet."""
+        end = failure.current if isinstance(failure, ExpectedPositionError) else None
+        return {} if end is None or (self.position is not None and self.position >= end) else {self.stream_name: end}
+
+    def pass_over(self, name: str, position: int) -> None:
+        """Take over where the stream ends, as its events cannot be read any more."""
+        self.position = position
+
     def correct(self, failure: Exception) -> None:
-        """Take over where a stream ends whose events cannot be read any more."""
+        """Take over that the stream ends before."""
         if isinstance(failure, ExpectedPositionError):
             self.position = failure.current
 
@@ -205,6 +217,8 @@ class Growing(Protocol):
     def grow(self, written: Any, result: Any) -> None: ...
     def keep(self) -> Calls: ...
     def last_id(self, written: Any) -> UUID: ...
+    def behind(self, failure: Exception) -> Mapping[str, int]: ...
+    def pass_over(self, name: str, position: int) -> None: ...
     def correct(self, failure: Exception) -> None: ...
     def outcome(self, written: Any, result: Any, attempts: int) -> Any: ...
 
@@ -229,14 +243,36 @@ def deciding(means: Means, growing: Growing, decide: Callable[[Any], Any], attem
             return growing.outcome(written, result, attempt)
         sent[growing.last_id(written)] = written
         yield from _pause(means, attempt)
-        seen = yield from _looked(growing.read(), failure)
+        seen = yield from _looked(_read_on(means, growing, failure), failure)
         for found in seen & sent.keys():  # an answer was lost, or an earlier attempt came late
             return growing.outcome(sent[found], None, attempt)
-        if not seen:
-            growing.correct(failure)  # what is there cannot be read any more
         if attempt == attempts:
             raise failure
     raise AssertionError("there is at least one attempt")
+
+
+def _read_on(means: Means, growing: Growing, failure: EsdbClientException) -> Calls:
+    """Read what was appended since, with everything for which the append was refused. Returns the ids.
+
+    A follower may be late with it: only where it is known to be hidden it is passed over. Raises the failure where
+    there is no telling.
+    """
+    seen = set((yield from growing.read()))
+    if not seen and not growing.behind(failure):
+        growing.correct(failure)
+    pause, ends_at = _FIRST_PAUSE, time.monotonic() + LATE
+    while behind := growing.behind(failure):
+        for name, position in behind.items():
+            if (yield from hides(means, name, position)):
+                growing.pass_over(name, position)
+        if not growing.behind(failure):
+            break
+        if time.monotonic() > ends_at:
+            raise failure
+        yield partial(means.pause, pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
+        seen |= yield from growing.read()
+    return seen
 
 
 def _decided(events: Any, means: Means) -> list[NewEvent]:
@@ -254,7 +290,7 @@ def _looked(looking: Calls, failure: Exception) -> Calls:
     try:
         return (yield from looking)
     except EsdbClientException as error:
-        raise failure from error
+        raise failure from (None if error is failure else error)
 
 
 def _copied(initial: Any) -> Any:
@@ -326,8 +362,21 @@ class GrowingStates:
         """By which event it is recognised when it has been written: all are there, or none."""
         return next(iter(written.values()))[-1].id
 
+    def behind(self, failure: Exception) -> Mapping[str, int]:
+        """By stream: where it ends by what an append was refused for, if that was not read yet."""
+        ends: dict[str, int] = {}
+        for violation in failure.violations if isinstance(failure, ConsistencyError) else ():
+            at, name = self.positions.get(violation.stream_name), violation.stream_name
+            if isinstance(violation.actual, int) and (at is None or at < violation.actual):
+                ends[name] = violation.actual
+        return ends
+
+    def pass_over(self, name: str, position: int) -> None:
+        """Take over where a stream ends, as its events cannot be read any more."""
+        self.positions[name] = position
+
     def correct(self, failure: Exception) -> None:
-        """Take over where streams end whose events cannot be read any more."""
+        """Take over that streams end before."""
         for violation in failure.violations if isinstance(failure, ConsistencyError) else ():
             if isinstance(violation.actual, int):
                 self.positions[violation.stream_name] = violation.actual

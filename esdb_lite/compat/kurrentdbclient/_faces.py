@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, Union, cast, overload
 
 import esdb_lite
+from esdb_lite.compat.kurrentdbclient._signatures import OPTIONS, spelled_out
 
 if TYPE_CHECKING:
     from esdb_lite.compat.kurrentdbclient._reads import Kinds
@@ -160,6 +161,8 @@ def _presented(method: Callable[..., Any], call: Callable[..., Any], kind: type 
     """Give a method the name, documentation and signature of its call: a client in the place of ours."""
     functools.update_wrapper(method, call)
     signature = inspect.signature(call)
+    if "options" in signature.parameters:
+        signature = spelled_out(signature, OPTIONS)
     ours, *parameters = signature.parameters.values()
     returned = signature.return_annotation.removeprefix("Answer[").removesuffix("]") if kind is None else kind.__name__
     method.__signature__ = signature.replace(  # type: ignore[attr-defined]

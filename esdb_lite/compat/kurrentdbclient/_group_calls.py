@@ -15,12 +15,14 @@ from esdb_lite.compat.kurrentdbclient._faces import Answer, Consuming, Ours, not
 from esdb_lite.compat.kurrentdbclient._signatures import (
     CHANGES,
     SETTINGS,
+    CallCredentials,
+    CallOptions,
     GroupChanges,
     GroupSettings,
     checked_names,
     taking,
 )
-from esdb_lite.compat.kurrentdbclient._stream_calls import DEFAULT_EXCLUDE_FILTER, CallCredentials
+from esdb_lite.compat.kurrentdbclient._stream_calls import DEFAULT_EXCLUDE_FILTER
 from esdb_lite.compat.kurrentdbclient.common import (
     DEFAULT_CHECKPOINT_INTERVAL_MULTIPLIER,
     DEFAULT_PERSISTENT_SUB_EVENT_BUFFER_SIZE,
@@ -150,56 +152,39 @@ def update_subscription_to_stream(
 
 
 def delete_subscription(
-    ours: Ours,
-    group_name: str,
-    stream_name: str | None = None,
-    *,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    ours: Ours, group_name: str, stream_name: str | None = None, **options: Unpack[CallOptions]
 ) -> Answer[None]:
     """Delete a group."""
-    given = ours.delete_subscription(group_name, stream_name, timeout=timeout, credentials=credentials)
+    given = ours.delete_subscription(group_name, stream_name, **options)
     return Answer(given, nothing)
 
 
 def replay_parked_events(
-    ours: Ours,
-    group_name: str,
-    stream_name: str | None = None,
-    *,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    ours: Ours, group_name: str, stream_name: str | None = None, **options: Unpack[CallOptions]
 ) -> Answer[None]:
     """Have parked events delivered again."""
-    given = ours.replay_parked_events(group_name, stream_name, timeout=timeout, credentials=credentials)
+    given = ours.replay_parked_events(group_name, stream_name, **options)
     return Answer(given, nothing)
 
 
 def get_subscription_info(
-    ours: Ours,
-    group_name: str,
-    stream_name: str | None = None,
-    *,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    ours: Ours, group_name: str, stream_name: str | None = None, **options: Unpack[CallOptions]
 ) -> Answer[SubscriptionInfo]:
     """Describe a group."""
-    given = ours.get_subscription_info(group_name, stream_name, timeout=timeout, credentials=credentials)
+    given = ours.get_subscription_info(group_name, stream_name, **options)
     return Answer(given, values.their_group)
 
 
-def list_subscriptions(
-    ours: Ours, *, timeout: float | None = None, credentials: CallCredentials = None
-) -> Answer[Sequence[SubscriptionInfo]]:
+def list_subscriptions(ours: Ours, **options: Unpack[CallOptions]) -> Answer[Sequence[SubscriptionInfo]]:
     """Describe all groups."""
-    return Answer(ours.list_subscriptions(timeout=timeout, credentials=credentials), _groups)
+    return Answer(ours.list_subscriptions(**options), _groups)
 
 
 def list_subscriptions_to_stream(
-    ours: Ours, stream_name: str, *, timeout: float | None = None, credentials: CallCredentials = None
+    ours: Ours, stream_name: str, **options: Unpack[CallOptions]
 ) -> Answer[Sequence[SubscriptionInfo]]:
     """Describe all groups on a stream."""
-    return Answer(ours.list_subscriptions(stream_name, timeout=timeout, credentials=credentials), _groups)
+    return Answer(ours.list_subscriptions(stream_name, **options), _groups)
 
 
 def _groups(found: Iterable[esdb_lite.SubscriptionInfo]) -> Sequence[SubscriptionInfo]:
@@ -217,8 +202,7 @@ def read_subscription_to_all(
     max_ack_batch_size: int = DEFAULT_PERSISTENT_SUB_MAX_ACK_BATCH_SIZE,
     max_ack_delay: float = DEFAULT_PERSISTENT_SUB_MAX_ACK_DELAY,
     stopping_grace: float = DEFAULT_PERSISTENT_SUB_STOPPING_GRACE,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Consuming:
     """Become a consumer of a group on all events. `stopping_grace` has no meaning: the last answers are awaited."""
     given = ours.read_subscription(
@@ -227,8 +211,7 @@ def read_subscription_to_all(
         ack_batch_size=min(max_ack_batch_size, event_buffer_size),
         ack_delay=max_ack_delay,
         reconnect=False,
-        timeout=timeout,
-        credentials=credentials,
+        **options,
     )
     return Consuming(given)
 
@@ -242,8 +225,7 @@ def read_subscription_to_stream(
     max_ack_batch_size: int = DEFAULT_PERSISTENT_SUB_MAX_ACK_BATCH_SIZE,
     max_ack_delay: float = DEFAULT_PERSISTENT_SUB_MAX_ACK_DELAY,
     stopping_grace: float = DEFAULT_PERSISTENT_SUB_STOPPING_GRACE,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Consuming:
     """Become a consumer of a group on a stream. `stopping_grace` has no meaning: the last answers are awaited."""
     given = ours.read_subscription(
@@ -253,7 +235,6 @@ def read_subscription_to_stream(
         ack_batch_size=min(max_ack_batch_size, event_buffer_size),
         ack_delay=max_ack_delay,
         reconnect=False,
-        timeout=timeout,
-        credentials=credentials,
+        **options,
     )
     return Consuming(given)

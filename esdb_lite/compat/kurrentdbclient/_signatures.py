@@ -12,12 +12,24 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 from typing_extensions import TypedDict
 
+import esdb_lite
 from esdb_lite.compat.kurrentdbclient import common
 
 if TYPE_CHECKING:
     F = TypeVar("F", bound=Callable[..., Any])
 
 ConsumerStrategy = Literal["DispatchToSingle", "RoundRobin", "Pinned", "PinnedByCorrelation"]
+
+
+CallCredentials = esdb_lite.Credentials | None
+"""What `construct_call_credentials` returns."""
+
+
+class CallOptions(TypedDict, total=False):
+    """What every call takes."""
+
+    timeout: float | None
+    credentials: CallCredentials
 
 
 class GroupSettings(TypedDict, total=False):
@@ -68,6 +80,9 @@ SETTINGS: Mapping[str, object] = {
 }
 """Those of a new group, by default."""
 
+OPTIONS: Mapping[str, object] = dict.fromkeys(("timeout", "credentials"))
+"""Those of every call: what `**options` stands for."""
+
 CHANGES: Mapping[str, object] = dict.fromkeys(("resolve_links", *SETTINGS))
 
 
@@ -75,16 +90,20 @@ def taking(parameters: Mapping[str, object]) -> Callable[[F], F]:
     """Show keyword parameters with their defaults in the place of `**`, and refuse others."""
 
     def decorate(function: F) -> F:
-        signature = inspect.signature(function)
-        before = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
-        names = [each.name for each in before]
-        place = names.index("timeout") if "timeout" in names else len(names)
-        kind = before[-1].kind
-        more = [inspect.Parameter(name, kind, default=default) for name, default in parameters.items()]
-        function.__signature__ = signature.replace(parameters=[*before[:place], *more, *before[place:]])  # type: ignore[attr-defined]
+        function.__signature__ = spelled_out(inspect.signature(function), parameters)  # type: ignore[attr-defined]
         return function
 
     return decorate
+
+
+def spelled_out(signature: inspect.Signature, parameters: Mapping[str, object]) -> inspect.Signature:
+    """Return a signature with keyword parameters and their defaults in the place of `**`, before `timeout`."""
+    before = [each for each in signature.parameters.values() if each.kind is not inspect.Parameter.VAR_KEYWORD]
+    names = [each.name for each in before]
+    place = names.index("timeout") if "timeout" in names else len(names)
+    kind = inspect.Parameter.KEYWORD_ONLY
+    more = [inspect.Parameter(name, kind, default=default) for name, default in parameters.items()]
+    return signature.replace(parameters=[*before[:place], *more, *before[place:]])
 
 
 def checked_names(given: Mapping[str, object], known: Mapping[str, object]) -> None:

@@ -10,9 +10,12 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from typing_extensions import Unpack
+
 import esdb_lite
 from esdb_lite.compat.kurrentdbclient import _values as values
 from esdb_lite.compat.kurrentdbclient._faces import Answer, Ours, Reading, nothing
+from esdb_lite.compat.kurrentdbclient._signatures import CallOptions
 from esdb_lite.compat.kurrentdbclient.common import DEFAULT_CHECKPOINT_INTERVAL_MULTIPLIER, DEFAULT_WINDOW_SIZE
 from esdb_lite.compat.kurrentdbclient.events import (
     CaughtUp,
@@ -36,9 +39,6 @@ KDB_PERSISTENT_CONFIG_EVENTS_REGEX = r"PersistentConfig\d+"
 KDB_RESULT_EVENTS_REGEX = r"Result"
 DEFAULT_EXCLUDE_FILTER = (KDB_SYSTEM_EVENTS_REGEX, KDB_PERSISTENT_CONFIG_EVENTS_REGEX, KDB_RESULT_EVENTS_REGEX)
 
-CallCredentials = esdb_lite.Credentials | None
-"""What `construct_call_credentials` returns."""
-
 _EVENTS: Kinds = (RecordedEvent,)
 _METADATA = "$metadata"
 
@@ -56,17 +56,12 @@ def append_to_stream(
     *,
     events: NewEvent | Iterable[NewEvent],
     current_version: int | StreamState,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Answer[int]:
     """Append an event or several to a stream, and return the commit position of the last one."""
     new = [events] if isinstance(events, NewEvent) else events
     given = ours.append_events(
-        stream_name,
-        values.our_state(current_version),
-        [values.our_event(event) for event in new],
-        timeout=timeout,
-        credentials=credentials,
+        stream_name, values.our_state(current_version), [values.our_event(event) for event in new], **options
     )
     return Answer(given, int)
 
@@ -77,42 +72,26 @@ def append_events(
     *,
     events: Iterable[NewEvent],
     current_version: int | StreamState,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Answer[int]:
     """Append events to a stream, and return the commit position of the last one."""
-    return append_to_stream(
-        ours, stream_name, events=events, current_version=current_version, timeout=timeout, credentials=credentials
-    )
+    return append_to_stream(ours, stream_name, events=events, current_version=current_version, **options)
 
 
 def append_event(
-    ours: Ours,
-    stream_name: str,
-    *,
-    event: NewEvent,
-    current_version: int | StreamState,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    ours: Ours, stream_name: str, *, event: NewEvent, current_version: int | StreamState, **options: Unpack[CallOptions]
 ) -> Answer[int]:
     """Append an event to a stream, and return its commit position."""
-    return append_to_stream(
-        ours, stream_name, events=event, current_version=current_version, timeout=timeout, credentials=credentials
-    )
+    return append_to_stream(ours, stream_name, events=event, current_version=current_version, **options)
 
 
 def multi_append_to_stream(
-    ours: Ours,
-    /,
-    events: NewEvents | Iterable[NewEvents],
-    *,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    ours: Ours, /, events: NewEvents | Iterable[NewEvents], **options: Unpack[CallOptions]
 ) -> Answer[int]:
     """Append events to several streams, all or none, and return the commit position of the last one."""
     appends = [events] if isinstance(events, NewEvents) else events
     records = [values.our_records(each) for each in appends]
-    return Answer(ours.append_records(records, timeout=timeout, credentials=credentials), _commit_position)
+    return Answer(ours.append_records(records, **options), _commit_position)
 
 
 def _commit_position(result: esdb_lite.RecordsResult) -> int:
@@ -124,9 +103,7 @@ def append_records(
     /,
     records: NewRecord | Iterable[NewRecord],
     checks: ConsistencyCheck | Iterable[ConsistencyCheck] | None = None,
-    *,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Answer[AppendRecordsResult]:
     """Append records to several streams, all or none, if all checks hold."""
     given = ours.append_records(
@@ -135,8 +112,7 @@ def append_records(
             esdb_lite.StreamCheck(check.stream_name, values.our_state(check.expected_state))
             for check in ([checks] if isinstance(checks, StreamStateCheck) else checks or ())
         ],
-        timeout=timeout,
-        credentials=credentials,
+        **options,
     )
     return Answer(given, _records_result)
 
@@ -147,29 +123,19 @@ def _records_result(result: esdb_lite.RecordsResult) -> AppendRecordsResult:
 
 
 def delete_stream(
-    ours: Ours,
-    stream_name: str,
-    *,
-    current_version: int | StreamState,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    ours: Ours, stream_name: str, *, current_version: int | StreamState, **options: Unpack[CallOptions]
 ) -> Answer[None]:
     """Delete a stream, which can be written again."""
     expected = values.our_state(current_version)
-    return Answer(ours.delete_stream(stream_name, expected, timeout=timeout, credentials=credentials), nothing)
+    return Answer(ours.delete_stream(stream_name, expected, **options), nothing)
 
 
 def tombstone_stream(
-    ours: Ours,
-    stream_name: str,
-    *,
-    current_version: int | StreamState,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    ours: Ours, stream_name: str, *, current_version: int | StreamState, **options: Unpack[CallOptions]
 ) -> Answer[None]:
     """Delete a stream for ever."""
     expected = values.our_state(current_version)
-    return Answer(ours.tombstone_stream(stream_name, expected, timeout=timeout, credentials=credentials), nothing)
+    return Answer(ours.tombstone_stream(stream_name, expected, **options), nothing)
 
 
 def set_stream_metadata(
@@ -178,19 +144,11 @@ def set_stream_metadata(
     *,
     metadata: dict[str, Any],
     current_version: int | StreamState = StreamState.ANY,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Answer[None]:
     """Replace the metadata of a stream."""
     event = NewEvent(_METADATA, json.dumps(metadata).encode())
-    answer = append_to_stream(
-        ours,
-        f"$${stream_name}",
-        events=event,
-        current_version=current_version,
-        timeout=timeout,
-        credentials=credentials,
-    )
+    answer = append_to_stream(ours, f"$${stream_name}", events=event, current_version=current_version, **options)
     return Answer(answer.given, nothing)
 
 
@@ -205,20 +163,13 @@ def read_stream(
     backwards: bool = False,
     resolve_links: bool = False,
     limit: int = sys.maxsize,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Reading:
     """Read events of a stream. Iterating raises NotFoundError."""
     given = ours.read_stream_events(
-        stream_name,
-        stream_position,
-        backwards,
-        _limit(limit),
-        resolve_links=resolve_links,
-        timeout=timeout,
-        credentials=credentials,
+        stream_name, stream_position, backwards, _limit(limit), resolve_links=resolve_links, **options
     )
-    return Reading(given, _EVENTS, timeout)
+    return Reading(given, _EVENTS, options.get("timeout"))
 
 
 def get_stream(
@@ -229,8 +180,7 @@ def get_stream(
     backwards: bool = False,
     resolve_links: bool = False,
     limit: int = sys.maxsize,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Answer[tuple[RecordedEvent, ...]]:
     """Return events of a stream."""
     reading = read_stream(
@@ -240,8 +190,7 @@ def get_stream(
         backwards=backwards,
         resolve_links=resolve_links,
         limit=limit,
-        timeout=timeout,
-        credentials=credentials,
+        **options,
     )
     return Answer(reading.given, _all_events)
 
@@ -261,8 +210,7 @@ def read_all(
     filter_by_stream_name: bool = False,
     filter_by_prefix: bool = False,
     limit: int = sys.maxsize,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Reading:
     """Read events of all streams."""
     chosen = values.our_filter(
@@ -273,11 +221,10 @@ def read_all(
         backwards,
         limit=_limit(limit),
         resolve_links=resolve_links,
-        timeout=timeout,
-        credentials=credentials,
+        **options,
         **values.filtering(chosen),
     )
-    return Reading(given, _EVENTS, timeout)
+    return Reading(given, _EVENTS, options.get("timeout"))
 
 
 def read_index(
@@ -286,8 +233,7 @@ def read_index(
     *,
     commit_position: int | None = None,
     limit: int = sys.maxsize,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Reading:
     """Read events of an index (KurrentDB 25.1 and later)."""
     return read_all(
@@ -297,8 +243,7 @@ def read_index(
         filter_by_stream_name=True,
         filter_by_prefix=True,
         limit=limit,
-        timeout=timeout,
-        credentials=credentials,
+        **options,
     )
 
 
@@ -306,11 +251,9 @@ def _index(name: str) -> str:
     return name if name.startswith("$idx-") else f"$idx-{name}"
 
 
-def get_current_version(
-    ours: Ours, stream_name: str, *, timeout: float | None = None, credentials: CallCredentials = None
-) -> Answer[int | StreamState]:
+def get_current_version(ours: Ours, stream_name: str, **options: Unpack[CallOptions]) -> Answer[int | StreamState]:
     """Return the position of a stream's last event, NO_STREAM where there is none."""
-    given = ours.get_stream_position(stream_name, timeout=timeout, credentials=credentials)
+    given = ours.get_stream_position(stream_name, **options)
     return Answer(given, values.their_version)
 
 
@@ -320,21 +263,18 @@ def get_commit_position(
     filter_exclude: Sequence[str] = DEFAULT_EXCLUDE_FILTER,
     filter_include: Sequence[str] = (),
     filter_by_stream_name: bool = False,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Answer[int]:
     """Return the commit position of the last event that passes the filter; 0 if there is none."""
     chosen = values.our_filter(filter_exclude, filter_include, by_stream_name=filter_by_stream_name)
-    return Answer(ours.get_commit_position(filter=chosen, timeout=timeout, credentials=credentials), int)
+    return Answer(ours.get_commit_position(filter=chosen, **options), int)
 
 
 def get_stream_metadata(
-    ours: Ours, stream_name: str, *, timeout: float | None = None, credentials: CallCredentials = None
+    ours: Ours, stream_name: str, **options: Unpack[CallOptions]
 ) -> Answer[tuple[dict[str, Any], int | StreamState]]:
     """Return the metadata of a stream, and the position of the event that holds them."""
-    given = ours.read_stream_events(
-        f"$${stream_name}", backwards=True, limit=1, timeout=timeout, credentials=credentials
-    )
+    given = ours.read_stream_events(f"$${stream_name}", backwards=True, limit=1, **options)
     return Answer(given, _metadata, absent=lambda: ({}, StreamState.NO_STREAM))
 
 
@@ -361,8 +301,7 @@ def subscribe_to_all(
     checkpoint_interval_multiplier: int = DEFAULT_CHECKPOINT_INTERVAL_MULTIPLIER,
     include_caught_up: bool = False,
     include_fell_behind: bool = False,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Reading:
     """Subscribe to the events of all streams."""
     chosen = values.our_filter(
@@ -379,8 +318,7 @@ def subscribe_to_all(
         resolve_links=resolve_links,
         include_control=True,
         reconnect=False,
-        timeout=timeout,
-        credentials=credentials,
+        **options,
         **values.filtering(chosen),
     )
     return Reading(given, _kinds(include_checkpoints, include_caught_up, include_fell_behind))
@@ -392,12 +330,7 @@ def _kinds(checkpoints: bool, caught_up: bool, fell_behind: bool) -> Kinds:
 
 
 def subscribe_to_index(
-    ours: Ours,
-    index_name: str,
-    *,
-    commit_position: int | None = None,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    ours: Ours, index_name: str, *, commit_position: int | None = None, **options: Unpack[CallOptions]
 ) -> Reading:
     """Subscribe to the events of an index (KurrentDB 25.1 and later)."""
     return subscribe_to_all(
@@ -406,8 +339,7 @@ def subscribe_to_index(
         filter_include=(_index(index_name),),
         filter_by_stream_name=True,
         filter_by_prefix=True,
-        timeout=timeout,
-        credentials=credentials,
+        **options,
     )
 
 
@@ -420,8 +352,7 @@ def subscribe_to_stream(
     resolve_links: bool = False,
     include_caught_up: bool = False,
     include_fell_behind: bool = False,
-    timeout: float | None = None,
-    credentials: CallCredentials = None,
+    **options: Unpack[CallOptions],
 ) -> Reading:
     """Subscribe to the events of a stream."""
     given = ours.subscribe_stream_events(
@@ -431,7 +362,6 @@ def subscribe_to_stream(
         resolve_links=resolve_links,
         include_control=True,
         reconnect=False,
-        timeout=timeout,
-        credentials=credentials,
+        **options,
     )
     return Reading(given, _kinds(False, include_caught_up, include_fell_behind))

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from esdb_lite.server.engine.visibility import StreamTombstoned, Window, window_of
+from esdb_lite.server.engine.visibility import window_unless_tombstoned
 from esdb_lite.server.storage import Reader, Record
 
 LINK_TYPE = "$>"
@@ -111,7 +111,7 @@ def _look_up(reader: Reader, targets: Iterable[Target], now: int) -> dict[Target
 
 
 def _in_stream(reader: Reader, stream: str, wanted: set[Target], now: int) -> dict[Target, Record]:
-    window = _window(reader, stream, now)
+    window = window_unless_tombstoned(reader, stream, now)
     if window is None:
         return {}
     revisions = {target: window.last if target.revision == -1 else target.revision for target in wanted}
@@ -121,10 +121,3 @@ def _in_stream(reader: Reader, stream: str, wanted: set[Target], now: int) -> di
         for target, revision in revisions.items()
         if revision in stored and window.shows(stored[revision])
     }
-
-
-def _window(reader: Reader, stream: str, now: int) -> Window | None:
-    try:
-        return window_of(reader, stream, now)
-    except StreamTombstoned:
-        return None

@@ -36,6 +36,14 @@ class Window(NamedTuple):
         return record.revision >= self.first and (self.oldest is None or record.created >= self.oldest)
 
 
+def window_unless_tombstoned(reader: Reader, stream: str, now: int) -> Window | None:
+    """Return what is readable of a stream; None also where it is deleted for ever."""
+    try:
+        return window_of(reader, stream, now)
+    except StreamTombstoned:
+        return None
+
+
 def window_of(reader: Reader, stream: str, now: int) -> Window | None:
     """Return what is readable of a stream; None when it counts as not found. Raises StreamTombstoned."""
     metastream = is_metastream(stream)

@@ -12,7 +12,7 @@ from collections.abc import Container, Iterator, Sequence
 from esdb_lite._status import refusals
 from esdb_lite._wire.acks import Ack, ConsumerRequest, GroupReadOptions, Nack, decode_consumer_request, usual_ack
 from esdb_lite._wire.primitives import WireError
-from esdb_lite._wire.read_response_encode import encode_confirmation, encode_delivery, encode_event, encode_record
+from esdb_lite._wire.read_response_encode import encode_confirmation, encode_delivery, encode_event
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.groups import NackAction
 from esdb_lite.positions import ALL_STREAM
@@ -23,7 +23,7 @@ from esdb_lite.server.groups.runner import GroupDropped, GroupRunner, GroupSeat
 from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.protected_targets import is_protected, unreadable
-from esdb_lite.server.services.read_messages import AT_ONCE
+from esdb_lite.server.services.read_messages import AT_ONCE, record_message
 from esdb_lite.server.storage import Record
 
 LONGEST_REASON = 4096
@@ -182,21 +182,10 @@ def encode_message(
         return encode_delivery(id_, stream, revision, position, type_, is_json, created, metadata, data, retry_count)
     position = message.original.position
     hidden = record is None or (message.link is not None and record.stream in closed)
-    event = None if record is None or hidden else _record(record, position, structured=structured)
-    link = None if message.link is None else _record(message.link, position, structured=structured)
+    event = None if record is None or hidden else _record(record, position, structured)
+    link = None if message.link is None else _record(message.link, position, structured)
     return encode_event(event, link, position, retry_count=retry_count)
 
 
-def _record(record: Record, position: int, *, structured: bool) -> bytes:
-    return encode_record(
-        id=record.id,
-        structured=structured,
-        stream=record.stream,
-        revision=record.revision,
-        position=position,
-        type=record.type,
-        is_json=record.is_json,
-        created=record.created,
-        metadata=record.metadata,
-        data=record.data,
-    )
+def _record(record: Record, position: int, structured: bool) -> bytes:
+    return record_message(record._replace(position=position), structured)

@@ -13,29 +13,7 @@ from dataclasses import replace
 
 import betterproto
 from esdb_lite_protos.event_store.client import Empty
-from esdb_lite_protos.event_store.client.projections import (
-    CreateReq,
-    CreateReqOptions,
-    CreateResp,
-    DeleteReq,
-    DeleteResp,
-    DisableReq,
-    DisableResp,
-    EnableReq,
-    EnableResp,
-    ProjectionsBase,
-    ResetReq,
-    ResetResp,
-    ResultReq,
-    ResultResp,
-    StateReq,
-    StateResp,
-    StatisticsReq,
-    StatisticsResp,
-    StatisticsRespDetails,
-    UpdateReq,
-    UpdateResp,
-)
+from esdb_lite_protos.event_store.client import projections as pb
 from esdb_lite_protos.tags import PROJECTIONS_RESULT_RESP_RESULT, PROJECTIONS_STATE_RESP_STATE
 
 from esdb_lite._status import RpcError, StatusCode, refusals
@@ -65,7 +43,7 @@ _CHARACTERS_KEPT, _ANSWERS_KEPT = 4 * 1024 * 1024, 100
 _decode = json.JSONDecoder(parse_int=float, strict=False).decode
 
 
-class Projections(ProjectionsBase):
+class Projections(pb.ProjectionsBase):
     """The methods of the service."""
 
     def __init__(self, manager: ProjectionManager, *, second_engine: bool) -> None:
@@ -75,7 +53,7 @@ class Projections(ProjectionsBase):
         self._second_engine = second_engine
         self._encoded = _EncodedStates()
 
-    async def create(self, create_req: CreateReq) -> CreateResp:
+    async def create(self, create_req: pb.CreateReq) -> pb.CreateResp:
         """Create a projection."""
         asked = required(create_req.options, "options")
         definition = _asked_for(asked)
@@ -87,9 +65,9 @@ class Projections(ProjectionsBase):
             definition = _for_engine(definition, asked.engine_version)
         with _refusals():
             await self._manager.create(definition)
-        return CreateResp()
+        return pb.CreateResp()
 
-    async def update(self, update_req: UpdateReq) -> UpdateResp:
+    async def update(self, update_req: pb.UpdateReq) -> pb.UpdateResp:
         """Replace a query."""
         asked = required(update_req.options, "options")
         which, emits = betterproto.which_one_of(asked, "emit_option")
@@ -102,52 +80,52 @@ class Projections(ProjectionsBase):
             await self._manager.update(
                 asked.name, asked.query, emit_enabled=emits is True, on_behalf_of=_ordinary_caller()
             )
-        return UpdateResp()
+        return pb.UpdateResp()
 
-    async def delete(self, delete_req: DeleteReq) -> DeleteResp:
+    async def delete(self, delete_req: pb.DeleteReq) -> pb.DeleteResp:
         """Remove a projection that does not run; never one that every server has."""
         asked = required(delete_req.options, "options")
         with _refusals():
             await self._manager.delete(
                 asked.name, checkpoints=asked.delete_checkpoint_stream, emitted_streams=asked.delete_emitted_streams
             )
-        return DeleteResp()
+        return pb.DeleteResp()
 
-    async def enable(self, enable_req: EnableReq) -> EnableResp:
+    async def enable(self, enable_req: pb.EnableReq) -> pb.EnableResp:
         """Let a projection go on."""
         name = required(enable_req.options, "options").name
         with _refusals():
             self._check_caller(name)
             await self._manager.enable(name)
-        return EnableResp()
+        return pb.EnableResp()
 
-    async def disable(self, disable_req: DisableReq) -> DisableResp:
+    async def disable(self, disable_req: pb.DisableReq) -> pb.DisableResp:
         """Stop a projection."""
         asked = required(disable_req.options, "options")
         with _refusals():
             self._check_caller(asked.name)
             await self._manager.disable(asked.name, checkpoint=asked.write_checkpoint)
-        return DisableResp()
+        return pb.DisableResp()
 
-    async def reset(self, reset_req: ResetReq) -> ResetResp:
+    async def reset(self, reset_req: pb.ResetReq) -> pb.ResetResp:
         """Let a projection start over."""
         name = required(reset_req.options, "options").name
         with _refusals():
             self._check_caller(name)
             await self._manager.reset(name)
-        return ResetResp()
+        return pb.ResetResp()
 
-    async def state(self, state_req: StateReq) -> StateResp:
+    async def state(self, state_req: pb.StateReq) -> pb.StateResp:
         """Return what a projection holds."""
         asked = required(state_req.options, "options")
         text = await self._text(self._manager.state(asked.name, asked.partition))
-        return encoded(StateResp, self._encoded.answer(PROJECTIONS_STATE_RESP_STATE, text))
+        return encoded(pb.StateResp, self._encoded.answer(PROJECTIONS_STATE_RESP_STATE, text))
 
-    async def result(self, result_req: ResultReq) -> ResultResp:
+    async def result(self, result_req: pb.ResultReq) -> pb.ResultResp:
         """Return what a projection has put out."""
         asked = required(result_req.options, "options")
         text = await self._text(self._manager.result(asked.name, asked.partition))
-        return encoded(ResultResp, self._encoded.answer(PROJECTIONS_RESULT_RESP_RESULT, text))
+        return encoded(pb.ResultResp, self._encoded.answer(PROJECTIONS_RESULT_RESP_RESULT, text))
 
     async def _text(self, text: Awaitable[str | None]) -> str | None:
         with _refusals():
@@ -161,14 +139,14 @@ class Projections(ProjectionsBase):
             raise refusals.projections_not_running() from None
         return Empty()
 
-    async def statistics(self, statistics_req: StatisticsReq) -> AsyncIterator[StatisticsResp]:
+    async def statistics(self, statistics_req: pb.StatisticsReq) -> AsyncIterator[pb.StatisticsResp]:
         """Say what there is to be said of projections."""
         which, value = betterproto.which_one_of(statistics_req.options, "mode")
         name = str(value) if which == "name" and value else None
         with _refusals():
             found = self._manager.statistics(name, _MODES.get(which))
         for one in found:
-            yield StatisticsResp(details=_details(one))
+            yield pb.StatisticsResp(details=_details(one))
 
     def _check_caller(self, name: str) -> None:
         """Ordinary users may change transient projections only."""
@@ -207,7 +185,7 @@ def _refusals() -> Iterator[None]:
         raise RpcError(StatusCode.UNIMPLEMENTED, str(error)) from None
 
 
-def _asked_for(asked: CreateReqOptions) -> Definition:
+def _asked_for(asked: pb.CreateReqOptions) -> Definition:
     which, _ = betterproto.which_one_of(asked, "mode")
     caller = current_call().principal.name
     if which == "continuous":
@@ -232,8 +210,8 @@ def _for_engine(definition: Definition, version: int) -> Definition:
     return replace(definition, engine_version=version)
 
 
-def _details(one: ProjectionStatistics) -> StatisticsRespDetails:
-    return StatisticsRespDetails(
+def _details(one: ProjectionStatistics) -> pb.StatisticsRespDetails:
+    return pb.StatisticsRespDetails(
         version=one.version,
         epoch=one.epoch,
         effective_name=one.name,

@@ -61,8 +61,8 @@ def encode(items: Iterable[Item], now: int, *, structured: bool) -> list[bytes]:
 
 def _encode_one(item: Item, now: int, *, structured: bool) -> bytes:
     if isinstance(item, Resolved):
-        target = None if item.event is None else _encode_record(item.event, structured)
-        return encode_event(target, _encode_record(item.link, structured), item.link.position)
+        target = None if item.event is None else record_message(item.event, structured)
+        return encode_event(target, record_message(item.link, structured), item.link.position)
     if isinstance(item, PassedOver):
         return encode_checkpoint(item.commit, item.prepare, now=now)
     if isinstance(item, ReachedLive):
@@ -73,10 +73,11 @@ def _encode_one(item: Item, now: int, *, structured: bool) -> bytes:
         return encode_first_position(item.revision)
     if isinstance(item, LastPosition):
         return encode_last_position(item.revision)
-    return encode_event(_encode_record(item, structured), None, item.position)
+    return encode_event(record_message(item, structured), None, item.position)
 
 
-def _encode_record(record: Record, structured: bool) -> bytes:
+def record_message(record: Record, structured: bool) -> bytes:
+    """Encode a record as part of an answer."""
     return encode_record(
         id=record.id,
         structured=structured,

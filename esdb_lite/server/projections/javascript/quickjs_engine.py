@@ -30,7 +30,7 @@ STACK_LIMIT = 512 * 1024
 _PATIENCE = 2
 """QuickJS stops a script by the CPU time of the whole process. A call counts as too long by the time of its own thread;
 it is stopped where all threads together took this many times as long."""
-_MISSING = "JavaScript projections need a JavaScript engine: pip install 'esdb-lite[projections]'"
+_MISSING = "JavaScript projections need a JavaScript engine: pip install quickjs-ng"
 
 
 def open_quickjs(source: str) -> Script:

@@ -12,7 +12,7 @@ from typing import NamedTuple, Protocol
 
 from esdb_lite.server.engine.links import LINK_TYPE, parse_link
 from esdb_lite.server.engine.model import TOMBSTONE_TYPE, is_metastream, original_of
-from esdb_lite.server.engine.visibility import StreamTombstoned, Window, first_readable, window_of
+from esdb_lite.server.engine.visibility import Window, first_readable, window_unless_tombstoned
 from esdb_lite.server.projections.javascript.definition import QueryDefinition
 from esdb_lite.server.projections.javascript.source_event import SourceEvent, correlation_id_of, created_text
 from esdb_lite.server.projections.javascript.tags import BEFORE, Tag
@@ -211,19 +211,12 @@ def merged(reader: Reader, places: Mapping[str, int], limit: int, now: int) -> t
 
 
 def _visible(reader: Reader, stream: str, after: int, limit: int, now: int) -> _Buffered:
-    window = _window(reader, stream, now)
+    window = window_unless_tombstoned(reader, stream, now)
     if window is None:
         return _Buffered((), True)
     records = reader.stream_forward(stream, first_readable(reader, stream, after + 1, window), limit)
     is_whole = not records or records[-1].revision >= window.last
     return _Buffered([record for record in records if window.shows(record)] or (), is_whole)
-
-
-def _window(reader: Reader, stream: str, now: int) -> Window | None:
-    try:
-        return window_of(reader, stream, now)
-    except StreamTombstoned:
-        return None
 
 
 class _LinkEnds:
@@ -249,7 +242,7 @@ class _LinkEnds:
 
     def _window(self, stream: str) -> Window | None:
         if stream not in self._windows:
-            self._windows[stream] = _window(self._reader, stream, self._now)
+            self._windows[stream] = window_unless_tombstoned(self._reader, stream, self._now)
         return self._windows[stream]
 
 
