@@ -179,7 +179,7 @@ class Committer:
         lasts = {record[1]: record for record in records}  # by stream
         for stream, last in lasts.items():
             self._note_name(stream)
-            self._lasts[stream] = Last(last.revision, last.position)
+            self._lasts[stream] = _new(Last, (last[2], last[0]))  # revision, position
             if is_metastream(stream):
                 self._metadata.pop(original_of(stream), None)
 
@@ -212,14 +212,13 @@ class Committer:
 
     def look_up(self, streams: Iterable[str]) -> None:
         """See `State`."""
-        asked = (name for stream in streams for name in (stream, metastream_of(stream)))
-        unknown = [name for name in asked if name not in self._lasts]
+        known = self._lasts
+        unknown = [name for stream in streams for name in (stream, metastream_of(stream)) if name not in known]
         if len(unknown) < _WORTH_IT:
             return
-        found = self._writer.lasts(unknown)
-        for name in unknown:
-            self._note_name(name)
-            self._lasts[name] = found.get(name, _NONE)
+        known.update(dict.fromkeys(unknown, _NONE))
+        known.update(self._writer.lasts(unknown))
+        self._characters += sum(map(len, unknown))
 
     def last_revision(self, stream: str) -> int:
         """See `State`."""
@@ -304,6 +303,12 @@ class _RecentIds:
         before = len(self._order)
         at = 0
         while at < len(records):
+            stream, revision, event_id = records[at][1:4]
+            if at + 1 == len(records) or records[at + 1][1] is not stream:
+                if event_id not in self._known:
+                    self._keep_one(stream, revision, event_id)
+                at += 1
+                continue
             end = _end_of_run(records, at)
             self._keep_new(_new(_IdRun, (*records[at][1:3], [record[3] for record in records[at:end]])))
             at = end
@@ -317,10 +322,15 @@ class _RecentIds:
             return
         for revision, event_id in enumerate(ids, first):
             if event_id not in self._known:
-                self._keep(_IdRun(stream, revision, (event_id,)))
+                self._keep_one(stream, revision, event_id)
 
     def _keep(self, run: _IdRun) -> None:
         self._known.update(dict.fromkeys(run.ids, run))
+        self._order.append(run)
+        self._bytes += _cost_of(run)
+
+    def _keep_one(self, stream: str, revision: int, event_id: bytes) -> None:
+        run = self._known[event_id] = _new(_IdRun, (stream, revision, (event_id,)))
         self._order.append(run)
         self._bytes += _cost_of(run)
 

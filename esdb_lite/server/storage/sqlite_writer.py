@@ -288,11 +288,10 @@ class _Numbers:
         """Remember what was found of names."""
         if len(self._absent) > _ABSENT_KEPT:
             self._absent.clear()
-        for name in names:
-            if name in found:
-                self._keep(name, found[name])
-            elif name not in self.known:
-                self._absent.add(name)
+        self._absent.update(names)
+        self._absent.difference_update(found)
+        for name, number in found.items():
+            self._keep(name, number)
 
     def make(self, name: str) -> int:
         """Give out a number; it is in the table before any event that has it."""
