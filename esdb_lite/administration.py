@@ -18,7 +18,7 @@ Statistics = Mapping[str, str]
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server says that it is, and can do."""
+    """The version of a server, and the calls that it supports."""
 
     version: str
     """Its version: `24.10.14`, `26.1.0`."""
@@ -28,7 +28,7 @@ class ServerInfo:
     """The calls that it has: `event_store.client.streams.streams/read`, in lower case."""
 
     def has(self, method: str) -> bool:
-        """Return whether it has a call: `event_store.client.streams.Streams/Read`."""
+        """Return whether the server supports a call: `event_store.client.streams.Streams/Read`."""
         return method.lower().lstrip("/") in self.methods
 
 
@@ -77,11 +77,11 @@ class ClusterNode:
 
 
 class ScavengeState(enum.Enum):
-    """What a server says when a scavenge is to start, or to stop."""
+    """The answer of a server to starting or stopping a scavenge."""
 
     STARTED = "started"
     IN_PROGRESS = "in progress"
-    """One was running already: its id is told, and no other is started."""
+    """One was running already: its id is returned, and no other is started."""
     STOPPED = "stopped"
 
 
@@ -113,4 +113,4 @@ class ScanProgress:
 
 
 ProgressHandler = Union[Callable[[ScanProgress], None], None]  # noqa: UP007 - read at run time on 3.10
-"""A function that is told now and then how far a call has come; None: nobody wants to know."""
+"""A function that is called now and then with the progress of a call; None: no progress is reported."""

@@ -1,4 +1,4 @@
-"""What a consumer that remembers its position reports, and what it is asked.
+"""Consumers that remember their position: their options, and what they report.
 
 Owns: `ConsumerProgress`, `ErrorAction`, `ConsumeOptions`, and what a position is. Must not know: how events come, how
 positions are kept.

@@ -383,7 +383,7 @@ class ProjectionExists(ProjectionError):
 
 
 class ProjectionFailed(ProjectionError):
-    """The projection has faulted, or the server does not do this with it as it is now."""
+    """The projection has faulted, or is not in a state in which the server does this."""
 
     code = StatusCode.FAILED_PRECONDITION
     reason: str = ""
@@ -404,7 +404,7 @@ class IndexNotFound(IndexRefused):
 
 
 class IndexExists(IndexRefused):
-    """There is an index of this name that is defined otherwise."""
+    """There is an index of this name with another definition."""
 
     code = StatusCode.ALREADY_EXISTS
 

@@ -176,6 +176,6 @@ class SchemaExists(SchemaError):
 
 
 class SchemaRefused(SchemaError):
-    """The registry does not do this with the schema as it is, such as register what is not compatible."""
+    """The registry refuses to change the schema, for example to register a version that is not compatible."""
 
     code = StatusCode.FAILED_PRECONDITION
