@@ -33,7 +33,7 @@ class ServerInfo:
 
 
 class NodeRole(enum.Enum):
-    """What a node does in its cluster; the values are the server's words."""
+    """The role of a node in its cluster; the values are the server's words."""
 
     INITIALIZING = "Initializing"
     DISCOVER_LEADER = "DiscoverLeader"
@@ -58,21 +58,21 @@ class ClusterNode:
     """One node of a cluster, as the node that was asked sees it."""
 
     instance_id: UUID | None
-    """Another one after every start; None: it was not told."""
+    """It changes with every start; None: not known."""
     host: str
-    """Where clients reach it."""
+    """The host at which clients reach it."""
     port: int
     """The same."""
     role: NodeRole
-    """What it does; UNKNOWN also for what servers to come may do."""
+    """Its role; UNKNOWN also for roles that only later servers have."""
     is_alive: bool
     """Whether it answers the others."""
     heard_at: datetime
-    """When it was last heard of, in UTC."""
+    """When it was last heard from, in UTC."""
 
     @property
     def is_leader(self) -> bool:
-        """Whether it leads, and is alive."""
+        """Whether it is the leader, and alive."""
         return self.is_alive and self.role is NodeRole.LEADER
 
 
@@ -92,7 +92,7 @@ class ScavengeInfo:
     scavenge_id: str
     """Its name for `stop_scavenge`."""
     state: ScavengeState
-    """What has come of the call."""
+    """The outcome of the call."""
 
 
 @dataclass(frozen=True)

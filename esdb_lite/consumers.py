@@ -84,7 +84,7 @@ class ConsumeOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ConsumerHealth:
-    """How a consumer of a group of consumers is."""
+    """The health of a consumer of a `ConsumerGroup`."""
 
     running: bool
     """Whether it runs: not before the group does, and not after its end."""

@@ -170,9 +170,9 @@ class ServiceUnavailable(LinkError, ConnectionError):
     """The server cannot be reached, or the connection to it broke."""
 
     host: str = ""
-    """Which server it was; empty if that is not known."""
+    """The host of the server; empty if it is not known."""
     port: int = 0
-    """Its port; 0 if that is not known."""
+    """The port of the server; 0 if it is not known."""
 
     def at(self, host: str, port: int) -> ServiceUnavailable:
         """Say which server it was. Returns the exception itself."""

@@ -24,7 +24,7 @@ class ProjectionMode(enum.Enum):
 
 
 class ProjectionStatus(enum.Enum):
-    """What a projection does, in one word."""
+    """The status of a projection."""
 
     STARTING = "starting"
     RUNNING = "running"

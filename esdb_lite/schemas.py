@@ -50,7 +50,7 @@ class CompatibilityMode(enum.Enum):
 
 
 class IncompatibilityKind(enum.Enum):
-    """In which way two definitions do not go together."""
+    """Why two definitions are not compatible."""
 
     UNKNOWN = 0
     """The server did not say, or in a word that is not known here."""
@@ -127,7 +127,7 @@ class RegisteredSchema:
 
 @dataclass(frozen=True)
 class Incompatibility:
-    """One thing that keeps a definition from being compatible."""
+    """One reason why a definition is not compatible."""
 
     kind: IncompatibilityKind
     """In which way."""
@@ -143,7 +143,7 @@ class Incompatibility:
 
 @dataclass(frozen=True)
 class CompatibilityCheck:
-    """What a check has found."""
+    """The result of a compatibility check."""
 
     problems: tuple[Incompatibility, ...]
     """What is not compatible; empty if everything is."""
