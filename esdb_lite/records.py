@@ -171,7 +171,7 @@ def checked_schema_name(value: str, argument: str = "type") -> str:
 
 def checked_properties(argument: str, value: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     """Return properties that every server keeps as they are. Raises InvalidArgument."""
-    if not isinstance(value, Mapping):
+    if value.__class__ is not dict and not isinstance(value, Mapping):
         raise WrongArgumentType(argument, value, "must be a mapping from names to JSON values")
     for name, item in value.items():
         if isinstance(name, str) and (not name or name.startswith(SCHEMA_PREFIX)):

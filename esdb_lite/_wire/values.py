@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Union
 
 from esdb_lite_protos.tags import (
@@ -42,6 +43,7 @@ Value = Union[None, bool, int, float, str, Sequence["Value"], Mapping[str, "Valu
 """A JSON value, or one that is none."""
 
 _DEEPEST = 100
+_SHORT = 64  # of what is worth to be remembered, and no burden
 _double = struct.Struct("<d")
 _NUMBER = bytes((PROTOBUF_VALUE_NUMBER_VALUE,))
 _NULL = number(PROTOBUF_VALUE_NULL_VALUE, 0)
@@ -67,13 +69,22 @@ def encode_value(value: JsonValue) -> bytes:
 def encode_entries(tag: int, values: Mapping[str, JsonValue]) -> bytes:
     """Encode a map<string, Value> with its tag: the fields of a Struct, properties."""
     return b"".join(
-        block(
-            tag,
-            block(PROTOBUF_STRUCT_FIELDS_ENTRY_KEY, name.encode())
-            + block(PROTOBUF_STRUCT_FIELDS_ENTRY_VALUE, encode_value(value)),
-        )
-        for name, value in values.items()
+        [
+            block(
+                tag,
+                (_remembered_key if len(name) <= _SHORT else _key)(name)
+                + block(PROTOBUF_STRUCT_FIELDS_ENTRY_VALUE, encode_value(value)),
+            )
+            for name, value in values.items()
+        ]
     )
+
+
+def _key(name: str) -> bytes:
+    return block(PROTOBUF_STRUCT_FIELDS_ENTRY_KEY, name.encode())
+
+
+_remembered_key = lru_cache(1024)(_key)
 
 
 def decode_value(data: bytes, depth: int = 0) -> Value:

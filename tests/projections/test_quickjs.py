@@ -138,5 +138,5 @@ def test_promises_are_kept_without_being_waited_for() -> None:
 
 def test_without_the_package_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "_quickjs", None)
-    with pytest.raises(JavaScriptMissing, match=r"pip install 'esdb-lite\[projections\]'"):
+    with pytest.raises(JavaScriptMissing, match=r"pip install quickjs-ng"):
         open_quickjs("() => 0")

@@ -396,7 +396,7 @@ async def test_a_one_time_one_runs_again_when_it_is_told(place: Place) -> None:
 
 async def test_without_an_engine_it_says_what_to_install(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "_quickjs", None)
-    with pytest.raises(EngineMissing, match=r"pip install 'esdb-lite\[projections\]'"):
+    with pytest.raises(EngineMissing, match=r"pip install quickjs-ng"):
         await place.create("p", COUNT)
 
 

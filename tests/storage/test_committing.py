@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from esdb_lite.server.database.group_commit import Committer
 from esdb_lite.server.engine import append as appending
-from esdb_lite.server.engine.append import LogState, Moment, Rule
+from esdb_lite.server.engine.append import Draft, LogState, Moment, Rule
 from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended, Decision, ProposedEvent, WrongVersion
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.errors import StorageCorrupted, StorageFull
@@ -103,6 +103,32 @@ def test_the_recent_ids_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
             ours.commit([append("s", ANY, f"{number}")])
         remembered = [number for number in range(8) if ours.recent(f"{number}".encode().ljust(16)) is not None]
         assert remembered == [3, 4, 5, 6, 7]
+
+
+@given(st.lists(st.tuples(st.sampled_from("st"), st.integers(0, 400), st.integers(1, 150)), max_size=6), st.booleans())
+def test_many_events_are_found_by_their_ids(appends: list[tuple[str, int, int]], together: bool) -> None:
+    """Wherever the same ids were written before, in part or twice in one append: the first to write one keeps it."""
+    expected: dict[str, tuple[str, int]] = {}
+    lengths = dict.fromkeys("st", 0)
+    with committer() as (ours, _):
+        commands = []
+        for stream, first, count in appends:
+            names = [str(number % 300) for number in range(first, first + count)]
+            rule = partial(_forced, stream=stream, first=lengths[stream], names=names)
+            for name in names:
+                expected.setdefault(name, (stream, lengths[stream]))
+                lengths[stream] += 1
+            commands.append(rule)
+        for batch in [commands] if together else [[command] for command in commands]:
+            ours.commit(batch)
+        assert known(ours, map(str, range(300))) == expected
+
+
+def _forced(state: LogState, moment: Moment, *, stream: str, first: int, names: list[str]) -> Decision:
+    """Write events whatever is there."""
+    draft = Draft(moment)
+    draft.add_all(stream, first, [ProposedEvent(name.encode().ljust(16), "A", True, b"") for name in names])
+    return draft.decide(Appended(first, 0))
 
 
 def test_versions_and_recent_ids_are_known_again_after_reopening(tmp_path: Path) -> None:

@@ -210,5 +210,5 @@ async def test_events_of_a_server_with_an_asynchronous_client() -> None:
 
 def test_without_an_engine_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "_quickjs", None)
-    with pytest.raises(ImportError, match=r"pip install 'esdb-lite\[projections\]'"):
+    with pytest.raises(ImportError, match=r"pip install quickjs-ng"):
         Projection("fromAll()").run([])

@@ -22,7 +22,7 @@ from esdb_lite._wire.acks import Ack, GroupReadOptions, Nack
 from esdb_lite._wire.append import ANY, EXISTS, NO_STREAM, AppendAnswer, AppendOptions, Conflict, Proposed
 from esdb_lite._wire.batch_append import BatchError, BatchOptions, BatchRequest, BatchResponse
 from esdb_lite._wire.primitives import WireError
-from esdb_lite._wire.uuids import NO_UUID, decode_uuid, encode_uuid, format_uuid, parse_uuid
+from esdb_lite._wire.uuids import NO_UUID, decode_uuid, encode_uuid, format_uuid, parse_uuid, usual_uuid, usual_uuids
 
 uint64 = st.integers(0, 2**64 - 1)
 texts = st.text(st.characters(codec="utf-8"))
@@ -72,6 +72,26 @@ TEXT = "12345678-9abc-def0-1234-56789abcdef0"
 )
 def test_texts_that_are_uuids(text: str):
     assert parse_uuid(text) == UUID(TEXT).bytes
+
+
+_TEXTS = st.one_of(
+    st.uuids().map(str),
+    st.uuids().map(lambda id: str(id).upper()),
+    st.sampled_from(["", TEXT[:-1], TEXT + "0", "-" + TEXT[1:], TEXT[:-1] + "-", TEXT[:-1] + " ", TEXT[:-1] + "g"]),
+    st.text(alphabet="0a- ", min_size=36, max_size=36),
+)
+
+
+@given(st.lists(_TEXTS, min_size=1, max_size=4))
+def test_many_uuids_are_parsed_as_each_of_them(texts: list[str]) -> None:
+    each = [usual_uuid(text) for text in texts]
+    assert usual_uuids(texts) == (None if None in each else each)
+
+
+def test_bytes_are_no_usual_uuids() -> None:
+    assert usual_uuids([TEXT, bytes(16)]) is None
+    assert usual_uuids([None]) is None
+    assert usual_uuids([]) is None
 
 
 @pytest.mark.parametrize(

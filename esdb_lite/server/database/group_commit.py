@@ -27,6 +27,8 @@ _RECALLED_AT_ONCE = 4096
 """Events."""
 _READ_FOR_AN_ID = 4096
 """Bytes of an event at most."""
+_LONGEST_RUN = 64
+"""Events whose ids are kept together: to find one of them is still quick."""
 _STREAMS_KEPT = 50_000
 _CHARACTERS_KEPT = 8 * 1024 * 1024
 """Of the names of these streams."""
@@ -243,7 +245,7 @@ class Committer:
 
     def recent(self, event_id: bytes) -> tuple[str, int] | None:
         """See `State`."""
-        return self._recent.known.get(event_id)
+        return self._recent.find(event_id)
 
     def ids(self, stream: str, first: int, count: int) -> Mapping[int, bytes]:
         """See `State`."""
@@ -261,34 +263,58 @@ def _joined(batches: Sequence[Committed]) -> Committed:
     return Committed(results, records, batches[-1].log_end)
 
 
+class _IdRun(NamedTuple):
+    """Events of a stream that follow each other, by their ids."""
+
+    stream: str
+    first: int
+    """Number of the first of them."""
+    ids: Sequence[bytes]
+
+
 class _RecentIds:
     """Stream and number of the events written last, by id; the first to write an id keeps it."""
 
     def __init__(self) -> None:
-        self.known: dict[bytes, tuple[str, int]] = {}
-        self._order: deque[bytes] = deque()  # a dict takes ever longer to find its first key where others were removed
+        self._known: dict[bytes, _IdRun] = {}
+        self._order: deque[_IdRun] = deque()  # a dict takes ever longer to find its first key where others were removed
         self._uncommitted = 0
         self._bytes = 0
 
+    def find(self, event_id: bytes) -> tuple[str, int] | None:
+        """Stream and number of the first event with this id."""
+        run = self._known.get(event_id)
+        return None if run is None else (run.stream, run.first + run.ids.index(event_id))
+
     def add(self, records: Sequence[Record]) -> None:
-        known, note, before = self.known, self._order.append, len(self._order)
-        last, cost = "", 0
-        for record in records:
-            id = record[3]
-            if id not in known:
-                known[id] = record[1:3]  # stream and revision
-                note(id)
-                if record[1] is not last:
-                    last, cost = record[1], _cost((record[1],))
-                self._bytes += cost
+        before = len(self._order)
+        at = 0
+        while at < len(records):
+            end = _end_of_run(records, at)
+            ids = [record[3] for record in records[at:end]]
+            if len(set(ids)) == len(ids) and self._known.keys().isdisjoint(ids):
+                self._keep(_new(_IdRun, (*records[at][1:3], ids)))
+            else:
+                self._add_new(records[at:end])
+            at = end
         self._uncommitted += len(self._order) - before
+
+    def _add_new(self, records: Sequence[Record]) -> None:
+        for record in records:
+            if record.id not in self._known:
+                self._keep(_IdRun(record.stream, record.revision, (record.id,)))
+
+    def _keep(self, run: _IdRun) -> None:
+        self._known.update(dict.fromkeys(run.ids, run))
+        self._order.append(run)
+        self._bytes += _cost_of(run)
 
     def recall(self, pages: Sequence[Sequence[Identified]]) -> None:
         """Take what was written before all else; the newest come first."""
         for page in pages:
-            self.known.update({id: (stream, revision) for _, id, stream, revision in page})
-        self._order = deque(reversed(self.known))
-        self._bytes = _cost([stream for stream, _ in self.known.values()])
+            self._known.update({id: _new(_IdRun, (stream, revision, (id,))) for _, id, stream, revision in page})
+        self._order = deque(reversed(self._known.values()))
+        self._bytes = _cost([run.stream for run in self._order])
         self.keep()
 
     def undo(self) -> None:
@@ -301,9 +327,30 @@ class _RecentIds:
         while self._bytes > _RECENT_BYTES:
             self._drop(self._order.popleft())
 
-    def _drop(self, event_id: bytes) -> None:
-        stream, _ = self.known.pop(event_id)
-        self._bytes -= _cost((stream,))
+    def _drop(self, run: _IdRun) -> None:
+        for event_id in run.ids:
+            del self._known[event_id]
+        self._bytes -= _cost_of(run)
+
+
+_new = tuple.__new__  # half of what the constructor of a NamedTuple takes
+
+
+def _end_of_run(records: Sequence[Record], start: int) -> int:
+    """Where the events of one stream end that follow each other from there on, or as many as are worth a run."""
+    stream, revision = records[start][1:3]
+    end = min(start + _LONGEST_RUN, len(records))
+    last = records[end - 1]
+    if last[1] is stream and last[2] - revision == end - 1 - start:
+        return end  # their numbers rise, so that all between are of the stream
+    end = start + 1
+    while end < len(records) and records[end][1] == stream and records[end][2] - revision == end - start:
+        end += 1
+    return end
+
+
+def _cost_of(run: _IdRun) -> int:
+    return len(run.ids) * _cost((run.stream,))
 
 
 def _cost(streams: Sequence[str]) -> int:

@@ -129,9 +129,12 @@ class Draft:
     def add_all(self, stream: str, first: int, events: Sequence[ProposedEvent]) -> int:
         """Place events one behind the other; returns the position of the last."""
         end, now, add, new = self.end, self._now, self.records.append, tuple.__new__
-        position = 0
+        position = own = 0
+        before: str | None = None
         for revision, (id, type, is_json, data, metadata, schema) in enumerate(events, first):
-            length = record_length(stream, type, len(data), len(metadata) if schema is None else schema.size)
+            if type is not before:  # many are of the same type as the one before
+                before, own = type, record_length(stream, type, 0, 0)
+            length = own + len(data) + (len(metadata) if schema is None else schema.size)
             position = place(end, length)
             end = position + length
             # this way it takes half as long

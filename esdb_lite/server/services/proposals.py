@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from esdb_lite._wire.append import Proposed
 from esdb_lite._wire.primitives import WireError
-from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid, usual_uuid
+from esdb_lite._wire.uuids import WireUuid, format_uuid, parse_uuid, usual_uuid, usual_uuids
 from esdb_lite.events import JSON
 from esdb_lite.positions import LARGEST
 from esdb_lite.server.engine.model import (
@@ -113,15 +113,14 @@ class Intake:
         most, add = self._max_event_size, self.events.append
         described: Mapping[str, str] | None = None
         type, is_json, usual, own = "", False, False, 0
-        for proposed in events:
-            sent, metadata, custom_metadata, data = proposed
+        for proposed, id in zip(events, _usual_ids(events), strict=True):
+            _, metadata, custom_metadata, data = proposed
             if metadata is not described:  # most say the same as the one before
                 described, type = metadata, metadata.get("type", "")
                 is_json, own = metadata.get("content-type") == JSON, event_size(type, 0)
                 usual = 0 < len(type) <= _SHORT and "content-type" in metadata
             size = own + len(data) + len(custom_metadata)
-            id = usual_uuid(sent) if usual and size <= most and isinstance(sent, str) else None
-            if id is None or id == _ZERO:
+            if id is None or id == _ZERO or not usual or size > most:
                 self.measure(proposed)  # slower, and says what is wrong if anything is
                 self.take(proposed)
                 continue
@@ -131,6 +130,12 @@ class Intake:
 
 
 _new = tuple.__new__  # half of what the constructor of a NamedTuple takes
+
+
+def _usual_ids(events: Sequence[Proposed]) -> Sequence[bytes | None]:
+    """The ids of events, where they are written as most are; None for the others."""
+    sent = [event[0] for event in events]
+    return usual_uuids(sent) or [usual_uuid(id) if isinstance(id, str) else None for id in sent]
 
 
 def _event_id(id: WireUuid | None) -> bytes:

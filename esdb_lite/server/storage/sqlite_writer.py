@@ -112,21 +112,25 @@ class SqliteWriter:
     def add_all(self, records: Sequence[Record]) -> None:
         """Add events in the same way."""
         add = self._rows.append
-        before: object = None
-        names, number, kind = b"", 0, 0
+        names, number, kind, size = b"", 0, 0, self._bytes
+        before: tuple[object, object, int] = None, None, 0
         for position, stream, revision, id, type, is_json, created, data, metadata, schema in records:
             flag: int = is_json if schema is None else pack_schema(schema)
-            if (stream, type, flag) != before:  # many are of the same stream and type as the one before
-                before = (stream, type, flag)
+            # many are of the same stream and type as the one before
+            if stream is not before[0] or type is not before[1] or flag != before[2]:
+                before = stream, type, flag
                 names = checked_names(stream, type, flag)
                 number = self._streams.known.get(stream) or self._number(self._streams, stream)
                 kind = self._types.known.get(type) or self._number(self._types, type)
-            self._unwritten.add(number)
+                self._unwritten.add(number)
             crc = checksum_with(names, position, revision, id, flag, created, data, metadata)
             add((position, number, revision, kind, flag, created, crc, id, metadata, data))
-            self._bytes += len(data) + len(metadata)
-            if self._bytes > _BIG:
+            size += len(data) + len(metadata)
+            if size > _BIG:
                 self.flush()
+                self._unwritten.add(number)
+                size = 0
+        self._bytes = size
 
     def _number(self, numbers: _Numbers, name: str) -> int:
         number = numbers.find(name)

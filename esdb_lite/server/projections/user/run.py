@@ -44,7 +44,7 @@ from esdb_lite.server.projections.user.states import StateCache
 from esdb_lite.server.projections.user.thread import ScriptAbandoned, ScriptThread
 from esdb_lite.server.projections.user.writing import StreamEnds
 from esdb_lite.server.storage import Forget, Note, PartitionState, Progress, Reader
-from esdb_lite.server.storage.errors import StorageClosed, StorageError
+from esdb_lite.server.storage.errors import StorageClosed, StorageError, StorageFull
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -62,6 +62,8 @@ _SHARE = 1.0
 _LONGEST_PAUSE = 1.0
 """While others append, one that catches up pauses for so many times what it has read, handled and written before, so
 that appends that have waited for a long commit go on meanwhile; for so many seconds at most."""
+_ROOM_AFTER = 1.0
+"""Seconds after which there may be room again on a full disk."""
 _NEARLY = 99.0
 """Percent, where a little is left."""
 _FAULTS = (EmitRefused, ProcessingFault, QueryFault, PlaceUnreadable, JavaScriptMissing)
@@ -121,6 +123,8 @@ class UserRun:
         self._completed = False
         self._handled_events = 0
         self._stopping = False
+        self._ended_whole = False
+        """All that it has come to is written, or still here to be written: a checkpoint passes nothing over."""
         self._asked_to_stop = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._thread: ScriptThread | None = None
@@ -145,7 +149,7 @@ class UserRun:
         if not self._task.done() and self._thread is not None:
             self._thread.abandon()
             await asyncio.wait({self._task})
-        if checkpoint and self._at_work is not None and not self._ends_some_time:
+        if checkpoint and self._at_work is not None and self._ended_whole and not self._ends_some_time:
             with suppress(StorageError, EmitRefused):
                 await self._write_checkpoint(self._at_work)
 
@@ -196,12 +200,14 @@ class UserRun:
             self._pace.hand_out(self._clock())
             while not self._stopping:
                 await self._go_on(at_work, self._news)
+            self._ended_whole = True
         except _FAULTS as fault:
             self._events.faulted(str(fault))
         except (StorageClosed, ScriptAbandoned):
             pass
         except StorageError as error:
-            self._events.faulted(f"The database failed: {error}")
+            if not (self._stopping and isinstance(error, StorageFull)):
+                self._events.faulted(f"The database failed: {error}")
         except Exception as error:
             log.exception("projection %r has met a bug", self._definition.name)
             self._events.faulted(f"The server failed: {error!r}")
@@ -351,8 +357,21 @@ class UserRun:
 
     async def _execute(self, emissions: Sequence[Emission], notes: Sequence[Note]) -> None:
         emit = Emit(self._owner, emissions, self._known, notes)
-        await self._database.execute(emit, cost=emit.cost)
+        await self._write_patiently(emit)
         emit.accept()
+
+    async def _write_patiently(self, emit: Emit) -> None:
+        """Write, again and again while the disk is full; not when it is to stop."""
+        while True:
+            try:
+                await self._database.execute(emit, cost=emit.cost)
+            except StorageFull:
+                if self._stopping:
+                    raise
+            else:
+                return
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._asked_to_stop.wait(), _ROOM_AFTER)
 
     async def _write_checkpoint(self, at_work: _AtWork) -> None:
         """Write a checkpoint: in parts, so that appends get their turn, and last what makes it one."""
