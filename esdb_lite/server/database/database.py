@@ -21,7 +21,7 @@ from esdb_lite.server.database.loop_share import FEW, PAGE, LoopShare
 from esdb_lite.server.database.scavenging import Scavenge, Steps, clear_stream
 from esdb_lite.server.database.threads import ReaderThreads, WriterJob, WriterThread, call_soon, settle
 from esdb_lite.server.engine import append as appending
-from esdb_lite.server.engine import fresh
+from esdb_lite.server.engine import fresh, imports
 from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.model import Outcome, ProposedEvent, RecordsOutcome
 from esdb_lite.server.engine.records.decision import append_records
@@ -181,6 +181,12 @@ class Database:
         """Append records to their streams, all or none; the rest is as for `append`. Raises StorageError."""
         self.appends += 1
         rule = partial(append_records, append=append)
+        return cast(RecordsOutcome, await self._command(rule, _cost_of_records(append), anywhere=True))
+
+    async def import_events(self, append: AtomicAppend) -> RecordsOutcome:
+        """Append the events that are not there; the rest is as for `append_records`. Raises StorageError."""
+        self.appends += 1
+        rule = partial(imports.import_events, append=append)
         return cast(RecordsOutcome, await self._command(rule, _cost_of_records(append), anywhere=True))
 
     async def delete(self, stream: str, expected: int) -> Outcome:

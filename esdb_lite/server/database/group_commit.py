@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import NamedTuple, TypeAlias
@@ -32,6 +32,8 @@ _LONGEST_RUN = 64
 _STREAMS_KEPT = 50_000
 _CHARACTERS_KEPT = 8 * 1024 * 1024
 """Of the names of these streams."""
+_WORTH_IT = 8
+"""Streams that are looked up together."""
 _NONE = Last(-1, -1)
 _HOPELESS = (StorageFull, StorageReadOnly, StorageCorrupted)
 
@@ -206,6 +208,17 @@ class Committer:
         self._lasts.clear()
         self._metadata.clear()
         self._characters = 0
+
+    def look_up(self, streams: Iterable[str]) -> None:
+        """See `State`."""
+        asked = (name for stream in streams for name in (stream, metastream_of(stream)))
+        unknown = [name for name in asked if name not in self._lasts]
+        if len(unknown) < _WORTH_IT:
+            return
+        found = self._writer.lasts(unknown)
+        for name in unknown:
+            self._note_name(name)
+            self._lasts[name] = found.get(name, _NONE)
 
     def last_revision(self, stream: str) -> int:
         """See `State`."""
