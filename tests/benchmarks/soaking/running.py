@@ -219,7 +219,7 @@ class Soak:
             ids.add(event.id.bytes)
         sequence.end(ledger.acknowledged)
         outcome.stored, outcome.lost = sequence.seen, sequence.missing
-        outcome.doubled = sequence.doubled + sequence.seen - len(ids)
+        outcome.doubled = max(sequence.doubled, sequence.seen - len(ids))  # by numbers, and by ids
         if sequence.seen != sum(ledger.acknowledged.values()):
             ledger.violations.add(f"{sequence.seen} stored, {sum(ledger.acknowledged.values())} acknowledged")
         for stream, count in of_streams.items():
