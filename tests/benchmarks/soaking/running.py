@@ -45,7 +45,6 @@ class Outcome:
     doubled: int = 0
     settling: float = 0.0
     """Seconds from the last append to the moment when everybody had seen everything."""
-    tasks_left: list[str] = field(default_factory=list)
 
 
 class Soak:
@@ -125,9 +124,7 @@ class Soak:
             await self.world.close()
             await self.world.ended(5.0)
         self.outcome.seconds = monotonic() - begun
-        left = asyncio.all_tasks() - tasks
-        self.outcome.tasks_left = [repr(task) for task in left]
-        for task in left:
+        for task in asyncio.all_tasks() - tasks:
             self.world.ledger.violations.add(f"a task is left: {task!r}")
 
     async def _begin(self) -> None:
