@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from esdb_lite.server.database.database import Database
+from esdb_lite.server.database.maintenance import scavenge, verify
 from esdb_lite.server.engine.model import ANY, ProposedEvent
+from esdb_lite.server.storage import ownership
 from esdb_lite.server.storage.backup import backup
 from esdb_lite.server.storage.errors import StorageFailed, StorageLocked, StorageReadOnly, StorageUnavailable
 from esdb_lite.server.storage.files import Files
@@ -213,6 +215,37 @@ async def test_another_name_of_a_database_of_this_process_does_not_end_the_locks
     assert Path(f"{path}-wal").exists()
     await append(database, 1)
     await database.close()
+
+
+async def test_a_scavenge_by_another_name_is_refused(path: Path) -> None:
+    """It would have a write-ahead log of its own: the database was destroyed."""
+    database = await Database.open(path)
+    await append(database)
+    other = path.parent / "other.db"
+    other.hardlink_to(path)
+    with pytest.raises(StorageLocked, match="by another name"):
+        scavenge(str(other))
+    await database.close()
+    assert scavenge(str(other)).removed == 0
+
+
+def test_what_another_process_uses_by_another_name_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "_BETWEEN_LOOKS", 0.0)
+    Files(str(path)).close()
+    other = path.parent / "other.db"
+    other.hardlink_to(path)
+    program = "import sys; from esdb_lite.server.storage.files import Files; f = Files(sys.argv[1]); print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for read in (lambda: verify(str(other)), lambda: backup(str(other), str(other) + ".copy")):
+            with pytest.raises(StorageLocked, match="by another name"):
+                read()
+        assert verify(str(path)) == []
+        process.communicate(b"\n")
+    assert verify(str(other)) == []
 
 
 async def count(path: Path) -> int:

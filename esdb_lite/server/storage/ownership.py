@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 import sys
+import time
 from contextlib import suppress
 
 from esdb_lite.server.storage.confirm_notes import Notes
@@ -40,9 +41,19 @@ else:
 _HELD: dict[tuple[int, int], int] = {}
 """Device and number of each database file that is held, and the process that holds it."""
 _BESIDE = ("-wal", "-shm")
+_LOOKS, _BETWEEN_LOOKS = 20, 0.05
+"""How often, and in seconds."""
 
 # Windows locks bytes against reading too: one far behind the text keeps that readable.
 _LOCKED_BYTE = 1 << 20
+
+
+class HeldByAnotherName(StorageLocked):
+    """A server uses the file by another name, beside which its write-ahead log is: whoever comes by this name would
+    miss what is in there, and damage the file if he wrote to it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is in use by another server, by another name")
 
 
 class LogRemoved(StorageFailed):
@@ -172,7 +183,7 @@ def _hold(path: str) -> int:
         return -1  # SQLite says what is wrong
     if not _try_lock(descriptor):
         os.close(descriptor)
-        raise StorageLocked(f"{path} is in use by another server, by another name")
+        raise HeldByAnotherName(path)
     _HELD[_identity(os.fstat(descriptor))] = os.getpid()
     return descriptor
 
@@ -182,7 +193,35 @@ def _refuse_held(path: str) -> None:
     next other process to go would take the write-ahead log with it. Raises StorageLocked."""
     with suppress(OSError):
         if _HELD.get(_identity(os.stat(path))) == os.getpid():
-            raise StorageLocked(f"{path} is in use by another server, by another name")
+            raise HeldByAnotherName(path)
+
+
+def refuse_another_name(path: str) -> None:
+    """Refuse to read a file without a write-ahead log that another process uses by another name.
+
+    One that begins or ends to use it by this name has no log for a moment. Raises HeldByAnotherName.
+    """
+    for _ in range(_LOOKS):
+        if os.path.exists(os.path.realpath(path) + "-wal") or not _is_held_elsewhere(path):
+            return
+        time.sleep(_BETWEEN_LOOKS)
+    raise HeldByAnotherName(path)
+
+
+def _is_held_elsewhere(path: str) -> bool:
+    if sys.platform == "win32":
+        return False
+    with suppress(OSError):
+        if _HELD.get(_identity(os.stat(path))) == os.getpid():
+            return False
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:
