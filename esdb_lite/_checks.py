@@ -56,6 +56,8 @@ def checked_hidden(argument: str, value: str) -> str:
         raise WrongArgumentType(argument, None, "what is given must be of class str")
     if any("\ud800" <= letter <= "\udfff" for letter in value):  # not tried: the error of a codec has the text in it
         raise InvalidArgument(argument, None, "what is given must be encodable as UTF-8")
+    if "\0" in value:
+        raise InvalidArgument(argument, None, "what is given must have no NUL (character 0) in it")
     return value
 
 

@@ -5,6 +5,7 @@ Owns: `EsdbInstrumentor`: spans, attributes and instruments. Must not know: how 
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,7 +20,6 @@ except ImportError as error:  # pragma: no cover - the tests have it
 
 from esdb_lite import _version, observing
 from esdb_lite._json import load_json
-from esdb_lite.errors import UsageError
 
 if TYPE_CHECKING:
     from opentelemetry.metrics import MeterProvider
@@ -37,6 +37,8 @@ SUBSCRIBE = "streams.subscribe"
 SYSTEM = "kurrentdb"
 _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _SIZES = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000)
+
+_log = logging.getLogger("esdb_lite.client")
 
 Attributes = Mapping[str, "str | int"]
 
@@ -66,10 +68,11 @@ class EsdbInstrumentor:
     ) -> Self:
         """Begin. The providers default to the global ones. Returns the object itself.
 
-        Raises UsageError where it has begun already.
+        Where it has begun already, it goes on with the providers that it has, and says so in the log.
         """
         if observing.observer is not None:
-            raise UsageError("clients are instrumented already: call uninstrument() first")
+            _log.warning("clients are instrumented already: uninstrument() comes first, if that is to change")
+            return self
         telling = _OpenTelemetry(tracer_provider, meter_provider)
         observing.observer = EsdbInstrumentor._installed = observing.GuardedObserver(telling)
         return self

@@ -34,6 +34,7 @@ PLUGIN = "protoc-gen-python_betterproto"
 LINES_SHOWN = 20
 # How the names in tags.py begin, by package: a package that is not here has no tags, only paths.
 TAG_PREFIXES = {
+    "esdb_lite.imports": "IMPORTS",
     "event_store.client": "SHARED",
     "event_store.client.persistent_subscriptions": "PERSISTENT",
     "event_store.client.server_features": "FEATURES",

@@ -13,6 +13,7 @@ from uuid import uuid4
 import pytest
 from betterproto.grpc.grpclib_server import ServiceBase
 from esdb_lite_protos import tags
+from esdb_lite_protos.esdb_lite.imports import ImportsBase
 from esdb_lite_protos.event_store.client.persistent_subscriptions import PersistentSubscriptionsBase
 from esdb_lite_protos.event_store.client.streams import StreamsBase
 
@@ -27,6 +28,7 @@ HOT = {
     tags.PATH_STREAMS_BATCH_APPEND,
     tags.PATH_STREAMS_SERVICE_APPEND_RECORDS,
     tags.PATH_STREAMS_SERVICE_APPEND_SESSION,
+    tags.PATH_IMPORTS_IMPORT_EVENTS,
     tags.PATH_PERSISTENT_SUBSCRIPTIONS_READ,
     # not hot, but every first append waits for it
     tags.PATH_SERVER_FEATURES_GET_SUPPORTED_METHODS,
@@ -75,6 +77,7 @@ def calls(client: AsyncEsdbClient, folder: Path) -> dict[str, Callable[[], Await
         "connect": client.connect,
         "append_events": lambda: client.append_events("s", StreamState.ANY, E),
         "append_records": lambda: client.append_records([NewRecord("r", "T", b"{}")]),
+        "import_events": lambda: client.import_events([("s", E)]),
         "decide": lambda: client.decide("s", lambda state, event: state, 0, lambda state: E),
         "decide_across": lambda: client.decide_across(["s"], lambda state, event: state, 0, lambda state: {"s": E}),
         "load_state": lambda: client.load_state("s", lambda state, event: state, 0),
@@ -223,7 +226,11 @@ async def test_every_cold_method_of_the_server_is_of_a_generated_base() -> None:
 
 HOT_MESSAGES = sorted(
     f"{package}.{kind.__name__}"
-    for package, base in (("streams", StreamsBase), ("persistent_subscriptions", PersistentSubscriptionsBase))
+    for package, base in (
+        ("streams", StreamsBase),
+        ("persistent_subscriptions", PersistentSubscriptionsBase),
+        ("imports", ImportsBase),
+    )
     for path, about in base().__mapping__().items()
     if path in HOT
     for kind in (about.request_type, about.reply_type)
@@ -234,7 +241,7 @@ HOT_MESSAGES = sorted(
 def test_every_codec_is_compared_with_the_generated_message(message: str) -> None:
     """In tests/wire, which compare with Google's classes, too."""
     package, _, name = message.partition(".")
-    module = {"streams": "streams", "persistent_subscriptions": "groups"}[package]
+    module = {"persistent_subscriptions": "groups"}.get(package, package)
     sources = [path.read_text(encoding="utf-8") for path in (Path(__file__).parent / "wire").glob("test_*.py")]
     assert any(re.search(rf"\b{module}\.{name}\b|import \([^)]*\b{name},", source) for source in sources)
     assert any(f'"{message}"' in source for source in sources)

@@ -231,6 +231,11 @@ class ClientProtocol(HeartbeatProtocol):
         self.connection.headers_send_process()
         return stream
 
+    @property
+    def exchanges(self) -> int:
+        """How many exchanges have not ended."""
+        return len(self._exchanges)
+
     def begin_exchange(
         self, watcher: ExchangeWatcher, headers: Headers, data: bytes, usual: UsualAnswer, *, alone: bool
     ) -> Exchange | None:

@@ -18,8 +18,8 @@ from esdb_lite._http2.quick_headers import END_HEADERS, END_STREAM, HEADERS, Pai
 if TYPE_CHECKING:
     from esdb_lite._http2.client import ExchangeWatcher
 
-_MOST = 16_384
-"""Bytes of an answer that are kept here: as much as a frame has."""
+_MOST = 65_536
+"""Bytes of an answer that are kept here: what is more does not come at once."""
 
 
 class UsualAnswer(NamedTuple):

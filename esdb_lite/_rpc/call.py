@@ -77,7 +77,8 @@ class ClientCall:
         self.deadline = deadline
         """The budget of time that it has."""
         self._metadata = tuple(metadata)
-        self._long = long
+        self.long = long
+        """It may stay open without end."""
         self._link: ClientConnection | None = None
         self._stream: Stream | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -119,15 +120,15 @@ class ClientCall:
         if self.deadline.passed:
             raise self._pool.too_late(self.deadline, f"{self._name} was not sent")
         while self._stream is None:
-            link = await self._pool.acquire(long=self._long, deadline=self.deadline)
+            link = await self._pool.acquire(long=self.long, deadline=self.deadline)
             try:
                 self._open_on(link)
             except NoStreamLeft:
-                self._pool.release(link, long=self._long)
+                self._pool.release(link, long=self.long)
                 if link.usable:
                     raise ResourceExhausted(f"{self._pool.authority} takes no more concurrent calls") from None
             except BaseException:
-                self._pool.release(link, long=self._long)
+                self._pool.release(link, long=self.long)
                 raise
         self._limit_time()
 
@@ -297,7 +298,7 @@ class ClientCall:
     def forewarned(self, reason: str) -> None:
         """The server says goodbye: the call may end, and is lost if it does not."""
         if self._goodbye is None:
-            patience = LONG_GOODBYE if self._long else SHORT_GOODBYE
+            patience = LONG_GOODBYE if self.long else SHORT_GOODBYE
             self._goodbye = asyncio.get_running_loop().call_later(patience, self.lost, reason)
 
     def _expire(self) -> None:
@@ -318,17 +319,17 @@ class ClientCall:
         return self._pool.request_headers(self._method, timeout, self._metadata)
 
     def _opened(self) -> tuple[Stream, ClientConnection]:
-        if self._stream is None or self._link is None:
-            raise RuntimeError("the call is not open")
         if self._state is CallState.CLOSED:  # from elsewhere, as when another node leads: the next user finds out
             raise self._failure or CallCancelled("the call was closed here")
+        if self._stream is None or self._link is None:
+            raise RuntimeError("the call is not open")
         return self._stream, self._link
 
     def _release(self, link: ClientConnection) -> None:
         if self._stream is not None:
             link.forget(self._stream)
         link.flush()
-        self._pool.release(link, long=self._long)
+        self._pool.release(link, long=self.long)
 
     def _fail(self, error: EsdbClientException) -> None:
         before, self._state = self._state, after(self._state, CallEvent.FAILED)

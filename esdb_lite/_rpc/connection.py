@@ -126,14 +126,15 @@ class ClientConnection:
             raise NoStreamLeft("the connection takes no more calls")
         return self._protocol.open_stream(watcher, headers)
 
-    def begin_exchange(self, watcher: ExchangeWatcher, headers: Headers, data: bytes) -> Exchange | None:
+    def begin_exchange(self, watcher: ExchangeWatcher, headers: Headers, data: bytes, *, long: bool) -> Exchange | None:
         """Send a whole request whose answer is expected to be like others; None, and nothing is sent, where that cannot
         be. The place for it is counted already."""
         headers_before, trailers_before = self.usual_headers, self.usual_trailers
         if not self.usable or headers_before is None or trailers_before is None:
             return None
         usual = UsualAnswer(headers_before, trailers_before)
-        return self._protocol.begin_exchange(watcher, headers, data, usual, alone=self.short_calls == 1)
+        alone = not self._protocol.exchanges if long else self.short_calls == 1
+        return self._protocol.begin_exchange(watcher, headers, data, usual, alone=alone)
 
     def adopt(self, exchange: Exchange, watcher: StreamWatcher) -> Stream:
         """Make a stream of an exchange; `forget` drops it."""

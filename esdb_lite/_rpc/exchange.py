@@ -20,21 +20,28 @@ async def exchange(pool: ConnectionPool, call: ClientCall, request: bytes) -> by
 
     None: it cannot be sent like this, and the call is still new; or it does not go on like this, and the call is open.
     """
+    begun = await begin_exchange(pool, call, request)
+    return None if begun is None else await begun.answer()
+
+
+async def begin_exchange(pool: ConnectionPool, call: ClientCall, request: bytes) -> CallExchange | None:
+    """Send the whole request of a call that is new; None, and it still is, where it cannot be sent like this."""
     if call.deadline.passed:
         return None
-    link = await pool.acquire(long=False, deadline=call.deadline)
-    watcher = _Watcher(pool, call, link)
+    link = await pool.acquire(long=call.long, deadline=call.deadline)
+    begun = CallExchange(pool, call, link)
     try:
-        return await watcher.answer if watcher.begin(request) else None
-    except asyncio.CancelledError:
-        watcher.unusual()
+        if begun.begin(request):
+            return begun
+    except BaseException:
+        begun.end()
         raise
-    finally:
-        watcher.end()
+    begun.end()
+    return None
 
 
-class _Watcher(ExchangeWatcher):
-    """Who watches one exchange."""
+class CallExchange(ExchangeWatcher):
+    """One exchange, whose answer somebody waits for. To be ended."""
 
     def __init__(self, pool: ConnectionPool, call: ClientCall, link: ClientConnection) -> None:
         self._pool = pool
@@ -42,42 +49,67 @@ class _Watcher(ExchangeWatcher):
         self._link = link
         self._exchange: Exchange | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._adopted = False
-        self.answer: asyncio.Future[bytes | None] = asyncio.get_running_loop().create_future()
+        self._waiter: asyncio.Future[None] | None = None
+        self._data: bytes | None = None
+        self._error: Exception | None = None
+        self._over = False
+        self._has_place = True
 
     def begin(self, request: bytes) -> bool:
         """Send the request; False, and nothing is sent, where that is not possible like this."""
-        self._exchange = self._link.begin_exchange(self, self._call.headers_to_send(), request)
+        self._exchange = self._link.begin_exchange(self, self._call.headers_to_send(), request, long=self._call.long)
         if self._exchange is None:
             return False
         remaining = self._call.deadline.remaining()
         if remaining is not None:
-            self._timer = self.answer.get_loop().call_later(remaining, self.unusual)
+            self._timer = asyncio.get_running_loop().call_later(remaining, self.unusual)
         return True
 
+    async def answer(self) -> bytes | None:
+        """Return the whole answer, which was a success, and end this; None: the call is open, and goes on as others do.
+
+        Being cancelled loses nothing: what has come can be asked for again.
+        """
+        try:
+            if not self._over:
+                self._waiter = asyncio.get_running_loop().create_future()
+                await self._waiter
+        except asyncio.CancelledError:
+            self.unusual()
+            raise
+        finally:
+            self.end()
+        if self._error is not None:
+            raise self._error
+        return self._data
+
     def end(self) -> None:
-        """Nobody waits any more; the place is given back, unless the call goes on there."""
+        """Give the place back, unless the call goes on there. Idempotent."""
         if self._timer is not None:
             self._timer.cancel()
-        if not self._adopted:
-            self._pool.release(self._link, long=False)
+        if self._has_place:
+            self._has_place = False
+            self._pool.release(self._link, long=self._call.long)
+
+    def _settle(self) -> None:
+        self._exchange = None
+        self._over = True
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
 
     # --- told by the connection ---
 
     def finished(self, data: bytes) -> None:
         """The answer is there, and has ended as usual."""
-        self._exchange = None
-        if not self.answer.done():
-            self.answer.set_result(data)
+        self._data = data
+        self._settle()
 
     def unusual(self) -> None:
         """The call goes on as others do."""
         if self._exchange is not None and not self._link.lost:
-            self._adopted = True
+            self._has_place = False
             self._call.adopt(self._link, self._link.adopt(self._exchange, self._call))
-            self._exchange = None
-            if not self.answer.done():
-                self.answer.set_result(None)
+            self._settle()
 
     def answered(self) -> None:
         """Not told of an exchange."""
@@ -92,9 +124,8 @@ class _Watcher(ExchangeWatcher):
 
     def lost(self, reason: str) -> None:
         """The connection is gone: there is no stream any more of which the call could hear it."""
-        self._exchange = None
-        if not self.answer.done():
-            self.answer.set_exception(self._pool.broken(self._link, reason))
+        self._error = self._pool.broken(self._link, reason)
+        self._settle()
 
     def refused(self, reason: str) -> None:
         """The server has not looked at the stream."""

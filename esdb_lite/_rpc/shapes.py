@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.exchange import exchange
+from esdb_lite._rpc.exchange import CallExchange, begin_exchange, exchange
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite._wire.primitives import WireError
@@ -28,6 +28,7 @@ class _Shape:
     _long = False
 
     def __init__(self, pool: ConnectionPool, method: str, *, deadline: Deadline, metadata: Metadata = ()) -> None:
+        self._pool = pool
         self._call = ClientCall(pool, method, deadline=deadline, metadata=metadata, long=self._long)
 
     async def open(self) -> Self:
@@ -60,19 +61,45 @@ class ServerStream(_Shape):
     """One request, any number of answers."""
 
     _long = True
+    _exchange: CallExchange | None = None
+    _whole = False
 
     async def request(self, message: bytes) -> None:
         """Send the request."""
         await self._call.send(frame((message,)), end=True)
 
+    async def ask(self, message: bytes) -> None:
+        """Open the call and send the request. The answer may be short."""
+        request = frame((message,))
+        self._exchange = await begin_exchange(self._pool, self._call, request)
+        if self._exchange is None:
+            await self.open()
+            await self._call.send(request, end=True)
+
     async def receive_data(self) -> bytes:
         """Return what has arrived, in pieces as it came; b"" at the end of a call that ended with OK."""
-        return await self._call.receive()
+        begun = self._exchange
+        if begun is not None:
+            answer = await begun.answer()
+            if self._exchange is begun:  # it was not closed meanwhile
+                self._exchange = None
+                if answer is not None:
+                    self._whole = True
+                    return answer
+        return b"" if self._whole else await self._call.receive()
 
     @property
     def taken(self) -> bool:
         """Whether it is known that nothing more comes, and that it has ended with OK."""
-        return self._call.taken
+        return self._whole or self._call.taken
+
+    def close(self) -> None:
+        """End the call whatever its state. Idempotent, and never waits."""
+        begun, self._exchange = self._exchange, None
+        if begun is not None:
+            begun.unusual()
+            begun.end()
+        super().close()
 
 
 class ClientStream(_Shape):

@@ -113,15 +113,16 @@ def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[b
     This is where a server that is read from spends its time, hence the shape: one pass, one join for each event.
     """
     messages: list[bytes] = []
-    add, join, length, number_of = messages.append, b"".join, _LENGTHS, _quick_varint
+    add, join, length, low, number_of, short = messages.append, b"".join, _LENGTHS, _LOW, _quick_varint, _SHORT
     seen, named, typed = ("", ""), b"", b""
     before_id = _BEFORE_ID.decode()
     event_tag, record_tag, position_tag, data_tag = _EVENT_BYTE, _RECORD_BYTE, _POSITION_BYTE, _DATA_BYTE
     revision_tag, prepare_tag, commit_tag, metadata_tag = _REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE, _METADATA_BYTE
     for position, stream, revision, id, type, is_json, created, data, metadata, _ in records:
         if (stream, type) != seen:  # most have them in common
-            seen, named, typed = (stream, type), _stream(stream), _type(type)
-        place = number_of(position)
+            seen, named, typed = (stream, type), _stream(stream), _type(type) + _USUAL_CREATED
+        # what `number_of` does for the usual ones
+        place = low[position & 0x3FFF] + length[position >> 14] if short <= position < 1 << 28 else number_of(position)
         digits = id.hex("-", 2)  # four of these seven hyphens are those of a UUID
         ticks = b"%d" % created
         size, more = len(data), len(metadata)
@@ -136,20 +137,19 @@ def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[b
                 place,
                 commit_tag,
                 place,
-                typed,
-                _USUAL_CREATED if len(ticks) == _DIGITS else _created_prefix(len(ticks)),
+                typed if len(ticks) == _DIGITS else _type(type) + _created_prefix(len(ticks)),
                 ticks,
                 _CONTENT_TYPES[is_json],
-                (metadata_tag + (length[more] if more < _SHORT else varint(more))) if more else b"",
+                (metadata_tag + (length[more] if more < short else varint(more))) if more else b"",
                 metadata,
-                (data_tag + (length[size] if size < _SHORT else varint(size))) if size else b"",
+                (data_tag + (length[size] if size < short else varint(size))) if size else b"",
                 data,
             )
         )
         size = len(event)
-        inner = length[size] if size < _SHORT else varint(size)
+        inner = length[size] if size < short else varint(size)
         size += 2 + len(inner) + len(place)
-        whole = length[size] if size < _SHORT else varint(size)
+        whole = length[size] if size < short else varint(size)
         add(join((event_tag, whole, record_tag, inner, event, position_tag, place)))
     return messages
 

@@ -152,11 +152,28 @@ class AiosqliteCheckpoint(AsyncTableCheckpoint):
     def __init__(self, connection: aiosqlite.Connection, name: str, *, table: str = TABLE) -> None:
         """Make a store for the consumer of this name, without asking the database yet. Raises InvalidArgument."""
         super().__init__(connection, name, table=table)
+        self._begun = False
 
     async def begin(self) -> None:
         """Begin a transaction, also where the connection commits by itself."""
         if not self._connection.in_transaction:
             await self._connection.execute("BEGIN")
+            self._begun = True
+
+    async def rollback(self) -> None:
+        """Undo what the handler has written since the last commit."""
+        await super().rollback()
+        await self._end("ROLLBACK")
+
+    async def _commit(self) -> None:
+        await super()._commit()
+        await self._end("COMMIT")
+
+    async def _end(self, statement: str) -> None:
+        """End the transaction where the driver's functions do nothing: with `autocommit=True` (since Python 3.12)."""
+        begun, self._begun = self._begun, False
+        if begun and self._connection.in_transaction:
+            await self._connection.execute(statement)
 
     async def _ask(self, order: Order) -> object:
         sql, values = statement(order.sql, order.values, "qmark")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from esdb_lite.checkpoints.databases import DbApiCheckpoint
 from esdb_lite.checkpoints.table import TABLE, CheckpointTable
-from esdb_lite.errors import WrongArgumentType
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
     from esdb_lite.checkpoints.databases import DbApiConnection
@@ -20,7 +20,8 @@ class DjangoCheckpoint(DbApiCheckpoint):
 
     What the handler writes and the position are committed together, once a batch (`transaction.atomic`); when the
     handler fails, everything is rolled back. So every event takes effect exactly once, and functions of `on_commit`
-    are called after it. Everything else is as with `DbApiCheckpoint`.
+    are called after it. It takes a database with AUTOCOMMIT (Django's default), outside of `transaction.atomic` and of
+    views with ATOMIC_REQUESTS; tests of `TestCase` are all right. Everything else is as with `DbApiCheckpoint`.
     """
 
     def __init__(self, name: str, *, using: str = "default", table: str = TABLE) -> None:
@@ -33,11 +34,13 @@ class DjangoCheckpoint(DbApiCheckpoint):
         self._atomic: Any = None
 
     def begin(self) -> None:
-        """Begin a transaction."""
+        """Begin a transaction. In one that is open already, and may be rolled back, Django raises RuntimeError."""
         from django.db import transaction
 
-        self._atomic = transaction.atomic(using=self._using)
-        self._atomic.__enter__()
+        self._open()
+        atomic: Any = transaction.atomic(using=self._using, durable=True)
+        atomic.__enter__()
+        self._atomic = atomic
 
     def rollback(self) -> None:
         """Undo what the handler has written."""
@@ -50,6 +53,8 @@ class DjangoCheckpoint(DbApiCheckpoint):
         from django.db import connections
 
         connection: Any = connections[self._using]
+        if not connection.in_atomic_block and not connection.get_autocommit():
+            raise InvalidArgument("using", self._using, "must be a database with AUTOCOMMIT, or nothing is committed")
         return connection  # type: ignore[no-any-return]
 
     def _commit(self) -> None:

@@ -332,7 +332,8 @@ def _add_transfer(commands: Commands[CommandParser]) -> None:
         parser.add_argument(
             "--by-stream",
             action="store_true",
-            help="append the events of a stream together: quicker, but events of different streams change places",
+            help="append the events of a stream together: quicker where the server is no embedded one,"
+            " but events of different streams change places",
         )
     for parser in (export, imported, copy):
         _common(parser, json="the counts as a JSON object on stdout")

@@ -2,9 +2,9 @@
 
 Owns: what is appended together, what is expected of streams, what is there already. Must not know: files.
 
-Appends are sent one behind the other without waiting for answers: the server does them in that order, so that the order
-of all events stays. Where the server has events already, the last event of each stream says how far an earlier run has
-come; a stream whose last event is not among those to come is left alone.
+Events are sent without waiting for answers: the server writes them in the order in which they are sent, so that the
+order of all events stays. Where the server has events already, the last event of each stream says how far an earlier
+run has come; a stream whose last event is not among those to come is left alone.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from esdb_lite import AsyncEsdbClient, NewEvent, StreamDeleted, StreamNotFound, StreamState
+from esdb_lite import AsyncEsdbClient, ExpectedPosition, NewEvent, StreamDeleted, StreamNotFound
 from esdb_lite.cli.lines import TOMBSTONE, FileEvent
 
-_IN_FLIGHT = 256
-_EVENTS, _BYTES = 1000, 512 * 1024
-"""What one append may have."""
+_EVENTS = 1000
+"""That are sent together."""
+_IN_FLIGHT = 4
+"""Of these parts."""
 _LOOKUPS = 32
 
 
@@ -69,8 +70,18 @@ class Importer:
     async def take(self, events: Sequence[FileEvent]) -> None:
         """Append events, some of which may be there; some will be on their way when it returns."""
         await self._look_up(events)
-        for run in _runs(events, self._by_stream):
-            await self._append(run)
+        if self._by_stream:
+            events = _by_stream(events)
+        for start in range(0, len(events), _EVENTS):
+            part = _ImportPart()
+            for event in events[start : start + _EVENTS]:
+                if event.event.type == TOMBSTONE:
+                    await self._append(part)
+                    part = _ImportPart()
+                    await self._tombstone(event)
+                elif self._is_wanted(event):
+                    part.add(event, self._streams[event.stream])
+            await self._append(part)
 
     async def finish(self) -> None:
         """Wait for all answers, and take note of streams that were not as expected."""
@@ -115,47 +126,37 @@ class Importer:
 
     # --- appending ---
 
-    async def _append(self, run: Sequence[FileEvent]) -> None:
-        name = run[0].stream
-        stream = self._streams[name]
-        wanted = self._wanted(stream, run)
-        if not wanted:
-            return
-        if wanted[-1].type == TOMBSTONE:  # that is no append, and would not wait for those before it
-            stream.deleted = True
-            await self._land(0)
-            self.counts.appended += await self._tombstone(name, wanted[:-1], stream.last)
-            return
-        await self._land(_IN_FLIGHT - 1)
-        expected = StreamState.ANY if name.startswith("$$") else _behind(stream.last)
-        stream.last += len(wanted)
-        self.counts.renumbered += stream.last != run[-1].position and not name.startswith("$$")
-        self._flying.append(asyncio.ensure_future(self._send(name, expected, wanted)))
-
-    def _wanted(self, stream: _Stream, run: Sequence[FileEvent]) -> list[NewEvent]:
-        """Leave out what is there."""
+    def _is_wanted(self, event: FileEvent) -> bool:
+        """Whether an event is not there."""
+        stream = self._streams[event.stream]
         if stream.deleted:
-            self.counts.known += len(run)
-            return []
+            self.counts.known += 1
+            return False
         if stream.known is None:
-            return [each.event for each in run]
-        for index, each in enumerate(run):
-            if each.event.id == stream.known:
-                stream.known = None
-                self.counts.known += stream.held + index + 1
-                return [each.event for each in run[index + 1 :]]
-        stream.held += len(run)
-        return []
+            return True
+        stream.held += 1
+        if event.event.id == stream.known:
+            stream.known = None
+            self.counts.known += stream.held
+        return False
 
-    async def _send(self, name: str, expected: int | StreamState, events: list[NewEvent]) -> int:
-        await self._client.append_events(name, expected, events, timeout=self._timeout)
-        return len(events)
+    async def _append(self, part: _ImportPart) -> None:
+        if part.events:
+            await self._land(_IN_FLIGHT - 1)
+            self.counts.renumbered += part.renumbered
+            self._flying.append(asyncio.ensure_future(self._send(part)))
 
-    async def _tombstone(self, name: str, before: list[NewEvent], last: int) -> int:
-        if before:
-            await self._send(name, _behind(last), before)
-        await self._client.tombstone_stream(name, timeout=self._timeout)
-        return len(before) + 1
+    async def _send(self, part: _ImportPart) -> int:
+        await self._client.import_events(part.events, part.expected, timeout=self._timeout)
+        return len(part.events)
+
+    async def _tombstone(self, event: FileEvent) -> None:
+        """That is no append, and would not wait for those before it."""
+        if self._is_wanted(event):
+            self._streams[event.stream].deleted = True
+            await self._land(0)
+            await self._client.tombstone_stream(event.stream, timeout=self._timeout)
+            self.counts.appended += 1
 
     async def _land(self, left: int) -> None:
         """Wait for answers, the oldest first, until no more than so many are missing."""
@@ -164,28 +165,27 @@ class Importer:
             self._flying.popleft()
 
 
-def _behind(last: int) -> int | StreamState:
-    return StreamState.NO_STREAM if last < 0 else last
+class _ImportPart:
+    """Events that are sent together, and where their streams are expected to end."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, NewEvent]] = []
+        self.expected: dict[str, ExpectedPosition] = {}
+        self.renumbered = False
+        """Some have another position in their stream now."""
+
+    def add(self, event: FileEvent, stream: _Stream) -> None:
+        name = event.stream
+        if not name.startswith("$$"):  # the server writes there, too
+            self.expected.setdefault(name, stream.last if stream.last >= 0 else None)
+            stream.last += 1
+            self.renumbered |= stream.last != event.position
+        self.events.append((name, event.event))
 
 
-def _runs(events: Sequence[FileEvent], by_stream: bool) -> Iterable[list[FileEvent]]:
-    """Events that are appended together: those of one stream that follow each other, or all of a stream."""
-    if by_stream:
-        streams: dict[str, list[FileEvent]] = {}
-        for event in events:
-            streams.setdefault(event.stream, []).append(event)
-        events = [event for some in streams.values() for event in some]
-    run: list[FileEvent] = []
-    size = 0
+def _by_stream(events: Sequence[FileEvent]) -> list[FileEvent]:
+    """Put those of a stream together."""
+    streams: dict[str, list[FileEvent]] = {}
     for event in events:
-        if run and (event.stream != run[0].stream or len(run) >= _EVENTS or size >= _BYTES or _ends(run[-1])):
-            yield run
-            run, size = [], 0
-        run.append(event)
-        size += len(event.event.data) + len(event.event.metadata)
-    if run:
-        yield run
-
-
-def _ends(event: FileEvent) -> bool:
-    return event.event.type == TOMBSTONE
+        streams.setdefault(event.stream, []).append(event)
+    return [event for some in streams.values() for event in some]

@@ -1,6 +1,6 @@
 """Calls that wait for long, and have no timeout that would end them.
 
-Owns: saying so in the log, once for each, with what it waits for. Must not know: calls.
+Owns: saying so in the log, once for each and once for many that wait for the same. Must not know: calls.
 """
 
 from __future__ import annotations
@@ -64,13 +64,16 @@ class SlowCalls:
             return
         loop = asyncio.get_running_loop()
         now = loop.time()
-        due: dict[tuple[str, str], list[float]] = {}
-        for number, (what, since, reason) in list(self._waiting.items()):
-            if now - since >= self._patience:
-                del self._waiting[number]
-                due.setdefault((what, reason()), []).append(now - since)
-        for (what, why), times in due.items():
-            self._say(what, why, times)
+        alike: dict[tuple[str, str], dict[int, float]] = {}
+        for number, (what, since, reason) in self._waiting.items():
+            if now - since >= self._patience / 5:
+                alike.setdefault((what, reason()), {})[number] = now - since
+        for (what, why), times in alike.items():
+            if max(times.values()) >= self._patience:
+                self._say(what, why, [*times.values()])
+                for number in times:
+                    del self._waiting[number]
         if self._waiting:
             first = min(since for _, since, _ in self._waiting.values())
-            self._timer = loop.call_later(max(0.0, first + self._patience - now), self._look)
+            # Not at once again for those that were just too late to be counted.
+            self._timer = loop.call_later(max(self._patience / 2, first + self._patience - now), self._look)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from esdb_lite_protos.tags import (
-    PATH_DIRECTORY_LIST,
+    PATH_IMPORTS_IMPORT_EVENTS,
     PATH_PERSISTENT_SUBSCRIPTIONS_TRUNCATE_PARKED,
     PATH_STREAMS_SERVICE_APPEND_RECORDS,
     PATH_STREAMS_SERVICE_APPEND_SESSION,
@@ -41,11 +41,10 @@ from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durab
 from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.projections.user.engine import UserEngine
 from esdb_lite.server.schemas.catalogue import SchemaRegistry
-from esdb_lite.server.services import redaction, streams, users
+from esdb_lite.server.services import own, redaction, streams, users
 from esdb_lite.server.services.authorization import authenticated
 from esdb_lite.server.services.cluster import Gossip, ServerFeatures
 from esdb_lite.server.services.context import Context
-from esdb_lite.server.services.directory import DirectoryService
 from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
@@ -385,7 +384,8 @@ class ServerNode:
     def _max_message(self, path: str) -> int:
         if path in (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS):
             return self._behaviour.max_append_size * 3 // 2
-        return _MAX_STREAMS_MESSAGE if path.startswith(f"/{streams.SERVICE}/") else _MAX_MESSAGE
+        takes_events = path.startswith(f"/{streams.SERVICE}/") or path == PATH_IMPORTS_IMPORT_EVENTS
+        return _MAX_STREAMS_MESSAGE if takes_events else _MAX_MESSAGE
 
     def _cold(self, service: GeneratedBase) -> Mapping[str, Handler]:
         return routes(service, self._context.cold_calls, self._context.pages)
@@ -442,7 +442,7 @@ class ServerNode:
             self._cold(self._monitoring()),
             self._cold(ServerFeatures(self._behaviour.version, lambda: filter(_is_of_real_servers, handlers))),
             redaction.refusing(self._behaviour.redaction_service),
-            self._cold(DirectoryService(self._context)),
+            own.handlers(self._context),
         ):
             handlers.update((path, handler) for path, handler in part.items() if self._is_offered(path))
         return handlers
@@ -450,7 +450,7 @@ class ServerNode:
 
 def _is_of_real_servers(path: str) -> bool:
     """Whether a server of the version that it passes for has the method: clients are told of no others."""
-    return path != PATH_DIRECTORY_LIST
+    return path not in own.PATHS
 
 
 def _projections(settings: ServerSettings, database: Database) -> ProjectionManager | None:

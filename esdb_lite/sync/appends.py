@@ -6,11 +6,12 @@ it to the part of the client for asyncio.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from esdb_lite import observing
 from esdb_lite._checks import Seconds
+from esdb_lite.client.append.calls import NOTHING_EXPECTED
 from esdb_lite.client.arguments import checked_events
 from esdb_lite.correlations import marked
 from esdb_lite.positions import ExpectedPosition, meant
@@ -20,7 +21,7 @@ from esdb_lite.sync.blocking import Face
 if TYPE_CHECKING:
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.event_types.registry import EventTypes
-    from esdb_lite.events import AppendResult
+    from esdb_lite.events import AppendResult, NewEvent
     from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
 
 
@@ -89,3 +90,31 @@ class AppendApi(Face):
             return live.portal.run(
                 live.client.append_records, given, checks=states, timeout=timeout, credentials=credentials
             )
+
+    def import_events(
+        self,
+        events: Iterable[tuple[str, NewEvent]],
+        expected_positions: Mapping[str, ExpectedPosition] = NOTHING_EXPECTED,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int | None:
+        """Append events of many streams, in the order in which they are given, as they come from elsewhere.
+
+        `events`: each with its stream. `expected_positions`: where streams are expected to end, by name, in the words
+        of `append_events`; any position will do for those that are not named. Returns the commit position of the last
+        event that was written, where the server says it.
+        It is not all or none: an embedded server writes 1,000 events or 512 KiB together, other servers those of a
+        stream that follow each other. A refusal ends it: of what comes behind, an embedded server writes nothing, and
+        others may have written the next 256 appends. Imports that begin while others are under way come behind them,
+        or fail with them. Importing the same events again with the same expectations writes those that are missing;
+        of streams that may end anywhere, servers know only what was written of late.
+        Raises what `append_events` raises.
+        """
+        from esdb_lite.client.append.import_request import checked_stream_events
+
+        given = checked_stream_events(events)  # here: it may be a generator
+        live = self._live()
+        return live.portal.run(
+            live.client.import_events, given, expected_positions, timeout=timeout, credentials=credentials
+        )

@@ -6,6 +6,7 @@ Must not know: in which order things are done (`client.consumers.steps`), how ev
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -74,7 +75,7 @@ class Consumer:
     """Runs a handler over all events, or those of a stream, from where the checkpoint says. See `client.consumer()`.
 
     It runs once, by `run()`, and ends with `stop()`, with Ctrl-C, or with an error. Leaving `with` stops it, and
-    waits until it has ended.
+    waits until it has ended; in a process that was forked while it ran, that does nothing.
     """
 
     def __init__(
@@ -94,6 +95,8 @@ class Consumer:
         self._consumption.moved = self._tell
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
+        self._pid = 0
+        """Of the process in which it runs."""
         self._ended = threading.Event()
         self._change = threading.Condition()
 
@@ -127,7 +130,7 @@ class Consumer:
         checked_routed(self._routes)
         with self._lock:
             self._check_unused()
-            self._thread = threading.current_thread()
+            self._thread, self._pid = threading.current_thread(), os.getpid()
         try:
             drive(self._consumption.steps(), make)
         finally:
@@ -210,6 +213,8 @@ class Consumer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._pid not in (0, os.getpid()):
+            return  # the thread that runs it is in the process from which this one was forked
         self.stop()
         if self._thread not in (None, threading.current_thread()):
             self._ended.wait()

@@ -5,6 +5,7 @@ Owns: `ConsumerGroup`, and the threads that its consumers run on. Must not know:
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Mapping
 from types import TracebackType
@@ -33,6 +34,8 @@ class ConsumerGroup:
         self._threads: dict[str, threading.Thread] = {}
         self._failures: dict[str, BaseException] = {}
         self._stopped = False
+        self._pid = 0
+        """Of the process in which they run."""
         self._ended = {name: threading.Event() for name in self._consumers}
 
     def __repr__(self) -> str:
@@ -83,6 +86,7 @@ class ConsumerGroup:
             self._threads[name] = threading.Thread(
                 target=self._run, args=(name, until_caught_up), name=f"esdb-lite-consumer-{name}", daemon=True
             )
+        self._pid = os.getpid()
         for thread in self._threads.values():
             thread.start()
 
@@ -113,6 +117,8 @@ class ConsumerGroup:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._pid != os.getpid():
+            return  # its threads are in the process from which this one was forked
         self.stop()
         self._join()
         if error is None:

@@ -38,6 +38,9 @@ MOST_LIVE = 50
 MOST_DOWNLOADS = 8
 """Events that are downloaded at a time: each is held in memory until it is taken."""
 
+_PAGES, _SEARCHES = 4, 2
+"""Pages and searches at a time: the others wait, so that a server whose loop this is has time for its own clients."""
+_SEARCHING = ("/find", "/related")
 _LOOK = ("GET",)
 _DO = ("POST",)
 _BOTH = ("GET", "POST")
@@ -138,9 +141,14 @@ class WebConsole:
 
 
 def _routes(desk: Desk) -> list[Route]:
+    pages, searches = asyncio.Semaphore(_PAGES), asyncio.Semaphore(_SEARCHES)
     return [
         *(
-            Route(path, endpoint(desk, handler, need), methods=list(methods))
+            Route(
+                path,
+                endpoint(desk, handler, need, searches if path in _SEARCHING else pages),
+                methods=list(methods),
+            )
             for path, handler, need, methods in _pages()
         ),
         Route("/static/{name}", _static(desk)),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 import logging
 import re
+from asyncio import Semaphore
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias
@@ -125,12 +126,16 @@ class Visit:
         return RedirectResponse(place, HTTPStatus.SEE_OTHER)
 
 
-def endpoint(desk: Desk, handler: Handler, need: PageRight) -> Endpoint:
-    """Make what Starlette calls out of a function that makes a page."""
+def endpoint(desk: Desk, handler: Handler, need: PageRight, room: Semaphore) -> Endpoint:
+    """Make what Starlette calls out of a function that makes a page. `room`: for those that are made at a time."""
+
+    async def make(visit: Visit) -> Response:
+        async with room:
+            return await handler(visit)
 
     async def answer(request: Request) -> Response:
         visit = Visit(desk, request)
-        response = await _answer(visit, handler, need)
+        response = await _answer(visit, handler if visit.is_post else make, need)
         if visit.sets_cookie:
             desk.set_cookie(response, request, visit.cookie)
         return response

@@ -7,6 +7,7 @@ event_store.client.streams.ReadReq.Options is STREAMS_READ_REQ_OPTIONS_COUNT. Pa
 
 PATH_DIRECTORY_LIST = "/esdb_lite.directory.Directory/List"
 PATH_GOSSIP_READ = "/event_store.client.gossip.Gossip/Read"
+PATH_IMPORTS_IMPORT_EVENTS = "/esdb_lite.imports.Imports/ImportEvents"
 PATH_INDEXES_SERVICE_CREATE = "/kurrentdb.protocol.v2.indexes.IndexesService/Create"
 PATH_INDEXES_SERVICE_DELETE = "/kurrentdb.protocol.v2.indexes.IndexesService/Delete"
 PATH_INDEXES_SERVICE_GET = "/kurrentdb.protocol.v2.indexes.IndexesService/Get"
@@ -69,6 +70,16 @@ PATH_USERS_DISABLE = "/event_store.client.users.Users/Disable"
 PATH_USERS_ENABLE = "/event_store.client.users.Users/Enable"
 PATH_USERS_RESET_PASSWORD = "/event_store.client.users.Users/ResetPassword"
 PATH_USERS_UPDATE = "/event_store.client.users.Users/Update"
+
+# esdb_lite.imports.ImportReq
+IMPORTS_IMPORT_REQ_STREAMS = 0x0A
+IMPORTS_IMPORT_REQ_EXPECTED = 0x12
+IMPORTS_IMPORT_REQ_STREAM_OF = 0x1A
+IMPORTS_IMPORT_REQ_EVENTS = 0x22
+
+# esdb_lite.imports.ImportResp
+IMPORTS_IMPORT_RESP_COMMIT_POSITION = 0x08
+IMPORTS_IMPORT_RESP_REFUSAL = 0x12
 
 # event_store.client.UUID
 SHARED_UUID_STRUCTURED = 0x0A

@@ -1,11 +1,13 @@
-"""What `esdb-lite export` and `import` cost: `python -m tests.benchmarks.moving [EVENTS]` (default 675000), minutes.
+"""What `esdb-lite export` and `import` cost: `python -m tests.benchmarks.moving [EVENTS]` (default 150000), minutes.
 
 Databases of events of about 400 bytes are written to a file (675,000 make 250 MB), read out of one `serve` by the
 command `export`, and written into another by `import`; then both are read side by side, event by event.
 
-runs         10 to 100 events of a stream follow each other
-interleaved  one event after another is of one of 20,000 streams: an append each, as the order of all events stays
-by stream    the same with `--by-stream`
+runs       10 to 100 events of a stream follow each other
+in turn    1,000 streams take turns: each event is of another stream than the one before
+random     the same by chance, of 20,000 streams
+new        each event is the first of its stream
+by stream  as random, with `--by-stream`
 """
 
 from __future__ import annotations
@@ -17,8 +19,8 @@ import resource
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Callable, Iterator
+from itertools import count, islice, repeat
 from pathlib import Path
 from random import Random
 
@@ -32,24 +34,48 @@ from tests.support import command, environment
 
 _STREAMS = 20_000
 _AT_A_TIME = 1000
-_LONGEST = {"runs": 100, "interleaved": 1, "by stream": 1}
+_Streams = Callable[[Random], Iterator[str]]
+
+
+def _runs(random: Random) -> Iterator[str]:
+    while True:
+        yield from repeat(_any(random), random.randint(10, 100))
+
+
+def _by_chance(random: Random) -> Iterator[str]:
+    while True:
+        yield _any(random)
+
+
+def _any(random: Random) -> str:
+    return f"order-{random.randrange(_STREAMS)}"
+
+
+_SHAPES: dict[str, _Streams] = {
+    "runs": _runs,
+    "in turn": lambda _: (f"order-{number % 1000}" for number in count()),
+    "random": _by_chance,
+    "new": lambda _: (f"order-{number}" for number in count()),
+    "by stream": _by_chance,
+}
+"""The streams of the events, one after the other."""
 
 
 def main() -> None:
     """Measure, and print."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("events", nargs="?", type=int, default=675_000)
+    parser.add_argument("events", nargs="?", type=int, default=150_000)
     number: int = parser.parse_args().events
     print(f"{'':14}{'':8}{'per s':>10}{'command us':>12}{'server us':>11}")
-    for shape, longest in _LONGEST.items():
+    for shape, streams in _SHAPES.items():
         with tempfile.TemporaryDirectory() as name:
-            _move(Path(name), shape, number, longest)
+            _move(Path(name), shape, number, streams)
 
 
-def _move(folder: Path, shape: str, number: int, longest: int) -> None:
+def _move(folder: Path, shape: str, number: int, streams: _Streams) -> None:
     options = ["--by-stream"] if shape == "by stream" else []
     path = folder / "events.jsonl"
-    asyncio.run(_fill(folder / "from.db", number, longest))
+    asyncio.run(_fill(folder / "from.db", number, streams))
     durability = ("--durability", "relaxed")
     with serve(folder, "from.db", *durability) as source, serve(folder, "to.db", *durability) as target:
         _timed(source, number, shape, "export", path)
@@ -58,21 +84,18 @@ def _move(folder: Path, shape: str, number: int, longest: int) -> None:
     print(f"{'':14}{same:,} events are the same in both, in {folder.joinpath('from.db').stat().st_size / 1e6:,.0f} MB")
 
 
-async def _fill(path: Path, number: int, longest: int) -> None:
+async def _fill(path: Path, number: int, streams: _Streams) -> None:
     """Write events into a new database, without a server."""
     database = await Database.open(path, durability=Durability.RELAXED)
-    events = _events(number, longest)
+    events = _events(number, streams)
     while some := list(islice(events, _AT_A_TIME)):
         await database.append_records(AtomicAppend(dict.fromkeys([stream for stream, _ in some], ANY), some))
     await database.close()
 
 
-def _events(number: int, longest: int) -> Iterator[tuple[str, ProposedEvent]]:
-    random, left, stream = Random(1), 0, ""
-    for _ in range(number):
-        if not left:
-            stream, left = f"order-{random.randrange(_STREAMS)}", random.randint((longest + 9) // 10, longest)
-        left -= 1
+def _events(number: int, streams: _Streams) -> Iterator[tuple[str, ProposedEvent]]:
+    random = Random(1)
+    for stream in islice(streams(random), number):
         data = {
             "orderId": stream,
             "amount": random.randrange(10_000),

@@ -44,6 +44,8 @@ class Model:
 
     needs: ClassVar[tuple[str, ...]] = ()
     postgres: ClassVar[bool] = False
+    since: ClassVar[tuple[int, int]] = (3, 10)
+    """The first Python that has it."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -187,12 +189,27 @@ class AsyncpgModel(AsyncModel):
 
 class AiosqliteModel(AsyncModel):
     needs = ("aiosqlite",)
+    options: ClassVar[dict[str, Any]] = {}
 
     async def open(self) -> Any:
         import aiosqlite
 
-        connection = await aiosqlite.connect(self.where)
+        connection = await aiosqlite.connect(self.where, **self.options)
         return AiosqliteCheckpoint(connection, "numbers"), connection.execute, connection.close
+
+
+class AiosqliteByItselfModel(AiosqliteModel):
+    options: ClassVar[dict[str, Any]] = {"isolation_level": None}
+
+
+class AiosqliteAutocommitModel(AiosqliteModel):
+    since = (3, 12)
+    options: ClassVar[dict[str, Any]] = {"autocommit": True}
+
+
+class AiosqliteNoAutocommitModel(AiosqliteModel):
+    since = (3, 12)
+    options: ClassVar[dict[str, Any]] = {"autocommit": False}
 
 
 class SessionModel(BlockingModel):
@@ -285,6 +302,9 @@ MODELS: dict[str, type[Model]] = {
         AsyncPsycopgModel,
         AsyncpgModel,
         AiosqliteModel,
+        AiosqliteByItselfModel,
+        AiosqliteAutocommitModel,
+        AiosqliteNoAutocommitModel,
         SessionModel,
         PostgresSessionModel,
         AsyncSessionModel,

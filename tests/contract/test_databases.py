@@ -70,6 +70,8 @@ def postgres() -> Iterator[str]:
 def model(request: pytest.FixtureRequest, tmp_path: Path) -> models.Model:
     """A read model in a database, and what speaks to it."""
     kind = models.MODELS[request.param]
+    if sys.version_info < kind.since:
+        pytest.skip(f"Python {kind.since} has it")
     for module in kind.needs:
         pytest.importorskip(module)
     where = request.getfixturevalue("postgres") if kind.postgres else str(tmp_path / "model.db")
@@ -176,3 +178,25 @@ def test_kills(server: EmbeddedServer, model: models.Model) -> None:
         assert model.total() == (at, sum(range(at)))
     asyncio.run(model.run(server.uri))
     assert model.total() == (EVENTS, sum(range(EVENTS)))
+
+
+async def test_django_where_nothing_is_committed_is_refused(tmp_path: Path) -> None:
+    pytest.importorskip("django")
+    await asyncio.to_thread(_try_django, models.DjangoModel(str(tmp_path / "model.db")))
+
+
+def _try_django(model: models.DjangoModel) -> None:
+    from django.db import connections, transaction
+
+    store, _, close = model.open()
+    try:
+        with pytest.raises(RuntimeError, match="durable"), transaction.atomic():
+            store.begin()
+        connections["default"].set_autocommit(False)
+        for step in (store.load, store.begin):
+            with pytest.raises(InvalidArgument, match="using: must be a database with AUTOCOMMIT"):
+                step()
+        connections["default"].set_autocommit(True)
+        assert store.load() is None
+    finally:
+        close()

@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -114,6 +114,50 @@ async def test_always_too_late(client: Any, uri: str, stream: str) -> None:
             await client.decide(stream, count, 0, decide, attempts=2)
     assert calls == 2
     assert (await client.load_state(stream, count, 0)).state == 2
+
+
+def begin_anew(other: EsdbClient, stream: str) -> None:
+    other.delete_stream(stream)
+    other.append_events(stream, StreamState.ANY, adding(1))
+
+
+def forget_many(other: EsdbClient, stream: str) -> None:
+    """It keeps one event only; the one that was read is gone, and so are some that followed."""
+    other.set_stream_metadata(stream, StreamMetadata(max_count=1))
+    other.append_events(stream, StreamState.ANY, [adding(1), adding(2)])
+
+
+def forget_one(other: EsdbClient, stream: str) -> None:
+    """The event that was read is gone, and still counts: the next one follows it."""
+    other.set_stream_metadata(stream, StreamMetadata(max_count=1))
+    other.append_events(stream, StreamState.ANY, adding(1))
+
+
+@pytest.mark.parametrize(
+    ("meanwhile", "state", "position"), [(begin_anew, 1, 2), (forget_many, 2, 3), (forget_one, 201, 2)]
+)
+@pytest.mark.parametrize("across", [False, True])
+async def test_a_stream_that_is_another_at_the_next_attempt(
+    client: Any, uri: str, stream: str, across: bool, meanwhile: Callable[..., None], state: int, position: int
+) -> None:
+    """What was read of it before does not count any more, where it was deleted."""
+    await client.append_events(stream, None, [adding(100), adding(100)])
+    seen: list[int] = []
+
+    def decide(state: int) -> NewEvent:
+        seen.append(state)
+        if len(seen) == 1:
+            with EsdbClient(uri) as other:
+                meanwhile(other, stream)
+        return adding(10)
+
+    if across:
+        await client.decide_across([stream], count, 0, lambda state: {stream: decide(state)})
+    else:
+        await client.decide(stream, count, 0, decide)
+    assert seen == [200, state]
+    loaded = await client.load_state(stream, count, 0)
+    assert loaded.position == position + 1
 
 
 async def test_many_at_a_time(client: Any, stream: str) -> None:

@@ -33,7 +33,6 @@ from esdb_lite import (
     RecordedEvent,
     StreamCheck,
     StreamState,
-    UsageError,
     observing,
 )
 from esdb_lite.otel import EsdbInstrumentor
@@ -389,10 +388,14 @@ def test_without_it_nothing_is_measurable() -> None:
     assert min(timeit.repeat(look, number=2000, repeat=5)) / 2000 < append / 50
 
 
-def test_beginning_and_ending(seen: Seen) -> None:
+def test_beginning_and_ending(seen: Seen, caplog: pytest.LogCaptureFixture) -> None:
     assert EsdbInstrumentor().is_instrumented_by_opentelemetry
-    with pytest.raises(UsageError, match="instrumented already"):
-        EsdbInstrumentor().instrument()
+    before = observing.observer
+    EsdbInstrumentor().instrument()
+    assert observing.observer is before
+    assert [record.getMessage() for record in caplog.records] == [
+        "clients are instrumented already: uninstrument() comes first, if that is to change"
+    ]
     EsdbInstrumentor().uninstrument()
     EsdbInstrumentor().uninstrument()
     assert not EsdbInstrumentor().is_instrumented_by_opentelemetry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import count
 
 from esdb_lite.server.engine.append import Moment, Rule, Stored
@@ -34,6 +34,9 @@ class NaiveState:
     def last(self, stream: str) -> Record | None:
         events = self.of(stream)
         return max(events, key=lambda record: record.revision) if events else None
+
+    def look_up(self, streams: Iterable[str]) -> None:
+        pass
 
     def last_revision(self, stream: str) -> int:
         last = self.last(stream)

@@ -6,7 +6,7 @@ What may go wrong is tested for them, too, by `test_calls`, whose calls come aft
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
 
@@ -14,8 +14,9 @@ from esdb_lite._http2.client import ClientProtocol
 from esdb_lite._http2.protocol import QuickConnection
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
-from esdb_lite._rpc.shapes import unary
-from esdb_lite.errors import AccessDenied, ServiceUnavailable
+from esdb_lite._rpc.shapes import ServerStream, unary
+from esdb_lite._wire.framing import MessageSplitter
+from esdb_lite.errors import AccessDenied, CallCancelled, DeadlineExceeded, ServiceUnavailable
 from tests.healing.waiting import until
 from tests.rpc.fake import OK, FakeCall, FakeServer, Headers, fake_server, framed
 
@@ -32,12 +33,32 @@ def answer_whole(call: FakeCall, message: bytes = b"done", trailers: Headers = O
     call.peer.flush()
 
 
+async def read(node: ConnectionPool, method: str, message: bytes, deadline: Deadline) -> bytes:
+    """What `unary` does, by the shape that has any number of answers."""
+    stream = ServerStream(node, method, deadline=deadline)
+    data = b""
+    try:
+        await stream.ask(message)
+        while part := await stream.receive_data():
+            data += part
+            assert stream.taken is (await _is_ended(stream) if stream.taken else False)
+    finally:
+        stream.close()
+    (answer,) = MessageSplitter().feed(data)
+    return answer
+
+
+async def _is_ended(stream: ServerStream) -> bool:
+    return await stream.receive_data() == b""
+
+
 class Conversation:
     """A connection on which calls have been answered as usual; from then on, the test answers."""
 
-    def __init__(self, server: FakeServer, node: ConnectionPool) -> None:
+    def __init__(self, server: FakeServer, node: ConnectionPool, by: Callable[..., Awaitable[bytes]]) -> None:
         self.server = server
         self.node = node
+        self._by = by
         self.asked: asyncio.Queue[FakeCall] = asyncio.Queue()
 
     async def begin(self) -> None:
@@ -50,7 +71,7 @@ class Conversation:
         self.asked.put_nowait(call)
 
     async def ask(self, message: bytes = b"hello", timeout: float | None = None) -> bytes:
-        return await unary(self.node, METHOD, message, Deadline(timeout))
+        return await self._by(self.node, METHOD, message, Deadline(timeout))
 
     async def begin_call(self, timeout: float | None = None) -> tuple[asyncio.Future[bytes], FakeCall]:
         asking = asyncio.ensure_future(self.ask(timeout=timeout))
@@ -70,15 +91,15 @@ class Conversation:
             assert [protocol.processor.streams, protocol.processor.watchers] == [{}, {}]
 
 
-@pytest.fixture
-async def talk() -> AsyncIterator[Conversation]:
+@pytest.fixture(params=[unary, read])
+async def talk(request: pytest.FixtureRequest) -> AsyncIterator[Conversation]:
     async def answer(call: FakeCall) -> None:
         await call.read()
         answer_whole(call)
 
     async with fake_server(answer) as server:
         node = ConnectionPool(server.host, server.port)
-        conversation = Conversation(server, node)
+        conversation = Conversation(server, node, request.param)
         await conversation.begin()
         yield conversation
         conversation.check_nothing_is_left()
@@ -188,6 +209,79 @@ async def test_those_that_are_sent_at_the_same_time_go_together(
     for _ in asking:
         answer_whole(await talk.asked.get())
     assert await asyncio.gather(*asking) == [b"done"] * 30
+
+
+async def test_a_deadline(talk: Conversation) -> None:
+    asking, call = await talk.begin_call(timeout=0.05)
+    with pytest.raises(DeadlineExceeded):
+        await asking
+    assert await call.reset_by_client == 8
+
+
+async def begin_read(talk: Conversation) -> tuple[ServerStream, FakeCall]:
+    stream = ServerStream(talk.node, METHOD, deadline=Deadline(None))
+    await stream.ask(b"hello")
+    return stream, await talk.asked.get()
+
+
+async def test_who_is_cancelled_can_ask_again(talk: Conversation) -> None:
+    for whole in (True, False):
+        stream, call = await begin_read(talk)
+        receiving = asyncio.ensure_future(stream.receive_data())
+        await asyncio.sleep(0)
+        if whole:  # it is there, and the one who waits has not taken it yet
+            begun = stream._exchange
+            assert begun is not None
+            begun.finished = _then_cancel(begun.finished, receiving)  # type: ignore[method-assign]
+            answer_whole(call)
+        else:
+            receiving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await receiving
+        if not whole:
+            answer_whole(call)
+        assert await stream.receive_data() == framed(b"done")
+        assert await stream.receive_data() == b""
+        stream.close()
+
+
+def _then_cancel(finished: Callable[[bytes], None], task: asyncio.Future[bytes]) -> Callable[[bytes], None]:
+    def both(data: bytes) -> None:
+        finished(data)
+        task.cancel()
+
+    return both
+
+
+async def test_who_closes_it_wakes_the_one_who_waits(talk: Conversation) -> None:
+    stream, call = await begin_read(talk)
+    receiving = asyncio.ensure_future(stream.receive_data())
+    await asyncio.sleep(0)
+    stream.close()
+    with pytest.raises(CallCancelled):
+        await receiving
+    assert await call.reset_by_client == 8
+
+
+async def test_one_that_is_closed_before_anybody_waits(talk: Conversation) -> None:
+    stream, call = await begin_read(talk)
+    stream.close()
+    assert await call.reset_by_client == 8
+    stream, call = await begin_read(talk)
+    answer_whole(call)
+    await until(lambda: not talk.protocol._exchanges)
+    stream.close()
+    with pytest.raises(CallCancelled):
+        await stream.receive_data()
+
+
+async def test_one_whose_connection_is_lost_before_anybody_waits(talk: Conversation) -> None:
+    stream, call = await begin_read(talk)
+    call.peer.drop()
+    await until(lambda: not talk.node.connected)
+    with pytest.raises(ServiceUnavailable):
+        await stream.receive_data()
+    stream.close()
 
 
 async def _next(talk: Conversation) -> bytes:

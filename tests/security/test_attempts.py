@@ -30,6 +30,8 @@ from esdb_lite import (
     EmbeddedServer,
     EsdbClientException,
     GrpcError,
+    InvalidArgument,
+    InvalidRequest,
     NewEvent,
     ServiceUnavailable,
     StreamAcl,
@@ -38,6 +40,7 @@ from esdb_lite import (
     UserConflict,
     UserNotFound,
 )
+from esdb_lite._convert import users as convert
 from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
@@ -349,6 +352,30 @@ async def test_names_of_streams_play_no_tricks(user: AsyncEsdbClient) -> None:
             assert await user.get_stream_position(name) is None
         except AccessDenied:
             assert name.startswith("$")
+
+
+async def test_nobody_logs_in_with_a_nul(node: ConnectionPool, admin: AsyncEsdbClient) -> None:
+    """The hash takes NULs at the end of a password for nothing."""
+    for password in ("changeit\0", "changeit\0\0"):
+        assert await status(node, basic("admin", password)[0][1]) == "UNAUTHENTICATED"
+    assert await status(node, basic("admin", "changeit")[0][1]) == "OK"
+    channel = admin._core.channel(deadline=Deadline(10))
+    for asked in (
+        convert.create(channel, "o\0ne", "pw", "", []),
+        convert.create(channel, "one", "pw\0", "", []),
+        convert.reset_password(channel, "admin", "changeit\0"),
+        convert.change_password(channel, "admin", "changeit", "changeit\0"),
+    ):
+        with pytest.raises(InvalidRequest, match="has a NUL in it"):
+            await asked
+    for refused in (
+        lambda: admin.create_user("o\0ne", "pw"),
+        lambda: admin.create_user("one", "pw\0"),
+        lambda: admin.reset_password("admin", "\0"),
+        lambda: admin.list_users(credentials=("admin", "changeit\0")),
+    ):
+        with pytest.raises(InvalidArgument, match="NUL"):
+            await refused()
 
 
 async def test_users_cannot_make_themselves_administrators(user: AsyncEsdbClient) -> None:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 
 import betterproto.lib.google.protobuf as betterproto_lib
 import pytest
+from esdb_lite_protos.esdb_lite import imports
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier, Uuid, monitoring, projections, streams, users
 from esdb_lite_protos.event_store.client import persistent_subscriptions as groups
 from esdb_lite_protos.kurrentdb.protocol.registry.v2 import SchemaRegistryServiceBase
@@ -18,6 +19,7 @@ from esdb_lite_protos.kurrentdb.protocol.v2 import indexes
 from esdb_lite_protos.kurrentdb.protocol.v2 import streams as v2
 from esdb_lite_protos.tags import (
     PATH_DIRECTORY_LIST,
+    PATH_IMPORTS_IMPORT_EVENTS,
     PATH_INDEXES_SERVICE_CREATE,
     PATH_INDEXES_SERVICE_DELETE,
     PATH_INDEXES_SERVICE_GET,
@@ -101,6 +103,10 @@ def batch(stream: str) -> bytes:
     return bytes(streams.BatchAppendReq(correlation_id=Uuid(string=ID), options=options, is_final=True))
 
 
+def imported(*names: str) -> bytes:
+    return bytes(imports.ImportReq(streams=[*names], expected=[-2] * len(names)))
+
+
 def create(mode: str) -> bytes:
     options = projections.CreateReqOptions(query="fromAll()")
     if mode == "transient":
@@ -169,6 +175,12 @@ TABLE = [
     (S + "BatchAppend", batch("$all"), "no no no no"),
     (S + "BatchAppend", batch(""), "no no no no"),
     (S + "BatchAppend", batch("closed"), "no no no yes"),
+    (PATH_IMPORTS_IMPORT_EVENTS, imported("order"), "no yes yes yes"),  # it does so, too
+    (PATH_IMPORTS_IMPORT_EVENTS, imported("order", "$$order"), "no yes yes yes"),
+    (PATH_IMPORTS_IMPORT_EVENTS, imported("order", "$sys"), "no no no yes"),
+    (PATH_IMPORTS_IMPORT_EVENTS, imported("$all", "order"), "no no no no"),
+    (PATH_IMPORTS_IMPORT_EVENTS, imported("order", ""), "no no no no"),
+    (PATH_IMPORTS_IMPORT_EVENTS, imported("order", "closed"), "no no no yes"),
     (S + "Delete", delete("order"), "no yes yes yes"),
     (S + "Delete", delete("$sys"), "no no no yes"),
     (S + "Delete", delete("$$order"), "no no no no"),
@@ -246,6 +258,10 @@ async def answer(node: ConnectionPool, method: str, request: bytes, who: str) ->
         (message,) = MessageSplitter().feed(data)
         response = streams.BatchAppendResp().parse(bytes(message))
         return StatusCode(int(response.error.code)).name if response.is_set("error") else "OK"
+    if method == PATH_IMPORTS_IMPORT_EVENTS:
+        (message,) = MessageSplitter().feed(data)
+        response = imports.ImportResp().parse(bytes(message)).refusal
+        return StatusCode(int(response.error.code)).name if response.is_set("error") else "OK"
     return "OK"
 
 
@@ -296,7 +312,7 @@ async def test_every_method_is_in_the_tables(server: EmbeddedServer) -> None:
     assert served == NEEDS.keys() - older
     assert served == {path(method) for method, _, _ in TABLE}
     assert set(NEEDS.values()) == set(Permission)
-    assert len(served) == 66
+    assert len(served) == 67
 
 
 async def answered(call: ClientCall) -> None:

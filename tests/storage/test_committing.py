@@ -14,7 +14,17 @@ from hypothesis import strategies as st
 from esdb_lite.server.database.group_commit import Committer
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine.append import Draft, LogState, Moment, Rule
-from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended, Decision, ProposedEvent, WrongVersion
+from esdb_lite.server.engine.model import (
+    ANY,
+    NO_STREAM,
+    Appended,
+    Decision,
+    ProposedEvent,
+    RecordsAppended,
+    WrongVersion,
+)
+from esdb_lite.server.engine.records.decision import append_records
+from esdb_lite.server.engine.records.requests import AtomicAppend
 from esdb_lite.server.storage import Record
 from esdb_lite.server.storage.errors import StorageCorrupted, StorageFull
 from esdb_lite.server.storage.files import Files
@@ -42,8 +52,25 @@ def comparable(records: list[Record]) -> list[tuple[object, ...]]:
     return [(r[:3] + r[4:6] + r[7:] + ((r.id if r.metadata else None),)) for r in records]
 
 
-@given(st.lists(st.lists(rules, max_size=8), max_size=6))
+BATCHES = st.lists(st.lists(rules, max_size=8), max_size=6)
+
+
+@given(BATCHES)
 def test_the_same_answers_and_records_as_a_list(batches: list[list[Rule]]) -> None:
+    compare(batches)
+
+
+@given(BATCHES)
+def test_the_same_with_little_memory(batches: list[list[Rule]]) -> None:
+    """Names are looked up together and written in pieces, and soon forgotten."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("esdb_lite.server.database.group_commit._WORTH_IT", 1)
+        for name, value in {"_AT_ONCE": 2, "_ABSENT_KEPT": 2, "_NAMES_ROOM": 300}.items():
+            patch.setattr(f"esdb_lite.server.storage.sqlite_writer.{name}", value)
+        compare(batches)
+
+
+def compare(batches: list[list[Rule]]) -> None:
     naive = NaiveState()
     with committer() as (ours, files):
         for batch in batches:
@@ -163,7 +190,7 @@ def test_the_ids_are_known_as_if_nothing_had_been_reopened(tmp_path: Path, monke
         ours.recall()
         assert known(ours, "abcdefgh") == before
         ours.commit([append("u", ANY, name) for name in "ijk"])
-        assert list(known(ours, "efghijk")) == list("ghijk")
+        assert list(known(ours, "efghijk")) == list("hijk")  # of a run, all are forgotten together
 
 
 def test_long_events_are_not_read_for_their_ids_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -215,6 +242,24 @@ def test_more_streams_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> No
             for number in range(10):
                 assert ours.commit([append(f"s{number}", revision - 1, "x")]).results[0].revision == revision
         assert len(ours._lasts) <= 5
+
+
+def test_many_new_streams_at_a_time_take_few_statements() -> None:
+    with committer() as (ours, files):
+        for first in (0, 500):
+            said: list[str] = []
+            files.writer.connection.set_trace_callback(said.append)
+            event = ProposedEvent(bytes(16), "T", True, b"{}")
+            names = [f"s-{number}" for number in range(first, first + 600)]
+            append = AtomicAppend(dict.fromkeys(names, ANY), [(name, event) for name in names])
+            results = ours.commit([partial(append_records, append=append)]).results
+            files.writer.connection.set_trace_callback(None)
+            assert isinstance(results[0], RecordsAppended)
+            assert list(results[0].revisions) == names
+            assert len(said) < 40
+        streams = [record.stream for record in stored(files)]
+        assert streams == [f"s-{number}" for number in (*range(600), *range(500, 1100))]
+        assert stored(files)[600].revision == 1
 
 
 def test_an_error_of_the_disk_is_a_storage_error() -> None:

@@ -201,6 +201,31 @@ async def test_appends_wait_when_the_queue_is_full(file_db: Database, monkeypatc
     assert room.taken == 0
 
 
+async def test_small_appends_overtake_large_ones(db: Database) -> None:
+    large = [asyncio.ensure_future(db.append("large", ANY, events(1, b"1" * 400_000))) for _ in range(40)]
+    await asyncio.wait(large, timeout=0)
+    await written(db, "small", events(1))
+    assert sum(task.done() for task in large) <= 12
+    assert [isinstance(outcome, Appended) for outcome in await asyncio.gather(*large)] == [True] * 40
+    assert db.waiting == 0
+
+
+async def test_large_appends_keep_their_order(db: Database) -> None:
+    tasks = [asyncio.ensure_future(db.append(f"{n}", ANY, events(1, b"1" * 400_000))) for n in range(20)]
+    await asyncio.gather(*tasks)
+    assert [record.stream for record in await log(db)] == [f"{n}" for n in range(20)]
+
+
+async def test_what_waits_for_room_hears_that_the_database_is_closed(db: Database) -> None:
+    tasks = [asyncio.ensure_future(db.append("s", ANY, events(1, b"1" * 400_000))) for _ in range(20)]
+    await asyncio.wait(tasks, timeout=0)
+    await db.close()
+    outcomes = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 30)
+    done = [isinstance(outcome, Appended) for outcome in outcomes]
+    assert done == sorted(done, reverse=True)
+    assert all(isinstance(outcome, StorageClosed) for outcome in outcomes[sum(done) :])
+
+
 async def test_what_waits_is_committed_before_closing(tmp_path: Path) -> None:
     async with opened(tmp_path / "events.db") as database:
         tasks = [asyncio.ensure_future(database.append("s", ANY, events(1))) for _ in range(20)]

@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -31,8 +32,8 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-async def append(database: Database, number: int = 0) -> None:
-    await database.append("s", ANY, [ProposedEvent(number.to_bytes(16, "big"), "T", True, b"{}")])
+async def append(database: Database, number: int = 0, data: bytes = b"{}") -> None:
+    await database.append("s", ANY, [ProposedEvent(number.to_bytes(16, "big"), "T", True, data)])
 
 
 async def test_what_is_made_is_for_its_owner_only(path: Path) -> None:
@@ -126,6 +127,43 @@ async def test_nor_one_that_was_emptied(path: Path) -> None:
     with pytest.raises(StorageFailed, match="was emptied"):
         await append(database, 1)
     await database.close()
+
+
+@pytest.mark.parametrize("left", [4096, 65536])
+async def test_nor_one_that_was_cut_off(path: Path, left: int) -> None:
+    """Whether the pages that are missing were written lately or long ago."""
+    database = await Database.open(path)
+    for number in range(2):
+        await append(database, number, bytes(1_000_000))
+    database._files.writer.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    await append(database, 2)
+    assert path.stat().st_size > 2_000_000
+    os.truncate(path, left)
+    for _ in range(2):
+        with pytest.raises(StorageFailed, match="was cut off"):
+            await append(database, 3)
+    await database.close()
+
+
+async def test_one_that_a_scavenge_has_made_shorter_goes_on(path: Path) -> None:
+    """In this process, and in another one."""
+    database = await Database.open(path)
+    for number in range(2):
+        await append(database, number, bytes(1_000_000))
+    connection = database._files.writer.connection
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    await append(database, 2)
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("DELETE FROM events WHERE length(data)=1000000")
+        other.commit()
+        other.executescript("PRAGMA incremental_vacuum")
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    assert path.stat().st_size < 100_000
+    await append(database, 3)
+    await append(database, 4, bytes(500_000))
+    await database.close()
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
 
 
 async def test_nor_one_that_was_replaced(path: Path) -> None:

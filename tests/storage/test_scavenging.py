@@ -198,6 +198,14 @@ async def test_the_file_becomes_shorter(tmp_path: Path) -> None:
     assert verify(path) == []
 
 
+async def test_many_pages_are_given_back_at_a_time(tmp_path: Path) -> None:
+    async with opened(str(tmp_path / "events.db")) as database:
+        await written(database, "s", events(30, bytes(20_000)))
+        writer = database._files.writer
+        writer.connection.execute("DELETE FROM events WHERE length(data)=20000")
+        assert SqliteScavenger(writer).shorten(50) == 50 * 4096
+
+
 async def test_a_file_that_a_server_uses_can_be_scavenged(tmp_path: Path) -> None:
     path = str(tmp_path / "events.db")
     async with opened(path) as database:

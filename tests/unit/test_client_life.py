@@ -227,6 +227,22 @@ async def test_many_that_wait_for_the_same_are_mentioned_together(caplog: pytest
         slow.end(number)
 
 
+async def test_those_who_have_begun_to_wait_one_after_another_are_mentioned_together(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    slow, now = SlowCalls(lambda: "Godot", patience=5.0), asyncio.get_running_loop().time()
+    for waited in range(50, -1, -1):
+        number = slow.begin("append")
+        slow._waiting[number] = ("append", now - waited / 10, slow._reason)
+    slow._look()
+    said = "41 calls of append have waited for 5 seconds for Godot"
+    assert [record.getMessage().partition(";")[0] for record in caplog.records] == [said]
+    assert len(slow._waiting) == 10
+    assert slow._timer is not None
+    assert slow._timer.when() >= now + 2.5
+    slow.close()
+
+
 async def test_who_waits_for_a_stopped_projection_is_told(caplog: pytest.LogCaptureFixture) -> None:
     async with EmbeddedServer(run_projections="system") as server, AsyncEsdbClient(server.uri) as client:
         await use(client)

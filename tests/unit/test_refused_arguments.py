@@ -102,6 +102,8 @@ def sensible(name: str, argument: str, value: object) -> dict[str, Any]:
     found = {each: SENSE[each] for each in [*named(call), *ANYTHING] if each in needed}
     if name == "create_index":
         found["filter"] = "rec => true"
+    if name == "import_events":
+        found["events"] = [("s", NewEvent("A", b"{}"))]
     if name == "update_schema":
         found["tags"] = {}
     return {**found, argument: value}

@@ -12,11 +12,22 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
-from esdb_lite import ClientClosed, EmbeddedServer, EsdbClient, InvalidUri, NewEvent, WrongContext
+from esdb_lite import (
+    ClientClosed,
+    ConsumerGroup,
+    EmbeddedServer,
+    EsdbClient,
+    FileCheckpoint,
+    InvalidUri,
+    NewEvent,
+    WrongContext,
+)
 from esdb_lite.sync.portal import Portal
+from tests.support import PATIENCE
 
 E = NewEvent("T", b"{}")
 
@@ -186,6 +197,30 @@ def test_a_child_that_leaves_with_blocks_of_its_parent(client: EsdbClient) -> No
         assert _in_child(leave) == 0
         assert next(all_events).stream_position == 0
         assert next(group).stream_position == 1
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")
+@pytest.mark.parametrize("many", [False, True])
+def test_a_child_that_leaves_the_consumer_of_its_parent(client: EsdbClient, tmp_path: Path, many: bool) -> None:
+    """The thread that runs it is not there: to wait for it would take for ever."""
+    client.append_events("s", None, [new(), new()])
+    seen = threading.Semaphore(0)
+    consumer = client.consumer(
+        lambda event: seen.release(), checkpoint=FileCheckpoint(tmp_path / "position"), stream_name="s"
+    )
+    if many:
+        with ConsumerGroup({"c": consumer}) as group:
+            assert seen.acquire(timeout=PATIENCE)
+            assert _in_child(lambda: group.__exit__(None, None, None)) == 0
+            assert group.health()["c"].running
+        return
+    thread = threading.Thread(target=consumer.run)
+    with consumer:
+        thread.start()
+        assert seen.acquire(timeout=PATIENCE)
+        assert _in_child(lambda: consumer.__exit__(None, None, None)) == 0
+        assert thread.is_alive()
+    thread.join()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")

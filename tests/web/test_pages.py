@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import html
 import re
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from uuid import uuid4
 
 import pytest
 from starlette.applications import Starlette
+from starlette.responses import Response
 from starlette.routing import Mount
 
 from esdb_lite import (
@@ -25,6 +27,8 @@ from esdb_lite import (
 from esdb_lite.web import WebConsole, app
 from esdb_lite.web.console import MOST_DOWNLOADS
 from esdb_lite.web.guard import HEADERS
+from esdb_lite.web.pages import events, overview
+from esdb_lite.web.visit import Visit
 from tests.web.visiting import Answer, Visitor
 
 EVIL = "</script><script>document.title='run'</script><img src=x onerror=alert(1)>\"'"
@@ -71,6 +75,29 @@ async def test_downloads_have_an_end(visitor: Visitor, console: WebConsole, clie
     for _ in range(MOST_DOWNLOADS + 1):
         assert (await visitor.get("/event/data?stream=some&position=1")).status == 404
         assert (await visitor.get("/event/data?stream=some&position=0")).body == b"x"
+
+
+async def test_a_few_pages_are_made_at_a_time(client: AsyncEsdbClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server's other clients share its loop."""
+    now = most = 0
+
+    async def page(visit: Visit) -> Response:
+        nonlocal now, most
+        now += 1
+        most = max(now, most)
+        for _ in range(5):
+            await asyncio.sleep(0)
+        now -= 1
+        return Response("made")
+
+    monkeypatch.setattr(overview, "overview", page)
+    monkeypatch.setattr(events, "find", page)
+    visitor = Visitor(app(client))
+    for target, bound in (("/", 4), ("/find", 2)):
+        most = 0
+        answers = await asyncio.gather(*(visitor.get(target) for _ in range(20)))
+        assert {answer.text for answer in answers} == {"made"}
+        assert most == bound
 
 
 async def test_lone_surrogates_in_what_is_stored(visitor: Visitor, client: AsyncEsdbClient) -> None:

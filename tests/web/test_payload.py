@@ -45,7 +45,11 @@ def test_numbers_keep_their_digits_and_names_come_twice() -> None:
     assert shown.count('"n"') == 2
 
 
-@pytest.mark.parametrize("text", ["", "{", "plain", "[1,]", "[" * 5000 + "]" * 5000, '"' + "x" * 300_000 + '"'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "plain", "[1,]", "[" * 5000 + "]" * 5000, '"' + "x" * 300_000 + '"', "[" + "1," * 20_000 + "1]"],
+    ids=["empty", "unfinished", "words", "wrong", "deep", "long", "of many parts"],
+)
 def test_what_is_not_laid_out(text: str) -> None:
     assert laid_out(text) is None
 

@@ -181,6 +181,12 @@ PERSISTENT_READ_REQ: Schema = {
 PROPOSED: Schema = {0x0A: UUID_, 0x12: ENTRIES, 0x1A: "bytes", 0x22: "bytes"}
 EXPECTED: Schema = {0x10: "varint", 0x1A: EMPTY, 0x22: EMPTY, 0x2A: EMPTY}
 APPEND_REQ: Schema = {0x0A: {0x0A: STREAM, **EXPECTED}, 0x12: PROPOSED}
+IMPORT_REQ: Schema = {
+    0x0A: "text",
+    0x12: st.lists(st.binary(min_size=8, max_size=8), max_size=3).map(b"".join),
+    0x1A: st.lists(st.binary(min_size=4, max_size=4), max_size=3).map(b"".join),
+    0x22: PROPOSED,
+}
 BATCH_REQ: Schema = {
     0x0A: UUID_,
     0x12: {0x0A: STREAM, **EXPECTED, 0x32: HALVES, 0x3A: HALVES},
@@ -211,3 +217,4 @@ BATCH_RESP: Schema = {
     0x1A: SUCCESS,
     0x22: STREAM,
 }
+IMPORT_RESP: Schema = {0x08: "varint", 0x12: BATCH_RESP}

@@ -17,10 +17,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from esdb_lite._wire import imports
 from esdb_lite._wire.acks import Ack, GroupReadOptions, Nack, decode_consumer_request
 from esdb_lite._wire.append import ANY, EXISTS, NO_STREAM, AppendAnswer, decode_append_request, decode_append_response
 from esdb_lite._wire.batch_append import BatchError, decode_batch_request, decode_batch_response
 from esdb_lite._wire.controls import FirstStreamPosition, LastAllPosition, LastStreamPosition, StreamMissing
+from esdb_lite._wire.imports import ImportAnswer, SentImport, decode_import_answer
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.read_request import (
     DEFAULT_WINDOW,
@@ -68,7 +70,7 @@ CLASSES = build()
 
 
 def google(name: str) -> Any:
-    return CLASSES[f"event_store.client.{name}"]
+    return CLASSES[f"esdb_lite.{name}" if name.startswith("imports.") else f"event_store.client.{name}"]
 
 
 # --- what google's message says, in our words -----------------------------------------------------------------------
@@ -260,6 +262,20 @@ def consumer_request(raw: Any) -> object:
     return ("options", name, source == "all", options.group_name, options.buffer_size, structured)
 
 
+def import_request(raw: Any) -> object:
+    return SentImport([*raw.streams], [*raw.expected], [*raw.stream_of], [*map(proposed, raw.events)])
+
+
+def our_import_request(data: bytes) -> object:
+    """Without looking whether it makes sense."""
+    streams, expected, stream_of, events = imports._usual_request(data) or imports._any_request(data)
+    return SentImport([*streams], [*expected], [*stream_of], [*events])
+
+
+def import_response(raw: Any) -> object:
+    return ImportAnswer(raw.commit_position, batch_response(raw.refusal) if raw.HasField("refusal") else None)
+
+
 def our_consumer_request(item: object) -> object:
     names = {GroupReadOptions: "options", Ack: "ack", Nack: "nack"}
     return item and (names[type(item)], *item)  # type: ignore[index, misc]
@@ -336,6 +352,8 @@ KINDS: dict[str, tuple[wire.Schema, str, Decode, Decode]] = {
         append_response,
         lambda data: our_append_response(decode_append_response(data)),
     ),
+    "ImportReq": (wire.IMPORT_REQ, "imports.ImportReq", import_request, our_import_request),
+    "ImportResp": (wire.IMPORT_RESP, "imports.ImportResp", import_response, decode_import_answer),
     "BatchAppendReq": (wire.BATCH_REQ, "streams.BatchAppendReq", batch_request, decode_batch_request),
     "BatchAppendResp": (wire.BATCH_RESP, "streams.BatchAppendResp", batch_response, decode_batch_response),
 }

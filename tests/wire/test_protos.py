@@ -17,7 +17,7 @@ import pytest
 from betterproto.compile.naming import pythonize_class_name
 from betterproto.lib.google import protobuf as well_known
 from esdb_lite_protos import tags
-from esdb_lite_protos.esdb_lite import directory
+from esdb_lite_protos.esdb_lite import directory, imports
 from esdb_lite_protos.event_store import client
 from esdb_lite_protos.event_store.client import (
     gossip,
@@ -42,6 +42,7 @@ GENERATED = Path(__file__).parents[2] / "generated"
 SERVICES = (
     directory.DirectoryBase,
     gossip.GossipBase,
+    imports.ImportsBase,
     indexes.IndexesServiceBase,
     monitoring.MonitoringBase,
     operations.OperationsBase,
@@ -57,6 +58,7 @@ MODULES = (
     client,
     directory,
     gossip,
+    imports,
     indexes,
     indexes_errors,
     kurrent_rpc,
@@ -129,6 +131,7 @@ METHODS = {
         ("GetSupportedMethods", Cardinality.UNARY_UNARY, "Empty", "SupportedMethods"),
     ),
     "esdb_lite.directory.Directory": (("List", Cardinality.UNARY_UNARY, "ListReq", "ListResp"),),
+    "esdb_lite.imports.Imports": (("ImportEvents", Cardinality.STREAM_STREAM, "ImportReq", "ImportResp"),),
     "kurrentdb.protocol.v2.streams.StreamsService": (
         ("AppendSession", Cardinality.STREAM_UNARY, "AppendRequest", "AppendSessionResponse"),
         ("AppendRecords", Cardinality.UNARY_UNARY, "AppendRecordsRequest", "AppendRecordsResponse"),
@@ -291,6 +294,7 @@ def test_field_numbers(message: betterproto.Message, wire: str) -> None:
 
 
 TAG_PREFIXES = {
+    "esdb_lite.imports": "IMPORTS",
     "event_store.client": "SHARED",
     "event_store.client.persistent_subscriptions": "PERSISTENT",
     "event_store.client.projections": "PROJECTIONS",
@@ -301,7 +305,8 @@ TAG_PREFIXES = {
     "kurrentdb.protocol.v2.streams": "V2",
     "kurrentdb.protocol.v2.streams.errors": "V2_ERRORS",
 }
-WIRE_TYPES = {"string": 2, "bytes": 2, "message": 2, "map": 2, "float": 5, "double": 1}
+WIRE_TYPES = {"string": 2, "bytes": 2, "message": 2, "map": 2, "float": 5, "double": 1, "sfixed64": 2, "fixed32": 2}
+"""Of numbers that are repeated and come together, where they have a fixed size."""
 WRITTEN_TAGS = {name: value for name, value in vars(tags).items() if name.isupper() and isinstance(value, int)}
 
 

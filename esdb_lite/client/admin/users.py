@@ -144,8 +144,8 @@ class AsyncUserApi:
 
 
 def _checked_login(login_name: str) -> str:
-    if not checked_text("login_name", login_name) or ":" in login_name:
-        raise InvalidArgument("login_name", login_name, "must not be empty, nor have a colon in it")
+    if not checked_text("login_name", login_name) or ":" in login_name or "\0" in login_name:
+        raise InvalidArgument("login_name", login_name, "must not be empty, nor have a colon or NUL in it")
     return login_name
 
 

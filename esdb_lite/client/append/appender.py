@@ -66,14 +66,14 @@ class Appender:
         self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike
     ) -> Send[AppendAnswer]:
         """Return what sends the events once."""
-        shared = await self._may_share(request, deadline, credentials)
+        shared = await self.may_share(request, deadline, credentials)
         return partial(self._append, request, deadline, credentials, shared)
 
     async def close(self) -> None:
         """End the shared call."""
         await self._batches.close()
 
-    async def _may_share(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> bool:
+    async def may_share(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> bool:
         """Return whether the events go through the shared call, for which the server may have to be asked."""
         if credentials is not None or request.size > SHARED_SIZE:
             return False

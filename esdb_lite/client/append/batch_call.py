@@ -265,7 +265,7 @@ class BatchAppendCall:
         # a server that leads no more ends the call at the next append; others may have been written before
         refused = isinstance(error, _REFUSALS) or (isinstance(error, NotLeader) and self._unanswered == 1)
         for append in [*self._under_way.values()]:
-            append.fail(_failure(error, append.sent and not refused))
+            append.fail(failure_of_one(error, in_doubt=append.sent and not refused))
         self._under_way.clear()
         self._queue.clear()
 
@@ -323,7 +323,7 @@ def _not_sent(text: str) -> DeadlineExceeded:
     return DeadlineExceeded(text, sent=False)
 
 
-def _failure(error: EsdbClientException, in_doubt: bool) -> EsdbClientException:
+def failure_of_one(error: EsdbClientException, *, in_doubt: bool) -> EsdbClientException:
     """Return what one append fails with when the call has ended with `error`: an exception of its own."""
     if not isinstance(error, GrpcError):
         return type(error)(f"{error} (it may have been done)" if in_doubt else str(error))

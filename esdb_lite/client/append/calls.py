@@ -5,8 +5,9 @@ Owns: `AsyncAppendApi`, the part of the asynchronous client that has them. Must 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from esdb_lite import observing
@@ -20,12 +21,17 @@ from esdb_lite.positions import ExpectedPosition, expectation
 if TYPE_CHECKING:
     from esdb_lite.client.append.appender import Appender
     from esdb_lite.client.append.atomic import AtomicAppender
+    from esdb_lite.client.append.imports import EventImports
     from esdb_lite.client.core import ClientCore
     from esdb_lite.event_types.likes import EventsLike
-    from esdb_lite.events import AppendResult
+    from esdb_lite.events import AppendResult, NewEvent
     from esdb_lite.observing import Marks
     from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
     from esdb_lite.settings import CredentialsLike
+
+
+NOTHING_EXPECTED: Mapping[str, ExpectedPosition] = MappingProxyType({})
+"""Any position will do."""
 
 
 class AsyncAppendApi:
@@ -34,6 +40,7 @@ class AsyncAppendApi:
     _core: ClientCore
     _appender: Appender
     _atomic: AtomicAppender | None = None
+    _imports: EventImports | None = None
     _observed = True
     """Whether its appends are told of here; those of a client for threads are told of where they are called."""
 
@@ -96,6 +103,38 @@ class AsyncAppendApi:
         with self._appending("streams.multi-append", [*request.streams], len(request.records)) as marks:
             wanted = request.marked(marks) if marks else request
             return await atomic.append(wanted, deadline=deadline, credentials=who)
+
+    async def import_events(
+        self,
+        events: Iterable[tuple[str, NewEvent]],
+        expected_positions: Mapping[str, ExpectedPosition] = NOTHING_EXPECTED,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> int | None:
+        """Append events of many streams, in the order in which they are given, as they come from elsewhere.
+
+        `events`: each with its stream. `expected_positions`: where streams are expected to end, by name, in the words
+        of `append_events`; any position will do for those that are not named. Returns the commit position of the last
+        event that was written, where the server says it.
+        It is not all or none: an embedded server writes 1,000 events or 512 KiB together, other servers those of a
+        stream that follow each other. A refusal ends it: of what comes behind, an embedded server writes nothing, and
+        others may have written the next 256 appends. Imports that begin while others are under way come behind them,
+        or fail with them. Importing the same events again with the same expectations writes those that are missing;
+        of streams that may end anywhere, servers know only what was written of late.
+        Raises what `append_events` raises.
+        """
+        from esdb_lite.client.append.import_request import ImportRequest
+
+        deadline, who = self._core.deadline(timeout), checked_credentials(credentials)
+        request = ImportRequest(events, expected_positions)
+        return await (self._imports or self._begin_imports()).run(request, deadline, who)
+
+    def _begin_imports(self) -> EventImports:
+        from esdb_lite.client.append.imports import EventImports
+
+        self._imports = EventImports(self._core, self._appender)
+        return self._imports
 
     def _begin_atomic(self) -> AtomicAppender:
         from esdb_lite.client.append.atomic import AtomicAppender

@@ -64,14 +64,8 @@ class SnapshotKeeper:
         return found, state
 
     def outlives(self, position: int) -> Calls:
-        """Whether a snapshot counts whose event is missing while the next one is there.
-
-        A limit of number or age takes events away and leaves `$tb` alone. A stream that goes on after its deletion has
-        there where it goes on; so has one that was truncated, and nothing tells them apart.
-        """
-        client, options = self._means.client, self._means.options()
-        metadata = yield partial(client.get_stream_metadata, self._stream_name, **options)
-        if metadata.truncate_before is None or metadata.truncate_before <= position:
+        """Whether a snapshot counts whose event is missing while the next one is there."""
+        if (yield from outlives(self._means, self._stream_name, position)):
             return True
         _log.warning(
             "the snapshot of %r is not used: event %d is missing; the stream was deleted, or truncated there",
@@ -132,6 +126,16 @@ class SnapshotKeeper:
         }
         event = NewEvent.json(TYPE, content)
         yield partial(client.append_events, self._name, StreamState.ANY, event, **options)
+
+
+def outlives(means: Means, stream_name: str, position: int) -> Calls:
+    """Whether a state counts whose last event is missing while the next one is there.
+
+    A limit of number or age takes events away and leaves `$tb` alone. A stream that goes on after its deletion has
+    there where it goes on; so has one that was truncated, and nothing tells them apart.
+    """
+    metadata = yield partial(means.client.get_stream_metadata, stream_name, **means.options())
+    return metadata.truncate_before is None or metadata.truncate_before <= position
 
 
 def hides(means: Means, stream_name: str, position: int) -> Calls:

@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from esdb_lite._checks import checked_int, checked_items
 from esdb_lite.client.arguments import checked_events, checked_stream
-from esdb_lite.client.decisions.keeping import SnapshotKeeper, hides
+from esdb_lite.client.decisions.keeping import SnapshotKeeper, hides, outlives
 from esdb_lite.client.decisions.means import Call, Calls, Means
-from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshot, Snapshots
+from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshots
 from esdb_lite.errors import (
     ConsistencyError,
     EsdbClientException,
@@ -41,12 +41,19 @@ LATE = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
+class _ReadUpTo(NamedTuple):
+    """Up to where a stream was read, or is in a snapshot."""
+
+    position: int
+    event_id: UUID
+
+
 class _Outdated(Exception):
-    """The stream is not the one of which there is a snapshot."""
+    """The stream is not the one that was read before, or of which there is a snapshot."""
 
 
 class _Missing(Exception):
-    """The event at the snapshot is not there any more; the next one is."""
+    """The event up to which it was read is not there any more; the next one is."""
 
 
 class GrowingState:
@@ -63,7 +70,7 @@ class GrowingState:
         if snapshots is not None and not isinstance(snapshots, Snapshots):
             raise WrongArgumentType("snapshots", snapshots, "must be Snapshots")
         self._keeper = None if snapshots is None else SnapshotKeeper(snapshots, means, self.stream_name)
-        self._unchecked: Snapshot | None = None
+        self._unchecked: _ReadUpTo | None = None
         self._may_miss = False
         self._last: RecordedEvent | None = None
         self.position: int | None = None
@@ -73,29 +80,43 @@ class GrowingState:
         """Begin with a snapshot if there is one, and read what came after it."""
         found = None if self._keeper is None else (yield from self._keeper.load())
         if found is not None:
-            self._unchecked, self.state = found
-            self.position = found[0].position
-        try:
-            yield from self._read_behind_snapshot()
-        except _Outdated:
-            self._unchecked, self.state, self.position = None, _copied(self._initial), None
-            yield from self.read()
+            snapshot, self.state = found
+            self.position = snapshot.position
+            self._unchecked = _ReadUpTo(snapshot.position, snapshot.event_id)
+        yield from self._go_on()
         return LoadedState(self.state, self.position)
 
-    def _read_behind_snapshot(self) -> Calls:
-        """Read it, and where the event at the snapshot is missing, find out why. Raises _Outdated."""
+    def read(self) -> Calls:
+        """Read what was appended since; everything, where the stream was deleted meanwhile. Returns the ids."""
+        if self._last is not None and self._last.stream_position == self.position:
+            self._unchecked = _ReadUpTo(self._last.stream_position, self._last.id)
+        return (yield from self._go_on())
+
+    def _go_on(self) -> Calls:
         try:
-            yield from self.read()
+            return (yield from self._read_behind())
+        except _Outdated:
+            self._unchecked, self.state, self.position = None, _copied(self._initial), None
+            return (yield from self._read())
+
+    def _read_behind(self) -> Calls:
+        """Read, and where the event is missing up to which it was read, find out why. Raises _Outdated."""
+        self._may_miss = False
+        try:
+            return (yield from self._read())
         except _Missing:
-            assert self._keeper is not None
-            assert self.position is not None
-            if not (yield from self._keeper.outlives(self.position)):
+            assert self._unchecked is not None
+            if not (yield from self._outlives(self._unchecked.position)):
                 raise _Outdated from None
             self._may_miss = True
-            yield from self.read()
+            return (yield from self._read())
 
-    def read(self) -> Calls:
-        """Read what was appended since. Returns the ids of these events."""
+    def _outlives(self, position: int) -> Calls:
+        if self._keeper is None:
+            return (yield from outlives(self._means, self.stream_name, position))
+        return (yield from self._keeper.outlives(position))
+
+    def _read(self) -> Calls:
         ids: set[UUID] = set()
 
         def take(event: RecordedEvent) -> None:
@@ -151,16 +172,16 @@ class GrowingState:
             yield from self._keeper.save(self.state, self._last)
 
     def _is_known(self, event: RecordedEvent) -> bool:
-        """Whether it is the event at the snapshot, after which the others come. Raises _Outdated, _Missing."""
-        snapshot = self._unchecked
-        if snapshot is None:
+        """Whether it is the event up to which it was read, and the others follow. Raises _Outdated, _Missing."""
+        place = self._unchecked
+        if place is None:
             return False
-        if event.stream_position == snapshot.position + 1:
+        if event.stream_position == place.position + 1:
             if not self._may_miss:
                 raise _Missing
             self._unchecked = None
             return False
-        if event.stream_position != snapshot.position or event.id != snapshot.event_id:
+        if event.stream_position != place.position or event.id != place.event_id:
             raise _Outdated
         self._unchecked, self._last = None, event
         return True
@@ -319,19 +340,48 @@ class GrowingStates:
         """Where the streams end; None for a stream without events."""
         self._means = means
         self._fold = checked_function("fold", fold)
+        self._initial = initial
         self.state: Any = _copied(initial)
+        self._ids: dict[str, UUID] = {}
+        """Of the last events that were read or written."""
 
     def read(self) -> Calls:
-        """Read what was appended since. Returns the ids of these events."""
+        """Read what was appended since; everything, where a stream was deleted meanwhile. Returns the ids."""
+        try:
+            return (yield from self._read())
+        except _Outdated:
+            self.state, self.positions = _copied(self._initial), dict.fromkeys(self.positions)
+            self._ids.clear()
+            return (yield from self._read())
+
+    load = read
+
+    def _read(self) -> Calls:
+        """Raises _Outdated."""
         events: list[RecordedEvent] = []
         for name, position in self.positions.items():
-            yield from go_through(self._means, name, None if position is None else position + 1, events.append)
+            found: list[RecordedEvent] = []
+            known = None if position is None else self._ids.get(name)
+            start = None if position is None else position + (known is None)
+            yield from go_through(self._means, name, start, found.append)
+            if position is not None and known is not None:
+                yield from self._check(found, _ReadUpTo(position, known))
+            events += found
         events.sort(key=lambda event: event.commit_position or 0)
         for event in events:
             self._add(event)
         return {event.id for event in events}
 
-    load = read
+    def _check(self, found: list[RecordedEvent], place: _ReadUpTo) -> Calls:
+        """Take away the event that is known. Raises _Outdated where others do not follow it."""
+        first = found[0] if found else None
+        if first is not None and first.stream_position == place.position + 1:
+            if (yield from outlives(self._means, first.stream_name, place.position)):
+                return
+        elif first is not None and (first.stream_position, first.id) == place:
+            del found[0]
+            return
+        raise _Outdated
 
     def grow(self, written: Mapping[str, Sequence[NewEvent]], result: RecordsResult) -> None:
         """Take in what was appended."""
@@ -374,12 +424,14 @@ class GrowingStates:
     def pass_over(self, name: str, position: int) -> None:
         """Take over where a stream ends, as its events cannot be read any more."""
         self.positions[name] = position
+        self._ids.pop(name, None)
 
     def correct(self, failure: Exception) -> None:
         """Take over that streams end before."""
         for violation in failure.violations if isinstance(failure, ConsistencyError) else ():
             if isinstance(violation.actual, int):
                 self.positions[violation.stream_name] = violation.actual
+                self._ids.pop(violation.stream_name, None)
 
     def keep(self) -> Calls:
         """There are no snapshots of several streams."""
@@ -394,3 +446,4 @@ class GrowingStates:
     def _add(self, event: RecordedEvent) -> None:
         self.state = self._fold(self.state, self._means.value(event))
         self.positions[event.stream_name] = event.stream_position
+        self._ids[event.stream_name] = event.id

@@ -67,8 +67,11 @@ class ReadCall:
         metadata = await self._core.metadata(node, self._credentials, self._deadline, self._need)
         stream = ServerStream(node, READ, deadline=self._deadline, metadata=metadata)
         try:
-            await stream.open()
-            await stream.request(self._request.encode())
+            if self._request.limit is None:
+                await stream.open()
+                await stream.request(self._request.encode())
+            else:
+                await stream.ask(self._request.encode())
         except BaseException:
             stream.close()
             raise

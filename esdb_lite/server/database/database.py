@@ -21,7 +21,7 @@ from esdb_lite.server.database.loop_share import FEW, PAGE, LoopShare
 from esdb_lite.server.database.scavenging import Scavenge, Steps, clear_stream
 from esdb_lite.server.database.threads import ReaderThreads, WriterJob, WriterThread, call_soon, settle
 from esdb_lite.server.engine import append as appending
-from esdb_lite.server.engine import fresh
+from esdb_lite.server.engine import fresh, imports
 from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.model import Outcome, ProposedEvent, RecordsOutcome
 from esdb_lite.server.engine.records.decision import append_records
@@ -49,8 +49,12 @@ COMMITS_ELSEWHERE = 50
 COMMIT_HERE_BYTES = 256 * 1024
 """Commits of more go there in any case."""
 QUEUED_BYTES = 32 * 1024 * 1024
-"""Appends that have not been taken by the writer wait, beyond this, before they are queued."""
+"""Commands that have not been done wait, beyond this, before they are queued."""
 QUEUED_COMMANDS = 8192
+LARGE = 64 * 1024
+"""Bytes of a command that others may overtake: it waits beside large ones."""
+LARGE_QUEUED_BYTES = 2 * 1024 * 1024
+"""Of large commands: some ten milliseconds of the writer, for which all others wait."""
 _COMMAND_BYTES = 256
 INDEX_BEHIND = 1000
 """Events of the log that are entered in the indexes of categories and types together: reads search what is not."""
@@ -93,6 +97,7 @@ class Database:
         self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
         self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
         self._queue = Room(QUEUED_COMMANDS, QUEUED_BYTES, oversized=Oversized.OVERDRAWS)
+        self._large = Room(QUEUED_COMMANDS, LARGE_QUEUED_BYTES, oversized=Oversized.OVERDRAWS)
         self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
         self._readers = ReaderThreads(files.reader, SqliteReader.close, count=READERS)
         self._finished: asyncio.Future[object] = self._loop.create_future()
@@ -147,7 +152,7 @@ class Database:
         return self._begin(partial(append_records, append=append), _cost_of_records(append), answer)
 
     def _begin(self, rule: Rule, cost: int, answer: Callable[[object], None]) -> Pending | None:
-        if self._closed or not self._queue.enter_at_once(cost):
+        if self._closed or not self._room(cost).enter_at_once(cost):
             return None
         self.appends += 1
         job: Pending = WriterJob(rule, cost, answer, anywhere=True)
@@ -175,12 +180,21 @@ class Database:
 
     def _leave(self, job: WriterJob[Work]) -> None:
         job.answer = None
-        self._queue.leave(job.cost)
+        self._room(job.cost).leave(job.cost)
+
+    def _room(self, cost: int) -> Room:
+        return self._large if cost > LARGE else self._queue
 
     async def append_records(self, append: AtomicAppend) -> RecordsOutcome:
         """Append records to their streams, all or none; the rest is as for `append`. Raises StorageError."""
         self.appends += 1
         rule = partial(append_records, append=append)
+        return cast(RecordsOutcome, await self._command(rule, _cost_of_records(append), anywhere=True))
+
+    async def import_events(self, append: AtomicAppend) -> RecordsOutcome:
+        """Append the events that are not there; the rest is as for `append_records`. Raises StorageError."""
+        self.appends += 1
+        rule = partial(imports.import_events, append=append)
         return cast(RecordsOutcome, await self._command(rule, _cost_of_records(append), anywhere=True))
 
     async def delete(self, stream: str, expected: int) -> Outcome:
@@ -280,7 +294,7 @@ class Database:
     @property
     def waiting(self) -> int:
         """How many commands have not been answered yet."""
-        return self._queue.taken
+        return self._queue.taken + self._large.taken
 
     def listen(self, wake: Callable[[], None], *, stream: str | None, limit: int) -> Listener:
         """Register a listener at once: every event committed from now on, of the stream (None: of all), is put into
@@ -312,8 +326,12 @@ class Database:
 
     async def _command(self, work: Work, cost: int = _COMMAND_BYTES, *, anywhere: bool = False) -> object:
         self._check_open()
-        if not self._queue.enter_at_once(cost):
-            await self._queue.enter(cost)
+        room = self._room(cost)
+        if not room.enter_at_once(cost):
+            await room.enter(cost)
+            if self._closed:
+                room.leave(cost)
+                self._check_open()
         answer: asyncio.Future[object] = self._loop.create_future()
         job = WriterJob(work, cost, partial(_settle, answer), anywhere=anywhere)
         self._gathered.append(job)

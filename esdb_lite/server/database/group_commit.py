@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import NamedTuple, TypeAlias
@@ -32,6 +32,8 @@ _LONGEST_RUN = 64
 _STREAMS_KEPT = 50_000
 _CHARACTERS_KEPT = 8 * 1024 * 1024
 """Of the names of these streams."""
+_WORTH_IT = 8
+"""Streams that are looked up together."""
 _NONE = Last(-1, -1)
 _HOPELESS = (StorageFull, StorageReadOnly, StorageCorrupted)
 
@@ -117,15 +119,16 @@ class Committer:
         Those of what projections have written are among them, which cannot be told from others any more.
         """
         room, unread = _RECENT_BYTES, _RECALLED_BYTES
-        pages: list[Sequence[Identified]] = []
+        runs: list[_IdRun] = []
         with closing(self._writer.newest(_RECALLED_AT_ONCE)) as newest:
             for page in newest:
-                pages.append(page)
-                room -= _cost([stream for _, _, stream, _ in page])
+                found = _runs_of(page)
+                runs += found
+                room -= sum(map(_cost_of, found))
                 unread -= min(page[0][0] - page[-1][0], len(page) * _READ_FOR_AN_ID)
                 if room < 0 or unread < 0:
                     break
-        self._recent.recall(pages)
+        self._recent.recall(reversed(runs))
 
     def commit(self, commands: Sequence[Rule]) -> Committed:
         """Run the commands; each that can be answered is, whatever happens to the others."""
@@ -206,6 +209,17 @@ class Committer:
         self._lasts.clear()
         self._metadata.clear()
         self._characters = 0
+
+    def look_up(self, streams: Iterable[str]) -> None:
+        """See `State`."""
+        asked = (name for stream in streams for name in (stream, metastream_of(stream)))
+        unknown = [name for name in asked if name not in self._lasts]
+        if len(unknown) < _WORTH_IT:
+            return
+        found = self._writer.lasts(unknown)
+        for name in unknown:
+            self._note_name(name)
+            self._lasts[name] = found.get(name, _NONE)
 
     def last_revision(self, stream: str) -> int:
         """See `State`."""
@@ -291,30 +305,29 @@ class _RecentIds:
         at = 0
         while at < len(records):
             end = _end_of_run(records, at)
-            ids = [record[3] for record in records[at:end]]
-            if len(set(ids)) == len(ids) and self._known.keys().isdisjoint(ids):
-                self._keep(_new(_IdRun, (*records[at][1:3], ids)))
-            else:
-                self._add_new(records[at:end])
+            self._keep_new(_new(_IdRun, (*records[at][1:3], [record[3] for record in records[at:end]])))
             at = end
         self._uncommitted += len(self._order) - before
 
-    def _add_new(self, records: Sequence[Record]) -> None:
-        for record in records:
-            if record.id not in self._known:
-                self._keep(_IdRun(record.stream, record.revision, (record.id,)))
+    def _keep_new(self, run: _IdRun) -> None:
+        """Keep of a run what is not known."""
+        stream, first, ids = run
+        if len(set(ids)) == len(ids) and self._known.keys().isdisjoint(ids):
+            self._keep(run)
+            return
+        for revision, event_id in enumerate(ids, first):
+            if event_id not in self._known:
+                self._keep(_IdRun(stream, revision, (event_id,)))
 
     def _keep(self, run: _IdRun) -> None:
         self._known.update(dict.fromkeys(run.ids, run))
         self._order.append(run)
         self._bytes += _cost_of(run)
 
-    def recall(self, pages: Sequence[Sequence[Identified]]) -> None:
-        """Take what was written before all else; the newest come first."""
-        for page in pages:
-            self._known.update({id: _new(_IdRun, (stream, revision, (id,))) for _, id, stream, revision in page})
-        self._order = deque(reversed(self._known.values()))
-        self._bytes = _cost([run.stream for run in self._order])
+    def recall(self, runs: Iterable[_IdRun]) -> None:
+        """Take what was written before all else, in the order of the log."""
+        for run in runs:
+            self._keep_new(run)
         self.keep()
 
     def undo(self) -> None:
@@ -349,9 +362,19 @@ def _end_of_run(records: Sequence[Record], start: int) -> int:
     return end
 
 
+def _runs_of(page: Sequence[Identified]) -> list[_IdRun]:
+    """The runs of events that are given in the opposite order of the log; also the runs are."""
+    found: list[_IdRun] = []
+    ids: list[bytes] = []
+    of, first = "", 0
+    for _, event_id, stream, revision in page:
+        if ids and not (stream is of and revision == first - 1 and len(ids) < _LONGEST_RUN):
+            found.append(_IdRun(of, first, ids[::-1]))
+            ids = []
+        ids.append(event_id)
+        of, first = stream, revision
+    return [*found, _IdRun(of, first, ids[::-1])]
+
+
 def _cost_of(run: _IdRun) -> int:
-    return len(run.ids) * _cost((run.stream,))
-
-
-def _cost(streams: Sequence[str]) -> int:
-    return 80 * len(streams) + 2 * sum(map(len, streams))
+    return len(run.ids) * (80 + 2 * len(run.stream))

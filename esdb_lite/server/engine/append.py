@@ -6,7 +6,7 @@ Must not know: how events are kept, threads, the clock (`now` and fresh ids are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
 from esdb_lite.server.engine.metadata import (
@@ -49,6 +49,10 @@ class Stored(NamedTuple):
 
 class LogState(Protocol):
     """What the rules ask about what has been written so far, commands of the same transaction included."""
+
+    def look_up(self, streams: Iterable[str]) -> None:
+        """These streams are going to be asked about: to look at many of them together is quicker."""
+        ...
 
     def last_revision(self, stream: str) -> int:
         """Number of the last event, -1 when there is none, TOMBSTONE when tombstoned."""

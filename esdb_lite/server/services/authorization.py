@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 from esdb_lite_protos.tags import (
     PATH_DIRECTORY_LIST,
+    PATH_IMPORTS_IMPORT_EVENTS,
     PATH_INDEXES_SERVICE_CREATE,
     PATH_INDEXES_SERVICE_DELETE,
     PATH_INDEXES_SERVICE_GET,
@@ -79,7 +80,14 @@ NEEDS: Mapping[str, Permission] = {
             "server_features.ServerFeatures/GetSupportedMethods",
             "monitoring.Monitoring/Stats",
         ),
-        Permission.STREAM: ("streams.Streams/Append", "streams.Streams/BatchAppend", *_ATOMIC, *_INDEXES, *_SCHEMAS),
+        Permission.STREAM: (
+            "streams.Streams/Append",
+            "streams.Streams/BatchAppend",
+            PATH_IMPORTS_IMPORT_EVENTS,
+            *_ATOMIC,
+            *_INDEXES,
+            *_SCHEMAS,
+        ),
         Permission.LOGIN: (
             # These ask about the stream as well.
             PATH_DIRECTORY_LIST,
@@ -134,14 +142,10 @@ NEEDS: Mapping[str, Permission] = {
     for method in methods
 }
 
-_MANY_REQUESTS = frozenset(
-    (
-        PATH_STREAMS_APPEND,
-        PATH_STREAMS_BATCH_APPEND,
-        PATH_STREAMS_SERVICE_APPEND_SESSION,
-        PATH_PERSISTENT_SUBSCRIPTIONS_READ,
-    )
+_WRITES = frozenset(
+    (PATH_STREAMS_APPEND, PATH_STREAMS_BATCH_APPEND, PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_IMPORTS_IMPORT_EVENTS)
 )
+_MANY_REQUESTS = _WRITES | {PATH_PERSISTENT_SUBSCRIPTIONS_READ}
 """Calls whose client goes on sending: some take an end before their first request for a lost connection."""
 _FIRST_REQUEST_WITHIN = 2.0
 """Seconds that a client has to begin, before it hears that it may not."""
@@ -173,7 +177,7 @@ def authenticated(path: str, handler: Handler, authenticator: Authenticator) -> 
                 await _first_request(call)
             raise
         if path in _LONG and principal.known:
-            await _until_revoked(call, handler, authenticator, writes="Append" in path)
+            await _until_revoked(call, handler, authenticator, writes=path in _WRITES)
         else:
             await handler(call)
 

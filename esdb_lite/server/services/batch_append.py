@@ -113,11 +113,7 @@ class _BatchAppendHandler:
                 self._changed.set()  # it may have been the last one
 
     def _refuse(self, id: WireUuid | None, stream: str | None, refused: Refused) -> None:
-        self._answer(
-            encode_batch_error(
-                id, stream, code=refused.code, message=refused.message, detail=refused.detail, value=refused.value
-            )
-        )
+        self._answer(encode_refused(id, stream, refused))
 
     @property
     def _unanswered(self) -> int:
@@ -165,8 +161,7 @@ class _BatchAppendHandler:
                 return False  # only those who may write hear what is wrong with the batch
         elif await self._context.permits(self._call.principal, options.stream, Action.WRITE):
             return False
-        denied = Refused(StatusCode.PERMISSION_DENIED, "AccessDenied", "AccessDenied")
-        self._refuse(request.correlation_id, options.stream, denied)
+        self._refuse(request.correlation_id, options.stream, access_denied())
         return True
 
     def _assemble(self, request: BatchRequest) -> Batch | None:
@@ -244,21 +239,38 @@ def _success(batch: Batch, result: object) -> bytes:
     if isinstance(result, Appended):
         revision = None if result.revision < 0 else result.revision
         return encode_batch_success(batch.id, batch.stream, revision, result.position)
+    raise refusal_of(result, batch.sent)
+
+
+def refusal_of(result: object, sent: int) -> Refused:
+    """Return the refusal that a result is; `sent`: what the stream was expected to be, in the client's words."""
     if isinstance(result, DeletedStream):
         name, value = "StreamDeleted", bytes(StreamDeleted(StreamIdentifier(result.stream.encode())))
-        raise Refused(StatusCode.NOT_FOUND, name, name, value)
+        return Refused(StatusCode.NOT_FOUND, name, name, value)
     if isinstance(result, WrongVersion):
         current = None if result.current < 0 else result.current
-        name, value = "WrongExpectedVersion", encode_wrong_expected_version(current, batch.sent)
-        raise Refused(StatusCode.ALREADY_EXISTS, name, name, value)
+        name, value = "WrongExpectedVersion", encode_wrong_expected_version(current, sent)
+        return Refused(StatusCode.ALREADY_EXISTS, name, name, value)
     if isinstance(result, StorageClosed):
-        raise _not_ready()
+        return _not_ready()
     if isinstance(result, StorageError):
         failure = storage_failure(result)
-        raise Refused(failure.code, failure.message, "Unknown")
+        return Refused(failure.code, failure.message, "Unknown")
     if isinstance(result, WriteRefused):
-        raise _REFUSALS[result.reason]()
-    raise Refused(StatusCode.UNKNOWN, f"Unknown: {result}", "Unknown")
+        return _REFUSALS[result.reason]()
+    return Refused(StatusCode.UNKNOWN, f"Unknown: {result}", "Unknown")
+
+
+def access_denied() -> Refused:
+    """The refusal for those who may not write the stream."""
+    return Refused(StatusCode.PERMISSION_DENIED, "AccessDenied", "AccessDenied")
+
+
+def encode_refused(id: WireUuid | None, stream: str | None, refused: Refused) -> bytes:
+    """Encode the answer that a refusal is."""
+    return encode_batch_error(
+        id, stream, code=refused.code, message=refused.message, detail=refused.detail, value=refused.value
+    )
 
 
 def _not_ready() -> Refused:

@@ -72,6 +72,39 @@ def too_busy() -> Refused:
     return Refused(StatusCode.OK, "Server Is Busy", "Empty")
 
 
+def check_stream(name: str) -> None:
+    """Refuse a name that no stream can have. Raises Refused."""
+    if is_too_long_for_stream(name):
+        raise _bad_request(f"the name of a stream has at most {LONGEST_NAME} bytes in UTF-8")
+    if not writable(name):
+        raise _bad_request("Specified argument was out of the range of valid values. (Parameter 'eventStreamId')")
+
+
+def take_events(context: Context, intake: Intake, events: Sequence[Proposed]) -> None:
+    """Add events to those of an append. Raises Refused."""
+    try:
+        intake.take_all(events)
+    except MissingMetadata as error:
+        raise _bad_request("The given key was not present in the dictionary.") from error
+    except InvalidEvent as error:
+        raise _bad_request(error.original) from error
+    except EventOverLimit as error:
+        raise _event_too_large(error, context.max_append_event_size) from error
+    if intake.too_many is not None:
+        raise _bad_request(intake.too_many)
+    if intake.size > context.max_append_size:
+        name = "MaximumAppendSizeExceeded"
+        raise Refused(
+            StatusCode.INVALID_ARGUMENT, name, name, bytes(MaximumAppendSizeExceeded(context.max_append_size))
+        )
+
+
+def _event_too_large(error: EventOverLimit, limit: int) -> Refused:
+    name = "MaximumAppendEventSizeExceeded"
+    value = MaximumAppendEventSizeExceeded(id_as_text(error.id), error.size, limit)
+    return Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(value))
+
+
 class Batch:
     """A batch of which not all chunks have come."""
 
@@ -117,7 +150,7 @@ class BatchAssembler:
                 return None
             batch = self._begin(key, request)
         try:
-            self._add(batch, request.events)
+            take_events(self._context, batch.intake, request.events)
         except Refused as refused:
             batch.close()
             refused.stream = batch.stream
@@ -174,10 +207,7 @@ class BatchAssembler:
             expected = expected_version(options.expected)
         except InvalidExpectation as error:
             raise _bad_request(f"options.stream_position: {error}") from error
-        if is_too_long_for_stream(options.stream):
-            raise _bad_request(f"the name of a stream has at most {LONGEST_NAME} bytes in UTF-8")
-        if not writable(options.stream):
-            raise _bad_request("Specified argument was out of the range of valid values. (Parameter 'eventStreamId')")
+        check_stream(options.stream)
         intake = Intake(self._context.max_append_event_size)
         batch = Batch(request.correlation_id or "", options.stream, options.expected, expected, intake)
         if not request.is_final:
@@ -190,28 +220,6 @@ class BatchAssembler:
         if options.deadline_at is not None:
             return min(options.deadline_at - self._context.now() / 10_000_000, WRITE_TIMEOUT)
         return WRITE_TIMEOUT
-
-    def _add(self, batch: Batch, events: Sequence[Proposed]) -> None:
-        try:
-            batch.intake.take_all(events)
-        except MissingMetadata as error:
-            raise _bad_request("The given key was not present in the dictionary.") from error
-        except InvalidEvent as error:
-            raise _bad_request(error.original) from error
-        except EventOverLimit as error:
-            raise self._event_too_large(error) from error
-        limit = self._context.max_append_size
-        if batch.intake.too_many is not None:
-            raise _bad_request(batch.intake.too_many)
-        if batch.intake.size > limit:
-            name = "MaximumAppendSizeExceeded"
-            raise Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(MaximumAppendSizeExceeded(limit)))
-
-    def _event_too_large(self, error: EventOverLimit) -> Refused:
-        name = "MaximumAppendEventSizeExceeded"
-        limit = self._context.max_append_event_size
-        value = MaximumAppendEventSizeExceeded(id_as_text(error.id), error.size, limit)
-        return Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(value))
 
     def _expire(self, key: bytes) -> None:
         """The last chunk did not come in time: discard the batch."""

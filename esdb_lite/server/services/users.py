@@ -36,6 +36,7 @@ class Users(pb.UsersBase):
         asked = required(create_req.options, "options")
         if is_too_long(asked.login_name):
             raise refusals.invalid_argument(f"options.login_name has more than {LONGEST_NAME} bytes.")
+        _refuse_nul(login_name=asked.login_name, password=asked.password)
         try:
             await self._store.create(asked.login_name, asked.password, asked.full_name, asked.groups)
         except UserExists:
@@ -83,6 +84,7 @@ class Users(pb.UsersBase):
     async def change_password(self, change_password_req: pb.ChangePasswordReq) -> pb.ChangePasswordResp:
         """Replace the password of a user who knows the present one."""
         asked = required(change_password_req.options, "options")
+        _refuse_nul(new_password=asked.new_password)
         try:
             await self._store.find(asked.login_name)
             await self._authenticator.verify(asked.login_name, asked.current_password)
@@ -98,8 +100,15 @@ class Users(pb.UsersBase):
     async def reset_password(self, reset_password_req: pb.ResetPasswordReq) -> pb.ResetPasswordResp:
         """Replace the password of a user."""
         asked = required(reset_password_req.options, "options")
+        _refuse_nul(new_password=asked.new_password)
         await _change(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
         return pb.ResetPasswordResp()
+
+
+def _refuse_nul(**fields: str) -> None:
+    for name, value in fields.items():
+        if "\0" in value:
+            raise refusals.invalid_argument(f"options.{name} has a NUL in it.")
 
 
 async def _change(login: str, change: Awaitable[None]) -> None:

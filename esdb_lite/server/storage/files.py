@@ -15,7 +15,8 @@ from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.disk import sync_name
-from esdb_lite.server.storage.losses import identity, is_new, refuse_losses
+from esdb_lite.server.storage.errors import StorageFailed, reporting
+from esdb_lite.server.storage.losses import identity, is_new, lacks_pages, refuse_losses
 from esdb_lite.server.storage.ownership import LogRemoved, Ownership
 from esdb_lite.server.storage.schema import check_path, check_writable, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
@@ -38,6 +39,8 @@ class Files:
         self.path = path or "memory"
         self._relaxed = durability is Durability.RELAXED
         self._identity: bytes | None = None
+        self._size = 0
+        """Of the file, before the last commit."""
         self._ownership: Ownership | None = None
         if path is not None:
             check_path(path)
@@ -76,16 +79,24 @@ class Files:
         refuse_losses(path, ownership.notes.left)
 
     def check(self) -> None:
-        """Notice that the file, or what is beside it, was removed, replaced or emptied. Raises StorageFailed."""
+        """Notice that the file, or one beside it, was removed, replaced, emptied or cut off. Raises StorageFailed."""
         if self._ownership is None:
             return
         try:
-            self._ownership.check()
+            size = self._ownership.check()
         except LogRemoved:
             # What was confirmed can still be read from the log that is open, and only by this process.
             with suppress(sqlite3.Error):
                 self.writer.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             raise
+        # A scavenge makes it shorter, too, here or in another process.
+        if size < self._size and self._lacks_pages():
+            raise StorageFailed(f"{self.path} was cut off while it was in use: nothing is written")
+        self._size = size
+
+    def _lacks_pages(self) -> bool:
+        with reporting(self.path):
+            return lacks_pages(self.writer.connection, self.path)
 
     def confirm(self, end: int) -> None:
         """Note that everything before `end` is on the disk, before anybody hears of it."""

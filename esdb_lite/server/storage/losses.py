@@ -13,9 +13,10 @@ from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.errors import StorageCorrupted, reporting
 from esdb_lite.server.storage.schema import connect_reader, recognise
 from esdb_lite.server.storage.sqlite_reader import log_end
-from esdb_lite.server.storage.write_ahead import lost_commits
+from esdb_lite.server.storage.write_ahead import committed_pages, lost_commits
 
 _IDENTITY = "SELECT id FROM events ORDER BY position LIMIT 1"
+_PATIENCE = 3
 WAY_OUT = "`esdb-lite backup --salvage` copies what can still be read"
 
 
@@ -47,6 +48,24 @@ def losses(connection: sqlite3.Connection, path: str, left: LastRun) -> list[str
     """Return what is missing in a file, as `connection` sees it; `left` must have been read before."""
     found = [_missing(connection, path, left), None if left.relaxed else _unseen(connection, path)]
     return [text for text in found if text is not None]
+
+
+def lacks_pages(connection: sqlite3.Connection, path: str) -> bool:
+    """Whether pages of the database are behind the end of its file, and not in the write-ahead log either.
+
+    It is looked at more than once: somebody else may make the file shorter at the same time.
+    """
+    return all(_lacks_pages(connection, os.path.realpath(path)) for _ in range(_PATIENCE))
+
+
+def _lacks_pages(connection: sqlite3.Connection, path: str) -> bool:
+    count, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    try:
+        with open(path + "-wal", "rb") as log:
+            logged = committed_pages(log, size)
+    except FileNotFoundError:
+        logged = {}
+    return any(number not in logged for number in range(os.path.getsize(path) // size + 1, count + 1))
 
 
 def _unseen(connection: sqlite3.Connection, path: str) -> str | None:

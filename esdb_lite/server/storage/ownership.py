@@ -98,13 +98,13 @@ class Ownership:
             with suppress(OSError):
                 self._beside[end] = os.stat(self._database + end)
 
-    def check(self) -> None:
+    def check(self) -> int:
         """Notice that the database, or what is beside it, was taken away, replaced or emptied: writes are lost.
 
-        Raises LogRemoved, StorageFailed.
+        Returns how many bytes it has now; 0: that cannot be seen. Raises LogRemoved, StorageFailed.
         """
         if self._held < 0:
-            return
+            return 0
         held, there = None, False
         with suppress(OSError):
             held = os.fstat(self._held)
@@ -117,6 +117,7 @@ class Ownership:
         elif self._begun:
             raise StorageFailed(f"{self._database} was emptied while it was in use: nothing is written")
         self._check_beside()
+        return held.st_size
 
     def _check_beside(self) -> None:
         for end, known in self._beside.items():

@@ -78,7 +78,8 @@ class SqliteScavenger:
         """Give back up to so many unused pages, and return by how many bytes the file will be shorter."""
         try:
             before = self._pragma("page_count")
-            self._connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            # Not `execute`, which takes one step: that would be one page.
+            self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
             after = self._pragma("page_count")
             if before == after:
                 self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()

@@ -7,7 +7,7 @@ threads, the clock. Nothing is kept here that a rollback would not take back.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Collection, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from itertools import chain
 from typing import NamedTuple, TypeAlias
@@ -23,7 +23,7 @@ from esdb_lite.server.storage import (
     projection_notes,
     replay_notes,
 )
-from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, reporting, translated
+from esdb_lite.server.storage.errors import DRIVER_ERRORS, reporting, translated
 from esdb_lite.server.storage.schema import checked_names, checksum_with, pack_schema
 from esdb_lite.server.storage.selections import make_entries
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
@@ -37,9 +37,16 @@ _BIG = 262_144
 _LAST = "SELECT revision, position FROM events WHERE stream=? ORDER BY revision DESC LIMIT 1"
 _IDS = "SELECT revision, id FROM events WHERE stream=? AND revision BETWEEN ? AND ?"
 _STORED = "SELECT position, created FROM events WHERE stream=? AND revision=?"
+_AT_ONCE = 250
+_LASTS = """
+    SELECT s.name, s.number, e.revision, e.position FROM streams s
+    LEFT JOIN events e ON e.stream=s.number AND e.revision=(SELECT max(revision) FROM events WHERE stream=s.number)
+    WHERE s.name IN ({})
+"""
 _NEWEST = "SELECT position, id, stream, revision FROM events ORDER BY position DESC"
 _NAME = "SELECT name FROM streams WHERE number=?"
 _NAMES_ROOM = 8 * 1024 * 1024
+_ABSENT_KEPT = 4096
 _ENTRY = 128
 """Bytes that a name takes in a cache besides its characters."""
 
@@ -147,6 +154,8 @@ class SqliteWriter:
 
     def _write(self) -> None:
         rows = self._rows
+        self._streams.write()
+        self._types.write()
         for start in range(0, len(rows), _MOST):
             chunk = rows[start : start + _MOST]
             self.connection.execute(_INSERT[len(chunk)], list(chain.from_iterable(chunk)))
@@ -198,6 +207,16 @@ class SqliteWriter:
         row = self.connection.execute(_LAST, (number,)).fetchone()
         return None if row is None else Last(*row)
 
+    def lasts(self, streams: Sequence[str]) -> dict[str, Last]:
+        """The last events of those of the streams that have any, in a few look-ups."""
+        self.flush()
+        rows: list[tuple[str, int, int, int]] = []
+        for start in range(0, len(streams), _AT_ONCE):
+            names = streams[start : start + _AT_ONCE]
+            rows += self.connection.execute(_LASTS.format(",".join("?" * len(names))), names)
+        self._streams.take({name: number for name, number, _, _ in rows}, streams)
+        return {name: Last(revision, position) for name, _, revision, position in rows if position is not None}
+
     def last_event(self, stream: str) -> Record | None:
         """The last event of a stream, with its data."""
         self.flush()
@@ -248,32 +267,65 @@ class _Numbers:
         self._connection = connection
         self.known: dict[str, int] = {}
         self._size = 0
+        self._absent: set[str] = set()
+        """Names that have no number, as far as that was asked of late."""
+        self._new: list[tuple[int, str]] = []
+        """Numbers that have been given out, and are not in the table yet."""
+        self._next = 0
         self._find = f"SELECT number FROM {table} WHERE name=?"
-        self._insert = f"INSERT INTO {table} (name) VALUES (?)"
+        self._last = f"SELECT max(number) FROM {table}"
+        self._insert = f"INSERT INTO {table} (number, name) VALUES "
 
     def find(self, name: str) -> int | None:
         number = self.known.get(name)
-        if number is None:
+        if number is None and name not in self._absent:
             row = self._connection.execute(self._find, (name,)).fetchone()
-            if row is None:
-                return None
-            number = self._keep(name, row[0])
+            self.take({} if row is None else {name: row[0]}, (name,))
+            number = self.known.get(name)
         return number
+
+    def take(self, found: Mapping[str, int], names: Collection[str]) -> None:
+        """Remember what was found of names."""
+        if len(self._absent) > _ABSENT_KEPT:
+            self._absent.clear()
+        for name in names:
+            if name in found:
+                self._keep(name, found[name])
+            elif name not in self.known:
+                self._absent.add(name)
 
     def make(self, name: str) -> int:
-        inserted = self._connection.execute(self._insert, (name,)).lastrowid
-        if inserted is None:
-            raise StorageCorrupted("the database is damaged: a name got no number")
-        return self._keep(name, inserted)
+        """Give out a number; it is in the table before any event that has it."""
+        if not self._next:
+            self._next = (self._connection.execute(self._last).fetchone()[0] or 0) + 1
+        number, self._next = self._next, self._next + 1
+        self._absent.discard(name)
+        self._keep(name, number)
+        self._new.append((number, name))
+        return number
 
-    def _keep(self, name: str, number: int) -> int:
+    def write(self) -> None:
+        """Write the numbers that have been given out."""
+        for start in range(0, len(self._new), _AT_ONCE):
+            chunk = self._new[start : start + _AT_ONCE]
+            rows = ",".join(["(?,?)"] * len(chunk))
+            self._connection.execute(self._insert + rows, list(chain.from_iterable(chunk)))
+        self._new.clear()
+
+    def _keep(self, name: str, number: int) -> None:
+        if name in self.known:
+            return
         if self._size >= _NAMES_ROOM:
-            self.forget()
+            self.write()  # it could not be found otherwise
+            self.known.clear()
+            self._size = 0
         self._size += len(name) + _ENTRY
         self.known[name] = number
-        return number
 
     def forget(self) -> None:
         """Forget all, as some of it may have been rolled back."""
         self.known.clear()
         self._size = 0
+        self._absent.clear()
+        self._new.clear()
+        self._next = 0

@@ -52,6 +52,7 @@ _Judgement: TypeAlias = Write | WrittenBefore | _Fails | None
 
 def append_records(state: LogState, moment: Moment, *, append: AtomicAppend) -> Decision:
     """Write all records, or none."""
+    state.look_up(append.expected)
     ids: dict[str, list[bytes]] = {}
     for stream, event in append.writes:
         ids.setdefault(stream, []).append(event.id)
@@ -68,7 +69,7 @@ def append_records(state: LogState, moment: Moment, *, append: AtomicAppend) -> 
     violations = _violations(state, append.expected, judged)
     if violations:
         return Decision(RecordsRejected(violations), (), moment.log_end)
-    return _write(state, moment, append, {s: check for s, check in written.items() if isinstance(check, Write)})
+    return write_records(state, moment, append, {s: check for s, check in written.items() if isinstance(check, Write)})
 
 
 def _judge(state: LogState, stream: str, expected: int, ids: Sequence[bytes]) -> _Judgement:
@@ -128,7 +129,8 @@ def _repeated(state: LogState, moment: Moment, repeats: Mapping[str, WrittenBefo
     return RecordsAppended(revisions, max((place for place in positions if place is not None), default=None))
 
 
-def _write(state: LogState, moment: Moment, append: AtomicAppend, checks: Mapping[str, Write]) -> Decision:
+def write_records(state: LogState, moment: Moment, append: AtomicAppend, checks: Mapping[str, Write]) -> Decision:
+    """Write records to streams that have been judged."""
     draft = Draft(moment)
     revisions = {stream: check.current for stream, check in checks.items()}
     # Where a stream begins again is known before the records are written, and told after all of them.
