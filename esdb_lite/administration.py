@@ -18,7 +18,7 @@ Statistics = Mapping[str, str]
 
 @dataclass(frozen=True)
 class ServerInfo:
-    """What a server says that it is, and can do."""
+    """The version of a server, and the calls that it supports."""
 
     version: str
     """Its version: `24.10.14`, `26.1.0`."""
@@ -28,12 +28,12 @@ class ServerInfo:
     """The calls that it has: `event_store.client.streams.streams/read`, in lower case."""
 
     def has(self, method: str) -> bool:
-        """Return whether it has a call: `event_store.client.streams.Streams/Read`."""
+        """Return whether the server supports a call: `event_store.client.streams.Streams/Read`."""
         return method.lower().lstrip("/") in self.methods
 
 
 class NodeRole(enum.Enum):
-    """What a node does in its cluster; the values are the server's words."""
+    """The role of a node in its cluster; the values are the server's words."""
 
     INITIALIZING = "Initializing"
     DISCOVER_LEADER = "DiscoverLeader"
@@ -58,30 +58,30 @@ class ClusterNode:
     """One node of a cluster, as the node that was asked sees it."""
 
     instance_id: UUID | None
-    """Another one after every start; None: it was not told."""
+    """It changes with every start; None: not known."""
     host: str
-    """Where clients reach it."""
+    """The host at which clients reach it."""
     port: int
     """The same."""
     role: NodeRole
-    """What it does; UNKNOWN also for what servers to come may do."""
+    """Its role; UNKNOWN also for roles that only later servers have."""
     is_alive: bool
     """Whether it answers the others."""
     heard_at: datetime
-    """When it was last heard of, in UTC."""
+    """When it was last heard from, in UTC."""
 
     @property
     def is_leader(self) -> bool:
-        """Whether it leads, and is alive."""
+        """Whether it is the leader, and alive."""
         return self.is_alive and self.role is NodeRole.LEADER
 
 
 class ScavengeState(enum.Enum):
-    """What a server says when a scavenge is to start, or to stop."""
+    """The answer of a server to starting or stopping a scavenge."""
 
     STARTED = "started"
     IN_PROGRESS = "in progress"
-    """One was running already: its id is told, and no other is started."""
+    """One was running already: its id is returned, and no other is started."""
     STOPPED = "stopped"
 
 
@@ -92,7 +92,7 @@ class ScavengeInfo:
     scavenge_id: str
     """Its name for `stop_scavenge`."""
     state: ScavengeState
-    """What has come of the call."""
+    """The outcome of the call."""
 
 
 @dataclass(frozen=True)
@@ -113,4 +113,4 @@ class ScanProgress:
 
 
 ProgressHandler = Union[Callable[[ScanProgress], None], None]  # noqa: UP007 - read at run time on 3.10
-"""A function that is told now and then how far a call has come; None: nobody wants to know."""
+"""A function that is called now and then with the progress of a call; None: no progress is reported."""

@@ -1,4 +1,4 @@
-"""What a consumer that remembers its position reports, and what it is asked.
+"""Consumers that remember their position: their options, and what they report.
 
 Owns: `ConsumerProgress`, `ErrorAction`, `ConsumeOptions`, and what a position is. Must not know: how events come, how
 positions are kept.
@@ -84,7 +84,7 @@ class ConsumeOptions(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class ConsumerHealth:
-    """How a consumer of a group of consumers is."""
+    """The health of a consumer of a `ConsumerGroup`."""
 
     running: bool
     """Whether it runs: not before the group does, and not after its end."""

@@ -27,7 +27,7 @@ C = TypeVar("C")
 
 
 class Decider(Generic[S, C]):
-    """What all decisions of one kind have in common: how a state grows, what is decided, and where the events are.
+    """One kind of decision: how a state is folded, what is decided, and which streams have the events.
 
     It holds no state and no connection: make one for a module, and use it with clients of both kinds. With
     `AsyncEsdbClient` its results are awaited.

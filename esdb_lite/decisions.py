@@ -23,7 +23,7 @@ S_co = TypeVar("S_co", covariant=True)
 
 @dataclass(frozen=True)
 class DecisionResult(Generic[S_co]):
-    """What `decide` has led to."""
+    """The outcome of `decide`."""
 
     state: S_co
     """The state with the new events in it."""
@@ -39,7 +39,7 @@ class DecisionResult(Generic[S_co]):
 
 @dataclass(frozen=True)
 class AtomicDecisionResult(Generic[S_co]):
-    """What `decide_across` has led to."""
+    """The outcome of `decide_across`."""
 
     state: S_co
     """The state with the new events in it."""

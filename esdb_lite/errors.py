@@ -170,9 +170,9 @@ class ServiceUnavailable(LinkError, ConnectionError):
     """The server cannot be reached, or the connection to it broke."""
 
     host: str = ""
-    """Which server it was; empty if that is not known."""
+    """The host of the server; empty if it is not known."""
     port: int = 0
-    """Its port; 0 if that is not known."""
+    """The port of the server; 0 if it is not known."""
 
     def at(self, host: str, port: int) -> ServiceUnavailable:
         """Say which server it was. Returns the exception itself."""
@@ -383,7 +383,7 @@ class ProjectionExists(ProjectionError):
 
 
 class ProjectionFailed(ProjectionError):
-    """The projection has faulted, or the server does not do this with it as it is now."""
+    """The projection has faulted, or is not in a state in which the server does this."""
 
     code = StatusCode.FAILED_PRECONDITION
     reason: str = ""
@@ -404,7 +404,7 @@ class IndexNotFound(IndexRefused):
 
 
 class IndexExists(IndexRefused):
-    """There is an index of this name that is defined otherwise."""
+    """There is an index of this name with another definition."""
 
     code = StatusCode.ALREADY_EXISTS
 

@@ -31,7 +31,7 @@ _MOST = 2**32 - 1
 
 
 class FilterBy(enum.Enum):
-    """What of an event a filter looks at."""
+    """The part of an event that a filter looks at."""
 
     EVENT_TYPE = "event type"
     STREAM_NAME = "stream name"

@@ -110,7 +110,7 @@ def checked_index(index: object) -> str:
 
 
 class IndexFieldType(enum.Enum):
-    """What of the values of a selector is kept: those of other types leave their event out of the index."""
+    """The type of a selector's values; events with a value of another type are left out of the index."""
 
     STRING = 1
     DOUBLE = 2

@@ -84,7 +84,7 @@ class StreamMetadata:
 
 @dataclass(frozen=True)
 class DefaultAccess:
-    """Who may do what with streams whose metadata does not say it. Raises WrongArgumentType."""
+    """The default access list: who may do what with streams whose metadata has none. Raises WrongArgumentType."""
 
     user_streams: StreamAcl = field(default_factory=StreamAcl)
     """For streams whose names do not begin with `$`. An entry that is None: everybody who has logged in."""

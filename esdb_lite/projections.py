@@ -24,7 +24,7 @@ class ProjectionMode(enum.Enum):
 
 
 class ProjectionStatus(enum.Enum):
-    """What a projection does, in one word."""
+    """The status of a projection."""
 
     STARTING = "starting"
     RUNNING = "running"
@@ -44,7 +44,7 @@ class ProjectionStatus(enum.Enum):
 
 @dataclass(frozen=True)
 class ProjectionInfo:
-    """What a server says of a projection."""
+    """The status and the statistics of a projection, as the server reports them."""
 
     name: str
     """Its name; one-time projections get one from the server."""
@@ -67,7 +67,7 @@ class ProjectionInfo:
     epoch: int
     """The version at its last reset; -1 when there was none."""
     partitions_cached: int
-    """How many partitions it holds in memory."""
+    """Number of partitions in memory."""
     events_processed: int
     """How many events it has handled since it was started."""
     buffered_events: int
@@ -78,7 +78,7 @@ class ProjectionInfo:
 
     @property
     def is_running(self) -> bool:
-        """Whether it works now."""
+        """Whether it is running."""
         return self.status is ProjectionStatus.RUNNING
 
     @property

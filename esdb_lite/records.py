@@ -128,7 +128,7 @@ class StreamCheck:
 
 @dataclass(frozen=True)
 class RecordsResult:
-    """What an atomic append has led to."""
+    """The result of an atomic append."""
 
     commit_position: int | None
     """Position of the last record in the order of all events. None where the server knew the records already and

@@ -50,7 +50,7 @@ class CompatibilityMode(enum.Enum):
 
 
 class IncompatibilityKind(enum.Enum):
-    """In which way two definitions do not go together."""
+    """Why two definitions are not compatible."""
 
     UNKNOWN = 0
     """The server did not say, or in a word that is not known here."""
@@ -127,7 +127,7 @@ class RegisteredSchema:
 
 @dataclass(frozen=True)
 class Incompatibility:
-    """One thing that keeps a definition from being compatible."""
+    """One reason why a definition is not compatible."""
 
     kind: IncompatibilityKind
     """In which way."""
@@ -143,7 +143,7 @@ class Incompatibility:
 
 @dataclass(frozen=True)
 class CompatibilityCheck:
-    """What a check has found."""
+    """The result of a compatibility check."""
 
     problems: tuple[Incompatibility, ...]
     """What is not compatible; empty if everything is."""
@@ -176,6 +176,6 @@ class SchemaExists(SchemaError):
 
 
 class SchemaRefused(SchemaError):
-    """The registry does not do this with the schema as it is, such as register what is not compatible."""
+    """The registry refuses to change the schema, for example to register a version that is not compatible."""
 
     code = StatusCode.FAILED_PRECONDITION

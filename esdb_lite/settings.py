@@ -49,7 +49,7 @@ class Credentials:
 
 @dataclass(frozen=True, eq=False)
 class BearerToken:
-    """A token in place of a user's name and password: the token itself, or a function that returns one.
+    """A bearer token instead of a user name and password: the token, or a function that returns one.
 
     The function may be a coroutine function. It is called on first use, and again when the server refuses the token;
     it must not block for long. If it fails, calls raise CredentialsUnavailable. The token is never shown.

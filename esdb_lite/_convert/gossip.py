@@ -32,7 +32,7 @@ class GossipMember:
     """One node, as the node that was asked sees it."""
 
     place: Address
-    """Where clients reach it."""
+    """The host at which clients reach it."""
     state: GossipState
     alive: bool
 

@@ -141,8 +141,8 @@ class AsyncEsdbClient(
     async def connect(self, *, timeout: Seconds | None = None) -> None:
         """Connect now instead of on first use.
 
-        With a `timeout`, also a server that has not started yet is waited for; without one, that is ServiceUnavailable
-        at once.
+        With a `timeout`, it also waits for a server that has not started yet; without one, it raises
+        ServiceUnavailable at once.
         """
         await self._core.connect(timeout)
 
@@ -264,8 +264,8 @@ class AsyncEsdbClient(
     ) -> int:
         """Return the commit position of the last event; 0 if there is none.
 
-        Without filters, which are those of `read_all_events`, events count that the server has written for itself: a
-        subscription that leaves these out (as by default) may never come to this position.
+        The filters are those of `read_all_events`. Without them, the server's own events count, too: a subscription
+        that leaves these out, as it does by default, may never reach this position.
         """
         from esdb_lite.client.read.resuming import last_event
 

@@ -230,7 +230,7 @@ class EmbeddedServer:
         )
 
     def hand_http1_to(self, factory: Http1Factory | None) -> None:
-        """Have all connections that speak HTTP/1.1 served by protocols of somebody else, from the next start on.
+        """Let another program serve all connections that speak HTTP/1.1, from the next start on.
 
         `factory` makes an `asyncio.Protocol` for each; None: the server answers with its few pages. Over TLS, a client
         that offers HTTP/1.1 and HTTP/2 gets HTTP/1.1. The protocols' transports are closed when the server stops; what

@@ -105,7 +105,7 @@ AT_ONCE = 64 * 1024
 
 
 class PageBody(NamedTuple):
-    """What a page has to say now."""
+    """The content of a page."""
 
     content_type: str
     """Of what kind it is, as in the header of that name."""

@@ -287,7 +287,7 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
 
     @opened(AsyncOperationApi.subscribe_statistics)
     def subscribe_statistics(self, source: AsyncStatisticsFeed) -> StatisticsFeed:
-        """Return the figures now and then again and again, every `interval` seconds, without end."""
+        """Return the statistics now, and then every `interval` seconds, without end."""
         from esdb_lite.sync.statistics import StatisticsFeed
 
         return StatisticsFeed(self, self._live().portal.run, source)

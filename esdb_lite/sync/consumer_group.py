@@ -71,7 +71,7 @@ class ConsumerGroup:
             consumer.stop()
 
     def health(self) -> Mapping[str, ConsumerHealth]:
-        """Return how each consumer is, by its name."""
+        """Return the health of each consumer, by name."""
         return {name: self._health(name, consumer) for name, consumer in self._consumers.items()}
 
     def _health(self, name: str, consumer: Consumer) -> ConsumerHealth:

@@ -10,4 +10,4 @@ from esdb_lite.sync.read import EventIterator
 
 
 class StatisticsFeed(EventIterator[Statistics]):
-    """Figures of a node, again and again, by their names."""
+    """The statistics of a node, by name, at regular intervals."""

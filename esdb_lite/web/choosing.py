@@ -14,14 +14,14 @@ from esdb_lite.web.asking import Asked
 
 
 class FilterField(enum.Enum):
-    """What of an event is looked at."""
+    """The part of an event that is looked at."""
 
     TYPE = "type"
     STREAM = "stream"
 
 
 class FilterMatch(enum.Enum):
-    """How it is looked at."""
+    """How that part is compared."""
 
     PREFIX = "prefix"
     REGEX = "regex"

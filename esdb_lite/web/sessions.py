@@ -12,6 +12,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 IDLE = 30 * 60.0
 """Seconds after which a session ends that nobody uses."""
@@ -96,8 +97,20 @@ class Sessions:
         return hmac.compare_digest(self.token(name).encode(), token.encode())
 
 
+def _network(address: str) -> str:
+    """What one machine can have addresses from at will: all of loopback, and a /64 of IPv6."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    found = getattr(found, "ipv4_mapped", None) or found
+    if found.is_loopback:
+        return "loopback"
+    return str(found) if found.version == 4 else f"{int(found) >> 64:x}"
+
+
 class Guesses:
-    """Failed logins by address, so that nobody tries passwords by the thousand."""
+    """Failed logins by where they come from, so that nobody tries passwords by the thousand."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -109,14 +122,14 @@ class Guesses:
 
     def begun(self, address: str) -> None:
         """Count a login as failed until it is `right`: those that are tried at the same time count, too."""
-        self._failed[address] = [*self._recent(address), self._clock()][-GUESSES:]
+        self._failed[_network(address)] = [*self._recent(address), self._clock()][-GUESSES:]
         while len(self._failed) > _MOST_GUESSERS:
             del self._failed[next(iter(self._failed))]
 
     def right(self, address: str) -> None:
         """A login that has begun was no guess."""
-        self._failed[address] = self._recent(address)[:-1]
+        self._failed[_network(address)] = self._recent(address)[:-1]
 
     def _recent(self, address: str) -> list[float]:
         now = self._clock()
-        return [moment for moment in self._failed.get(address, ()) if now - moment < GUESSING_TIME]
+        return [moment for moment in self._failed.get(_network(address), ()) if now - moment < GUESSING_TIME]

@@ -171,7 +171,6 @@ CONTENDERS: dict[str, Callable[[int], Any]] = {
     "esdb_lite sync": LiteSync,
     "esdb_lite async": LiteAsync,
 }
-READS = ("stream", "looked", "all", "catchup", "few")
 APPENDS = ("one", "flight", "batches")
 
 

@@ -5,7 +5,6 @@ Owns: starting chromedriver with a headless Chromium of its own profile, and end
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 import shutil
@@ -116,10 +115,6 @@ class Browser:
         self._command("Emulation.setDeviceMetricsOverride", metrics)
         media = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
         self._command("Emulation.setEmulatedMedia", {"features": media})
-
-    def screenshot(self, path: Path) -> None:
-        """Save what is seen."""
-        path.write_bytes(base64.b64decode(str(self._ask("GET", "/screenshot"))))
 
     def log(self) -> list[str]:
         """What the browser complained about since the last time: refused scripts, errors of ours."""

@@ -102,8 +102,26 @@ def test_guessing_is_slow() -> None:
         guesses.begun("1.2.3.4")
     assert guesses.too_many("1.2.3.4")
     assert not guesses.too_many("1.2.3.5")
+    assert guesses.too_many("::ffff:1.2.3.4")
     clock.now += GUESSING_TIME
     assert not guesses.too_many("1.2.3.4")
+
+
+@pytest.mark.parametrize(
+    ("others", "another"),
+    [
+        ([f"127.0.{number}.7" for number in range(GUESSES)], "::1"),
+        ([f"2001:db8::{number:x}:1" for number in range(GUESSES)], "2001:db8::ffff:0:2"),
+        (["somewhere"] * GUESSES, "somewhere"),
+    ],
+)
+def test_addresses_that_one_machine_has_at_will_count_as_one(others: list[str], another: str) -> None:
+    guesses = Guesses(Clock())
+    for address in others:
+        assert not guesses.too_many(another)
+        guesses.begun(address)
+    assert guesses.too_many(another)
+    assert not guesses.too_many("2001:db8:0:1::1")
 
 
 # --- addresses ---

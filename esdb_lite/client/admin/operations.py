@@ -37,7 +37,7 @@ class AsyncOperationApi:
     # --- what it is ---
 
     async def server_info(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> ServerInfo:
-        """Return the version of the server, and which calls it has. Takes EventStoreDB 21.10."""
+        """Return the version of the server, and the calls that it supports. Requires EventStoreDB 21.10."""
         from esdb_lite.administration import ServerInfo
 
         deadline = self._core.deadline(timeout)
@@ -52,13 +52,13 @@ class AsyncOperationApi:
     async def read_gossip(
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> list[ClusterNode]:
-        """Return the nodes of the cluster, as one of them sees it; a server alone returns itself."""
+        """Return the nodes of the cluster, as one of them sees it; a single server returns itself."""
         from esdb_lite._convert import gossip as convert
 
         return await convert.nodes(self._channel(self._core.deadline(timeout), credentials))
 
     async def ping(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> float:
-        """Ask for a sign of life, and return how many seconds that took; connecting counts if it is needed."""
+        """Ping the server; return the seconds until it answered, including the time to connect if necessary."""
         began = time.perf_counter()
         await self.read_gossip(timeout=timeout, credentials=credentials)
         return time.perf_counter() - began
@@ -66,7 +66,7 @@ class AsyncOperationApi:
     async def read_statistics(
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> Statistics:
-        """Return figures about the node, by the names that the server gives them. The values are texts.
+        """Return the statistics of the node, by the names that the server gives them. The values are strings.
 
         The rules are in section 23 of the protocol notes.
         """
@@ -80,9 +80,9 @@ class AsyncOperationApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> AsyncStatisticsFeed:
-        """Return the figures now and then again and again, every `interval` seconds, without end.
+        """Return the statistics now, and then every `interval` seconds, without end.
 
-        `timeout` limits the whole of it (default: none).
+        `timeout` limits the whole iteration (default: none).
         """
         from esdb_lite.client.admin.statistics import AsyncStatisticsFeed, StatisticsReading
 
@@ -118,7 +118,7 @@ class AsyncOperationApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ScavengeInfo:
-        """Have the node give back the space of deleted and expired events. Returns once it has begun.
+        """Start a scavenge, which frees the space of deleted and expired events. Returns once it has begun.
 
         While one runs, no other is started, and its id is returned. `thread_count` and `start_from_chunk` are for
         real servers; the embedded one needs neither. The rules are in section 22 of the protocol notes.
@@ -142,13 +142,13 @@ class AsyncOperationApi:
         return await convert.stop_scavenge(channel, scavenge_id)
 
     async def shutdown_server(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
-        """Stop the node. Returns when it has heard that. Raises OutcomeUnknown when it did not answer any more."""
+        """Stop the node. Returns when it has accepted the request. Raises OutcomeUnknown when it did not answer."""
         from esdb_lite._convert import operations as convert
 
         await convert.shutdown(self._core.channel(self._core.deadline(timeout), credentials, need=Need.PREFERRED))
 
     async def merge_indexes(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
-        """Have the node merge the files of its index. The embedded server has nothing to merge."""
+        """Merge the index files of the node. Does nothing on the embedded server, which has none."""
         from esdb_lite._convert import operations as convert
 
         await convert.merge_indexes(self._channel(self._core.deadline(timeout), credentials))
@@ -165,7 +165,7 @@ class AsyncOperationApi:
     async def set_node_priority(
         self, priority: int, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Say how much the node is to be preferred in the next elections; forgotten when it stops."""
+        """Set the priority of the node in elections. The node forgets it when it stops."""
         from esdb_lite._convert import operations as convert
 
         channel = self._channel(self._core.deadline(timeout), credentials)

@@ -54,4 +54,4 @@ class StatisticsReading:
 
 
 class AsyncStatisticsFeed(AsyncEventIterator[Statistics]):
-    """Figures of a node, again and again, by their names."""
+    """The statistics of a node, by name, at regular intervals."""

@@ -42,7 +42,7 @@ class AsyncStreamApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
-        """Delete a stream and return the commit position of that. It can be written again, and goes on counting.
+        """Delete a stream; return the commit position of the deletion. It can be written again, and goes on counting.
 
         The events are hidden, and the metadata is replaced. Raises ExpectedPositionError (also for a stream that
         never existed), StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The rules are in
@@ -64,7 +64,7 @@ class AsyncStreamApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> int | None:
-        """Delete a stream for ever and return the commit position of that. Its name can never be used again.
+        """Delete a stream for ever; return the commit position of the deletion. Its name can never be used again.
 
         Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The
         rules are in section 9 of the protocol notes.
@@ -118,7 +118,7 @@ class AsyncStreamApi:
     async def get_default_access(
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> DefaultAccess:
-        """Return who may do what with streams whose metadata does not say it. The stream `$settings` has it."""
+        """Return the default access list, for streams whose metadata has none. It is in the stream `$settings`."""
         from esdb_lite.client.read.resuming import last_event
         from esdb_lite.metadata import DefaultAccess, decode_default_access
 
@@ -133,9 +133,9 @@ class AsyncStreamApi:
     async def set_default_access(
         self, access: DefaultAccess, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Say who may do what with streams whose metadata does not say it. Only administrators may.
+        """Replace the default access list, for streams whose metadata has none. Only administrators may do this.
 
-        All of it is replaced. Raises OutcomeUnknown when the request was sent and no answer came. The rules are in
+        Raises OutcomeUnknown when the request was sent and no answer came. The rules are in
         section 2.3 of the protocol notes.
         """
         from esdb_lite.metadata import DefaultAccess, encode_default_access

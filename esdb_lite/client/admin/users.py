@@ -73,7 +73,7 @@ class AsyncUserApi:
     async def enable_user(
         self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Let a disabled user log in again. Raises UserNotFound."""
+        """Enable a disabled user, who can log in again. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
@@ -82,7 +82,7 @@ class AsyncUserApi:
     async def disable_user(
         self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Lock a user out until `enable_user`; open calls end at once. Raises UserNotFound."""
+        """Disable a user, who cannot log in until `enable_user`; open calls end at once. Raises UserNotFound."""
         from esdb_lite._convert import users as convert
 
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)

@@ -73,7 +73,7 @@ class AsyncConsumerGroup:
             consumer.stop()
 
     def health(self) -> Mapping[str, ConsumerHealth]:
-        """Return how each consumer is, by its name."""
+        """Return the health of each consumer, by name."""
         return {name: self._health(name, consumer) for name, consumer in self._consumers.items()}
 
     def _end(self, task: asyncio.Task[None]) -> None:

@@ -180,7 +180,7 @@ class AsyncGroupApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Deliver the parked events of a group again, with a retry count of 0.
+        """Replay the parked events of a group: they are delivered again, with a retry count of 0.
 
         Returns once the server has begun. `stop_at` is a position in the stream of parked events,
         `$persistentsubscription-STREAM::GROUP-parked`: only those before it are replayed (default: all).
@@ -202,7 +202,7 @@ class AsyncGroupApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Throw away the parked events of a group, without replaying them. (KurrentDB 26.1 and later.)
+        """Delete the parked events of a group, without replaying them. (KurrentDB 26.1 and later.)
 
         `stop_at` is a position in the stream of parked events: only those before it go (default: all).
         Raises SubscriptionNotFound, SubscriptionFailed (they are being replayed), NotSupported; OutcomeUnknown when
@@ -228,8 +228,8 @@ class AsyncGroupApi:
     ) -> list[ParkedEvent]:
         """Return parked events of a group, the earliest first; [] if there are none.
 
-        `position` is where to begin among them (default: the first); at most `limit` are returned. What has been
-        replayed or thrown away is gone.
+        `position` is where to begin among them (default: the first); at most `limit` are returned. Events that were
+        replayed or deleted are not among them.
         """
         from esdb_lite.client.groups.parked import parked_event
         from esdb_lite.client.read.resuming import HealingReading
@@ -255,7 +255,7 @@ class AsyncGroupApi:
     async def restart_subscriptions(
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Restart all groups of the server: their consumers are dropped, and go on from the last checkpoints."""
+        """Restart all groups of the server: consumers are dropped, and groups continue from their last checkpoints."""
         from esdb_lite._convert import groups as convert
 
         await convert.restart(self._core.channel(self._core.deadline(timeout), credentials, repeatable=True))

@@ -142,12 +142,12 @@ class AsyncIndexApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Define an index of the events for which a JavaScript function is true. Does nothing if it is there like this.
+        """Define an index of the events for which a JavaScript function is true. Does nothing if the same one exists.
 
         `filter`: a function of one argument, such as `rec => rec.schema.name === 'OrderPlaced'` (None: all events).
         `fields`: a value by which it can be read; servers up to 26.1 take one. `start`: whether it is filled and can
-        be read at once. Raises IndexExists if there is one of this name that is defined otherwise; InvalidRequest if
-        a function is none. The rules are in section B.6 of the notes on KurrentDB.
+        be read at once. Raises IndexExists if there is one of this name with another definition; InvalidRequest
+        if `filter` or a selector is not a function. The rules are in section B.6 of the notes on KurrentDB.
         """
         from esdb_lite._convert import indexes as convert
 
@@ -162,7 +162,7 @@ class AsyncIndexApi:
     async def start_index(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Have a stopped index filled, and read. Idempotent. Raises IndexNotFound."""
+        """Start a stopped index, so that it is filled and can be read. Idempotent. Raises IndexNotFound."""
         from esdb_lite._convert import indexes as convert
 
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
@@ -171,7 +171,7 @@ class AsyncIndexApi:
     async def stop_index(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Let nobody read an index until it is started again. Idempotent. Raises IndexNotFound."""
+        """Stop an index: it cannot be read until it is started again. Idempotent. Raises IndexNotFound."""
         from esdb_lite._convert import indexes as convert
 
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
@@ -180,7 +180,7 @@ class AsyncIndexApi:
     async def delete_index(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Delete an index. Idempotent. Raises IndexNotFound for one that never was."""
+        """Delete an index. Idempotent. Raises IndexNotFound if it never existed."""
         from esdb_lite._convert import indexes as convert
 
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)

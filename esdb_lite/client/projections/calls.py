@@ -64,14 +64,14 @@ class AsyncProjectionApi:
     ) -> None:
         """Create a projection that goes on until it is deleted, and start it.
 
-        `query`: JavaScript. A wrong one is no error here: the projection is there, and has faulted
-        (`wait_for_projection` raises then). `emit`: it may write events and links; one that does so without has
-        faulted. `track_emitted_streams`: the server
-        remembers the streams that it writes to, so that `delete_projection` can delete them; takes `emit`.
-        `engine_version` 2 is the engine that KurrentDB 26.1 has besides, which writes no results to streams and tracks
-        none; None: the server's default. With `exist_ok`, a projection of this name stays as it is.
-        Raises ProjectionExists; NotSupported for an engine that the server does not know of; ProjectionFailed for a
-        name that cannot be; OutcomeUnknown when the request was sent and no answer came. The rules are in section 20
+        `query` is JavaScript. A faulty query raises nothing here: the projection is created, and is faulted
+        (`wait_for_projection` raises then). With `emit`, it may write events and links; without, writing them faults
+        it. With `track_emitted_streams`, which requires `emit`, the server remembers the streams that it writes to, so
+        that `delete_projection` can delete them. `engine_version` 2 is the second engine of KurrentDB 26.1, which
+        neither writes results to streams nor tracks streams; None: the server's default. With `exist_ok`, an existing
+        projection of this name stays as it is.
+        Raises ProjectionExists; NotSupported for an engine that the server does not have; ProjectionFailed for an
+        invalid name; OutcomeUnknown when the request was sent and no answer came. The rules are in section 20
         of the protocol notes.
         """
         deadline = self._core.deadline(timeout)
@@ -106,7 +106,7 @@ class AsyncProjectionApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> None:
-        """Replace the query of a projection. What runs goes on with it where it was, with the state that it had.
+        """Replace the query of a projection. A running projection continues from its position, with its state.
 
         `emit`: it may write events and links from now on; servers do not keep what it was before. None: only system
         projections may. Raises ProjectionNotFound.
@@ -154,7 +154,7 @@ class AsyncProjectionApi:
     async def enable_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Let a projection go on where it was. Does nothing when it runs. Raises ProjectionNotFound."""
+        """Start a projection where it left off. Does nothing if it is running. Raises ProjectionNotFound."""
         channel = self._repeatable(name, timeout, credentials)
         from esdb_lite._convert import projections as convert
 
@@ -164,7 +164,7 @@ class AsyncProjectionApi:
     async def disable_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Stop a projection and have written down what it holds. Raises ProjectionNotFound."""
+        """Stop a projection, after it has written a checkpoint. Raises ProjectionNotFound."""
         channel = self._repeatable(name, timeout, credentials)
         from esdb_lite._convert import projections as convert
 
@@ -174,7 +174,7 @@ class AsyncProjectionApi:
     async def abort_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Stop a projection at once; enabled again, it goes on from its last checkpoint. Raises ProjectionNotFound."""
+        """Stop a projection at once; it will continue from its last checkpoint. Raises ProjectionNotFound."""
         channel = self._repeatable(name, timeout, credentials)
         from esdb_lite._convert import projections as convert
 
@@ -184,7 +184,7 @@ class AsyncProjectionApi:
     async def reset_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
-        """Let a projection start over from the first event. What it has written goes as it writes it anew.
+        """Start a projection over from the first event. Its earlier output is replaced as it writes anew.
 
         Raises ProjectionNotFound.
         """
@@ -195,7 +195,7 @@ class AsyncProjectionApi:
             await convert.reset(channel, name)
 
     async def restart_projections(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
-        """Restart everything that runs projections on the server. Transient ones are gone. Raises ProjectionFailed."""
+        """Restart the projection subsystem. Transient projections are lost. Raises ProjectionFailed."""
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         from esdb_lite._convert import projections as convert
 
@@ -207,7 +207,7 @@ class AsyncProjectionApi:
     async def get_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> ProjectionInfo:
-        """Return what the server says of a projection. Raises ProjectionNotFound."""
+        """Return the status and the statistics of a projection. Raises ProjectionNotFound."""
         return await self._info(name, self._core.deadline(timeout), credentials)
 
     async def list_projections(
@@ -217,7 +217,7 @@ class AsyncProjectionApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> list[ProjectionInfo]:
-        """Return what the server says of all projections, or of those of a mode; system projections are among them."""
+        """Return the status and the statistics of all projections, system ones included, or of those of a mode."""
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         from esdb_lite._convert import projections as convert
         from esdb_lite.projections import ProjectionMode
@@ -236,10 +236,10 @@ class AsyncProjectionApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> JsonValue:
-        """Return what a projection holds, or holds for a partition. None where there is nothing.
+        """Return the state of a projection, or of one of its partitions; None if there is none.
 
-        Of a query with `foreachStream` or `partitionBy` all is held for partitions: None without one. Servers have
-        numbers as floats; whole ones are returned as int. Raises ProjectionNotFound.
+        A query with `foreachStream` or `partitionBy` has a state for each partition only: without `partition`, it is
+        None. Servers send numbers as floats; whole ones are returned as int. Raises ProjectionNotFound.
         """
         deadline = self._core.deadline(timeout)
         from esdb_lite._convert import projections as convert
@@ -254,9 +254,9 @@ class AsyncProjectionApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> JsonValue:
-        """Return what a projection has put out (`transformBy`, `filterBy`); where it does neither, its state.
+        """Return the result of a projection (`transformBy`, `filterBy`); if its query has neither, its state.
 
-        None where there is nothing, as without a partition where there are some. Raises ProjectionNotFound.
+        None if there is none; for a query with partitions also without `partition`. Raises ProjectionNotFound.
         """
         deadline = self._core.deadline(timeout)
         from esdb_lite._convert import projections as convert
@@ -271,12 +271,12 @@ class AsyncProjectionApi:
         timeout: Seconds | None = None,
         credentials: CredentialsLike = None,
     ) -> ProjectionInfo:
-        """Wait until a projection runs and has caught up, or has come to the end of a query; return what is said of it.
+        """Wait until a projection has caught up, or a query has completed; return its status and statistics.
 
-        `position`: the commit position of an event that it must have come to (`AppendResult.commit_position`); None:
-        the end of the log as the server sees it. A projection that is stopped is waited for: somebody may start it.
-        Without a timeout, the log says after 5 seconds what it waits for. Where it reads what `$by_category` or
-        `$by_event_type` writes (`fromCategory`, `$ce-`, `$et-`), these are waited for first.
+        `position` is the commit position of an event that it must have reached (`AppendResult.commit_position`); None:
+        the end of the log as the server sees it. It also waits while the projection is stopped: somebody may start it.
+        Without a timeout, it logs after 5 seconds what it waits for. If the projection reads what `$by_category` or
+        `$by_event_type` writes (`fromCategory`, `$ce-`, `$et-`), it waits for these first.
         Raises ProjectionNotFound; ProjectionFailed when it has faulted; InvalidArgument when the log ends before the
         position.
         """
@@ -296,8 +296,8 @@ class AsyncProjectionApi:
     ) -> JsonValue:
         """Run a query over all events that there are, and return its result.
 
-        It is a transient projection, which is removed at the end, also when the wait for it is cancelled.
-        Raises ProjectionFailed when the query is wrong or cannot handle an event.
+        The query runs as a transient projection, which is deleted at the end, also when the call is cancelled.
+        Raises ProjectionFailed when the query is faulty, or fails on an event.
         """
         deadline = self._core.deadline(timeout)
         checked_text("query", query)

@@ -33,7 +33,7 @@ _GROUP_ENDINGS = ("-checkpoint", "-parked")
 
 
 class FilterOn(enum.Enum):
-    """What of an event a filter looks at."""
+    """The part of an event that a filter looks at."""
 
     STREAM = "stream"
     TYPE = "type"

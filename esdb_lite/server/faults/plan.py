@@ -17,7 +17,7 @@ BATCH_APPEND = "BatchAppend"
 
 
 class Refusal(enum.Enum):
-    """How an append is refused. Nothing is written."""
+    """The way in which an append is refused. Nothing is written."""
 
     NOT_READY = "not-ready"
     """UNAVAILABLE, as from a node that is becoming or ceasing to be the leader."""

@@ -22,7 +22,6 @@ class Victim:
 
     def __init__(self, world: World) -> None:
         self.group: Group | None = None
-        self.kills = 0
         self._world = world
         self._book = world.ledger.book("victim", "soak-victim")
         self._process: asyncio.subprocess.Process | None = None
@@ -88,5 +87,4 @@ class Victim:
         if process is not None and process.returncode is None:
             await asyncio.sleep(rng.random() * 0.1)
             process.kill()
-            self.kills += 1
             await asyncio.wait_for(process.wait(), PATIENCE)
