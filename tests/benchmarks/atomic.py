@@ -1,9 +1,10 @@
 """Atomic appends over three streams: `python -m tests.benchmarks.atomic [APPENDS]` (default 1000).
 
 esdb_lite beside kurrentdbclient, which has to be installed, against one `serve` in memory: one after another, and 50 in
-flight. They take turns, three rounds; what is shown are medians, and the CPU time of the client's own process.
+flight. They take turns, three rounds; what is shown are medians, and the CPU time of the client's own process and of
+`serve`.
 
-    python -m tests.benchmarks.atomic one NAME PORT APPENDS       one contender, in a process of its own
+    python -m tests.benchmarks.atomic one NAME PORT PID APPENDS   one contender, in a process of its own
 """
 
 from __future__ import annotations
@@ -14,25 +15,31 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from tests.support import environment, start_serve
+from tests.benchmarks.processes import Serving, serve
+from tests.support import environment
 
 STREAMS = ("order-1", "payment-1", "stock-1")
 IN_FLIGHT = 50
 ROUNDS = 3
 NAMES = ("kurrentdbclient sync", "esdb_lite sync", "kurrentdbclient asyncio", "esdb_lite asyncio")
-Figures = dict[str, tuple[float, float]]
-"""By task: seconds, and seconds of CPU."""
+Seconds = tuple[float, float, float]
+"""On the wall, of the client's CPU, of the server's."""
+Figures = dict[str, Seconds]
+"""By task."""
 
 
-def measured(action: Callable[[], None]) -> tuple[float, float]:
-    began, cpu = time.perf_counter(), time.process_time()
-    action()
-    return time.perf_counter() - began, time.process_time() - cpu
+def clocks(server: Serving) -> Seconds:
+    return time.perf_counter(), time.process_time(), server.cpu
+
+
+def since(began: Seconds, server: Serving) -> Seconds:
+    wall, client, serving = (now - then for now, then in zip(clocks(server), began, strict=True))
+    return wall, client, serving
 
 
 def theirs(asynchronous: bool, port: int) -> tuple[Any, Callable[[], Any]]:
@@ -55,17 +62,16 @@ def ours(asynchronous: bool, port: int) -> tuple[Any, Callable[[], Any]]:
     return client, lambda: [NewRecord(name, "Placed", b'{"n": 1}', {"user": "me"}) for name in STREAMS]
 
 
-def one_after_another(client: Any, records: Callable[[], Any], appends: int) -> Figures:
-    def run() -> None:
-        for _ in range(appends):
-            client.append_records(records())
-
+def one_after_another(client: Any, records: Callable[[], Any], server: Serving, appends: int) -> Figures:
     with client:
         client.append_records(records())
-        return {"one after another": measured(run)}
+        began = clocks(server)
+        for _ in range(appends):
+            client.append_records(records())
+        return {"one after another": since(began, server)}
 
 
-async def with_asyncio(client: Any, records: Callable[[], Any], appends: int) -> Figures:
+async def with_asyncio(client: Any, records: Callable[[], Any], server: Serving, appends: int) -> Figures:
     async def alone() -> None:
         for _ in range(appends):
             await client.append_records(records())
@@ -79,29 +85,29 @@ async def with_asyncio(client: Any, records: Callable[[], Any], appends: int) ->
 
         await asyncio.gather(*(worker() for _ in range(IN_FLIGHT)))
 
+    figures: Figures = {}
     async with client:
         await client.append_records(records())
-        return {"one after another": await timed(alone()), f"{IN_FLIGHT} in flight": await timed(in_flight())}
+        for task, work in (("one after another", alone), (f"{IN_FLIGHT} in flight", in_flight)):
+            began = clocks(server)
+            await work()
+            figures[task] = since(began, server)
+    return figures
 
 
-async def timed(work: Awaitable[None]) -> tuple[float, float]:
-    began, cpu = time.perf_counter(), time.process_time()
-    await work
-    return time.perf_counter() - began, time.process_time() - cpu
-
-
-def one(name: str, port: int, appends: int) -> Figures:
+def one(name: str, server: Serving, appends: int) -> Figures:
     """Measure one contender."""
     package, _, face = name.partition(" ")
-    client, records = (ours if package == "esdb_lite" else theirs)(face == "asyncio", port)
+    client, records = (ours if package == "esdb_lite" else theirs)(face == "asyncio", server.port)
     if face == "sync":
-        return one_after_another(client, records, appends)
-    return asyncio.run(with_asyncio(client, records, appends))
+        return one_after_another(client, records, server, appends)
+    return asyncio.run(with_asyncio(client, records, server, appends))
 
 
-def contend(name: str, port: int, appends: int) -> Figures:
+def contend(name: str, server: Serving, appends: int) -> Figures:
     """Measure one contender in a process of its own."""
-    command = [sys.executable, "-m", "tests.benchmarks.atomic", "one", name, str(port), str(appends)]
+    numbers = map(str, (server.port, server.pid, appends))
+    command = [sys.executable, "-m", "tests.benchmarks.atomic", "one", name, *numbers]
     env = {**environment(), "PYTHONWARNINGS": "ignore"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -112,22 +118,20 @@ def contend(name: str, port: int, appends: int) -> Figures:
 
 def main(appends: int) -> None:
     """Measure all, and show them side by side."""
-    found: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    with tempfile.TemporaryDirectory() as folder:
-        server = start_serve("--compatibility", "26.1", folder=Path(folder))
-        port = int(server.address.rpartition(":")[2])
+    found: dict[tuple[str, str], list[Seconds]] = {}
+    with tempfile.TemporaryDirectory() as folder, serve(Path(folder), None, "--compatibility", "26.1") as server:
         for _ in range(ROUNDS):
             for name in NAMES:
-                for task, figures in contend(name, port, appends).items():
+                for task, figures in contend(name, server, appends).items():
                     found.setdefault((task, name), []).append(figures)
-        server.stop()
+    print(f"{'us of CPU each':46}{'per s':>10}{'client':>9}{'server':>9}")
     for (task, name), rounds in sorted(found.items()):
-        seconds, cpu = (median(figures) for figures in zip(*rounds, strict=True))
-        print(f"{task:20}{name:26}{appends / seconds:8,.0f}/s{cpu / appends * 1e6:8,.0f} us of CPU each")
+        wall, client, serving = (median(figures) / appends for figures in zip(*rounds, strict=True))
+        print(f"{task:20}{name:26}{1 / wall:10,.0f}{client * 1e6:9,.0f}{serving * 1e6:9,.0f}")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["one"]:
-        print(json.dumps(one(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]))))
+        print(json.dumps(one(sys.argv[2], Serving(int(sys.argv[3]), int(sys.argv[4])), int(sys.argv[5]))))
     else:
         main(int(sys.argv[1]) if sys.argv[1:] else 1000)

@@ -15,7 +15,9 @@ from pathlib import Path
 import pytest
 
 from esdb_lite.server.database.database import Database
+from esdb_lite.server.database.maintenance import scavenge, verify
 from esdb_lite.server.engine.model import ANY, ProposedEvent
+from esdb_lite.server.storage import ownership
 from esdb_lite.server.storage.backup import backup
 from esdb_lite.server.storage.errors import StorageFailed, StorageLocked, StorageReadOnly, StorageUnavailable
 from esdb_lite.server.storage.files import Files
@@ -177,6 +179,12 @@ async def test_nor_one_that_was_replaced(path: Path) -> None:
     await database.close()
 
 
+@pytest.fixture
+def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "_BESIDE_EVERY", 0.0)
+
+
+@pytest.mark.usefixtures("looks_at_once")
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 async def test_nor_one_that_has_lost_what_is_beside_it(path: Path, end: str) -> None:
     database = await Database.open(path)
@@ -188,6 +196,25 @@ async def test_nor_one_that_has_lost_what_is_beside_it(path: Path, end: str) -> 
     assert await count(path) == 1
 
 
+async def test_it_is_noticed_after_a_while_and_from_then_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "_BESIDE_EVERY", 1000.0)
+    database = await Database.open(path)
+    await append(database)
+    Path(f"{path}-wal").unlink()
+    await append(database, 1)
+    owned = database._files._ownership
+    assert owned is not None
+    owned._look_again -= 1000.0
+    for number in (2, 3):
+        with pytest.raises(StorageFailed, match="-wal was removed"):
+            await append(database, number)
+    left = path.parent / "left.db"
+    shutil.copy(path, left)
+    assert await count(left) == 2
+    await database.close()
+
+
+@pytest.mark.usefixtures("looks_at_once")
 async def test_what_was_confirmed_before_the_log_was_removed_survives_a_kill(path: Path) -> None:
     database = await Database.open(path)
     await append(database)
@@ -213,6 +240,37 @@ async def test_another_name_of_a_database_of_this_process_does_not_end_the_locks
     assert Path(f"{path}-wal").exists()
     await append(database, 1)
     await database.close()
+
+
+async def test_a_scavenge_by_another_name_is_refused(path: Path) -> None:
+    """It would have a write-ahead log of its own: the database was destroyed."""
+    database = await Database.open(path)
+    await append(database)
+    other = path.parent / "other.db"
+    other.hardlink_to(path)
+    with pytest.raises(StorageLocked, match="by another name"):
+        scavenge(str(other))
+    await database.close()
+    assert scavenge(str(other)).removed == 0
+
+
+def test_what_another_process_uses_by_another_name_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "_BETWEEN_LOOKS", 0.0)
+    Files(str(path)).close()
+    other = path.parent / "other.db"
+    other.hardlink_to(path)
+    program = "import sys; from esdb_lite.server.storage.files import Files; f = Files(sys.argv[1]); print(); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        for read in (lambda: verify(str(other)), lambda: backup(str(other), str(other) + ".copy")):
+            with pytest.raises(StorageLocked, match="by another name"):
+                read()
+        assert verify(str(path)) == []
+        process.communicate(b"\n")
+    assert verify(str(other)) == []
 
 
 async def count(path: Path) -> int:

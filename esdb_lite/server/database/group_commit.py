@@ -305,7 +305,7 @@ class _RecentIds:
         at = 0
         while at < len(records):
             end = _end_of_run(records, at)
-            self._keep_new(_new(_IdRun, (*records[at][1:3], [record[3] for record in records[at:end]])))
+            self._keep_new(_new(_IdRun, (*records[at][1:3], tuple([record[3] for record in records[at:end]]))))
             at = end
         self._uncommitted += len(self._order) - before
 
@@ -369,11 +369,11 @@ def _runs_of(page: Sequence[Identified]) -> list[_IdRun]:
     of, first = "", 0
     for _, event_id, stream, revision in page:
         if ids and not (stream is of and revision == first - 1 and len(ids) < _LONGEST_RUN):
-            found.append(_IdRun(of, first, ids[::-1]))
+            found.append(_IdRun(of, first, tuple(ids[::-1])))
             ids = []
         ids.append(event_id)
         of, first = stream, revision
-    return [*found, _IdRun(of, first, ids[::-1])]
+    return [*found, _IdRun(of, first, tuple(ids[::-1]))]
 
 
 def _cost_of(run: _IdRun) -> int:

@@ -14,6 +14,7 @@ from esdb_lite.server.database.scavenging import Steps
 from esdb_lite.server.storage.backup import backup
 from esdb_lite.server.storage.errors import StorageLocked, StorageUnavailable
 from esdb_lite.server.storage.files import Files, exists
+from esdb_lite.server.storage.ownership import HeldByAnotherName
 from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
 from esdb_lite.server.storage.verification import verify
 
@@ -41,6 +42,8 @@ def scavenge(
         raise StorageUnavailable(f"{path} does not exist")
     try:
         files = Files(path)
+    except HeldByAnotherName:
+        raise
     except StorageLocked:
         files = Files(path, shared=True)
     try:

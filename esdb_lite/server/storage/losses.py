@@ -60,12 +60,15 @@ def lacks_pages(connection: sqlite3.Connection, path: str) -> bool:
 
 def _lacks_pages(connection: sqlite3.Connection, path: str) -> bool:
     count, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    behind = range(os.path.getsize(path) // size + 1, count + 1)
+    if not behind:
+        return False  # the log may be long
     try:
         with open(path + "-wal", "rb") as log:
             logged = committed_pages(log, size)
     except FileNotFoundError:
         logged = {}
-    return any(number not in logged for number in range(os.path.getsize(path) // size + 1, count + 1))
+    return any(number not in logged for number in behind)
 
 
 def _unseen(connection: sqlite3.Connection, path: str) -> str | None:

@@ -10,6 +10,7 @@ import errno
 import os
 import stat
 import sys
+import time
 from contextlib import suppress
 
 from esdb_lite.server.storage.confirm_notes import Notes
@@ -40,9 +41,22 @@ else:
 _HELD: dict[tuple[int, int], int] = {}
 """Device and number of each database file that is held, and the process that holds it."""
 _BESIDE = ("-wal", "-shm")
+_BESIDE_EVERY = 0.1
+"""Seconds between two looks at these: a look takes as long as some appends. What was confirmed in between is not lost,
+as long as the process lives: it can still read what was removed."""
+_LOOKS, _BETWEEN_LOOKS = 20, 0.05
+"""How often, and in seconds."""
 
 # Windows locks bytes against reading too: one far behind the text keeps that readable.
 _LOCKED_BYTE = 1 << 20
+
+
+class HeldByAnotherName(StorageLocked):
+    """A server uses the file by another name, beside which its write-ahead log is: whoever comes by this name would
+    miss what is in there, and damage the file if he wrote to it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(f"{path} is in use by another server, by another name")
 
 
 class LogRemoved(StorageFailed):
@@ -58,6 +72,7 @@ class Ownership:
         """Of the lock."""
         self._begun = False
         self._beside: dict[str, os.stat_result] = {}
+        self._look_again = 0.0
         self._descriptor = _acquire(self.path, path)
         try:
             self._held = _hold(path)
@@ -120,11 +135,16 @@ class Ownership:
         return held.st_size
 
     def _check_beside(self) -> None:
+        now = time.monotonic()
+        if now < self._look_again:
+            return
+        self._look_again = now + _BESIDE_EVERY
         for end, known in self._beside.items():
             there = False
             with suppress(OSError):
                 there = os.path.samestat(known, os.stat(self._database + end))
             if not there:
+                self._look_again = 0.0
                 kind = LogRemoved if end == "-wal" else StorageFailed
                 raise kind(f"{self._database}{end} was removed or replaced while it was in use: nothing is written")
 
@@ -172,7 +192,7 @@ def _hold(path: str) -> int:
         return -1  # SQLite says what is wrong
     if not _try_lock(descriptor):
         os.close(descriptor)
-        raise StorageLocked(f"{path} is in use by another server, by another name")
+        raise HeldByAnotherName(path)
     _HELD[_identity(os.fstat(descriptor))] = os.getpid()
     return descriptor
 
@@ -182,7 +202,35 @@ def _refuse_held(path: str) -> None:
     next other process to go would take the write-ahead log with it. Raises StorageLocked."""
     with suppress(OSError):
         if _HELD.get(_identity(os.stat(path))) == os.getpid():
-            raise StorageLocked(f"{path} is in use by another server, by another name")
+            raise HeldByAnotherName(path)
+
+
+def refuse_another_name(path: str) -> None:
+    """Refuse to read a file without a write-ahead log that another process uses by another name.
+
+    One that begins or ends to use it by this name has no log for a moment. Raises HeldByAnotherName.
+    """
+    for _ in range(_LOOKS):
+        if os.path.exists(os.path.realpath(path) + "-wal") or not _is_held_elsewhere(path):
+            return
+        time.sleep(_BETWEEN_LOOKS)
+    raise HeldByAnotherName(path)
+
+
+def _is_held_elsewhere(path: str) -> bool:
+    if sys.platform == "win32":
+        return False
+    with suppress(OSError):
+        if _HELD.get(_identity(os.stat(path))) == os.getpid():
+            return False
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+    return False
 
 
 def _identity(status: os.stat_result) -> tuple[int, int]:

@@ -49,6 +49,7 @@ from esdb_lite.server.storage.errors import (
     translated,
 )
 from esdb_lite.server.storage.log import record_length
+from esdb_lite.server.storage.ownership import refuse_another_name
 
 APPLICATION_ID = 0x65736462
 """`esdb`, in the header of every file."""
@@ -208,6 +209,7 @@ def connect_reader(path: str) -> sqlite3.Connection:
     # A process that may not write cannot remove the files that SQLite puts beside. If there is a log, they stay:
     # a connection that may write would move what is in the log, and nobody could tell any more what was lost of it.
     real = os.path.realpath(path)
+    refuse_another_name(path)
     mode = "ro" if os.path.exists(real + "-wal") else "rw"
     if mode == "rw" and not os.access(os.path.dirname(real), os.W_OK):
         # SQLite cannot put its files beside, which it has for all that may change. Whoever writes has a log there.
