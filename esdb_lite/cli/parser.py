@@ -42,7 +42,8 @@ class CommandParser(argparse.ArgumentParser):
         if choice:
             known = re.findall(r"[\w-]+", choice[3])
             message = f"{choice[1]}: there is no {choice[2]!r}{_meant(choice[2], known)}"
-        self.exit(REFUSED, f"{self.prog}: {message}\n(esdb-lite --help and {self.prog} --help tell more)\n")
+        own = "" if self.prog == "esdb-lite" else f" and {self.prog} --help"
+        self.exit(REFUSED, f"{self.prog}: {message}\n(see esdb-lite --help{own})\n")
 
     def refuse_unknown(self, words: Sequence[str]) -> NoReturn:
         """Say which arguments are unknown, and exit."""

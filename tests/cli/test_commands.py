@@ -284,8 +284,8 @@ def test_words_that_belong_to_an_option(
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["raed"], "did you mean 'read'?"),
-        (["read", "--limt", "3"], "did you mean '--limit'?"),
+        (["raed"], "did you mean 'read'?\n(see esdb-lite --help)\n"),
+        (["read", "--limt", "3"], "did you mean '--limit'?\n(see esdb-lite --help and esdb-lite read --help)\n"),
         (["groups", "lst"], "did you mean 'list'?"),
         (["serve", "--prot", "3"], "did you mean '--port'?"),
         (["serve", "events.db"], "unknown argument: events.db"),
