@@ -1,4 +1,7 @@
-"""Decisions on a follower that has not got yet what its leader has: it serves reads, and passes appends on."""
+"""A follower that has not got yet what its leader has: it serves reads, and passes appends on.
+
+The client knows one address, as of a load balancer.
+"""
 
 from __future__ import annotations
 
@@ -15,18 +18,31 @@ from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.client.decisions import steps
 from tests.healing.call_relay import CallRelay
 from tests.healing.waiting import until
-from tests.rpc.fake import FakeCall, fake_server
+from tests.rpc.fake import FakeCall, FakeServer, fake_server
+
+NOT_FOUND = 5
 
 
 class Follower(CallRelay):
     """Passes on what is written, and reads from another server, which is late."""
 
+    leads = False
+    """Whether it is the leader for the time being."""
+
     def __init__(self, leader: ConnectionPool, late: ConnectionPool) -> None:
         super().__init__(leader)
+        self._leader = leader
         self._late = CallRelay(late)
 
+    async def __call__(self, call: FakeCall) -> None:
+        if call.method == "Read" and call.headers.get("requires-leader") == "true" and not self.leads:
+            where = [("leader-endpoint-host", self._leader.host), ("leader-endpoint-port", str(self._leader.port))]
+            call.fail(NOT_FOUND, "Leader info available", [("exception", "not-leader"), *where])
+        else:
+            await super().__call__(call)
+
     def open(self, call: FakeCall) -> ClientCall:
-        return self._late.open(call) if call.method == "Read" else super().open(call)
+        return self._late.open(call) if call.method == "Read" and not self.leads else super().open(call)
 
 
 class World(NamedTuple):
@@ -34,6 +50,8 @@ class World(NamedTuple):
     late: AsyncEsdbClient
     client: AsyncEsdbClient
     """Of the follower."""
+    follower: Follower
+    fake: FakeServer
 
     async def catch_up(self, *streams: str) -> None:
         """Give the follower what it does not have."""
@@ -48,13 +66,14 @@ class World(NamedTuple):
 async def world() -> AsyncIterator[World]:
     async with EmbeddedServer() as first, EmbeddedServer() as second:
         nodes = [ConnectionPool(server.host, server.port or 0) for server in (first, second)]
+        follower = Follower(*nodes)
         async with (
             AsyncEsdbClient(first.uri) as leader,
             AsyncEsdbClient(second.uri) as late,
-            fake_server(Follower(*nodes)) as fake,
+            fake_server(follower) as fake,
             AsyncEsdbClient(f"esdb://{fake.host}:{fake.port}?tls=false") as client,
         ):
-            yield World(leader, late, client)
+            yield World(leader, late, client, follower, fake)
         for node in nodes:
             await node.close()
 
@@ -139,3 +158,24 @@ async def test_it_does_not_wait_for_ever(monkeypatch: pytest.MonkeyPatch) -> Non
             await all_.client.decide("account", fold, 0, withdrawing)
         assert (withdrawing.seen, caught.value.current) == ([100], 1)
         assert await all_.leader.get_stream_position("account") == 1
+
+
+@pytest.mark.parametrize("stream", ["account", None])
+async def test_it_is_not_taken_for_another_database(stream: str | None) -> None:
+    """A subscription comes from the leader to a follower that lacks the last event, and goes on there."""
+    async with world() as all_:
+        await all_.leader.append_events("account", None, changed(100))
+        await all_.catch_up("account")
+        await all_.leader.append_events("account", 0, changed(-70))
+        all_.follower.leads = True
+        subscribe = all_.client.subscribe_all_events if stream is None else all_.client.subscribe_stream_events
+        async with subscribe(*filter(None, [stream])) as subscription:
+            assert [(await subscription.__anext__()).json() for _ in range(2)] == [100, -70]
+            all_.follower.leads = False
+            all_.fake.peer.drop()
+            calls = len(all_.fake.calls)
+            coming = asyncio.ensure_future(subscription.__anext__())
+            await until(lambda: len(all_.fake.calls) > calls + 2 or coming.done())
+            await all_.catch_up("account")
+            await all_.late.append_events("account", 1, changed(7))
+            assert (await coming).json() == 7

@@ -179,6 +179,12 @@ async def test_nor_one_that_was_replaced(path: Path) -> None:
     await database.close()
 
 
+@pytest.fixture
+def looks_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "_BESIDE_EVERY", 0.0)
+
+
+@pytest.mark.usefixtures("looks_at_once")
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
 async def test_nor_one_that_has_lost_what_is_beside_it(path: Path, end: str) -> None:
     database = await Database.open(path)
@@ -190,6 +196,25 @@ async def test_nor_one_that_has_lost_what_is_beside_it(path: Path, end: str) -> 
     assert await count(path) == 1
 
 
+async def test_it_is_noticed_after_a_while_and_from_then_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ownership, "_BESIDE_EVERY", 1000.0)
+    database = await Database.open(path)
+    await append(database)
+    Path(f"{path}-wal").unlink()
+    await append(database, 1)
+    owned = database._files._ownership
+    assert owned is not None
+    owned._look_again -= 1000.0
+    for number in (2, 3):
+        with pytest.raises(StorageFailed, match="-wal was removed"):
+            await append(database, number)
+    left = path.parent / "left.db"
+    shutil.copy(path, left)
+    assert await count(left) == 2
+    await database.close()
+
+
+@pytest.mark.usefixtures("looks_at_once")
 async def test_what_was_confirmed_before_the_log_was_removed_survives_a_kill(path: Path) -> None:
     database = await Database.open(path)
     await append(database)

@@ -21,6 +21,7 @@ from uuid import uuid4
 from esdb_lite import observing
 from esdb_lite._checks import checked_int
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite.client.cancellation import to_its_end
 from esdb_lite.client.groups.acks import AckSender, Answerable, checked_nack, retry_then_park
 from esdb_lite.client.groups.call import COMES_BACK, ConsumerOptions, GroupCall
 from esdb_lite.client.groups.handlers import NackPolicy, handle_each, handle_several
@@ -344,7 +345,7 @@ class AsyncPersistentSubscription:
             return
         self.stop()
         try:
-            await asyncio.wait_for(self._leave(), LEAVING_SECONDS)
+            await to_its_end(asyncio.wait_for(self._leave(), LEAVING_SECONDS))
         except (asyncio.TimeoutError, EsdbClientException) as error:
             _log.warning(
                 "consumer of %s left before the server had processed its acks: %s", self._options.subscription_id, error

@@ -69,12 +69,12 @@ async def check_landmark(landmark: Landmark, ask: Callable[[ReadRequest, Need], 
     """Refuse a log that the place is not from; one that cannot be looked at is taken. Raises CheckpointMismatch.
 
     Whoever serves reads is asked first: while there is no leader, others serve. What is missing there may only be
-    late, so that the leader has the last word.
+    late, so that the leader has the last word: also where it is not known, as behind a load balancer.
     """
     try:
         await _check(landmark, lambda request: ask(request, Need.PREFERRED))
     except CheckpointMismatch:
-        await _check(landmark, lambda request: ask(request, Need.LEADER))
+        await _check(landmark, lambda request: ask(request, Need.LEADER_ITSELF))
 
 
 async def _check(landmark: Landmark, ask: Ask) -> None:

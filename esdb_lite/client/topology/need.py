@@ -15,10 +15,12 @@ class Need(enum.Enum):
 
     LEADER = "leader"
     """Writing, and everything about groups and users: other nodes refuse it, or pass it on."""
+    LEADER_ITSELF = "the leader itself"
+    """The last word on what is there: another node must refuse it, even where it is the only one that is known."""
     PREFERRED = "preferred"
     """Reading: any node that the settings prefer."""
 
 
 def wanted(need: Need, preference: NodePreference) -> NodePreference:
     """Return which kind of node a call goes to."""
-    return NodePreference.LEADER if need is Need.LEADER else preference
+    return preference if need is Need.PREFERRED else NodePreference.LEADER

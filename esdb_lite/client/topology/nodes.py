@@ -115,7 +115,7 @@ class Single:
 
     async def node(self, need: Need, deadline: Deadline) -> ConnectionPool:
         """Return the server; for what it has refused as a follower, its leader."""
-        return self._leader if need is Need.LEADER and self._leader is not None else self._node
+        return self._serving(need)
 
     def failed(self, node: ConnectionPool, error: Exception) -> None:
         """Follow a refusal to the leader that it names; come back when that one fails."""
@@ -128,12 +128,12 @@ class Single:
             self._leader = None
 
     def requires_leader(self, need: Need) -> bool:
-        """Never: a follower may forward what it gets, unless it is told not to."""
-        return False
+        """Hardly ever: a follower may forward what it gets, unless it is told not to."""
+        return need is Need.LEADER_ITSELF
 
     def is_current(self, node: ConnectionPool, need: Need) -> bool:
         """True for the server, or for the leader that it has named."""
-        return node is (self._leader if need is Need.LEADER and self._leader is not None else self._node)
+        return node is self._serving(need)
 
     def watch(self, node: ConnectionPool, moved: Moved) -> Callable[[], None]:
         """Nothing to watch: there is nowhere else to go."""
@@ -141,6 +141,9 @@ class Single:
 
     async def close(self) -> None:
         """Nothing runs."""
+
+    def _serving(self, need: Need) -> ConnectionPool:
+        return self._node if need is Need.PREFERRED or self._leader is None else self._leader
 
 
 def _nothing() -> None:

@@ -41,6 +41,9 @@ else:
 _HELD: dict[tuple[int, int], int] = {}
 """Device and number of each database file that is held, and the process that holds it."""
 _BESIDE = ("-wal", "-shm")
+_BESIDE_EVERY = 0.1
+"""Seconds between two looks at these: a look takes as long as some appends. What was confirmed in between is not lost,
+as long as the process lives: it can still read what was removed."""
 _LOOKS, _BETWEEN_LOOKS = 20, 0.05
 """How often, and in seconds."""
 
@@ -69,6 +72,7 @@ class Ownership:
         """Of the lock."""
         self._begun = False
         self._beside: dict[str, os.stat_result] = {}
+        self._look_again = 0.0
         self._descriptor = _acquire(self.path, path)
         try:
             self._held = _hold(path)
@@ -131,11 +135,16 @@ class Ownership:
         return held.st_size
 
     def _check_beside(self) -> None:
+        now = time.monotonic()
+        if now < self._look_again:
+            return
+        self._look_again = now + _BESIDE_EVERY
         for end, known in self._beside.items():
             there = False
             with suppress(OSError):
                 there = os.path.samestat(known, os.stat(self._database + end))
             if not there:
+                self._look_again = 0.0
                 kind = LogRemoved if end == "-wal" else StorageFailed
                 raise kind(f"{self._database}{end} was removed or replaced while it was in use: nothing is written")
 
