@@ -106,10 +106,16 @@ class CallExchange(ExchangeWatcher):
 
     def unusual(self) -> None:
         """The call goes on as others do."""
-        if self._exchange is not None and not self._link.lost:
-            self._has_place = False
-            self._call.adopt(self._link, self._link.adopt(self._exchange, self._call))
-            self._settle()
+        self._hand_over()
+
+    def _hand_over(self) -> bool:
+        """Make it a call as others are; False where it is over, or where its connection is."""
+        if self._exchange is None or self._link.lost:
+            return False
+        self._has_place = False
+        self._call.adopt(self._link, self._link.adopt(self._exchange, self._call))
+        self._settle()
+        return True
 
     def answered(self) -> None:
         """Not told of an exchange."""
@@ -119,8 +125,8 @@ class CallExchange(ExchangeWatcher):
 
     def reset(self, code: int) -> None:
         """The server has reset the stream."""
-        self.unusual()
-        self._call.reset(code)
+        if self._hand_over():
+            self._call.reset(code)
 
     def lost(self, reason: str) -> None:
         """The connection is gone: there is no stream any more of which the call could hear it."""
@@ -129,10 +135,10 @@ class CallExchange(ExchangeWatcher):
 
     def refused(self, reason: str) -> None:
         """The server has not looked at the stream."""
-        self.unusual()
-        self._call.refused(reason)
+        if self._hand_over():
+            self._call.refused(reason)
 
     def forewarned(self, reason: str) -> None:
         """The server says goodbye: the call may end."""
-        self.unusual()
-        self._call.forewarned(reason)
+        if self._hand_over():
+            self._call.forewarned(reason)

@@ -21,6 +21,7 @@ from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, Sto
 from esdb_lite.server.storage.sqlite_writer import Identified, Last, SqliteWriter
 
 _RECENT_BYTES = 8 * 1024 * 1024
+"""As `_cost_of` counts them, which is how many ids a real server keeps. Here they take up to three times as much."""
 _RECALLED_BYTES = 64 * 1024 * 1024
 """Of the file that are read for the ids of the log's last events."""
 _RECALLED_AT_ONCE = 4096
