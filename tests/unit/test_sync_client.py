@@ -280,7 +280,7 @@ ENDINGS = {
     """,
     "embedded": """
         client = EsdbClient('esdb+embedded:')
-        client.append_events('s', None, NewEvent('T', b''))
+        client.append_events('s', None, NewEvent('T', b''), timeout=60)  # with a timeout, slow starts are not warned of
     """,
 }
 

@@ -17,7 +17,7 @@ from esdb_lite.compat.kurrentdbclient import _stream_calls as stream_calls
 from esdb_lite.compat.kurrentdbclient._choosing import discovering, wanted_targets
 from esdb_lite.compat.kurrentdbclient._consumers import AsyncPersistentSubscription
 from esdb_lite.compat.kurrentdbclient._elsewhere import elsewhere
-from esdb_lite.compat.kurrentdbclient._faces import Consuming, Ours, Reading, async_opening, asynchronous
+from esdb_lite.compat.kurrentdbclient._faces import Ours, async_opening, asynchronous
 from esdb_lite.compat.kurrentdbclient._failures import translated
 from esdb_lite.compat.kurrentdbclient._reads import AsyncCatchupSubscription, AsyncReadResponse
 from esdb_lite.compat.kurrentdbclient.client import DEFAULT_EXCLUDE_FILTER as DEFAULT_EXCLUDE_FILTER
@@ -57,16 +57,6 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
         if self._connection is None:
             self._connection = self._construct_esdb_connection()
         return self._connection
-
-    @property
-    def connection_target(self) -> str:
-        """The server, as `host:port`; of several followers one, which need not be the one that answers."""
-        return self.connection.grpc_target
-
-    @property
-    def connection_id(self) -> UUID:
-        """Another one after every `reconnect()`."""
-        return self.connection.connection_id
 
     async def connect(self) -> None:
         """Find a node, where the connection string names more than one or has `+discover`."""
@@ -138,10 +128,6 @@ class AsyncKurrentDBClient(BaseKurrentDBClient):
         await self.reconnect(target, connection_id=connection.connection_id)
         with translated(name, timeout):
             return await call(self.connection.ours)
-
-    def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K:
-        more = (reading.kinds, reading.timeout) if isinstance(reading, Reading) else ()
-        return kind(source, *more, self.connection.open_ones)
 
     # --- streams ---
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
 import esdb_lite
@@ -29,7 +29,7 @@ from esdb_lite.compat.kurrentdbclient._stream_calls import (
 )
 from esdb_lite.compat.kurrentdbclient._stream_calls import KDB_RESULT_EVENTS_REGEX as KDB_RESULT_EVENTS_REGEX
 from esdb_lite.compat.kurrentdbclient._stream_calls import KDB_SYSTEM_EVENTS_REGEX as KDB_SYSTEM_EVENTS_REGEX
-from esdb_lite.compat.kurrentdbclient.connection import Certificates, KurrentDBConnection, same
+from esdb_lite.compat.kurrentdbclient.connection import BaseKurrentDBConnection, Certificates, KurrentDBConnection, same
 from esdb_lite.compat.kurrentdbclient.connection_spec import ConnectionSpec
 from esdb_lite.compat.kurrentdbclient.exceptions import NodeIsNotLeaderError, ServiceUnavailableError
 
@@ -72,8 +72,22 @@ class BaseKurrentDBClient(ABC):
 
     @property
     @abstractmethod
+    def connection(self) -> BaseKurrentDBConnection[Any]:
+        """What there is of a server."""
+
+    @property
     def connection_target(self) -> str:
-        """The server, as `host:port`."""
+        """The server, as `host:port`; of several followers one, which need not be the one that answers."""
+        return self.connection.grpc_target
+
+    @property
+    def connection_id(self) -> UUID:
+        """Another one after every `reconnect()`."""
+        return self.connection.connection_id
+
+    def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K:
+        more = (reading.kinds, reading.timeout) if isinstance(reading, Reading) else ()
+        return kind(source, *more, self.connection.open_ones)
 
     def construct_call_credentials(self, username: str | None, password: str | None) -> esdb_lite.Credentials | None:
         """Return credentials for a call; None without TLS, where they are not sent."""
@@ -113,14 +127,9 @@ class KurrentDBClient(BaseKurrentDBClient):
         self._connection = self._connect()
 
     @property
-    def connection_target(self) -> str:
-        """The server, as `host:port`; of several followers one, which need not be the one that answers."""
-        return self._connection.grpc_target
-
-    @property
-    def connection_id(self) -> UUID:
-        """Another one after every `reconnect()`."""
-        return self._connection.connection_id
+    def connection(self) -> KurrentDBConnection:
+        """What there is of a server."""
+        return self._connection
 
     @property
     def streams(self) -> Service:
@@ -206,10 +215,6 @@ class KurrentDBClient(BaseKurrentDBClient):
         self.reconnect(target, connection_id=connection.connection_id)
         with translated(name, timeout):
             return call(self._connection.ours)
-
-    def _opened(self, kind: Callable[..., K], source: object, reading: Reading | Consuming) -> K:
-        more = (reading.kinds, reading.timeout) if isinstance(reading, Reading) else ()
-        return kind(source, *more, self._connection.open_ones)
 
     # --- streams ---
 
