@@ -109,8 +109,8 @@ async def _landed(flying: deque[asyncio.Task[AppendResult]], left: int) -> int |
     """Wait until no more than so many are missing; return where the last event is of those that were waited for."""
     position: int | None = None
     while len(flying) > left:
-        position = await flying[0]
-        flying.popleft()
+        await asyncio.wait({flying[0]})  # given up here, they all are: never one of them before those behind it
+        position = flying.popleft().result()
     return position
 
 
