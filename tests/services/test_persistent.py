@@ -197,6 +197,25 @@ async def test_what_is_replayed_stays_parked_until_it_is_done(served: Service) -
     assert [(await consumer.event()).event.stream_revision for _ in range(2)] == [1, 2]
 
 
+async def test_a_scavenge_leaves_what_is_being_replayed(served: Service) -> None:
+    await served.append("s", 3)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s")
+    consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(3)])
+    await until(lambda: served.stored(parked_stream("s", "g")))
+    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    first, *_ = [await consumer.event() for _ in range(3)]
+    consumer.ack(link_id(first))
+    await until(lambda: noted(served, 1))
+    await served.database.start_scavenge()
+    await served.database.scavenge_ended()
+    assert [record.revision for record in await served.stored(parked_stream("s", "g"))] == [1, 2]
+    await served.groups.restart()
+    consumer = await served.consume("s")
+    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    assert [(await consumer.event()).event.stream_revision for _ in range(2)] == [1, 2]
+
+
 async def test_a_group_that_was_deleted_leaves_no_note(served: Service) -> None:
     await served.append("s", 1)
     await served.call("Create", create(), CreateResp)

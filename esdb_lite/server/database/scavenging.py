@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Awaitable, Callable
 
 from esdb_lite.server.database.group_commit import Committer
-from esdb_lite.server.engine.retention import retention
+from esdb_lite.server.engine.retention import Retention, retention
 from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
 
 _STREAMS = 100
@@ -63,7 +63,7 @@ class Steps:
 
     def _clear(self, number: int, name: str, room: int) -> int:
         """Remove events of one stream and return how many have been looked at."""
-        first, since, end = retention(self._committer, name, self._now())
+        first, since, end = _kept(self._committer, self._storage, name, self._now())
         removed = self._storage.remove_below(number, first, room)
         looked_at = removed
         if since is not None and removed < room:
@@ -79,13 +79,20 @@ class Steps:
         return freed > 0
 
 
+def _kept(committer: Committer, storage: SqliteScavenger, stream: str, now: int) -> Retention:
+    """What of a stream stays: also parked events that are being delivered again, although they cannot be read."""
+    limits = retention(committer, stream, now)
+    replayed_from = storage.replayed_from(stream)
+    return limits if replayed_from is None else limits._replace(first=min(limits.first, replayed_from), since=None)
+
+
 def clear_stream(committer: Committer, storage: SqliteScavenger, stream: str, now: int) -> int:
     """Remove what of one stream can never be read again; return how many events. Raises StorageError."""
     committer.forget_streams()
     with storage.transaction():
         storage.keep_end()
         number = storage.number(stream)
-        first, _, _ = retention(committer, stream, now)
+        first, _, _ = _kept(committer, storage, stream, now)
         return 0 if number is None else storage.remove_below(number, first, _LARGEST)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from esdb_lite.server.storage import replay_notes
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, translated
 from esdb_lite.server.storage.selections import remove_entries
 from esdb_lite.server.storage.sqlite_reader import log_end
@@ -45,6 +46,10 @@ class SqliteScavenger:
         """Return the number of a stream; None: it has none."""
         row = self._connection.execute(_NUMBER, (stream,)).fetchone()
         return None if row is None else int(row[0])
+
+    def replayed_from(self, stream: str) -> int | None:
+        """From which number on parked events are being delivered again, as noted; None: nothing is noted."""
+        return replay_notes.first(self._connection, stream)
 
     def remove_below(self, stream: int, revision: int, limit: int) -> int:
         """Remove up to `limit` events with lower revisions, and return how many."""
