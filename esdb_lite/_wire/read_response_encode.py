@@ -122,7 +122,7 @@ def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[b
         if (stream, type) != seen:  # most have them in common
             seen, named, typed = (stream, type), _stream(stream), _type(type) + _USUAL_CREATED
         # what `number_of` does for the usual ones
-        place = low[position & 0x3FFF] + length[position >> 14] if short <= position < 1 << 28 else number_of(position)
+        place = low[position & 16383] + length[position >> 14] if short <= position < 1 << 28 else number_of(position)
         digits = id.hex("-", 2)  # four of these seven hyphens are those of a UUID
         ticks = b"%d" % created
         size, more = len(data), len(metadata)

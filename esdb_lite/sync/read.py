@@ -42,11 +42,15 @@ class EventIterator(Generic[T_co]):
         self._items: Iterator[T_co] = iter(())
         self._arrived = self._items
         self._together: Sequence[T_co] = ()
+        self._over = False
+        """Whether it was told that nothing more comes, for which the other thread was not asked."""
         self._turn = asyncio.Lock()
         self._thread = 0
         self._pid = os.getpid()
 
     def __repr__(self) -> str:
+        if self._over:
+            return f"<{type(self).__name__} that has ended>"
         return repr(self._source).replace("<Async", "<", 1)
 
     def __iter__(self) -> Self:
@@ -56,6 +60,7 @@ class EventIterator(Generic[T_co]):
         for item in self._items:
             return item
         if self._ended:
+            self._over = True
             raise StopIteration
         self._run(self._next, self._arrive, get_ident())
         self._items = self._arrived

@@ -75,7 +75,7 @@ async def test_guessing_ends(visitor: Visitor, console: WebConsole) -> None:
     answers = [(await log_in(visitor, "admin", f"guess {n}")).status for n in range(11)]
     assert answers == [401] * 10 + [429]
     assert (await log_in(visitor)).status == 429
-    assert (await log_in(Visitor(console, client="127.0.0.2"))).status == 303
+    assert (await log_in(Visitor(console, client="192.0.2.1"))).status == 303
 
 
 async def test_guesses_at_the_same_time_count(visitor: Visitor) -> None:
