@@ -80,7 +80,8 @@ class _Serve:
         node = ConnectionPool(server.host, server.port)
         self._running.append((context, node))
         served = Served(server, node)
-        if self._calls_before and max_streams and not deaf:
+        if max_streams and not deaf:
+            await node.connect(NEVER)  # the time of a call is for the call alone
             server.handler = echo
             for _ in range(self._calls_before):
                 await served.ask()
