@@ -370,7 +370,7 @@ def hang(event):
     time.sleep(3600)
 
 client = EsdbClient("esdb+embedded:")
-client.append_events("s", None, NewEvent("A", b""))
+client.append_events("s", None, NewEvent("A", b""), timeout=60)
 consumer = client.consumer(hang, checkpoint=(lambda: None, print), stream_name="s")
 ConsumerGroup({"a": consumer}).run(signals=True)""",
     "async": """
@@ -381,7 +381,7 @@ async def hang(event):
 async def main():
     global consumer
     async with AsyncEsdbClient("esdb+embedded:") as client:
-        await client.append_events("s", None, NewEvent("A", b""))
+        await client.append_events("s", None, NewEvent("A", b""), timeout=60)
         consumer = client.consumer(hang, checkpoint=(lambda: None, print), stream_name="s")
         await AsyncConsumerGroup({"a": consumer}).run(signals=True)
 
