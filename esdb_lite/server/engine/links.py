@@ -14,7 +14,7 @@ from esdb_lite.server.storage import Reader, Record
 LINK_TYPE = "$>"
 LINKS_AT_ONCE = 32
 """So many are looked up before it is seen how large the events are that they point to."""
-_FIRST_LINKS = 8
+_FIRST_LINKS = 2
 _ROOM = 256 * 1024
 _STREAM = 1_500
 """What it counts to look into one more stream."""
