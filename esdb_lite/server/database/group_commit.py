@@ -311,7 +311,7 @@ class _RecentIds:
                 at += 1
                 continue
             end = _end_of_run(records, at)
-            self._keep_new(_new(_IdRun, (*records[at][1:3], tuple([record[3] for record in records[at:end]]))))
+            self._keep_new(_new(_IdRun, (stream, revision, tuple([record[3] for record in records[at:end]]))))
             at = end
         self._uncommitted += len(self._order) - before
 

@@ -185,7 +185,9 @@ def _hold(path: str) -> int:
     """
     if sys.platform == "win32":
         return -1  # its locks would keep SQLite out
-    _refuse_held(path)
+    if _is_held_here(path):
+        # To close it again would end the locks of SQLite, and the next other process to go would take the log with it.
+        raise HeldByAnotherName(path)
     try:
         descriptor = open_private(os.path.realpath(path))
     except OSError:
@@ -197,12 +199,10 @@ def _hold(path: str) -> int:
     return descriptor
 
 
-def _refuse_held(path: str) -> None:
-    """Refuse what this process holds before it is opened: to close it again would end the locks of SQLite, and the
-    next other process to go would take the write-ahead log with it. Raises StorageLocked."""
+def _is_held_here(path: str) -> bool:
     with suppress(OSError):
-        if _HELD.get(_identity(os.stat(path))) == os.getpid():
-            raise HeldByAnotherName(path)
+        return _HELD.get(_identity(os.stat(path))) == os.getpid()
+    return False
 
 
 def refuse_another_name(path: str) -> None:
@@ -218,11 +218,9 @@ def refuse_another_name(path: str) -> None:
 
 
 def _is_held_elsewhere(path: str) -> bool:
-    if sys.platform == "win32":
+    if sys.platform == "win32" or _is_held_here(path):
         return False
     with suppress(OSError):
-        if _HELD.get(_identity(os.stat(path))) == os.getpid():
-            return False
         descriptor = os.open(path, os.O_RDONLY)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
