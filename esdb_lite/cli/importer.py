@@ -120,8 +120,8 @@ class Importer:
     # --- what is there ---
 
     async def _look_up(self, events: Iterable[FileEvent]) -> None:
-        names = dict.fromkeys(name for event in events for name in (event.stream, _subject(event.stream)))
-        new = [name for name in names if name not in self._streams]
+        asked = dict.fromkeys(name for event in events for name in (event.stream, _subject(event.stream)))
+        new = [name for name in asked if name not in self._streams]
         if self._empty is None:
             first = self._client.read_all_events(limit=1, timeout=self._timeout)
             self._empty = not [event async for event in first]
