@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -27,19 +25,12 @@ from esdb_lite.errors import WriteInterrupted
 from esdb_lite.server.simulation.cluster import SimulatedCluster
 from esdb_lite.settings import Address
 from tests.healing.waiting import until
-from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
+from tests.rpc.fake import ONCE, FakeCall, fake_server, served
 from tests.rpc.streams_service import StreamsService
 from tests.support import own_time
 
 E = NewEvent("T", b"{}")
-ONCE = RetryPolicy(attempts=1)
 SHORT = RetryPolicy(budget=0.4, first_pause=0.01)
-
-
-@asynccontextmanager
-async def served(handler: Handler, retry: RetryPolicy = ONCE) -> AsyncIterator[tuple[FakeServer, AsyncEsdbClient]]:
-    async with fake_server(handler) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}", retry=retry) as client:
-        yield server, client
 
 
 async def test_a_lost_question_about_features_says_nothing_of_the_append() -> None:

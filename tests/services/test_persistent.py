@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import betterproto
 import pytest
@@ -50,13 +49,7 @@ from esdb_lite.server.engine.groups.parking import checkpoint_stream, parked_str
 from esdb_lite.server.engine.model import ANY
 from tests.healing.waiting import until
 
-from .persistent_calls import Service, answers, event_id, link_id, service
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Service]:
-    async with service() as running:
-        yield running
+from .persistent_calls import Service, answers, event_id, link_id
 
 
 def settings(**changes: object) -> CreateReqSettings:
