@@ -1,4 +1,4 @@
-"""What an address means: whether others reach a server there, and whether callers may be the same one.
+"""What addresses mean: who reaches a server there, and how, and which callers may be one.
 
 Owns: these rules. Must not know: sockets, servers.
 """
@@ -27,3 +27,13 @@ def network_of(address: str) -> str:
     if found.is_loopback:
         return "loopback"
     return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
+
+
+def reachable(host: str) -> str:
+    """Return a host at which clients of this machine reach a server that listens on `host`."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def with_port(host: str, port: int) -> str:
+    """Return an address as it stands in connection strings: `127.0.0.1:2113`, `[::1]:2113`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
