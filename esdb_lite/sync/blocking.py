@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from esdb_lite.client.face import refuse_misfits
 from esdb_lite.sync.read import ReadResponse
 
 if TYPE_CHECKING:
@@ -41,11 +42,15 @@ def blocking(
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> T:
         live = face._live()
-        if not here:
-            return live.portal.run(method, live.client, *args, **kwargs)
-        given = signature.bind(live.client, *args, **kwargs)
-        given.arguments.update({name: here[name](value) for name, value in given.arguments.items() if name in here})
-        return live.portal.run(method, *given.args, **given.kwargs)
+        try:
+            if not here:
+                return live.portal.run(method, live.client, *args, **kwargs)
+            given = signature.bind(live.client, *args, **kwargs)
+            given.arguments.update({name: here[name](value) for name, value in given.arguments.items() if name in here})
+            return live.portal.run(method, *given.args, **given.kwargs)
+        except TypeError:
+            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            raise
 
     _describe(call, method, signature)
     return call
@@ -81,7 +86,12 @@ def reading(
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> ReadResponse:
         live = face._live()
-        return ReadResponse(face, live.portal.run, method(live.client, *args, **kwargs))
+        try:
+            response = method(live.client, *args, **kwargs)
+        except TypeError:
+            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            raise
+        return ReadResponse(face, live.portal.run, response)
 
     _describe(call, method, inspect.signature(method).replace(return_annotation=ReadResponse.__name__))
     return call
