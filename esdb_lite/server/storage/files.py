@@ -16,7 +16,7 @@ from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.disk import sync_name
 from esdb_lite.server.storage.errors import StorageFailed, reporting
-from esdb_lite.server.storage.losses import identity, is_new, lacks_pages, refuse_losses
+from esdb_lite.server.storage.losses import identity, is_new, lacks_pages, refuse_foreign_log, refuse_losses
 from esdb_lite.server.storage.ownership import LogRemoved, Ownership
 from esdb_lite.server.storage.schema import check_path, check_writable, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
@@ -76,6 +76,7 @@ class Files:
     def _take_over(self, path: str, ownership: Ownership) -> None:
         if is_new(path):
             ownership.notes.forget()
+        refuse_foreign_log(path, ownership.notes.left)
         refuse_losses(path, ownership.notes.left)
 
     def check(self) -> None:
