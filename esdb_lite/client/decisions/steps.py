@@ -48,6 +48,17 @@ class _ReadUpTo(NamedTuple):
     event_id: UUID
 
 
+class _Place(NamedTuple):
+    """Where an event was found."""
+
+    stream_position: int
+    commit_position: int | None
+
+
+_Seen = Mapping[UUID, _Place]
+"""What was read, by its ids."""
+
+
 class _Outdated(Exception):
     """The stream is not the one that was read before, or of which there is a snapshot."""
 
@@ -87,7 +98,7 @@ class GrowingState:
         return LoadedState(self.state, self.position)
 
     def read(self) -> Calls:
-        """Read what was appended since; everything, where the stream was deleted meanwhile. Returns the ids."""
+        """Read what was appended since; everything, where the stream was deleted meanwhile. Returns where, by ids."""
         if self._last is not None and self._last.stream_position == self.position:
             self._unchecked = _ReadUpTo(self._last.stream_position, self._last.id)
         return (yield from self._go_on())
@@ -117,18 +128,18 @@ class GrowingState:
         return (yield from self._keeper.outlives(position))
 
     def _read(self) -> Calls:
-        ids: set[UUID] = set()
+        seen: dict[UUID, _Place] = {}
 
         def take(event: RecordedEvent) -> None:
             if not self._is_known(event):
                 self._add(event)
-                ids.add(event.id)
+                seen[event.id] = _place_of(event)
 
         start = None if self.position is None else self.position + (self._unchecked is None)
         yield from go_through(self._means, self.stream_name, start, take)
         if self._unchecked is not None:
             raise _Outdated
-        return ids
+        return seen
 
     def grow(self, written: Sequence[NewEvent], result: AppendResult) -> None:
         """Take in what was appended."""
@@ -147,6 +158,11 @@ class GrowingState:
     def last_id(self, written: Sequence[NewEvent]) -> UUID:
         """By which event it is recognised when it has been written."""
         return written[-1].id
+
+    def found(self, written: Sequence[NewEvent], seen: _Seen) -> AppendResult:
+        """What its append would have returned, by what was read since."""
+        place = seen[written[-1].id]
+        return AppendResult(place.commit_position, place.stream_position)
 
     def behind(self, failure: Exception) -> Mapping[str, int]:
         """By stream: where it ends by what an append was refused for, if that was not read yet."""
@@ -190,6 +206,10 @@ class GrowingState:
         self.state = self._fold(self.state, self._means.value(event))
         self.position = event.stream_position
         self._last = event
+
+
+def _place_of(event: RecordedEvent) -> _Place:
+    return _Place(event.stream_position, event.commit_position)
 
 
 def go_through(means: Means, stream_name: str, start: int | None, take: Callable[[RecordedEvent], object]) -> Calls:
@@ -238,6 +258,7 @@ class Growing(Protocol):
     def grow(self, written: Any, result: Any) -> None: ...
     def keep(self) -> Calls: ...
     def last_id(self, written: Any) -> UUID: ...
+    def found(self, written: Any, seen: _Seen) -> Any: ...
     def behind(self, failure: Exception) -> Mapping[str, int]: ...
     def pass_over(self, name: str, position: int) -> None: ...
     def correct(self, failure: Exception) -> None: ...
@@ -264,21 +285,21 @@ def deciding(means: Means, growing: Growing, decide: Callable[[Any], Any], attem
             return growing.outcome(written, result, attempt)
         sent[growing.last_id(written)] = written
         yield from _pause(means, attempt)
-        seen = yield from _looked(_read_on(means, growing, failure), failure)
-        for found in seen & sent.keys():  # an answer was lost, or an earlier attempt came late
-            return growing.outcome(sent[found], None, attempt)
+        seen: _Seen = yield from _looked(_read_on(means, growing, failure), failure)
+        for found in seen.keys() & sent.keys():  # an answer was lost, or an earlier attempt came late
+            return growing.outcome(sent[found], growing.found(sent[found], seen), attempt)
         if attempt == attempts:
             raise failure
     raise AssertionError("there is at least one attempt")
 
 
 def _read_on(means: Means, growing: Growing, failure: EsdbClientException) -> Calls:
-    """Read what was appended since, with everything for which the append was refused. Returns the ids.
+    """Read what was appended since, with everything for which the append was refused. Returns where, by ids.
 
     A follower may be late with it: only where it is known to be hidden it is passed over. Raises the failure where
     there is no telling.
     """
-    seen = set((yield from growing.read()))
+    seen: dict[UUID, _Place] = dict((yield from growing.read()))
     if not seen and not growing.behind(failure):
         growing.correct(failure)
     pause, ends_at = _FIRST_PAUSE, time.monotonic() + LATE
@@ -346,7 +367,7 @@ class GrowingStates:
         """Of the last events that were read or written."""
 
     def read(self) -> Calls:
-        """Read what was appended since; everything, where a stream was deleted meanwhile. Returns the ids."""
+        """Read what was appended since; everything, where a stream was deleted meanwhile. Returns where, by ids."""
         try:
             return (yield from self._read())
         except _Outdated:
@@ -370,7 +391,7 @@ class GrowingStates:
         events.sort(key=lambda event: event.commit_position or 0)
         for event in events:
             self._add(event)
-        return {event.id for event in events}
+        return {event.id: _place_of(event) for event in events}
 
     def _check(self, found: list[RecordedEvent], place: _ReadUpTo) -> Calls:
         """Take away the event that is known. Raises _Outdated where others do not follow it."""
@@ -411,6 +432,13 @@ class GrowingStates:
     def last_id(self, written: Mapping[str, Sequence[NewEvent]]) -> UUID:
         """By which event it is recognised when it has been written: all are there, or none."""
         return next(iter(written.values()))[-1].id
+
+    def found(self, written: Mapping[str, Sequence[NewEvent]], seen: _Seen) -> RecordsResult:
+        """What its append would have returned, by what was read since."""
+        places = {name: seen[events[-1].id] for name, events in written.items() if events[-1].id in seen}
+        commits = [place.commit_position for place in places.values() if place.commit_position is not None]
+        ends = {name: place.stream_position for name, place in places.items()}
+        return RecordsResult(max(commits, default=None), ends)
 
     def behind(self, failure: Exception) -> Mapping[str, int]:
         """By stream: where it ends by what an append was refused for, if that was not read yet."""
