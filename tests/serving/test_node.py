@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -168,6 +169,17 @@ class TestStatistics:
         texts = {"proc-startTime", "es-queue-StorageWriterQueue-queueName"}
         assert {key for key, value in figures.items() if not value.lstrip("-").replace(".", "").isdigit()} == texts
         assert int(figures["proc-diskIo-readOps"]) > 0
+
+    def test_many_who_ask_at_once_get_the_same_figures_until_the_log_goes_on(self) -> None:
+        ends = [733]
+        monitoring = Monitoring(lambda: ends[0], count().__next__, None)
+
+        def asked(now: float) -> str:
+            return StatsResp().parse(monitoring.answer(now)).stats["es-queue-StorageWriterQueue-length"]
+
+        assert [asked(1.0), asked(1.019), asked(1.02)] == ["0", "0", "1"]
+        ends[0] = 800
+        assert [asked(1.021), asked(1.03)] == ["2", "2"]
 
 
 async def test_an_atomic_append_that_is_open_when_the_server_stops_ends_with_a_reason_and_a_time() -> None:
