@@ -17,7 +17,7 @@ from esdb_lite_protos.tags import (
 )
 
 from esdb_lite._version import __version__
-from esdb_lite.server.addresses import is_loopback
+from esdb_lite.server.addresses import is_loopback, reachable
 from esdb_lite.server.app import PlainHttp, Route, RpcServer
 from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
@@ -472,11 +472,6 @@ async def open_database(settings: ServerSettings) -> Database:
         return await Database.open(settings.path, durability=settings.durability, now=settings.now)
     except StorageError as error:
         raise _database_error(error) from error
-
-
-def reachable(host: str) -> str:
-    """Return a host at which clients of this machine reach a server that listens on `host`."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 _DATABASE_ERRORS: tuple[tuple[type[StorageError], type[DatabaseUnavailable]], ...] = (

@@ -358,7 +358,7 @@ def test_a_line_has_an_end(run: Run, source: EmbeddedServer, tmp_path: Path, mon
         (b'{"stream":"s","id":null}', '"type" is missing'),
         (b'{"type":"T"}', '"stream" is missing'),
         (b'{"stream":"s","type":"T","id":"x"}', '"id" is no UUID: x'),
-        (b'{"stream":"s","type":"T","data_base64":"?"}', '"data_base64" is no base64'),
+        (b'{"stream":"s","type":"T","data_base64":"?"}', '"data_base64" is not base64'),
         (b'{"stream":', "it is no JSON: Expecting value (column 11)"),
         (b'{"stream":"s","type":"T","metadata":null,"data":{a}}', "it is no JSON: Expecting property name"),
         (b"[1]", "it is no JSON object"),
