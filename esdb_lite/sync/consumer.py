@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from esdb_lite import observing
 from esdb_lite._checks import Seconds, checked_bool
-from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._stepping import drive, make
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.consumers.awaiting import Awaited
@@ -175,23 +174,22 @@ class Consumer:
         DeadlineExceeded after `timeout` seconds (default: none), and what the consumer has ended with.
         """
         place, seconds = checked_place(result, self._settings.stream_name), checked_timeout(timeout)
-        deadline = Deadline(seconds)
-        awaited = Awaited(place, deadline, of_stream=self._settings.stream_name is not None)
+        awaited = Awaited(place, seconds, of_stream=self._settings.stream_name is not None)
         while awaited.place is not None and not self._came_to(awaited.place, awaited.patience()):
-            if deadline.passed:
+            if awaited.deadline.passed:
                 raise DeadlineExceeded(f"the consumer did not come to {place} within {seconds:g} seconds", sent=False)
             if awaited.due:
-                self._look_for(awaited, deadline)
+                self._look_for(awaited)
 
     def _came_to(self, place: int, timeout: float | None) -> bool:
         """Wait until the consumer has come to a place; False where it has not in time."""
         with self._change:
             return self._change.wait_for(lambda: self._reached(place), timeout)
 
-    def _look_for(self, awaited: Awaited, deadline: Deadline) -> None:
+    def _look_for(self, awaited: Awaited) -> None:
         assert awaited.place is not None
         try:
-            awaited.found(self._feed.last_selected(awaited.place, deadline.remaining()))
+            awaited.found(self._feed.last_selected(awaited.place, awaited.deadline.remaining()))
         except EsdbClientException:  # the consumer comes there, or will say what is wrong
             awaited.not_found()
 

@@ -19,10 +19,10 @@ _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 class Awaited:
     """A place of a stream, or of all events, and how long to wait for it."""
 
-    def __init__(self, place: int | None, deadline: Deadline, *, of_stream: bool) -> None:
+    def __init__(self, place: int | None, timeout: float | None, *, of_stream: bool) -> None:
         self.place = place
         """None: there is nothing to wait for."""
-        self._deadline = deadline
+        self.deadline = Deadline(timeout)
         self._pause = _FIRST_PAUSE
         self._look_at = None if of_stream else monotonic() + _FIRST_PAUSE
 
@@ -42,7 +42,7 @@ class Awaited:
 
     def patience(self) -> float | None:
         """Seconds for which there is nothing to do but wait; None: without end."""
-        left = self._deadline.remaining()
+        left = self.deadline.remaining()
         if self._look_at is None:
             return left
         pause = max(0.0, self._look_at - monotonic())

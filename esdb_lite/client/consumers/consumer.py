@@ -303,13 +303,12 @@ class AsyncConsumer:
         DeadlineExceeded after `timeout` seconds (default: none), and what the consumer has ended with.
         """
         place, seconds = checked_place(result, self._settings.stream_name), checked_timeout(timeout)
-        deadline = Deadline(seconds)
-        awaited = Awaited(place, deadline, of_stream=self._settings.stream_name is not None)
+        awaited = Awaited(place, seconds, of_stream=self._settings.stream_name is not None)
         while awaited.place is not None and not self._reached(awaited.place):
-            if deadline.passed:
+            if awaited.deadline.passed:
                 raise DeadlineExceeded(f"the consumer did not come to {place} within {seconds:g} seconds", sent=False)
             if awaited.due:
-                await self._look_for(awaited, deadline)
+                await self._look_for(awaited)
                 continue
             change = asyncio.get_running_loop().create_future()
             self._waiting.add(change)
@@ -318,10 +317,10 @@ class AsyncConsumer:
             finally:
                 self._waiting.discard(change)
 
-    async def _look_for(self, awaited: Awaited, deadline: Deadline) -> None:
+    async def _look_for(self, awaited: Awaited) -> None:
         assert awaited.place is not None
         try:
-            awaited.found(await self._feed.last_selected(awaited.place, deadline.remaining()))
+            awaited.found(await self._feed.last_selected(awaited.place, awaited.deadline.remaining()))
         except EsdbClientException:  # the consumer comes there, or will say what is wrong
             awaited.not_found()
 

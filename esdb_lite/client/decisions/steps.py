@@ -39,14 +39,14 @@ LATE = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
-class _Place(NamedTuple):
+class _FoundAt(NamedTuple):
     """Where an event was found."""
 
     stream_position: int
     commit_position: int | None
 
 
-_Seen = Mapping[UUID, _Place]
+_Seen = Mapping[UUID, _FoundAt]
 """What was read, by ids."""
 
 
@@ -54,8 +54,8 @@ class _Outdated(Exception):
     """The stream is not the one that was read before, or of which there is a snapshot."""
 
 
-def _place_of(event: RecordedEvent) -> _Place:
-    return _Place(event.stream_position, event.commit_position)
+def _found_at(event: RecordedEvent) -> _FoundAt:
+    return _FoundAt(event.stream_position, event.commit_position)
 
 
 def recorded(
@@ -111,7 +111,7 @@ def _read_on(means: Means, growing: GrowingStates, failure: EsdbClientException)
     A follower may be late with it: only where it is known to be hidden it is passed over. Raises the failure where
     there is no telling.
     """
-    seen: dict[UUID, _Place] = dict((yield from growing.read()))
+    seen: dict[UUID, _FoundAt] = dict((yield from growing.read()))
     if not seen and not growing.behind(failure):
         growing.correct(failure)
     pause, ends_at = _FIRST_PAUSE, time.monotonic() + LATE
@@ -194,7 +194,7 @@ class GrowingStates:
         events.sort(key=lambda event: event.commit_position or 0)
         for event in events:
             self._add(event)
-        return {event.id: _place_of(event) for event in events}
+        return {event.id: _found_at(event) for event in events}
 
     def _go_through(self, name: str, take: Callable[[RecordedEvent], object]) -> Calls:
         """Hand every event of a stream that is not known yet to a function. Raises _Outdated."""
@@ -331,11 +331,11 @@ class GrowingState(GrowingStates):
         return LoadedState(self.state, self.position)
 
     def _read(self) -> Calls:
-        seen: dict[UUID, _Place] = {}
+        seen: dict[UUID, _FoundAt] = {}
 
         def take(event: RecordedEvent) -> None:
             self._add(event)
-            seen[event.id] = _place_of(event)
+            seen[event.id] = _found_at(event)
 
         yield from self._go_through(self.stream_name, take)
         return seen
