@@ -174,7 +174,8 @@ def checksum_with(
     names: bytes, position: int, revision: int, id: bytes, is_json: int, created: int, data: bytes, metadata: bytes
 ) -> int:
     """The same as `checksum`, with what `checked_names` returns."""
-    return crc32(data, crc32(metadata, crc32(_HEAD(position, revision, created, is_json & 1) + id + names)))
+    before = b"".join((_HEAD(position, revision, created, is_json & 1), id, names, metadata))
+    return crc32(data, crc32(before))
 
 
 def open_writer(path: str | None, durability: Durability = Durability.FULL) -> sqlite3.Connection:
