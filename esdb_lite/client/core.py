@@ -43,7 +43,7 @@ from esdb_lite.settings import Address, BearerToken, ConnectionSettings, Credent
 if TYPE_CHECKING:
     from grpclib.client import Channel
 
-    from esdb_lite.embedded import RunningServer
+    from esdb_lite.embedded import PrivateServer
 
 _log = logging.getLogger("esdb_lite.client")
 
@@ -64,7 +64,7 @@ class ClientCore:
         self.settings = settings
         self._nodes: Nodes | None = None
         self._topology: Topology | None = None
-        self._server: RunningServer | None = None
+        self._server: PrivateServer | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._starting = Shared(self._start)
         self._asking = Shared(self._ask_features)
@@ -337,7 +337,7 @@ class ClientCore:
         await also()
         server, self._server = self._server, None
         if server is not None:
-            await server.stop()
+            await server.stop_async()
 
     def _awaited(self) -> str:
         """What calls wait for that do not come to their end."""

@@ -1,4 +1,4 @@
-"""What an address to listen on means: whether others reach it.
+"""What an address to listen on means: whether others reach it, and how programs of this machine do.
 
 Owns: these rules. Must not know: sockets, servers.
 """
@@ -14,3 +14,13 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def reachable(host: str) -> str:
+    """Return a host at which clients of this machine reach a server that listens on `host`."""
+    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
+
+
+def with_port(host: str, port: int) -> str:
+    """Return an address as it stands in connection strings: `127.0.0.1:2113`, `[::1]:2113`."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

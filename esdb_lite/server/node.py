@@ -17,7 +17,7 @@ from esdb_lite_protos.tags import (
 )
 
 from esdb_lite._version import __version__
-from esdb_lite.server.addresses import is_loopback
+from esdb_lite.server.addresses import is_loopback, reachable
 from esdb_lite.server.app import PlainHttp, Route, RpcServer
 from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
@@ -36,7 +36,7 @@ from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import Handler, Http1Factory, Page
 from esdb_lite.server.indexes.catalogue import Indexes
-from esdb_lite.server.node_pages import NodeParts, node_pages
+from esdb_lite.server.node_pages import node_figures
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.projections.user.engine import UserEngine
@@ -49,6 +49,7 @@ from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
+from esdb_lite.server.services.pages import NodePages
 from esdb_lite.server.services.projections import Projections
 from esdb_lite.server.services.quick_reads import quick_query
 from esdb_lite.server.services.records import AtomicAppends, quick_method
@@ -409,13 +410,16 @@ class ServerNode:
         return newer.get(path, True)
 
     def _pages(self) -> Mapping[str, Page]:
-        settings = self._settings
-        parts = NodeParts(
-            self._database, settings.path, self._groups, self._membership, self._member, lambda: self._server
-        )
-        projections, users = self._projections is not None, settings.security is not None
-        return node_pages(
-            parts, self._behaviour.version, projections=projections, users=users, now=settings.now
+        settings, statistics = self._settings, self._monitoring().figures
+        return NodePages(
+            self._behaviour.version,
+            self._membership,
+            self._member,
+            projections=self._projections is not None,
+            users=settings.security is not None,
+            now=settings.now,
+            statistics=statistics,
+            figures=node_figures(self._database, self._groups, lambda: self._server, statistics),
         ).by_path()
 
     def _users(self) -> Mapping[str, Handler]:
@@ -468,11 +472,6 @@ async def open_database(settings: ServerSettings) -> Database:
         return await Database.open(settings.path, durability=settings.durability, now=settings.now)
     except StorageError as error:
         raise _database_error(error) from error
-
-
-def reachable(host: str) -> str:
-    """Return a host at which clients of this machine reach a server that listens on `host`."""
-    return {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)
 
 
 _DATABASE_ERRORS: tuple[tuple[type[StorageError], type[DatabaseUnavailable]], ...] = (

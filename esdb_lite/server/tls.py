@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.errors import CertificateUnusable
@@ -62,6 +63,12 @@ class Certificates:
     def authority(self) -> str | None:
         """The file that clients of this machine need, where that is known."""
         return None if self.dev_certificate is None else os.path.join(os.path.abspath(self.dev_certificate), "ca.pem")
+
+    def uri(self, hosts: str) -> str:
+        """Return the connection string for clients of this machine; `hosts` with their ports."""
+        if not self.secure:
+            return f"esdb://{hosts}?tls=false"
+        return f"esdb://{hosts}" + ("" if self.authority is None else f"?tlsCaFile={quote(self.authority)}")
 
     def files(self) -> CertificateFiles:
         """Return the files, making them if that was asked for. Raises CertificateUnusable."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 from esdb_lite_protos.event_store.client.projections import ResultResp, StateResp
@@ -21,8 +20,8 @@ from esdb_lite.server.app import RpcServer
 from esdb_lite.server.app.calls import Route
 from esdb_lite.server.database.loop_share import LoopShare
 from esdb_lite.server.engine.read import Read
-from esdb_lite.server.handlers import PageBody, ServerCall
-from esdb_lite.server.node import ServerNode, ServerSettings
+from esdb_lite.server.handlers import PageBody
+from esdb_lite.server.node import ServerNode
 from esdb_lite.server.schemas import catalogue
 from esdb_lite.server.schemas.compatibility import ComparisonBudget, NotASchema, incompatibilities
 from esdb_lite.server.services import projections
@@ -31,15 +30,10 @@ from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
 from esdb_lite.server.services.unary import encoded, routes
 from tests.faults.support import GOSSIP, STREAMS, append, events_in, read
 from tests.healing.waiting import until
-from tests.serving.raw import connected
+from tests.serving.raw import connected, echo
 from tests.serving.test_slow_readers import take_nothing
 
 CREATE = "/event_store.client.users.Users/Create"
-
-
-async def echo(call: ServerCall) -> None:
-    while messages := await call.receive():
-        await call.send(messages)
 
 
 class Turns:
@@ -59,13 +53,6 @@ class Turns:
         while True:
             await asyncio.sleep(0)
             self.now += 1
-
-
-@pytest.fixture
-async def node() -> AsyncIterator[ServerNode]:
-    running = await ServerNode.start(ServerSettings(), lambda: None)
-    yield running
-    await running.stop()
 
 
 async def test_many_calls_at_once_are_answered_in_turns() -> None:

@@ -36,12 +36,6 @@ from esdb_lite.server.errors import ServerStartError
 PACKAGE = str(Path(esdb_lite.__file__).parent)
 
 
-@pytest.fixture
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as running:
-        yield running
-
-
 def frames(error: BaseException) -> int:
     """How many lines of this package a traceback shows, in all of its parts."""
     return "".join(traceback.format_exception(error)).count(f'File "{PACKAGE}')

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from esdb_lite import _convert
 from esdb_lite._checks import Seconds
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.append.appender import Appender
@@ -48,13 +49,11 @@ class AsyncStreamApi:
         never existed), StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The rules are in
         section 9 of the protocol notes.
         """
-        from esdb_lite._convert import streams as convert
-
         deadline = self._core.deadline(timeout)
         expected = expectation(expected_position)
         # deleting up to an event a second time says the same; without one, it could delete what has come since
         channel = self._core.channel(deadline, credentials, repeatable=expected >= 0)
-        return await convert.delete(channel, checked_stream(stream_name), expected)
+        return await _convert.streams.delete(channel, checked_stream(stream_name), expected)
 
     async def tombstone_stream(
         self,
@@ -69,11 +68,9 @@ class AsyncStreamApi:
         Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The
         rules are in section 9 of the protocol notes.
         """
-        from esdb_lite._convert import streams as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials)
         expected = expectation(expected_position)
-        return await convert.tombstone(channel, checked_stream(stream_name), expected)
+        return await _convert.streams.tombstone(channel, checked_stream(stream_name), expected)
 
     async def get_stream_metadata(
         self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
+from esdb_lite import _convert
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_text
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._status.projections import ProjectionCall, projection_error
@@ -83,12 +84,10 @@ class AsyncProjectionApi:
         if engine_version == _SECOND_ENGINE and track_emitted_streams:
             raise InvalidArgument("track_emitted_streams", track_emitted_streams, "cannot be had with engine_version=2")
         engine = 0 if engine_version is None else await self._engine(engine_version, deadline)
-        from esdb_lite._convert import projections as convert
-
         channel = self._core.channel(deadline, credentials)
         ignored = [ProjectionExists] if checked_bool("exist_ok", exist_ok) else []
         with suppress(*ignored), _about(name, ProjectionCall.CREATE):
-            await convert.create(
+            await _convert.projections.create(
                 channel,
                 name,
                 query,
@@ -115,10 +114,8 @@ class AsyncProjectionApi:
         _check_name("name", name)
         checked_text("query", query)
         emits = name.startswith("$") if emit is None else checked_bool("emit", emit)
-        from esdb_lite._convert import projections as convert
-
         with _about(name):
-            await convert.update(channel, name, query, emit=emits)
+            await _convert.projections.update(channel, name, query, emit=emits)
 
     async def delete_projection(
         self,
@@ -140,10 +137,8 @@ class AsyncProjectionApi:
         checked_bool("state_stream", state_stream)
         checked_bool("checkpoint_stream", checkpoint_stream)
         checked_bool("emitted_streams", emitted_streams)
-        from esdb_lite._convert import projections as convert
-
         with _about(name, ProjectionCall.DELETE):
-            await convert.delete(
+            await _convert.projections.delete(
                 channel,
                 name,
                 state_stream=state_stream,
@@ -156,30 +151,24 @@ class AsyncProjectionApi:
     ) -> None:
         """Start a projection where it left off. Does nothing if it is running. Raises ProjectionNotFound."""
         channel = self._repeatable(name, timeout, credentials)
-        from esdb_lite._convert import projections as convert
-
         with _about(name):
-            await convert.enable(channel, name)
+            await _convert.projections.enable(channel, name)
 
     async def disable_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop a projection, after it has written a checkpoint. Raises ProjectionNotFound."""
         channel = self._repeatable(name, timeout, credentials)
-        from esdb_lite._convert import projections as convert
-
         with _about(name):
-            await convert.disable(channel, name, write_checkpoint=True)
+            await _convert.projections.disable(channel, name, write_checkpoint=True)
 
     async def abort_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop a projection at once; it will continue from its last checkpoint. Raises ProjectionNotFound."""
         channel = self._repeatable(name, timeout, credentials)
-        from esdb_lite._convert import projections as convert
-
         with _about(name):
-            await convert.disable(channel, name, write_checkpoint=False)
+            await _convert.projections.disable(channel, name, write_checkpoint=False)
 
     async def reset_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
@@ -189,18 +178,14 @@ class AsyncProjectionApi:
         Raises ProjectionNotFound.
         """
         channel = self._repeatable(name, timeout, credentials)
-        from esdb_lite._convert import projections as convert
-
         with _about(name):
-            await convert.reset(channel, name)
+            await _convert.projections.reset(channel, name)
 
     async def restart_projections(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Restart the projection subsystem. Transient projections are lost. Raises ProjectionFailed."""
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        from esdb_lite._convert import projections as convert
-
         with _about(""):
-            await convert.restart(channel)
+            await _convert.projections.restart(channel)
 
     # --- asking ---
 
@@ -219,14 +204,13 @@ class AsyncProjectionApi:
     ) -> list[ProjectionInfo]:
         """Return the status and the statistics of all projections, system ones included, or of those of a mode."""
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        from esdb_lite._convert import projections as convert
         from esdb_lite.projections import ProjectionMode
 
         if mode is not None and not isinstance(mode, ProjectionMode):
             raise WrongArgumentType("mode", mode, "must be a ProjectionMode or None")
 
         with _about(""):
-            return await convert.statistics_of_all(channel, mode)
+            return await _convert.projections.statistics_of_all(channel, mode)
 
     async def get_projection_state(
         self,
@@ -242,9 +226,7 @@ class AsyncProjectionApi:
         None. Servers send numbers as floats; whole ones are returned as int. Raises ProjectionNotFound.
         """
         deadline = self._core.deadline(timeout)
-        from esdb_lite._convert import projections as convert
-
-        return await self._ask(name, partition, deadline, credentials, convert.state)
+        return await self._ask(name, partition, deadline, credentials, _convert.projections.state)
 
     async def get_projection_result(
         self,
@@ -259,9 +241,7 @@ class AsyncProjectionApi:
         None if there is none; for a query with partitions also without `partition`. Raises ProjectionNotFound.
         """
         deadline = self._core.deadline(timeout)
-        from esdb_lite._convert import projections as convert
-
-        return await self._ask(name, partition, deadline, credentials, convert.result)
+        return await self._ask(name, partition, deadline, credentials, _convert.projections.result)
 
     async def wait_for_projection(
         self,
@@ -301,15 +281,13 @@ class AsyncProjectionApi:
         """
         deadline = self._core.deadline(timeout)
         checked_text("query", query)
-        from esdb_lite._convert import projections as convert
-
         name = f"query-{uuid.uuid4()}"
         try:
             channel = self._core.channel(deadline, credentials)
             with _about(name):
-                await convert.create_transient(channel, name, query)
+                await _convert.projections.create_transient(channel, name, query)
             await self._completed(name, deadline, credentials)
-            return await self._ask(name, None, deadline, credentials, convert.result)
+            return await self._ask(name, None, deadline, credentials, _convert.projections.result)
         finally:
             with suppress(EsdbClientException):
                 await self.delete_projection(name, timeout=_CLEANING_UP, credentials=credentials)
@@ -368,11 +346,9 @@ class AsyncProjectionApi:
 
     async def _info(self, name: str, deadline: Deadline, credentials: CredentialsLike) -> ProjectionInfo:
         _check_name("name", name)
-        from esdb_lite._convert import projections as convert
-
         channel = self._core.channel(deadline, credentials, repeatable=True)
         with _about(name):
-            found = await convert.statistics_of(channel, name)
+            found = await _convert.projections.statistics_of(channel, name)
         if len(found) != 1:
             # One that goes at this moment is not answered at all.
             error = ProjectionNotFound(f"there is no projection {name!r}")
