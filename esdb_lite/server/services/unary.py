@@ -27,6 +27,7 @@ from esdb_lite.server.storage.errors import (
     StorageCorrupted,
     StorageError,
     StorageFull,
+    StorageLocked,
     StorageReadOnly,
 )
 
@@ -198,6 +199,7 @@ def failure_of(error: object) -> RpcError:
 _STORAGE_CODES: tuple[tuple[type[StorageError], StatusCode], ...] = (
     (StorageClosed, StatusCode.UNAVAILABLE),
     (StorageFull, StatusCode.RESOURCE_EXHAUSTED),
+    (StorageLocked, StatusCode.UNAVAILABLE),
     (StorageReadOnly, StatusCode.FAILED_PRECONDITION),
     (StorageCorrupted, StatusCode.DATA_LOSS),
 )
