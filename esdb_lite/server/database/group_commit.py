@@ -105,7 +105,7 @@ class Committer:
         self._writer = writer
         self._now = now
         self._confirm = confirm
-        self._streams: dict[str, _StreamState] = {}
+        self._streams: dict[str, _KnownStream] = {}
         self._characters = 0
         """Of their names."""
         self._recent = _RecentIds()
@@ -187,13 +187,13 @@ class Committer:
             revision, position = last[2], last[0]
             state = self._streams.get(stream)
             if state is None:
-                self._keep(stream, _StreamState(revision, position))
+                self._keep(stream, _KnownStream(revision, position))
             else:
                 state.revision, state.position = revision, position
             if is_metastream(stream) and (original := self._streams.get(original_of(stream))) is not None:
                 original.rules = None
 
-    def _keep(self, stream: str, state: _StreamState) -> _StreamState:
+    def _keep(self, stream: str, state: _KnownStream) -> _KnownStream:
         self._characters += len(stream)
         self._streams[stream] = state
         return state
@@ -230,7 +230,7 @@ class Committer:
         lasts = self._writer.lasts([name for stream in streams for name in (stream, metastream_of(stream))])
         for stream in streams:
             rules = None if metastream_of(stream) in lasts else EMPTY
-            self._keep(stream, _StreamState(*lasts.get(stream, _NONE), rules))
+            self._keep(stream, _KnownStream(*lasts.get(stream, _NONE), rules))
 
     def last_revision(self, stream: str) -> int:
         """See `State`."""
@@ -240,8 +240,8 @@ class Committer:
         """See `State`."""
         return self._state(stream).position >= self._start
 
-    def _state(self, stream: str) -> _StreamState:
-        return self._streams.get(stream) or self._keep(stream, _StreamState(*self._writer.last(stream) or _NONE))
+    def _state(self, stream: str) -> _KnownStream:
+        return self._streams.get(stream) or self._keep(stream, _KnownStream(*self._writer.last(stream) or _NONE))
 
     def metadata(self, stream: str) -> StreamRules:
         """See `State`."""
@@ -283,7 +283,7 @@ def _joined(batches: Sequence[Committed]) -> Committed:
     return Committed(results, records, batches[-1].log_end)
 
 
-class _StreamState:
+class _KnownStream:
     """What is known of a stream."""
 
     __slots__ = ("position", "revision", "rules")
