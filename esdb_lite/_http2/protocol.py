@@ -81,12 +81,6 @@ def write_headers(connection: Connection, stream_id: int, headers: Pairs, *, end
     return quick is not None and quick.answer(stream_id, headers, end=end)
 
 
-def write_answer(connection: Connection, stream_id: int, headers: Pairs, data: bytes, trailers: Pairs) -> bool:
-    """Write a whole answer. False, and nothing written, where h2 has to do it."""
-    quick = _quick_headers(connection)
-    return quick is not None and quick.answer_whole(stream_id, headers, data, trailers)
-
-
 def begin_request(connection: Connection, stream_id: int, headers: Pairs) -> bool:
     """Write the headers of a request. False, and nothing written, where h2 has to do it."""
     quick = _quick_headers(connection)
@@ -227,6 +221,13 @@ class FastProtocol(H2Protocol):
     def _weigh(self, kind: int, number: int) -> None:
         """So many frames of a kind have come that carry no data. Raises ProtocolError when that is too much."""
 
+    def _make_known(self, stream_id: int) -> None:
+        """Something comes for h2 that concerns a stream: see to it that h2 knows the stream."""
+
+    def _takes_whole(self, data: bytes, at: int, stop: int) -> int:
+        """Take a whole request whose headers are `data[at:stop]`; return where it ends, or 0: it is for others."""
+        return 0
+
     def _receive(self, data: bytes) -> bool:
         """Take what has arrived: frame by frame, DATA of one stream in runs. False when some is left for another turn.
 
@@ -254,6 +255,7 @@ class FastProtocol(H2Protocol):
                 # for h2: it waits, so the run must not
                 if self._run:
                     self._deliver()
+                self._make_known(stream_id & ~_RESERVED)
                 self._weigh(kind & 0xFF, 1)
                 cost += _WORTH_OF_H2
             elif self._run and stream_id == self._stream_id and not flags:  # one more of the run
@@ -263,6 +265,10 @@ class FastProtocol(H2Protocol):
                 if not self._settle(data[seen:at]):
                     return True
                 seen, largest = at, self._h2.max_inbound_frame_size
+                if kind & 0xFF == HEADERS and (whole := self._takes_whole(data, at, stop)):
+                    seen = at = whole
+                    cost += 2 + _WORTH_OF_H2
+                    continue
                 short = self._goes_short(kind & 0xFF, flags, stream_id & ~_RESERVED, data[at + _HEADER_SIZE : stop])
                 if short:
                     seen = stop

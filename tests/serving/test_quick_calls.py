@@ -88,9 +88,10 @@ def send(client: RawClient, stream: int, request: bytes) -> None:
 async def begin(client: RawClient, method: Method, *requests: bytes, timeout: str | None = None) -> list[int]:
     """Begin calls, all in one piece, and wait until the method has been asked."""
     more = [] if timeout is None else [("grpc-timeout", timeout)]
-    streams = [client.open_unsent("/s/M", more=more) for _ in requests]
-    for stream, request in zip(streams, requests, strict=True):
-        send(client, stream, request)
+    streams = []
+    for request in requests:
+        streams.append(client.open_unsent("/s/M", more=more))
+        send(client, streams[-1], request)
     client.flush()
     method.awaited += len(requests)
     while method.asked < method.awaited:
