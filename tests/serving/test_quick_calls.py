@@ -164,6 +164,27 @@ async def test_what_comes_in_pieces_is_for_the_handler() -> None:
         assert (await client.ended(stream)).messages == [b"handler " + b"x" * 10]
 
 
+async def test_headers_that_come_before_those_of_others_are_for_the_handler() -> None:
+    method = Method()
+    async with serving(method) as (client, _):
+        streams = [client.open_unsent("/s/M") for _ in range(3)]
+        for stream in streams:
+            send(client, stream, b"x")
+        client.flush()
+        found = [(await client.ended(stream)).messages for stream in streams]
+        assert found == [[b"handler x"]] * 3
+
+
+async def test_an_end_that_comes_behind_the_data() -> None:
+    method = Method()
+    async with serving(method) as (client, _):
+        stream = client.open_unsent("/s/M")
+        client.h2.send_data(stream, frame([b"x"]))
+        client.h2.end_stream(stream)
+        client.flush()
+        assert (await client.ended(stream)).messages == [b"quick x"]
+
+
 @pytest.mark.parametrize("data", [b"", b"\0\0", frame([b"one", b"two"]), b"\1\0\0\0\1x", b"\0\0\0\0\2x"])
 async def test_what_is_not_one_message_is_for_the_handler(data: bytes) -> None:
     method = Method()
