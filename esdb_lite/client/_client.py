@@ -126,7 +126,6 @@ class AsyncEsdbClient(
         """Make a client of settings that have been looked at already."""
         client = cls.__new__(cls)
         client._use(settings)
-        client._observed = False
         return client
 
     def _use(self, settings: ConnectionSettings) -> None:

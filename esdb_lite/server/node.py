@@ -36,7 +36,7 @@ from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import PersistentGroups
 from esdb_lite.server.handlers import Handler, Http1Factory, Page
 from esdb_lite.server.indexes.catalogue import Indexes
-from esdb_lite.server.node_pages import NodeParts, node_pages
+from esdb_lite.server.node_pages import node_figures
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections
 from esdb_lite.server.projections.manager import ProjectionManager
 from esdb_lite.server.projections.user.engine import UserEngine
@@ -49,6 +49,7 @@ from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.server.services.indexes import IndexService
 from esdb_lite.server.services.monitoring import Monitoring
 from esdb_lite.server.services.operations import Operations
+from esdb_lite.server.services.pages import NodePages
 from esdb_lite.server.services.projections import Projections
 from esdb_lite.server.services.quick_reads import quick_query
 from esdb_lite.server.services.records import AtomicAppends, quick_method
@@ -409,13 +410,16 @@ class ServerNode:
         return newer.get(path, True)
 
     def _pages(self) -> Mapping[str, Page]:
-        settings = self._settings
-        parts = NodeParts(
-            self._database, settings.path, self._groups, self._membership, self._member, lambda: self._server
-        )
-        projections, users = self._projections is not None, settings.security is not None
-        return node_pages(
-            parts, self._behaviour.version, projections=projections, users=users, now=settings.now
+        settings, statistics = self._settings, self._monitoring().figures
+        return NodePages(
+            self._behaviour.version,
+            self._membership,
+            self._member,
+            projections=self._projections is not None,
+            users=settings.security is not None,
+            now=settings.now,
+            statistics=statistics,
+            figures=node_figures(self._database, self._groups, lambda: self._server, statistics),
         ).by_path()
 
     def _users(self) -> Mapping[str, Handler]:

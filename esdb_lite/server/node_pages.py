@@ -1,4 +1,4 @@
-"""The pages of a node: where their figures come from.
+"""The figures of a node: where they come from.
 
 Owns: putting them together. Must not know: what the pages say, HTTP.
 """
@@ -6,55 +6,40 @@ Owns: putting them together. Must not know: what the pages say, HTTP.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from esdb_lite.server.app import RpcServer
 from esdb_lite.server.database.database import Database
-from esdb_lite.server.faults.membership import ClusterMember, Membership
 from esdb_lite.server.groups.registry import NotReady, PersistentGroups
 from esdb_lite.server.groups.runner import GroupRunner
 from esdb_lite.server.services.metrics import GroupFigures, NodeFigures
-from esdb_lite.server.services.monitoring import Monitoring
-from esdb_lite.server.services.pages import NodePages
+
+Statistics = Callable[[], Mapping[str, str]]
+"""By the names of the Monitoring service."""
 
 
-@dataclass(frozen=True)
-class NodeParts:
-    """The parts of a node about which there is something to tell."""
-
-    database: Database
-    path: str | None
-    """The database file."""
-    groups: PersistentGroups
-    membership: Membership
-    member: ClusterMember
-    server: Callable[[], RpcServer]
-    """It is made after the pages."""
-
-
-def node_pages(parts: NodeParts, version: str, *, projections: bool, users: bool, now: Callable[[], int]) -> NodePages:
-    """Return the pages of a node that passes for a version. `now`: 100-ns ticks since 1970."""
-    database = parts.database
-    monitoring = Monitoring(lambda: database.log_end, lambda: database.waiting, parts.path)
+def node_figures(
+    database: Database, groups: PersistentGroups, server: Callable[[], RpcServer], statistics: Statistics
+) -> Callable[[], NodeFigures]:
+    """Return what tells the figures of a node from now on. `server` is made after the pages."""
     begun, first = time.monotonic(), database.log_end
 
     def figures() -> NodeFigures:
-        server = parts.server()
+        serving = server()
         return NodeFigures(
-            statistics=monitoring.figures(),
+            statistics=statistics(),
             up_time=time.monotonic() - begun,
-            connections=server.connections,
-            calls_open=sum(1 for _ in server.open_calls()),
-            calls_total=server.counts.total,
-            calls_failed=server.counts.failed,
+            connections=serving.connections,
+            calls_open=sum(1 for _ in serving.open_calls()),
+            calls_total=serving.counts.total,
+            calls_failed=serving.counts.failed,
             events_written=database.written,
             bytes_written=database.log_end - first,
             log_end=database.log_end,
-            groups=[_group(runner) for runner in _running(parts.groups)],
+            groups=[_group(runner) for runner in _running(groups)],
         )
 
-    return NodePages(version, parts.membership, parts.member, projections, users, now, monitoring.figures, figures)
+    return figures
 
 
 def _running(groups: PersistentGroups) -> list[GroupRunner]:

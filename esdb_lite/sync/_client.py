@@ -24,12 +24,12 @@ from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.schemas.arguments import checked_numbers
 from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.events import RecordedEvent, SubscriptionItem
-from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, patterns
-from esdb_lite.positions import ResumeFrom, meant
+from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
+from esdb_lite.positions import ResumeFrom
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike, parse_uri
 from esdb_lite.sync.appends import AppendApi
-from esdb_lite.sync.blocking import blocking, opened, opened_overload, reading
+from esdb_lite.sync.blocking import FILTERS, MEANT, blocking, here, opened, opened_overload, reading
 from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
@@ -128,11 +128,7 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
     read_stream_events = reading(AsyncEsdbClient.read_stream_events)
     read_all_events = reading(AsyncEsdbClient.read_all_events)
     get_stream_position = blocking(AsyncEsdbClient.get_stream_position)
-    get_commit_position = blocking(
-        AsyncEsdbClient.get_commit_position,
-        filter_exclude=partial(patterns, "filter_exclude"),
-        filter_include=partial(patterns, "filter_include"),
-    )
+    get_commit_position = blocking(AsyncEsdbClient.get_commit_position, **FILTERS)
 
     # --- subscribing ---
 
@@ -168,11 +164,7 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
         credentials: CredentialsLike = None,
     ) -> Subscription[SubscriptionItem]: ...
 
-    @opened_overload(
-        AsyncEsdbClient.subscribe_all_events,
-        filter_exclude=partial(patterns, "filter_exclude"),
-        filter_include=partial(patterns, "filter_include"),
-    )
+    @opened_overload(AsyncEsdbClient.subscribe_all_events, **FILTERS)
     def subscribe_all_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended."""
         return Subscription(self, self._live().portal.run, source)
@@ -212,11 +204,11 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
 
     # --- streams ---
 
-    delete_stream = blocking(AsyncStreamApi.delete_stream, expected_position=meant)
-    tombstone_stream = blocking(AsyncStreamApi.tombstone_stream, expected_position=meant)
+    delete_stream = blocking(AsyncStreamApi.delete_stream, expected_position=MEANT)
+    tombstone_stream = blocking(AsyncStreamApi.tombstone_stream, expected_position=MEANT)
     get_stream_metadata = blocking(AsyncStreamApi.get_stream_metadata)
     set_stream_metadata = blocking(
-        AsyncStreamApi.set_stream_metadata, metadata=checked_metadata, expected_position=meant
+        AsyncStreamApi.set_stream_metadata, metadata=here(checked_metadata), expected_position=MEANT
     )
     get_default_access = blocking(AsyncStreamApi.get_default_access)
     set_default_access = blocking(AsyncStreamApi.set_default_access)
@@ -253,7 +245,7 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
     list_schemas = blocking(AsyncSchemaApi.list_schemas)
     lookup_schema_name = blocking(AsyncSchemaApi.lookup_schema_name)
     register_schema_version = blocking(AsyncSchemaApi.register_schema_version)
-    delete_schema_versions = blocking(AsyncSchemaApi.delete_schema_versions, numbers=checked_numbers)
+    delete_schema_versions = blocking(AsyncSchemaApi.delete_schema_versions, numbers=here(checked_numbers))
     get_schema_version = blocking(AsyncSchemaApi.get_schema_version)
     get_schema_version_by_id = blocking(AsyncSchemaApi.get_schema_version_by_id)
     list_schema_versions = blocking(AsyncSchemaApi.list_schema_versions)

@@ -1,120 +1,49 @@
 """The calls that append: to one stream, and to several at once, for code without asyncio.
 
-Owns: `AppendApi`, the part of the client for threads that has them. Must not know: how anything is done. A test holds
-it to the part of the client for asyncio.
+Owns: `AppendApi`, the part of the client for threads that has them, and what is asked of events on the caller's thread,
+where those that are generators have to run. Must not know: how anything is done.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from esdb_lite import observing
-from esdb_lite._checks import Seconds
-from esdb_lite.client.append.calls import NOTHING_EXPECTED
+from esdb_lite.client.append.calls import AsyncAppendApi
 from esdb_lite.client.arguments import checked_events
-from esdb_lite.correlations import marked
-from esdb_lite.positions import ExpectedPosition, meant
-from esdb_lite.settings import CredentialsLike
-from esdb_lite.sync.blocking import Face
+from esdb_lite.sync.blocking import MEANT, Face, blocking
 
 if TYPE_CHECKING:
     from esdb_lite.event_types.likes import EventsLike
-    from esdb_lite.event_types.registry import EventTypes
-    from esdb_lite.events import AppendResult, NewEvent
-    from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
+    from esdb_lite.events import NewEvent
+    from esdb_lite.records import NewRecord, RecordsLike, StreamAppend, StreamCheck
+
+
+def _events(face: Face, value: EventsLike) -> list[NewEvent]:
+    return checked_events(value, face._event_types)
+
+
+def _parts(face: Face, value: RecordsLike) -> list[NewRecord | StreamAppend]:
+    from esdb_lite.client.append.atomic_request import checked_parts
+
+    return checked_parts(value, face._event_types)
+
+
+def _checks(_: Face, value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:
+    from esdb_lite.client.append.atomic_request import checked_checks
+
+    return checked_checks(value)
+
+
+def _stream_events(_: Face, value: Iterable[tuple[str, NewEvent]]) -> list[tuple[str, NewEvent]]:
+    from esdb_lite.client.append.import_request import checked_stream_events
+
+    return checked_stream_events(value)
 
 
 class AppendApi(Face):
     """Appends."""
 
-    _event_types: EventTypes | None
-
-    def append_events(
-        self,
-        stream_name: str,
-        expected_position: ExpectedPosition,
-        events: EventsLike,
-        *,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AppendResult:
-        """Append one event or several to a stream, all or none, and return the commit position of the last.
-
-        `expected_position`: None means that the stream does not exist, n >= 0 that its last event is at n; or a
-        `StreamState` (-1 and -2 are ANY; other negative numbers are refused). `events` are `NewEvent`s, or objects of
-        classes that the client's `event_types` have. The result is an int that also has `stream_position`.
-        Appending the same events again (same ids, same expectation) changes nothing and succeeds.
-        Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
-        answer came. The rules are in section 7 of the protocol notes.
-        """
-        given = checked_events(events, self._event_types)  # here: it may be a generator
-        live, expected = self._live(), meant(expected_position)
-        with observing.appending(live.client._core.settings, "streams.append", [stream_name], len(given)) as marks:
-            if marks:
-                given = [marked(event, marks) for event in given]
-            return live.portal.run(
-                live.client.append_events, stream_name, expected, given, timeout=timeout, credentials=credentials
-            )
-
-    def append_records(
-        self,
-        records: RecordsLike,
-        *,
-        checks: StreamCheck | Iterable[StreamCheck] = (),
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> RecordsResult:
-        """Append records to one or several streams, all or none, if all checks hold.
-
-        `records`: `NewRecord`s, which are written in their order; or events by stream, as `{"stream": [NewEvent(...)]}`
-        (or objects of classes that the client's `event_types` have), or as `StreamAppend`s, each with the position at
-        which its stream is expected to end. The metadata of such events must be JSON objects, and become properties.
-        `checks`: streams, written or not, with the state that each must be in. Sending the same records again (same
-        ids, same expectations) changes nothing and succeeds.
-        Needs AppendRecords (KurrentDB 26.0.3 and 26.1) for checks of other streams, and AppendSession (25.1) for more
-        than one stream; else raises NotSupported, which names the version. Older servers append to one stream.
-        Raises ConsistencyError with all violations; StreamDeleted, for a deleted stream on 25.1; AppendTooLarge;
-        OutcomeUnknown, with the records, when they were sent and no answer came. The rules are in section B.3 of the
-        notes on KurrentDB.
-        """
-        from esdb_lite.client.append.atomic_request import checked_checks, checked_parts, marked_part, written
-
-        given = checked_parts(records, self._event_types)  # here: they may be generators
-        states = checked_checks(checks)
-        live = self._live()
-        streams, count = written(given)
-        with observing.appending(live.client._core.settings, "streams.multi-append", streams, count) as marks:
-            if marks:
-                given = [marked_part(part, marks) for part in given]
-            return live.portal.run(
-                live.client.append_records, given, checks=states, timeout=timeout, credentials=credentials
-            )
-
-    def import_events(
-        self,
-        events: Iterable[tuple[str, NewEvent]],
-        expected_positions: Mapping[str, ExpectedPosition] = NOTHING_EXPECTED,
-        *,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> int | None:
-        """Append events of many streams, in the order in which they are given, as they come from elsewhere.
-
-        `events`: each with its stream. `expected_positions`: where streams are expected to end, by name, in the words
-        of `append_events`; any position will do for those that are not named. Returns the commit position of the last
-        event that was written, where the server says it.
-        It is not all or none: an embedded server writes 1,000 events or 512 KiB together, other servers those of a
-        stream that follow each other. A refusal ends it: of what comes behind, an embedded server writes nothing, and
-        others may have written the next 256 appends. Imports that begin while others are under way come behind them,
-        or fail with them. Importing the same events again with the same expectations writes those that are missing;
-        of streams that may end anywhere, servers know only what was written of late.
-        Raises what `append_events` raises.
-        """
-        from esdb_lite.client.append.import_request import checked_stream_events
-
-        given = checked_stream_events(events)  # here: it may be a generator
-        live = self._live()
-        return live.portal.run(
-            live.client.import_events, given, expected_positions, timeout=timeout, credentials=credentials
-        )
+    append_events = blocking(AsyncAppendApi.append_events, expected_position=MEANT, events=_events)
+    append_records = blocking(AsyncAppendApi.append_records, records=_parts, checks=_checks)
+    import_events = blocking(AsyncAppendApi.import_events, events=_stream_events)

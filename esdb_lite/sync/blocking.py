@@ -1,7 +1,7 @@
 """Methods for threads, made of those for asyncio.
 
-Owns: `blocking`, `opened` and `reading`, which make such methods, and the base class of all that have them.
-Must not know: what is called.
+Owns: `blocking`, `unsuspended`, `opened` and `reading`, which make such methods, and the base class of all that have
+them. Must not know: what is called.
 """
 
 from __future__ import annotations
@@ -11,10 +11,13 @@ import inspect
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from esdb_lite.filters import patterns
+from esdb_lite.positions import meant
 from esdb_lite.sync.read import ReadResponse
 
 if TYPE_CHECKING:
     from esdb_lite.client.read.iterators import AsyncReadResponse
+    from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.sync.live import Live
 
 P = ParamSpec("P")
@@ -25,34 +28,76 @@ T = TypeVar("T")
 class Face:
     """A part of the client for threads."""
 
+    _event_types: EventTypes | None
+
     def _live(self) -> Live:
         raise AssertionError("the client says where it lives")
 
 
+Here = Callable[[Any, Any], object]
+"""What the client, and what is given for a parameter, make of it before the call leaves the caller's thread."""
+
+
+def here(function: Callable[[Any], object]) -> Here:
+    """Return what is done here where the client does not matter."""
+    return lambda _, value: function(value)
+
+
+MEANT = here(meant)
+FILTERS = {name: here(functools.partial(patterns, name)) for name in ("filter_exclude", "filter_include")}
+
+
 def blocking(
-    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]], **here: Callable[[Any], object]
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]], **here: Here
 ) -> Callable[Concatenate[Face, P], T]:
     """Return the method of the client for threads that does what `method` of `AsyncEsdbClient` does.
 
-    It has the same parameters and documentation. `here` are functions by parameter: what is given for it is passed
-    through the function before the call leaves the caller's thread, such as a generator, which has to run there.
+    It has the same parameters and documentation. `here` says by parameter what is done on the caller's thread, where
+    a generator has to run, for instance.
     """
     signature = inspect.signature(method)
+    places = {list(signature.parameters).index(name) - 1: name for name in here}
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> T:
         live = face._live()
         if not here:
             return live.portal.run(method, live.client, *args, **kwargs)
-        given = signature.bind(live.client, *args, **kwargs)
-        given.arguments.update({name: here[name](value) for name, value in given.arguments.items() if name in here})
-        return live.portal.run(method, *given.args, **given.kwargs)
+        given: list[Any] = list(args)
+        for place, name in places.items():
+            values: Any = given if place < len(given) else kwargs
+            key = place if place < len(given) else name
+            if values is given or name in kwargs:
+                values[key] = here[name](face, values[key])
+        run: Callable[..., Any] = live.portal.run
+        result: T = run(method, live.client, *given, **kwargs)
+        return result
 
     _describe(call, method, signature)
     return call
 
 
+def unsuspended(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[Face, P], T]:
+    """Return `method` of `AsyncEsdbClient` as one of the client for threads: all that it calls is blocking there.
+
+    So it runs on the caller's thread, and never waits for anything.
+    """
+
+    def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            method(face, *args, **kwargs).send(None)
+        except StopIteration as end:
+            result: T = end.value
+            return result
+        raise AssertionError("it has waited for something")
+
+    _describe(call, method, inspect.signature(method))
+    return call
+
+
 def opened(
-    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, S]], **here: Callable[[Any], object]
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, S]], **here: Here
 ) -> Callable[[Callable[[Any, S], T]], Callable[Concatenate[Any, P], T]]:
     """Decorator: a function that makes of what `method` of `AsyncEsdbClient` returns what the method here returns."""
     begin = blocking(method, **here)
@@ -68,7 +113,7 @@ def opened(
 
 
 def opened_overload(
-    method: Callable[..., Coroutine[Any, Any, S]], **here: Callable[[Any], object]
+    method: Callable[..., Coroutine[Any, Any, S]], **here: Here
 ) -> Callable[[Callable[[Any, S], T]], Callable[..., T]]:
     """Do what `opened` does for a method with overloads, which say what it takes."""
     return opened(method, **here)

@@ -1,117 +1,31 @@
 """Decisions, as calls of the client for threads.
 
-Owns: `DecisionApi`, the part of the client that makes decisions, and driving their steps on the thread that wants them.
-Must not know: what they consist of. A test holds it to the part of the client for asyncio.
+Owns: `DecisionApi`, the part of the client that makes decisions. Must not know: what they consist of.
+Their functions are called on the thread that wants the decision, and so are the calls that they need.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from esdb_lite.sync.blocking import Face
+from esdb_lite.client.decisions.calls import AsyncDecisionApi
+from esdb_lite.sync.blocking import Face, unsuspended
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
     from esdb_lite.client.decisions.means import Means
-    from esdb_lite.decisions import AtomicDecisionResult, DecisionResult, LoadedState, Snapshots
-    from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.settings import CredentialsLike
-
-S = TypeVar("S")
-E = TypeVar("E")
 
 
 class DecisionApi(Face):
     """Decisions."""
 
-    def load_state(
-        self,
-        stream_name: str,
-        fold: Callable[[S, E], S],
-        initial: S,
-        *,
-        snapshots: Snapshots | None = None,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> LoadedState[S]:
-        """Return the state that the events of a stream make, and where the stream ends.
-
-        The arguments are those of `decide`. Without a stream it is the initial state, at None.
-        """
-        from esdb_lite._stepping import drive, make
-        from esdb_lite.client.decisions.steps import GrowingState
-
-        means = self._means(timeout, credentials)
-        growing = GrowingState(means, stream_name, fold, initial, snapshots)
-        loaded: LoadedState[S] = drive(growing.load(), make)
-        return loaded
-
-    def decide(
-        self,
-        stream_name: str,
-        fold: Callable[[S, E], S],
-        initial: S,
-        decide: Callable[[S], EventsLike | None],
-        *,
-        attempts: int = 10,
-        snapshots: Snapshots | None = None,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> DecisionResult[S]:
-        """Load a state, decide what happens, and append it, as if nobody else did anything meanwhile.
-
-        `fold(state, event)` returns the state after an event, beginning with a copy of `initial`. It gets
-        `event.value` where the client has `event_types`, else the `RecordedEvent`. `decide(state)` returns the events
-        to append, or None; what it raises is raised. Both are ordinary functions, and `decide` may be called several
-        times: where somebody else has appended meanwhile, the new events are read and it is decided again, up to
-        `attempts` times. Where no answer came, the stream tells whether the events are there.
-        `snapshots` keep the state of a long stream, so that only what came after it has to be read.
-        Raises ExpectedPositionError when it was overtaken every time, OutcomeUnknown, StreamDeleted, AppendTooLarge.
-        """
-        from esdb_lite._stepping import drive, make
-        from esdb_lite.client.decisions.steps import GrowingState, deciding
-
-        means = self._means(timeout, credentials)
-        growing = GrowingState(means, stream_name, fold, initial, snapshots)
-        decision: DecisionResult[S] = drive(deciding(means, growing, decide, attempts), make)
-        return decision
-
-    def decide_across(
-        self,
-        stream_names: Iterable[str],
-        fold: Callable[[S, E], S],
-        initial: S,
-        decide: Callable[[S], Mapping[str, EventsLike] | None],
-        *,
-        attempts: int = 10,
-        timeout: Seconds | None = None,
-        credentials: CredentialsLike = None,
-    ) -> AtomicDecisionResult[S]:
-        """Do what `decide` does for one state of several streams, to some or all of which events are appended.
-
-        The events of all streams are folded in the order in which they were committed. `decide(state)` returns events
-        by the names of their streams, or None. They are appended all or none, if none of the streams has changed.
-        Raises what `append_records` raises, with the same needs: KurrentDB 26.0.3 or 26.1 where a stream is only looked
-        at, 25.1 where all are written.
-        """
-        from esdb_lite._stepping import drive, make
-        from esdb_lite.client.decisions.steps import GrowingStates, deciding
-
-        means = self._means(timeout, credentials)
-        growing = GrowingStates(means, stream_names, fold, initial)
-        decision: AtomicDecisionResult[S] = drive(deciding(means, growing, decide, attempts), make)
-        return decision
+    load_state = unsuspended(AsyncDecisionApi.load_state)
+    decide = unsuspended(AsyncDecisionApi.decide)
+    decide_across = unsuspended(AsyncDecisionApi.decide_across)
 
     def _means(self, timeout: Seconds | None, credentials: CredentialsLike) -> Means:
         from esdb_lite.client.decisions.means import Means
 
-        settings = self._live().client._core.settings
-        return Means.within(
-            settings.default_timeout if timeout is None else timeout,
-            client=self,
-            pause=time.sleep,
-            types=settings.event_types,
-            credentials=credentials,
-        )
+        return Means(self, self._live().client._core.settings, time.sleep, timeout, credentials)

@@ -5,12 +5,10 @@ Owns: `GroupApi`, the part of the client that does this. Must not know: how anyt
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 from esdb_lite.client.groups.calls import AsyncGroupApi
-from esdb_lite.filters import patterns
-from esdb_lite.sync.blocking import Face, blocking, opened
+from esdb_lite.sync.blocking import FILTERS, Face, blocking, opened
 
 if TYPE_CHECKING:
     from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
@@ -20,11 +18,7 @@ if TYPE_CHECKING:
 class GroupApi(Face):
     """Groups of consumers that share the events of a stream, or all events (persistent subscriptions)."""
 
-    create_subscription = blocking(
-        AsyncGroupApi.create_subscription,
-        filter_exclude=partial(patterns, "filter_exclude"),
-        filter_include=partial(patterns, "filter_include"),
-    )
+    create_subscription = blocking(AsyncGroupApi.create_subscription, **FILTERS)
     update_subscription = blocking(AsyncGroupApi.update_subscription)
     delete_subscription = blocking(AsyncGroupApi.delete_subscription)
     get_subscription_info = blocking(AsyncGroupApi.get_subscription_info)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal, overload
 from esdb_lite._checks import Seconds
 from esdb_lite.client.indexes.calls import AsyncIndexApi, checked_fields
 from esdb_lite.settings import CredentialsLike
-from esdb_lite.sync.blocking import Face, blocking, opened_overload, reading
+from esdb_lite.sync.blocking import Face, blocking, here, opened_overload, reading
 from esdb_lite.sync.read import Subscription
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ class IndexApi(Face):
         """Subscribe to the events of an index: first the stored ones, then new ones as they are appended."""
         return Subscription(self, self._live().portal.run, source)
 
-    create_index = blocking(AsyncIndexApi.create_index, fields=checked_fields)
+    create_index = blocking(AsyncIndexApi.create_index, fields=here(checked_fields))
     start_index = blocking(AsyncIndexApi.start_index)
     stop_index = blocking(AsyncIndexApi.stop_index)
     delete_index = blocking(AsyncIndexApi.delete_index)

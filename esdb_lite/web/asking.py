@@ -27,9 +27,9 @@ class Asked:
     def __init__(self, values: Mapping[str, str]) -> None:
         self._values = values
 
-    def text(self, name: str, default: str = "") -> str:
+    def text(self, name: str) -> str:
         """A text, without spaces around it."""
-        return self._values.get(name, default).strip()
+        return self._values.get(name, "").strip()
 
     def exactly(self, name: str) -> str:
         """A text as it was sent: passwords may begin with a space."""
@@ -42,13 +42,13 @@ class Asked:
             raise InvalidArgument(name, value, "must be given")
         return value
 
-    def number(self, name: str, least: int = 0, most: int = LARGEST) -> int | None:
+    def number(self, name: str, least: int = 0) -> int | None:
         """A whole number, None if it is not there. Raises InvalidArgument."""
         text = self.text(name)
         if not text:
             return None
-        if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= most):
-            raise InvalidArgument(name, text, f"must be a whole number from {least} to {most}")
+        if not (text.isascii() and text.isdigit() and len(text) < 20 and least <= int(text) <= LARGEST):
+            raise InvalidArgument(name, text, f"must be a whole number from {least} to {LARGEST}")
         return int(text)
 
     def place(self, name: str) -> StreamPosition | None:
@@ -67,10 +67,6 @@ class Asked:
     def checked(self, name: str) -> bool:
         """Whether a box is ticked."""
         return name in self._values
-
-    def copy(self) -> dict[str, str]:
-        """All values."""
-        return dict(self._values)
 
 
 def asked(request: Request) -> Asked:

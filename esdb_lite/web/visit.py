@@ -10,7 +10,7 @@ import enum
 import logging
 import re
 from asyncio import Semaphore
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import urlencode
@@ -120,6 +120,19 @@ class Visit:
             visit=self, to=self.to, desk=self.desk, files=self.desk.files, **values
         )
         return HTMLResponse(text.encode(errors="replace"), status)  # JSON may hold lone surrogates
+
+    async def act(self, actions: Mapping[str, Callable[[], Awaitable[object]]], *, sure: Mapping[str, str]) -> str:
+        """Do what a form asks for, and return the name of it. Raises InvalidArgument.
+
+        `sure`: why a visitor has to tick a box before some of the actions.
+        """
+        action = self.form.required("action")
+        if action in sure and not self.form.checked("sure"):
+            raise InvalidArgument("sure", "", f"must be ticked: {sure[action]}")
+        if action not in actions:
+            raise InvalidArgument("action", action, "is none that there is")
+        await actions[action]()
+        return action
 
     def go(self, place: str) -> Response:
         """Send the browser to another page."""

@@ -6,7 +6,7 @@ sent again (`repeating`), what the client's methods are called.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -18,7 +18,7 @@ from esdb_lite._wire.append import AppendAnswer
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.record_responses import decode_appended_records
 from esdb_lite.client.append.appender import Appender
-from esdb_lite.client.append.atomic_request import AtomicRequest, Way, atomic_request
+from esdb_lite.client.append.atomic_request import AtomicRequest, Way
 from esdb_lite.client.append.repeating import Send
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.credentials import Metadata
@@ -37,7 +37,6 @@ from esdb_lite.records import ConsistencyViolation, RecordsResult
 if TYPE_CHECKING:
     from esdb_lite._rpc.pool import ConnectionPool
     from esdb_lite.client.core import ClientCore
-    from esdb_lite.records import RecordsLike, StreamCheck
     from esdb_lite.settings import CredentialsLike
 
 
@@ -49,10 +48,6 @@ class AtomicAppender:
         self._core = core
         self._repeater = appender.repeater
         self._appender = appender
-
-    def request(self, records: RecordsLike, checks: StreamCheck | Iterable[StreamCheck]) -> AtomicRequest:
-        """Take the arguments of an append apart. Raises InvalidArgument."""
-        return atomic_request(records, checks, self._core.settings.event_types)
 
     async def append(
         self, request: AtomicRequest, *, deadline: Deadline, credentials: CredentialsLike = None

@@ -20,7 +20,6 @@ from esdb_lite._json import load_json
 from esdb_lite._wire.record_requests import encode_new_record, encode_records_request, encode_session_request
 from esdb_lite.client.append.looking import Wanted
 from esdb_lite.client.arguments import checked_events
-from esdb_lite.correlations import marked
 from esdb_lite.errors import InvalidArgument, NotSupported, OutcomeUnknown, WrongArgumentType
 from esdb_lite.events import JSON, OCTET_STREAM, JsonValue, NewEvent
 from esdb_lite.positions import ANY, EXISTS, checked_state, expectation
@@ -166,19 +165,6 @@ def checked_parts(value: RecordsLike, types: EventTypes | None) -> list[NewRecor
     if isinstance(value, (str, bytes, NewEvent)) or not isinstance(value, Iterable):
         raise WrongArgumentType("records", value, "must be records, or events by the names of their streams")
     return [_part(part) for part in value]
-
-
-def written(parts: Iterable[NewRecord | StreamAppend]) -> tuple[list[str], int]:
-    """To which streams parts are appended, and how many records they have."""
-    counts = [1 if isinstance(part, NewRecord) else len(tuple(part.events)) for part in parts]
-    return list(dict.fromkeys(part.stream_name for part in parts)), sum(counts)
-
-
-def marked_part(part: NewRecord | StreamAppend, marks: Mapping[str, str]) -> NewRecord | StreamAppend:
-    """Return a part with more in its metadata, or properties; what they say already stays."""
-    if isinstance(part, NewRecord):
-        return replace(part, properties={**marks, **part.properties})
-    return replace(part, events=[marked(event, marks) for event in part.events])
 
 
 def _part(part: object) -> NewRecord | StreamAppend:

@@ -5,8 +5,8 @@ Owns: `AsyncAppendApi`, the part of the asynchronous client that has them. Must 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping
+from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from esdb_lite.client.core import ClientCore
     from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.events import AppendResult, NewEvent
-    from esdb_lite.observing import Marks
     from esdb_lite.records import RecordsLike, RecordsResult, StreamCheck
     from esdb_lite.settings import CredentialsLike
 
@@ -39,15 +38,6 @@ class AsyncAppendApi:
 
     _core: ClientCore
     _appender: Appender
-    _atomic: AtomicAppender | None = None
-    _imports: EventImports | None = None
-    _observed = True
-    """Whether its appends are told of here; those of a client for threads are told of where they are called."""
-
-    def _appending(self, operation: str, streams: Sequence[str], count: int) -> AbstractContextManager[Marks]:
-        if not self._observed:
-            return nullcontext({})
-        return observing.appending(self._core.settings, operation, streams, count)
 
     async def append_events(
         self,
@@ -71,7 +61,7 @@ class AsyncAppendApi:
         given = checked_events(events, self._core.settings.event_types)
         request = AppendRequest(checked_stream(stream_name), expectation(expected_position), given)
         who = checked_credentials(credentials)
-        with self._appending("streams.append", [stream_name], len(given)) as marks:
+        with observing.appending(self._core.settings, "streams.append", [stream_name], len(given)) as marks:
             if marks:
                 request = AppendRequest(stream_name, request.expected, [marked(event, marks) for event in given])
             return await self._appender.append(request, deadline=deadline, credentials=who)
@@ -97,12 +87,17 @@ class AsyncAppendApi:
         OutcomeUnknown, with the records, when they were sent and no answer came. The rules are in section B.3 of the
         notes on KurrentDB.
         """
-        atomic = self._atomic or self._begin_atomic()
+        from esdb_lite.client.append.atomic_request import atomic_request
+
         deadline = self._core.deadline(timeout)
-        request, who = atomic.request(records, checks), checked_credentials(credentials)
-        with self._appending("streams.multi-append", [*request.streams], len(request.records)) as marks:
+        request, who = (
+            atomic_request(records, checks, self._core.settings.event_types),
+            checked_credentials(credentials),
+        )
+        streams, count = [*request.streams], len(request.records)
+        with observing.appending(self._core.settings, "streams.multi-append", streams, count) as marks:
             wanted = request.marked(marks) if marks else request
-            return await atomic.append(wanted, deadline=deadline, credentials=who)
+            return await self._atomic.append(wanted, deadline=deadline, credentials=who)
 
     async def import_events(
         self,
@@ -128,16 +123,16 @@ class AsyncAppendApi:
 
         deadline, who = self._core.deadline(timeout), checked_credentials(credentials)
         request = ImportRequest(events, expected_positions)
-        return await (self._imports or self._begin_imports()).run(request, deadline, who)
+        return await self._imports.run(request, deadline, who)
 
-    def _begin_imports(self) -> EventImports:
-        from esdb_lite.client.append.imports import EventImports
-
-        self._imports = EventImports(self._core, self._appender)
-        return self._imports
-
-    def _begin_atomic(self) -> AtomicAppender:
+    @cached_property
+    def _atomic(self) -> AtomicAppender:
         from esdb_lite.client.append.atomic import AtomicAppender
 
-        self._atomic = AtomicAppender(self._core, self._appender)
-        return self._atomic
+        return AtomicAppender(self._core, self._appender)
+
+    @cached_property
+    def _imports(self) -> EventImports:
+        from esdb_lite.client.append.imports import EventImports
+
+        return EventImports(self._core, self._appender)

@@ -110,11 +110,4 @@ class AsyncDecisionApi:
         from esdb_lite.client.decisions.means import Means
 
         self._core.check()
-        settings = self._core.settings
-        return Means.within(
-            settings.default_timeout if timeout is None else timeout,
-            client=self,
-            pause=asyncio.sleep,
-            types=settings.event_types,
-            credentials=credentials,
-        )
+        return Means(self, self._core.settings, asyncio.sleep, timeout, credentials)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Generator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from esdb_lite.client.arguments import checked_timeout
@@ -16,47 +15,38 @@ from esdb_lite.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
-    from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.events import RecordedEvent
-    from esdb_lite.settings import CredentialsLike
+    from esdb_lite.settings import ConnectionSettings, CredentialsLike
 
 Call = Callable[[], object]
 Calls = Generator[Call, Any, Any]
 """Calls to be made, one after another; each gets back what came of it, or its exception."""
 
 
-@dataclass(frozen=True)
 class Means:
     """A client of either kind, and what its calls take."""
 
-    client: Any
-    pause: Callable[[float], object]
-    """Waits for so many seconds."""
-    types: EventTypes | None
-    credentials: CredentialsLike
-    ends_at: float | None
-    """When the budget is spent, by `time.monotonic()`; None: never."""
-
-    @classmethod
-    def within(
-        cls,
-        timeout: Seconds | None,
-        *,
-        client: object,
+    def __init__(
+        self,
+        client: Any,
+        settings: ConnectionSettings,
         pause: Callable[[float], object],
-        types: EventTypes | None,
+        timeout: Seconds | None,
         credentials: CredentialsLike,
-    ) -> Means:
-        """Begin the budget. Raises InvalidArgument."""
-        seconds = checked_timeout(timeout)
-        ends_at = None if seconds is None else time.monotonic() + seconds
-        return cls(client, pause, types, checked_credentials(credentials), ends_at)
+    ) -> None:
+        """Begin the budget; `pause` waits for so many seconds. Raises InvalidArgument."""
+        self.client = client
+        self.pause = pause
+        self.types = settings.event_types
+        self.credentials = checked_credentials(credentials)
+        seconds = checked_timeout(settings.default_timeout if timeout is None else timeout)
+        self._ends_at = None if seconds is None else time.monotonic() + seconds
 
     def options(self) -> dict[str, Any]:
         """What every call gets. Raises DeadlineExceeded."""
-        if self.ends_at is None:
+        if self._ends_at is None:
             return {"credentials": self.credentials}
-        left = self.ends_at - time.monotonic()
+        left = self._ends_at - time.monotonic()
         if left <= 0:
             raise DeadlineExceeded("the decision was not made within its timeout", sent=False)
         return {"credentials": self.credentials, "timeout": left}

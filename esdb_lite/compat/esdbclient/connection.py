@@ -5,8 +5,8 @@ Owns: the names. Must not know: how anything is done.
 
 from __future__ import annotations
 
-from esdb_lite.compat.kurrentdbclient.connection import AsyncKurrentDBConnection as AsyncESDBConnection
-from esdb_lite.compat.kurrentdbclient.connection import BaseKurrentDBConnection as BaseESDBConnection
-from esdb_lite.compat.kurrentdbclient.connection import KurrentDBConnection as ESDBConnection
+from esdb_lite.compat.kurrentdbclient import connection as _named
 
-__all__ = ["AsyncESDBConnection", "BaseESDBConnection", "ESDBConnection"]
+AsyncESDBConnection = _named.AsyncKurrentDBConnection
+BaseESDBConnection = _named.BaseKurrentDBConnection
+ESDBConnection = _named.KurrentDBConnection

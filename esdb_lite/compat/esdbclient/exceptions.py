@@ -5,75 +5,38 @@ Owns: the names. Must not know: what raises them.
 
 from __future__ import annotations
 
-from esdb_lite.compat.kurrentdbclient.exceptions import AbortedByServerError as AbortedByServer
-from esdb_lite.compat.kurrentdbclient.exceptions import (
-    AccessDeniedError,
-    BadRequestError,
-    GrpcError,
-    InternalError,
-    InvalidTransactionError,
-    MaximumAppendSizeExceededError,
-    ProgrammingError,
-    SSLError,
-    SubscriptionConfirmationError,
-    UnknownError,
-)
-from esdb_lite.compat.kurrentdbclient.exceptions import AlreadyExistsError as AlreadyExists
-from esdb_lite.compat.kurrentdbclient.exceptions import AppendDeadlineExceededError as AppendDeadlineExceeded
-from esdb_lite.compat.kurrentdbclient.exceptions import CancelledByClientError as CancelledByClient
-from esdb_lite.compat.kurrentdbclient.exceptions import ConsumerTooSlowError as ConsumerTooSlow
-from esdb_lite.compat.kurrentdbclient.exceptions import DeadlineExceededError as DeadlineExceeded
-from esdb_lite.compat.kurrentdbclient.exceptions import DiscoveryFailedError as DiscoveryFailed
-from esdb_lite.compat.kurrentdbclient.exceptions import ExceptionIteratingRequestsError as ExceptionIteratingRequests
-from esdb_lite.compat.kurrentdbclient.exceptions import ExceptionThrownByHandlerError as ExceptionThrownByHandler
-from esdb_lite.compat.kurrentdbclient.exceptions import FailedPreconditionError as FailedPrecondition
-from esdb_lite.compat.kurrentdbclient.exceptions import FollowerNotFoundError as FollowerNotFound
-from esdb_lite.compat.kurrentdbclient.exceptions import GrpcDeadlineExceededError as GrpcDeadlineExceeded
-from esdb_lite.compat.kurrentdbclient.exceptions import KurrentDBClientError as EventStoreDBClientException
-from esdb_lite.compat.kurrentdbclient.exceptions import LeaderNotFoundError as LeaderNotFound
-from esdb_lite.compat.kurrentdbclient.exceptions import MaximumSubscriptionsReachedError as MaximumSubscriptionsReached
-from esdb_lite.compat.kurrentdbclient.exceptions import NodeIsNotLeaderError as NodeIsNotLeader
-from esdb_lite.compat.kurrentdbclient.exceptions import NotFoundError as NotFound
-from esdb_lite.compat.kurrentdbclient.exceptions import OperationFailedError as OperationFailed
-from esdb_lite.compat.kurrentdbclient.exceptions import ReadOnlyReplicaNotFoundError as ReadOnlyReplicaNotFound
-from esdb_lite.compat.kurrentdbclient.exceptions import ServiceUnavailableError as ServiceUnavailable
-from esdb_lite.compat.kurrentdbclient.exceptions import StreamIsDeletedError as StreamIsDeleted
-from esdb_lite.compat.kurrentdbclient.exceptions import WrongCurrentVersionError as WrongCurrentVersion
+from esdb_lite.compat.kurrentdbclient import exceptions as _named
 
+AbortedByServer = _named.AbortedByServerError
+AccessDeniedError = _named.AccessDeniedError
+AlreadyExists = _named.AlreadyExistsError
+AppendDeadlineExceeded = _named.AppendDeadlineExceededError
+BadRequestError = _named.BadRequestError
+CancelledByClient = _named.CancelledByClientError
+ConsumerTooSlow = _named.ConsumerTooSlowError
+DeadlineExceeded = _named.DeadlineExceededError
+DiscoveryFailed = _named.DiscoveryFailedError
+EventStoreDBClientException = _named.KurrentDBClientError
+ExceptionIteratingRequests = _named.ExceptionIteratingRequestsError
+ExceptionThrownByHandler = _named.ExceptionThrownByHandlerError
+FailedPrecondition = _named.FailedPreconditionError
+FollowerNotFound = _named.FollowerNotFoundError
+GrpcDeadlineExceeded = _named.GrpcDeadlineExceededError
+GrpcError = _named.GrpcError
+InternalError = _named.InternalError
+InvalidTransactionError = _named.InvalidTransactionError
+LeaderNotFound = _named.LeaderNotFoundError
+MaximumAppendSizeExceededError = _named.MaximumAppendSizeExceededError
+MaximumSubscriptionsReached = _named.MaximumSubscriptionsReachedError
+NodeIsNotLeader = _named.NodeIsNotLeaderError
+NotFound = _named.NotFoundError
+OperationFailed = _named.OperationFailedError
+ProgrammingError = _named.ProgrammingError
+ReadOnlyReplicaNotFound = _named.ReadOnlyReplicaNotFoundError
+SSLError = _named.SSLError
+ServiceUnavailable = _named.ServiceUnavailableError
+StreamIsDeleted = _named.StreamIsDeletedError
+SubscriptionConfirmationError = _named.SubscriptionConfirmationError
+UnknownError = _named.UnknownError
+WrongCurrentVersion = _named.WrongCurrentVersionError
 WrongExpectedVersion = WrongCurrentVersion
-
-__all__ = [
-    "AbortedByServer",
-    "AccessDeniedError",
-    "AlreadyExists",
-    "AppendDeadlineExceeded",
-    "BadRequestError",
-    "CancelledByClient",
-    "ConsumerTooSlow",
-    "DeadlineExceeded",
-    "DiscoveryFailed",
-    "EventStoreDBClientException",
-    "ExceptionIteratingRequests",
-    "ExceptionThrownByHandler",
-    "FailedPrecondition",
-    "FollowerNotFound",
-    "GrpcDeadlineExceeded",
-    "GrpcError",
-    "InternalError",
-    "InvalidTransactionError",
-    "LeaderNotFound",
-    "MaximumAppendSizeExceededError",
-    "MaximumSubscriptionsReached",
-    "NodeIsNotLeader",
-    "NotFound",
-    "OperationFailed",
-    "ProgrammingError",
-    "ReadOnlyReplicaNotFound",
-    "SSLError",
-    "ServiceUnavailable",
-    "StreamIsDeleted",
-    "SubscriptionConfirmationError",
-    "UnknownError",
-    "WrongCurrentVersion",
-    "WrongExpectedVersion",
-]

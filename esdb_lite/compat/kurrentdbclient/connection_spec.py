@@ -77,25 +77,38 @@ VALID_CONNECTION_QUERY_STRING_FIELDS = list(_FIELDS)
 
 
 def _attribute(name: str) -> str:
-    return "_" + re.sub("(?<!^)(?=[A-Z])", "_", name).lower()
+    return re.sub("(?<!^)(?=[A-Z])", "_", name.lstrip("_")).lower()
 
 
 class ConnectionOptions:
     """What stands behind the question mark. Times have the units of kurrentdbclient."""
 
-    _tls: bool
-    _connection_name: str
-    _max_discover_attempts: int
-    _discovery_interval: int
-    _gossip_timeout: int
-    _node_preference: str
-    _tls_verify_cert: bool
-    _default_deadline: int | None
-    _keep_alive_interval: int | None
-    _keep_alive_timeout: int | None
-    _tls_ca_file: str | None
-    _user_cert_file: str | None
-    _user_key_file: str | None
+    tls: bool
+    """Whether connections are encrypted."""
+    connection_name: str
+    """What the client calls itself."""
+    max_discover_attempts: int
+    """How often a node is looked for."""
+    discovery_interval: int
+    """Milliseconds between two attempts."""
+    gossip_timeout: int
+    """Seconds that a node may take to say which nodes there are."""
+    node_preference: str
+    """Which node of a cluster to talk to."""
+    tls_verify_cert: bool
+    """Whether the certificate of the server is checked."""
+    default_deadline: int | None
+    """Seconds that calls may take which write."""
+    keep_alive_interval: int | None
+    """Milliseconds after which a silent server is asked for a sign of life."""
+    keep_alive_timeout: int | None
+    """Milliseconds to wait for it."""
+    tls_ca_file: str | None
+    """File with the authorities to trust."""
+    user_cert_file: str | None
+    """File with the certificate of the client."""
+    user_key_file: str | None
+    """File with the key of the client."""
 
     def __init__(self, query: str) -> None:
         given = {name.upper(): values[0] for name, values in parse_qs(query).items()}
@@ -106,9 +119,9 @@ class ConnectionOptions:
             raise ValueError(f"Unknown {fields} in connection query string: {', '.join(unknown)}")
         for name, (parse, default) in _FIELDS.items():
             text = given.get(name.upper())
-            setattr(self, _attribute(name), default if text is None else parse(text))
+            setattr(self, name, default if text is None else parse(text))
         if "CONNECTIONNAME" not in given:
-            self._connection_name = str(uuid4())
+            self.connection_name = str(uuid4())
 
     def __getattr__(self, name: str) -> object:
         """The names of esdbclient, which are those in the string: `NodePreference`."""
@@ -117,154 +130,59 @@ class ConnectionOptions:
         return getattr(self, _attribute(name))
 
     def __setattr__(self, name: str, value: object) -> None:
-        """Also by the names that esdbclient has for it inside: `_NodePreference`."""
-        super().__setattr__(_attribute(name[1:]) if name[1:] in _FIELDS else name, value)
-
-    @property
-    def tls(self) -> bool:
-        """Whether connections are encrypted."""
-        return self._tls
-
-    @property
-    def connection_name(self) -> str:
-        """What the client calls itself."""
-        return self._connection_name
-
-    @property
-    def max_discover_attempts(self) -> int:
-        """How often a node is looked for."""
-        return self._max_discover_attempts
-
-    @property
-    def discovery_interval(self) -> int:
-        """Milliseconds between two attempts."""
-        return self._discovery_interval
-
-    @property
-    def gossip_timeout(self) -> int:
-        """Seconds that a node may take to say which nodes there are."""
-        return self._gossip_timeout
-
-    @property
-    def node_preference(self) -> str:
-        """Which node of a cluster to talk to."""
-        return self._node_preference
-
-    @property
-    def tls_verify_cert(self) -> bool:
-        """Whether the certificate of the server is checked."""
-        return self._tls_verify_cert
-
-    @property
-    def default_deadline(self) -> int | None:
-        """Seconds that calls may take which write."""
-        return self._default_deadline
-
-    @property
-    def keep_alive_interval(self) -> int | None:
-        """Milliseconds after which a silent server is asked for a sign of life."""
-        return self._keep_alive_interval
-
-    @property
-    def keep_alive_timeout(self) -> int | None:
-        """Milliseconds to wait for it."""
-        return self._keep_alive_timeout
-
-    @property
-    def tls_ca_file(self) -> str | None:
-        """File with the authorities to trust."""
-        return self._tls_ca_file
-
-    @property
-    def user_cert_file(self) -> str | None:
-        """File with the certificate of the client."""
-        return self._user_cert_file
-
-    @property
-    def user_key_file(self) -> str | None:
-        """File with the key of the client."""
-        return self._user_key_file
+        """Also by the names that the other clients have for it inside: `_node_preference`, `_NodePreference`."""
+        super().__setattr__(_attribute(name), value)
 
 
 class ConnectionSpec:
     """A connection string. Raises ValueError."""
 
-    __slots__ = ("_netloc", "_options", "_password", "_scheme", "_targets", "_uri", "_username")
-
     def __init__(self, uri: str | None = None) -> None:
-        self._uri = uri or ""
-        parsed = urlparse(self._uri)
+        self.uri = uri or ""
+        """The string itself."""
+        parsed = urlparse(self.uri)
         if parsed.scheme not in URI_SCHEMES_ALL and not parsed.scheme.endswith(_EMBEDDED):
             raise ValueError(f"Invalid URI scheme: {parsed.scheme!r} not in: {', '.join(URI_SCHEMES_ALL)}: {uri}")
-        self._scheme = parsed.scheme
-        self._netloc = parsed.netloc
-        self._username = parsed.username
-        self._password = parsed.password
-        self._targets = _targets(parsed.netloc)
-        if self.is_embedded:
-            self._options = ConnectionOptions("Tls=false")
-            return
-        if not self._targets:
-            raise ValueError(f"No targets specified: {uri}")
-        if self._scheme in URI_SCHEMES_DISCOVER and len(self._targets) > 1:
-            raise ValueError(f"More than one target specified: {uri}")
-        self._options = ConnectionOptions(parsed.query)
-        if self._options.tls and not (self._username and self._password):
-            raise ValueError(f"Username and password are required: {uri}")
-
-    @property
-    def uri(self) -> str:
-        """The string itself."""
-        return self._uri
-
-    @property
-    def scheme(self) -> str:
+        self.scheme = parsed.scheme
         """What stands before the colon."""
-        return self._scheme
-
-    @property
-    def username(self) -> str | None:
-        """The user's name."""
-        return self._username
-
-    @property
-    def password(self) -> str | None:
-        """The user's password."""
-        return self._password
-
-    @property
-    def targets(self) -> Sequence[str]:
+        self.username = parsed.username
+        self.password = parsed.password
+        self.targets = _targets(parsed.netloc)
         """The servers that are named, as `host:port`."""
-        return self._targets
-
-    @property
-    def options(self) -> ConnectionOptions:
+        self.options = ConnectionOptions("Tls=false" if self.is_embedded else parsed.query)
         """What stands behind the question mark."""
-        return self._options
+        if self.is_embedded:
+            return
+        if not self.targets:
+            raise ValueError(f"No targets specified: {uri}")
+        if self.scheme in URI_SCHEMES_DISCOVER and len(self.targets) > 1:
+            raise ValueError(f"More than one target specified: {uri}")
+        if self.options.tls and not (self.username and self.password):
+            raise ValueError(f"Username and password are required: {uri}")
 
     # --- for our client ---
 
     @property
     def is_embedded(self) -> bool:
         """Whether the server is to run inside this process, which kurrentdbclient has not."""
-        return self._scheme.endswith(_EMBEDDED)
+        return self.scheme.endswith(_EMBEDDED)
 
     @property
     def discovers(self) -> bool:
         """Whether the nodes are asked for the nodes of their cluster."""
-        return self._scheme in URI_SCHEMES_DISCOVER or len(self._targets) > 1
+        return self.scheme in URI_SCHEMES_DISCOVER or len(self.targets) > 1
 
     @property
     def follows_leader(self) -> bool:
         """Whether the leader is looked for, so that another node that refuses a call is left for it."""
-        return self.discovers and self._options.node_preference == NODE_PREFERENCE_LEADER
+        return self.discovers and self.options.node_preference == NODE_PREFERENCE_LEADER
 
     def for_esdb_lite(self, target: str | None = None) -> str:
         """Return the string for our client; with a target, for that server alone. Credentials are not in it."""
         if self.is_embedded:
-            return self._uri
-        discover = self._scheme in URI_SCHEMES_DISCOVER and target is None
-        values = {name: getattr(self._options, _attribute(name)) for name in _FIELDS}
+            return self.uri
+        discover = self.scheme in URI_SCHEMES_DISCOVER and target is None
+        values = {name: getattr(self.options, _attribute(name)) for name in _FIELDS}
         if values["DefaultDeadline"] is not None:
             values["DefaultDeadline"] = 1000 * cast("int", values["DefaultDeadline"])
         if values["GossipTimeout"] == 0:
@@ -272,7 +190,7 @@ class ConnectionSpec:
         # The client reads the files, and passes on what is in them.
         given = {name: value for name, value in values.items() if value is not None and not name.endswith("File")}
         query = "&".join(f"{name}={quote(_text(value))}" for name, value in given.items())
-        hosts = target or ",".join(self._targets)
+        hosts = target or ",".join(self.targets)
         return f"esdb{'+discover' if discover else ''}://{hosts}?{query}"
 
 

@@ -13,19 +13,11 @@ import logging
 from collections.abc import Mapping
 
 from esdb_lite_protos.tags import (
-    PATH_DIRECTORY_LIST,
     PATH_IMPORTS_IMPORT_EVENTS,
-    PATH_INDEXES_SERVICE_CREATE,
-    PATH_INDEXES_SERVICE_DELETE,
-    PATH_INDEXES_SERVICE_GET,
-    PATH_INDEXES_SERVICE_LIST,
-    PATH_INDEXES_SERVICE_START,
-    PATH_INDEXES_SERVICE_STOP,
     PATH_PERSISTENT_SUBSCRIPTIONS_READ,
     PATH_STREAMS_APPEND,
     PATH_STREAMS_BATCH_APPEND,
     PATH_STREAMS_READ,
-    PATH_STREAMS_SERVICE_APPEND_RECORDS,
     PATH_STREAMS_SERVICE_APPEND_SESSION,
 )
 
@@ -50,97 +42,53 @@ class Permission(enum.Enum):
     ADMIN = enum.auto()
 
 
-_PACKAGE = "/event_store.client."
-_NEWER_REDACTION = "/kurrent.client.redaction.Redaction/"
-_INDEXES = (
-    PATH_INDEXES_SERVICE_CREATE,
-    PATH_INDEXES_SERVICE_START,
-    PATH_INDEXES_SERVICE_STOP,
-    PATH_INDEXES_SERVICE_DELETE,
-    PATH_INDEXES_SERVICE_LIST,
-    PATH_INDEXES_SERVICE_GET,
-)
-"""Ask for themselves: what is wrong with a request comes first."""
-_SCHEMAS = tuple(
-    f"/kurrentdb.protocol.registry.v2.SchemaRegistryService/{name}"
-    for name in (
-        *("CreateSchema", "UpdateSchema", "DeleteSchema", "GetSchema", "ListSchemas", "LookupSchemaName"),
-        *("RegisterSchemaVersion", "DeleteSchemaVersions", "GetSchemaVersion", "GetSchemaVersionById"),
-        *("ListSchemaVersions", "ListRegisteredSchemas", "CheckSchemaCompatibility"),
-    )
-)
-"""Ask for themselves, since they refuse in their own way."""
-_ATOMIC = (PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_STREAMS_SERVICE_APPEND_RECORDS)
+_PACKAGE = "event_store.client."
+_METHODS: Mapping[str, Mapping[Permission, str]] = {
+    f"{_PACKAGE}gossip.Gossip": {Permission.NOTHING: "Read"},
+    f"{_PACKAGE}server_features.ServerFeatures": {Permission.NOTHING: "GetSupportedMethods"},
+    f"{_PACKAGE}monitoring.Monitoring": {Permission.NOTHING: "Stats"},
+    # All of these ask about the stream as well.
+    f"{_PACKAGE}streams.Streams": {Permission.STREAM: "Append BatchAppend", Permission.LOGIN: "Read Delete Tombstone"},
+    "kurrentdb.protocol.v2.streams.StreamsService": {Permission.STREAM: "AppendSession AppendRecords"},
+    "esdb_lite.imports.Imports": {Permission.STREAM: "ImportEvents"},
+    "esdb_lite.directory.Directory": {Permission.LOGIN: "List"},
+    f"{_PACKAGE}persistent_subscriptions.PersistentSubscriptions": {
+        Permission.LOGIN: "Read GetInfo List",  # which ask about the stream as well
+        Permission.OPERATOR: "Create Update Delete ReplayParked TruncateParked RestartSubsystem",
+    },
+    # Asks for itself: what is wrong with a request comes first.
+    "kurrentdb.protocol.v2.indexes.IndexesService": {Permission.STREAM: "Create Start Stop Delete List Get"},
+    # Asks for itself, since it refuses in its own way.
+    "kurrentdb.protocol.registry.v2.SchemaRegistryService": {
+        Permission.STREAM: "CreateSchema UpdateSchema DeleteSchema GetSchema ListSchemas LookupSchemaName"
+        " RegisterSchemaVersion DeleteSchemaVersions GetSchemaVersion GetSchemaVersionById ListSchemaVersions"
+        " ListRegisteredSchemas CheckSchemaCompatibility",
+    },
+    f"{_PACKAGE}projections.Projections": {
+        # Those that change a projection ask what kind it is.
+        Permission.LOGIN: "Statistics State Result Create Update Enable Disable Reset",
+        Permission.OPERATOR: "Delete RestartSubsystem",
+    },
+    f"{_PACKAGE}users.Users": {
+        Permission.LOGIN: "Details ChangePassword",
+        Permission.ADMIN: "Create Update Delete Enable Disable ResetPassword",
+    },
+    f"{_PACKAGE}operations.Operations": {
+        Permission.OPERATOR: "StartScavenge StopScavenge Shutdown MergeIndexes ResignNode SetNodePriority"
+        " RestartPersistentSubscriptions",
+    },
+    f"{_PACKAGE}redaction.Redaction": {Permission.ADMIN: "GetEventPositions SwitchChunks"},
+    "kurrent.client.redaction.Redaction": {Permission.ADMIN: "GetEventPositions SwitchChunks"},
+}
+"""What the methods of each service take."""
 
 NEEDS: Mapping[str, Permission] = {
-    method if method.startswith("/") else _PACKAGE + method: need
-    for need, methods in {
-        Permission.NOTHING: (
-            "gossip.Gossip/Read",
-            "server_features.ServerFeatures/GetSupportedMethods",
-            "monitoring.Monitoring/Stats",
-        ),
-        Permission.STREAM: (
-            "streams.Streams/Append",
-            "streams.Streams/BatchAppend",
-            PATH_IMPORTS_IMPORT_EVENTS,
-            *_ATOMIC,
-            *_INDEXES,
-            *_SCHEMAS,
-        ),
-        Permission.LOGIN: (
-            # These ask about the stream as well.
-            PATH_DIRECTORY_LIST,
-            "streams.Streams/Read",
-            "streams.Streams/Delete",
-            "streams.Streams/Tombstone",
-            "persistent_subscriptions.PersistentSubscriptions/Read",
-            "persistent_subscriptions.PersistentSubscriptions/GetInfo",
-            "persistent_subscriptions.PersistentSubscriptions/List",
-            "users.Users/Details",
-            "users.Users/ChangePassword",
-            "projections.Projections/Statistics",
-            "projections.Projections/State",
-            "projections.Projections/Result",
-            # These ask what kind of projection it is about.
-            "projections.Projections/Create",
-            "projections.Projections/Update",
-            "projections.Projections/Enable",
-            "projections.Projections/Disable",
-            "projections.Projections/Reset",
-        ),
-        Permission.OPERATOR: (
-            "persistent_subscriptions.PersistentSubscriptions/Create",
-            "persistent_subscriptions.PersistentSubscriptions/Update",
-            "persistent_subscriptions.PersistentSubscriptions/Delete",
-            "persistent_subscriptions.PersistentSubscriptions/ReplayParked",
-            "persistent_subscriptions.PersistentSubscriptions/TruncateParked",
-            "persistent_subscriptions.PersistentSubscriptions/RestartSubsystem",
-            "projections.Projections/Delete",
-            "projections.Projections/RestartSubsystem",
-            "operations.Operations/StartScavenge",
-            "operations.Operations/StopScavenge",
-            "operations.Operations/Shutdown",
-            "operations.Operations/MergeIndexes",
-            "operations.Operations/ResignNode",
-            "operations.Operations/SetNodePriority",
-            "operations.Operations/RestartPersistentSubscriptions",
-        ),
-        Permission.ADMIN: (
-            "users.Users/Create",
-            "users.Users/Update",
-            "users.Users/Delete",
-            "users.Users/Enable",
-            "users.Users/Disable",
-            "users.Users/ResetPassword",
-            "redaction.Redaction/GetEventPositions",
-            "redaction.Redaction/SwitchChunks",
-            _NEWER_REDACTION + "GetEventPositions",
-            _NEWER_REDACTION + "SwitchChunks",
-        ),
-    }.items()
-    for method in methods
+    f"/{service}/{method}": need
+    for service, needs in _METHODS.items()
+    for need, methods in needs.items()
+    for method in methods.split()
 }
+"""The same by path."""
 
 _WRITES = frozenset(
     (PATH_STREAMS_APPEND, PATH_STREAMS_BATCH_APPEND, PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_IMPORTS_IMPORT_EVENTS)

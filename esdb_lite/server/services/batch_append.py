@@ -38,18 +38,12 @@ _MAX_UNANSWERED = 4096
 """Batches of a call that are being written, and answers that wait for the client: beyond this nothing is received."""
 
 
-class BatchAppending:
-    """The method BatchAppend of the Streams service."""
-
-    def __init__(self, context: Context) -> None:
-        self._context = context
-
-    async def handle(self, call: ServerCall) -> None:
-        """Serve one call: ends when all that was asked for has been answered and nothing more can be asked."""
-        await _BatchAppendHandler(self._context, call).run()
+async def serve_batch_append(context: Context, call: ServerCall) -> None:
+    """Serve one call: ends when all that was asked for has been answered and nothing more can be asked."""
+    await _BatchAppending(context, call).run()
 
 
-class _BatchAppendHandler:
+class _BatchAppending:
     """One call."""
 
     def __init__(self, context: Context, call: ServerCall) -> None:

@@ -9,15 +9,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Hashable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from esdb_lite_protos.event_store.client import BadRequest, MaximumAppendEventSizeExceeded, MaximumAppendSizeExceeded
 
 from esdb_lite._status import StatusCode
 from esdb_lite._wire.append import Proposed
-from esdb_lite._wire.batch_append import (
-    BatchOptions,
-    BatchRequest,
-)
+from esdb_lite._wire.batch_append import BatchOptions, BatchRequest
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
 from esdb_lite.server.engine.model import LONGEST_NAME
@@ -56,6 +54,11 @@ class Refused(Exception):
         self.detail = detail
         self.value = value
 
+    def of(self, stream: str) -> Refused:
+        """Say whose batch it is, and return it."""
+        self.stream = stream
+        return self
+
 
 def _bad_request(message: str) -> Refused:
     """The texts are those of a real server: here they are part of an answer that clients compare and log."""
@@ -89,32 +92,29 @@ def take_events(context: Context, intake: Intake, events: Sequence[Proposed]) ->
     except InvalidEvent as error:
         raise _bad_request(error.original) from error
     except EventOverLimit as error:
-        raise _event_too_large(error, context.max_append_event_size) from error
+        name = "MaximumAppendEventSizeExceeded"
+        event = MaximumAppendEventSizeExceeded(id_as_text(error.id), error.size, context.max_append_event_size)
+        raise Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(event)) from error
     if intake.too_many is not None:
         raise _bad_request(intake.too_many)
     if intake.size > context.max_append_size:
         name = "MaximumAppendSizeExceeded"
-        raise Refused(
-            StatusCode.INVALID_ARGUMENT, name, name, bytes(MaximumAppendSizeExceeded(context.max_append_size))
-        )
+        value = bytes(MaximumAppendSizeExceeded(context.max_append_size))
+        raise Refused(StatusCode.INVALID_ARGUMENT, name, name, value)
 
 
-def _event_too_large(error: EventOverLimit, limit: int) -> Refused:
-    name = "MaximumAppendEventSizeExceeded"
-    value = MaximumAppendEventSizeExceeded(id_as_text(error.id), error.size, limit)
-    return Refused(StatusCode.INVALID_ARGUMENT, name, name, bytes(value))
-
-
+@dataclass(eq=False)
 class Batch:
     """A batch of which not all chunks have come."""
 
-    def __init__(self, id: WireUuid, stream: str, sent: int, expected: int, intake: Intake) -> None:
-        self.id = id
-        self.stream = stream
-        self.sent = sent
-        self.expected = expected
-        self.intake = intake
-        self.timer: asyncio.TimerHandle | None = None
+    id: WireUuid
+    stream: str
+    sent: int
+    """What the stream is expected to be, in the client's words."""
+    expected: int
+    """The same in the engine's."""
+    intake: Intake
+    timer: asyncio.TimerHandle | None = None
 
     def close(self) -> None:
         """Stop the time limit."""
@@ -153,7 +153,7 @@ class BatchAssembler:
             take_events(self._context, batch.intake, request.events)
         except Refused as refused:
             batch.close()
-            refused.stream = batch.stream
+            refused.of(batch.stream)
             raise
         if not request.is_final:
             self._keep(key, batch)
@@ -170,9 +170,7 @@ class BatchAssembler:
         except NoAppendRoom:
             self._remove(key)
             batch.close()
-            refused = too_busy()
-            refused.stream = batch.stream
-            raise refused from None
+            raise too_busy().of(batch.stream) from None
 
     def _remove(self, key: bytes) -> Batch | None:
         batch = self._open.pop(key, None)

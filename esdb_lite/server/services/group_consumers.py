@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Container, Iterator, Sequence
 
 from esdb_lite._status import refusals
-from esdb_lite._wire.acks import Ack, ConsumerRequest, GroupReadOptions, Nack, decode_consumer_request, usual_ack
+from esdb_lite._wire.acks import Ack, GroupReadOptions, Nack, decode_consumer_request, usual_ack
 from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.read_response_encode import encode_confirmation, encode_delivery, encode_event
 from esdb_lite._wire.uuids import WireUuid, parse_uuid
@@ -24,6 +24,7 @@ from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.protected_targets import is_protected, unreadable
 from esdb_lite.server.services.read_messages import AT_ONCE, record_message
+from esdb_lite.server.services.unary import decoded
 from esdb_lite.server.storage import Record
 
 LONGEST_REASON = 4096
@@ -35,12 +36,13 @@ async def serve_consumer(call: ServerCall, groups: PersistentGroups, context: Co
     messages = await call.receive()
     if not messages:
         return
-    options = _decode(messages[0])
+    options = decoded(decode_consumer_request, messages[0])
     if not isinstance(options, GroupReadOptions):
         raise refusals.invalid_argument("The first message must hold options.")
-    source = ALL_STREAM if options.stream is None else options.stream
-    await context.require(call.principal, source, Action.READ)
-    stream, structured = _source(options), options.structured is True
+    stream = ALL_STREAM if options.stream is None else options.stream
+    await context.require(call.principal, stream, Action.READ)
+    _check(options)
+    structured = options.structured is True
     group = _find(groups, stream, options.group)
     member = group.join(
         options.buffer_size,
@@ -58,14 +60,13 @@ async def serve_consumer(call: ServerCall, groups: PersistentGroups, context: Co
         member.leave()
 
 
-def _source(options: GroupReadOptions) -> str:
+def _check(options: GroupReadOptions) -> None:
     if options.stream is None and not options.all:
         raise refusals.invalid_argument("options.stream_option is not set.")
     if options.structured is None:
         raise refusals.invalid_argument("options.uuid_option is missing.")
     if options.buffer_size < 0:
         raise refusals.invalid_argument("options.buffer_size is negative.")
-    return ALL_STREAM if options.stream is None else options.stream
 
 
 def _find(groups: PersistentGroups, stream: str, name: str) -> GroupRunner:
@@ -131,18 +132,11 @@ def _parts(taken: Sequence[tuple[Message, int]]) -> Iterator[Sequence[tuple[Mess
     yield taken[first:]
 
 
-def _decode(message: bytes) -> ConsumerRequest | None:
-    try:
-        return decode_consumer_request(message)
-    except (WireError, UnicodeDecodeError) as error:
-        raise refusals.invalid_argument(f"The request cannot be decoded: {error}") from error
-
-
 def _handle(member: GroupSeat, messages: Sequence[bytes]) -> None:
     acknowledged: list[bytes] = []
     for message in messages:
         usual = usual_ack(message)
-        request = _decode(message) if usual is None else None
+        request = decoded(decode_consumer_request, message) if usual is None else None
         if usual is not None:
             acknowledged += usual
         elif isinstance(request, Ack):

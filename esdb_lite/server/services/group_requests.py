@@ -77,28 +77,20 @@ def info_request(request: pb.GetInfoReq) -> GroupName:
     return _name(required(request.options, "options"))
 
 
-class ReplayRequest(NamedTuple):
+class ParkedRequest(NamedTuple):
     """What a ReplayParked or TruncateParked asks for."""
 
     name: GroupName
     stop_at: int | None
 
 
-def replay_request(request: pb.ReplayParkedReq) -> ReplayRequest:
-    """What a ReplayParked asks for. Raises RpcError."""
-    return _parked(required(request.options, "options"))
-
-
-def truncate_request(request: pb.TruncateParkedReq) -> ReplayRequest:
-    """What a TruncateParked asks for. Raises RpcError."""
-    return _parked(required(request.options, "options"))
-
-
-def _parked(options: pb.ReplayParkedReqOptions | pb.TruncateParkedReqOptions) -> ReplayRequest:
+def parked_request(request: pb.ReplayParkedReq | pb.TruncateParkedReq) -> ParkedRequest:
+    """What a ReplayParked or TruncateParked asks for. Raises RpcError."""
+    options: pb.ReplayParkedReqOptions | pb.TruncateParkedReqOptions = required(request.options, "options")
     which, _ = betterproto.which_one_of(options, "stop_at_option")
     if not which:
         raise refusals.invalid_argument("options.stop_at_option is not set.")
-    return ReplayRequest(_name(options), options.stop_at if which == "stop_at" else None)
+    return ParkedRequest(_name(options), options.stop_at if which == "stop_at" else None)
 
 
 def list_request(request: pb.ListReq) -> str | None:

@@ -6,7 +6,8 @@ Must not know: the rules of a group, how groups are kept.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 
 from esdb_lite_protos import tags
@@ -26,7 +27,7 @@ from esdb_lite.server.engine.groups.settings import (
     strategy_of,
 )
 from esdb_lite.server.groups.registry import GroupExists, GroupMissing, NotReady, NotStored, PersistentGroups
-from esdb_lite.server.groups.runner import GroupRunner, ParkedEventsBusy
+from esdb_lite.server.groups.runner import ParkedEventsBusy
 from esdb_lite.server.handlers import Handler, ServerCall
 from esdb_lite.server.services import group_requests as requests
 from esdb_lite.server.services.context import Context
@@ -57,27 +58,17 @@ class PersistentSubscriptions(pb.PersistentSubscriptionsBase):
     async def create(self, create_req: pb.CreateReq) -> pb.CreateResp:
         """Create a group."""
         asked = requests.create_request(create_req)
-        try:
+        with _refusals(asked.name):
             config = GroupConfig(*asked.name, self._checked(asked), asked.filter)
             await self._groups.create(config, username=current_call().principal.name)
-        except GroupExists:
-            raise refusals.subscription_exists(*asked.name) from None
-        except UnusableFilter as error:
-            raise refusals.invalid_argument(f"options.all.filter: {error}") from error
-        except (InvalidSettings, NotStored) as error:
-            raise refusals.subscription_failed(*asked.name, str(error)) from error
         return pb.CreateResp()
 
     async def update(self, update_req: pb.UpdateReq) -> pb.UpdateResp:
         """Replace the settings of a group."""
         asked = requests.update_request(update_req)
-        self._find(asked.name)
-        try:
+        with _refusals(asked.name):
+            self._groups.find(*asked.name)
             await self._groups.update(*asked.name, self._checked(asked), username=current_call().principal.name)
-        except GroupMissing:
-            raise refusals.subscription_does_not_exist(*asked.name) from None
-        except (InvalidSettings, NotStored) as error:
-            raise refusals.subscription_failed(*asked.name, str(error)) from error
         return pb.UpdateResp()
 
     def _checked(self, asked: GroupDefinition) -> GroupSettings:
@@ -92,49 +83,38 @@ class PersistentSubscriptions(pb.PersistentSubscriptionsBase):
     async def delete(self, delete_req: pb.DeleteReq) -> pb.DeleteResp:
         """Delete a group."""
         name = requests.delete_request(delete_req)
-        try:
+        with _refusals(name):
             await self._groups.delete(*name, username=current_call().principal.name)
-        except GroupMissing:
-            raise refusals.subscription_does_not_exist(*name) from None
-        except NotStored as error:
-            raise refusals.subscription_failed(*name, str(error)) from error
         return pb.DeleteResp()
 
     async def get_info(self, get_info_req: pb.GetInfoReq) -> pb.GetInfoResp:
         """Describe a group."""
-        runner = self._find(requests.info_request(get_info_req))
+        name = requests.info_request(get_info_req)
+        with _refusals(name):
+            runner = self._groups.find(*name)
         return encoded(pb.GetInfoResp, encode_info(runner.config, runner.info()))
 
     async def list(self, list_req: pb.ListReq) -> pb.ListResp:
         """Describe all groups, or those of a stream."""
         stream = requests.list_request(list_req)
-        try:
+        with _refusals(GroupName(stream or "", "")):
             runners = self._groups.all() if stream is None else self._groups.of_stream(stream)
-        except GroupMissing:
-            raise refusals.subscription_does_not_exist(stream or "", "") from None
         return encoded(pb.ListResp, encode_list((runner.config, runner.info()) for runner in runners))
 
     async def replay_parked(self, replay_parked_req: pb.ReplayParkedReq) -> pb.ReplayParkedResp:
         """Have the parked events of a group delivered again."""
-        asked = requests.replay_request(replay_parked_req)
-        try:
+        asked = requests.parked_request(replay_parked_req)
+        with _refusals(asked.name):
             check_stop_at(0 if asked.stop_at is None else asked.stop_at)
-        except InvalidSettings as error:
-            raise refusals.subscription_failed(*asked.name, str(error)) from error
-        self._find(asked.name).replay(asked.stop_at)
+            self._groups.find(*asked.name).replay(asked.stop_at)
         return pb.ReplayParkedResp()
 
     async def truncate_parked(self, truncate_parked_req: pb.TruncateParkedReq) -> pb.TruncateParkedResp:
         """Make parked events of a group disappear."""
-        asked = requests.truncate_request(truncate_parked_req)
-        try:
+        asked = requests.parked_request(truncate_parked_req)
+        with _refusals(asked.name):
             check_truncation(0 if asked.stop_at is None else asked.stop_at)
-            await self._find(asked.name).truncate(asked.stop_at)
-        except InvalidSettings as error:
-            raise refusals.subscription_failed(*asked.name, str(error)) from error
-        except ParkedEventsBusy:
-            reason = "A replay or truncate is already in progress."
-            raise refusals.subscription_failed(*asked.name, reason) from None
+            await self._groups.find(*asked.name).truncate(asked.stop_at)
         return pb.TruncateParkedResp()
 
     async def restart_subsystem(self, client_empty: Empty) -> Empty:
@@ -142,11 +122,22 @@ class PersistentSubscriptions(pb.PersistentSubscriptionsBase):
         await self._groups.restart()
         return Empty()
 
-    def _find(self, name: GroupName) -> GroupRunner:
-        try:
-            return self._groups.find(*name)
-        except GroupMissing:
-            raise refusals.subscription_does_not_exist(*name) from None
+
+@contextmanager
+def _refusals(name: GroupName) -> Iterator[None]:
+    """What is refused, in the words of a real server."""
+    try:
+        yield
+    except GroupMissing:
+        raise refusals.subscription_does_not_exist(*name) from None
+    except GroupExists:
+        raise refusals.subscription_exists(*name) from None
+    except UnusableFilter as error:
+        raise refusals.invalid_argument(f"options.all.filter: {error}") from error
+    except ParkedEventsBusy:
+        raise refusals.subscription_failed(*name, "A replay or truncate is already in progress.") from None
+    except (InvalidSettings, NotStored) as error:
+        raise refusals.subscription_failed(*name, str(error)) from error
 
 
 def _when_ready(handler: Handler) -> Handler:

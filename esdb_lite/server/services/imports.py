@@ -12,12 +12,7 @@ from functools import partial
 from esdb_lite_protos.tags import PATH_IMPORTS_IMPORT_EVENTS
 
 from esdb_lite._status import refusals
-from esdb_lite._wire.imports import (
-    SentImport,
-    decode_import_request,
-    encode_import_refusal,
-    encode_imported,
-)
+from esdb_lite._wire.imports import SentImport, decode_import_request, encode_import_refusal, encode_imported
 from esdb_lite.server.engine.access import Action
 from esdb_lite.server.engine.model import (
     ANY,
@@ -53,13 +48,13 @@ class Imports:
                 request = decoded(decode_import_request, message)
                 try:
                     position = await self._write(call, request)
-                except _StreamRefused as refused:
-                    await call.send([encode_import_refusal(encode_refused(None, refused.stream, refused.reason))])
+                except Refused as refused:
+                    await call.send([encode_import_refusal(encode_refused(None, refused.stream, refused))])
                     return
                 await call.send([encode_imported(position)])
 
     async def _write(self, call: ServerCall, request: SentImport) -> int:
-        """Write what a request has, and return where its last event is. Raises _StreamRefused."""
+        """Write what a request has, and return where its last event is. Raises Refused."""
         append = await self._taken(call, request)
         write = partial(self._context.database.import_events, append)
         admission = self._context.admission
@@ -68,11 +63,11 @@ class Imports:
             first = outcome.violations[0]
             deleted = first.actual in (SOFT_DELETED, TOMBSTONED)
             result = DeletedStream(first.stream) if deleted else WrongVersion(first.actual)
-            raise _StreamRefused(first.stream, refusal_of(result, first.expected))
+            raise refusal_of(result, first.expected).of(first.stream)
         return outcome.position or 0
 
     async def _taken(self, call: ServerCall, request: SentImport) -> AtomicAppend:
-        """Check all that can be wrong with a request and with who sends it. Raises _StreamRefused, RpcError."""
+        """Check all that can be wrong with a request and with who sends it. Raises Refused, RpcError."""
         expected = dict(zip(request.streams, request.expected, strict=True))
         if len(expected) < len(request.streams):
             raise refusals.invalid_argument("streams: a stream is named twice.")
@@ -81,27 +76,16 @@ class Imports:
                 raise refusals.invalid_argument(f"expected: there is no {number}.")
             await self._check(call, stream)
         intake = Intake(self._context.max_append_event_size)
-        try:
-            take_events(self._context, intake, request.events)
-        except Refused as refused:
-            raise _StreamRefused(None, refused) from refused
+        take_events(self._context, intake, request.events)
         streams = [request.streams[index] for index in request.stream_of]
         return AtomicAppend(expected, list(zip(streams, intake.events, strict=True)))
 
     async def _check(self, call: ServerCall, stream: str) -> None:
         principal = call.principal
         if not principal.trusted and not await self._context.permits(principal, stream, Action.WRITE):
-            raise _StreamRefused(stream, access_denied())
+            raise access_denied().of(stream)
         try:
             check_stream(stream)
         except Refused as refused:
-            raise _StreamRefused(stream, refused) from refused
-
-
-class _StreamRefused(Exception):
-    """A request is refused because of one stream."""
-
-    def __init__(self, stream: str | None, reason: Refused) -> None:
-        super().__init__(stream, reason)
-        self.stream = stream
-        self.reason = reason
+            refused.of(stream)
+            raise

@@ -6,7 +6,7 @@ filled and read.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TypeVar
 
 from esdb_lite_protos.kurrentdb.protocol.v2 import indexes as pb
@@ -77,23 +77,17 @@ class IndexService(pb.IndexesServiceBase):
 
     async def start(self, start_index_request: pb.StartIndexRequest) -> pb.StartIndexResponse:
         """Have an index filled, and read."""
-        name = _checked_name(start_index_request.name)
-        _permit("start", operator=True)
-        await _existing(name, self._indexes.start(name))
+        await _change("start", start_index_request.name or "", self._indexes.start)
         return pb.StartIndexResponse()
 
     async def stop(self, stop_index_request: pb.StopIndexRequest) -> pb.StopIndexResponse:
         """Let nobody read an index."""
-        name = _checked_name(stop_index_request.name)
-        _permit("stop", operator=True)
-        await _existing(name, self._indexes.stop(name))
+        await _change("stop", stop_index_request.name or "", self._indexes.stop)
         return pb.StopIndexResponse()
 
     async def delete(self, delete_index_request: pb.DeleteIndexRequest) -> pb.DeleteIndexResponse:
         """Delete an index."""
-        name = _checked_name(delete_index_request.name)
-        _permit("delete", operator=True)
-        await _existing(name, self._indexes.delete(name))
+        await _change("delete", delete_index_request.name or "", self._indexes.delete)
         return pb.DeleteIndexResponse()
 
     async def list(self, list_indexes_request: pb.ListIndexesRequest) -> pb.ListIndexesResponse:
@@ -111,11 +105,12 @@ class IndexService(pb.IndexesServiceBase):
         return pb.GetIndexResponse(_shown(await _existing(name, self._indexes.get(name))))
 
 
-def _checked_name(name: str | None) -> str:
-    violations = list(name_violations(name or ""))
+async def _change(operation: str, name: str, change: Callable[[str], Awaitable[None]]) -> None:
+    violations = list(name_violations(name))
     if violations:
         raise refusals.invalid_argument("; ".join(violations))
-    return name or ""
+    _permit(operation, operator=True)
+    await _existing(name, change(name))
 
 
 async def _existing(name: str, command: Awaitable[T]) -> T:

@@ -6,7 +6,8 @@ does), how users are kept.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
 
 from esdb_lite_protos.event_store.client import users as pb
 
@@ -37,47 +38,43 @@ class Users(pb.UsersBase):
         if is_too_long(asked.login_name):
             raise refusals.invalid_argument(f"options.login_name has more than {LONGEST_NAME} bytes.")
         _refuse_nul(login_name=asked.login_name, password=asked.password)
-        try:
+        with _refusals(asked.login_name):
             await self._store.create(asked.login_name, asked.password, asked.full_name, asked.groups)
-        except UserExists:
-            raise refusals.user_conflict(asked.login_name) from None
-        except TooManyLogins:
-            raise refusals.too_busy() from None
-        except UserChanged:
-            raise refusals.user_try_again(asked.login_name) from None
         return pb.CreateResp()
 
     async def update(self, update_req: pb.UpdateReq) -> pb.UpdateResp:
         """Replace a user's name and groups."""
         asked = required(update_req.options, "options")
-        await _change(asked.login_name, self._store.update(asked.login_name, asked.full_name, asked.groups))
+        with _refusals(asked.login_name):
+            await self._store.update(asked.login_name, asked.full_name, asked.groups)
         return pb.UpdateResp()
 
     async def delete(self, delete_req: pb.DeleteReq) -> pb.DeleteResp:
         """Delete a user."""
         asked = required(delete_req.options, "options")
-        await _change(asked.login_name, self._store.delete(asked.login_name))
+        with _refusals(asked.login_name):
+            await self._store.delete(asked.login_name)
         return pb.DeleteResp()
 
     async def disable(self, disable_req: pb.DisableReq) -> pb.DisableResp:
         """Keep a user out."""
         asked = required(disable_req.options, "options")
-        await _change(asked.login_name, self._store.disable(asked.login_name))
+        with _refusals(asked.login_name):
+            await self._store.disable(asked.login_name)
         return pb.DisableResp()
 
     async def enable(self, enable_req: pb.EnableReq) -> pb.EnableResp:
         """Let a user in again."""
         asked = required(enable_req.options, "options")
-        await _change(asked.login_name, self._store.enable(asked.login_name))
+        with _refusals(asked.login_name):
+            await self._store.enable(asked.login_name)
         return pb.EnableResp()
 
     async def details(self, details_req: pb.DetailsReq) -> AsyncIterator[pb.DetailsResp]:
         """Describe a user, or all."""
         login = details_req.options.login_name
-        try:
+        with _refusals(login):
             found = [await self._store.find(login)] if login else await self._store.all()
-        except UserMissing:
-            raise refusals.user_not_found(login) from None
         for stored in found:
             yield pb.DetailsResp(user_details=_details(stored))
 
@@ -85,23 +82,18 @@ class Users(pb.UsersBase):
         """Replace the password of a user who knows the present one."""
         asked = required(change_password_req.options, "options")
         _refuse_nul(new_password=asked.new_password)
-        try:
+        with _refusals(asked.login_name):
             await self._store.find(asked.login_name)
             await self._authenticator.verify(asked.login_name, asked.current_password)
-        except UserMissing:
-            raise refusals.user_not_found(asked.login_name) from None
-        except LoginRefused:
-            raise refusals.access_denied() from None
-        except TooManyLogins:
-            raise refusals.too_busy() from None
-        await _change(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
+            await self._store.set_password(asked.login_name, asked.new_password)
         return pb.ChangePasswordResp()
 
     async def reset_password(self, reset_password_req: pb.ResetPasswordReq) -> pb.ResetPasswordResp:
         """Replace the password of a user."""
         asked = required(reset_password_req.options, "options")
         _refuse_nul(new_password=asked.new_password)
-        await _change(asked.login_name, self._store.set_password(asked.login_name, asked.new_password))
+        with _refusals(asked.login_name):
+            await self._store.set_password(asked.login_name, asked.new_password)
         return pb.ResetPasswordResp()
 
 
@@ -111,13 +103,21 @@ def _refuse_nul(**fields: str) -> None:
             raise refusals.invalid_argument(f"options.{name} has a NUL in it.")
 
 
-async def _change(login: str, change: Awaitable[None]) -> None:
+@contextmanager
+def _refusals(login: str) -> Iterator[None]:
+    """What is refused, in the words of a real server."""
     try:
-        await change
+        yield
     except UserMissing:
         raise refusals.user_not_found(login) from None
+    except UserExists:
+        raise refusals.user_conflict(login) from None
     except UserChanged:
         raise refusals.user_try_again(login) from None
+    except LoginRefused:
+        raise refusals.access_denied() from None
+    except TooManyLogins:
+        raise refusals.too_busy() from None
 
 
 def _details(stored: StoredUser) -> pb.DetailsRespUserDetails:

@@ -13,7 +13,6 @@ from starlette.responses import Response
 
 from esdb_lite import (
     AccessDenied,
-    InvalidArgument,
     JsonValue,
     ProjectionError,
     ProjectionFailed,
@@ -61,26 +60,19 @@ async def create(visit: Visit) -> Response:
 
 async def change(visit: Visit) -> Response:
     """Start, stop, reset or delete a projection, or change its query."""
-    name, action = visit.form.required("name"), visit.form.required("action")
-    client = visit.client
-    if action in ("reset", "delete") and not visit.form.checked("sure"):
-        raise InvalidArgument("sure", "", "must be ticked: what it holds is gone afterwards")
-    if action == "enable":
-        await client.enable_projection(name, **visit.options)
-    elif action == "disable":
-        await client.disable_projection(name, **visit.options)
-    elif action == "abort":
-        await client.abort_projection(name, **visit.options)
-    elif action == "reset":
-        await client.reset_projection(name, **visit.options)
-    elif action == "update":
-        await client.update_projection(name, _query(visit.form), **visit.options)
-    elif action == "delete":
-        await client.delete_projection(name, **visit.options)
-        return visit.go(visit.to.page("projections"))
-    else:
-        raise InvalidArgument("action", action, "is none that there is")
-    return visit.go(visit.to.projection(name))
+    name, client, options = visit.form.required("name"), visit.client, visit.options
+    done = await visit.act(
+        {
+            "enable": lambda: client.enable_projection(name, **options),
+            "disable": lambda: client.disable_projection(name, **options),
+            "abort": lambda: client.abort_projection(name, **options),
+            "reset": lambda: client.reset_projection(name, **options),
+            "update": lambda: client.update_projection(name, _query(visit.form), **options),
+            "delete": lambda: client.delete_projection(name, **options),
+        },
+        sure=dict.fromkeys(("reset", "delete"), "what it holds is gone afterwards"),
+    )
+    return visit.go(visit.to.page("projections") if done == "delete" else visit.to.projection(name))
 
 
 async def query(visit: Visit) -> Response:

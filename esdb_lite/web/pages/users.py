@@ -5,6 +5,8 @@ Owns: what is read for it, what is done to users. Must not know: how the page lo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from starlette.responses import Response
 
 from esdb_lite import AccessDenied, InvalidArgument, NotSupported, StreamAcl
@@ -49,36 +51,25 @@ async def create(visit: Visit) -> Response:
 
 async def change(visit: Visit) -> Response:
     """Lock a user out, let a user in again, replace a password, delete a user."""
-    login, action = visit.form.required("login"), visit.form.required("action")
-    client = visit.client
-    if action == "disable":
-        await client.disable_user(login, **visit.options)
-    elif action == "enable":
-        await client.enable_user(login, **visit.options)
-    elif action == "password":
-        await client.reset_password(login, _new_password(visit.form), **visit.options)
-    elif action == "groups":
-        groups = _groups(visit.form)
-        await client.update_user(login, full_name=visit.form.text("full_name"), groups=groups, **visit.options)
-    elif action == "delete":
-        if not visit.form.checked("sure"):
-            raise InvalidArgument("sure", "", "must be ticked: a user who is deleted is gone")
-        await client.delete_user(login, **visit.options)
-        return visit.go(visit.to.page("users"))
-    else:
-        raise InvalidArgument("action", action, "is none that there is")
-    return visit.go(visit.to.user(login))
+    login, form, client, options = visit.form.required("login"), visit.form, visit.client, visit.options
+    done = await visit.act(
+        {
+            "disable": lambda: client.disable_user(login, **options),
+            "enable": lambda: client.enable_user(login, **options),
+            "password": lambda: client.reset_password(login, _new_password(form), **options),
+            "groups": lambda: client.update_user(
+                login, full_name=form.text("full_name"), groups=_groups(form), **options
+            ),
+            "delete": lambda: client.delete_user(login, **options),
+        },
+        sure={"delete": "a user who is deleted is gone"},
+    )
+    return visit.go(visit.to.page("users") if done == "delete" else visit.to.user(login))
 
 
 def roles(acl: StreamAcl, right: str, default: str) -> str:
     """Who has a right, in words; `default`: who has it where the list does not say it."""
-    names = {
-        "read": acl.read,
-        "write": acl.write,
-        "delete": acl.delete,
-        "meta_read": acl.meta_read,
-        "meta_write": acl.meta_write,
-    }[right]
+    names: Sequence[str] | None = getattr(acl, right)
     return default if names is None else ", ".join(names) or "$admins"
 
 
