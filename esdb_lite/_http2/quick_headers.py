@@ -11,7 +11,6 @@ as many streams as may be open, informational answers, lengths that are said bef
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from h2.config import H2Configuration
@@ -19,14 +18,13 @@ from h2.connection import AllowedStreamIDs, H2Connection, _decode_headers
 from h2.events import Event, RequestReceived, ResponseReceived, StreamEnded, TrailersReceived
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 
+from esdb_lite._http2.frames import DATA, END_HEADERS, END_STREAM, FRAME, HEADERS
 from esdb_lite._http2.header_blocks import LONGEST_BLOCK, BlockMemory
 
 if TYPE_CHECKING:
     from h2.stream import H2StreamStateMachine
     from hpack.struct import Header
 
-_DATA, HEADERS, END_STREAM, END_HEADERS = 0, 1, 1, 4  # types of frames, and flags
-_FRAME = Struct(">IBI")  # length << 8 | type, flags, stream
 _MOST_STREAMS = 256
 """Streams that h2 may know: those that have ended and that it has not looked at since are among them."""
 
@@ -172,37 +170,66 @@ class QuickHeaders:
 
     # --- sending ---
 
-    def begin_whole(self, stream_id: int, headers: Pairs, data: bytes) -> bool:
+    def begin_whole(self, stream_id: int, headers: Pairs, data: bytes, beside: int) -> bool:
         """Write a whole request, to be flushed: its headers, and data that ends it. False where h2 has to, or where the
-        windows do not take all of it."""
+        windows do not take all of it.
+
+        h2 does not know of it until `sent` tells; nor of others, so many of which have begun (`beside`).
+        """
         h2, size = self._h2, len(data)
-        if not 0 < size <= min(h2.max_outbound_frame_size, h2.outbound_flow_control_window):
+        if not 0 < size <= min(h2.max_outbound_frame_size, self.room):
             return False
-        if size > h2.remote_settings.initial_window_size or not self.begin(stream_id, headers):
+        headers = headers if isinstance(headers, tuple) else tuple(headers)
+        if not self._may_send(headers, beside):
             return False
-        inner = h2.streams[stream_id]
+        h2.highest_outbound_stream_id = stream_id
         h2.outbound_flow_control_window -= size
-        inner.outbound_flow_control_window -= size
-        h2._data_to_send += _FRAME.pack(size << 8 | _DATA, END_STREAM, stream_id) + data
-        end_output(h2, inner)
+        frames = (
+            *self._block(stream_id, END_HEADERS, headers),
+            FRAME.pack(size << 8 | DATA, END_STREAM, stream_id),
+            data,
+        )
+        h2._data_to_send += b"".join(frames)
         return True
+
+    def sent(self, stream_id: int, size: int) -> None:
+        """Let h2 know of such a request, with so many bytes of data."""
+        h2, highest = self._h2, self._h2.highest_outbound_stream_id
+        h2.highest_outbound_stream_id = stream_id - 1  # as it was
+        inner = self._begin(stream_id)
+        h2.highest_outbound_stream_id = highest
+        inner.outbound_flow_control_window -= size
+        end_output(h2, inner)
+
+    def answered(self, stream_id: int, size: int) -> None:
+        """Such a request has been answered whole, with so many bytes of data."""
+        self._h2._inbound_flow_control_window_manager.window_consumed(size)
+        self._h2._closed_streams[stream_id] = StreamClosedBy.RECV_END_STREAM
 
     def begin(self, stream_id: int, headers: Pairs) -> bool:
         """Write the headers of a request, which go with what is flushed next. False where h2 has to."""
-        h2, headers = self._h2, headers if isinstance(headers, tuple) else tuple(headers)
-        if len(h2.streams) >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS):
+        headers = headers if isinstance(headers, tuple) else tuple(headers)
+        if not self._may_send(headers):
+            return False
+        self._begin(stream_id)
+        self._write(stream_id, END_HEADERS, headers)
+        return True
+
+    def _may_send(self, headers: Pairs, beside: int = 0) -> bool:
+        h2 = self._h2
+        if len(h2.streams) + beside >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS):
             return False
         if self._written.recall(headers) is None and not _is_short(headers):
             return False
-        if h2.encoder.header_table.resized:  # of which the peer has to hear first
-            return False
-        inner = h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
+        return not h2.encoder.header_table.resized  # of which the peer has to hear first
+
+    def _begin(self, stream_id: int) -> H2Stream:
+        inner = self._h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
         machine = inner.state_machine
         machine.client = machine.headers_sent = True
         machine.state = StreamState.OPEN
         inner.request_method = b"POST"
-        self._write(stream_id, END_HEADERS, headers)
-        return True
+        return inner
 
     def answer(self, stream_id: int, headers: Pairs, *, end: bool) -> bool:
         """Write the headers of an answer, or trailers, to be flushed. False where h2 has to."""
@@ -225,7 +252,7 @@ class QuickHeaders:
 
     @property
     def room(self) -> int:
-        """How many bytes of an answer the windows take, for a request that h2 does not know."""
+        """How many bytes the windows take, of a stream on which nothing was sent."""
         return int(min(self._h2.outbound_flow_control_window, self._h2.remote_settings.initial_window_size))
 
     def answer_whole(self, stream_id: int, headers: Pairs, data: bytes, trailers: Pairs) -> bytes:
@@ -239,7 +266,7 @@ class QuickHeaders:
         largest = h2.max_outbound_frame_size
         for at in range(0, size, largest):
             piece = data if size <= largest else data[at : at + largest]
-            parts += (_FRAME.pack(len(piece) << 8 | _DATA, 0, stream_id), piece)
+            parts += (FRAME.pack(len(piece) << 8 | DATA, 0, stream_id), piece)
         parts += self._block(stream_id, END_HEADERS | END_STREAM, trailers)
         h2._closed_streams[stream_id] = StreamClosedBy.SEND_END_STREAM
         return b"".join(parts)
@@ -249,7 +276,7 @@ class QuickHeaders:
 
     def _block(self, stream_id: int, flags: int, headers: Pairs) -> tuple[bytes, bytes]:
         block = self._written.get(headers if isinstance(headers, tuple) else tuple(headers))
-        return _FRAME.pack(len(block) << 8 | HEADERS, flags, stream_id), block
+        return FRAME.pack(len(block) << 8 | HEADERS, flags, stream_id), block
 
 
 def _may_answer(machine: H2StreamStateMachine, *, ended: bool) -> bool:

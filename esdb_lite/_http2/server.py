@@ -22,12 +22,13 @@ from h2.settings import SettingCodes
 
 from esdb_lite._http2.engine import Http2Engine
 from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch
+from esdb_lite._http2.frames import DATA, END_STREAM, FRAME, HEADERS, last_frame
 from esdb_lite._http2.gathering import Deaf, GatheringTransport
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.pieces import tidy
-from esdb_lite._http2.quick_headers import HEADERS, Pairs
+from esdb_lite._http2.quick_headers import Pairs
 from esdb_lite._http2.streams import owe
-from esdb_lite._http2.whole_requests import WholeRequest, body_at
+from esdb_lite._http2.whole_requests import WholeRequest
 
 __all__ = ["MAX_CONCURRENT_STREAMS", "PREFACE", "Crowd", "RequestHandler", "ServerProtocol"]
 
@@ -53,10 +54,11 @@ LAST_WORDS = 1.0
 TAKES_NOTHING = 20.0
 """Seconds after which a client is cut off that takes nothing of what is sent to it."""
 
+_END = (DATA, END_STREAM)
+"""What a whole request ends with."""
+
 _STREAM_WINDOW, _CONNECTION_WINDOW = 2**20, 8 * 2**20
 """Bytes that a client may send on one call, and on all its calls together, before the server takes them."""
-
-_FRAME = struct.Struct(">IBI")  # length << 8 | type, flags, stream
 
 # A GOAWAY frame: length (its third byte is 0), type, flags, stream; last stream, code.
 _GO_AWAY = struct.Struct(">xHBBLLL")
@@ -171,14 +173,16 @@ class ServerProtocol(HeartbeatProtocol):
         quick = self._headers
         if quick is None or not self._in_order:
             return 0
-        _, flags, stream_id = _FRAME.unpack_from(data, at)
-        found = body_at(data, stop, stream_id, self._h2.max_inbound_frame_size)
-        if found is None or len(found[0]) > self._h2.inbound_flow_control_window:
+        _, flags, stream_id = FRAME.unpack_from(data, at)
+        last = last_frame(data, stop, stream_id, self._h2.max_inbound_frame_size, _END)
+        if last is None:
             return 0
-        headers = quick.read_ahead(stream_id, flags, data[at + _FRAME.size : stop], len(self._requests))
+        body = b"".join((*last.before, last.payload)) if last.before else last.payload
+        if len(body) > self._h2.inbound_flow_control_window:
+            return 0
+        headers = quick.read_ahead(stream_id, flags, data[at + FRAME.size : stop], len(self._requests))
         if headers is None:
             return 0
-        body, end = found
         request = WholeRequest(self, stream_id, body)
         if not self.handler.accept_whole(request, headers):
             return 0
@@ -186,7 +190,7 @@ class ServerProtocol(HeartbeatProtocol):
         self._requests[stream_id] = request
         owe(self.connection, stream_id, len(body))
         self.connection.data_received += len(body)
-        return end
+        return last.stop
 
     def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
         if self._requests:

@@ -12,9 +12,10 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import H2Error
 
+from esdb_lite._http2.frames import last_frame
 from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, Crowd, RequestHandler, ServerProtocol
 from esdb_lite._http2.streams import StreamOver, send_data, send_headers
-from esdb_lite._http2.whole_requests import WholeRequest, body_at
+from esdb_lite._http2.whole_requests import WholeRequest
 from tests.rpc.pair import ANSWER, HEADERS, TRAILERS, Wire
 from tests.rpc.test_random_frames import frame as nonsense
 
@@ -298,5 +299,6 @@ END = 1
 )
 def test_what_is_whole(frames: list[bytes], body: bytes | None) -> None:
     before, data = b"headers", b"".join(frames)
-    found = body_at(before + data + b"rest"[: 4 * (body is not None)], len(before), 1, 10)
-    assert found == (None if body is None else (body, len(before) + len(data)))
+    found = last_frame(before + data + b"rest"[: 4 * (body is not None)], len(before), 1, 10, (0, END))
+    got = None if found is None else (b"".join((*found.before, found.payload)), found.stop)
+    assert got == (None if body is None else (body, len(before) + len(data)))
