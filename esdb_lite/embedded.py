@@ -6,7 +6,7 @@ Owns: being the one place that knows both client and server. Imported only when 
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from esdb_lite.server import EmbeddedServer
 from esdb_lite.server.node import ServerSettings
@@ -19,40 +19,19 @@ class PrivateServer(EmbeddedServer):
 
     def __init__(self, path: str | None) -> None:
         super().__init__(path)
-        self.token = secrets.token_hex(32)
-
-    def _settings(self, port: int) -> ServerSettings:
-        return replace(super()._settings(port), token=self.token)
-
-
-@dataclass(frozen=True)
-class RunningServer:
-    """A server in this process, on the event loop of the client that has started it."""
-
-    server: PrivateServer
+        self._token = secrets.token_hex(32)
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
         """What calls have to bring."""
-        return ((TOKEN_HEADER, self.server.token),)
+        return ((TOKEN_HEADER, self._token),)
 
-    @property
-    def host(self) -> str:
-        """Where it listens."""
-        return self.server.host
-
-    @property
-    def port(self) -> int:
-        """Where it listens."""
-        return self.server.port
-
-    async def stop(self) -> None:
-        """Stop it, when its client is closed."""
-        await self.server.stop_async()
+    def _settings(self, port: int) -> ServerSettings:
+        return replace(super()._settings(port), token=self._token)
 
 
-async def start(settings: Embedded) -> RunningServer:
-    """Start a server on a port of its own. Raises what `EmbeddedServer` does."""
+async def start(settings: Embedded) -> PrivateServer:
+    """Start a server on a port of its own, on this event loop. Raises what `EmbeddedServer` does."""
     server = PrivateServer(settings.path)
     await server.start_async()
-    return RunningServer(server)
+    return server

@@ -102,7 +102,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.admission": ("handlers", "faults"),
     "faults.api": ("faults.plan",),
     "services": (
-        *("compatibility", "database", "engine", "faults"),
+        *("addresses", "compatibility", "database", "engine", "faults"),
         *("groups", "handlers", "indexes", "options", "projections", "schemas", "sparing_log", "storage"),
         "users",
     ),
@@ -113,7 +113,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
         *("indexes", "node_pages", "options", "projections", "schemas", "services", "storage", "tls", "users"),
     ),
     "embedded": ("addresses", "errors", "faults", "node", "options", "tls"),
-    "simulation": ("database", "embedded", "errors", "faults", "node", "options", "tls"),
+    "simulation": ("addresses", "database", "embedded", "errors", "faults", "node", "options", "tls"),
     "__init__": ("embedded", "faults", "options", "simulation"),
 }
 

@@ -33,7 +33,6 @@ HOT = {
     # not hot, but every first append waits for it
     tags.PATH_SERVER_FEATURES_GET_SUPPORTED_METHODS,
 }
-OURS = ("/event_store.", "/esdb_lite.")
 COLD = {
     path
     for name, path in vars(tags).items()

@@ -36,6 +36,7 @@ WAITS = {
 """What of these rooms has to wait: reading, groups, records, clusters, TLS."""
 
 VALUES = {
+    "_convert",  # which imports its modules when they are first used
     *("_checks", "_event_fields", "_homes", "_json", "_limits", "_log_positions", "_texts", "_version"),
     *("correlations", "errors", "events", "filters", "observing", "positions", "retries", "settings", "statuses"),
 }

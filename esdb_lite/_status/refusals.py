@@ -170,13 +170,8 @@ def user_changed() -> RpcError:
 
 def not_leader(host: str, port: int) -> RpcError:
     """The call requires the leader, which is there."""
-    return _error(
-        StatusCode.NOT_FOUND,
-        "Leader info available",
-        "not-leader",
-        leader_endpoint_host=host,
-        leader_endpoint_port=port,
-    )
+    where: dict[str, str | int] = {"leader_endpoint_host": host, "leader_endpoint_port": port}
+    return _error(StatusCode.NOT_FOUND, "Leader info available", "not-leader", **where)
 
 
 def not_ready() -> RpcError:
@@ -224,14 +219,7 @@ def internal(message: str) -> RpcError:
 
 def subscription_failed(stream: str, group: str, reason: str) -> RpcError:
     """Creating, updating or replaying a persistent subscription was refused."""
-    return _error(
-        StatusCode.INTERNAL,
-        f"Subscription group {group} on stream {stream} failed: '{reason}'",
-        "persistent-subscription-failed",
-        stream_name=stream,
-        group_name=group,
-        reason=reason,
-    )
+    return _of_group(StatusCode.INTERNAL, stream, group, f"failed: '{reason}'", "failed", reason=reason)
 
 
 def subscription_does_not_exist(stream: str, group: str) -> RpcError:
@@ -260,13 +248,14 @@ def maximum_subscribers(stream: str, group: str) -> RpcError:
     )
 
 
-def _of_group(code: StatusCode, stream: str, group: str, text: str, exception: str) -> RpcError:
+def _of_group(code: StatusCode, stream: str, group: str, text: str, exception: str, **more: str) -> RpcError:
     return _error(
         code,
         f"Subscription group {group} on stream {stream} {text}",
         f"persistent-subscription-{exception}",
         stream_name=stream,
         group_name=group,
+        **more,
     )
 
 

@@ -38,6 +38,8 @@ from esdb_lite.positions import state_of
 from esdb_lite.records import ConsistencyViolation
 
 M = TypeVar("M", bound=betterproto.Message)
+_Choice = tuple[type[GrpcError], dict[str, object]]
+_Choose = Callable[[Details], _Choice]
 
 
 class TypedError(NamedTuple):
@@ -68,47 +70,37 @@ def _read(details: Details, kind: type[M]) -> M:
         return kind()
 
 
-def _plain(kind: type[GrpcError]) -> Callable[[Details], tuple[type[GrpcError], dict[str, object]]]:
+def _plain(kind: type[GrpcError]) -> _Choose:
     return lambda details: (kind, {})
 
 
-def _not_leader(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
+def _as_said(kind: type[GrpcError], said: type[betterproto.Message], names: Mapping[str, str]) -> _Choose:
+    """Attributes of `kind`, each with the name of a field of its detail."""
+
+    def make(details: Details) -> _Choice:
+        found = _read(details, said)
+        return kind, {attribute: getattr(found, name) for attribute, name in names.items()}
+
+    return make
+
+
+def _not_leader(details: Details) -> _Choice:
     leader = _read(details, NotLeaderNodeErrorDetails).current_leader
     return NotLeader, {"host": leader.host, "port": leader.port}
 
 
-def _record_too_large(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    size = _read(details, pb.AppendRecordSizeExceededErrorDetails)
-    known: dict[str, object] = {
-        "stream_name": size.stream,
-        "event_id": size.record_id,
-        "size": size.size,
-        "limit": size.max_size,
-    }
-    return EventTooLarge, known
-
-
-def _too_large(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    size = _read(details, pb.AppendTransactionSizeExceededErrorDetails)
-    return AppendTooLarge, {"size": size.size, "limit": size.max_size}
-
-
-def _tombstoned(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    return StreamDeleted, {"stream_name": _read(details, pb.StreamTombstonedErrorDetails).stream}
-
-
-def _conflict(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
+def _conflict(details: Details) -> _Choice:
     conflict = _read(details, pb.StreamRevisionConflictErrorDetails)
     return _inconsistent([(0, conflict.stream, conflict.expected_revision, conflict.actual_revision)])
 
 
-def _violations(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
+def _violations(details: Details) -> _Choice:
     found = _read(details, pb.AppendConsistencyViolationErrorDetails).violations
     states = ((violation.check_index, violation.stream_state) for violation in found)
     return _inconsistent([(index, state.stream, state.expected_state, state.actual_state) for index, state in states])
 
 
-def _inconsistent(found: Sequence[tuple[int, str, int, int]]) -> tuple[type[GrpcError], dict[str, object]]:
+def _inconsistent(found: Sequence[tuple[int, str, int, int]]) -> _Choice:
     """`found`: index, stream, expected and actual state of each violation."""
     if not found:
         return ConsistencyError, {}
@@ -124,15 +116,7 @@ def _inconsistent(found: Sequence[tuple[int, str, int, int]]) -> tuple[type[Grpc
     }
 
 
-def _no_index(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    return IndexNotFound, {"index_name": _read(details, IndexNotFoundErrorDetails).name}
-
-
-def _index_there(details: Details) -> tuple[type[GrpcError], dict[str, object]]:
-    return IndexExists, {"index_name": _read(details, IndexAlreadyExistsErrorDetails).name}
-
-
-_BY_REASON: Mapping[str, Callable[[Details], tuple[type[GrpcError], dict[str, object]]]] = {
+_BY_REASON: Mapping[str, _Choose] = {
     "ACCESS_DENIED": _plain(AccessDenied),
     "BAD_REQUEST": _plain(InvalidRequest),
     "NOT_LEADER_NODE": _not_leader,
@@ -143,13 +127,19 @@ _BY_REASON: Mapping[str, Callable[[Details], tuple[type[GrpcError], dict[str, ob
     "SERVER_SHUTTING_DOWN": _plain(ServiceUnavailable),
     "SERVER_MALFUNCTION": _plain(HandlerFailed),
     "STREAM_REVISION_CONFLICT": _conflict,
-    "STREAM_TOMBSTONED": _tombstoned,
+    "STREAM_TOMBSTONED": _as_said(StreamDeleted, pb.StreamTombstonedErrorDetails, {"stream_name": "stream"}),
     "APPEND_CONSISTENCY_VIOLATION": _violations,
-    "APPEND_RECORD_SIZE_EXCEEDED": _record_too_large,
-    "APPEND_TRANSACTION_SIZE_EXCEEDED": _too_large,
+    "APPEND_RECORD_SIZE_EXCEEDED": _as_said(
+        EventTooLarge,
+        pb.AppendRecordSizeExceededErrorDetails,
+        {"stream_name": "stream", "event_id": "record_id", "size": "size", "limit": "max_size"},
+    ),
+    "APPEND_TRANSACTION_SIZE_EXCEEDED": _as_said(
+        AppendTooLarge, pb.AppendTransactionSizeExceededErrorDetails, {"size": "size", "limit": "max_size"}
+    ),
     "STREAM_ALREADY_IN_APPEND_SESSION": _plain(InvalidRequest),
     "APPEND_SESSION_NO_REQUESTS": _plain(InvalidRequest),
-    "INDEX_NOT_FOUND": _no_index,
-    "INDEX_ALREADY_EXISTS": _index_there,
+    "INDEX_NOT_FOUND": _as_said(IndexNotFound, IndexNotFoundErrorDetails, {"index_name": "name"}),
+    "INDEX_ALREADY_EXISTS": _as_said(IndexExists, IndexAlreadyExistsErrorDetails, {"index_name": "name"}),
     "INDEXES_NOT_READY": _plain(ServerNotReady),
 }

@@ -4,7 +4,8 @@ Owns: what is appended together, what is expected of streams, what is there alre
 
 Events are sent without waiting for answers: the server writes them in the order in which they are sent, so that the
 order of all events stays. Where the server has events already, the last event of each stream says how far an earlier
-run has come; a stream whose last event is not among those to come is left alone.
+run has come; a stream whose last event is not among those to come is left alone, with its metadata. The server writes
+metadata of its own, and shows the last ones only: where those are not among the ones to come, the last of these count.
 """
 
 from __future__ import annotations
@@ -15,7 +16,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
-from esdb_lite import AsyncEsdbClient, ExpectedPosition, NewEvent, StreamDeleted, StreamNotFound
+from esdb_lite import (
+    AccessDenied,
+    AsyncEsdbClient,
+    ExpectedPosition,
+    NewEvent,
+    StreamDeleted,
+    StreamNotFound,
+    StreamState,
+)
 from esdb_lite.cli.lines import TOMBSTONE, FileEvent
 
 _EVENTS = 1000
@@ -23,6 +32,8 @@ _EVENTS = 1000
 _IN_FLIGHT = 4
 """Of these parts."""
 _LOOKUPS = 32
+_METADATA = "$$"
+"""So the names of streams begin that have the metadata of others."""
 
 
 @dataclass
@@ -43,7 +54,7 @@ class ImportCounts:
 class _Stream:
     """What is known of a stream of the server."""
 
-    __slots__ = ("deleted", "held", "known", "last")
+    __slots__ = ("deleted", "held", "known", "last", "waits")
 
     def __init__(self, last: int = -1, known: UUID | None = None, *, deleted: bool = False) -> None:
         self.last = last
@@ -52,6 +63,8 @@ class _Stream:
         """Its id, until the same event has come: up to there, nothing is to be appended."""
         self.held = 0
         """Events that have come before it: they are there, too, if it comes."""
+        self.waits: FileEvent | None = None
+        """The last of these, where they are metadata."""
         self.deleted = deleted
 
 
@@ -86,10 +99,17 @@ class Importer:
     async def finish(self) -> None:
         """Wait for all answers, and take note of streams that were not as expected."""
         await self._land(0)
+        conflicts: dict[str, None] = {}
         for name, stream in self._streams.items():
-            if stream.known is not None:
-                self.counts.conflicts.append(name)
+            if stream.held and self._streams[_subject(name)].known is not None:
+                conflicts[_subject(name)] = None
                 self.counts.left_out += stream.held
+            elif stream.waits is not None:
+                last = stream.waits
+                await self._client.append_events(name, StreamState.ANY, last.event, timeout=self._timeout)
+                self.counts.appended += 1
+                self.counts.known += stream.held - 1
+        self.counts.conflicts += conflicts
 
     async def stop(self) -> None:
         """Wait for nothing any more."""
@@ -100,7 +120,8 @@ class Importer:
     # --- what is there ---
 
     async def _look_up(self, events: Iterable[FileEvent]) -> None:
-        new = [name for name in dict.fromkeys(event.stream for event in events) if name not in self._streams]
+        asked = dict.fromkeys(name for event in events for name in (event.stream, _subject(event.stream)))
+        new = [name for name in asked if name not in self._streams]
         if self._empty is None:
             first = self._client.read_all_events(limit=1, timeout=self._timeout)
             self._empty = not [event async for event in first]
@@ -113,12 +134,14 @@ class Importer:
             self._streams.update(zip(names, found, strict=True))
 
     async def _found(self, name: str) -> _Stream:
-        if name.startswith("$$"):
-            return _Stream()  # the server writes there, too; it knows events by their ids
         try:
             events = self._client.read_stream_events(name, backwards=True, limit=1, timeout=self._timeout)
             last = [event async for event in events]
         except StreamNotFound:
+            return _Stream()
+        except AccessDenied:
+            if not name.startswith(_METADATA):
+                raise
             return _Stream()
         except StreamDeleted:
             return _Stream(deleted=True)
@@ -132,13 +155,14 @@ class Importer:
         if stream.deleted:
             self.counts.known += 1
             return False
-        if stream.known is None:
-            return True
-        stream.held += 1
-        if event.event.id == stream.known:
-            stream.known = None
+        wanted = stream.known is None and self._streams[_subject(event.stream)].known is None
+        if not wanted:
+            stream.held += 1
+            stream.waits = event if event.stream.startswith(_METADATA) else None
+        if wanted or event.event.id == stream.known:
             self.counts.known += stream.held
-        return False
+            stream.known, stream.waits, stream.held = None, None, 0
+        return wanted
 
     async def _append(self, part: _ImportPart) -> None:
         if part.events:
@@ -176,16 +200,21 @@ class _ImportPart:
 
     def add(self, event: FileEvent, stream: _Stream) -> None:
         name = event.stream
-        if not name.startswith("$$"):  # the server writes there, too
+        if not name.startswith(_METADATA):  # the server writes there, too
             self.expected.setdefault(name, stream.last if stream.last >= 0 else None)
             stream.last += 1
             self.renumbered |= stream.last != event.position
         self.events.append((name, event.event))
 
 
+def _subject(name: str) -> str:
+    """The stream that a stream belongs to: the one that its metadata are about, or itself."""
+    return name.removeprefix(_METADATA) or name
+
+
 def _by_stream(events: Sequence[FileEvent]) -> list[FileEvent]:
-    """Put those of a stream together."""
+    """Put those of a stream together, with its metadata in between: they may say that it is deleted."""
     streams: dict[str, list[FileEvent]] = {}
     for event in events:
-        streams.setdefault(event.stream, []).append(event)
+        streams.setdefault(_subject(event.stream), []).append(event)
     return [event for some in streams.values() for event in some]

@@ -133,17 +133,18 @@ def _slowly(text: str) -> FileEvent:
     found = json.loads(text)
     if not isinstance(found, dict):
         raise LineError("it is no JSON object")
-    return _made(found, _content(found, "data"), _content(found, "metadata"))
+    return _made(found, content_of(found, "data"), content_of(found, "metadata"))
 
 
-def _content(found: dict[str, object], name: str) -> bytes:
+def content_of(found: dict[str, object], name: str) -> bytes:
+    """Return data or metadata of an object, in whichever form they are there. Raises LineError."""
     if (text := found.get(f"{name}_text")) is not None:
         return str(text).encode()
     if (coded := found.get(f"{name}_base64")) is not None:
         try:
             return b64decode(str(coded), validate=True)
         except ValueError:
-            raise LineError(f'"{name}_base64" is no base64') from None
+            raise LineError(f'"{name}_base64" is not base64') from None
     value = found.get(name)
     return b"" if value is None else _encode(value).encode()
 

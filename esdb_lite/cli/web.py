@@ -17,7 +17,7 @@ from esdb_lite import AsyncEsdbClient, EmbeddedServer
 from esdb_lite.cli import OK, CommandFailed
 from esdb_lite.cli.session import failures, uri_of
 from esdb_lite.cli.signals import stop_on_signals
-from esdb_lite.server.addresses import is_loopback
+from esdb_lite.server.addresses import is_loopback, with_port
 
 if TYPE_CHECKING:
     from esdb_lite.web.serving import ConsoleConnections
@@ -55,8 +55,7 @@ async def _run(options: argparse.Namespace) -> None:
             except OSError as error:
                 raise CommandFailed(f"cannot listen on {options.host}:{options.port}: {error.strerror}") from error
             watching = asyncio.ensure_future(console.watch())
-            host = f"[{options.host}]" if ":" in options.host else options.host
-            print(f"http://{host}:{port}/", flush=True)
+            print(f"http://{with_port(options.host, port)}/", flush=True)
             try:
                 await stop.wait()
             finally:

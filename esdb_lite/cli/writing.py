@@ -8,13 +8,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from base64 import b64decode
 from collections.abc import Awaitable, Callable
 from typing import cast
 from uuid import UUID
 
 from esdb_lite import AsyncEsdbClient, JsonValue, NewEvent, StreamState
 from esdb_lite.cli import CommandFailed
+from esdb_lite.cli.lines import LineError, content_of
 from esdb_lite.cli.session import uses_client, with_client
 from esdb_lite.cli.terminal import Output, shown
 
@@ -96,25 +96,17 @@ def _from_line(number: int, line: bytes) -> NewEvent:
     if not isinstance(found, dict) or not isinstance(found.get("type"), str):
         raise CommandFailed(f'{where}: not an object with a "type"')
     kind = found.get("content_type")
+    try:
+        data, metadata = content_of(found, "data"), content_of(found, "metadata")
+    except LineError as error:
+        raise CommandFailed(f"{where}: {error}") from None
     return NewEvent(
         found["type"],
-        _content(where, found, "data"),
-        _content(where, found, "metadata"),
+        data,
+        metadata,
         str(kind) if kind is not None else "application/json" if "data" in found else "application/octet-stream",
         None if found.get("id") is None else _id(where, found["id"]),
     )
-
-
-def _content(where: str, found: dict[str, object], name: str) -> bytes:
-    if (text := found.get(f"{name}_text")) is not None:
-        return str(text).encode()
-    if (coded := found.get(f"{name}_base64")) is not None:
-        try:
-            return b64decode(str(coded), validate=True)
-        except ValueError:
-            raise CommandFailed(f"{where}: {name}_base64 is not base64") from None
-    value = found.get(name)
-    return b"" if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
 
 
 @uses_client

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote
 
 from esdb_lite._checks import checked_bool, checked_hidden, checked_int, checked_text
 from esdb_lite._loop_thread import LoopThread
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.server.addresses import is_loopback
+from esdb_lite.server.addresses import is_loopback, reachable, with_port
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import (
     DEFAULT_COMPATIBILITY,
@@ -171,16 +170,12 @@ class EmbeddedServer:
     @property
     def address(self) -> str:
         """Host and port for clients on this machine, `127.0.0.1:2113`."""
-        host = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}.get(self._host, self._host)
-        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+        return with_port(reachable(self._host), self.port)
 
     @property
     def uri(self) -> str:
         """The connection string for clients on this machine."""
-        if not self._certificates.secure:
-            return f"esdb://{self.address}?tls=false"
-        authority = self._certificates.authority
-        return f"esdb://{self.address}" + ("" if authority is None else f"?tlsCaFile={quote(authority)}")
+        return self._certificates.uri(self.address)
 
     @property
     def secure(self) -> bool:
@@ -263,15 +258,11 @@ class EmbeddedServer:
 
     def _shut_down(self) -> None:
         """A client has asked for it: let it have its answer first."""
-        asyncio.get_running_loop().call_later(_SHUTDOWN_DELAY, self._stop_soon)
+        asyncio.get_running_loop().call_later(_SHUTDOWN_DELAY, self._end_soon, self.stop_async)
 
-    def _stop_soon(self) -> None:
+    def _end_soon(self, end: Callable[[], Coroutine[object, object, None]]) -> None:
         if self._node is not None:  # else the loop may be ending, and would leave a new task behind
-            self._stopping = asyncio.ensure_future(self.stop_async())
-
-    def _kill_soon(self) -> None:
-        if self._node is not None:
-            self._stopping = asyncio.ensure_future(self.kill_async())
+            self._stopping = asyncio.ensure_future(end())
 
     async def stop_async(self) -> None:
         """Stop: open calls end, acknowledged events are kept. Idempotent."""
@@ -332,20 +323,20 @@ class EmbeddedServer:
 
         Raises RuntimeError where the server runs on an event loop: `stop_async` is for that.
         """
-        self._check_not_on_a_loop("stop_async")
-        thread, self._thread = self._thread, None
-        if thread is not None:
-            thread.stop_and_wait(self._stop_soon)
+        self._end_thread(self.stop_async)
 
     def kill(self) -> None:
         """End abruptly, as SIGKILL would: connections are reset, and no call gets a status. Idempotent.
 
         As far as that is possible within a process: waiting appends are lost, and the file is closed.
         """
-        self._check_not_on_a_loop("kill_async")
+        self._end_thread(self.kill_async)
+
+    def _end_thread(self, end: Callable[[], Coroutine[object, object, None]]) -> None:
+        self._check_not_on_a_loop(end.__name__)
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.stop_and_wait(self._kill_soon)
+            thread.stop_and_wait(lambda: self._end_soon(end))
 
     def restart(self) -> None:
         """Stop, if it is running, and start at the same port with the same file. Raises ServerStartError.

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import ssl
 from dataclasses import dataclass, replace
+from urllib.parse import quote
 
 from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.errors import CertificateUnusable
@@ -63,6 +64,12 @@ class Certificates:
         """The file that clients of this machine need, where that is known."""
         return None if self.dev_certificate is None else os.path.join(os.path.abspath(self.dev_certificate), "ca.pem")
 
+    def uri(self, hosts: str) -> str:
+        """Return the connection string for clients of this machine; `hosts` with their ports."""
+        if not self.secure:
+            return f"esdb://{hosts}?tls=false"
+        return f"esdb://{hosts}" + ("" if self.authority is None else f"?tlsCaFile={quote(self.authority)}")
+
     def files(self) -> CertificateFiles:
         """Return the files, making them if that was asked for. Raises CertificateUnusable."""
         if self.dev_certificate is not None:
@@ -101,8 +108,10 @@ def _load(context: ssl.SSLContext, files: CertificateFiles) -> None:
     try:
         context.load_cert_chain(files.certificate, files.private_key, password=_no_password)
     except (OSError, ValueError) as error:
+        missing = [name for name in (files.certificate, files.private_key) if not os.path.exists(name)]
+        reason = f"there is no {' and no '.join(missing)}" if missing else _reason(error)
         raise CertificateUnusable(
-            f"the certificate {files.certificate} with the key {files.private_key} cannot be used: {_reason(error)}"
+            f"the certificate {files.certificate} with the key {files.private_key} cannot be used: {reason}"
         ) from error
     if files.trusted_roots is not None:
         _load_roots(context, files.trusted_roots)

@@ -1,16 +1,18 @@
 """Methods for threads, made of those for asyncio.
 
-Owns: `blocking`, `unsuspended`, `opened` and `reading`, which make such methods, and the base class of all that have
-them. Must not know: what is called.
+Owns: `blocking`, `unsuspended`, `opened` and `reading`, which make such methods, `described` for others, and the base
+class of all that have them. Must not know: what is called.
 """
 
 from __future__ import annotations
 
 import functools
 import inspect
+import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from esdb_lite.client.face import refuse_misfits
 from esdb_lite.filters import patterns
 from esdb_lite.positions import meant
 from esdb_lite.sync.read import ReadResponse
@@ -55,24 +57,28 @@ def blocking(
     It has the same parameters and documentation. `here` says by parameter what is done on the caller's thread, where
     a generator has to run, for instance.
     """
-    signature = inspect.signature(method)
-    places = {list(signature.parameters).index(name) - 1: name for name in here}
+    parameters = list(inspect.signature(method).parameters)
+    places = {parameters.index(name) - 1: name for name in here}
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> T:
         live = face._live()
-        if not here:
-            return live.portal.run(method, live.client, *args, **kwargs)
-        given: list[Any] = list(args)
-        for place, name in places.items():
-            values: Any = given if place < len(given) else kwargs
-            key = place if place < len(given) else name
-            if values is given or name in kwargs:
-                values[key] = here[name](face, values[key])
-        run: Callable[..., Any] = live.portal.run
-        result: T = run(method, live.client, *given, **kwargs)
-        return result
+        try:
+            if not here:
+                return live.portal.run(method, live.client, *args, **kwargs)
+            given: list[Any] = list(args)
+            for place, name in places.items():
+                values: Any = given if place < len(given) else kwargs
+                key = place if place < len(given) else name
+                if values is given or name in kwargs:
+                    values[key] = here[name](face, values[key])
+            run: Callable[..., Any] = live.portal.run
+            result: T = run(method, live.client, *given, **kwargs)
+            return result
+        except TypeError:
+            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            raise
 
-    _describe(call, method, signature)
+    _describe(call, method)
     return call
 
 
@@ -90,9 +96,12 @@ def unsuspended(
         except StopIteration as end:
             result: T = end.value
             return result
+        except TypeError:
+            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            raise
         raise AssertionError("it has waited for something")
 
-    _describe(call, method, inspect.signature(method))
+    _describe(call, method)
     return call
 
 
@@ -106,7 +115,7 @@ def opened(
         def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> T:
             return make(face, begin(face, *args, **kwargs))
 
-        _describe(call, method, inspect.signature(method).replace(return_annotation=make.__annotations__["return"]))
+        _describe(call, method)
         return call
 
     return decorate
@@ -126,14 +135,37 @@ def reading(
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> ReadResponse:
         live = face._live()
-        return ReadResponse(face, live.portal.run, method(live.client, *args, **kwargs))
+        try:
+            response = method(live.client, *args, **kwargs)
+        except TypeError:
+            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            raise
+        return ReadResponse(face, live.portal.run, response)
 
-    _describe(call, method, inspect.signature(method).replace(return_annotation=ReadResponse.__name__))
+    _describe(call, method)
     return call
 
 
-def _describe(call: Callable[..., object], method: Callable[..., object], signature: inspect.Signature) -> None:
+def described(method: Callable[..., object]) -> Callable[[Callable[..., T]], Callable[..., T]]:
+    """Decorator: the function takes what `method` of `AsyncEsdbClient` takes, and has its documentation."""
+
+    def decorate(function: Callable[..., T]) -> Callable[..., T]:
+        _describe(function, method)
+        return function
+
+    return decorate
+
+
+def _describe(call: Callable[..., object], method: Callable[..., object]) -> None:
     functools.update_wrapper(call, method)
     # Not what is wrapped: some frameworks look there whether a function is asynchronous.
     del call.__wrapped__  # type: ignore[attr-defined]
-    call.__signature__ = signature  # type: ignore[attr-defined]
+    signature = inspect.signature(method)
+    parameters = [each.replace(annotation=_of_threads(each.annotation)) for each in signature.parameters.values()]
+    returned = _of_threads(signature.return_annotation)
+    call.__signature__ = signature.replace(parameters=parameters, return_annotation=returned)  # type: ignore[attr-defined]
+
+
+def _of_threads(annotation: str) -> str:
+    """Return what stands for it on the client for threads."""
+    return re.sub(r"\bAsync(?=[A-Z])", "", annotation) if isinstance(annotation, str) else annotation

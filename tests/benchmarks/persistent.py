@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Any
 
 from tests.support import ServeProcess, environment, start_serve
 
@@ -33,11 +34,21 @@ MANY = 50
 async def esdb_lite_async(port: int, group: str, count: int) -> int:
     from esdb_lite import AsyncEsdbClient
 
+    async with AsyncEsdbClient(uri(port)) as client:
+        return await _consumed(await client.read_subscription(group, STREAM, buffer_size=BUFFER), count)
+
+
+async def kurrentdbclient_async(port: int, group: str, count: int) -> int:
+    from kurrentdbclient import AsyncKurrentDBClient
+
+    async with AsyncKurrentDBClient(f"kurrentdb://127.0.0.1:{port}?Tls=false") as client:
+        subscription = await client.read_subscription_to_stream(group, STREAM, event_buffer_size=BUFFER)
+        return await _consumed(subscription, count)
+
+
+async def _consumed(opened: Any, count: int) -> int:
     seen = 0
-    async with (
-        AsyncEsdbClient(uri(port)) as client,
-        await client.read_subscription(group, STREAM, buffer_size=BUFFER) as subscription,
-    ):
+    async with opened as subscription:
         async for event in subscription:
             seen += 1
             await subscription.ack(event)
@@ -50,19 +61,31 @@ async def esdb_lite_sync(port: int, group: str, count: int) -> int:
     from esdb_lite import EsdbClient
 
     def run() -> int:
-        seen = 0
-        with (
-            EsdbClient(uri(port)) as client,
-            client.read_subscription(group, STREAM, buffer_size=BUFFER) as subscription,
-        ):
-            for event in subscription:
-                seen += 1
-                subscription.ack(event)
-                if seen == count:
-                    break
-        return seen
+        with EsdbClient(uri(port)) as client:
+            return _consumed_here(client.read_subscription(group, STREAM, buffer_size=BUFFER), count)
 
     return await asyncio.to_thread(run)
+
+
+async def kurrentdbclient_sync(port: int, group: str, count: int) -> int:
+    from kurrentdbclient import KurrentDBClient
+
+    def run() -> int:
+        with KurrentDBClient(f"kurrentdb://127.0.0.1:{port}?Tls=false") as client:
+            return _consumed_here(client.read_subscription_to_stream(group, STREAM, event_buffer_size=BUFFER), count)
+
+    return await asyncio.to_thread(run)
+
+
+def _consumed_here(opened: Any, count: int) -> int:
+    seen = 0
+    with opened as subscription:
+        for event in subscription:
+            seen += 1
+            subscription.ack(event)
+            if seen == count:
+                break
+    return seen
 
 
 async def esdb_lite_handler(port: int, group: str, count: int) -> int:
@@ -81,41 +104,6 @@ async def esdb_lite_handler(port: int, group: str, count: int) -> int:
                 subscription.stop()
 
         await subscription.consume(handle)
-    return seen
-
-
-async def kurrentdbclient_sync(port: int, group: str, count: int) -> int:
-    from kurrentdbclient import KurrentDBClient
-
-    def run() -> int:
-        seen = 0
-        with (
-            KurrentDBClient(f"kurrentdb://127.0.0.1:{port}?Tls=false") as client,
-            client.read_subscription_to_stream(group, STREAM, event_buffer_size=BUFFER) as subscription,
-        ):
-            for event in subscription:
-                seen += 1
-                subscription.ack(event)
-                if seen == count:
-                    break
-        return seen
-
-    return await asyncio.to_thread(run)
-
-
-async def kurrentdbclient_async(port: int, group: str, count: int) -> int:
-    from kurrentdbclient import AsyncKurrentDBClient
-
-    seen = 0
-    async with (
-        AsyncKurrentDBClient(f"kurrentdb://127.0.0.1:{port}?Tls=false") as client,
-        await client.read_subscription_to_stream(group, STREAM, event_buffer_size=BUFFER) as subscription,
-    ):
-        async for event in subscription:
-            seen += 1
-            await subscription.ack(event)
-            if seen == count:
-                break
     return seen
 
 

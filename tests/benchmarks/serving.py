@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import sqlite3
 import tempfile
 import time
 from collections.abc import Awaitable, Callable
@@ -60,25 +59,9 @@ def ratios(arguments: argparse.Namespace) -> None:
         print(f"  kurrentdbclient: {served:,.0f}/s from serve, {replayed:,.0f}/s from replay: {ratio:.2f} (goal 0.9)")
 
 
-def bare_loop(path: Path, seconds: float) -> float:
-    """Commits per second of the simplest program that keeps events in SQLite."""
-    connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute("CREATE TABLE events (position INTEGER PRIMARY KEY, data BLOB)")
-    done, began = 0, time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        connection.execute("BEGIN")
-        connection.execute("INSERT INTO events (data) VALUES (?)", (BIG,))
-        connection.execute("COMMIT")
-        done += 1
-    connection.close()
-    return done / seconds
-
-
 def commits(arguments: argparse.Namespace) -> None:
     """Appends with 50 in flight on a file, next to a bare loop with one commit each on the same disk."""
-    from tests.benchmarks.storage import appends_per_second
+    from tests.benchmarks.storage import appends_per_second, bare_loop
 
     async def alone(path: Path) -> float:
         from esdb_lite.server.database.database import Database
@@ -92,7 +75,7 @@ def commits(arguments: argparse.Namespace) -> None:
     bare, inside, outside = [], [], []
     with tempfile.TemporaryDirectory() as name, serve(Path(name), "commit.db") as server:
         for number in range(arguments.rounds):
-            bare.append(bare_loop(Path(name) / f"bare-{number}.db", 1.0))
+            bare.append(bare_loop(f"{name}/bare-{number}.db", 1.0, BIG))
             inside.append(asyncio.run(alone(Path(name) / f"alone-{number}.db")))
             figures = contend("esdb_lite async", "flight", server.port, 5_000)
             if figures is not None:

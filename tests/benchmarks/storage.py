@@ -36,7 +36,7 @@ def events(number: int) -> list[ProposedEvent]:
     return [ProposedEvent(next(_ids).to_bytes(16, "big"), "Kind", True, DATA) for _ in range(number)]
 
 
-def bare_loop(path: str, seconds: float = 2.0) -> float:
+def bare_loop(path: str, seconds: float = 2.0, data: bytes = DATA) -> float:
     """Commits per second of the simplest program that keeps events in SQLite."""
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA journal_mode=WAL")
@@ -45,7 +45,7 @@ def bare_loop(path: str, seconds: float = 2.0) -> float:
     done, began = 0, time.perf_counter()
     while time.perf_counter() - began < seconds:
         connection.execute("BEGIN")
-        connection.execute("INSERT INTO events (data) VALUES (?)", (DATA,))
+        connection.execute("INSERT INTO events (data) VALUES (?)", (data,))
         connection.execute("COMMIT")
         done += 1
     connection.close()

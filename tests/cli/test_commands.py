@@ -116,7 +116,7 @@ def test_what_looks_like_json_and_is_none(run: Run, client: EsdbClient, uri: str
         (b"", "stdin has no events"),
         (b"{", "line 1: not JSON"),
         (b'{"type":"A"}\n[]', 'line 2: not an object with a "type"'),
-        (b'{"type":"A","data_base64":"?"}', "data_base64 is not base64"),
+        (b'{"type":"A","data_base64":"?"}', '"data_base64" is not base64'),
         (b'{"type":"A","id":"x"}', "not a UUID: x"),
     ],
 )

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from esdb_lite import EmbeddedServer, EsdbClient, NewEvent, RecordedEvent, StreamMetadata
-from esdb_lite.cli import event_files, importing
+from esdb_lite.cli import event_files, importer, importing
 from esdb_lite.cli.lines import LineError, event_of, line_of
 from tests.cli.conftest import Run
 
@@ -251,8 +251,82 @@ def test_counts_of_streams_that_go_on_in_another_chunk(
     assert "25 events were left out: 1 streams end with other events: bulk-2" in done.err
 
 
-def counts(*, known: int = 0, left_out: int = 0, streams: Sequence[str] = ()) -> dict[str, object]:
-    return {"appended": 0, "known": known, "renumbered": False, "left_out": left_out, "left_out_streams": list(streams)}
+def counts(*, appended: int = 0, known: int = 0, left_out: int = 0, streams: Sequence[str] = ()) -> dict[str, object]:
+    found = {"appended": appended, "known": known, "renumbered": False, "left_out": left_out}
+    return {**found, "left_out_streams": list(streams)}
+
+
+def reborn(server: EmbeddedServer) -> None:
+    """A stream that was deleted, and begun again, among others."""
+    with EsdbClient(server.uri) as client:
+        for stream, count in (("other", 3), ("reborn", 3)):
+            client.append_events(stream, None, [NewEvent("Old", b"{}") for _ in range(count)])
+        client.delete_stream("reborn")
+        client.append_events("reborn", None, [NewEvent("New", b"{}") for _ in range(3)])
+        client.append_events("other", 2, [NewEvent("Old", b"{}") for _ in range(3)])
+
+
+def shown(client: EsdbClient, stream: str = "reborn") -> list[tuple[int, str]]:
+    return [(each.stream_position, each.type) for each in client.read_stream_events(stream)]
+
+
+@pytest.mark.parametrize(
+    ("size", "options"),
+    [*((size, []) for size in (1, 3, 5, 7, 8, 10)), *((size, ["--by-stream"]) for size in (1, 4, 13))],
+)
+def test_a_stream_that_began_again_does_so_wherever_it_is_cut(
+    run: Run, target: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: int, options: list[str]
+) -> None:
+    monkeypatch.setattr(importer, "_EVENTS", size)
+    with EmbeddedServer() as source:
+        reborn(source)
+        run("export", source.uri, str(tmp_path / "e.jsonl"))
+    assert run("import", target.uri, str(tmp_path / "e.jsonl"), *options).status == 0
+    with EsdbClient(target.uri) as client:
+        assert shown(client) == [(3, "New"), (4, "New"), (5, "New")]
+
+
+@pytest.mark.parametrize("lines", [6, 7, 8, 10, 11])
+def test_a_stream_that_began_again_does_so_wherever_an_import_was_interrupted(
+    run: Run, target: EmbeddedServer, tmp_path: Path, lines: int
+) -> None:
+    path, part = tmp_path / "e.jsonl", tmp_path / "part.jsonl"
+    with EmbeddedServer() as source:
+        reborn(source)
+        run("export", source.uri, str(path))
+    part.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:lines]))
+    assert run("import", target.uri, str(part)).status == run("import", target.uri, str(path)).status == 0
+    with EsdbClient(target.uri) as client:
+        assert shown(client) == [(3, "New"), (4, "New"), (5, "New")]
+        assert shown(client, "other") == [(number, "Old") for number in range(6)]
+
+
+def test_metadata_are_not_imported_again_when_their_ids_are_forgotten(run: Run, tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    with EmbeddedServer(tmp_path / "t.db") as target:
+        reborn(target)
+        assert run("export", target.uri, str(path)).status == 0
+    assert run("scavenge", str(tmp_path / "t.db")).status == 0
+    with EmbeddedServer(tmp_path / "t.db") as target, EsdbClient(target.uri) as client:
+        done = run("import", target.uri, str(path), "--json")
+        assert (done.status, done.objects) == (0, [counts(known=14)])
+        assert shown(client) == [(3, "New"), (4, "New"), (5, "New")]
+
+
+def test_a_stream_with_other_events_keeps_its_metadata(run: Run, target: EmbeddedServer, tmp_path: Path) -> None:
+    path = tmp_path / "e.jsonl"
+    with EmbeddedServer() as source, EsdbClient(source.uri) as client:
+        client.append_events("gone", None, NewEvent("T", b"{}"))
+        client.delete_stream("gone")
+        client.set_stream_metadata("empty", {"theirs": 1})
+        run("export", source.uri, str(path))
+    with EsdbClient(target.uri) as client:
+        client.append_events("gone", None, NewEvent("Mine", b"{}"))
+        client.append_events("empty", None, NewEvent("Mine", b"{}"))
+        done = run("import", target.uri, str(path), "--json")
+        assert (done.status, done.objects) == (1, [counts(left_out=3, streams=["gone", "empty"])])
+        assert shown(client, "gone") == shown(client, "empty") == [(0, "Mine")]
+        assert not client.get_stream_metadata("empty").custom
 
 
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="this system has no device that is always full")
@@ -284,7 +358,7 @@ def test_a_line_has_an_end(run: Run, source: EmbeddedServer, tmp_path: Path, mon
         (b'{"stream":"s","id":null}', '"type" is missing'),
         (b'{"type":"T"}', '"stream" is missing'),
         (b'{"stream":"s","type":"T","id":"x"}', '"id" is no UUID: x'),
-        (b'{"stream":"s","type":"T","data_base64":"?"}', '"data_base64" is no base64'),
+        (b'{"stream":"s","type":"T","data_base64":"?"}', '"data_base64" is not base64'),
         (b'{"stream":', "it is no JSON: Expecting value (column 11)"),
         (b'{"stream":"s","type":"T","metadata":null,"data":{a}}', "it is no JSON: Expecting property name"),
         (b"[1]", "it is no JSON object"),

@@ -13,6 +13,7 @@ from esdb_lite.server.engine.model import ANY, EXISTS, NO_STREAM, SOFT_DELETED, 
 from esdb_lite.server.engine.records.decision import append_records
 from esdb_lite.server.engine.records.requests import AtomicAppend
 from esdb_lite.server.storage import StoredSchema
+from tests.engine.naive import NaiveState
 
 STREAMS = ("s", "t", "$$s", "$$t", "$$$$s")
 _DOCUMENTS = (
@@ -31,6 +32,13 @@ documents = st.sampled_from(_DOCUMENTS)
 plain = st.builds(ProposedEvent, ids, st.just("T"), st.booleans(), documents, st.just(b"m"), st.none())
 notes = st.builds(StoredSchema, st.sampled_from(SchemaFormat), st.integers(0, 300))
 events = plain | st.builds(lambda event, note: event._replace(is_json=note.format == 1, schema=note), plain, notes)
+
+
+def after(program: list[Rule]) -> NaiveState:
+    state = NaiveState()
+    for rule in program:
+        state.run(rule)
+    return state
 
 
 def _append(stream: str, expected: int, events: list[ProposedEvent]) -> Rule:

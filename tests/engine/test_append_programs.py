@@ -22,14 +22,7 @@ from esdb_lite.server.engine.model import (
 )
 from esdb_lite.server.storage import TOMBSTONE
 from tests.engine.naive import NaiveState
-from tests.engine.programs import STREAMS, events, programs, streams, versions
-
-
-def after(program: list[Rule]) -> NaiveState:
-    state = NaiveState()
-    for rule in program:
-        state.run(rule)
-    return state
+from tests.engine.programs import STREAMS, after, events, programs, streams, versions
 
 
 @given(programs)

@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.imports import import_events
+from esdb_lite.server.engine.metadata import DELETED
 from esdb_lite.server.engine.model import (
     ANY,
     EXISTS,
+    METADATA_TYPE,
     NO_STREAM,
     TOMBSTONED,
     ProposedEvent,
@@ -102,3 +104,52 @@ def test_of_a_stream_that_may_end_anywhere_only_what_is_new_is_written() -> None
     state.run(imported([("$$s", event(1)), ("s", event(2)), ("$$s", event(3))], **{"$$s": ANY}))
     state.run(imported([("$$s", event(1)), ("s", event(2)), ("$$s", event(3))], **{"$$s": ANY}))
     assert [record.id for record in state.records] == [event(number).id for number in (1, 2, 3)]
+
+
+def changed(state: NaiveState, number: int, stream: str, change: str | int) -> None:
+    """Delete a stream, replace its metadata, or append so many events."""
+    if change == "delete":
+        state.run(partial(appending.delete, stream=stream, expected=ANY))
+    elif isinstance(change, str):
+        document = ProposedEvent(number.to_bytes(16, "little"), METADATA_TYPE, True, change.encode())
+        state.run(appended(f"$${stream}", document))
+    else:
+        state.run(appended(stream, *(event(number * 100 + place) for place in range(change))))
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from("ab"), st.sampled_from(["delete", "delete", "{}", '{"x":1}', '{"$tb":1}', "no JSON", 1, 1, 3])
+    ),
+    min_size=2,
+    max_size=10,
+)
+
+
+@given(CHANGES, st.data())
+def test_deleted_streams_begin_again_where_they_did(changes: list[tuple[str, str | int]], data: st.DataObject) -> None:
+    source, target = NaiveState(), NaiveState()
+    for number, (stream, change) in enumerate(changes, 1):
+        changed(source, number, stream, change)
+    writes = [
+        (record.stream, ProposedEvent(record.id, record.type, record.is_json, record.data, record.metadata))
+        for record in source.records
+    ]
+    cuts = [*sorted(data.draw(st.sets(st.integers(0, len(writes))))), len(writes)]
+    for start, end in zip([0, *cuts], cuts, strict=False):
+        ends = {name: sum(stream == name for stream, _ in writes[:start]) - 1 for name in "ab"}
+        outcome = target.run(imported(writes[start:end], **ends, **{"$$a": ANY, "$$b": ANY}))
+        assert isinstance(outcome, RecordsAppended)
+    for stream in "ab":
+        assert [record[1:4] for record in target.of(stream)] == [record[1:4] for record in source.of(stream)]
+        assert target.metadata_document(stream) == source.metadata_document(stream)
+
+
+def test_a_deleted_stream_begins_again_without_its_metadata() -> None:
+    state = NaiveState()
+    deletion = ProposedEvent(bytes(16), METADATA_TYPE, True, DELETED)
+    state.run(imported([("s", event(1)), ("$$s", deletion), ("s", event(2)), ("s", event(3))], **{"$$s": ANY}))
+    assert state.metadata("s").truncate_before == 1
+    state.run(imported([("$$s", deletion._replace(id=event(4).id))], **{"$$s": ANY}))
+    state.run(imported([("s", event(5))], s=2))
+    assert state.metadata("s").truncate_before == 3

@@ -36,8 +36,7 @@ from esdb_lite.server.engine.records.requests import (
     records_append,
 )
 from esdb_lite.server.storage import TOMBSTONE
-from tests.engine.naive import NaiveState
-from tests.engine.programs import STREAMS, events, programs, states, streams
+from tests.engine.programs import STREAMS, after, events, programs, states, streams
 
 LIMITS = RecordLimits(1000, 2500)
 ID = "01234567-89ab-cdef-0123-456789abcdef"
@@ -270,13 +269,6 @@ def test_keys_of_the_server() -> None:
 
 
 # --- what is written ----------------------------------------------------------------------------------------------
-
-
-def after(program: list[Rule]) -> NaiveState:
-    state = NaiveState()
-    for rule in program:
-        state.run(rule)
-    return state
 
 
 writes = st.lists(st.tuples(streams, events), min_size=1, max_size=5)

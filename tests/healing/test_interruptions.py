@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -24,7 +22,7 @@ from esdb_lite.server.simulation.cluster import SimulatedCluster
 from esdb_lite.settings import NodePreference
 from tests.healing.conftest import Links
 from tests.healing.waiting import until
-from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
+from tests.rpc.fake import FakeCall, fake_server, served
 from tests.rpc.streams_service import event_message, subscription
 from tests.support import own_time
 
@@ -34,12 +32,6 @@ QUICK = RetryPolicy(first_pause=0.01, longest_pause=0.01)
 
 def events(*numbers: int) -> list[NewEvent]:
     return [NewEvent("T", str(number).encode()) for number in numbers]
-
-
-@asynccontextmanager
-async def served(handler: Handler, retry: RetryPolicy = SLOW) -> AsyncIterator[tuple[FakeServer, AsyncEsdbClient]]:
-    async with fake_server(handler) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}", retry=retry) as client:
-        yield server, client
 
 
 async def test_a_read_that_has_everything_ends_also_when_it_was_cancelled() -> None:
@@ -52,7 +44,7 @@ async def test_a_read_that_has_everything_ends_also_when_it_was_cancelled() -> N
         call.send(event_message(1))
         call.peer.transport.close()
 
-    async with served(cut_off) as (_, client):
+    async with served(cut_off, SLOW) as (_, client):
         response = client.read_stream_events("s", limit=2)
         assert [(await response.__anext__()).stream_position for _ in range(2)] == [0, 1]
         with pytest.raises((asyncio.TimeoutError, StopAsyncIteration)):
@@ -67,7 +59,7 @@ async def test_a_read_that_has_everything_needs_no_other_attempt() -> None:
         call.send(event_message(0))
         call.peer.transport.close()
 
-    async with served(cut_off, RetryPolicy(attempts=1)) as (server, client):
+    async with served(cut_off) as (server, client):
         assert [event.stream_position async for event in client.read_stream_events("s", limit=1)] == [0]
         assert len(server.calls) == 1
 
@@ -82,7 +74,7 @@ async def test_a_subscription_that_is_cancelled_in_a_pause_goes_on() -> None:
         else:
             await subscription(call, 1, 2)
 
-    async with served(serve) as (server, client):
+    async with served(serve, SLOW) as (server, client):
         subscribed = await client.subscribe_stream_events("s")
         assert (await subscribed.__anext__()).stream_position == 0
         server.peer.drop()

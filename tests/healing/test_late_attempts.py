@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 from h2.errors import ErrorCodes
 
 from esdb_lite import (
+    AsyncEsdbClient,
     ConsistencyError,
     EmbeddedServer,
     ExpectedPositionError,
@@ -26,7 +28,7 @@ from esdb_lite.errors import EsdbClientException
 from esdb_lite.positions import ANY, DELETED, EXISTS, NO_STREAM, TOMBSTONED
 from esdb_lite.records import ConsistencyViolation
 from tests.contract.faces import drain
-from tests.healing.call_relay import Append, OnAppend, call_relay
+from tests.healing.call_relay import Append, CallRelay, OnAppend, call_relay
 from tests.healing.conftest import Links
 
 QUICK = RetryPolicy(first_pause=0.01, longest_pause=0.05)
@@ -87,6 +89,19 @@ def test_whether_a_refusal_says_only_that_the_stream_has_moved_on(
 # --- late attempts ------------------------------------------------------------------------------------------------
 
 
+@asynccontextmanager
+async def relayed(
+    links: Links, folder: Path, retry: RetryPolicy = QUICK
+) -> AsyncIterator[tuple[EmbeddedServer, CallRelay, AsyncEsdbClient]]:
+    """A server on a file, and a client with something between them that tests steer."""
+    async with (
+        links.server(folder / "events.db") as server,
+        call_relay(server) as (relay, uri),
+        links.client(uri, retry=retry) as client,
+    ):
+        yield server, relay, client
+
+
 def late_and_restarted(server: EmbeddedServer) -> OnAppend:
     """The first attempt gets to the server when the second one, made after a look, is on its way; then the server
     dies, and the next one does not remember what that one has written."""
@@ -110,11 +125,7 @@ async def test_a_proxy_that_says_that_nothing_was_done(
     links: Links, tmp_path: Path, expected: StreamState, alone: bool
 ) -> None:
     """As HAProxy does when it drops a call whose answer has not begun: the client looks before it sends again."""
-    async with (
-        links.server(tmp_path / "events.db") as server,
-        call_relay(server) as (relay, uri),
-        links.client(uri, retry=QUICK) as client,
-    ):
+    async with relayed(links, tmp_path) as (server, relay, client):
         await write(links, server, 1)
 
         async def on_append(append: Append) -> None:
@@ -142,11 +153,7 @@ async def test_a_late_first_attempt(
     links: Links, tmp_path: Path, expected: StreamState | int | None, there: int, alone: bool
 ) -> None:
     who = ("admin", "changeit") if alone else None
-    async with (
-        links.server(tmp_path / "events.db") as server,
-        call_relay(server) as (relay, uri),
-        links.client(uri, retry=QUICK) as client,
-    ):
+    async with relayed(links, tmp_path) as (server, relay, client):
         if there:
             await write(links, server, there)
         relay.on_append = late_and_restarted(server)
@@ -161,11 +168,7 @@ async def test_a_late_first_attempt(
 @pytest.mark.parametrize("deleted", [False, True])
 async def test_a_late_first_attempt_behind_those_of_others(links: Links, tmp_path: Path, deleted: bool) -> None:
     """The server cannot find the ids behind the position that was seen; they are found by looking again."""
-    async with (
-        links.server(tmp_path / "events.db") as server,
-        call_relay(server) as (relay, uri),
-        links.client(uri, retry=QUICK) as client,
-    ):
+    async with relayed(links, tmp_path) as (server, relay, client):
         await write(links, server, 2)
         if deleted:
             await client.delete_stream("s")
@@ -184,11 +187,7 @@ async def test_a_late_first_attempt_behind_those_of_others(links: Links, tmp_pat
 
 async def test_others_who_write_meanwhile(links: Links, tmp_path: Path) -> None:
     """The first attempt is never written. The stream is looked at again until it holds still, without a pause."""
-    async with (
-        links.server(tmp_path / "events.db") as server,
-        call_relay(server) as (relay, uri),
-        links.client(uri, retry=RetryPolicy(attempts=2)) as client,
-    ):
+    async with relayed(links, tmp_path, RetryPolicy(attempts=2)) as (server, relay, client):
 
         async def on_append(append: Append) -> None:
             append.kept = append.number == 1
@@ -202,11 +201,7 @@ async def test_others_who_write_meanwhile(links: Links, tmp_path: Path) -> None:
 
 async def test_others_who_never_let_it_hold_still(links: Links, tmp_path: Path) -> None:
     """Nobody knows what becomes of the first attempt; the caller is told what was expected, not what was sent."""
-    async with (
-        links.server(tmp_path / "events.db") as server,
-        call_relay(server) as (relay, uri),
-        links.client(uri, retry=RetryPolicy(attempts=4, first_pause=0.01)) as client,
-    ):
+    async with relayed(links, tmp_path, RetryPolicy(attempts=4, first_pause=0.01)) as (server, relay, client):
         await write(links, server, 1)
 
         async def on_append(append: Append) -> None:
@@ -224,11 +219,7 @@ async def test_others_who_never_let_it_hold_still(links: Links, tmp_path: Path) 
 
 
 async def test_what_the_caller_expects_is_refused_in_its_own_words(links: Links, tmp_path: Path) -> None:
-    async with (
-        links.server(tmp_path / "events.db") as server,
-        call_relay(server) as (relay, uri),
-        links.client(uri, retry=QUICK) as client,
-    ):
+    async with relayed(links, tmp_path) as (_, relay, client):
 
         async def on_append(append: Append) -> None:
             append.kept = append.number == 1

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from itertools import count
 
 import pytest
 
@@ -27,19 +27,12 @@ from esdb_lite.errors import WriteInterrupted
 from esdb_lite.server.simulation.cluster import SimulatedCluster
 from esdb_lite.settings import Address
 from tests.healing.waiting import until
-from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server
+from tests.rpc.fake import ONCE, FakeCall, fake_server, served
 from tests.rpc.streams_service import StreamsService
 from tests.support import own_time
 
 E = NewEvent("T", b"{}")
-ONCE = RetryPolicy(attempts=1)
 SHORT = RetryPolicy(budget=0.4, first_pause=0.01)
-
-
-@asynccontextmanager
-async def served(handler: Handler, retry: RetryPolicy = ONCE) -> AsyncIterator[tuple[FakeServer, AsyncEsdbClient]]:
-    async with fake_server(handler) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}", retry=retry) as client:
-        yield server, client
 
 
 async def test_a_lost_question_about_features_says_nothing_of_the_append() -> None:
@@ -177,20 +170,21 @@ async def test_an_append_that_is_under_way_at_the_close_says_that_it_may_be_done
             await task
 
 
+def after_a_drop(answer: Callable[[FakeCall, BatchRequest], object]) -> Callable[..., Awaitable[bool]]:
+    """The connection of the first append is lost, and the others are answered like this."""
+    appends = count()
+
+    async def take(call: FakeCall, request: BatchRequest) -> bool:
+        call.peer.drop() if next(appends) == 0 else answer(call, request)
+        return True
+
+    return take
+
+
 async def test_looking_for_the_events_fails_after_a_refusal() -> None:
     """The answer was lost, the retry meets a stream that has moved on, and the stream cannot be read either."""
     service = StreamsService()
-    calls: list[str] = []
-
-    async def answer(call: FakeCall, request: BatchRequest) -> bool:
-        calls.append("append")
-        if len(calls) == 1:
-            call.peer.drop()
-        else:
-            service.refuse(call, request, 7)
-        return True
-
-    service.on_batch = answer
+    service.on_batch = after_a_drop(lambda call, request: service.refuse(call, request, 7))
 
     async def serve(call: FakeCall) -> None:
         if call.method == "Read":
@@ -208,17 +202,7 @@ async def test_looking_for_the_events_fails_after_a_refusal() -> None:
 async def test_nobody_is_known_any_more_after_an_append_in_doubt() -> None:
     """UNAUTHENTICATED for the second attempt says nothing of the first."""
     service = StreamsService()
-    calls: list[str] = []
-
-    async def answer(call: FakeCall, request: BatchRequest) -> bool:
-        calls.append("append")
-        if len(calls) == 1:
-            call.peer.drop()
-        else:
-            call.finish([("grpc-status", "16"), ("grpc-message", "no")])
-        return True
-
-    service.on_batch = answer
+    service.on_batch = after_a_drop(lambda call, _: call.finish([("grpc-status", "16"), ("grpc-message", "no")]))
     async with served(service, SHORT) as (_, client):
         with pytest.raises(OutcomeUnknown) as caught:
             await client.append_events("s", 3, E)
@@ -228,17 +212,9 @@ async def test_nobody_is_known_any_more_after_an_append_in_doubt() -> None:
 async def test_a_stream_that_was_tombstoned_after_an_append_in_doubt() -> None:
     """The events may have been written before the stream was deleted."""
     service = StreamsService()
-    calls: list[str] = []
 
-    async def answer(call: FakeCall, request: BatchRequest) -> bool:
-        calls.append("append")
-        if len(calls) == 1:
-            call.peer.drop()
-        else:
-            call.send(encode_batch_error(request.correlation_id, "s", code=9, message="", detail="StreamDeleted"))
-        return True
-
-    service.on_batch = answer
+    def deleted(call: FakeCall, request: BatchRequest) -> None:
+        call.send(encode_batch_error(request.correlation_id, "s", code=9, message="", detail="StreamDeleted"))
 
     async def serve(call: FakeCall) -> None:
         if call.method == "Read":
@@ -249,7 +225,7 @@ async def test_a_stream_that_was_tombstoned_after_an_append_in_doubt() -> None:
 
     async with served(serve, SHORT) as (_, client):
         for expected in (0, StreamState.ANY):
-            calls.clear()
+            service.on_batch = after_a_drop(deleted)
             with pytest.raises(OutcomeUnknown) as caught:
                 await client.append_events("s", expected, E)
             assert caught.value.events

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from pathlib import Path
+from types import ModuleType
 
 from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.engine.visibility import window_of
@@ -24,9 +29,7 @@ PREFIXES = {
 
 
 @asynccontextmanager
-async def running(
-    path: object = None, *, starts_standard: bool = True
-) -> AsyncIterator[tuple[Database, ProjectionManager]]:
+async def running(path: object = None) -> AsyncIterator[tuple[Database, ProjectionManager]]:
     """A database whose system projections run."""
     async with opened(path) as database:
         manager = ProjectionManager(database, now=ticks_now, engine=None, starts_standard=True)
@@ -67,3 +70,16 @@ def _written(record: Record) -> Written:
     metadata = json.loads(record.metadata)
     del metadata["$v"]
     return Written(record.type, record.data.decode(), metadata)
+
+
+def killed_after(program: ModuleType, path: Path, acknowledgements: int, *arguments: object) -> None:
+    """Let a process append, and kill it."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, str(program.__file__), str(path), *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
+        assert process.stdout is not None
+        try:
+            lines = [process.stdout.readline() for _ in range(acknowledgements)]
+        finally:
+            process.kill()
+    assert all(lines)

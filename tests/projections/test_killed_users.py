@@ -8,30 +8,16 @@ from __future__ import annotations
 import json
 import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 from esdb_lite.server.database.database import Database
 from tests.healing.waiting import until
 from tests.projections import crashing_users
 from tests.projections.crashing_users import PROJECTIONS, managed
+from tests.projections.support import killed_after
 
 KILLS = int(os.environ.get("ESDB_LITE_KILLS", "8"))
 PARTITIONS = 5
-
-
-def killed_after(path: Path, acknowledgements: int) -> None:
-    """Let a process append, and kill it."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, crashing_users.__file__, str(path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, env=environment) as process:
-        assert process.stdout is not None
-        try:
-            lines = [process.stdout.readline() for _ in range(acknowledgements)]
-        finally:
-            process.kill()
-    assert all(lines)
 
 
 async def written(database: Database, stream: str) -> list[str]:
@@ -44,7 +30,7 @@ async def test_every_event_is_handled_once(tmp_path: Path) -> None:
     path = tmp_path / "events.db"
     chance = random.Random(7)
     for run in range(KILLS):
-        killed_after(path, chance.randint(1, 120))
+        killed_after(crashing_users, path, chance.randint(1, 120))
         if run % 3 == 2:
             await check(path)
     await check(path)

@@ -14,7 +14,6 @@ from esdb_lite.server.storage import TOMBSTONE, Record
 OWNER = Owner(3, -1, 1)
 CAUSE = '"$causedBy":"01010101-0101-0101-0101-010101010101"'
 DELETION = b'{"$tb":9223372036854775807}'
-LINKS = ("$streams", "$stream_by_category", "$by_category")
 
 
 def record(

@@ -16,6 +16,11 @@ from h2.events import DataReceived, Event, RequestReceived, StreamEnded, StreamR
 from h2.exceptions import H2Error, ProtocolError
 from h2.settings import SettingCodes
 
+from esdb_lite import AsyncEsdbClient, RetryPolicy
+from esdb_lite._rpc.pool import ConnectionPool
+
+ONCE = RetryPolicy(attempts=1)
+"""What a single attempt leads to."""
 Headers = list[tuple[str, str]]
 OK: Headers = [("grpc-status", "0")]
 
@@ -215,3 +220,22 @@ async def fake_server(
             peer.transport.abort()
             await peer.lost
         await listener.wait_closed()
+
+
+@asynccontextmanager
+async def served(handler: Handler, retry: RetryPolicy = ONCE) -> AsyncIterator[tuple[FakeServer, AsyncEsdbClient]]:
+    """Run a server and a client of it for the time of the block."""
+    async with fake_server(handler) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}", retry=retry) as client:
+        yield server, client
+
+
+async def never(call: FakeCall) -> None:
+    """Never answer."""
+    await asyncio.shield(call.reset_by_client)
+
+
+def check_closed(node: ConnectionPool) -> None:
+    """Check that nothing of a call is left, on either side."""
+    assert [link.calls for link in node._links] == [0] * len(node._links)
+    for link in node._links:
+        assert not link._protocol.processor.streams

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import time
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from datetime import datetime, timezone
 
 import pytest
@@ -27,7 +28,7 @@ from esdb_lite.errors import (
     ServiceUnavailable,
     StreamDeleted,
 )
-from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
+from tests.rpc.fake import FakeCall, FakeServer, Handler, check_closed, fake_server, framed, never
 from tests.support import free_port
 
 METHOD = "/test.Service/Method"
@@ -41,10 +42,6 @@ async def echo(call: FakeCall) -> None:
     call.finish()
 
 
-async def never(call: FakeCall) -> None:
-    await asyncio.shield(call.reset_by_client)
-
-
 class Served:
     """A node and the server behind it."""
 
@@ -54,31 +51,23 @@ class Served:
     async def ask(self, message: bytes = b"hello", timeout: float | None = 5.0) -> bytes:
         return await unary(self.node, METHOD, message, deadline=Deadline(timeout))
 
-    async def closed_calls(self) -> None:
-        """Check that nothing of a call is left, on either side."""
-        assert [link.calls for link in self.node._links] == [0] * len(self.node._links)
-        for link in self.node._links:
-            assert not link._protocol.processor.streams
-
 
 @pytest.fixture(params=["first call", "later call"])
 async def serve(request: pytest.FixtureRequest) -> AsyncIterator[_Serve]:
     """Calls that go as those before them are served in another way than the first one."""
-    starter = _Serve(calls_before=2 if request.param == "later call" else 0)
-    yield starter
-    await starter.stop()
+    async with AsyncExitStack() as running:
+        yield _Serve(running, calls_before=2 if request.param == "later call" else 0)
 
 
 class _Serve:
-    def __init__(self, calls_before: int) -> None:
-        self._running: list[object] = []
+    def __init__(self, running: AsyncExitStack, calls_before: int) -> None:
+        self._running = running
         self._calls_before = calls_before
 
     async def __call__(self, handler: Handler, *, max_streams: int = 100, deaf: bool = False) -> Served:
-        context = fake_server(handler, max_streams=max_streams, deaf=deaf)
-        server = await context.__aenter__()
+        server = await self._running.enter_async_context(fake_server(handler, max_streams=max_streams, deaf=deaf))
         node = ConnectionPool(server.host, server.port)
-        self._running.append((context, node))
+        self._running.push_async_callback(node.close)
         served = Served(server, node)
         if max_streams and not deaf:
             await node.connect(NEVER)  # the time of a call is for the call alone
@@ -90,11 +79,6 @@ class _Serve:
             server.called.clear()
         return served
 
-    async def stop(self) -> None:
-        for context, node in self._running:  # type: ignore[attr-defined]
-            await node.close()
-            await context.__aexit__(None, None, None)
-
 
 async def test_unary(serve: _Serve) -> None:
     served = await serve(echo)
@@ -104,7 +88,7 @@ async def test_unary(serve: _Serve) -> None:
     assert headers["te"] == "trailers"
     assert headers["content-type"] == "application/grpc"
     assert headers["user-agent"].startswith("esdb-lite/")
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def test_large_messages_pass_the_windows(serve: _Serve) -> None:
@@ -142,7 +126,7 @@ async def test_status_and_trailers_become_an_exception(serve: _Serve, trailers_o
     assert caught.value.stream_name == "café 100%"
     assert caught.value.details == "gone: € 100%"
     assert caught.value.trailers == (("exception", "stream-deleted"), ("stream-name", "café 100%"))
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 @pytest.mark.parametrize(
@@ -202,7 +186,7 @@ async def test_an_early_refusal_is_told_while_much_is_still_to_be_sent(serve: _S
     with pytest.raises(ResourceExhausted, match="too much"):
         await served.ask(bytes(10_000_000))
     assert await served.server.calls[0].reset_by_client == 8
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def test_an_early_refusal_with_reset_is_told(serve: _Serve) -> None:
@@ -245,7 +229,7 @@ async def test_resets(serve: _Serve, code: int, expected: type[EsdbClientExcepti
     if isinstance(caught.value, ServiceUnavailable):
         assert (caught.value.host, caught.value.port) == (served.node.host, served.node.port)
         assert caught.value.sent  # also with REFUSED_STREAM, which proxies say of what the server has done
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 @pytest.mark.parametrize(("status", "expected"), [("503", ServiceUnavailable), ("404", NotSupported)])
@@ -257,7 +241,7 @@ async def test_http_errors(serve: _Serve, status: str, expected: type[EsdbClient
     served = await serve(page)
     with pytest.raises(expected, match=f"HTTP status {status}"):
         await served.ask()
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def test_an_answer_that_is_not_grpc(serve: _Serve) -> None:
@@ -285,7 +269,7 @@ async def test_answers_that_are_not_one_message(serve: _Serve, data: bytes) -> N
     served = await serve(answer)
     with pytest.raises(ProtocolError):
         await served.ask()
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def test_no_status_at_the_end(serve: _Serve) -> None:
@@ -310,7 +294,7 @@ async def test_a_server_that_never_answers(serve: _Serve) -> None:
     call = served.server.calls[0]
     assert await call.reset_by_client == 8
     assert call.headers["grpc-timeout"].endswith("m")
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def answer_without_end(call: FakeCall) -> None:
@@ -328,7 +312,7 @@ async def test_an_answer_that_never_ends(serve: _Serve, monkeypatch: pytest.Monk
         await served.ask(timeout=30.0)
     assert caught.value.sent
     assert await served.server.calls[0].reset_by_client == 8
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def test_an_answer_that_does_not_end_in_time(serve: _Serve) -> None:
@@ -345,7 +329,7 @@ async def test_a_server_that_takes_no_more(serve: _Serve) -> None:
     served = await serve(stuck)
     with pytest.raises(DeadlineExceeded):
         await served.ask(bytes(10_000_000), timeout=0.1)
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def test_a_server_that_accepts_and_says_nothing(serve: _Serve) -> None:
@@ -504,7 +488,7 @@ async def test_closing_a_call_wakes_who_waits_on_it(serve: _Serve) -> None:
     stream.close()
     with pytest.raises(CallCancelled):
         await waiting
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 # --- many calls -----------------------------------------------------------------------------------------------------
@@ -522,7 +506,7 @@ async def test_more_calls_than_the_server_takes_wait_in_order(serve: _Serve) -> 
     await asyncio.gather(*(one(number) for number in range(60)))
     assert order == sorted(order)
     assert len(served.server.peers) == 1
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def test_waiting_for_a_place_ends_with_the_deadline_and_with_cancellation(serve: _Serve) -> None:
@@ -542,7 +526,7 @@ async def test_waiting_for_a_place_ends_with_the_deadline_and_with_cancellation(
     assert await served.ask() == b"hello"
     busy[1].cancel()
     await asyncio.wait([busy[1]])
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def test_calls_that_stay_open_leave_room_for_short_ones(serve: _Serve) -> None:
@@ -556,7 +540,7 @@ async def test_calls_that_stay_open_leave_room_for_short_ones(serve: _Serve) -> 
     assert await served.ask() == b"hello"
     for stream in streams:
         stream.close()
-    await served.closed_calls()
+    check_closed(served.node)
     assert served.node.connections == 1  # the others are not needed any more
 
 
@@ -610,7 +594,7 @@ async def test_bidi_stream(serve: _Serve) -> None:
             assert await stream.receive() == [b"%d" % number]
         await stream.send([], end=True)
         assert await stream.receive() == []
-    await served.closed_calls()
+    check_closed(served.node)
 
 
 async def test_against_the_server_of_grpclib() -> None:
@@ -683,11 +667,11 @@ async def test_cancelled_at_every_step(serve: _Serve, shape: object, connected: 
             break
         with pytest.raises(asyncio.CancelledError):
             await task
-        await served.closed_calls()
+        check_closed(served.node)
         if not connected:
             await served.node.close()
     assert turns > 3
     await task
     assert await served.ask() == b"hello"
-    await served.closed_calls()
+    check_closed(served.node)
     await served.node.close()

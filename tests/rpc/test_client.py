@@ -6,8 +6,6 @@ import asyncio
 import gc
 import logging
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import pytest
 
@@ -24,7 +22,6 @@ from esdb_lite import (
     OperationTimedOut,
     OutcomeUnknown,
     ProtocolError,
-    RetryPolicy,
     ServerNotReady,
     ServiceUnavailable,
     StreamNotFound,
@@ -38,19 +35,10 @@ from esdb_lite._wire.read_response_encode import encode_stream_missing
 from esdb_lite.client.append.batch_call import MAX_APPENDS
 from esdb_lite.client.read.call import ReadCall
 from esdb_lite.errors import WriteDeadlineExceeded, WriteInterrupted, WriteTimedOut
-from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
+from tests.rpc.fake import FakeCall, fake_server, framed, never, served
 from tests.rpc.streams_service import StreamsService, event_message, subscription
 
 E = NewEvent("T", b"{}")
-ONCE = RetryPolicy(attempts=1)
-"""What a single attempt leads to: tests/healing has what comes of more."""
-
-
-@asynccontextmanager
-async def served(handler: Handler) -> AsyncIterator[tuple[FakeServer, AsyncEsdbClient]]:
-    async with fake_server(handler) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}", retry=ONCE) as client:
-        yield server, client
-
 
 # --- appending ------------------------------------------------------------------------------------------------------
 
@@ -491,9 +479,6 @@ async def test_a_server_that_wants_credentials_without_tls() -> None:
 
 
 async def test_the_default_timeout_of_the_connection_string() -> None:
-    async def never(call: FakeCall) -> None:
-        await asyncio.shield(call.reset_by_client)
-
     async with fake_server(never) as server:
         client = AsyncEsdbClient(f"esdb://127.0.0.1:{server.port}?tls=false&defaultDeadline=50")
         with pytest.raises(DeadlineExceeded):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import aclosing
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing
 
 import pytest
 from esdb_lite_protos.event_store.client.monitoring import MonitoringStub, StatsReq, StatsResp
@@ -26,7 +26,7 @@ from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._rpc.stubs import Attempt, Attempts, Delivery, T, channel_by, channel_to
 from esdb_lite._wire.framing import MessageSplitter
 from esdb_lite.errors import DeadlineExceeded, EsdbClientException, ProtocolError, ServiceUnavailable, UserNotFound
-from tests.rpc.fake import FakeCall, FakeServer, Handler, fake_server, framed
+from tests.rpc.fake import FakeCall, FakeServer, Handler, check_closed, fake_server, framed, never
 
 NEVER = Deadline(None)
 REQUEST = CreateReq(options=CreateReqOptions(login_name="ann", password="secret"))
@@ -39,37 +39,22 @@ class Served:
         self.server, self.node = server, node
         self.channel = channel_to(node, NEVER)
 
-    def check_closed(self) -> None:
-        """Check that nothing of a call is left."""
-        assert [link.calls for link in self.node._links] == [0] * len(self.node._links)
-        for link in self.node._links:
-            assert not link._protocol.processor.streams
 
-
-class Serve:
-    """Starts servers that do what a test says."""
-
-    def __init__(self) -> None:
-        self._running: list[object] = []
-
-    async def __call__(self, handler: Handler) -> Served:
-        context = fake_server(handler)
-        server = await context.__aenter__()
-        node = ConnectionPool(server.host, server.port)
-        self._running.append((context, node))
-        return Served(server, node)
-
-    async def stop(self) -> None:
-        for context, node in self._running:  # type: ignore[attr-defined]
-            await node.close()
-            await context.__aexit__(None, None, None)
+Serve = Callable[[Handler], Awaitable[Served]]
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    starter = Serve()
-    yield starter
-    await starter.stop()
+    """Starts servers that do what a test says."""
+    async with AsyncExitStack() as running:
+
+        async def start(handler: Handler) -> Served:
+            server = await running.enter_async_context(fake_server(handler))
+            node = ConnectionPool(server.host, server.port)
+            running.push_async_callback(node.close)
+            return Served(server, node)
+
+        yield start
 
 
 def user(name: str) -> bytes:
@@ -79,10 +64,6 @@ def user(name: str) -> bytes:
 async def nothing(call: FakeCall) -> None:
     await call.read()
     call.answer(b"")
-
-
-async def never(call: FakeCall) -> None:
-    await asyncio.shield(call.reset_by_client)
 
 
 async def test_one_request_one_answer(serve: Serve) -> None:
@@ -100,7 +81,7 @@ async def test_one_request_one_answer(serve: Serve) -> None:
     assert headers[":path"] == "/event_store.client.users.Users/Create"
     assert (headers["authorization"], headers["x"], headers["z-bin"]) == ("Basic eDp5", "y", "//4")
     assert "grpc-timeout" not in headers
-    served.check_closed()
+    check_closed(served.node)
 
 
 async def test_many_answers(serve: Serve) -> None:
@@ -111,7 +92,7 @@ async def test_many_answers(serve: Serve) -> None:
     served = await serve(answer)
     found = [each.user_details.login_name async for each in UsersStub(served.channel).details(DetailsReq())]
     assert found == ["ann", "bob"]
-    served.check_closed()
+    check_closed(served.node)
 
 
 async def test_answers_of_a_call_that_goes_on(serve: Serve) -> None:
@@ -135,7 +116,7 @@ async def test_answers_of_a_call_that_goes_on(serve: Serve) -> None:
             elif figure.stats["n"] == "2":
                 break
     assert await served.server.calls[0].reset_by_client == 8
-    served.check_closed()
+    check_closed(served.node)
 
 
 def once_to(node: ConnectionPool) -> Attempts:
@@ -166,7 +147,7 @@ async def test_a_call_that_goes_on_may_fail_and_end(serve: Serve) -> None:
         [each async for each in stub.stats(StatsReq(), metadata=[("x", "fail")])]
     with pytest.raises(ProtocolError, match="cut off"):
         [each async for each in stub.stats(StatsReq(), metadata=[("x", "cut")])]
-    served.check_closed()
+    check_closed(served.node)
 
 
 async def test_many_requests_one_answer(serve: Serve) -> None:
@@ -180,7 +161,7 @@ async def test_many_requests_one_answer(serve: Serve) -> None:
     served = await serve(answer)
     assert await StreamsStub(served.channel).append(sent) == AppendResp()
     assert requests == sent
-    served.check_closed()
+    check_closed(served.node)
 
 
 async def test_both_sides_at_once_are_refused(serve: Serve) -> None:
@@ -197,7 +178,7 @@ async def test_trailers_become_an_exception(serve: Serve) -> None:
     served = await serve(refuse)
     with pytest.raises(UserNotFound):
         await UsersStub(served.channel).create(REQUEST)
-    served.check_closed()
+    check_closed(served.node)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +199,7 @@ async def test_answers_that_are_none(serve: Serve, data: bytes, text: str) -> No
     served = await serve(answer)
     with pytest.raises(ProtocolError, match=text):
         await UsersStub(served.channel).create(REQUEST)
-    served.check_closed()
+    check_closed(served.node)
 
 
 async def test_an_answer_that_cannot_be_decoded(serve: Serve) -> None:
@@ -238,7 +219,7 @@ async def test_a_limit_of_one_call(serve: Serve) -> None:
         await stub.create(REQUEST, timeout=0.05)
     with pytest.raises(DeadlineExceeded):
         await stub.create(REQUEST, deadline=GrpclibDeadline.from_timeout(0.05), timeout=60)
-    served.check_closed()
+    check_closed(served.node)
 
 
 async def test_the_deadline_of_the_channel_holds_where_it_is_sooner(serve: Serve) -> None:
@@ -246,7 +227,7 @@ async def test_the_deadline_of_the_channel_holds_where_it_is_sooner(serve: Serve
     channel = channel_to(served.node, Deadline(0.05))
     with pytest.raises(DeadlineExceeded, match=r"Create did not end within 0\.05 seconds"):
         await UsersStub(channel).create(REQUEST, timeout=60)
-    served.check_closed()
+    check_closed(served.node)
 
 
 @pytest.mark.parametrize("delivery", Delivery)
@@ -265,7 +246,7 @@ async def test_cancelled_at_every_step(serve: Serve, delivery: Delivery, steps: 
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        served.check_closed()
+        check_closed(served.node)
 
 
 async def test_misuse(serve: Serve) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
@@ -20,13 +19,7 @@ from esdb_lite.server.engine.groups.messages import Message
 from esdb_lite.server.services.group_requests import create_request
 from esdb_lite.server.services.unary import parse
 
-from .persistent_calls import Service, service
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Service]:
-    async with service() as running:
-        yield running
+from .persistent_calls import Service
 
 
 def create(group: str, strategy: str = "RoundRobin") -> CreateReq:

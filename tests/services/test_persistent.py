@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
 
 import betterproto
 import pytest
@@ -50,13 +49,7 @@ from esdb_lite.server.engine.groups.parking import checkpoint_stream, parked_str
 from esdb_lite.server.engine.model import ANY
 from tests.healing.waiting import until
 
-from .persistent_calls import Service, answers, event_id, link_id, service
-
-
-@pytest.fixture
-async def served() -> AsyncIterator[Service]:
-    async with service() as running:
-        yield running
+from .persistent_calls import Reading, Service, answers, event_id, link_id
 
 
 def settings(**changes: object) -> CreateReqSettings:
@@ -128,6 +121,16 @@ def outcome(error: RpcError | None) -> tuple[StatusCode, dict[str, str]]:
     return error.code, dict(error.trailers)
 
 
+async def parking(served: Service, count: int) -> Reading:
+    """A consumer that has parked all events of a group."""
+    await served.append("s", count)
+    await served.call("Create", create(), CreateResp)
+    consumer = await served.consume("s", buffer_size=max(count, 10))
+    consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(count)])
+    await until(lambda: served.stored(parked_stream("s", "g")))
+    return consumer
+
+
 async def test_create_consume_and_resume_after_a_restart(served: Service) -> None:
     await served.append("s", 8)
     await served.call("Create", create(), CreateResp)
@@ -180,11 +183,7 @@ async def test_parked_and_replayed(served: Service) -> None:
 
 
 async def test_what_is_replayed_stays_parked_until_it_is_done(served: Service) -> None:
-    await served.append("s", 3)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
-    consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(3)])
-    await until(lambda: served.stored(parked_stream("s", "g")))
+    consumer = await parking(served, 3)
     await served.call("ReplayParked", replay(), ReplayParkedResp)
     first, *_ = [await consumer.event() for _ in range(3)]
     assert (await info(served)).parked_message_count == 0
@@ -198,11 +197,7 @@ async def test_what_is_replayed_stays_parked_until_it_is_done(served: Service) -
 
 
 async def test_a_scavenge_leaves_what_is_being_replayed(served: Service) -> None:
-    await served.append("s", 3)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
-    consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(3)])
-    await until(lambda: served.stored(parked_stream("s", "g")))
+    consumer = await parking(served, 3)
     await served.call("ReplayParked", replay(), ReplayParkedResp)
     first, *_ = [await consumer.event() for _ in range(3)]
     consumer.ack(link_id(first))
@@ -217,11 +212,7 @@ async def test_a_scavenge_leaves_what_is_being_replayed(served: Service) -> None
 
 
 async def test_a_group_that_was_deleted_leaves_no_note(served: Service) -> None:
-    await served.append("s", 1)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
-    consumer.nack(1, "bad data", event_id(await consumer.event()))
-    await until(lambda: served.stored(parked_stream("s", "g")))
+    consumer = await parking(served, 1)
     await served.call("ReplayParked", replay(), ReplayParkedResp)
     await consumer.event()
     await until(lambda: noted(served, 0))
@@ -522,11 +513,7 @@ async def test_parked_and_truncated(served: Service) -> None:
 
 
 async def test_no_truncation_during_a_replay(served: Service) -> None:
-    await served.append("s", 600)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s", buffer_size=600)
-    consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(600)])
-    await until(lambda: served.stored(parked_stream("s", "g")))
+    await parking(served, 600)
     await served.call("ReplayParked", replay(), ReplayParkedResp)
 
     async def replaying() -> bool:

@@ -13,9 +13,15 @@ from h2.connection import H2Connection
 
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite.server.app import Route, RpcServer
-from esdb_lite.server.handlers import Handler
+from esdb_lite.server.handlers import Handler, ServerCall
 
 PATIENCE = 10.0
+
+
+async def echo(call: ServerCall) -> None:
+    """Send back what comes."""
+    while messages := await call.receive():
+        await call.send(messages)
 
 
 @dataclass

@@ -25,20 +25,13 @@ from esdb_lite._wire.uuids import format_uuid
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.groups.config import CONFIG_STREAM
 from esdb_lite.server.engine.model import ProposedEvent
-from esdb_lite.server.node import ServerNode, ServerSettings
+from esdb_lite.server.node import ServerNode
 from esdb_lite.server.services.append_room import AppendRoom, HeldAppend, NoAppendRoom
 from tests.faults.support import OK, STREAMS, append, event
 from tests.serving.raw import RawClient, connected
 
 BUSY = ("14", "Server Is Too Busy")
 LONG = "ä" * 2049
-
-
-@pytest.fixture
-async def node() -> AsyncIterator[ServerNode]:
-    running = await ServerNode.start(ServerSettings(), lambda: None)
-    yield running
-    await running.stop()
 
 
 @pytest.fixture

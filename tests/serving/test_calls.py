@@ -10,13 +10,7 @@ from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS
 from esdb_lite._status import RpcError, StatusCode
 from esdb_lite._wire.framing import frame
 from esdb_lite.server.handlers import ServerCall
-from tests.serving.raw import PATIENCE, RawClient, serving
-
-
-async def echo(call: ServerCall) -> None:
-    """Send back what comes."""
-    while messages := await call.receive():
-        await call.send(messages)
+from tests.serving.raw import PATIENCE, RawClient, echo, serving
 
 
 async def wait(call: ServerCall) -> None:

@@ -13,13 +13,7 @@ from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite.server.app import connection as connections
 from esdb_lite.server.app.server import RpcServer
 from esdb_lite.server.handlers import ServerCall
-from tests.serving.raw import PATIENCE, serving
-
-
-async def echo(call: ServerCall) -> None:
-    """Send back what comes."""
-    while messages := await call.receive():
-        await call.send(messages)
+from tests.serving.raw import PATIENCE, echo, serving
 
 
 async def http1(port: int, request: bytes) -> bytes:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 
 import pytest
 from esdb_lite_protos.event_store.client.projections import ResultResp, StateResp
 from esdb_lite_protos.event_store.client.users import CreateReq, CreateReqOptions, CreateResp, UsersBase
+from esdb_lite_protos.kurrentdb.protocol.v2.indexes import Index, ListIndexesResponse
 from h2.settings import SettingCodes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -21,25 +21,20 @@ from esdb_lite.server.app import RpcServer
 from esdb_lite.server.app.calls import Route
 from esdb_lite.server.database.loop_share import LoopShare
 from esdb_lite.server.engine.read import Read
-from esdb_lite.server.handlers import PageBody, ServerCall
-from esdb_lite.server.node import ServerNode, ServerSettings
+from esdb_lite.server.handlers import PageBody
+from esdb_lite.server.node import ServerNode
 from esdb_lite.server.schemas import catalogue
 from esdb_lite.server.schemas.compatibility import ComparisonBudget, NotASchema, incompatibilities
 from esdb_lite.server.services import projections
 from esdb_lite.server.services import read as read_service
 from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
-from esdb_lite.server.services.unary import encoded, routes
+from esdb_lite.server.services.unary import encoded, encoded_list, routes
 from tests.faults.support import GOSSIP, STREAMS, append, events_in, read
 from tests.healing.waiting import until
-from tests.serving.raw import connected
+from tests.serving.raw import connected, echo
 from tests.serving.test_slow_readers import take_nothing
 
 CREATE = "/event_store.client.users.Users/Create"
-
-
-async def echo(call: ServerCall) -> None:
-    while messages := await call.receive():
-        await call.send(messages)
 
 
 class Turns:
@@ -59,13 +54,6 @@ class Turns:
         while True:
             await asyncio.sleep(0)
             self.now += 1
-
-
-@pytest.fixture
-async def node() -> AsyncIterator[ServerNode]:
-    running = await ServerNode.start(ServerSettings(), lambda: None)
-    yield running
-    await running.stop()
 
 
 async def test_many_calls_at_once_are_answered_in_turns() -> None:
@@ -95,6 +83,23 @@ async def test_many_calls_at_once_are_answered_in_turns() -> None:
             assert len(seen) == len(set(seen)) == 200
     finally:
         await server.stop()
+
+
+async def test_a_list_is_encoded_over_some_turns_and_comes_out_the_same() -> None:
+    made: list[int] = []
+    async with Turns() as turns:
+
+        def show(name: str) -> Index:
+            made.append(turns.now)
+            return Index(name, "filter")
+
+        names = [f"index-{number}" for number in range(100)]
+        await asyncio.sleep(0)  # it counts from the second turn on
+        answer = await encoded_list(ListIndexesResponse, names, show)
+    assert bytes(answer) == bytes(ListIndexesResponse([Index(name, "filter") for name in names]))
+    assert len(made) == 100
+    assert max(made.count(turn) for turn in set(made)) <= 16
+    assert bytes(await encoded_list(ListIndexesResponse, [], show)) == b""
 
 
 async def test_large_answers_are_made_for_those_who_take_them() -> None:

@@ -21,7 +21,7 @@ from esdb_lite.server.app.connection import ServerConnection
 from esdb_lite.server.handlers import ServerCall
 from tests.healing.waiting import until
 from tests.rpc.pair import Wire
-from tests.serving.raw import PATIENCE, RawClient, connected, serving
+from tests.serving.raw import PATIENCE, RawClient, connected, echo, serving
 
 ENHANCE_YOUR_CALM = 11
 
@@ -29,12 +29,6 @@ ENHANCE_YOUR_CALM = 11
 @pytest.fixture(autouse=True)
 def _few_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(http2, "LAST_WORDS", 0.1)
-
-
-async def echo(call: ServerCall) -> None:
-    """Send back what comes."""
-    while messages := await call.receive():
-        await call.send(messages)
 
 
 def frame(kind: int, payload: bytes = b"", *, flags: int = 0, stream: int = 0) -> bytes:

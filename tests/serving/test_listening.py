@@ -19,23 +19,17 @@ import trustme
 
 from esdb_lite import AsyncEsdbClient, EmbeddedServer, EsdbClient, NewEvent, StreamState
 from esdb_lite.server.app import listening
-from esdb_lite.server.app.call import GrpcCall
 from esdb_lite.server.app.calls import Route
 from esdb_lite.server.app.limits import MOST_CONNECTIONS, connection_limit
 from esdb_lite.server.app.listening import Door, DoorState
 from esdb_lite.server.app.server import RpcServer
 from tests.healing.waiting import until
-from tests.serving.raw import PATIENCE, connected
+from tests.serving.raw import PATIENCE, connected, echo
 from tests.support import ServeProcess
 
 
 def new() -> NewEvent:
     return NewEvent("T", b"{}")
-
-
-async def echo(call: GrpcCall) -> None:
-    while messages := await call.receive():
-        await call.send(messages)
 
 
 class Guest(asyncio.Protocol):

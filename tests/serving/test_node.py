@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator
+from itertools import count
 from pathlib import Path
 from uuid import uuid4
 
@@ -37,15 +38,8 @@ OPERATIONS = "/event_store.client.operations.Operations"
 
 
 @pytest.fixture
-async def stack() -> AsyncIterator[ServerNode]:
-    running = await ServerNode.start(ServerSettings(), lambda: None)
-    yield running
-    await running.stop()
-
-
-@pytest.fixture
-async def client(stack: ServerNode) -> AsyncIterator[AsyncEsdbClient]:
-    async with AsyncEsdbClient(f"127.0.0.1:{stack.port}") as connected_client:
+async def client(node: ServerNode) -> AsyncIterator[AsyncEsdbClient]:
+    async with AsyncEsdbClient(f"127.0.0.1:{node.port}") as connected_client:
         yield connected_client
 
 
@@ -68,11 +62,11 @@ class TestNodeStreams:
         assert await of_stream(client, "$mem-node-state", backwards=True, limit=1) == [event]
         assert await of_stream(client, "$mem-node-state", position=event.stream_position + 1) == []
 
-    async def test_the_gossip(self, client: AsyncEsdbClient, stack: ServerNode) -> None:
+    async def test_the_gossip(self, client: AsyncEsdbClient, node: ServerNode) -> None:
         (event,) = await of_stream(client, "$mem-gossip")
         (member,) = event.json()["Members"]
         assert event.type == "$GossipUpdated"
-        assert (member["State"], member["HttpEndPointPort"]) == ("Leader", stack.port)
+        assert (member["State"], member["HttpEndPointPort"]) == ("Leader", node.port)
         assert member["InstanceId"] == event.json()["NodeId"]
 
     async def test_they_are_not_in_the_log(self, client: AsyncEsdbClient) -> None:
@@ -113,14 +107,14 @@ class TestNodeStreams:
 
 
 class TestEpochs:
-    async def test_a_node_that_resigns_is_elected_again(self, client: AsyncEsdbClient, stack: ServerNode) -> None:
+    async def test_a_node_that_resigns_is_elected_again(self, client: AsyncEsdbClient, node: ServerNode) -> None:
         before = await of_all(client)
-        async with connected(stack.port) as raw:
+        async with connected(node.port) as raw:
             answer = await raw.call(f"{OPERATIONS}/ResignNode", bytes(Empty()))
         assert answer.status == ("0", None)
         first, second = await of_stream(client, "$epoch-information")
         assert (first.json()["EpochNumber"], second.json()["EpochNumber"]) == (0, 1)
-        assert second.json()["EpochPosition"] == second.commit_position == stack._database.last_position
+        assert second.json()["EpochPosition"] == second.commit_position == node._database.last_position
         assert await of_all(client) == before
 
     def test_an_epoch_that_does_not_fit_in_its_chunk(self) -> None:
@@ -130,9 +124,9 @@ class TestEpochs:
         assert record.position == json.loads(record.data)["EpochPosition"] == CHUNK_SIZE
 
 
-async def test_a_scavenge_leaves_its_notes(client: AsyncEsdbClient, stack: ServerNode) -> None:
+async def test_a_scavenge_leaves_its_notes(client: AsyncEsdbClient, node: ServerNode) -> None:
     async with await client.subscribe_all_events(from_end=True, filter_exclude=()) as subscription:
-        async with connected(stack.port) as raw:
+        async with connected(node.port) as raw:
             request = StartScavengeReq(options=StartScavengeReqOptions(thread_count=1))
             assert (await raw.call(f"{OPERATIONS}/StartScavenge", bytes(request))).status == ("0", None)
         events = [await anext(subscription) for _ in range(6)]
@@ -144,15 +138,15 @@ async def test_a_scavenge_leaves_its_notes(client: AsyncEsdbClient, stack: Serve
 
 
 class TestStatistics:
-    async def test_a_message_at_once_and_then_others(self, stack: ServerNode) -> None:
-        async with connected(stack.port) as raw:
+    async def test_a_message_at_once_and_then_others(self, node: ServerNode) -> None:
+        async with connected(node.port) as raw:
             stream = raw.open("/event_store.client.monitoring.Monitoring/Stats")
             raw.send(stream, frame([bytes(StatsReq(refresh_time_period_in_ms=0))]), end=True)
             while len(raw.answers[stream].messages) < 2:
                 await raw.more()
             figures = StatsResp().parse(raw.answers[stream].messages[1]).stats
         assert figures["proc-id"] == str(os.getpid())
-        assert figures["es-checksum"] == str(stack._database.log_end)
+        assert figures["es-checksum"] == str(node._database.log_end)
         assert figures["es-queue-StorageWriterQueue-length"] == "0"
 
     def test_the_drive_has_the_name_of_where_it_is_mounted(self, tmp_path: Path) -> None:
@@ -168,6 +162,17 @@ class TestStatistics:
         texts = {"proc-startTime", "es-queue-StorageWriterQueue-queueName"}
         assert {key for key, value in figures.items() if not value.lstrip("-").replace(".", "").isdigit()} == texts
         assert int(figures["proc-diskIo-readOps"]) > 0
+
+    def test_many_who_ask_at_once_get_the_same_figures_until_the_log_goes_on(self) -> None:
+        ends = [733]
+        monitoring = Monitoring(lambda: ends[0], count().__next__, None)
+
+        def asked(now: float) -> str:
+            return StatsResp().parse(monitoring.answer(now)).stats["es-queue-StorageWriterQueue-length"]
+
+        assert [asked(1.0), asked(1.019), asked(1.02)] == ["0", "0", "1"]
+        ends[0] = 800
+        assert [asked(1.021), asked(1.03)] == ["2", "2"]
 
 
 async def test_an_atomic_append_that_is_open_when_the_server_stops_ends_with_a_reason_and_a_time() -> None:

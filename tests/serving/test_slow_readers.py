@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,7 +15,7 @@ from esdb_lite import AsyncEsdbClient, NewEvent, StreamState
 from esdb_lite._status import RpcError
 from esdb_lite._wire.framing import frame
 from esdb_lite.server.engine.model import ANY, ProposedEvent
-from esdb_lite.server.node import ServerNode, ServerSettings
+from esdb_lite.server.node import ServerNode
 from esdb_lite.server.services import page_room
 from esdb_lite.server.services.page_room import PAGE, PER_CONNECTION, PageRoom
 from tests.faults.support import STREAMS, append, consume, create_group, read_request, subscribe, until_events
@@ -23,13 +23,6 @@ from tests.serving.raw import RawClient, connected
 from tests.support import ServeProcess
 
 EVENTS, SIZE = 8, 900_000
-
-
-@pytest.fixture
-async def node() -> AsyncIterator[ServerNode]:
-    running = await ServerNode.start(ServerSettings(), lambda: None)
-    yield running
-    await running.stop()
 
 
 def take_nothing(client: RawClient) -> None:

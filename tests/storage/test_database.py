@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from esdb_lite._limits import Oversized, Room
 from esdb_lite.server.database import database as module
 from esdb_lite.server.database.database import Database
+from esdb_lite.server.database.pace import Pace
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine.append import LogState, Moment
 from esdb_lite.server.engine.model import ANY, NO_STREAM, Appended, Decision, DeletedStream, WrongVersion
@@ -251,16 +253,14 @@ async def test_an_error_in_a_query_is_raised(db: Database) -> None:
 
 
 async def test_slow_reads_go_to_threads(file_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SLOW_READ", -1.0)
-    monkeypatch.setattr(module, "READS_ELSEWHERE", 3)
+    monkeypatch.setattr(file_db, "_pace", Pace(-1.0, 3))
     threads = [await file_db.read(lambda reader: threading.current_thread()) for _ in range(8)]
     here = threading.current_thread()
     assert [thread is here for thread in threads] == [True, False, False, False] * 2
 
 
 async def test_slow_commits_go_to_the_thread(file_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "SLOW_COMMIT", -1.0)
-    monkeypatch.setattr(module, "COMMITS_ELSEWHERE", 3)
+    monkeypatch.setattr(file_db, "_commit_pace", Pace(-1.0, 3))
     threads = []
     perform = file_db._perform
     monkeypatch.setattr(
@@ -293,6 +293,24 @@ async def test_nothing_is_committed_on_the_loop_while_the_thread_is_at_work(file
     assert not append.done()
     await gate.open()
     assert isinstance(await append, Appended)
+
+
+async def test_a_busy_loop_stands_still_for_a_thread_that_does_not_get_on(
+    file_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood_still = asyncio.Event()
+
+    def wait(_: float) -> bool:
+        stood_still.set()
+        return False
+
+    assert file_db._writer is not None
+    monkeypatch.setattr(file_db._writer, "wait", wait)
+    monkeypatch.setattr(file_db._giving_way, "_computed", time.perf_counter)  # busy all the time
+    gate = Gate(file_db)
+    await asyncio.wait_for(stood_still.wait(), 30)
+    await gate.open()
+    assert not file_db._giving_way._working
 
 
 async def test_appends_that_are_begun_are_answered_when_they_are_committed(db: Database) -> None:

@@ -93,8 +93,7 @@ async def test_a_planted_partial_copy_is_not_written_to(path: Path, monkeypatch:
 
 async def test_a_database_with_two_names_has_one_server(path: Path) -> None:
     database = await Database.open(path)
-    other = path.parent / "other.db"
-    other.hardlink_to(path)
+    other = linked(path)
     with pytest.raises(StorageLocked, match="by another name"):
         Files(str(other))
     await append(database)
@@ -227,11 +226,17 @@ async def test_what_was_confirmed_before_the_log_was_removed_survives_a_kill(pat
     await database.close()
 
 
+def linked(path: Path) -> Path:
+    """Another name of a database."""
+    other = path.parent / "other.db"
+    other.hardlink_to(path)
+    return other
+
+
 async def test_another_name_of_a_database_of_this_process_does_not_end_the_locks_of_sqlite(path: Path) -> None:
     database = await Database.open(path)
     await append(database)
-    other = path.parent / "other.db"
-    other.hardlink_to(path)
+    other = linked(path)
     with pytest.raises(StorageLocked, match="by another name"):
         Files(str(other))
     # The last to leave a database removes its log; a process that saw no lock would take itself for that.
@@ -246,8 +251,7 @@ async def test_a_scavenge_by_another_name_is_refused(path: Path) -> None:
     """It would have a write-ahead log of its own: the database was destroyed."""
     database = await Database.open(path)
     await append(database)
-    other = path.parent / "other.db"
-    other.hardlink_to(path)
+    other = linked(path)
     with pytest.raises(StorageLocked, match="by another name"):
         scavenge(str(other))
     await database.close()
@@ -257,8 +261,7 @@ async def test_a_scavenge_by_another_name_is_refused(path: Path) -> None:
 def test_what_another_process_uses_by_another_name_is_not_read(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ownership, "_BETWEEN_LOOKS", 0.0)
     Files(str(path)).close()
-    other = path.parent / "other.db"
-    other.hardlink_to(path)
+    other = linked(path)
     program = "import sys; from esdb_lite.server.storage.files import Files; f = Files(sys.argv[1]); print(); input()"
     with subprocess.Popen(
         [sys.executable, "-c", program, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE

@@ -9,7 +9,6 @@ import re
 import threading
 import time
 import warnings
-from collections.abc import Iterator
 
 import pytest
 
@@ -27,13 +26,6 @@ from esdb_lite import (
 from esdb_lite.client.slow_calls import SlowCalls
 from tests.healing.waiting import until
 from tests.support import free_port
-
-
-@pytest.fixture
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as running:
-        yield running
-
 
 # --- another loop -------------------------------------------------------------------------------------------------
 

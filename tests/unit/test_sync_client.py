@@ -36,18 +36,6 @@ def new() -> NewEvent:
     return NewEvent("T", b"{}")
 
 
-@pytest.fixture
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: EmbeddedServer) -> Iterator[EsdbClient]:
-    with EsdbClient(server.uri) as made:
-        yield made
-
-
 def portals() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name.startswith("esdb-lite-")]
 

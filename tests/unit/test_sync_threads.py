@@ -36,18 +36,6 @@ from tests.support import own_time
 E = NewEvent("T", b"")
 
 
-@pytest.fixture
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: EmbeddedServer) -> Iterator[EsdbClient]:
-    with EsdbClient(server.uri) as made:
-        yield made
-
-
 # --- what a caller hands over is evaluated by the caller ---------------------------------------------------------
 
 

@@ -75,95 +75,65 @@ MODULES = (
     v2_streams_errors,
 )
 GENERATED_METHODS = {path: handler for service in SERVICES for path, handler in service().__mapping__().items()}
-METHODS = {
+ONE, ANSWERS = Cardinality.UNARY_UNARY, Cardinality.UNARY_STREAM
+REQUESTS, BOTH = Cardinality.STREAM_UNARY, Cardinality.STREAM_STREAM
+V1, V2, INDEX = "{}Req {}Resp", "{}Request {}Response", "{}IndexRequest {}IndexResponse"
+# Of each service: methods with the same kind of call and messages of the same pattern.
+METHODS: dict[str, tuple[tuple[str, Cardinality, str], ...]] = {
     "event_store.client.streams.Streams": (
-        ("Read", Cardinality.UNARY_STREAM, "ReadReq", "ReadResp"),
-        ("Append", Cardinality.STREAM_UNARY, "AppendReq", "AppendResp"),
-        ("Delete", Cardinality.UNARY_UNARY, "DeleteReq", "DeleteResp"),
-        ("Tombstone", Cardinality.UNARY_UNARY, "TombstoneReq", "TombstoneResp"),
-        ("BatchAppend", Cardinality.STREAM_STREAM, "BatchAppendReq", "BatchAppendResp"),
+        ("Read", ANSWERS, V1),
+        ("Append", REQUESTS, V1),
+        ("Delete Tombstone", ONE, V1),
+        ("BatchAppend", BOTH, V1),
     ),
     "event_store.client.persistent_subscriptions.PersistentSubscriptions": (
-        ("Create", Cardinality.UNARY_UNARY, "CreateReq", "CreateResp"),
-        ("Update", Cardinality.UNARY_UNARY, "UpdateReq", "UpdateResp"),
-        ("Delete", Cardinality.UNARY_UNARY, "DeleteReq", "DeleteResp"),
-        ("Read", Cardinality.STREAM_STREAM, "ReadReq", "ReadResp"),
-        ("GetInfo", Cardinality.UNARY_UNARY, "GetInfoReq", "GetInfoResp"),
-        ("ReplayParked", Cardinality.UNARY_UNARY, "ReplayParkedReq", "ReplayParkedResp"),
-        ("TruncateParked", Cardinality.UNARY_UNARY, "TruncateParkedReq", "TruncateParkedResp"),
-        ("List", Cardinality.UNARY_UNARY, "ListReq", "ListResp"),
-        ("RestartSubsystem", Cardinality.UNARY_UNARY, "Empty", "Empty"),
+        ("Create Update Delete GetInfo ReplayParked TruncateParked List", ONE, V1),
+        ("Read", BOTH, V1),
+        ("RestartSubsystem", ONE, "Empty Empty"),
     ),
     "event_store.client.projections.Projections": (
-        ("Create", Cardinality.UNARY_UNARY, "CreateReq", "CreateResp"),
-        ("Update", Cardinality.UNARY_UNARY, "UpdateReq", "UpdateResp"),
-        ("Delete", Cardinality.UNARY_UNARY, "DeleteReq", "DeleteResp"),
-        ("Statistics", Cardinality.UNARY_STREAM, "StatisticsReq", "StatisticsResp"),
-        ("Disable", Cardinality.UNARY_UNARY, "DisableReq", "DisableResp"),
-        ("Enable", Cardinality.UNARY_UNARY, "EnableReq", "EnableResp"),
-        ("Reset", Cardinality.UNARY_UNARY, "ResetReq", "ResetResp"),
-        ("State", Cardinality.UNARY_UNARY, "StateReq", "StateResp"),
-        ("Result", Cardinality.UNARY_UNARY, "ResultReq", "ResultResp"),
-        ("RestartSubsystem", Cardinality.UNARY_UNARY, "Empty", "Empty"),
+        ("Create Update Delete Disable Enable Reset State Result", ONE, V1),
+        ("Statistics", ANSWERS, V1),
+        ("RestartSubsystem", ONE, "Empty Empty"),
     ),
     "event_store.client.users.Users": (
-        ("Create", Cardinality.UNARY_UNARY, "CreateReq", "CreateResp"),
-        ("Update", Cardinality.UNARY_UNARY, "UpdateReq", "UpdateResp"),
-        ("Delete", Cardinality.UNARY_UNARY, "DeleteReq", "DeleteResp"),
-        ("Disable", Cardinality.UNARY_UNARY, "DisableReq", "DisableResp"),
-        ("Enable", Cardinality.UNARY_UNARY, "EnableReq", "EnableResp"),
-        ("Details", Cardinality.UNARY_STREAM, "DetailsReq", "DetailsResp"),
-        ("ChangePassword", Cardinality.UNARY_UNARY, "ChangePasswordReq", "ChangePasswordResp"),
-        ("ResetPassword", Cardinality.UNARY_UNARY, "ResetPasswordReq", "ResetPasswordResp"),
+        ("Create Update Delete Disable Enable ChangePassword ResetPassword", ONE, V1),
+        ("Details", ANSWERS, V1),
     ),
     "event_store.client.operations.Operations": (
-        ("StartScavenge", Cardinality.UNARY_UNARY, "StartScavengeReq", "ScavengeResp"),
-        ("StopScavenge", Cardinality.UNARY_UNARY, "StopScavengeReq", "ScavengeResp"),
-        ("Shutdown", Cardinality.UNARY_UNARY, "Empty", "Empty"),
-        ("MergeIndexes", Cardinality.UNARY_UNARY, "Empty", "Empty"),
-        ("ResignNode", Cardinality.UNARY_UNARY, "Empty", "Empty"),
-        ("SetNodePriority", Cardinality.UNARY_UNARY, "SetNodePriorityReq", "Empty"),
-        ("RestartPersistentSubscriptions", Cardinality.UNARY_UNARY, "Empty", "Empty"),
+        ("StartScavenge StopScavenge", ONE, "{}Req ScavengeResp"),
+        ("Shutdown MergeIndexes ResignNode RestartPersistentSubscriptions", ONE, "Empty Empty"),
+        ("SetNodePriority", ONE, "{}Req Empty"),
     ),
-    "event_store.client.gossip.Gossip": (("Read", Cardinality.UNARY_UNARY, "Empty", "ClusterInfo"),),
-    "event_store.client.monitoring.Monitoring": (("Stats", Cardinality.UNARY_STREAM, "StatsReq", "StatsResp"),),
-    "event_store.client.server_features.ServerFeatures": (
-        ("GetSupportedMethods", Cardinality.UNARY_UNARY, "Empty", "SupportedMethods"),
-    ),
-    "esdb_lite.directory.Directory": (("List", Cardinality.UNARY_UNARY, "ListReq", "ListResp"),),
-    "esdb_lite.imports.Imports": (("ImportEvents", Cardinality.STREAM_STREAM, "ImportReq", "ImportResp"),),
+    "event_store.client.gossip.Gossip": (("Read", ONE, "Empty ClusterInfo"),),
+    "event_store.client.monitoring.Monitoring": (("Stats", ANSWERS, V1),),
+    "event_store.client.server_features.ServerFeatures": (("GetSupportedMethods", ONE, "Empty SupportedMethods"),),
+    "esdb_lite.directory.Directory": (("List", ONE, V1),),
+    "esdb_lite.imports.Imports": (("ImportEvents", BOTH, "ImportReq ImportResp"),),
     "kurrentdb.protocol.v2.streams.StreamsService": (
-        ("AppendSession", Cardinality.STREAM_UNARY, "AppendRequest", "AppendSessionResponse"),
-        ("AppendRecords", Cardinality.UNARY_UNARY, "AppendRecordsRequest", "AppendRecordsResponse"),
+        ("AppendSession", REQUESTS, "AppendRequest {}Response"),
+        ("AppendRecords", ONE, V2),
     ),
     "kurrentdb.protocol.v2.indexes.IndexesService": (
-        ("Create", Cardinality.UNARY_UNARY, "CreateIndexRequest", "CreateIndexResponse"),
-        ("Start", Cardinality.UNARY_UNARY, "StartIndexRequest", "StartIndexResponse"),
-        ("Stop", Cardinality.UNARY_UNARY, "StopIndexRequest", "StopIndexResponse"),
-        ("Delete", Cardinality.UNARY_UNARY, "DeleteIndexRequest", "DeleteIndexResponse"),
-        ("List", Cardinality.UNARY_UNARY, "ListIndexesRequest", "ListIndexesResponse"),
-        ("Get", Cardinality.UNARY_UNARY, "GetIndexRequest", "GetIndexResponse"),
+        ("Create Start Stop Delete Get", ONE, INDEX),
+        ("List", ONE, "ListIndexesRequest ListIndexesResponse"),
     ),
-    "kurrentdb.protocol.registry.v2.SchemaRegistryService": tuple(
-        (method, Cardinality.UNARY_UNARY, f"{method}Request", f"{method}Response")
-        for method in (
-            "CreateSchema",
-            "UpdateSchema",
-            "DeleteSchema",
-            "GetSchema",
-            "ListSchemas",
-            "LookupSchemaName",
-            "RegisterSchemaVersion",
-            "DeleteSchemaVersions",
-            "GetSchemaVersion",
-            "GetSchemaVersionById",
-            "ListSchemaVersions",
-            "ListRegisteredSchemas",
-            "CheckSchemaCompatibility",
-        )
+    "kurrentdb.protocol.registry.v2.SchemaRegistryService": (
+        (
+            "CreateSchema UpdateSchema DeleteSchema GetSchema ListSchemas LookupSchemaName RegisterSchemaVersion"
+            " DeleteSchemaVersions GetSchemaVersion GetSchemaVersionById ListSchemaVersions ListRegisteredSchemas"
+            " CheckSchemaCompatibility",
+            ONE,
+            V2,
+        ),
     ),
 }
-ROWS = [(f"/{service}/{method}", *rest) for service, methods in METHODS.items() for method, *rest in methods]
+ROWS = [
+    (f"/{service}/{method}", kind, *messages.replace("{}", method).split())
+    for service, rows in METHODS.items()
+    for methods, kind, messages in rows
+    for method in methods.split()
+]
 # Of each enum a client or a server depends on: every number with its name, in the order of the .proto files.
 ENUMS: dict[type[betterproto.Enum], str] = {
     streams.ReadReqOptionsReadDirection: "Forwards Backwards",

@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from typing import TYPE_CHECKING
 
+from esdb_lite import _convert
 from esdb_lite._checks import Seconds, checked_int, checked_text
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.read_request import ReadRequest
@@ -121,14 +122,12 @@ class AsyncNameApi:
         self, what: str, prefix: str, limit: int | None, deadline: Deadline, credentials: CredentialsLike
     ) -> list[str]:
         """Ask an embedded server."""
-        from esdb_lite._convert import operations as convert
-
         found: dict[str, None] = {}  # a category may come twice
         end = ""
         while True:
             channel = self._core.channel(deadline, credentials, need=Need.PREFERRED, repeatable=True)
             left = 0 if limit is None else limit - len(found)
-            names, end = await convert.names(channel, what, prefix, end, min(left, 2**32 - 1))
+            names, end = await _convert.operations.names(channel, what, prefix, end, min(left, 2**32 - 1))
             found.update(dict.fromkeys(names))
             if not end or (limit is not None and len(found) >= limit):
                 return sorted(found)[:limit]

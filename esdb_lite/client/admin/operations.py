@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
+from esdb_lite import _convert
 from esdb_lite._checks import Seconds, checked_int, checked_seconds, checked_text
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.stubs import Delivery
@@ -53,9 +54,7 @@ class AsyncOperationApi:
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> list[ClusterNode]:
         """Return the nodes of the cluster, as one of them sees it; a single server returns itself."""
-        from esdb_lite._convert import gossip as convert
-
-        return await convert.nodes(self._channel(self._core.deadline(timeout), credentials))
+        return await _convert.gossip.nodes(self._channel(self._core.deadline(timeout), credentials))
 
     async def ping(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> float:
         """Ping the server; return the seconds until it answered, including the time to connect if necessary."""
@@ -98,9 +97,7 @@ class AsyncOperationApi:
         return AsyncStatisticsFeed(StatisticsReading(ask, period, deadline), [await ask()], owner=self)
 
     async def _statistics(self, deadline: Deadline, credentials: CredentialsLike) -> Statistics:
-        from esdb_lite._convert import operations as convert
-
-        return await convert.statistics(self._channel(deadline, credentials, Delivery.AS_THEY_COME))
+        return await _convert.operations.statistics(self._channel(deadline, credentials, Delivery.AS_THEY_COME))
 
     def _channel(
         self, deadline: Deadline, credentials: CredentialsLike, delivery: Delivery = Delivery.TOGETHER
@@ -123,51 +120,41 @@ class AsyncOperationApi:
         While one runs, no other is started, and its id is returned. `thread_count` and `start_from_chunk` are for
         real servers; the embedded one needs neither. The rules are in section 22 of the protocol notes.
         """
-        from esdb_lite._convert import operations as convert
-
         channel = self._channel(self._core.deadline(timeout), credentials)
         threads = checked_int("thread_count", thread_count, 1, _INT32 - 1)
         first = checked_int("start_from_chunk", start_from_chunk, 0, _INT32 - 1)
-        return await convert.start_scavenge(channel, threads, first)
+        return await _convert.operations.start_scavenge(channel, threads, first)
 
     async def stop_scavenge(
         self, scavenge_id: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> ScavengeInfo:
         """Stop a scavenge; what it has done stays done. Raises GrpcError (NOT_FOUND) when it does not run."""
-        from esdb_lite._convert import operations as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, need=Need.PREFERRED)
         if not checked_text("scavenge_id", scavenge_id):
             raise InvalidArgument("scavenge_id", scavenge_id, "must not be empty")
-        return await convert.stop_scavenge(channel, scavenge_id)
+        return await _convert.operations.stop_scavenge(channel, scavenge_id)
 
     async def shutdown_server(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Stop the node. Returns when it has accepted the request. Raises OutcomeUnknown when it did not answer."""
-        from esdb_lite._convert import operations as convert
-
-        await convert.shutdown(self._core.channel(self._core.deadline(timeout), credentials, need=Need.PREFERRED))
+        await _convert.operations.shutdown(
+            self._core.channel(self._core.deadline(timeout), credentials, need=Need.PREFERRED)
+        )
 
     async def merge_indexes(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Merge the index files of the node. Does nothing on the embedded server, which has none."""
-        from esdb_lite._convert import operations as convert
-
-        await convert.merge_indexes(self._channel(self._core.deadline(timeout), credentials))
+        await _convert.operations.merge_indexes(self._channel(self._core.deadline(timeout), credentials))
 
     async def resign_leader(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Have the leader step down, so that another node is elected. Raises OutcomeUnknown.
 
         On a server alone, and where no other node has a higher priority, the same may be elected again.
         """
-        from esdb_lite._convert import operations as convert
-
-        await convert.resign(self._core.channel(self._core.deadline(timeout), credentials))
+        await _convert.operations.resign(self._core.channel(self._core.deadline(timeout), credentials))
 
     async def set_node_priority(
         self, priority: int, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Set the priority of the node in elections. The node forgets it when it stops."""
-        from esdb_lite._convert import operations as convert
-
         channel = self._channel(self._core.deadline(timeout), credentials)
         checked_int("priority", priority, -_INT32, _INT32 - 1)
-        await convert.set_priority(channel, priority)
+        await _convert.operations.set_priority(channel, priority)

@@ -7,8 +7,10 @@ Must not know: bytes, connections.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from esdb_lite import _convert
 from esdb_lite._checks import Seconds
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.append.appender import Appender
@@ -16,7 +18,7 @@ from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_metadata, checked_stream
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.errors import StreamNotFound, WrongArgumentType
-from esdb_lite.events import AppendResult, JsonValue, NewEvent, StreamState
+from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
 from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
@@ -48,13 +50,11 @@ class AsyncStreamApi:
         never existed), StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The rules are in
         section 9 of the protocol notes.
         """
-        from esdb_lite._convert import streams as convert
-
         deadline = self._core.deadline(timeout)
         expected = expectation(expected_position)
         # deleting up to an event a second time says the same; without one, it could delete what has come since
         channel = self._core.channel(deadline, credentials, repeatable=expected >= 0)
-        return await convert.delete(channel, checked_stream(stream_name), expected)
+        return await _convert.streams.delete(channel, checked_stream(stream_name), expected)
 
     async def tombstone_stream(
         self,
@@ -69,26 +69,17 @@ class AsyncStreamApi:
         Raises ExpectedPositionError, StreamDeleted; OutcomeUnknown when the request was sent and no answer came. The
         rules are in section 9 of the protocol notes.
         """
-        from esdb_lite._convert import streams as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials)
         expected = expectation(expected_position)
-        return await convert.tombstone(channel, checked_stream(stream_name), expected)
+        return await _convert.streams.tombstone(channel, checked_stream(stream_name), expected)
 
     async def get_stream_metadata(
         self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
-        from esdb_lite.client.read.resuming import last_event
         from esdb_lite.metadata import StreamMetadata, decode_metadata
 
-        deadline = self._core.deadline(timeout)
-        name = f"$${checked_stream(stream_name)}"
-        try:
-            request = ReadRequest(name, from_end=True, backwards=True, limit=1)
-            last, _ = await last_event(self._core, request, deadline, credentials)
-        except StreamNotFound:
-            last = None
+        last = await self._last(f"$${checked_stream(stream_name)}", timeout, credentials)
         return StreamMetadata() if last is None else decode_metadata(last.data, last.stream_position)
 
     async def set_stream_metadata(
@@ -119,15 +110,9 @@ class AsyncStreamApi:
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> DefaultAccess:
         """Return the default access list, for streams whose metadata has none. It is in the stream `$settings`."""
-        from esdb_lite.client.read.resuming import last_event
         from esdb_lite.metadata import DefaultAccess, decode_default_access
 
-        deadline = self._core.deadline(timeout)
-        try:
-            request = ReadRequest(SETTINGS_STREAM, from_end=True, backwards=True, limit=1)
-            last, _ = await last_event(self._core, request, deadline, credentials)
-        except StreamNotFound:
-            last = None
+        last = await self._last(SETTINGS_STREAM, timeout, credentials)
         return DefaultAccess() if last is None else decode_default_access(last.data)
 
     async def set_default_access(
@@ -146,3 +131,13 @@ class AsyncStreamApi:
         event = NewEvent("update-default-acl", encode_default_access(access))
         request = AppendRequest(SETTINGS_STREAM, expectation(StreamState.ANY), [event])
         await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
+
+    async def _last(
+        self, stream_name: str, timeout: Seconds | None, credentials: CredentialsLike
+    ) -> RecordedEvent | None:
+        from esdb_lite.client.read.resuming import last_event
+
+        request = ReadRequest(stream_name, from_end=True, backwards=True, limit=1)
+        with suppress(StreamNotFound):
+            return (await last_event(self._core, request, self._core.deadline(timeout), credentials))[0]
+        return None

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from esdb_lite import _convert
 from esdb_lite._checks import Seconds, checked_hidden, checked_items, checked_text
 from esdb_lite.errors import InvalidArgument, ProtocolError
 
@@ -40,11 +41,11 @@ class AsyncUserApi:
         `change_password`. Raises UserConflict if there is a user of this name with another password. The rules are in
         section 21 of the protocol notes.
         """
-        from esdb_lite._convert import users as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         _checked_login(login_name)
-        await convert.create(channel, login_name, _checked_password("password", password), *_checked(full_name, groups))
+        await _convert.users.create(
+            channel, login_name, _checked_password("password", password), *_checked(full_name, groups)
+        )
 
     async def update_user(
         self,
@@ -56,56 +57,44 @@ class AsyncUserApi:
         credentials: CredentialsLike = None,
     ) -> None:
         """Replace the full name and the groups of a user. Raises UserNotFound."""
-        from esdb_lite._convert import users as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        await convert.update(channel, _checked_login(login_name), *_checked(full_name, groups))
+        await _convert.users.update(channel, _checked_login(login_name), *_checked(full_name, groups))
 
     async def delete_user(
         self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Delete a user, whose open calls end at once. Raises UserNotFound, OutcomeUnknown."""
-        from esdb_lite._convert import users as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials)
-        await convert.delete(channel, _checked_login(login_name))
+        await _convert.users.delete(channel, _checked_login(login_name))
 
     async def enable_user(
         self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Enable a disabled user, who can log in again. Raises UserNotFound."""
-        from esdb_lite._convert import users as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        await convert.enable(channel, _checked_login(login_name))
+        await _convert.users.enable(channel, _checked_login(login_name))
 
     async def disable_user(
         self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Disable a user, who cannot log in until `enable_user`; open calls end at once. Raises UserNotFound."""
-        from esdb_lite._convert import users as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        await convert.disable(channel, _checked_login(login_name))
+        await _convert.users.disable(channel, _checked_login(login_name))
 
     async def get_user(
         self, login_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> User:
         """Return a user. Raises UserNotFound."""
-        from esdb_lite._convert import users as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        found = await convert.details(channel, _checked_login(login_name))
+        found = await _convert.users.details(channel, _checked_login(login_name))
         if len(found) != 1:
             raise ProtocolError(f"one user was asked for, and {len(found)} are answered")
         return found[0]
 
     async def list_users(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> list[User]:
         """Return all users, sorted by name."""
-        from esdb_lite._convert import users as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        return await convert.details(channel, "")
+        return await _convert.users.details(channel, "")
 
     async def change_password(
         self,
@@ -121,10 +110,8 @@ class AsyncUserApi:
         Raises UserNotFound; AccessDenied if `current_password` is wrong; OutcomeUnknown when the request was sent and
         no answer came.
         """
-        from esdb_lite._convert import users as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials)
-        await convert.change_password(
+        await _convert.users.change_password(
             channel,
             _checked_login(login_name),
             _checked_password("current_password", current_password),
@@ -135,10 +122,8 @@ class AsyncUserApi:
         self, login_name: str, new_password: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Replace the password of a user without the current one. Raises UserNotFound."""
-        from esdb_lite._convert import users as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        await convert.reset_password(
+        await _convert.users.reset_password(
             channel, _checked_login(login_name), _checked_password("new_password", new_password)
         )
 

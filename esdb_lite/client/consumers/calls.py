@@ -7,7 +7,7 @@ What they consist of is imported when one is made: few programs need it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Literal, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from esdb_lite.client.arguments import checked_filter, checked_source
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
     from esdb_lite.client._client import AsyncEsdbClient
     from esdb_lite.client.consumers.consumer import AsyncConsumer
-    from esdb_lite.client.consumers.settings import AsyncCheckpointLike
+    from esdb_lite.client.consumers.settings import AsyncCheckpointLike, ConsumerSettings
     from esdb_lite.client.core import ClientCore
     from esdb_lite.consumers import (
         AsyncBatchHandler,
@@ -85,11 +85,9 @@ class AsyncConsumerApi:
         The arguments are those of `consume`; instead of a `handler`, or beside it, there can be functions for types of
         events: see its method `on()`. Nothing happens before `run()`.
         """
-        from esdb_lite.client.consumers.consumer import AsyncConsumer, ConsumerFeed
-        from esdb_lite.client.consumers.settings import checked_coroutine, checked_settings, checked_store
+        from esdb_lite.client.consumers.settings import checked_settings
         from esdb_lite.indexes import checked_index
 
-        self._core.check_open()
         settings = checked_settings(
             stream_name=stream_name,
             index=None if index is None else checked_index(index),
@@ -105,6 +103,13 @@ class AsyncConsumerApi:
             timeout=timeout,
             credentials=credentials,
         )
+        return self._new_consumer(settings, checkpoint, handler)
+
+    def _new_consumer(self, settings: ConsumerSettings, checkpoint: object, handler: Any) -> AsyncConsumer:
+        from esdb_lite.client.consumers.consumer import AsyncConsumer, ConsumerFeed
+        from esdb_lite.client.consumers.settings import checked_coroutine, checked_store
+
+        self._core.check_open()
         store = checked_store(checkpoint, settings.options)
         if handler is not None:
             checked_coroutine("handler", handler)
@@ -145,9 +150,9 @@ class AsyncConsumerApi:
 
         It begins after the position in `checkpoint`. If there is none yet, it begins after `position`, at the end with
         `from_end`, or at the beginning. Filters and `resolve_links` are those of `subscribe_all_events`; an `index` has
-        neither. `handler` is a coroutine function. It gets one event; with a `batch_size` above 1, a list of up to so
-        many that have arrived. Runs until it is cancelled; to stop it otherwise, use `consumer()`. `timeout` limits all
-        of it.
+        neither. `handler` is a coroutine function; with `EsdbClient` a function, called on this thread. It gets
+        one event; with a `batch_size` above 1, a list of up to so many that have arrived. Runs until it is cancelled
+        (with `EsdbClient`: until Ctrl-C); to stop it otherwise, use `consumer()`. `timeout` limits all of it.
 
         `checkpoint` is a `FileCheckpoint` (at least once), a `SqliteCheckpoint` or `DbApiCheckpoint` (exactly once,
         in one transaction with what the handler writes), any object with `load()` and `save(position)`, or a pair of

@@ -75,13 +75,13 @@ class SnapshotKeeper:
         self._at = None
         return False
 
-    def save(self, state: object, last: RecordedEvent) -> Calls:
-        """Store a state when it is time for it."""
-        if last.stream_position - (-1 if self._at is None else self._at) < self._snapshots.every:
+    def save(self, state: object, position: int, event_id: UUID) -> Calls:
+        """Store a state up to an event when it is time for it."""
+        if position - (-1 if self._at is None else self._at) < self._snapshots.every:
             return
         try:
             plain = self._plain(state)
-            snapshot = Snapshot(plain, last.stream_position, last.id, self._snapshots.version)
+            snapshot = Snapshot(plain, position, event_id, self._snapshots.version)
             store = self._snapshots.store
             if store is not None:
                 yield partial(store.save, self._stream_name, snapshot)
@@ -90,7 +90,7 @@ class SnapshotKeeper:
         except Exception as error:
             _log.warning("there is no snapshot of %r: %s", self._stream_name, error)
             return
-        self._at = last.stream_position
+        self._at = position
 
     def _plain(self, state: object) -> JsonValue:
         """The state as JSON values, of which it can be made again. Raises ValueError, TypeError."""

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from esdb_lite import _convert
 from esdb_lite._checks import Seconds, checked_bool, checked_int, checked_seconds
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._wire.read_request import ReadRequest
@@ -76,10 +77,8 @@ class AsyncGroupApi:
         SubscriptionExists, SubscriptionFailed; OutcomeUnknown when the request was sent and no answer came. The rules
         are in sections 18 and 19 of the protocol notes.
         """
-        from esdb_lite._convert import groups as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials)
-        request = convert.GroupRequest(
+        request = _convert.groups.GroupRequest(
             _checked_group(group_name),
             checked_source(stream_name),
             _checked_settings(settings).changed(changes),
@@ -88,7 +87,7 @@ class AsyncGroupApi:
         )
         ignored = [SubscriptionExists] if checked_bool("exist_ok", exist_ok) else []
         with suppress(*ignored):
-            await convert.create(channel, request)
+            await _convert.groups.create(channel, request)
 
     async def update_subscription(
         self,
@@ -110,7 +109,6 @@ class AsyncGroupApi:
         PINNED_BY_CORRELATION.
         Raises SubscriptionNotFound, SubscriptionFailed.
         """
-        from esdb_lite._convert import groups as convert
         from esdb_lite.groups import ConsumerStrategy
 
         deadline = self._core.deadline(timeout)
@@ -123,9 +121,9 @@ class AsyncGroupApi:
         settings = (given or known.settings).changed(changes)
         if settings.strategy is ConsumerStrategy.PINNED_BY_CORRELATION:
             raise InvalidArgument("strategy", settings.strategy, "must be one that an update can name")
-        request = convert.GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
+        request = _convert.groups.GroupRequest(group, stream, settings, known.start if begin is None else begin[0])
         channel = self._core.channel(deadline, credentials, repeatable=True)
-        await convert.update(channel, request)
+        await _convert.groups.update(channel, request)
 
     async def delete_subscription(
         self,
@@ -136,10 +134,8 @@ class AsyncGroupApi:
         credentials: CredentialsLike = None,
     ) -> None:
         """Delete a group with its checkpoints and parked events. Raises SubscriptionNotFound, OutcomeUnknown."""
-        from esdb_lite._convert import groups as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials)
-        await convert.delete(channel, _checked_group(group_name), checked_source(stream_name))
+        await _convert.groups.delete(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def get_subscription_info(
         self,
@@ -150,10 +146,8 @@ class AsyncGroupApi:
         credentials: CredentialsLike = None,
     ) -> SubscriptionInfo:
         """Return the settings and the state of a group. Raises SubscriptionNotFound."""
-        from esdb_lite._convert import groups as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        return await convert.info(channel, _checked_group(group_name), checked_source(stream_name))
+        return await _convert.groups.info(channel, _checked_group(group_name), checked_source(stream_name))
 
     async def list_subscriptions(
         self,
@@ -163,11 +157,9 @@ class AsyncGroupApi:
         credentials: CredentialsLike = None,
     ) -> list[SubscriptionInfo]:
         """Return all groups, those on one stream, or (`$all`) those on all events; [] if there are none."""
-        from esdb_lite._convert import groups as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         try:
-            return await convert.infos(channel, None if stream_name is None else checked_stream(stream_name))
+            return await _convert.groups.infos(channel, None if stream_name is None else checked_stream(stream_name))
         except SubscriptionNotFound:
             return []
 
@@ -186,12 +178,10 @@ class AsyncGroupApi:
         `$persistentsubscription-STREAM::GROUP-parked`: only those before it are replayed (default: all).
         Raises SubscriptionNotFound; OutcomeUnknown when the request was sent and no answer came.
         """
-        from esdb_lite._convert import groups as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials)
         if stop_at is not None:
             checked_int("stop_at", stop_at, 1, LARGEST)
-        await convert.replay_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
+        await _convert.groups.replay_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
 
     async def truncate_parked_events(
         self,
@@ -208,13 +198,11 @@ class AsyncGroupApi:
         Raises SubscriptionNotFound, SubscriptionFailed (they are being replayed), NotSupported; OutcomeUnknown when
         the request was sent and no answer came. The rules are in section B.8 of the notes on KurrentDB.
         """
-        from esdb_lite._convert import groups as convert
-
         needs = "throwing parked events away takes a KurrentDB later than 26.1.0"
         channel = self._core.channel(self._core.deadline(timeout), credentials, needs=needs)
         if stop_at is not None:
             checked_int("stop_at", stop_at, 0, LARGEST)
-        await convert.truncate_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
+        await _convert.groups.truncate_parked(channel, _checked_group(group_name), checked_source(stream_name), stop_at)
 
     async def read_parked_events(
         self,
@@ -256,9 +244,7 @@ class AsyncGroupApi:
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Restart all groups of the server: consumers are dropped, and groups continue from their last checkpoints."""
-        from esdb_lite._convert import groups as convert
-
-        await convert.restart(self._core.channel(self._core.deadline(timeout), credentials, repeatable=True))
+        await _convert.groups.restart(self._core.channel(self._core.deadline(timeout), credentials, repeatable=True))
 
     @opening
     async def read_subscription(

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Literal, overload
 
+from esdb_lite import _convert
 from esdb_lite._checks import Seconds, checked_bool, checked_items, checked_text
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite.client.arguments import checked_end, checked_limit, checked_position, checked_resume
@@ -149,65 +150,53 @@ class AsyncIndexApi:
         be read at once. Raises IndexExists if there is one of this name with another definition; InvalidRequest
         if `filter` or a selector is not a function. The rules are in section B.6 of the notes on KurrentDB.
         """
-        from esdb_lite._convert import indexes as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
         chosen = checked_fields(fields)
         text = _checked_filter(filter)
         if not text and not chosen:
             raise InvalidArgument("filter", filter, "must be given where there are no fields")
         begin = checked_bool("start", start)
-        await convert.create(channel, _checked_name("name", name), text, chosen, start=begin)
+        await _convert.indexes.create(channel, _checked_name("name", name), text, chosen, start=begin)
 
     async def start_index(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Start a stopped index, so that it is filled and can be read. Idempotent. Raises IndexNotFound."""
-        from esdb_lite._convert import indexes as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
-        await convert.start(channel, _checked_name("name", name))
+        await _convert.indexes.start(channel, _checked_name("name", name))
 
     async def stop_index(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop an index: it cannot be read until it is started again. Idempotent. Raises IndexNotFound."""
-        from esdb_lite._convert import indexes as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
-        await convert.stop(channel, _checked_name("name", name))
+        await _convert.indexes.stop(channel, _checked_name("name", name))
 
     async def delete_index(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Delete an index. Idempotent. Raises IndexNotFound if it never existed."""
-        from esdb_lite._convert import indexes as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
-        await convert.delete(channel, _checked_name("name", name))
+        await _convert.indexes.delete(channel, _checked_name("name", name))
 
     async def get_index(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> IndexInfo:
         """Return an index that a user has defined. Raises IndexNotFound."""
-        from esdb_lite._convert import indexes as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
-        return await convert.get(channel, _checked_name("name", name))
+        return await _convert.indexes.get(channel, _checked_name("name", name))
 
     async def list_indexes(
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> list[IndexInfo]:
         """Return all indexes that users have defined, in order of creation."""
-        from esdb_lite._convert import indexes as convert
-
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, needs=_NEEDS)
         try:
-            return await convert.all_of_them(channel)
+            return await _convert.indexes.all_of_them(channel)
         except HandlerFailed:
             # 26.1 fails until the first one has been created. Asked for one, it says that it is not there.
             with suppress(IndexNotFound):
-                await convert.get(channel, _ANY)
+                await _convert.indexes.get(channel, _ANY)
                 raise
             return []
 

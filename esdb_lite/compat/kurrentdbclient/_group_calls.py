@@ -54,7 +54,6 @@ def create_subscription_to_all(
     **settings: Unpack[GroupSettings],
 ) -> Answer[None]:
     """Create a group on all events."""
-    checked_names(settings, SETTINGS)
     chosen = values.our_filter(
         filter_exclude,
         filter_include,
@@ -66,7 +65,7 @@ def create_subscription_to_all(
         group_name,
         position=commit_position,
         from_end=from_end and commit_position is None,
-        settings=values.our_settings({**SETTINGS, **settings, "resolve_links": resolve_links}),
+        settings=_settings(settings, resolve_links),
         timeout=timeout,
         credentials=credentials,
         **values.filtering(chosen),
@@ -88,17 +87,21 @@ def create_subscription_to_stream(
     **settings: Unpack[GroupSettings],
 ) -> Answer[None]:
     """Create a group on a stream."""
-    checked_names(settings, SETTINGS)
     given = ours.create_subscription(
         group_name,
         stream_name,
         position=stream_position,
         from_end=from_end and stream_position is None,
-        settings=values.our_settings({**SETTINGS, **settings, "resolve_links": resolve_links}),
+        settings=_settings(settings, resolve_links),
         timeout=timeout,
         credentials=credentials,
     )
     return Answer(given, nothing)
+
+
+def _settings(settings: GroupSettings, resolve_links: bool) -> esdb_lite.SubscriptionSettings:
+    checked_names(settings, SETTINGS)
+    return values.our_settings({**SETTINGS, **settings, "resolve_links": resolve_links})
 
 
 @taking(CHANGES)
@@ -113,16 +116,7 @@ def update_subscription_to_all(
     **changes: Unpack[GroupChanges],
 ) -> Answer[None]:
     """Change the settings of a group on all events; what is not given stays as it is."""
-    checked_names(changes, CHANGES)
-    given = ours.update_subscription(
-        group_name,
-        position=commit_position,
-        from_end=from_end if commit_position is None else None,
-        timeout=timeout,
-        credentials=credentials,
-        **values.our_changes(changes),
-    )
-    return Answer(given, nothing)
+    return _update(ours, (group_name,), from_end, commit_position, changes, timeout=timeout, credentials=credentials)
 
 
 @taking(CHANGES)
@@ -138,15 +132,22 @@ def update_subscription_to_stream(
     **changes: Unpack[GroupChanges],
 ) -> Answer[None]:
     """Change the settings of a group on a stream; what is not given stays as it is."""
+    group = group_name, stream_name
+    return _update(ours, group, from_end, stream_position, changes, timeout=timeout, credentials=credentials)
+
+
+def _update(
+    ours: Ours,
+    group: tuple[str] | tuple[str, str],
+    from_end: bool | None,
+    position: int | None,
+    changes: GroupChanges,
+    **options: Unpack[CallOptions],
+) -> Answer[None]:
     checked_names(changes, CHANGES)
+    from_end = from_end if position is None else None
     given = ours.update_subscription(
-        group_name,
-        stream_name,
-        position=stream_position,
-        from_end=from_end if stream_position is None else None,
-        timeout=timeout,
-        credentials=credentials,
-        **values.our_changes(changes),
+        *group, position=position, from_end=from_end, **options, **values.our_changes(changes)
     )
     return Answer(given, nothing)
 
@@ -205,15 +206,7 @@ def read_subscription_to_all(
     **options: Unpack[CallOptions],
 ) -> Consuming:
     """Become a consumer of a group on all events. `stopping_grace` has no meaning: the last answers are awaited."""
-    given = ours.read_subscription(
-        group_name,
-        buffer_size=event_buffer_size,
-        ack_batch_size=min(max_ack_batch_size, event_buffer_size),
-        ack_delay=max_ack_delay,
-        reconnect=False,
-        **options,
-    )
-    return Consuming(given)
+    return _consume(ours, (group_name,), event_buffer_size, max_ack_batch_size, max_ack_delay, **options)
 
 
 def read_subscription_to_stream(
@@ -228,13 +221,18 @@ def read_subscription_to_stream(
     **options: Unpack[CallOptions],
 ) -> Consuming:
     """Become a consumer of a group on a stream. `stopping_grace` has no meaning: the last answers are awaited."""
+    return _consume(ours, (group_name, stream_name), event_buffer_size, max_ack_batch_size, max_ack_delay, **options)
+
+
+def _consume(
+    ours: Ours,
+    group: tuple[str] | tuple[str, str],
+    buffer: int,
+    batch: int,
+    delay: float,
+    **options: Unpack[CallOptions],
+) -> Consuming:
     given = ours.read_subscription(
-        group_name,
-        stream_name,
-        buffer_size=event_buffer_size,
-        ack_batch_size=min(max_ack_batch_size, event_buffer_size),
-        ack_delay=max_ack_delay,
-        reconnect=False,
-        **options,
+        *group, buffer_size=buffer, ack_batch_size=min(batch, buffer), ack_delay=delay, reconnect=False, **options
     )
     return Consuming(given)

@@ -66,18 +66,8 @@ class GroupChanges(TypedDict, total=False):
 
 
 SETTINGS: Mapping[str, object] = {
-    "consumer_strategy": "DispatchToSingle",
-    "message_timeout": common.DEFAULT_PERSISTENT_SUB_MESSAGE_TIMEOUT,
-    "max_retry_count": common.DEFAULT_PERSISTENT_SUB_MAX_RETRY_COUNT,
-    "min_checkpoint_count": common.DEFAULT_PERSISTENT_SUB_MIN_CHECKPOINT_COUNT,
-    "max_checkpoint_count": common.DEFAULT_PERSISTENT_SUB_MAX_CHECKPOINT_COUNT,
-    "checkpoint_after": common.DEFAULT_PERSISTENT_SUB_CHECKPOINT_AFTER,
-    "max_subscriber_count": common.DEFAULT_PERSISTENT_SUB_MAX_SUBSCRIBER_COUNT,
-    "live_buffer_size": common.DEFAULT_PERSISTENT_SUB_LIVE_BUFFER_SIZE,
-    "read_batch_size": common.DEFAULT_PERSISTENT_SUB_READ_BATCH_SIZE,
-    "history_buffer_size": common.DEFAULT_PERSISTENT_SUB_HISTORY_BUFFER_SIZE,
-    "extra_statistics": False,
-}
+    name: getattr(common, f"DEFAULT_PERSISTENT_SUB_{name.upper()}", False) for name in GroupSettings.__annotations__
+} | {"consumer_strategy": "DispatchToSingle"}
 """Those of a new group, by default."""
 
 OPTIONS: Mapping[str, object] = dict.fromkeys(("timeout", "credentials"))

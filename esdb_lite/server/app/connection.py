@@ -12,6 +12,7 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
+from http import HTTPStatus
 from typing import cast
 
 from esdb_lite._http2.gathering import GatheringTransport
@@ -127,7 +128,12 @@ class ServerConnection(ServerProtocol):
         status, more, body = self._plain.answer(words[0], words[1]) if valid else PlainAnswer(400)
         length = [] if status == 204 else [("content-length", str(len(body)))]
         headers = [*plain_headers(), *more, *length, ("connection", "close")]
-        lines = [f"HTTP/1.1 {status} {_REASONS[status]}", *(f"{name}: {value}" for name, value in headers), "", ""]
+        lines = [
+            f"HTTP/1.1 {status} {HTTPStatus(status).phrase}",
+            *(f"{name}: {value}" for name, value in headers),
+            "",
+            "",
+        ]
         self._transport.write("\r\n".join(lines).encode("latin-1") + (b"" if words[0] == "HEAD" else body))
         self._transport.close()
 
@@ -240,14 +246,3 @@ _RESET = struct.pack("ii", 1, 0)
 """Linger, for no time: what is in the system's buffers is thrown away."""
 _CUT_AFTER = 1.0
 """Seconds that a client gets to take what was written before its connection was cut."""
-
-_REASONS = {
-    200: "OK",
-    204: "No Content",
-    302: "Found",
-    400: "Bad Request",
-    404: "Not Found",
-    405: "Method Not Allowed",
-    415: "Unsupported Media Type",
-    500: "Internal Server Error",
-}

@@ -16,8 +16,10 @@ from typing import TypeAlias, TypeVar, cast
 
 from esdb_lite._limits import Oversized, Room
 from esdb_lite.server.database.feed import CommitFeed, Listener
+from esdb_lite.server.database.giving_way import GivingWay
 from esdb_lite.server.database.group_commit import Committed, Committer, new_id
 from esdb_lite.server.database.loop_share import FEW, PAGE, LoopShare
+from esdb_lite.server.database.pace import Pace
 from esdb_lite.server.database.scavenging import Scavenge, Steps, clear_stream
 from esdb_lite.server.database.threads import ReaderThreads, WriterJob, WriterThread, call_soon, settle
 from esdb_lite.server.engine import append as appending
@@ -28,7 +30,7 @@ from esdb_lite.server.engine.records.decision import append_records
 from esdb_lite.server.engine.records.requests import AtomicAppend
 from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
-from esdb_lite.server.storage.errors import StorageClosed, StorageError
+from esdb_lite.server.storage.errors import StorageClosed, StorageError, StorageLocked
 from esdb_lite.server.storage.files import Files
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
@@ -94,11 +96,12 @@ class Database:
         self._unindexed = 0
         """Events that may have to be entered in the indexes."""
         self._indexing = False
-        self._pace = _Pace(lambda: (SLOW_READ, READS_ELSEWHERE), always=files.in_memory)
-        self._commit_pace = _Pace(lambda: (SLOW_COMMIT, COMMITS_ELSEWHERE), always=files.in_memory)
+        self._pace = Pace(SLOW_READ, READS_ELSEWHERE, always=files.in_memory)
+        self._commit_pace = Pace(SLOW_COMMIT, COMMITS_ELSEWHERE, always=files.in_memory)
         self._queue = Room(QUEUED_COMMANDS, QUEUED_BYTES, oversized=Oversized.OVERDRAWS)
         self._large = Room(QUEUED_COMMANDS, LARGE_QUEUED_BYTES, oversized=Oversized.OVERDRAWS)
         self._writer = None if files.in_memory else WriterThread(self._run, self._finish)
+        self._giving_way = GivingWay(lambda seconds: self._writer and self._writer.wait(seconds))
         self._readers = ReaderThreads(files.reader, SqliteReader.close, count=READERS)
         self._finished: asyncio.Future[object] = self._loop.create_future()
 
@@ -225,7 +228,7 @@ class Database:
             self._check_open()
             return self._read_here(query, PAGE)
         self._check_open()
-        self._pace.count()
+        self._pace.went_elsewhere()
         return cast(T, await self._readers.submit(lambda reader: reader.snapshot(query)))
 
     def read_at_once(self, query: Callable[[Reader], T]) -> T | None:
@@ -239,10 +242,12 @@ class Database:
 
     def _read_here(self, query: Callable[[Reader], T], units: int) -> T:
         began = time.perf_counter()
-        with self._pace:
-            found = self._files.loop_reader(query)
-        self.turns.charge(time.perf_counter() - began, units)
-        return found
+        try:
+            return self._files.loop_reader(query)
+        finally:
+            taken = time.perf_counter() - began
+            self._pace.took(taken)
+            self.turns.charge(taken, units)
 
     def _check_open(self) -> None:
         if self._closed:
@@ -353,15 +358,24 @@ class Database:
         jobs, self._gathered = self._gathered, []
         if self._writer is not None and not self._commits_here(jobs):
             if jobs:
-                self._commit_pace.count()
-                self._last_at_writer = jobs[-1]
-                self._writer.put(jobs)
+                self._commit_pace.went_elsewhere()
+                self._put(self._writer, jobs)
+                self._giving_way.begin()
             return
         waiting = [job for job in jobs if not job.abandoned]
         if waiting:
-            with self._commit_pace:
-                performed = self._perform(waiting)
+            self._files.writer.wait_for_others(patiently=False)
+            began = time.perf_counter()
+            performed = self._perform(waiting)
+            self._commit_pace.took(time.perf_counter() - began)
+            if self._writer is not None and all(isinstance(result, StorageLocked) for result in performed[1]):
+                self._put(self._writer, waiting)  # nothing is written; the thread can wait, the loop cannot
+                return
             self._publish(waiting, *performed)
+
+    def _put(self, writer: WriterThread[Work], jobs: Sequence[WriterJob[Work]]) -> None:
+        self._last_at_writer = jobs[-1]
+        writer.put(jobs)
 
     def _commits_here(self, jobs: Sequence[WriterJob[Work]]) -> bool:
         """Whether to commit on the loop: where the disk is quick, handing over to a thread and back takes longer."""
@@ -372,6 +386,7 @@ class Database:
 
     def _run(self, jobs: Sequence[WriterJob[Work]]) -> None:
         """In the writer's thread."""
+        self._files.writer.wait_for_others(patiently=True)
         call_soon(self._loop, self._publish_from_thread, jobs, *self._perform(jobs))
 
     def _publish_from_thread(
@@ -379,6 +394,7 @@ class Database:
     ) -> None:
         if jobs[-1] is self._last_at_writer:
             self._last_at_writer = None
+        self._giving_way.progress(more=self._last_at_writer is not None)
         self._publish(jobs, batch, results)
 
     def _perform(self, jobs: Sequence[WriterJob[Work]]) -> tuple[Committed, Sequence[object]]:
@@ -455,34 +471,6 @@ class WriterTask:
             return self._do()
         except Exception as error:
             return error
-
-
-class _Pace:
-    """Whether to do something on the loop, which is quick unless it has to wait for the disk: then threads do it."""
-
-    def __init__(self, limits: Callable[[], tuple[float, int]], *, always: bool) -> None:
-        """`limits`: the seconds from which on one is slow, and how many then go elsewhere."""
-        self.quick = True
-        self._limits = limits
-        self._always = always
-        self._elsewhere = 0
-        self._began = 0.0
-
-    def __enter__(self) -> None:
-        self._began = time.perf_counter()
-
-    def __exit__(self, *_: object) -> None:
-        if self._always:
-            return
-        slow, elsewhere = self._limits()
-        if time.perf_counter() - self._began > slow:
-            self.quick = False
-            self._elsewhere = elsewhere
-
-    def count(self) -> None:
-        """One more has gone to a thread."""
-        self._elsewhere -= 1
-        self.quick = self._elsewhere <= 0
 
 
 __all__ = ["Database", "ticks_now"]

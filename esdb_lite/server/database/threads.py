@@ -49,6 +49,7 @@ class WriterThread(Generic[T]):
         self._finish = finish
         self._jobs: deque[WriterJob[T]] = deque()
         self._changed = threading.Condition()
+        self._idle = threading.Event()
         self._closing = False
         self._thread = threading.Thread(target=self._loop, name="esdb-lite writer", daemon=True)
         self._thread.start()
@@ -57,7 +58,12 @@ class WriterThread(Generic[T]):
         """Add jobs and wake the thread."""
         with self._changed:
             self._jobs.extend(jobs)
+            self._idle.clear()
             self._changed.notify()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until it has nothing to do, or so long. Returns whether it has nothing to do."""
+        return self._idle.wait(seconds)
 
     def abandon(self, job: WriterJob[T]) -> None:
         """Do not run the job, if it has not been taken yet."""
@@ -79,6 +85,7 @@ class WriterThread(Generic[T]):
             while jobs := self._take():
                 self._run(jobs)
         finally:
+            self._idle.set()
             self._finish()
 
     def _take(self) -> list[WriterJob[T]]:
@@ -89,6 +96,7 @@ class WriterThread(Generic[T]):
                 while not self._jobs:
                     if self._closing:
                         return []
+                    self._idle.set()
                     self._changed.wait()
                 while self._jobs and len(taken) < _MAX_BATCH and room > 0:
                     is_long = self._jobs[0].cost > _LONG_BYTES and not self._jobs[0].anywhere

@@ -16,8 +16,13 @@ from datetime import datetime, timezone
 
 from esdb_lite_protos.event_store.client.monitoring import MonitoringBase, StatsReq, StatsResp
 
+from esdb_lite.server.services.unary import encoded
+
 SHORTEST_PERIOD = 0.1
 """Seconds between two messages, however short a period is asked for."""
+
+_FRESH = 0.02
+"""Seconds for which the figures are not gathered again, if the log has not gone on: many may ask at once."""
 
 _UNKNOWN = "-1"
 
@@ -41,13 +46,24 @@ class Monitoring(MonitoringBase):
         self._folder = os.path.dirname(os.path.abspath(path)) if path else os.getcwd()
         self._started = datetime.now(timezone.utc)
         self._measured = (time.monotonic(), time.process_time())
+        self._answer = b""
+        self._answered = (-1.0, -1)
+        """When it was made, and where the log ended."""
 
     async def stats(self, stats_req: StatsReq) -> AsyncIterator[StatsResp]:
         """Tell the figures again and again."""
         period = max(SHORTEST_PERIOD, stats_req.refresh_time_period_in_ms / 1000)
         while True:
-            yield StatsResp(stats=self.figures())
+            yield encoded(StatsResp, self.answer(time.monotonic()))
             await asyncio.sleep(period)
+
+    def answer(self, now: float) -> bytes:
+        """The figures as a message, which may be some milliseconds old."""
+        made, log_end = self._answered
+        if not 0 <= now - made < _FRESH or log_end != self._log_end():
+            self._answered = now, self._log_end()
+            self._answer = bytes(StatsResp(stats=self.figures()))
+        return self._answer
 
     def figures(self) -> dict[str, str]:
         """The statistics by name; bytes, seconds and percents as a real server gives them, -1 for what is not known."""

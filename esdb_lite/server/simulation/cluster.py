@@ -10,11 +10,11 @@ import asyncio
 import os
 from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Literal
-from urllib.parse import quote
 
 from esdb_lite._checks import Seconds, checked_int, checked_seconds, checked_text
 from esdb_lite._loop_thread import LoopCalls, LoopThread
 from esdb_lite.errors import InvalidArgument
+from esdb_lite.server.addresses import with_port
 from esdb_lite.server.embedded import passwords, passwords_of, path_of, projections_of
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections, one_of
@@ -143,13 +143,7 @@ class SimulatedCluster:
         return self._uri_of(self._all[: self._voters])
 
     def _uri_of(self, nodes: Sequence[SimulatedNode]) -> str:
-        hosts = ",".join(
-            f"[{node.host}]:{node.port}" if ":" in node.host else f"{node.host}:{node.port}" for node in nodes
-        )
-        if not self._certificates.secure:
-            return f"esdb://{hosts}?tls=false"
-        authority = self._certificates.authority
-        return f"esdb://{hosts}" + ("" if authority is None else f"?tlsCaFile={quote(authority)}")
+        return self._certificates.uri(",".join(with_port(node.host, node.port) for node in nodes))
 
     def _running(self) -> ClusterNodes:
         if self._nodes is None:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, replace
 
 from esdb_lite.errors import InvalidArgument
+from esdb_lite.server.addresses import reachable
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.faults.api import Fault, Faults
 from esdb_lite.server.faults.membership import ClusterMember, Membership, NodeState
-from esdb_lite.server.node import ClusterSeat, ServerNode, ServerSettings, open_database, reachable
+from esdb_lite.server.node import ClusterSeat, ServerNode, ServerSettings, open_database
 
 _ANSWERED = 0.05
 """Seconds between the answer to Operations.Shutdown or ResignNode and what it asks for."""

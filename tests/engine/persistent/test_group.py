@@ -10,11 +10,18 @@ from esdb_lite.server.engine.groups.effects import NoteUnfinished, Park, ReadPag
 from esdb_lite.server.engine.groups.group import PARKED_AT_ONCE
 from esdb_lite.server.engine.groups.settings import GroupStart
 
-from .world import World, settings
+from .world import Client, World, settings
 
 
 def revisions(seen: list[tuple[int, int]]) -> list[int]:
     return [revision for revision, _ in seen]
+
+
+def joined(*, events: int = 0, buffer: int = 10, **changes: object) -> tuple[World, Client]:
+    """A group that has read what there is, and its first consumer."""
+    world = World(settings(**changes), events)
+    world.settle()
+    return world, world.join(buffer)
 
 
 class TestReading:
@@ -80,9 +87,7 @@ class TestReading:
         assert world.group.info(now=0).status == "Live"
 
     def test_a_lost_feed_is_made_good_by_reading(self) -> None:
-        world = World(settings())
-        world.settle()
-        client = world.join(100)
+        world, client = joined(buffer=100)
         world.append(2)
         world.append(5, tell=False)
         world.group.live_lost(now=world.now)
@@ -107,9 +112,7 @@ class TestReading:
 
 class TestDelivery:
     def test_a_consumer_gets_no_more_than_its_buffer_size(self) -> None:
-        world = World(settings(), events=6)
-        world.settle()
-        client = world.join(3)
+        world, client = joined(events=6, buffer=3)
         assert revisions(client.seen) == [0, 1, 2]
         world.ack(client, *client.ids(1))
         assert revisions(client.seen) == [0, 1, 2, 3]
@@ -147,17 +150,13 @@ class TestDelivery:
         assert b.seen == [(n, 1) for n in range(6)]
 
     def test_who_leaves_gives_back_what_it_held(self) -> None:
-        world = World(settings(max_retry_count=0), events=5)
-        world.settle()
-        client = world.join(2)
+        world, client = joined(events=5, buffer=2, max_retry_count=0)
         world.ack(client, *client.ids(0))
         world.leave(client)
         assert world.join(10).seen == [(1, 1), (2, 1), (3, 0), (4, 0)]
 
     def test_the_same_id_twice_is_delivered_but_tracked_once(self) -> None:
-        world = World(settings())
-        world.settle()
-        client = world.join()
+        world, client = joined()
         world.append(2, ids=[b"x" * 16] * 2)
         assert revisions(client.seen) == [0, 1]
         assert world.group.info(now=0).outstanding_messages_count == 1
@@ -180,9 +179,7 @@ class TestDelivery:
 
 class TestAnswers:
     def test_retry_until_the_limit_then_park(self) -> None:
-        world = World(settings(max_retry_count=2), events=1)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=1, max_retry_count=2)
         for _ in range(3):
             world.nack(client, NackAction.RETRY, *client.ids(0))
         world.settle()
@@ -190,16 +187,12 @@ class TestAnswers:
         assert [reason for _, reason in world.parked] == ["Reached retry count of 2"]
 
     def test_unknown_is_like_retry(self) -> None:
-        world = World(settings(max_retry_count=0), events=1)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=1, max_retry_count=0)
         world.nack(client, None, *client.ids(0))
         assert [type(effect) for effect in world.pending] == [Park]
 
     def test_park_says_why(self) -> None:
-        world = World(settings(), events=1)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=1)
         world.nack(client, NackAction.PARK, *client.ids(0))
         world.settle()
         assert [reason for _, reason in world.parked] == ["Client explicitly NAK'ed message.\nbecause"]
@@ -207,36 +200,28 @@ class TestAnswers:
 
     @pytest.mark.parametrize("action", [NackAction.SKIP, NackAction.STOP])
     def test_skip_and_stop_are_done(self, action: NackAction) -> None:
-        world = World(settings(), events=1)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=1)
         world.nack(client, action, *client.ids(0))
         world.tick()
         world.settle()
         assert (world.checkpoints, world.parked) == ([0], [])
 
     def test_unknown_ids_are_ignored(self) -> None:
-        world = World(settings(), events=1)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=1)
         world.ack(client, b"?" * 16)
         world.nack(client, NackAction.PARK, b"?" * 16)
         assert world.group.info(now=0).total_in_flight_messages == 1
         assert world.pending == []
 
     def test_retries_go_first_and_in_order(self) -> None:
-        world = World(settings(), events=8)
-        world.settle()
-        client = world.join(4)
+        world, client = joined(events=8, buffer=4)
         world.nack(client, NackAction.RETRY, *client.ids(3), *client.ids(1))
         assert client.seen[4:] == [(1, 1), (3, 1)]
         world.leave(client)
         assert world.join(10).seen == [(0, 1), (1, 2), (2, 1), (3, 2), (4, 0), (5, 0), (6, 0), (7, 0)]
 
     def test_time_is_up_at_a_tick(self) -> None:
-        world = World(settings(message_timeout=1500, max_retry_count=1), events=1)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=1, message_timeout=1500, max_retry_count=1)
         world.tick()
         assert client.seen == [(0, 0)]
         world.tick()
@@ -254,9 +239,7 @@ class TestAnswers:
         assert [count for _, count in world.group.take(consumer, now=world.now)] == [1]
 
     def test_what_cannot_be_parked_is_delivered_again(self) -> None:
-        world = World(settings(), events=1)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=1)
         world.nack(client, NackAction.PARK, *client.ids(0))
         effect = world.pending.pop()
         assert isinstance(effect, Park)
@@ -416,9 +399,7 @@ class TestReplay:
 
 class TestCheckpoints:
     def test_after_so_many_at_once(self) -> None:
-        world = World(settings(max_checkpoint_count=3), events=6)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=6, max_checkpoint_count=3)
         world.ack(client, *client.ids(0, 1))
         assert world.pending == []
         world.ack(client, *client.ids(2))
@@ -426,9 +407,7 @@ class TestCheckpoints:
         assert world.checkpoints == [2]
 
     def test_on_a_tick_when_enough_is_done_and_time_has_passed(self) -> None:
-        world = World(settings(min_checkpoint_count=2, checkpoint_after=2500), events=6)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=6, min_checkpoint_count=2, checkpoint_after=2500)
         world.ack(client, *client.ids(0))
         world.tick()
         world.ack(client, *client.ids(1))
@@ -445,18 +424,14 @@ class TestCheckpoints:
         assert world.checkpoints == [1, 3]
 
     def test_never_by_time_when_the_time_is_infinite(self) -> None:
-        world = World(settings(checkpoint_after=0), events=3)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=3, checkpoint_after=0)
         world.ack(client, *client.ids(0, 1, 2))
         world.tick(10_000)
         world.settle()
         assert world.checkpoints == []
 
     def test_the_same_is_not_written_again(self) -> None:
-        world = World(settings(min_checkpoint_count=0, max_checkpoint_count=0), events=3)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=3, min_checkpoint_count=0, max_checkpoint_count=0)
         world.ack(client, *client.ids(0))
         world.tick()
         world.tick()
@@ -464,9 +439,7 @@ class TestCheckpoints:
         assert world.checkpoints == [0]
 
     def test_stays_before_the_lowest_that_is_not_done(self) -> None:
-        world = World(settings(), events=6)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=6)
         world.ack(client, *client.ids(0, 2, 3, 4, 5))
         world.tick()
         world.settle()
@@ -476,9 +449,7 @@ class TestCheckpoints:
         assert world.checkpoints == [0, 5]
 
     def test_parked_counts_only_when_it_is_stored(self) -> None:
-        world = World(settings(), events=1)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=1)
         world.nack(client, NackAction.PARK, *client.ids(0))
         world.tick()
         assert [type(effect) for effect in world.pending] == [Park]
@@ -499,9 +470,7 @@ class TestCheckpoints:
         assert world.checkpoints == [501]
 
     def test_resume(self) -> None:
-        world = World(settings(), events=8)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=8)
         world.ack(client, *client.ids(0, 1, 2, 3, 4))
         world.settle()
         world.restart()
@@ -517,9 +486,7 @@ class TestCheckpoints:
         assert revisions(client.seen) == [5]
 
     def test_finished_events_behind_an_unfinished_one_are_forgotten(self) -> None:
-        world = World(settings(message_timeout=10**9))
-        world.settle()
-        client = world.join(10)
+        world, client = joined(buffer=10, message_timeout=10**9)
         world.append(1)
         stuck = next(iter(client.held))
         for _ in range(2_000):
@@ -585,9 +552,7 @@ class TestStatistics:
         assert (info.live_buffer_count, info.read_buffer_count, info.last_known) == (3, 0, 4)
 
     def test_latencies_on_request(self) -> None:
-        world = World(settings(extra_statistics=True), events=3)
-        world.settle()
-        client = world.join()
+        world, client = joined(events=3, extra_statistics=True)
         world.now += 0.25
         world.ack(client, *client.ids(0, 1, 2))
         names = dict(world.group.info(now=world.now).connections[0].observed_measurements)

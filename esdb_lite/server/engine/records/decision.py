@@ -141,10 +141,10 @@ def write_records(state: LogState, moment: Moment, append: AtomicAppend, checks:
         position = draft.add(stream, revisions[stream], event)
     for stream in append.expected:
         if stream in checks and checks[stream].revive:
-            _revive(state, moment, draft, stream, checks[stream].current + 1)
+            revive(state, moment, draft, stream, checks[stream].current + 1)
         elif stream in checks and is_metastream(stream) and original_of(stream) in originals:
             original = original_of(stream)
-            _revive(state, moment, draft, original, revisions.get(original, state.last_revision(original)) + 1)
+            revive(state, moment, draft, original, revisions.get(original, state.last_revision(original)) + 1)
     return draft.decide(RecordsAppended(revisions, position))
 
 
@@ -156,7 +156,7 @@ def _revives_original(state: LogState, stream: str) -> bool:
     return state.metadata(original).soft_deleted and state.last_revision(original) != TOMBSTONE
 
 
-def _revive(state: LogState, moment: Moment, draft: Draft, stream: str, first: int) -> None:
+def revive(state: LogState, moment: Moment, draft: Draft, stream: str, first: int) -> None:
     """Write the metadata of a stream once more, so that it begins at `first`."""
     metastream = metastream_of(stream)
     newest = next((record for record in reversed(draft.records) if record.stream == metastream), None)
