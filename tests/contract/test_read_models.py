@@ -9,9 +9,11 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -26,6 +28,7 @@ from esdb_lite import (
     EventTypes,
     FileCheckpoint,
     Filter,
+    IndexQuery,
     InvalidArgument,
     NewEvent,
     RecordedEvent,
@@ -125,6 +128,27 @@ async def test_reading_ones_own_writes(client: Any, stream: str, tmp_path: Path,
         consumer.stop()
         with pytest.raises(ClientClosed, match="the consumer ended before it came to 99999"):
             await waiting
+
+
+async def test_waiting_for_events_that_a_consumer_leaves_out(client: Any, stream: str, tmp_path: Path) -> None:
+    """The server says nothing of them."""
+    notes, options = Notes(), {"filter": Filter.by_stream_name(include=[stream])}
+    async with Consuming(client, notes, checkpoint=FileCheckpoint(tmp_path / "checkpoint"), **options) as consumer:
+        other = await client.append_events(f"{stream}-other", None, events(1))
+        await called(client, consumer.made.wait_for, other)
+        result = await client.append_records({stream: events(2), f"{stream}-other": events(2)})
+        await called(client, consumer.made.wait_for, result)
+        assert notes.positions == [0, 1]
+        await called(client, consumer.made.wait_for, await client.set_stream_metadata(stream, {"a": 1}))
+
+
+async def test_waiting_for_events_that_are_not_in_an_index(client: Any, stream: str, tmp_path: Path) -> None:
+    category, notes = f"c{uuid4().hex}", Notes()
+    checkpoint = FileCheckpoint(tmp_path / "checkpoint")
+    async with Consuming(client, notes, checkpoint=checkpoint, index=IndexQuery.category(category)) as consumer:
+        result = await client.append_records({f"{category}-1": events(2), stream: events(2)})
+        await called(client, consumer.made.wait_for, result)
+        assert notes.positions == [0, 1]
 
 
 async def test_waiting_for_a_consumer_that_fails(client: Any, stream: str, tmp_path: Path) -> None:
@@ -319,6 +343,46 @@ async def test_a_group_of_which_one_fails(client: Any, stream: str, tmp_path: Pa
     health = group.health()
     assert isinstance(health["b"].failure, KeyError)
     assert (health["a"].failure, health["a"].running) == (None, False)
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+async def test_a_group_with_one_sqlite_file(client: Any, stream: str, tmp_path: Path, journal: str) -> None:
+    """Handlers that read before they write would not get the lock of others who did the same."""
+    path = tmp_path / "models.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA journal_mode = {journal}")
+        database.execute("CREATE TABLE counts (name TEXT PRIMARY KEY, number INTEGER)")
+        database.executemany("INSERT INTO counts VALUES (?, 0)", ["a", "b", "c"])
+        database.commit()
+
+    def counting(name: str) -> Any:
+        store = SqliteCheckpoint(path, name)
+
+        def read() -> int:
+            found: tuple[int] = store.connection.execute("SELECT number FROM counts WHERE name = ?", name).fetchone()
+            return found[0]
+
+        def write(number: int) -> None:
+            store.connection.execute("UPDATE counts SET number = ? WHERE name = ?", (number, name))
+
+        def count(event: RecordedEvent) -> None:
+            write(read() + 1)
+
+        async def count_later(event: RecordedEvent) -> None:
+            number = read()
+            await asyncio.sleep(0)
+            write(number + 1)
+
+        handler = count if isinstance(client, Face) else count_later
+        return made_by(client, handler=handler, checkpoint=store, stream_name=f"{stream}-{name}")
+
+    for name in "abc":
+        await client.append_events(f"{stream}-{name}", None, events(20))
+    kind: Any = ConsumerGroup if isinstance(client, Face) else AsyncConsumerGroup
+    group = kind({name: counting(name) for name in "abc"})
+    await called(client, group.run, until_caught_up=True)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT number FROM counts").fetchall() == [(20,)] * 3
 
 
 async def test_a_group_in_the_background(client: Any, stream: str, tmp_path: Path) -> None:
