@@ -66,6 +66,19 @@ def shown(data: bytes) -> str:
     return repr(data) if len(data) <= _SHOWN_BYTES else f"{data[:_SHOWN_BYTES]!r}...({len(data)} bytes)"
 
 
+def noted(metadata: bytes) -> str:
+    """What a `repr` says of metadata: nothing where there are none."""
+    return f", metadata={shown(metadata)}" if metadata else ""
+
+
+def shown_id(raw: UUID | bytes | str) -> str:
+    """What a `repr` says of an id, also of one that is none."""
+    try:
+        return repr(str(event_id(raw)))
+    except ValueError:
+        return "None"
+
+
 def event_id(raw: UUID | bytes | str) -> UUID:
     """Return an event's id from what has come off the wire. Raises ValueError for what is none."""
     if isinstance(raw, UUID):

@@ -30,7 +30,7 @@ class DecisionResult(Generic[S_co]):
     events: Sequence[NewEvent]
     """What was appended; empty where nothing was to be done."""
     result: AppendResult | None
-    """Where the last new event is; None where nothing was appended, or where it was found only afterwards."""
+    """Where the last new event is; None where nothing was appended."""
     position: int | None
     """Where the stream ends now; None for a stream without events."""
     attempts: int
@@ -46,7 +46,7 @@ class AtomicDecisionResult(Generic[S_co]):
     events: Mapping[str, Sequence[NewEvent]]
     """What was appended, by stream; empty where nothing was to be done."""
     result: RecordsResult | None
-    """Where the new events are; None where nothing was appended, or where it was found only afterwards."""
+    """Where the new events are; None where nothing was appended."""
     positions: Mapping[str, int | None]
     """Where the streams end now; None for a stream without events."""
     attempts: int

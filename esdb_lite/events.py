@@ -20,8 +20,10 @@ from esdb_lite._event_fields import (
     checked_type,
     datetime_of,
     event_id,
+    noted,
     random_id,
     shown,
+    shown_id,
     to_json,
 )
 from esdb_lite._json import load_json
@@ -122,7 +124,8 @@ class NewEvent:
         return hash(self.id)
 
     def __repr__(self) -> str:
-        return f"NewEvent(type={self.type!r}, data={shown(self.data)}, id={str(self.id)!r})"
+        metadata = noted(self.metadata)
+        return f"NewEvent(type={self.type!r}, data={shown(self.data)}{metadata}, id={str(self.id)!r})"
 
     def __reduce__(self) -> tuple[object, ...]:
         return type(self), self._values()
@@ -312,8 +315,10 @@ class RecordedEvent:
         link = "" if self.link is None else f", link={self.link!r}"
         retries = "" if self.retry_count is None else f", retry_count={self.retry_count}"
         return (
-            f"RecordedEvent(type={self.type!r}, data={shown(self.data)}, stream_name={self.stream_name!r}, "
-            f"stream_position={self.stream_position}, commit_position={self.commit_position}{link}{retries})"
+            f"RecordedEvent(type={self.type!r}, data={shown(self.data)}{noted(self.metadata)}, "
+            f"stream_name={self.stream_name!r}, stream_position={self.stream_position}, "
+            f"commit_position={self.commit_position}, id={shown_id(self._id)}, "
+            f"recorded_at={str(self.recorded_at)!r}{link}{retries})"
         )
 
     def _repr_html_(self) -> str:

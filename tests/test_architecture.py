@@ -102,7 +102,7 @@ SERVER_LAYERS: dict[str, tuple[str, ...]] = {
     "faults.admission": ("handlers", "faults"),
     "faults.api": ("faults.plan",),
     "services": (
-        *("compatibility", "database", "engine", "faults"),
+        *("addresses", "compatibility", "database", "engine", "faults"),
         *("groups", "handlers", "indexes", "options", "projections", "schemas", "sparing_log", "storage"),
         "users",
     ),

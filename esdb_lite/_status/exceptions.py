@@ -132,9 +132,12 @@ def unescaped(text: str) -> str:
 
 
 def readable(value: str) -> str:
-    """Decode a trailer in which a server had to escape what is not ASCII; leave others alone, also with a % in them."""
+    """Decode a trailer in which a server had to escape something: what is not ASCII, or not printable.
+
+    Others are left alone, also with a % in them: `refusals.printable` sends them as they are.
+    """
     decoded = unescaped(value)
-    return value if decoded.isascii() else decoded
+    return value if decoded.isascii() and decoded.isprintable() else decoded
 
 
 def _build(

@@ -8,10 +8,12 @@ from __future__ import annotations
 from binascii import hexlify
 from collections.abc import Iterable
 from functools import lru_cache
+from struct import Struct
 from typing import TypeAlias
 
 from esdb_lite_protos import tags
 
+from esdb_lite._wire.framing import PREFIX
 from esdb_lite._wire.primitives import (
     block,
     encode_entry,
@@ -66,6 +68,11 @@ _REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE = map(tag_byte, (_REVISION, _PREPARE
 _METADATA_BYTE, _DATA_BYTE = map(tag_byte, (_CUSTOM_METADATA, _DATA))
 _TICKS = 10_000_000
 _SHORT = 1 << 14
+_ID_SIZE = len(_BEFORE_ID) + 36
+_USUAL_HEAD = Struct(f">BIB2sB2s{len(_BEFORE_ID)}s4s24s4s4s")
+"""gRPC's prefix, tags and lengths of event and record, both of which have two bytes, and the id as text."""
+_GROUPS = Struct("4sx24sx4sx4s")
+"""Of 39 characters, a hyphen after each four: without those three that a UUID does not have."""
 _LENGTHS = [varint(value) for value in range(_SHORT)]
 _LOW = [bytes((value & 127 | 128, value >> 7 | 128)) for value in range(_SHORT)]
 """The low 14 bits of a varint that has more."""
@@ -107,51 +114,70 @@ def encode_record(
     )
 
 
-def encode_events(records: Iterable[StoredEvent], *, structured: bool) -> list[bytes]:
-    """Encode the messages for events that are no resolved links: what `encode_record` and `encode_event` give together.
+def frame_events(records: Iterable[StoredEvent], *, structured: bool) -> bytes:
+    """Encode the messages for events that are no resolved links, as they stand in a gRPC stream.
 
-    This is where a server that is read from spends its time, hence the shape: one pass, one join for each event.
+    Each is what `encode_record` and `encode_event` give together. This is where a server that is read from spends its
+    time, hence the shape: one pass that only counts, and one join.
     """
-    messages: list[bytes] = []
-    add, join, length, low, number_of, short = messages.append, b"".join, _LENGTHS, _LOW, _quick_varint, _SHORT
-    seen, named, typed = ("", ""), b"", b""
-    before_id = _BEFORE_ID.decode()
-    event_tag, record_tag, position_tag, data_tag = _EVENT_BYTE, _RECORD_BYTE, _POSITION_BYTE, _DATA_BYTE
+    parts: list[bytes] = []
+    length, low, number_of, short = _LENGTHS, _LOW, _quick_varint, _SHORT
+    seen, named, typed, content_type, seen_at, alike, common = ("", "", False), b"", b"", b"", -1, b"", 0
+    head_of, groups_of, before_id, text_size = _USUAL_HEAD.pack, _GROUPS.unpack, _BEFORE_ID, _ID_SIZE
     revision_tag, prepare_tag, commit_tag, metadata_tag = _REVISION_BYTE, _PREPARE_BYTE, _COMMIT_BYTE, _METADATA_BYTE
+    data_tag, position_tag = _DATA_BYTE, _POSITION_BYTE
     for position, stream, revision, id, type, is_json, created, data, metadata, _ in records:
-        if (stream, type) != seen:  # most have them in common
-            seen, named, typed = (stream, type), _stream(stream), _type(type) + _USUAL_CREATED
+        if (stream, type, is_json) != seen:  # most have them in common
+            seen, seen_at = (stream, type, is_json), -1
+            named, typed, content_type = _stream(stream), _type(type) + _USUAL_CREATED, _CONTENT_TYPES[is_json]
+        if created != seen_at:
+            seen_at, ticks = created, b"%d" % created
+            before = typed if len(ticks) == _DIGITS else _type(type) + _created_prefix(len(ticks))
+            alike = before + ticks + content_type
+            common = len(named) + len(alike) + 2 + (0 if structured else text_size)
         # what `number_of` does for the usual ones
         place = low[position & 16383] + length[position >> 14] if short <= position < 1 << 28 else number_of(position)
-        digits = id.hex("-", 2)  # four of these seven hyphens are those of a UUID
-        ticks = b"%d" % created
-        size, more = len(data), len(metadata)
-        event = join(
-            (
-                _structured_id(id)
-                if structured
-                else f"{before_id}{digits[:4]}{digits[5:29]}{digits[30:34]}{digits[35:]}".encode(),
-                named,
-                revision_tag + number_of(revision) if revision else b"",
-                prepare_tag,
-                place,
-                commit_tag,
-                place,
-                typed if len(ticks) == _DIGITS else _type(type) + _created_prefix(len(ticks)),
-                ticks,
-                _CONTENT_TYPES[is_json],
-                (metadata_tag + (length[more] if more < short else varint(more))) if more else b"",
-                metadata,
-                (data_tag + (length[size] if size < short else varint(size))) if size else b"",
-                data,
+        numbered = revision_tag + (length[revision] if revision < short else number_of(revision)) if revision else b""
+        more, size = len(metadata), len(data)
+        before_metadata = metadata_tag + (length[more] if more < short else varint(more)) if more else b""
+        before_data = data_tag + (length[size] if size < short else varint(size)) if size else b""
+        identity = encode_uuid(_ID, id) if structured else b""
+        places = len(place)
+        inner = common + len(identity) + len(numbered) + 2 * places + len(before_metadata) + more
+        inner += len(before_data) + size
+        whole = inner + places + 4
+        if structured or inner < 128 or whole >= short:
+            head = _head(inner, places) + (identity or before_id + format_uuid(id).encode())
+        else:
+            first, middle, fourth, last = groups_of(hexlify(id, "-", 2))
+            head = head_of(
+                0, whole + 3, _EVENT, length[whole], _RECORD, length[inner], before_id, first, middle, fourth, last
             )
+        parts += (
+            head,
+            named,
+            numbered,
+            prepare_tag,
+            place,
+            commit_tag,
+            place,
+            alike,
+            before_metadata,
+            metadata,
+            before_data,
+            data,
+            position_tag,
+            place,
         )
-        size = len(event)
-        inner = length[size] if size < short else varint(size)
-        size += 2 + len(inner) + len(place)
-        whole = length[size] if size < short else varint(size)
-        add(join((event_tag, whole, record_tag, inner, event, position_tag, place)))
-    return messages
+    return b"".join(parts)
+
+
+def _head(inner: int, places: int) -> bytes:
+    """Return what stands before a record of `inner` bytes, behind which its position is written in `places` bytes."""
+    record = _RECORD_BYTE + varint(inner)
+    whole = len(record) + inner + 1 + places
+    event = _EVENT_BYTE + varint(whole)
+    return PREFIX.pack(0, len(event) + whole) + event + record
 
 
 def _quick_varint(value: int) -> bytes:
@@ -160,10 +186,6 @@ def _quick_varint(value: int) -> bytes:
         return _LENGTHS[value]
     low, high = _LOW[value & _SHORT - 1], value >> 14
     return low + (_LENGTHS[high] if high < _SHORT else _quick_varint(high))
-
-
-def _structured_id(id: bytes) -> bytes:
-    return encode_uuid(_ID, id)
 
 
 def _created_prefix(size: int) -> bytes:

@@ -89,6 +89,7 @@ async def _run(server: EmbeddedServer, options: argparse.Namespace) -> None:
             print(f"console: {_console_address(server)}", file=sys.stderr, flush=True)
         waiting = [asyncio.ensure_future(stop.wait()), asyncio.ensure_future(server.wait_stopped())]
         await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        log.info("%s ends the server", "a signal" if stop.is_set() else "a client")
         for waiter in waiting:
             waiter.cancel()
 

@@ -38,6 +38,17 @@ OTHER_NAMES = {
     "list_subscriptions_to_stream": "list_subscriptions",
 }
 """Methods of kurrentdbclient and esdbclient, and those that do it here."""
+OTHER_PARAMETERS = {
+    "current_version": "expected_position",
+    "stream_position": "position",
+    "commit_position": "position",
+    "event": "events",
+    "event_buffer_size": "buffer_size",
+    "max_ack_batch_size": "ack_batch_size",
+    "max_ack_delay": "ack_delay",
+    "subscription_name": "group_name",
+}
+"""Parameters of these methods, and those that are the same here."""
 
 
 def short(error: E) -> E:
@@ -74,8 +85,23 @@ def _shortening(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
             return await method(*args, **kwargs)
         except EsdbClientException as error:
             raise short(error)  # noqa: B904 - it is the same exception
+        except TypeError:
+            refuse_misfits(type(args[0]).__name__, method, *args, **kwargs)
+            raise
 
     return call
+
+
+def refuse_misfits(owner: str, method: Callable[..., object], /, *args: object, **kwargs: object) -> None:
+    """Raise TypeError if a method does not take these arguments; by the name under which its caller knows it."""
+    signature = inspect.signature(method)
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError as error:
+        strange = next((name for name in kwargs if name not in signature.parameters), "")
+        ours = OTHER_PARAMETERS.get(strange)
+        hint = f": it is called {ours!r} here" if ours in signature.parameters else ""
+        raise TypeError(f"{owner}.{method.__name__}() {error}{hint}") from None
 
 
 class OtherNames:

@@ -1,4 +1,4 @@
-"""What an address to listen on means: whether others reach it, and how programs of this machine do.
+"""What addresses mean: who reaches a server there, and how, and which callers may be one.
 
 Owns: these rules. Must not know: sockets, servers.
 """
@@ -14,6 +14,19 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def network_of(address: str) -> str:
+    """Return what one machine can have such addresses from at will: all of loopback, a /64 of IPv6, itself."""
+    try:
+        found = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, ipaddress.IPv6Address):
+        found = found.ipv4_mapped or found
+    if found.is_loopback:
+        return "loopback"
+    return str(found) if found.version == 4 else str(ipaddress.ip_network((found, 64), strict=False))
 
 
 def reachable(host: str) -> str:

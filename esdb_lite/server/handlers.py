@@ -58,6 +58,10 @@ class ServerCall(Protocol):
         """Send messages in order; returns when the flow-control window and the socket have taken them."""
         ...
 
+    async def send_framed(self, framed: bytes) -> None:
+        """Do the same with messages as they stand in the stream."""
+        ...
+
     def cut(self) -> None:
         """Close the connection after what has been sent, without a word. The call will be cancelled."""
         ...

@@ -57,6 +57,7 @@ from esdb_lite.server.services.schemas import SchemaService
 from esdb_lite.server.services.tokens import with_token
 from esdb_lite.server.services.unary import GeneratedBase, pipeline, reporting_storage_errors, routes
 from esdb_lite.server.storage.errors import StorageError, StorageLocked, StorageNotADatabase, StorageTooNew
+from esdb_lite.server.storage.losses import is_new as is_new_file
 from esdb_lite.server.tls import CertificateFiles, ServerTls
 from esdb_lite.server.users.authentication import Authenticator
 from esdb_lite.server.users.store import UserStore
@@ -199,6 +200,7 @@ class ServerNode:
 
         `place`: in a cluster it serves the database that the cluster has, instead of opening one.
         """
+        is_new = place is None and settings.path is not None and is_new_file(settings.path)
         database = place.database if place is not None else await open_database(settings)
         try:
             node = cls(settings, database, shut_down, faults, place)
@@ -208,6 +210,8 @@ class ServerNode:
             raise
         try:
             await node._begin()
+            if log.isEnabledFor(logging.INFO):
+                await node._say_what_is_served("new, " if is_new else "")
         except BaseException as error:
             await node.stop()
             if isinstance(error, OSError):
@@ -228,12 +232,10 @@ class ServerNode:
         context = None if self._tls is None else self._tls.context
         self.port = self._member.port = await self._server.start(settings.host, settings.port, context)
         self.faults_changed()
-        if log.isEnabledFor(logging.INFO):
-            await self._say_what_is_served()
 
-    async def _say_what_is_served(self) -> None:
+    async def _say_what_is_served(self, new: str) -> None:
         settings = self._settings
-        what = "events in memory" if settings.path is None else f"{settings.path} ({settings.durability.value})"
+        what = "events in memory" if settings.path is None else f"{settings.path} ({new}{settings.durability.value})"
         log.info(
             "esdb_lite %s, as %s, serves %s on %s port %d: %s events, %s",
             __version__,

@@ -108,8 +108,10 @@ def _load(context: ssl.SSLContext, files: CertificateFiles) -> None:
     try:
         context.load_cert_chain(files.certificate, files.private_key, password=_no_password)
     except (OSError, ValueError) as error:
+        missing = [name for name in (files.certificate, files.private_key) if not os.path.exists(name)]
+        reason = f"there is no {' and no '.join(missing)}" if missing else _reason(error)
         raise CertificateUnusable(
-            f"the certificate {files.certificate} with the key {files.private_key} cannot be used: {_reason(error)}"
+            f"the certificate {files.certificate} with the key {files.private_key} cannot be used: {reason}"
         ) from error
     if files.trusted_roots is not None:
         _load_roots(context, files.trusted_roots)

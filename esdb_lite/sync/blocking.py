@@ -12,6 +12,7 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
+from esdb_lite.client.face import refuse_misfits
 from esdb_lite.filters import patterns
 from esdb_lite.positions import meant
 from esdb_lite.sync.read import ReadResponse
@@ -61,17 +62,21 @@ def blocking(
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> T:
         live = face._live()
-        if not here:
-            return live.portal.run(method, live.client, *args, **kwargs)
-        given: list[Any] = list(args)
-        for place, name in places.items():
-            values: Any = given if place < len(given) else kwargs
-            key = place if place < len(given) else name
-            if values is given or name in kwargs:
-                values[key] = here[name](face, values[key])
-        run: Callable[..., Any] = live.portal.run
-        result: T = run(method, live.client, *given, **kwargs)
-        return result
+        try:
+            if not here:
+                return live.portal.run(method, live.client, *args, **kwargs)
+            given: list[Any] = list(args)
+            for place, name in places.items():
+                values: Any = given if place < len(given) else kwargs
+                key = place if place < len(given) else name
+                if values is given or name in kwargs:
+                    values[key] = here[name](face, values[key])
+            run: Callable[..., Any] = live.portal.run
+            result: T = run(method, live.client, *given, **kwargs)
+            return result
+        except TypeError:
+            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            raise
 
     _describe(call, method)
     return call
@@ -91,6 +96,9 @@ def unsuspended(
         except StopIteration as end:
             result: T = end.value
             return result
+        except TypeError:
+            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            raise
         raise AssertionError("it has waited for something")
 
     _describe(call, method)
@@ -127,7 +135,12 @@ def reading(
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> ReadResponse:
         live = face._live()
-        return ReadResponse(face, live.portal.run, method(live.client, *args, **kwargs))
+        try:
+            response = method(live.client, *args, **kwargs)
+        except TypeError:
+            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            raise
+        return ReadResponse(face, live.portal.run, response)
 
     _describe(call, method)
     return call

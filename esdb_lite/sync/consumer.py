@@ -19,12 +19,13 @@ from esdb_lite import observing
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._stepping import drive, make
 from esdb_lite.client.arguments import checked_timeout
+from esdb_lite.client.consumers.awaiting import Awaited
 from esdb_lite.client.consumers.consumer import ConsumerFeed
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
 from esdb_lite.consumers import BatchHandler, ConsumerPosition, ConsumerProgress, EventHandler, WrittenLike
-from esdb_lite.errors import ClientClosed, DeadlineExceeded
+from esdb_lite.errors import ClientClosed, DeadlineExceeded, EsdbClientException
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -64,6 +65,10 @@ class BlockingFeed:
     def pause(self, seconds: float) -> object:
         """Wait, unless the consumer is to end."""
         return self._portal.run(self._feed.pause, seconds)
+
+    def last_selected(self, place: int, timeout: float | None) -> int | None:
+        """Return where the last event is that is consumed, up to a place in all events."""
+        return self._portal.run(self._feed.last_selected, place, timeout)
 
     def close(self) -> None:
         """End the subscription."""
@@ -163,17 +168,30 @@ class Consumer:
     def wait_for(self, result: WrittenLike, *, timeout: Seconds | None = None) -> None:
         """Wait until the consumer has handled what was written, so that it can be seen.
 
-        `result` is what an append or a decision has returned, or a position of what the consumer consumes. A
-        consumer of one stream takes it for one in that stream: it does not notice the result of another stream. The
-        consumer must run in another thread. Raises DeadlineExceeded after `timeout` seconds (default: none), and what
-        the consumer has ended with.
+        `result` is what an append or a decision has returned, or a position of what the consumer consumes. Where the
+        consumer leaves out the event there, the last one before it counts. A consumer of one stream takes it for one in
+        that stream: it does not notice the result of another stream. The consumer must run in another thread. Raises
+        DeadlineExceeded after `timeout` seconds (default: none), and what the consumer has ended with.
         """
         place, seconds = checked_place(result, self._settings.stream_name), checked_timeout(timeout)
-        if place is None:
-            return
-        with self._change:
-            if not self._change.wait_for(lambda: self._reached(place), seconds):
+        awaited = Awaited(place, seconds, of_stream=self._settings.stream_name is not None)
+        while awaited.place is not None and not self._came_to(awaited.place, awaited.patience()):
+            if awaited.deadline.passed:
                 raise DeadlineExceeded(f"the consumer did not come to {place} within {seconds:g} seconds", sent=False)
+            if awaited.due:
+                self._look_for(awaited)
+
+    def _came_to(self, place: int, timeout: float | None) -> bool:
+        """Wait until the consumer has come to a place; False where it has not in time."""
+        with self._change:
+            return self._change.wait_for(lambda: self._reached(place), timeout)
+
+    def _look_for(self, awaited: Awaited) -> None:
+        assert awaited.place is not None
+        try:
+            awaited.found(self._feed.last_selected(awaited.place, awaited.deadline.remaining()))
+        except EsdbClientException:  # the consumer comes there, or will say what is wrong
+            awaited.not_found()
 
     def _reached(self, place: int) -> bool:
         if self._consumption.tracker.reached(place, in_all=self._settings.stream_name is None):

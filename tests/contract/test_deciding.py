@@ -15,6 +15,7 @@ from uuid import UUID
 import pytest
 
 from esdb_lite import (
+    AppendResult,
     AsyncEsdbClient,
     Compatibility,
     DeadlineExceeded,
@@ -28,6 +29,7 @@ from esdb_lite import (
     LoadedState,
     NewEvent,
     RecordedEvent,
+    RecordsResult,
     RetryPolicy,
     Snapshot,
     Snapshots,
@@ -462,7 +464,9 @@ async def test_lost_answers(face: str, stream: str) -> None:
             await client.append_events(stream, None, [Added(1), NewEvent("Noted", b"\x00")])
             server.faults.lose_answers()
             decision = await client.decide(stream, fold_values, 0, lambda state: [Added(state + 1)])
-            assert (decision.state, decision.result, decision.position, decision.attempts) == (3, None, 2, 1)
+            (event,) = await drain(client.read_stream_events(stream, 2))
+            written = AppendResult(event.commit_position, 2)  # as if the answer had come
+            assert (decision.state, decision.result, decision.position, decision.attempts) == (3, written, 2, 1)
             decided: list[int] = []
 
             def decide(state: int) -> dict[str, Added] | None:
@@ -472,6 +476,8 @@ async def test_lost_answers(face: str, stream: str) -> None:
             server.faults.lose_answers()
             across = await client.decide_across([stream, f"{stream}-other"], fold_values, 0, decide)
             assert (across.state, across.positions) == (13, {stream: 3, f"{stream}-other": None})
+            (event,) = await drain(client.read_stream_events(stream, 3))
+            assert across.result == RecordsResult(event.commit_position, {stream: 3})
             assert decided == [3]
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -26,6 +27,7 @@ from esdb_lite import (
     EventTypes,
     FileCheckpoint,
     Filter,
+    IndexQuery,
     InvalidArgument,
     NewEvent,
     RecordedEvent,
@@ -125,6 +127,27 @@ async def test_reading_ones_own_writes(client: Any, stream: str, tmp_path: Path,
         consumer.stop()
         with pytest.raises(ClientClosed, match="the consumer ended before it came to 99999"):
             await waiting
+
+
+async def test_waiting_for_events_that_a_consumer_leaves_out(client: Any, stream: str, tmp_path: Path) -> None:
+    """The server says nothing of them."""
+    notes, options = Notes(), {"filter": Filter.by_stream_name(include=[stream])}
+    async with Consuming(client, notes, checkpoint=FileCheckpoint(tmp_path / "checkpoint"), **options) as consumer:
+        other = await client.append_events(f"{stream}-other", None, events(1))
+        await called(client, consumer.made.wait_for, other)
+        result = await client.append_records({stream: events(2), f"{stream}-other": events(2)})
+        await called(client, consumer.made.wait_for, result)
+        assert notes.positions == [0, 1]
+        await called(client, consumer.made.wait_for, await client.set_stream_metadata(stream, {"a": 1}))
+
+
+async def test_waiting_for_events_that_are_not_in_an_index(client: Any, stream: str, tmp_path: Path) -> None:
+    category, notes = f"c{uuid4().hex}", Notes()
+    checkpoint = FileCheckpoint(tmp_path / "checkpoint")
+    async with Consuming(client, notes, checkpoint=checkpoint, index=IndexQuery.category(category)) as consumer:
+        result = await client.append_records({f"{category}-1": events(2), stream: events(2)})
+        await called(client, consumer.made.wait_for, result)
+        assert notes.positions == [0, 1]
 
 
 async def test_waiting_for_a_consumer_that_fails(client: Any, stream: str, tmp_path: Path) -> None:

@@ -1,9 +1,11 @@
-"""A disk that is full holds projections up, and does not end them."""
+"""A disk that is full, or a file that another program has, holds projections up, and does not end them."""
 
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -14,7 +16,7 @@ from esdb_lite.server.engine.model import ANY, Outcome
 from esdb_lite.server.projections import system_run
 from esdb_lite.server.projections.user import run as user_run
 from esdb_lite.server.storage import Reader, Record
-from esdb_lite.server.storage.errors import StorageFull
+from esdb_lite.server.storage.errors import PASSING
 from tests.healing.waiting import until
 from tests.projections.support import caught_up, running, written_by
 from tests.projections.test_user_runs import Place
@@ -75,7 +77,7 @@ class FullDisk(Place):
         async def watched(rule: Rule, *, cost: int = 0) -> Outcome:
             try:
                 return await execute(rule, cost=cost)
-            except StorageFull:
+            except PASSING:
                 refused.set()
                 raise
 
@@ -124,3 +126,19 @@ async def test_they_pass_nothing_over_when_they_are_stopped_meanwhile(place: Ful
     await stopping
     await place.manager.enable("links")
     assert await place.links() == [b"%d@x" % number for number in range(2000)]
+
+
+async def test_they_go_on_when_another_program_has_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_run, "_ROOM_AFTER", 0.01)
+    place = FullDisk(tmp_path / "events.db")
+    await place.open()
+    place.database._files.writer.connection.execute("PRAGMA busy_timeout=0")
+    refused = place.watch()
+    await place.create("links", LINK)
+    with closing(sqlite3.connect(tmp_path / "events.db", isolation_level=None)) as another:
+        await place.database.append("x", ANY, events(2000))
+        another.execute("BEGIN IMMEDIATE")
+        await refused.wait()
+        assert place.status("links") == "Running"
+    assert await place.links() == [b"%d@x" % number for number in range(2000)]
+    await place.close()

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from itertools import count
 
 import pytest
 
+from esdb_lite.server.addresses import network_of
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.users import passwords
-from esdb_lite.server.users.authentication import Authenticator, LoginRefused
-from esdb_lite.server.users.guessing import ALLOWANCE, GuessBrake
+from esdb_lite.server.users.authentication import Authenticator, Caller, LoginRefused, TooManyLogins
+from esdb_lite.server.users.guessing import ALLOWANCE, ALLOWANCE_OF_ALL, SOURCES, GuessBrake
 from esdb_lite.server.users.passwords import Hashed, hash_password, matches
 from esdb_lite.server.users.store import UserStore
 from tests.security.conftest import basic
@@ -51,10 +53,65 @@ def test_what_is_stored_does_not_cost_any_amount(cost: str, monkeypatch: pytest.
 
 def test_the_brake_stops_those_who_guess_and_forgets() -> None:
     brake = GuessBrake(delay=1.0)
-    assert [brake.refused(0.0) for _ in range(ALLOWANCE)] == [0.0] * ALLOWANCE
-    assert brake.refused(0.0) == 1.0
-    assert brake.refused(HOUR) == 0.0
-    assert [brake.refused(HOUR) for _ in range(ALLOWANCE)] == [0.0] * (ALLOWANCE - 1) + [1.0]
+    assert [brake.refused("a", 0.0) for _ in range(ALLOWANCE)] == [0.0] * ALLOWANCE
+    assert brake.refused("a", 0.0) == 1.0
+    assert brake.refused("a", HOUR) == 0.0
+    assert [brake.refused("a", HOUR) for _ in range(ALLOWANCE)] == [0.0] * (ALLOWANCE - 1) + [1.0]
+
+
+def test_who_mistypes_does_not_wait_for_what_others_guess_unless_many_do() -> None:
+    brake = GuessBrake(delay=1.0)
+    for _ in range(1000):
+        brake.refused("a", 0.0)
+    assert brake.refused("b", 0.0) == 0.0
+    sources = (f"source {number}" for number in count())
+    assert [brake.refused(next(sources), 0.0) for _ in range(ALLOWANCE_OF_ALL - ALLOWANCE)][-2:] == [0.0, 1.0]
+
+
+def test_of_sources_that_guess_only_some_are_remembered() -> None:
+    brake = GuessBrake(delay=1.0)
+    for number in range(SOURCES + 10):
+        brake.refused(f"source {number}", 0.0)
+    assert len(brake._sources) == SOURCES
+
+
+async def test_who_guesses_over_many_connections_leaves_room_for_callers_from_elsewhere() -> None:
+    database = await Database.open(None)
+    authenticator = Authenticator(database, failure_delay=HOUR)
+    await UserStore(database, authenticator).begin({"admin": "changeit", "ops": "changeit"})
+    guesses: list[asyncio.Task[object]] = []
+    try:
+        for number in range(80):
+            header, caller = basic(f"user{number}", "guess")[0][1], Caller(number % 8, "192.0.2.1")
+            guesses.append(asyncio.ensure_future(authenticator.identify(header, caller)))
+        await asyncio.sleep(0)
+        with pytest.raises(TooManyLogins):
+            await authenticator.identify(basic("ops", "changeit")[0][1], Caller(8, "192.0.2.1"))
+        assert (await authenticator.identify(basic("ops", "changeit")[0][1], Caller(9, "192.0.2.2"))).name == "ops"
+    finally:
+        for guess in guesses:
+            guess.cancel()
+        await asyncio.gather(*guesses, return_exceptions=True)
+        await authenticator.stop()
+        await database.close()
+
+
+@pytest.mark.parametrize(
+    ("address", "network"),
+    [
+        ("127.0.0.1", "loopback"),
+        ("127.8.9.1", "loopback"),
+        ("::1", "loopback"),
+        ("::ffff:127.0.0.1", "loopback"),
+        ("192.0.2.7", "192.0.2.7"),
+        ("::ffff:192.0.2.7", "192.0.2.7"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9", "2001:db8:1:2::/64"),
+        ("an unknown address", "an unknown address"),
+    ],
+)
+def test_one_machine_is_one_source(address: str, network: str) -> None:
+    assert network_of(address) == network
 
 
 async def test_a_mistyped_password_is_refused_at_once_and_a_right_one_never_waits() -> None:

@@ -154,6 +154,13 @@ def test_files_that_are_of_no_use(tmp_path: Path, certificate: DevCertificate) -
         ),
     ):
         pass
+    with (
+        pytest.raises(CertificateUnusable, match=r"there is no \S+missing\.key$"),
+        EmbeddedServer(
+            certificate_file=certificate.files.certificate, certificate_private_key_file=tmp_path / "missing.key"
+        ),
+    ):
+        pass
     shutil.copy(certificate.authority, tmp_path / "ca.pem")
     with pytest.raises(CertificateUnusable, match="only some"), EmbeddedServer(dev_certificate=tmp_path):
         pass

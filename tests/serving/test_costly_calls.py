@@ -9,6 +9,7 @@ import time
 import pytest
 from esdb_lite_protos.event_store.client.projections import ResultResp, StateResp
 from esdb_lite_protos.event_store.client.users import CreateReq, CreateReqOptions, CreateResp, UsersBase
+from esdb_lite_protos.kurrentdb.protocol.v2.indexes import Index, ListIndexesResponse
 from h2.settings import SettingCodes
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,7 +28,7 @@ from esdb_lite.server.schemas.compatibility import ComparisonBudget, NotASchema,
 from esdb_lite.server.services import projections
 from esdb_lite.server.services import read as read_service
 from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
-from esdb_lite.server.services.unary import encoded, routes
+from esdb_lite.server.services.unary import encoded, encoded_list, routes
 from tests.faults.support import GOSSIP, STREAMS, append, events_in, read
 from tests.healing.waiting import until
 from tests.serving.raw import connected, echo
@@ -82,6 +83,23 @@ async def test_many_calls_at_once_are_answered_in_turns() -> None:
             assert len(seen) == len(set(seen)) == 200
     finally:
         await server.stop()
+
+
+async def test_a_list_is_encoded_over_some_turns_and_comes_out_the_same() -> None:
+    made: list[int] = []
+    async with Turns() as turns:
+
+        def show(name: str) -> Index:
+            made.append(turns.now)
+            return Index(name, "filter")
+
+        names = [f"index-{number}" for number in range(100)]
+        await asyncio.sleep(0)  # it counts from the second turn on
+        answer = await encoded_list(ListIndexesResponse, names, show)
+    assert bytes(answer) == bytes(ListIndexesResponse([Index(name, "filter") for name in names]))
+    assert len(made) == 100
+    assert max(made.count(turn) for turn in set(made)) <= 16
+    assert bytes(await encoded_list(ListIndexesResponse, [], show)) == b""
 
 
 async def test_large_answers_are_made_for_those_who_take_them() -> None:

@@ -51,14 +51,14 @@ async def test_many_get_everything_and_each_event_is_encoded_once(
     await append(client)
     subscriptions = await live(client, SUBSCRIBERS)
     encoded: list[Record] = []
-    encode = live_encodings.encode
+    encode = live_encodings.framed
 
-    def counted(items: tuple[Record, ...], now: int, *, structured: bool) -> list[bytes]:
+    def counted(items: tuple[Record, ...], now: int, *, structured: bool) -> bytes:
         encoded.extend(items)
         return encode(items, now, structured=structured)
 
-    monkeypatch.setattr(live_encodings, "encode", counted)
-    monkeypatch.setattr(read_messages, "encode", None)  # nobody is woken
+    monkeypatch.setattr(live_encodings, "framed", counted)
+    monkeypatch.setattr(read_messages, "framed", None)  # nobody is woken
     for _ in range(3):
         await append(client, 4)
     taken = await asyncio.gather(*(take(each, 12) for each in subscriptions))

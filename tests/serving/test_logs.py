@@ -28,7 +28,7 @@ async def test_what_is_served_and_that_it_ends(tmp_path: Path, caplog: pytest.Lo
     async with EmbeddedServer(path, durability="relaxed"):
         pass
     began, ended, again, _ = lines(caplog, logging.INFO)
-    assert f"serves {path} (full) on 127.0.0.1 port {port}: 2 events, without TLS" in began
+    assert f"serves {path} (new, full) on 127.0.0.1 port {port}: 2 events, without TLS" in began
     assert ended == f"the server on port {port} stops"
     assert f"{path} (relaxed)" in again
     assert ": 4 events" in again
@@ -83,4 +83,5 @@ def test_serve_at_debug_does_not_show_headers(tmp_path: Path) -> None:
         text = process.stop().err
     assert "hpack" not in text
     assert "serves events in memory" in text
+    assert "a signal ends the server" in text
     assert "stops" in text

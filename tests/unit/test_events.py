@@ -173,7 +173,13 @@ def test_texts_are_short():
     assert text.startswith("RecordedEvent(type='T', data=b'xxx")
     assert "10000 bytes" in text
     assert "retry_count=2" in text
-    assert len(text) < 400
+    assert len(text) < 500
+    assert "metadata" not in text
+    event = as_off_the_wire(recorded(metadata=b"m"), str(ID).encode(), 17_954_746_331_234_567)
+    assert "data=b'{}', metadata=b'm', " in repr(event)
+    assert f"id='{ID}', recorded_at='2026-11-23 22:57:13.123456+00:00'" in repr(event)
+    assert "id=None" in repr(as_off_the_wire(recorded(), b"none", None))
+    assert "metadata=b'm'" in repr(NewEvent("T", b"", b"m"))
     assert len(repr(NewEvent("T", b"x" * 10_000))) < 200
     assert repr(NewEvent("T", b"{}", id=ID)) == f"NewEvent(type='T', data=b'{{}}', id='{ID}')"
 

@@ -197,7 +197,14 @@ def test_trailers_that_are_not_there_or_make_no_sense() -> None:
 
 @pytest.mark.parametrize(
     ("value", "expected"),
-    [("plain", "plain"), ("100%", "100%"), ("a%41", "a%41"), ("%C3%A9%25", "é%"), ("%FF", "\ufffd")],
+    [
+        ("plain", "plain"),
+        ("100%", "100%"),
+        ("a%41", "a%41"),
+        ("%C3%A9%25", "é%"),
+        ("%FF", "\ufffd"),
+        ("e%1B%0A", "e\x1b\n"),
+    ],
 )
 def test_readable(value: str, expected: str) -> None:
     assert readable(value) == expected

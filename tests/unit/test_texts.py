@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -192,6 +193,38 @@ def test_names_of_other_clients(cls: Any, name: str) -> None:
         getattr(client, name)
     with pytest.raises(AttributeError, match=r"has no attribute 'nothing'$"):
         client.nothing  # noqa: B018
+
+
+MISFITS = [
+    ("create_user", ("anna", "secret", "Anna"), {}, "create_user() too many positional arguments"),
+    ("delete_stream", (), {}, "delete_stream() missing a required argument: 'stream_name'"),
+    ("read_stream_events", ("s",), {"stream_position": 3}, "'stream_position': it is called 'position' here"),
+    ("delete_stream", ("s",), {"current_version": 3}, "'current_version': it is called 'expected_position' here"),
+    ("subscribe_all_events", (), {"commit_position": 3}, "'commit_position': it is called 'position' here"),
+    ("ping", (), {"current_version": 3}, "ping() got an unexpected keyword argument 'current_version'"),
+]
+
+
+@pytest.mark.parametrize(("method", "args", "kwargs", "text"), MISFITS, ids=[text for *_, text in MISFITS])
+def test_arguments_that_a_method_does_not_have(method: str, args: Any, kwargs: Any, text: str) -> None:
+    with EsdbClient("localhost:1") as client, pytest.raises(TypeError, match=re.escape(text)) as caught:
+        getattr(client, method)(*args, **kwargs)
+    assert str(caught.value).startswith(f"EsdbClient.{method}() ")
+    assert frames(caught.value) <= 3
+
+
+async def test_arguments_that_a_coroutine_function_does_not_have() -> None:
+    async with AsyncEsdbClient("localhost:1") as client:
+        with pytest.raises(TypeError, match=r"^AsyncEsdbClient.delete_stream\(\) .*called 'expected_position' here"):
+            await client.delete_stream("s", current_version=3)  # type: ignore[call-arg]
+
+
+def test_a_mistake_of_what_is_given_keeps_its_text(server: EmbeddedServer) -> None:
+    def wrong() -> Iterator[NewEvent]:
+        yield NewEvent.json("T", len(3))  # type: ignore[arg-type]
+
+    with EsdbClient(server.uri) as client, pytest.raises(TypeError, match=r"has no len\(\)"):
+        client.append_events("s", None, wrong())
 
 
 async def test_a_for_that_should_be_an_async_for(server: EmbeddedServer) -> None:

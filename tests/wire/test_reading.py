@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -107,6 +108,16 @@ def usual_events(draw: st.DrawFn) -> bytes:
 @given(st.lists(usual_events(), max_size=4), usual_events(), st.booleans())
 def test_usual_events(before: list[bytes], message: bytes, persistent: bool):
     assert in_batch(before, message, persistent) == by_rules(message, persistent)
+
+
+@settings(max_examples=300)
+@given(st.lists(records.filter(lambda record: record["position"] > 0), max_size=5), st.booleans())
+def test_many_are_encoded_as_each(several: list[dict[str, Any]], structured: bool):
+    columns = ("position", "stream", "revision", "id", "type", "is_json", "created", "data", "metadata")
+    rows: list[Any] = [(*(record[column] for column in columns), None) for record in several]
+    each = [encode.encode_record(**{**record, "structured": structured}) for record in several]
+    messages = [encode.encode_event(one, None, record["position"]) for one, record in zip(each, several, strict=True)]
+    assert encode.frame_events(rows, structured=structured) == frame(messages)
 
 
 @settings(max_examples=300)

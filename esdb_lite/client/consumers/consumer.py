@@ -22,6 +22,7 @@ from esdb_lite._rpc.shared import retrieved
 from esdb_lite._stepping import drive_awaiting, make
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.cancellation import Cancellation, to_its_end
+from esdb_lite.client.consumers.awaiting import Awaited
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_coroutine, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
@@ -93,6 +94,23 @@ class ConsumerFeed:
         asking = asyncio.ensure_future(self._ask_end())
         await self._unless_stopped(asking)
         return None if asking.cancelled() else asking.result()
+
+    async def last_selected(self, place: int, timeout: float | None) -> int | None:
+        """Return where the last event is that is consumed, up to a place in all events; None: there is none.
+
+        Raises EsdbClientException: also where no event begins at the place.
+        """
+        client, settings = self._client, self._settings
+        options: Any = {"limit": 1, "timeout": timeout, "credentials": settings.credentials}
+        if settings.index is not None:
+            found = await client.read_index_events(settings.index, place, backwards=True, **options)
+            return found[0].commit_position if found else None
+        options.update(filter_exclude=() if settings.filter is None else DEFAULT_EXCLUDE, filter=settings.filter)
+        before = await client.read_all_events(place, backwards=True, **options)
+        behind = await client.read_all_events(place, **options)
+        if behind and behind[0].commit_position == place:
+            return place
+        return before[0].commit_position if before else None
 
     async def close(self) -> None:
         """End the subscription."""
@@ -279,22 +297,32 @@ class AsyncConsumer:
     async def wait_for(self, result: WrittenLike, *, timeout: Seconds | None = None) -> None:
         """Wait until the consumer has handled what was written, so that it can be seen.
 
-        `result` is what an append or a decision has returned, or a position of what the consumer consumes. A
-        consumer of one stream takes it for one in that stream: it does not notice the result of another stream. The
-        consumer must run in another task. Raises DeadlineExceeded after `timeout` seconds (default: none), and what
-        the consumer has ended with.
+        `result` is what an append or a decision has returned, or a position of what the consumer consumes. Where the
+        consumer leaves out the event there, the last one before it counts. A consumer of one stream takes it for one in
+        that stream: it does not notice the result of another stream. The consumer must run in another task. Raises
+        DeadlineExceeded after `timeout` seconds (default: none), and what the consumer has ended with.
         """
         place, seconds = checked_place(result, self._settings.stream_name), checked_timeout(timeout)
-        deadline = Deadline(seconds)
-        while place is not None and not self._reached(place):
+        awaited = Awaited(place, seconds, of_stream=self._settings.stream_name is not None)
+        while awaited.place is not None and not self._reached(awaited.place):
+            if awaited.deadline.passed:
+                raise DeadlineExceeded(f"the consumer did not come to {place} within {seconds:g} seconds", sent=False)
+            if awaited.due:
+                await self._look_for(awaited)
+                continue
             change = asyncio.get_running_loop().create_future()
             self._waiting.add(change)
             try:
-                done, _ = await asyncio.wait({change}, timeout=deadline.remaining())
+                await asyncio.wait({change}, timeout=awaited.patience())
             finally:
                 self._waiting.discard(change)
-            if not done:
-                raise DeadlineExceeded(f"the consumer did not come to {place} within {seconds:g} seconds", sent=False)
+
+    async def _look_for(self, awaited: Awaited) -> None:
+        assert awaited.place is not None
+        try:
+            awaited.found(await self._feed.last_selected(awaited.place, awaited.deadline.remaining()))
+        except EsdbClientException:  # the consumer comes there, or will say what is wrong
+            awaited.not_found()
 
     def _reached(self, place: int) -> bool:
         if self._consumption.tracker.reached(place, in_all=self._settings.stream_name is None):

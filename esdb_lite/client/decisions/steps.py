@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import deepcopy
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 from esdb_lite._checks import checked_int, checked_items
@@ -29,7 +29,7 @@ from esdb_lite.errors import (
     StreamNotFound,
     WrongArgumentType,
 )
-from esdb_lite.events import NewEvent, RecordedEvent
+from esdb_lite.events import AppendResult, NewEvent, RecordedEvent
 from esdb_lite.records import RecordsResult, StreamAppend, StreamCheck
 
 Fold = Callable[[Any, Any], Any]
@@ -39,8 +39,23 @@ LATE = 5.0
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
 
 
+class _FoundAt(NamedTuple):
+    """Where an event was found."""
+
+    stream_position: int
+    commit_position: int | None
+
+
+_Seen = Mapping[UUID, _FoundAt]
+"""What was read, by ids."""
+
+
 class _Outdated(Exception):
     """The stream is not the one that was read before, or of which there is a snapshot."""
+
+
+def _found_at(event: RecordedEvent) -> _FoundAt:
+    return _FoundAt(event.stream_position, event.commit_position)
 
 
 def recorded(
@@ -82,21 +97,21 @@ def deciding(means: Means, growing: GrowingStates, decide: Callable[[Any], Any],
         # by one of its events it is recognised when it has been written: all are there, or none
         sent[next(iter(written.values()))[-1].id] = written
         yield from _pause(means, attempt)
-        seen = yield from _looked(_read_on(means, growing, failure), failure)
-        for found in seen & sent.keys():  # an answer was lost, or an earlier attempt came late
-            return growing.outcome(sent[found], None, attempt)
+        seen: _Seen = yield from _looked(_read_on(means, growing, failure), failure)
+        for found in seen.keys() & sent.keys():  # an answer was lost, or an earlier attempt came late
+            return growing.outcome(sent[found], growing.found(sent[found], seen), attempt)
         if attempt == attempts:
             raise failure
     raise AssertionError("there is at least one attempt")
 
 
 def _read_on(means: Means, growing: GrowingStates, failure: EsdbClientException) -> Calls:
-    """Read what was appended since, with everything for which the append was refused. Returns the ids.
+    """Read what was appended since, with everything for which the append was refused. Returns where, by ids.
 
     A follower may be late with it: only where it is known to be hidden it is passed over. Raises the failure where
     there is no telling.
     """
-    seen = set((yield from growing.read()))
+    seen: dict[UUID, _FoundAt] = dict((yield from growing.read()))
     if not seen and not growing.behind(failure):
         growing.correct(failure)
     pause, ends_at = _FIRST_PAUSE, time.monotonic() + LATE
@@ -164,7 +179,7 @@ class GrowingStates:
         yield from self.read()
 
     def read(self) -> Calls:
-        """Read what was appended since; everything, where a stream was deleted meanwhile. Returns the ids."""
+        """Read what was appended since; everything, where a stream was deleted meanwhile. Returns where, by ids."""
         try:
             return (yield from self._read())
         except _Outdated:
@@ -179,7 +194,7 @@ class GrowingStates:
         events.sort(key=lambda event: event.commit_position or 0)
         for event in events:
             self._add(event)
-        return {event.id for event in events}
+        return {event.id: _found_at(event) for event in events}
 
     def _go_through(self, name: str, take: Callable[[RecordedEvent], object]) -> Calls:
         """Hand every event of a stream that is not known yet to a function. Raises _Outdated."""
@@ -247,6 +262,12 @@ class GrowingStates:
             for event in recorded(events, name, self.positions[name], last, result.commit_position):
                 self._add(event)
 
+    def found(self, written: Mapping[str, Sequence[NewEvent]], seen: _Seen) -> Any:
+        """What the append would have returned, by what was read since."""
+        places = {name: seen[events[-1].id] for name, events in written.items() if events[-1].id in seen}
+        commits = [place.commit_position for place in places.values() if place.commit_position is not None]
+        return RecordsResult(max(commits, default=None), {name: at.stream_position for name, at in places.items()})
+
     def _last_of(self, name: str, result: RecordsResult) -> int | None:
         return result.stream_positions.get(name)
 
@@ -310,14 +331,14 @@ class GrowingState(GrowingStates):
         return LoadedState(self.state, self.position)
 
     def _read(self) -> Calls:
-        ids: set[UUID] = set()
+        seen: dict[UUID, _FoundAt] = {}
 
         def take(event: RecordedEvent) -> None:
             self._add(event)
-            ids.add(event.id)
+            seen[event.id] = _found_at(event)
 
         yield from self._go_through(self.stream_name, take)
-        return ids
+        return seen
 
     def _outlives(self, name: str, position: int) -> Calls:
         return (
@@ -332,6 +353,11 @@ class GrowingState(GrowingStates):
         """The call that appends it."""
         [(name, events)] = written.items()
         return partial(self._means.client.append_events, name, self.position, events, **self._means.options())
+
+    def found(self, written: Mapping[str, Sequence[NewEvent]], seen: _Seen) -> AppendResult:
+        """What the append would have returned, by what was read since."""
+        place = seen[written[self.stream_name][-1].id]
+        return AppendResult(place.commit_position, place.stream_position)
 
     def _last_of(self, name: str, result: Any) -> int | None:
         position: int | None = result.stream_position

@@ -96,11 +96,21 @@ class GrpcCall:
             await self.send(messages[:allowed])
             self.cut()
             await asyncio.get_running_loop().create_future()  # until it is noticed that the connection is gone
+        framed = frame(messages)
+        del messages  # it may take long
+        await self._send(framed)
+
+    async def send_framed(self, framed: bytes) -> None:
+        """Send messages as they stand in the stream."""
+        if self.tap is not None:
+            await self.send(MessageSplitter().feed(framed))
+        elif framed:
+            await self._send(framed)
+
+    async def _send(self, data: bytes) -> None:
         if not self._answered:
             self._answered = True
             await send_headers(self._stream, response_headers())
-        data = frame(messages)
-        del messages  # it may take long
         await send_data(self._stream, data)
 
     def cut(self) -> None:

@@ -30,7 +30,7 @@ from esdb_lite.server.engine.records.decision import append_records
 from esdb_lite.server.engine.records.requests import AtomicAppend
 from esdb_lite.server.options import Durability
 from esdb_lite.server.storage import Reader
-from esdb_lite.server.storage.errors import StorageClosed, StorageError
+from esdb_lite.server.storage.errors import StorageClosed, StorageError, StorageLocked
 from esdb_lite.server.storage.files import Files
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
 from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
@@ -359,16 +359,23 @@ class Database:
         if self._writer is not None and not self._commits_here(jobs):
             if jobs:
                 self._commit_pace.went_elsewhere()
-                self._last_at_writer = jobs[-1]
-                self._writer.put(jobs)
+                self._put(self._writer, jobs)
                 self._giving_way.begin()
             return
         waiting = [job for job in jobs if not job.abandoned]
         if waiting:
+            self._files.writer.wait_for_others(patiently=False)
             began = time.perf_counter()
             performed = self._perform(waiting)
             self._commit_pace.took(time.perf_counter() - began)
+            if self._writer is not None and all(isinstance(result, StorageLocked) for result in performed[1]):
+                self._put(self._writer, waiting)  # nothing is written; the thread can wait, the loop cannot
+                return
             self._publish(waiting, *performed)
+
+    def _put(self, writer: WriterThread[Work], jobs: Sequence[WriterJob[Work]]) -> None:
+        self._last_at_writer = jobs[-1]
+        writer.put(jobs)
 
     def _commits_here(self, jobs: Sequence[WriterJob[Work]]) -> bool:
         """Whether to commit on the loop: where the disk is quick, handing over to a thread and back takes longer."""
@@ -379,6 +386,7 @@ class Database:
 
     def _run(self, jobs: Sequence[WriterJob[Work]]) -> None:
         """In the writer's thread."""
+        self._files.writer.wait_for_others(patiently=True)
         call_soon(self._loop, self._publish_from_thread, jobs, *self._perform(jobs))
 
     def _publish_from_thread(

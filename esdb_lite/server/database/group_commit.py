@@ -17,7 +17,14 @@ from esdb_lite.server.engine.append import Moment, Rule, Stored
 from esdb_lite.server.engine.metadata import EMPTY, StreamRules, of_record
 from esdb_lite.server.engine.model import Outcome, RecordsOutcome, is_metastream, metastream_of, original_of
 from esdb_lite.server.storage import Record
-from esdb_lite.server.storage.errors import DRIVER_ERRORS, StorageCorrupted, StorageError, StorageFull, StorageReadOnly
+from esdb_lite.server.storage.errors import (
+    DRIVER_ERRORS,
+    StorageCorrupted,
+    StorageError,
+    StorageFull,
+    StorageLocked,
+    StorageReadOnly,
+)
 from esdb_lite.server.storage.sqlite_writer import Identified, Last, SqliteWriter
 
 _RECENT_BYTES = 8 * 1024 * 1024
@@ -36,7 +43,7 @@ _CHARACTERS_KEPT = 8 * 1024 * 1024
 _WORTH_IT = 8
 """Streams that are looked up together."""
 _NONE = Last(-1, -1)
-_HOPELESS = (StorageFull, StorageReadOnly, StorageCorrupted)
+_HOPELESS = (StorageFull, StorageLocked, StorageReadOnly, StorageCorrupted)
 
 Result: TypeAlias = Outcome | RecordsOutcome | Exception
 

@@ -11,6 +11,7 @@ hold all of them, `fall_behind` and read on.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
@@ -300,39 +301,37 @@ class FilteredSubscription(_Links):
         resolved = self._resolve_some(chosen, reader, now)
         if len(resolved) < len(chosen):
             looked_at, end = records_before(looked_at, chosen[len(resolved)].position), False
-        events = dict(zip((r.position for r in chosen), resolved, strict=False))
         messages: list[Message] = []
-        if events:
-            for record in looked_at:
-                self._consider(reader, record, events.get(record.position), messages)
-        else:
-            self._pass_over(reader, looked_at, messages)
+        self._go_past(reader, looked_at, _places(looked_at, chosen[: len(resolved)]), resolved, messages)
         if looked_at:
             self._next = looked_at[-1].position + 1
         return HistoryPart(messages, end)
 
-    def _consider(
-        self, reader: Reader, record: Record | Sketch, event: ReadEvent | None, messages: list[Message]
+    def _go_past(
+        self,
+        reader: Reader,
+        records: Sequence[Record | Sketch],
+        places: Sequence[int],
+        events: Sequence[ReadEvent],
+        messages: list[Message],
     ) -> None:
-        """Go past one record of the history, and past the end of a page where it is the page's last."""
-        self._considered += 1
-        if event is not None:
-            self._matched += 1
-            self._running = _of(record.position)
-            messages.append(event)
-        if self._considered >= self._window or self._matched >= LOGICAL_PAGE:
-            self._end_page(reader, record, messages)
-
-    def _pass_over(self, reader: Reader, records: Sequence[Record | Sketch], messages: list[Message]) -> None:
-        """Do what `_consider` does for records of which none is an event to be sent."""
-        last = self._window - self._considered - 1
-        self._considered += len(records)
-        while last < len(records):
-            rest = len(records) - last - 1
-            self._considered -= rest
-            self._end_page(reader, records[last], messages)
-            self._considered = rest
-            last += self._window
+        """Go past records of the history, of which those at some places are events to be sent, page by page."""
+        done = sent = 0
+        while done < len(records):
+            end = done + self._window - self._considered
+            last = sent + LOGICAL_PAGE - self._matched - 1  # the event that makes the page full
+            if last < len(places):
+                end = min(end, places[last] + 1)
+            stop = min(end, len(records))
+            before, sent = sent, bisect_left(places, stop, sent)
+            messages += events[before:sent]
+            self._considered += stop - done
+            self._matched += sent - before
+            if sent > before:
+                self._running = _of(records[places[sent - 1]].position)
+            if stop == end:
+                self._end_page(reader, records[stop - 1], messages)
+            done = stop
 
     def _end_page(self, reader: Reader, record: Record | Sketch, messages: list[Message]) -> None:
         self._since_checkpoint += self._considered
@@ -397,6 +396,14 @@ def _of(position: int) -> Position:
 def _first_after(cursor: Position) -> int:
     """Return the lowest record position behind a cursor."""
     return cursor[0] if cursor[1] < cursor[0] else cursor[0] + 1
+
+
+def _places(records: Sequence[Record | Sketch], chosen: Sequence[Record]) -> Sequence[int]:
+    """Return where those that were chosen stand among the records."""
+    if len(chosen) == len(records):
+        return range(len(records))
+    positions = {record.position for record in chosen}
+    return [place for place, record in enumerate(records) if record.position in positions]
 
 
 def _after(records: Sequence[Record], cursor: Position) -> Sequence[Record]:

@@ -20,7 +20,7 @@ from esdb_lite.server.projections.pages import LogPages, Page
 from esdb_lite.server.projections.running import RunEvents, RunStatistics
 from esdb_lite.server.projections.system import NOTHING_SEEN, SystemIndex, position_members
 from esdb_lite.server.storage import Progress
-from esdb_lite.server.storage.errors import StorageClosed, StorageError, StorageFull
+from esdb_lite.server.storage.errors import PASSING, StorageClosed, StorageError
 
 T = TypeVar("T")
 
@@ -123,11 +123,11 @@ class SystemRun:
             self._events.faulted(f"The database failed: {error}")
 
     async def _patiently(self, write: Callable[[], Awaitable[None]]) -> None:
-        """Write, again and again while the disk is full; not when it is to stop."""
+        """Write, again and again while the disk is full, or another program writes; not when it is to stop."""
         while not self._stopping:
             try:
                 await write()
-            except StorageFull:
+            except PASSING:
                 await self._wait_for(self._loop.create_task(asyncio.sleep(_ROOM_AFTER)))
             else:
                 return

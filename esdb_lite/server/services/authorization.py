@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from esdb_lite_protos import tags
 
 from esdb_lite._status import RpcError, refusals
+from esdb_lite.server.addresses import network_of
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.handlers import Handler, ServerCall
 from esdb_lite.server.sparing_log import SparingLog
-from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins, login_of
+from esdb_lite.server.users.authentication import Authenticator, Caller, LoginRefused, TooManyLogins, login_of
 
 _refusals = SparingLog(logging.getLogger("esdb_lite.server"), logging.WARNING)
 
@@ -135,9 +136,14 @@ async def _first_request(call: ServerCall) -> None:
         await asyncio.wait_for(call.receive(), _FIRST_REQUEST_WITHIN)
 
 
+def caller_of(call: ServerCall) -> Caller:
+    """Where a call comes from, as far as logins are concerned."""
+    return Caller(call.peer, network_of(call.address))
+
+
 async def _identify(call: ServerCall, authenticator: Authenticator) -> Principal:
     try:
-        return await authenticator.identify(call.metadata.get("authorization"), call.peer)
+        return await authenticator.identify(call.metadata.get("authorization"), caller_of(call))
     except LoginRefused:
         _refusals.log("a login as %s from %s was refused", login_of(call.metadata.get("authorization")), call.address)
         raise refusals.unauthenticated() from None

@@ -21,7 +21,7 @@ from esdb_lite.server.indexes.definition import (
     name_violations,
 )
 from esdb_lite.server.projections.javascript.engine import JavaScriptMissing
-from esdb_lite.server.services.unary import current_call
+from esdb_lite.server.services.unary import current_call, encoded_list
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ class IndexService(pb.IndexesServiceBase):
         entries = await self._indexes.all()
         if not self._indexes.any_ever:
             raise refusals.thrown_by_handler("No index has been created so far.")
-        return pb.ListIndexesResponse([_shown(entry) for entry in entries])
+        return await encoded_list(pb.ListIndexesResponse, entries, _shown)
 
     async def get(self, get_index_request: pb.GetIndexRequest) -> pb.GetIndexResponse:
         """Return an index."""

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from esdb_lite._wire.framing import frame
 from esdb_lite.server.engine.subscriptions import Message
-from esdb_lite.server.services.read_messages import encode
+from esdb_lite.server.services.read_messages import framed
 from esdb_lite.server.storage import Record
 
 _KEPT_EVENTS, _KEPT_BYTES = 256, 2**20
@@ -28,7 +27,7 @@ class LiveEncodings:
         frames = [
             self._event(item, now, structured=structured)
             if isinstance(item, Record)
-            else frame(encode((item,), now, structured=structured))
+            else framed((item,), now, structured=structured)
             for item in messages
         ]
         return frames[0] if len(frames) == 1 else b"".join(frames)
@@ -37,9 +36,9 @@ class LiveEncodings:
         key = record.position, structured
         known = self._known.get(key)
         if known is None or known[0] is not record:
-            framed = frame(encode((record,), now, structured=structured))
-            self._make_room(len(framed))
-            self._known[key] = known = record, framed
+            event = framed((record,), now, structured=structured)
+            self._make_room(len(event))
+            self._known[key] = known = record, event
         return known[1]
 
     def _make_room(self, size: int) -> None:

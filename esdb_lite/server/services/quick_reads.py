@@ -9,12 +9,11 @@ from collections.abc import Sequence
 
 from esdb_lite_protos.tags import PATH_STREAMS_READ
 
-from esdb_lite._wire.framing import frame
 from esdb_lite._wire.read_request import FilterRequest, ReadOptions, StreamRange, decode_read_request
 from esdb_lite.server.engine.read import Read
 from esdb_lite.server.handlers import QuickQuery
 from esdb_lite.server.services.context import Context
-from esdb_lite.server.services.read_messages import Item, encode
+from esdb_lite.server.services.read_messages import Item, framed
 from esdb_lite.server.services.read_plans import SubscriptionPlan, plan_read
 from esdb_lite.server.storage import Reader, Record
 
@@ -48,7 +47,7 @@ class _QuickReads:
         )
         if not items:
             return None
-        answer = frame(encode(items, now, structured=wanted.structured is True))
+        answer = framed(items, now, structured=wanted.structured is True)
         return answer if len(answer) <= room else None
 
 

@@ -10,15 +10,16 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import TypeAlias, cast
 
+from esdb_lite._wire.framing import frame
 from esdb_lite._wire.read_response_encode import (
     encode_caught_up,
     encode_checkpoint,
     encode_event,
-    encode_events,
     encode_first_position,
     encode_last_position,
     encode_record,
     encode_stream_missing,
+    frame_events,
 )
 from esdb_lite.server.engine.links import Resolved
 from esdb_lite.server.engine.read import FirstPosition, LastPosition, NotFound
@@ -40,7 +41,7 @@ async def send(call: ServerCall, items: Sequence[Item], now: int, page: HeldPage
     step = max(1, len(items) * AT_ONCE // size) if size > AT_ONCE else len(items)
     for start in range(0, len(items), step or 1):
         page.weigh(size)
-        await call.send(encode(items[start : start + step], now, structured=structured))
+        await call.send_framed(framed(items[start : start + step], now, structured=structured))
 
 
 def _size(item: Resolved) -> int:
@@ -48,15 +49,15 @@ def _size(item: Resolved) -> int:
     return linked + len(item.link.data) + len(item.link.metadata)
 
 
-def encode(items: Iterable[Item], now: int, *, structured: bool) -> list[bytes]:
-    """Encode messages, in order."""
-    encoded: list[bytes] = []
-    for kind, group in groupby(items, type):
-        if kind is Record:
-            encoded += encode_events(cast("Iterable[Record]", group), structured=structured)
-        else:
-            encoded += [_encode_one(item, now, structured=structured) for item in group]
-    return encoded
+def framed(items: Iterable[Item], now: int, *, structured: bool) -> bytes:
+    """Encode messages as they stand in a gRPC stream, in order."""
+    parts = [
+        frame_events(cast("Iterable[Record]", group), structured=structured)
+        if kind is Record
+        else frame([_encode_one(item, now, structured=structured) for item in group])
+        for kind, group in groupby(items, type)
+    ]
+    return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 def _encode_one(item: Item, now: int, *, structured: bool) -> bytes:

@@ -21,7 +21,7 @@ from esdb_lite.server.engine.model import is_too_long
 from esdb_lite.server.engine.records.requests import nonzero_uuid, wrong_with_schema_name
 from esdb_lite.server.schemas.catalogue import RuleBroken, SchemaMissing, SchemaRegistry, SchemaThere
 from esdb_lite.server.schemas.state import PREFIX, RegistrySchema, StoredVersion
-from esdb_lite.server.services.unary import current_call
+from esdb_lite.server.services.unary import current_call, encoded_list
 
 T = TypeVar("T")
 Violation = tuple[str, str]
@@ -97,7 +97,7 @@ class SchemaService(v2.SchemaRegistryServiceBase):
         _permit("list-schemas")
         request = list_schemas_request
         found = await self._registry.all(request.schema_name_prefix or "", request.schema_tags)
-        return v2.ListSchemasResponse([_schema(each) for each in found])
+        return await encoded_list(v2.ListSchemasResponse, found, _schema)
 
     async def lookup_schema_name(
         self, lookup_schema_name_request: v2.LookupSchemaNameRequest
@@ -172,7 +172,7 @@ class SchemaService(v2.SchemaRegistryServiceBase):
             id = _version_id(request.schema_version_id)
             found = [(each, version) for each, _ in found for version in each.versions if version.id == id]
         full = bool(request.include_definition)
-        return v2.ListRegisteredSchemasResponse([_registered(*each, full=full) for each in found])
+        return await encoded_list(v2.ListRegisteredSchemasResponse, found, lambda each: _registered(*each, full=full))
 
     async def check_schema_compatibility(
         self, check_schema_compatibility_request: v2.CheckSchemaCompatibilityRequest

@@ -6,8 +6,9 @@ A cold service derives from its generated base, overrides the methods that it se
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from contextvars import ContextVar
 from functools import partial
@@ -27,11 +28,13 @@ from esdb_lite.server.storage.errors import (
     StorageCorrupted,
     StorageError,
     StorageFull,
+    StorageLocked,
     StorageReadOnly,
 )
 
 T = TypeVar("T")
 M = TypeVar("M", bound=betterproto.Message)
+E = TypeVar("E", bound=betterproto.Message)
 
 _failures = SparingLog(logging.getLogger("esdb_lite.server"), logging.ERROR)
 
@@ -39,6 +42,9 @@ _call: ContextVar[ServerCall] = ContextVar("call")
 
 MINUS_ONE = 2**64 - 1
 """-1 in a uint64 field."""
+
+_ENCODED_AT_ONCE = 16
+"""Messages within an answer: some milliseconds."""
 
 
 def decoded(decode: Callable[[bytes], T], message: bytes) -> T:
@@ -72,6 +78,16 @@ def stream_text(name: bytes) -> str:
 def encoded(kind: type[M], data: bytes) -> M:
     """Return an answer that is encoded already, for those that are asked for often."""
     return cast("M", _Encoded(data))
+
+
+async def encoded_list(kind: Callable[[list[E]], M], items: Sequence[T], show: Callable[[T], E]) -> M:
+    """Return an answer that is a list of what is shown of items: a few are encoded in a turn of the loop."""
+    parts: list[bytes] = []
+    for start in range(0, len(items), _ENCODED_AT_ONCE):
+        if start:
+            await asyncio.sleep(0)
+        parts.append(bytes(kind([show(item) for item in items[start : start + _ENCODED_AT_ONCE]])))
+    return cast("M", _Encoded(b"".join(parts)))
 
 
 class _Encoded:
@@ -198,6 +214,7 @@ def failure_of(error: object) -> RpcError:
 _STORAGE_CODES: tuple[tuple[type[StorageError], StatusCode], ...] = (
     (StorageClosed, StatusCode.UNAVAILABLE),
     (StorageFull, StatusCode.RESOURCE_EXHAUSTED),
+    (StorageLocked, StatusCode.UNAVAILABLE),
     (StorageReadOnly, StatusCode.FAILED_PRECONDITION),
     (StorageCorrupted, StatusCode.DATA_LOSS),
 )

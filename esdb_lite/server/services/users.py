@@ -15,7 +15,8 @@ from esdb_lite._status import refusals
 from esdb_lite.server.engine.model import LONGEST_NAME, is_too_long
 from esdb_lite.server.engine.users import StoredUser
 from esdb_lite.server.handlers import Handler
-from esdb_lite.server.services.unary import refusing, required
+from esdb_lite.server.services.authorization import caller_of
+from esdb_lite.server.services.unary import current_call, refusing, required
 from esdb_lite.server.users.authentication import Authenticator, LoginRefused, TooManyLogins
 from esdb_lite.server.users.store import UserChanged, UserExists, UserMissing, UserStore
 
@@ -84,7 +85,7 @@ class Users(pb.UsersBase):
         _refuse_nul(new_password=asked.new_password)
         with _refusals(asked.login_name):
             await self._store.find(asked.login_name)
-            await self._authenticator.verify(asked.login_name, asked.current_password)
+            await self._authenticator.verify(asked.login_name, asked.current_password, caller_of(current_call()))
             await self._store.set_password(asked.login_name, asked.new_password)
         return pb.ChangePasswordResp()
 

@@ -19,7 +19,7 @@ class StorageClosed(StorageError):
 
 
 class StorageLocked(StorageError):
-    """Another server holds the file."""
+    """Another server holds the file, or another program is writing to it; nothing of the command was written."""
 
 
 class StorageNotADatabase(StorageError):
@@ -50,6 +50,8 @@ class StorageFailed(StorageError):
     """Anything else, an I/O error above all; nothing of the command was written."""
 
 
+PASSING = (StorageFull, StorageLocked)
+"""What may be over when one tries again: the disk had no room, or another program was writing to the file."""
 DRIVER_ERRORS = (sqlite3.Error, MemoryError, UnicodeDecodeError)
 """What SQLite and its driver raise; the others for damaged pages: lengths that cannot be, names that are no text."""
 

@@ -132,7 +132,7 @@ CREATE TABLE IF NOT EXISTS indexed (id INTEGER PRIMARY KEY, position INTEGER NOT
 """Files of the same version may lack these; programs that do not know them do nothing wrong with the file."""
 
 
-_PATIENCE = 5
+PATIENCE = 5
 """Seconds to wait for somebody else's transaction."""
 _SYNCHRONOUS = {Durability.FULL: "FULL", Durability.RELAXED: "NORMAL"}
 _HEAD = struct.Struct(">qqq?").pack
@@ -174,7 +174,8 @@ def checksum_with(
     names: bytes, position: int, revision: int, id: bytes, is_json: int, created: int, data: bytes, metadata: bytes
 ) -> int:
     """The same as `checksum`, with what `checked_names` returns."""
-    return crc32(data, crc32(metadata, crc32(_HEAD(position, revision, created, is_json & 1) + id + names)))
+    before = b"".join((_HEAD(position, revision, created, is_json & 1), id, names, metadata))
+    return crc32(data, crc32(before))
 
 
 def open_writer(path: str | None, durability: Durability = Durability.FULL) -> sqlite3.Connection:
@@ -224,7 +225,7 @@ def empty_log(connection: sqlite3.Connection) -> bool:
     try:
         connection.execute("PRAGMA busy_timeout=0")
         busy = connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0]
-        connection.execute(f"PRAGMA busy_timeout={_PATIENCE * 1000}")
+        connection.execute(f"PRAGMA busy_timeout={PATIENCE * 1000}")
     except sqlite3.Error:
         return False
     return bool(busy == 0)
@@ -235,7 +236,7 @@ def _opening(path: str, address: str, *, uri: bool) -> Iterator[sqlite3.Connecti
     """A connection that is closed if anything goes wrong with it at first."""
     connection = None
     try:
-        connection = sqlite3.connect(address, uri=uri, isolation_level=None, check_same_thread=False, timeout=_PATIENCE)
+        connection = sqlite3.connect(address, uri=uri, isolation_level=None, check_same_thread=False, timeout=PATIENCE)
         connection.execute("PRAGMA cache_size=-8192")
         # Looks closer at pages that come from the disk, for what a damaged one would hide.
         connection.execute("PRAGMA cell_size_check=ON")

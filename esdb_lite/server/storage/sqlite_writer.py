@@ -24,7 +24,7 @@ from esdb_lite.server.storage import (
     replay_notes,
 )
 from esdb_lite.server.storage.errors import DRIVER_ERRORS, reporting, translated
-from esdb_lite.server.storage.schema import checked_names, checksum_with, pack_schema
+from esdb_lite.server.storage.schema import PATIENCE, checked_names, checksum_with, pack_schema
 from esdb_lite.server.storage.selections import make_entries
 from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
@@ -74,6 +74,13 @@ class SqliteWriter:
         self._rows: list[tuple[object, ...]] = []
         self._unwritten: set[int] = set()
         self._bytes = 0
+        self._patient = True
+
+    def wait_for_others(self, *, patiently: bool) -> None:
+        """Whether to wait for another program that is writing to the file, or to raise StorageLocked at once."""
+        if patiently is not self._patient:
+            self._patient = patiently
+            self.connection.execute(f"PRAGMA busy_timeout={PATIENCE * 1000 if patiently else 0}")
 
     @contextmanager
     def transaction(self) -> Iterator[None]:

@@ -32,7 +32,8 @@ _MAX_HEADER = 8192
 _CHECKS_AT_ONCE = 2
 _WAITING = 64
 _WAITING_OF_LOGIN = 4
-_WAITING_OF_PEER = _WAITING // 2
+_WAITING_OF_SOURCE = _WAITING // 2
+_WAITING_OF_CONNECTION = _WAITING_OF_SOURCE // 2
 _ACCOUNTS_KEPT = 1000
 
 
@@ -41,7 +42,18 @@ class LoginRefused(Exception):
 
 
 class TooManyLogins(Exception):
-    """More passwords wait to be checked than are taken at a time, or from one peer: come back later."""
+    """More passwords wait to be checked than are taken at a time, or from one caller: come back later."""
+
+
+class Caller(NamedTuple):
+    """Where a login comes from."""
+
+    connection: Hashable = None
+    network: str = ""
+    """What others may have in common with it who guess; see `network_of`."""
+
+
+NOWHERE = Caller()
 
 
 class Login(NamedTuple):
@@ -154,10 +166,10 @@ class Authenticator:
 
     # --- callers ---
 
-    async def identify(self, header: str | None, peer: Hashable = None) -> Principal:
+    async def identify(self, header: str | None, caller: Caller = NOWHERE) -> Principal:
         """Return who is calling, true at the moment of returning. Raises LoginRefused, TooManyLogins.
 
-        `peer`: where the call comes from. Those who guess leave room for the others.
+        Those who guess leave room for callers from elsewhere.
         """
         login = read_header(header)
         if login is None:
@@ -167,15 +179,15 @@ class Authenticator:
             account = self._accounts.get(login.name)
             if account is not None and account.digest is not None and hmac.compare_digest(account.digest, digest):
                 return account.principal
-            await self._shared(_Check(login.name, digest), partial(self._check, login, digest), peer)
+            await self._shared(_Check(login.name, digest), partial(self._check, login, digest, caller.network), caller)
 
-    async def verify(self, login: str, password: str) -> None:
+    async def verify(self, login: str, password: str, caller: Caller = NOWHERE) -> None:
         """Check a password, as slowly as at a login, and for disabled users as well.
 
         Raises LoginRefused, TooManyLogins.
         """
         check = _Check(login, self._digest(password), current=True)
-        await self._shared(check, partial(self._verify, login, password))
+        await self._shared(check, partial(self._verify, login, password, caller.network), caller)
 
     async def has_password(self, login: str, password: str) -> bool:
         """Whether this is the password of a user. Not for what callers send. Raises StorageError."""
@@ -205,31 +217,37 @@ class Authenticator:
     # --- checking ---
 
     async def _shared(
-        self, check: _Check, checking: Callable[[], Coroutine[object, object, None]], peer: Hashable = None
+        self, check: _Check, checking: Callable[[], Coroutine[object, object, None]], caller: Caller
     ) -> None:
         """Check a password; callers who ask the same at the same time wait for the same answer."""
         task = self._checks.get(check)
         if task is None:
-            if self._is_full(check.login, peer):
+            if self._is_full(check.login, caller):
                 raise TooManyLogins
-            self._waiting[peer] += 1
+            self._waiting.update(caller)
             task = self._checks[check] = asyncio.get_running_loop().create_task(checking())
-            task.add_done_callback(lambda task: self._checked(check, peer, task))
+            task.add_done_callback(lambda task: self._checked(check, caller, task))
         await asyncio.shield(task)
 
-    def _is_full(self, login: str, peer: Hashable) -> bool:
+    def _is_full(self, login: str, caller: Caller) -> bool:
         same = sum(1 for waiting in self._checks if waiting.login == login)
-        return len(self._checks) >= _WAITING or same >= _WAITING_OF_LOGIN or self._waiting[peer] >= _WAITING_OF_PEER
+        return (
+            len(self._checks) >= _WAITING
+            or same >= _WAITING_OF_LOGIN
+            or self._waiting[caller.connection] >= _WAITING_OF_CONNECTION
+            or self._waiting[caller.network] >= _WAITING_OF_SOURCE
+        )
 
-    def _checked(self, check: _Check, peer: Hashable, task: asyncio.Task[None]) -> None:
+    def _checked(self, check: _Check, caller: Caller, task: asyncio.Task[None]) -> None:
         self._checks.pop(check, None)
-        self._waiting[peer] -= 1
-        if not self._waiting[peer]:
-            del self._waiting[peer]
+        for key in caller:
+            self._waiting[key] -= 1
+            if not self._waiting[key]:
+                del self._waiting[key]
         if not task.cancelled():
             task.exception()  # whoever asked may have gone
 
-    async def _check(self, login: Login, digest: bytes) -> None:
+    async def _check(self, login: Login, digest: bytes, network: str) -> None:
         account = self._account(login.name)
         account.checks += 1
         try:
@@ -243,12 +261,12 @@ class Authenticator:
             account.checks -= 1
             self._forget_if_idle(login.name, account)
         if not right:
-            await self._refuse()
+            await self._refuse(network)
 
-    async def _verify(self, login: str, password: str) -> None:
+    async def _verify(self, login: str, password: str, network: str) -> None:
         found = await self._database.read(lambda reader: find_user(reader, login))
         if not await self._matches(password, None if found is None else found.user):
-            await self._refuse()
+            await self._refuse(network)
 
     async def _matches(self, password: str, user: UserRecord | None) -> bool:
         hashed = passwords.NOBODY if user is None else passwords.Hashed(user.hash, user.salt)
@@ -256,8 +274,8 @@ class Authenticator:
         right = await loop.run_in_executor(self._threads, passwords.matches, password, hashed)
         return right and user is not None
 
-    async def _refuse(self) -> None:
-        delay = self._brake.refused(asyncio.get_running_loop().time())
+    async def _refuse(self, network: str) -> None:
+        delay = self._brake.refused(network, asyncio.get_running_loop().time())
         if delay:
             await asyncio.sleep(delay)
         raise LoginRefused

@@ -44,7 +44,7 @@ from esdb_lite.server.projections.user.states import StateCache
 from esdb_lite.server.projections.user.thread import ScriptAbandoned, ScriptThread
 from esdb_lite.server.projections.user.writing import StreamEnds
 from esdb_lite.server.storage import Forget, Note, PartitionState, Progress, Reader
-from esdb_lite.server.storage.errors import StorageClosed, StorageError, StorageFull
+from esdb_lite.server.storage.errors import PASSING, StorageClosed, StorageError
 
 log = logging.getLogger("esdb_lite.server")
 
@@ -206,7 +206,7 @@ class UserRun:
         except (StorageClosed, ScriptAbandoned):
             pass
         except StorageError as error:
-            if not (self._stopping and isinstance(error, StorageFull)):
+            if not (self._stopping and isinstance(error, PASSING)):
                 self._events.faulted(f"The database failed: {error}")
         except Exception as error:
             log.exception("projection %r has met a bug", self._definition.name)
@@ -361,11 +361,11 @@ class UserRun:
         emit.accept()
 
     async def _write_patiently(self, emit: Emit) -> None:
-        """Write, again and again while the disk is full; not when it is to stop."""
+        """Write, again and again while the disk is full, or another program writes; not when it is to stop."""
         while True:
             try:
                 await self._database.execute(emit, cost=emit.cost)
-            except StorageFull:
+            except PASSING:
                 if self._stopping:
                     raise
             else:
