@@ -258,9 +258,9 @@ def test_attrs() -> None:
 
 def test_what_cannot_be_registered() -> None:
     types = types_of(Line)
-    with pytest.raises(InvalidArgument, match="is registered already"):
+    with pytest.raises(InvalidArgument, match="must be a class that is not registered yet"):
         types.register("Another")(Line)
-    with pytest.raises(InvalidArgument, match="type: is that of Line already, not 'It'"):
+    with pytest.raises(InvalidArgument, match="type: must be a type that Line does not stand for already, not 'It'"):
         types.register("Another", aliases=["It"])(Everything)
     with pytest.raises(WrongArgumentType, match="must be a dataclass"):
         types.register("Another")(int)
@@ -271,7 +271,7 @@ def test_what_cannot_be_registered() -> None:
     with pytest.raises(InvalidArgument, match="type: must not be empty"):
         types.register("")
     types.upcaster("It", version=1)(lambda data: data)
-    with pytest.raises(InvalidArgument, match="has an upcaster already"):
+    with pytest.raises(InvalidArgument, match="must be a version of It that has no upcaster yet, not 1"):
         types.upcaster("It", version=1)
     with pytest.raises(WrongArgumentType, match="must be of a registered class: Everything is not"):
         types.new_event(everything())
