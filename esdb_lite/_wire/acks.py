@@ -19,6 +19,7 @@ from esdb_lite._wire.primitives import (
     last_of,
     number,
     stream_identifier,
+    submessage,
     tag_byte,
     text,
 )
@@ -143,18 +144,15 @@ def usual_ack(data: bytes) -> list[bytes] | None:
 
 def _decode_options(data: bytes) -> GroupReadOptions:
     group, buffer_size = "", 0
-    uuid_option: bytes | None = None
     for tag, value, raw in fields(data):
         if tag == _GROUP_NAME:
             group = text(raw)
         elif tag == _BUFFER_SIZE:
             buffer_size = int32(value)
-        elif tag == _UUIDS:
-            uuid_option = raw if uuid_option is None else uuid_option + raw
     source = last_of(data, (_STREAM, _ALL))
     stream = stream_identifier(source.raw) if source is not None and source.tag == _STREAM else None
     everything = source is not None and source.tag == _ALL
-    return GroupReadOptions(stream, everything, group, buffer_size, _structured(uuid_option))
+    return GroupReadOptions(stream, everything, group, buffer_size, _structured(submessage(data, _UUIDS)))
 
 
 def _structured(uuid_option: bytes | None) -> bool | None:

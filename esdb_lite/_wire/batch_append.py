@@ -367,17 +367,11 @@ _STATE_FIELDS = {state: empty(tag) for tag, state in _STATES.items()}
 
 def decode_wrong_expected_version(value: bytes) -> Conflict:
     """Decode the detail `WrongExpectedVersion`."""
-    current = expected = None
-    for tag, revision, _ in fields(value):
-        if tag == _CURRENT:
-            current = revision
-        elif tag == _CURRENT_NO_STREAM:
-            current = None
-        elif tag == _EXPECTED:
-            expected = revision
-        elif tag in _STATES:
-            expected = _STATES[tag]
-    return Conflict(current, expected)
+    current, expected = last_of(value, (_CURRENT, _CURRENT_NO_STREAM)), last_of(value, (_EXPECTED, *_STATES))
+    return Conflict(
+        current.value if current is not None and current.tag == _CURRENT else None,
+        None if expected is None else _STATES.get(expected.tag, expected.value),
+    )
 
 
 def decode_bad_request(value: bytes) -> str:

@@ -19,8 +19,10 @@ from esdb_lite._wire.primitives import (
     WireError,
     block,
     fields,
+    last_of,
     number,
     read_block,
+    submessage,
     tag_byte,
     text,
     varint,
@@ -144,11 +146,7 @@ def encode_import_refusal(refusal: bytes) -> bytes:
 
 def decode_import_answer(data: bytes) -> ImportAnswer:
     """Decode an ImportResp."""
-    position = 0
-    refusal: bytes | None = None
-    for tag, value, raw in fields(data):
-        if tag == _POSITION:
-            position = value
-        elif tag == _REFUSAL:
-            refusal = raw if refusal is None else refusal + raw
-    return ImportAnswer(position, None if refusal is None else decode_batch_response(refusal))
+    position, refusal = last_of(data, (_POSITION,)), submessage(data, _REFUSAL)
+    return ImportAnswer(
+        0 if position is None else position.value, None if refusal is None else decode_batch_response(refusal)
+    )

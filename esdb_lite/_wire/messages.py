@@ -12,7 +12,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
-from esdb_lite._wire.primitives import BYTES, VARINT, WireError, fields, read_varint, text, uint32, varint
+from esdb_lite._wire.primitives import (
+    BYTES,
+    FIXED32,
+    FIXED64,
+    SIZES,
+    VARINT,
+    WireError,
+    fields,
+    read_varint,
+    text,
+    uint32,
+    varint,
+)
 
 
 class _Generated(Protocol):
@@ -21,14 +33,12 @@ class _Generated(Protocol):
 
 M = TypeVar("M", bound=_Generated)
 
-_FIXED64, _FIXED32 = 1, 5
 _WIRE_TYPES = {
-    **dict.fromkeys(("double", "fixed64", "sfixed64"), _FIXED64),
-    **dict.fromkeys(("float", "fixed32", "sfixed32"), _FIXED32),
+    **dict.fromkeys(("double", "fixed64", "sfixed64"), FIXED64),
+    **dict.fromkeys(("float", "fixed32", "sfixed32"), FIXED32),
     **dict.fromkeys(("string", "bytes", "message", "map"), BYTES),
 }
 """By the names that betterproto has for types; all others are varints."""
-_SIZES = {_FIXED64: 8, _FIXED32: 4}
 _SHORT_NUMBERS = ("int32", "uint32", "enum")
 
 
@@ -78,7 +88,7 @@ def _values(type_: str, wire_type: int, value: int, raw: bytes, *, repeated: boo
         return None
     if wanted == VARINT:
         return [_number(type_, each) for each in _packed(raw)]
-    size = _SIZES[wanted]
+    size = SIZES[wanted]
     if len(raw) % size:
         raise WireError("truncated in packed numbers")
     return [raw[at : at + size] for at in range(0, len(raw), size)]

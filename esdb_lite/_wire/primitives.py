@@ -24,7 +24,8 @@ MAX_UINT64 = 2**64 - 1
 _MAX_DEPTH = 100
 _CACHED = 1024
 _SHORT = 256  # bytes of what is worth to be remembered, and no burden
-_FIXED = {FIXED64: 8, FIXED32: 4}
+SIZES = {FIXED64: 8, FIXED32: 4}
+"""Bytes of values whose size is fixed, by their wire type."""
 _FIRST, _SECOND = 1 << 3 | VARINT, 2 << 3 | VARINT
 _KEY, _VALUE = 1 << 3 | BYTES, 2 << 3 | BYTES  # of an entry of any map
 
@@ -163,8 +164,8 @@ def _span(data: bytes, at: int, kind: int) -> tuple[int, int]:
     """Return where the value of a field of bytes begins and ends."""
     if kind == BYTES:
         size, at = read_varint(data, at)
-    elif kind in _FIXED:
-        size = _FIXED[kind]
+    elif kind in SIZES:
+        size = SIZES[kind]
     else:
         raise WireError(f"a field has the wire type {kind}")
     if at + size > len(data):
@@ -281,6 +282,12 @@ def last_field(data: bytes, wanted: int) -> bytes:
         if tag == wanted:
             found = raw
     return found
+
+
+def submessage(data: bytes, wanted: int) -> bytes | None:
+    """Return one field of a message that is a message itself, its parts merged; None where it is absent."""
+    found = last_of(data, (wanted,))
+    return None if found is None else found.raw
 
 
 class OneofField(NamedTuple):

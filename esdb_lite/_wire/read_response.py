@@ -34,6 +34,7 @@ from esdb_lite._wire.primitives import (
     pair,
     signed,
     stream_identifier,
+    submessage,
     text,
 )
 from esdb_lite._wire.uuids import decode_uuid
@@ -145,65 +146,23 @@ def _position(value: int) -> int | None:
     return None if value == MAX_UINT64 else value
 
 
-def _event(content: OneofField) -> RecordedEvent:
-    return decode_event(content.raw, False)
-
-
-def _persistent_event(content: OneofField) -> RecordedEvent:
-    return decode_event(content.raw, True)
-
-
 def _confirmation(content: OneofField) -> SubscriptionConfirmed:
     return SubscriptionConfirmed(text(last_field(content.raw, _SUBSCRIPTION_ID)))
 
 
 def _checkpoint(content: OneofField) -> Checkpoint:
-    timestamp = None
-    for tag, _, raw in fields(content.raw):
-        if tag == _CHECKPOINT_TIME:
-            timestamp = raw if timestamp is None else timestamp + raw
-    return Checkpoint(*pair(content.raw), _time(timestamp))
+    return Checkpoint(*pair(content.raw), _time(submessage(content.raw, _CHECKPOINT_TIME)))
 
 
 def _stream_missing(content: OneofField) -> StreamMissing:
-    identifier = b""
-    for tag, _, raw in fields(content.raw):
-        if tag == _MISSING_STREAM:
-            identifier += raw
-    return StreamMissing(stream_identifier(identifier))
-
-
-def _first_position(content: OneofField) -> FirstStreamPosition:
-    return FirstStreamPosition(content.value)
-
-
-def _last_position(content: OneofField) -> LastStreamPosition:
-    return LastStreamPosition(content.value)
-
-
-def _last_all_position(content: OneofField) -> LastAllPosition:
-    return LastAllPosition(*pair(content.raw))
-
-
-def _caught_up(content: OneofField) -> CaughtUp:
-    return CaughtUp(*_progress(content.raw))
-
-
-def _fell_behind(content: OneofField) -> FellBehind:
-    return FellBehind(*_progress(content.raw))
+    return StreamMissing(stream_identifier(submessage(content.raw, _MISSING_STREAM) or b""))
 
 
 def _progress(data: bytes) -> tuple[datetime | None, int | None, int | None, int | None]:
-    timestamp = revision = position = None
-    for tag, value, raw in fields(data):
-        if tag == _PROGRESS_TIME:
-            timestamp = raw if timestamp is None else timestamp + raw
-        elif tag == _PROGRESS_REVISION:
-            revision = signed(value)
-        elif tag == _PROGRESS_POSITION:
-            position = raw if position is None else position + raw
+    revision, position = last_of(data, (_PROGRESS_REVISION,)), submessage(data, _PROGRESS_POSITION)
     commit, prepare = (None, None) if position is None else pair(position)
-    return _time(timestamp), revision, commit, prepare
+    number = None if revision is None else signed(revision.value)
+    return _time(submessage(data, _PROGRESS_TIME)), number, commit, prepare
 
 
 def _time(timestamp: bytes | None) -> datetime | None:
@@ -218,18 +177,18 @@ def _time(timestamp: bytes | None) -> datetime | None:
 
 
 _CONTENTS: dict[int, Callable[[OneofField], ReadItem]] = {
-    tags.STREAMS_READ_RESP_EVENT: _event,
+    tags.STREAMS_READ_RESP_EVENT: lambda content: decode_event(content.raw, False),
     tags.STREAMS_READ_RESP_CONFIRMATION: _confirmation,
     tags.STREAMS_READ_RESP_CHECKPOINT: _checkpoint,
     tags.STREAMS_READ_RESP_STREAM_NOT_FOUND: _stream_missing,
-    tags.STREAMS_READ_RESP_FIRST_STREAM_POSITION: _first_position,
-    tags.STREAMS_READ_RESP_LAST_STREAM_POSITION: _last_position,
-    tags.STREAMS_READ_RESP_LAST_ALL_STREAM_POSITION: _last_all_position,
-    tags.STREAMS_READ_RESP_CAUGHT_UP: _caught_up,
-    tags.STREAMS_READ_RESP_FELL_BEHIND: _fell_behind,
+    tags.STREAMS_READ_RESP_FIRST_STREAM_POSITION: lambda content: FirstStreamPosition(content.value),
+    tags.STREAMS_READ_RESP_LAST_STREAM_POSITION: lambda content: LastStreamPosition(content.value),
+    tags.STREAMS_READ_RESP_LAST_ALL_STREAM_POSITION: lambda content: LastAllPosition(*pair(content.raw)),
+    tags.STREAMS_READ_RESP_CAUGHT_UP: lambda content: CaughtUp(*_progress(content.raw)),
+    tags.STREAMS_READ_RESP_FELL_BEHIND: lambda content: FellBehind(*_progress(content.raw)),
 }
 
 _PERSISTENT_CONTENTS: dict[int, Callable[[OneofField], ReadItem]] = {
-    tags.PERSISTENT_READ_RESP_EVENT: _persistent_event,
+    tags.PERSISTENT_READ_RESP_EVENT: lambda content: decode_event(content.raw, True),
     tags.PERSISTENT_READ_RESP_SUBSCRIPTION_CONFIRMATION: _confirmation,
 }

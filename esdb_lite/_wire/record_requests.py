@@ -34,7 +34,7 @@ from esdb_lite_protos.tags import (
     V2_SCHEMA_INFO_NAME,
 )
 
-from esdb_lite._wire.primitives import block, fields, int32, number, text
+from esdb_lite._wire.primitives import block, fields, int32, number, submessage, text
 from esdb_lite._wire.values import Value, decode_entry, encode_entries
 from esdb_lite.events import JsonValue
 
@@ -221,10 +221,7 @@ _remembered_schema = lru_cache(1024)(_schema)
 
 
 def _check(data: bytes) -> SentCheck | None:
-    state = None
-    for tag, _, raw in fields(data):
-        if tag == V2_CONSISTENCY_CHECK_STREAM_STATE:
-            state = raw if state is None else state + raw
+    state = submessage(data, V2_CONSISTENCY_CHECK_STREAM_STATE)
     if state is None:
         return None
     stream, expected = "", 0

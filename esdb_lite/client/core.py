@@ -33,8 +33,10 @@ from esdb_lite.errors import (
     ClientClosed,
     DeadlineExceeded,
     EsdbClientException,
+    GrpcError,
     NotSupported,
     ProtocolError,
+    ServerAnswer,
     Unauthenticated,
     WrongContext,
 )
@@ -51,6 +53,7 @@ _MOST_STRANGERS = 10
 """Hosts about which there is a warning."""
 
 T = TypeVar("T")
+Meaning = Callable[[GrpcError], GrpcError]
 
 
 async def _nothing_else() -> None:
@@ -200,11 +203,13 @@ class ClientCore:
         repeatable: bool = False,
         delivery: Delivery = Delivery.TOGETHER,
         needs: str = "",
+        meaning: Meaning | None = None,
     ) -> Channel:
         """Return a channel for a generated stub: `UsersStub(core.channel(deadline)).create(CreateReq(...))`.
 
         Its calls are made again where that is safe; `repeatable` says that it always is. Where one may have been done
         all the same, it raises OutcomeUnknown. `needs`: what is said where the server does not have the call.
+        `meaning` returns what is raised for a refusal.
         """
         safety = Safety.REPEATABLE if repeatable else Safety.ONCE
 
@@ -212,11 +217,16 @@ class ClientCore:
             number = self.slow.begin(method.rpartition("/")[2]) if deadline.timeout is None else 0
             try:
                 return await self._attempts(attempt, method, deadline, credentials, need, safety)
-            except NotSupported as error:
-                if not needs:
+            except ServerAnswer as error:
+                found: GrpcError = error
+                if needs and isinstance(error, NotSupported):
+                    text = f"{needs}, and this server does not have it"
+                    found = NotSupported(text, code=error.code, details=error.details, trailers=error.trailers)
+                elif meaning is not None:
+                    found = meaning(error)
+                if found is error:
                     raise
-                text = f"{needs}, and this server does not have it"
-                raise NotSupported(text, code=error.code, details=error.details, trailers=error.trailers) from error
+                raise found from error
             finally:
                 self.slow.end(number)
 

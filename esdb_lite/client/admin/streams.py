@@ -7,6 +7,7 @@ Must not know: bytes, connections.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from esdb_lite import _convert
@@ -17,7 +18,7 @@ from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_metadata, checked_stream
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.errors import StreamNotFound, WrongArgumentType
-from esdb_lite.events import AppendResult, JsonValue, NewEvent, StreamState
+from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, StreamState
 from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
@@ -76,16 +77,9 @@ class AsyncStreamApi:
         self, stream_name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> StreamMetadata:
         """Return the metadata of a stream; without metadata, everything in it is None. Raises StreamDeleted."""
-        from esdb_lite.client.read.resuming import last_event
         from esdb_lite.metadata import StreamMetadata, decode_metadata
 
-        deadline = self._core.deadline(timeout)
-        name = f"$${checked_stream(stream_name)}"
-        try:
-            request = ReadRequest(name, from_end=True, backwards=True, limit=1)
-            last, _ = await last_event(self._core, request, deadline, credentials)
-        except StreamNotFound:
-            last = None
+        last = await self._last(f"$${checked_stream(stream_name)}", timeout, credentials)
         return StreamMetadata() if last is None else decode_metadata(last.data, last.stream_position)
 
     async def set_stream_metadata(
@@ -116,15 +110,9 @@ class AsyncStreamApi:
         self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> DefaultAccess:
         """Return the default access list, for streams whose metadata has none. It is in the stream `$settings`."""
-        from esdb_lite.client.read.resuming import last_event
         from esdb_lite.metadata import DefaultAccess, decode_default_access
 
-        deadline = self._core.deadline(timeout)
-        try:
-            request = ReadRequest(SETTINGS_STREAM, from_end=True, backwards=True, limit=1)
-            last, _ = await last_event(self._core, request, deadline, credentials)
-        except StreamNotFound:
-            last = None
+        last = await self._last(SETTINGS_STREAM, timeout, credentials)
         return DefaultAccess() if last is None else decode_default_access(last.data)
 
     async def set_default_access(
@@ -143,3 +131,13 @@ class AsyncStreamApi:
         event = NewEvent("update-default-acl", encode_default_access(access))
         request = AppendRequest(SETTINGS_STREAM, expectation(StreamState.ANY), [event])
         await self._appender.append(request, deadline=deadline, credentials=checked_credentials(credentials))
+
+    async def _last(
+        self, stream_name: str, timeout: Seconds | None, credentials: CredentialsLike
+    ) -> RecordedEvent | None:
+        from esdb_lite.client.read.resuming import last_event
+
+        request = ReadRequest(stream_name, from_end=True, backwards=True, limit=1)
+        with suppress(StreamNotFound):
+            return (await last_event(self._core, request, self._core.deadline(timeout), credentials))[0]
+        return None

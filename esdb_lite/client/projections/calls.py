@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from esdb_lite import _convert
@@ -24,7 +25,6 @@ from esdb_lite.errors import (
     InvalidArgument,
     ProjectionExists,
     ProjectionNotFound,
-    ServerAnswer,
     WrongArgumentType,
 )
 from esdb_lite.events import JsonValue
@@ -76,7 +76,7 @@ class AsyncProjectionApi:
         of the protocol notes.
         """
         deadline = self._core.deadline(timeout)
-        _check_name("name", name)
+        channel = self._projection_calls(name, deadline, credentials, ProjectionCall.CREATE)
         checked_text("query", query)
         checked_bool("emit", emit)
         if checked_bool("track_emitted_streams", track_emitted_streams) and not emit:
@@ -84,9 +84,8 @@ class AsyncProjectionApi:
         if engine_version == _SECOND_ENGINE and track_emitted_streams:
             raise InvalidArgument("track_emitted_streams", track_emitted_streams, "cannot be had with engine_version=2")
         engine = 0 if engine_version is None else await self._engine(engine_version, deadline)
-        channel = self._core.channel(deadline, credentials)
         ignored = [ProjectionExists] if checked_bool("exist_ok", exist_ok) else []
-        with suppress(*ignored), _about(name, ProjectionCall.CREATE):
+        with suppress(*ignored):
             await _convert.projections.create(
                 channel,
                 name,
@@ -110,12 +109,10 @@ class AsyncProjectionApi:
         `emit`: it may write events and links from now on; servers do not keep what it was before. None: only system
         projections may. Raises ProjectionNotFound.
         """
-        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        _check_name("name", name)
+        channel = self._repeatable(name, timeout, credentials)
         checked_text("query", query)
         emits = name.startswith("$") if emit is None else checked_bool("emit", emit)
-        with _about(name):
-            await _convert.projections.update(channel, name, query, emit=emits)
+        await _convert.projections.update(channel, name, query, emit=emits)
 
     async def delete_projection(
         self,
@@ -132,43 +129,31 @@ class AsyncProjectionApi:
         `emitted_streams`: those that were tracked. Raises ProjectionNotFound; ProjectionFailed while it runs or is
         aborted, and always for system projections; OutcomeUnknown when the request was sent and no answer came.
         """
-        channel = self._core.channel(self._core.deadline(timeout), credentials)
-        _check_name("name", name)
-        checked_bool("state_stream", state_stream)
-        checked_bool("checkpoint_stream", checkpoint_stream)
-        checked_bool("emitted_streams", emitted_streams)
-        with _about(name, ProjectionCall.DELETE):
-            await _convert.projections.delete(
-                channel,
-                name,
-                state_stream=state_stream,
-                checkpoint_stream=checkpoint_stream,
-                emitted_streams=emitted_streams,
-            )
+        await _convert.projections.delete(
+            self._projection_calls(name, self._core.deadline(timeout), credentials, ProjectionCall.DELETE),
+            name,
+            state_stream=checked_bool("state_stream", state_stream),
+            checkpoint_stream=checked_bool("checkpoint_stream", checkpoint_stream),
+            emitted_streams=checked_bool("emitted_streams", emitted_streams),
+        )
 
     async def enable_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Start a projection where it left off. Does nothing if it is running. Raises ProjectionNotFound."""
-        channel = self._repeatable(name, timeout, credentials)
-        with _about(name):
-            await _convert.projections.enable(channel, name)
+        await _convert.projections.enable(self._repeatable(name, timeout, credentials), name)
 
     async def disable_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop a projection, after it has written a checkpoint. Raises ProjectionNotFound."""
-        channel = self._repeatable(name, timeout, credentials)
-        with _about(name):
-            await _convert.projections.disable(channel, name, write_checkpoint=True)
+        await _convert.projections.disable(self._repeatable(name, timeout, credentials), name, write_checkpoint=True)
 
     async def abort_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> None:
         """Stop a projection at once; it will continue from its last checkpoint. Raises ProjectionNotFound."""
-        channel = self._repeatable(name, timeout, credentials)
-        with _about(name):
-            await _convert.projections.disable(channel, name, write_checkpoint=False)
+        await _convert.projections.disable(self._repeatable(name, timeout, credentials), name, write_checkpoint=False)
 
     async def reset_projection(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
@@ -177,15 +162,11 @@ class AsyncProjectionApi:
 
         Raises ProjectionNotFound.
         """
-        channel = self._repeatable(name, timeout, credentials)
-        with _about(name):
-            await _convert.projections.reset(channel, name)
+        await _convert.projections.reset(self._repeatable(name, timeout, credentials), name)
 
     async def restart_projections(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> None:
         """Restart the projection subsystem. Transient projections are lost. Raises ProjectionFailed."""
-        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
-        with _about(""):
-            await _convert.projections.restart(channel)
+        await _convert.projections.restart(self._of_all(timeout, credentials))
 
     # --- asking ---
 
@@ -203,14 +184,11 @@ class AsyncProjectionApi:
         credentials: CredentialsLike = None,
     ) -> list[ProjectionInfo]:
         """Return the status and the statistics of all projections, system ones included, or of those of a mode."""
-        channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         from esdb_lite.projections import ProjectionMode
 
         if mode is not None and not isinstance(mode, ProjectionMode):
             raise WrongArgumentType("mode", mode, "must be a ProjectionMode or None")
-
-        with _about(""):
-            return await _convert.projections.statistics_of_all(channel, mode)
+        return await _convert.projections.statistics_of_all(self._of_all(timeout, credentials), mode)
 
     async def get_projection_state(
         self,
@@ -283,9 +261,9 @@ class AsyncProjectionApi:
         checked_text("query", query)
         name = f"query-{uuid.uuid4()}"
         try:
-            channel = self._core.channel(deadline, credentials)
-            with _about(name):
-                await _convert.projections.create_transient(channel, name, query)
+            await _convert.projections.create_transient(
+                self._projection_calls(name, deadline, credentials), name, query
+            )
             await self._completed(name, deadline, credentials)
             return await self._ask(name, None, deadline, credentials, _convert.projections.result)
         finally:
@@ -345,10 +323,8 @@ class AsyncProjectionApi:
             await _pause(pause, deadline, info)
 
     async def _info(self, name: str, deadline: Deadline, credentials: CredentialsLike) -> ProjectionInfo:
-        _check_name("name", name)
-        channel = self._core.channel(deadline, credentials, repeatable=True)
-        with _about(name):
-            found = await _convert.projections.statistics_of(channel, name)
+        channel = self._projection_calls(name, deadline, credentials, repeatable=True)
+        found = await _convert.projections.statistics_of(channel, name)
         if len(found) != 1:
             # One that goes at this moment is not answered at all.
             error = ProjectionNotFound(f"there is no projection {name!r}")
@@ -364,17 +340,30 @@ class AsyncProjectionApi:
         credentials: CredentialsLike,
         ask: Callable[[Channel, str, str], Coroutine[object, object, T]],
     ) -> T:
-        _check_name("name", name)
         if partition is not None:
             _check_name("partition", partition)
-        channel = self._core.channel(deadline, credentials, repeatable=True)
-        with _about(name):
-            return await ask(channel, name, partition or "")
+        return await ask(self._projection_calls(name, deadline, credentials, repeatable=True), name, partition or "")
 
     def _repeatable(self, name: str, timeout: Seconds | None, credentials: CredentialsLike) -> Channel:
-        deadline = self._core.deadline(timeout)
+        return self._projection_calls(name, self._core.deadline(timeout), credentials, repeatable=True)
+
+    def _projection_calls(
+        self,
+        name: str,
+        deadline: Deadline,
+        credentials: CredentialsLike,
+        call: ProjectionCall = ProjectionCall.OTHER,
+        *,
+        repeatable: bool = False,
+    ) -> Channel:
+        """A channel, on which a refusal means what it means for a projection."""
         _check_name("name", name)
-        return self._core.channel(deadline, credentials, repeatable=True)
+        meaning = partial(projection_error, name=name, call=call)
+        return self._core.channel(deadline, credentials, repeatable=repeatable, meaning=meaning)
+
+    def _of_all(self, timeout: Seconds | None, credentials: CredentialsLike) -> Channel:
+        meaning = partial(projection_error, name="")
+        return self._core.channel(self._core.deadline(timeout), credentials, repeatable=True, meaning=meaning)
 
     async def _engine(self, version: int, deadline: Deadline) -> int:
         """Older servers would ignore it. Raises NotSupported."""
@@ -382,18 +371,6 @@ class AsyncProjectionApi:
         if version > 1:
             await self._core.require_version(_FIRST_WITH_ENGINES, "engine_version=2", deadline)
         return version
-
-
-@contextmanager
-def _about(name: str, call: ProjectionCall = ProjectionCall.OTHER) -> Iterator[None]:
-    """Raise what a refusal means for a projection."""
-    try:
-        yield
-    except ServerAnswer as error:
-        found = projection_error(error, name, call)
-        if found is error:
-            raise
-        raise found from error
 
 
 async def _pause(seconds: float, deadline: Deadline, info: ProjectionInfo) -> None:

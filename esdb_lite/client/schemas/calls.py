@@ -6,8 +6,7 @@ Must not know: bytes, connections, what a definition means.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -23,7 +22,7 @@ from esdb_lite.client.schemas.arguments import (
     checked_tags,
     checked_version_id,
 )
-from esdb_lite.errors import InvalidArgument, ServerAnswer
+from esdb_lite.errors import GrpcError, InvalidArgument
 
 if TYPE_CHECKING:
     from grpclib.client import Channel
@@ -72,10 +71,9 @@ class AsyncSchemaApi:
         details = _convert.schemas.details(
             checked_format(format), checked_mode(compatibility), text, checked_tags(tags)
         )
-        checked_schema("name", name)
         content = checked_definition(definition)
-        with self._calls(name, timeout, credentials) as channel:
-            return await _convert.schemas.create(channel, name, content, details)
+        channel = self._schema_calls(checked_schema("name", name), timeout, credentials)
+        return await _convert.schemas.create(channel, name, content, details)
 
     async def update_schema(
         self,
@@ -92,14 +90,13 @@ class AsyncSchemaApi:
         Raises SchemaNotFound; SchemaRefused if nothing would change, or versions are not compatible with each other in
         the new mode; OutcomeUnknown when the request was sent and no answer came.
         """
-        checked_schema("name", name)
         if description is None and tags is None and compatibility is None:
             raise InvalidArgument("description", None, "it, tags or compatibility must be given")
         text = None if description is None else checked_text("description", description)
         given = None if tags is None else checked_tags(tags)
         mode = None if compatibility is None else checked_mode(compatibility)
-        with self._calls(name, timeout, credentials) as channel:
-            await _convert.schemas.update(channel, name, description=text, tags=given, compatibility=mode)
+        channel = self._schema_calls(checked_schema("name", name), timeout, credentials)
+        await _convert.schemas.update(channel, name, description=text, tags=given, compatibility=mode)
 
     async def delete_schema(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
@@ -108,17 +105,15 @@ class AsyncSchemaApi:
 
         Raises SchemaNotFound; OutcomeUnknown when the request was sent and no answer came.
         """
-        checked_schema("name", name)
-        with self._calls(name, timeout, credentials) as channel:
-            await _convert.schemas.delete(channel, name)
+        channel = self._schema_calls(checked_schema("name", name), timeout, credentials)
+        await _convert.schemas.delete(channel, name)
 
     async def get_schema(
         self, name: str, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> SchemaInfo:
         """Return a schema. Raises SchemaNotFound."""
-        checked_schema("name", name)
-        with self._calls(name, timeout, credentials, repeatable=True) as channel:
-            return await _convert.schemas.get(channel, name)
+        channel = self._schema_calls(checked_schema("name", name), timeout, credentials, repeatable=True)
+        return await _convert.schemas.get(channel, name)
 
     async def list_schemas(
         self,
@@ -131,16 +126,16 @@ class AsyncSchemaApi:
         """Return the schemas whose names begin with a prefix, and that have all these tags."""
         wanted = checked_tags(tags)
         checked_text("prefix", prefix)
-        with self._calls("", timeout, credentials, repeatable=True) as channel:
-            return await _convert.schemas.all_of_them(channel, prefix, wanted)
+        channel = self._schema_calls("", timeout, credentials, repeatable=True)
+        return await _convert.schemas.all_of_them(channel, prefix, wanted)
 
     async def lookup_schema_name(
         self, version_id: UUID, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> str:
         """Return the name of the schema that has this version. Raises SchemaNotFound."""
         id = checked_version_id(version_id)
-        with self._calls("", timeout, credentials, repeatable=True) as channel:
-            return await _convert.schemas.name_of(channel, id)
+        channel = self._schema_calls("", timeout, credentials, repeatable=True)
+        return await _convert.schemas.name_of(channel, id)
 
     async def register_schema_version(
         self,
@@ -155,10 +150,9 @@ class AsyncSchemaApi:
         Raises SchemaNotFound; SchemaRefused if it is the latest version again, or not compatible in the schema's mode;
         OutcomeUnknown when the request was sent and no answer came.
         """
-        checked_schema("name", name)
         content = checked_definition(definition)
-        with self._calls(name, timeout, credentials) as channel:
-            return await _convert.schemas.register(channel, name, content)
+        channel = self._schema_calls(checked_schema("name", name), timeout, credentials)
+        return await _convert.schemas.register(channel, name, content)
 
     async def delete_schema_versions(
         self,
@@ -173,10 +167,9 @@ class AsyncSchemaApi:
         Raises SchemaNotFound; SchemaRefused if there is no such version, none would be left, or the schema's mode asks
         for it; OutcomeUnknown when the request was sent and no answer came.
         """
-        checked_schema("name", name)
         chosen = checked_numbers(numbers)
-        with self._calls(name, timeout, credentials) as channel:
-            return await _convert.schemas.delete_versions(channel, name, chosen)
+        channel = self._schema_calls(checked_schema("name", name), timeout, credentials)
+        return await _convert.schemas.delete_versions(channel, name, chosen)
 
     async def get_schema_version(
         self,
@@ -187,18 +180,17 @@ class AsyncSchemaApi:
         credentials: CredentialsLike = None,
     ) -> SchemaVersion:
         """Return a version of a schema with its definition (default: the latest). Raises SchemaNotFound."""
-        checked_schema("name", name)
         chosen = None if number is None else checked_number("number", number)
-        with self._calls(name, timeout, credentials, repeatable=True) as channel:
-            return await _convert.schemas.version(channel, name, chosen)
+        channel = self._schema_calls(checked_schema("name", name), timeout, credentials, repeatable=True)
+        return await _convert.schemas.version(channel, name, chosen)
 
     async def get_schema_version_by_id(
         self, version_id: UUID, *, timeout: Seconds | None = None, credentials: CredentialsLike = None
     ) -> SchemaVersion:
         """Return a version with its definition. Raises SchemaNotFound."""
         id = checked_version_id(version_id)
-        with self._calls("", timeout, credentials, repeatable=True) as channel:
-            return await _convert.schemas.version_by_id(channel, id)
+        channel = self._schema_calls("", timeout, credentials, repeatable=True)
+        return await _convert.schemas.version_by_id(channel, id)
 
     async def list_schema_versions(
         self,
@@ -209,10 +201,9 @@ class AsyncSchemaApi:
         credentials: CredentialsLike = None,
     ) -> list[SchemaVersion]:
         """Return all versions of a schema; with their `definitions` if asked for. Raises SchemaNotFound."""
-        checked_schema("name", name)
         full = checked_bool("definitions", definitions)
-        with self._calls(name, timeout, credentials, repeatable=True) as channel:
-            return await _convert.schemas.versions(channel, name, definitions=full)
+        channel = self._schema_calls(checked_schema("name", name), timeout, credentials, repeatable=True)
+        return await _convert.schemas.versions(channel, name, definitions=full)
 
     async def list_registered_schemas(
         self,
@@ -232,8 +223,8 @@ class AsyncSchemaApi:
         wanted = checked_tags(tags)
         checked_text("prefix", prefix)
         full = checked_bool("definitions", definitions)
-        with self._calls("", timeout, credentials, repeatable=True) as channel:
-            return await _convert.schemas.registered(channel, id, prefix, wanted, definitions=full)
+        channel = self._schema_calls("", timeout, credentials, repeatable=True)
+        return await _convert.schemas.registered(channel, id, prefix, wanted, definitions=full)
 
     async def check_schema_compatibility(
         self,
@@ -252,21 +243,18 @@ class AsyncSchemaApi:
         chosen = checked_version_id(schema, "schema") if isinstance(schema, UUID) else checked_schema("schema", schema)
         content = checked_definition(definition)
         kind = checked_format(format)
-        with self._calls("" if isinstance(schema, UUID) else schema, timeout, credentials, repeatable=True) as channel:
-            return await _convert.schemas.check(channel, chosen, content, kind)
+        channel = self._schema_calls("" if isinstance(schema, UUID) else schema, timeout, credentials, repeatable=True)
+        return await _convert.schemas.check(channel, chosen, content, kind)
 
-    @contextmanager
-    def _calls(
+    def _schema_calls(
         self, name: str, timeout: Seconds | None, credentials: CredentialsLike, *, repeatable: bool = False
-    ) -> Iterator[Channel]:
-        """A channel, within which a refusal means what it means for a schema."""
-        deadline = self._core.deadline(timeout)
-        try:
-            yield self._core.channel(deadline, credentials, repeatable=repeatable, needs=_NEEDS)
-        except ServerAnswer as error:
+    ) -> Channel:
+        """A channel, on which a refusal means what it means for a schema."""
+
+        def meaning(error: GrpcError) -> GrpcError:
             from esdb_lite._status.schemas import schema_error
 
-            found = schema_error(error, name)
-            if found is error:
-                raise
-            raise found from error
+            return schema_error(error, name)
+
+        deadline = self._core.deadline(timeout)
+        return self._core.channel(deadline, credentials, repeatable=repeatable, needs=_NEEDS, meaning=meaning)

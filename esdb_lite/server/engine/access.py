@@ -13,8 +13,8 @@ from esdb_lite.server.engine import relaxed_json
 from esdb_lite.server.engine.metadata import Acl, acl_from, of_record
 from esdb_lite.server.engine.model import is_metastream, original_of
 from esdb_lite.server.engine.parsed import Remembered
-from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
-from esdb_lite.server.storage import Reader, Record
+from esdb_lite.server.engine.visibility import last_event
+from esdb_lite.server.storage import Reader
 
 ADMINS = "$admins"
 OPS = "$ops"
@@ -151,17 +151,6 @@ def parse_defaults(data: bytes) -> Defaults:
 
 
 _remembered = Remembered(lambda record: parse_defaults(record.data))
-
-
-def last_event(reader: Reader, stream: str) -> Record | None:
-    """Return the last event of a stream; None where it does not exist, or is deleted."""
-    try:
-        window = window_of(reader, stream, 0)
-    except StreamTombstoned:
-        return None
-    if window is None or window.last < window.first:
-        return None
-    return reader.at(stream, [window.last]).get(window.last)
 
 
 def governing_streams(stream: str) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ import enum
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
+from esdb_lite.server.engine.visibility import window_unless_tombstoned
 from esdb_lite.server.storage import Named, Reader
 
 AT_ONCE = 256
@@ -53,7 +53,7 @@ def names_page(reader: Reader, what: Listed, prefix: str, after: str, limit: int
     for name in looked:
         if what is Listed.TYPES:
             found.append(name)
-        elif _can_be_read(reader, name, now):
+        elif window_unless_tombstoned(reader, name, now) is not None:
             found.append(name if what is Listed.STREAMS else looked.skip_category(name))
         if len(found) >= limit:
             return NamesPage(found, looked.end)
@@ -63,13 +63,6 @@ def names_page(reader: Reader, what: Listed, prefix: str, after: str, limit: int
 def category_of(stream: str) -> str:
     """Return the category of a stream."""
     return stream.partition("-")[0]
-
-
-def _can_be_read(reader: Reader, stream: str, now: int) -> bool:
-    try:
-        return window_of(reader, stream, now) is not None
-    except StreamTombstoned:
-        return False
 
 
 class _Looking:

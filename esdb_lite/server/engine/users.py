@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from esdb_lite.server.engine import relaxed_json
-from esdb_lite.server.engine.access import ADMINS, OPS, Principal, last_event
+from esdb_lite.server.engine.access import ADMINS, OPS, Principal
+from esdb_lite.server.engine.visibility import last_event
 from esdb_lite.server.storage import Reader
 
 USERS_STREAM = "$users"

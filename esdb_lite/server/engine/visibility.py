@@ -44,6 +44,14 @@ def window_unless_tombstoned(reader: Reader, stream: str, now: int) -> Window | 
         return None
 
 
+def last_event(reader: Reader, stream: str) -> Record | None:
+    """Return the last event of a stream; None where it does not exist, or is deleted."""
+    window = window_unless_tombstoned(reader, stream, 0)
+    if window is None or window.last < window.first:
+        return None
+    return reader.at(stream, [window.last]).get(window.last)
+
+
 def window_of(reader: Reader, stream: str, now: int) -> Window | None:
     """Return what is readable of a stream; None when it counts as not found. Raises StreamTombstoned."""
     metastream = is_metastream(stream)

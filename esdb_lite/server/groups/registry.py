@@ -73,8 +73,7 @@ class PersistentGroups:
 
     async def start(self) -> None:
         """Start the groups that are remembered. Raises StorageError."""
-        ticks = self._ticks()
-        found = await self._database.read(lambda reader: stored_groups(reader, ticks))
+        found = await self._database.read(stored_groups)
         for fault in found.faults:
             log.error("persistent subscriptions: %s", fault)
         for config in found.groups:

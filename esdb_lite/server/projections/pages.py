@@ -14,7 +14,7 @@ from typing import NamedTuple
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.database.feed import Listener
 from esdb_lite.server.engine.links import LINK_TYPE, Resolved, parse_link, resolve
-from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
+from esdb_lite.server.engine.visibility import window_unless_tombstoned
 from esdb_lite.server.projections.pace import LinkPace
 from esdb_lite.server.projections.seen import Seen, as_arrived, as_written, is_taken
 from esdb_lite.server.projections.stretches import LinkStretches
@@ -231,7 +231,4 @@ def _is_gone(reader: Reader, link: Record, now: int) -> bool:
     target = parse_link(link.data)
     if target is None or not target.stream:
         return False
-    try:
-        return window_of(reader, target.stream, now) is None
-    except StreamTombstoned:
-        return True
+    return window_unless_tombstoned(reader, target.stream, now) is None

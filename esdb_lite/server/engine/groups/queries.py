@@ -12,7 +12,7 @@ from esdb_lite.server.engine.filters import Selector, hidden, selector
 from esdb_lite.server.engine.links import ReadEvent, Resolved, has_links, resolve, resolve_some
 from esdb_lite.server.engine.read import is_boundary, stream_page
 from esdb_lite.server.engine.regex.matcher import RegexTooSlow
-from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
+from esdb_lite.server.engine.visibility import StreamTombstoned, last_event, window_of, window_unless_tombstoned
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
 
 from .config import CONFIG_STREAM, GroupConfig, LoadedConfig, load_config
@@ -65,7 +65,7 @@ class LiveEvents(NamedTuple):
 def load(reader: Reader, config: GroupConfig, now: int) -> Loaded:
     """Read what a group has to know when it starts."""
     end = _end(reader, config)
-    last = _last_event(reader, checkpoint_stream(config.stream, config.group), now)
+    last = last_event(reader, checkpoint_stream(config.stream, config.group))
     checkpoint = None if last is None else read_checkpoint(last.data)
     usable = checkpoint is None or -1 <= checkpoint <= end
     parked_from, parked_next = _parked_range(reader, parked_stream(config.stream, config.group), now)
@@ -86,17 +86,6 @@ def _end(reader: Reader, config: GroupConfig) -> int:
     return -1 if head is None else head.last_revision
 
 
-def _last_event(reader: Reader, stream: str, now: int) -> Record | None:
-    try:
-        window = window_of(reader, stream, now)
-    except StreamTombstoned:
-        return None
-    if window is None or window.first > window.last:
-        return None
-    found = reader.stream_backward(stream, window.last, 1)
-    return found[0] if found else None
-
-
 def _parked_range(reader: Reader, stream: str, now: int) -> tuple[int, int]:
     head = reader.head(stream)
     if head is None or head.last_revision == TOMBSTONE:
@@ -106,9 +95,9 @@ def _parked_range(reader: Reader, stream: str, now: int) -> tuple[int, int]:
     return (following if window is None else min(window.first, following)), following
 
 
-def stored_groups(reader: Reader, now: int) -> LoadedConfig:
+def stored_groups(reader: Reader) -> LoadedConfig:
     """Read the configuration of all groups."""
-    last = _last_event(reader, CONFIG_STREAM, now)
+    last = last_event(reader, CONFIG_STREAM)
     return LoadedConfig([], []) if last is None else load_config(last.data)
 
 
@@ -226,10 +215,7 @@ def _message(event: ReadEvent, *, in_log: bool = False, replayed: bool = False) 
 def parked_page(reader: Reader, config: GroupConfig, first: int, limit: int, now: int) -> list[Message]:
     """Read parked events with numbers in [first, first + limit) whose targets can be read."""
     stream = parked_stream(config.stream, config.group)
-    try:
-        window = window_of(reader, stream, now)
-    except StreamTombstoned:
-        return []
+    window = window_unless_tombstoned(reader, stream, now)
     if window is None:
         return []
     records: list[Record] = []

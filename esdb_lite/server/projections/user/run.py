@@ -258,8 +258,7 @@ class UserRun:
         """Let others go on, where they append."""
         self._pace.ask(self._clock(), self._database.appends)
         left = self._pace.left(self._clock())
-        with suppress(asyncio.TimeoutError):
-            await (asyncio.wait_for(self._asked_to_stop.wait(), left) if left > 0 else asyncio.sleep(0))
+        await (self._sleep(left) if left > 0 else asyncio.sleep(0))
         self._pace.hand_out(self._clock())
 
     async def _read(self, at_work: _AtWork) -> SourcePart:
@@ -321,17 +320,12 @@ class UserRun:
     # --- what it holds ---
 
     async def _kept(self, key: str) -> PartitionState | None:
-        kept = self._states.get(key)
-        if kept is None:
-            stored = await self._database.read(lambda reader: reader.projection_states(self._key, [key]))
-            kept = stored.get(key)
-        return kept
+        return self._states.get(key) or (await self._stored([key])).get(key)
 
     async def _load_states(self, at_work: _AtWork, placed: Placed) -> None:
         keys = [key for _, partition in placed for key in at_work.processor.keys(partition)]
         missing = self._states.use(keys)
-        for start in range(0, len(missing), _STATES_AT_ONCE):
-            some = missing[start : start + _STATES_AT_ONCE]
+        for some in _parts(missing, _STATES_AT_ONCE):
             stored = await self._stored(some)
             self._states.load(stored)
             at_work.checkpoints.begin_partitions(key for key in some if key not in stored and key != ROOT)
@@ -343,25 +337,22 @@ class UserRun:
 
     async def _note(self, at_work: _AtWork, more: Sequence[Emission] = (), *, checkpoint: bool = False) -> None:
         """Write all that has come of the events handled so far, and where the projection is by that."""
-        steps = self._steps
-        unknown = self._ends.unknown(steps)
-        if unknown:
-            now = self._now()
-            self._ends.learn(await self._database.read(lambda reader: self._ends.look(reader, unknown, now)))
-        emissions = self._ends.emissions(steps)
+        await self._learn_ends(self._steps)
+        emissions = self._ends.emissions(self._steps)
         note = Progress(self._key, at_work.place.note(), dict(self._states.changed), checkpoint)
         self._steps = []
         self._unnoted = 0
         await self._execute([*emissions, *more], [note])
         self._states.noted()
 
-    async def _execute(self, emissions: Sequence[Emission], notes: Sequence[Note]) -> None:
-        emit = Emit(self._owner, emissions, self._known, notes)
-        await self._write_patiently(emit)
-        emit.accept()
+    async def _learn_ends(self, steps: Sequence[Step]) -> None:
+        unknown, now = self._ends.unknown(steps), self._now()
+        if unknown:
+            self._ends.learn(await self._database.read(lambda reader: self._ends.look(reader, unknown, now)))
 
-    async def _write_patiently(self, emit: Emit) -> None:
+    async def _execute(self, emissions: Sequence[Emission], notes: Sequence[Note]) -> None:
         """Write, again and again while the disk is full, or another program writes; not when it is to stop."""
+        emit = Emit(self._owner, emissions, self._known, notes)
         while True:
             try:
                 await self._database.execute(emit, cost=emit.cost)
@@ -369,17 +360,21 @@ class UserRun:
                 if self._stopping:
                     raise
             else:
-                return
-            with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._asked_to_stop.wait(), _ROOM_AFTER)
+                return emit.accept()
+            await self._sleep(_ROOM_AFTER)
+
+    async def _sleep(self, seconds: float) -> None:
+        """Wait, unless it is to stop."""
+        with suppress(asyncio.TimeoutError):
+            await asyncio.wait_for(self._asked_to_stop.wait(), seconds)
 
     async def _write_checkpoint(self, at_work: _AtWork) -> None:
         """Write a checkpoint: in parts, so that appends get their turn, and last what makes it one."""
         checkpoints, tag = at_work.checkpoints, at_work.place.handled
         await self._note(at_work)
-        for some in _parts(checkpoints.touched):
+        for some in _parts(checkpoints.touched, _RECORDS_AT_ONCE):
             await self._note(at_work, checkpoints.of_partitions(await self._stored(some), tag))
-        for some in _parts(checkpoints.new):
+        for some in _parts(checkpoints.new, _RECORDS_AT_ONCE):
             await self._note(at_work, checkpoints.listed(some))
         at_work.place = at_work.place.at_checkpoint()
         await self._note(at_work, checkpoints.of_all(self._states.get(ROOT), tag), checkpoint=True)
@@ -393,17 +388,15 @@ class UserRun:
             states = {partition: await self._kept(partition) for partition in self._partitions}
             final = final_results(definition, self._definition.name, states, self._owner, is_transient=is_transient)
             steps = [Step(at_work.place.handled, ROOT, final)]
-            unknown = self._ends.unknown(steps)
-            self._ends.learn(await self._database.read(lambda reader: self._ends.look(reader, unknown, self._now())))
+            await self._learn_ends(steps)
             self._steps = [] if self._ends.is_complete(final[-1].stream) else steps
             await self._note(at_work)
         self._completed = self._stopping = True
         self._events.completed()
 
 
-def _parts(partitions: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(partitions), _RECORDS_AT_ONCE):
-        yield partitions[start : start + _RECORDS_AT_ONCE]
+def _parts(keys: Sequence[str], size: int) -> Iterator[Sequence[str]]:
+    return (keys[start : start + size] for start in range(0, len(keys), size))
 
 
 class _AtWork:

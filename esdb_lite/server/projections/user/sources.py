@@ -139,20 +139,11 @@ class StreamsSource:
     """One stream, or several in the order of the log; links in them are resolved once."""
 
     def __init__(self, definition: QueryDefinition) -> None:
-        self._names = definition.source_streams
+        self.streams = self._names = definition.source_streams
+        self.beginning = Tag(dict.fromkeys(self._names, BEFORE))
         self._types = frozenset(definition.events)
         self._category = definition.category
         self._deletions = definition.handles_deletions
-
-    @property
-    def beginning(self) -> Tag:
-        """See `Source`."""
-        return Tag(dict.fromkeys(self._names, BEFORE))
-
-    @property
-    def streams(self) -> Sequence[str]:
-        """See `Source`."""
-        return self._names
 
     def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePart:
         """See `Source`."""
@@ -252,19 +243,12 @@ class _LinkEnds:
 class LogSource:
     """Everything that users have written, metadata of their streams too."""
 
+    beginning = Tag(position=BEFORE)
+    streams = None
+
     def __init__(self, definition: QueryDefinition) -> None:
         self._include_links = definition.include_links
         self._deletions = definition.handles_deletions
-
-    @property
-    def beginning(self) -> Tag:
-        """See `Source`."""
-        return Tag(position=BEFORE)
-
-    @property
-    def streams(self) -> None:
-        """See `Source`."""
-        return
 
     def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePart:
         """See `Source`."""
@@ -305,20 +289,13 @@ class TypesSource:
     Where `$by_event_type` does not run there is nothing in the indexes, and all is read by the log.
     """
 
+    streams = None
+
     def __init__(self, definition: QueryDefinition) -> None:
+        self.beginning = Tag(dict.fromkeys(definition.events, BEFORE), BEFORE)
         self._types = definition.events
         self._wanted = frozenset(definition.events)
         self._deletions = definition.handles_deletions
-
-    @property
-    def beginning(self) -> Tag:
-        """See `Source`."""
-        return Tag(dict.fromkeys(self._types, BEFORE), BEFORE)
-
-    @property
-    def streams(self) -> None:
-        """See `Source`."""
-        return
 
     def read(self, reader: Reader, after: Tag, limit: int, at: ReadAt) -> SourcePart:
         """See `Source`."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from esdb_lite.server.engine.visibility import StreamTombstoned, window_of
+from esdb_lite.server.engine.visibility import window_unless_tombstoned
 from esdb_lite.server.projections.definitions import emitted_streams_stream
 from esdb_lite.server.projections.emitting import Emission, Owner
 from esdb_lite.server.projections.javascript.processing import Outgoing, Step
@@ -118,8 +118,5 @@ def _last(reader: Reader, stream: str) -> Record | None:
 
 
 def _is_readable(reader: Reader, stream: str, last: Record, now: int) -> bool:
-    try:
-        window = window_of(reader, stream, now)
-    except StreamTombstoned:
-        return False
+    window = window_unless_tombstoned(reader, stream, now)
     return window is not None and window.shows(last)
