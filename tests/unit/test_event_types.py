@@ -358,7 +358,7 @@ def test_pydantic_values_that_would_not_come_back() -> None:
     left_out = pydantic.create_model("LeftOut", it=(int, pydantic.Field(exclude=True)))
     default = pydantic.create_model("Default", it=(int, pydantic.Field(0, exclude=True)))
     secret = pydantic.create_model("Secret", it=(pydantic.SecretStr, ...))
-    with pytest.raises(InvalidArgument, match=r"events: must be readable \(Number: is no Number"):
+    with pytest.raises(InvalidArgument, match=r"events: must be readable \(Number: is not a Number"):
         types_of(number).new_event(number(it=float("inf")))
     with pytest.raises(InvalidArgument, match=r"(?s)events: must be readable \(LeftOut: .*Field required"):
         types_of(left_out).new_event(left_out(it=1))
@@ -418,7 +418,7 @@ def test_fields_that_come_back(kind: Any, value: object) -> None:
         (list, [{"at": UUID(int=1)}], "it.0.at: UUID"),
         (complex | None, None, r"must be readable \(Kind: values of complex cannot be read from JSON"),
         (int, "x", r"must be readable \(Kind: it: must be an integer, not 'x'\)"),
-        (Corner, "x", "is no Corner"),
+        (Corner, "x", "is not a Corner"),
     ],
 )
 def test_fields_that_would_not_come_back(kind: Any, value: object, text: str) -> None:
