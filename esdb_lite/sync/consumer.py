@@ -24,6 +24,7 @@ from esdb_lite.client.consumers.consumer import ConsumerFeed
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
 from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
+from esdb_lite.client.face import shortening
 from esdb_lite.consumers import BatchHandler, ConsumerPosition, ConsumerProgress, EventHandler, WrittenLike
 from esdb_lite.errors import ClientClosed, DeadlineExceeded, EsdbClientException
 
@@ -123,6 +124,7 @@ class Consumer:
         checked_routes(self._settings)
         return partial(self._routes.add, what)
 
+    @shortening
     def run(self, *, until_caught_up: bool = False) -> None:
         """Handle events until `stop()`; raises the handler's exception unchanged.
 
