@@ -337,7 +337,7 @@ def test_nothing_goes_on_with_a_device(run: Run, source: EmbeddedServer) -> None
         2,
         "esdb-lite: /dev/full is not a regular file: --resume cannot go on with it\n",
     )
-    assert "no regular file" in run("export", source.uri, "/dev/full").err
+    assert "not a regular file" in run("export", source.uri, "/dev/full").err
 
 
 def test_a_line_has_an_end(run: Run, source: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
