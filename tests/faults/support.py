@@ -182,3 +182,10 @@ class Batches:
     def ending(self) -> Answer:
         """What there is of the call."""
         return self._client.answers[self.call]
+
+
+async def subscribed(client: RawClient) -> int:
+    """Open a subscription, and wait until it is confirmed."""
+    call = subscribe(client)
+    await confirmed(client, call)
+    return call
