@@ -20,17 +20,16 @@ from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
 from h2.settings import SettingCodes
 
 from esdb_lite._http2.exchange import Exchange, UsualAnswer
+from esdb_lite._http2.frames import FRAME
 from esdb_lite._http2.greeting import Greeting, first_line, greeting_of
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._http2.protocol import begin_request, begin_whole_request
-from esdb_lite._http2.quick_headers import END_STREAM, end_input
 from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW, Headers, owe
 
 _SHOWN_OF_GOODBYE = 100
 _AT_ONCE = 12
 """Requests that wait for others of the same turn of the loop: then they are sent, and the server begins with them."""
-_DATA = 0
 _LAST_STREAM = 2**31 - 1
 
 _CONFIGURATION = Configuration(
@@ -190,8 +189,6 @@ class ClientProtocol(HeartbeatProtocol):
         """Why the connection is gone."""
         self.owner: ConnectionOwner | None = None
         self._exchanges: dict[int, Exchange] = {}
-        self._answering: dict[int, Exchange] = {}
-        """Those of which a part of the answer has come."""
         self._unsent = 0  # requests that wait for the end of this turn of the loop
         self._keep_alive = keep_alive
         self._loop = asyncio.get_running_loop()
@@ -246,9 +243,9 @@ class ClientProtocol(HeartbeatProtocol):
         connection, stream_id = self.connection, self._h2.highest_outbound_stream_id + 2
         if not connection.write_ready.is_set() or not 2 < stream_id < _LAST_STREAM:
             return None
-        if not begin_whole_request(connection, stream_id, headers, data):
+        if not begin_whole_request(connection, stream_id, headers, data, len(self._exchanges)):
             return None
-        exchange = self._exchanges[stream_id] = Exchange(stream_id, watcher, usual)
+        exchange = self._exchanges[stream_id] = Exchange(stream_id, watcher, usual, len(data))
         self.processor.watchers[stream_id] = watcher
         self._unsent += 1
         if alone or self._unsent >= _AT_ONCE:
@@ -262,50 +259,38 @@ class ClientProtocol(HeartbeatProtocol):
         self._flush()
 
     def adopt(self, exchange: Exchange, watcher: StreamWatcher) -> Stream:
-        """Make a stream of an exchange, with what has come of the answer. `forget` ends what begins here."""
+        """Make a stream of an exchange that has no answer. `forget` ends what begins here."""
         number = exchange.stream_id
-        self._exchanges.pop(number, None)
-        self._answering.pop(number, None)
+        if self._exchanges.pop(number, None) is not None and self._headers is not None:
+            self._headers.sent(number, exchange.sent)
         stream = self.connection.create_stream(stream_id=number)
         self.processor.register(stream)
         self.processor.watchers[number] = watcher
-        if exchange.answered:
-            stream.headers = exchange.usual.headers  # type: ignore[assignment]
-            stream.headers_received.set()
-        if exchange.data:
-            stream.buffer.add(exchange.data, len(exchange.data))
         return stream
 
-    def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
+    def _make_known(self, stream_id: int) -> None:
         exchange = self._exchanges.get(stream_id)
-        if exchange is None:
-            return super()._goes_short(kind, flags, stream_id, payload)
-        if self._goes_on(exchange, kind, flags, payload):
-            return True
-        exchange.watcher.unusual()
+        if exchange is not None:
+            exchange.watcher.unusual()
+
+    def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
+        self._make_known(stream_id)
         return super()._goes_short(kind, flags, stream_id, payload)
 
-    def _goes_on(self, exchange: Exchange, kind: int, flags: int, payload: bytes) -> bool:
-        """Take a frame of an exchange, and with the last one end it; False: it is unusual."""
-        inner = self._h2.streams.get(exchange.stream_id)
-        if inner is None or self._headers is None or not self._in_order:
-            return False
-        if not exchange.takes(self._headers, inner, kind, flags, payload):
-            return False
-        if exchange.stream_id not in self._answering:
-            self._answering[exchange.stream_id] = exchange
-        elif kind == _DATA:
-            self._h2._inbound_flow_control_window_manager.window_consumed(len(payload))
-        elif flags & END_STREAM:
-            end_input(self._h2, inner)
-            self._over(exchange)
-        return True
-
-    def _over(self, exchange: Exchange) -> None:
+    def _takes_whole(self, data: bytes, at: int, stop: int) -> int:
+        exchange = self._exchanges.get(FRAME.unpack_from(data, at)[2])
+        if exchange is None or self._headers is None or not self._in_order:
+            return 0
+        found = exchange.answer_at(data, at, stop, self._headers, self._h2.max_inbound_frame_size)
+        if found is None:
+            return 0
+        body, end = found
         number = exchange.stream_id
-        del self._exchanges[number], self._answering[number], self.processor.watchers[number]
-        owe(self.connection, number, len(exchange.data))
-        exchange.watcher.finished(exchange.data)
+        self._headers.answered(number, len(body))
+        del self._exchanges[number], self.processor.watchers[number]
+        owe(self.connection, number, len(body))
+        exchange.watcher.finished(body)
+        return end
 
     def forget(self, stream: Stream) -> None:
         """Drop a stream, and give back the room of what nobody has taken. Idempotent."""
@@ -350,8 +335,6 @@ class ClientProtocol(HeartbeatProtocol):
             data = self._greet(data)
         if data:
             super().data_received(data)
-        for exchange in [*self._answering.values()]:  # they have not come whole, as answers mostly do
-            exchange.watcher.unusual()
 
     def _greet(self, data: bytes) -> bytes:
         """Find out what the server speaks; return what is HTTP/2."""

@@ -17,7 +17,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from struct import Struct
 from typing import cast
 
 from grpclib.config import Configuration
@@ -31,31 +30,16 @@ from h2.stream import H2Stream, StreamState
 
 from esdb_lite._http2 import header_logs
 from esdb_lite._http2.engine import Http2Engine
+from esdb_lite._http2.frames import DATA, END_STREAM, FRAME, HEADERS
 from esdb_lite._http2.internals import short_way_is_known
 from esdb_lite._http2.pieces import tidy
-from esdb_lite._http2.quick_headers import (
-    END_STREAM,
-    HEADERS,
-    Pairs,
-    QuickHeaders,
-    end_input,
-    end_output,
-    is_ordinary,
-)
+from esdb_lite._http2.quick_headers import Pairs, QuickHeaders, end_input, end_output, is_ordinary
 
 log = logging.getLogger("esdb_lite.http2")
 
 _READ_SIZE = 112 * 1024  # less than what malloc does not take from its heap
 
-# A frame (RFC 9113, section 4.1):
-#
-#     0         3      4      5           9                9 + length
-#     | length  | type | flags | R stream |  payload ...   |
-#
-# read as two big-endian numbers with a byte in between: length << 8 | type, flags, R << 31 | stream.
-_HEADER = Struct(">IBI")
-_HEADER_SIZE = 9
-_DATA = 0
+_HEADER_SIZE = FRAME.size
 _RESERVED = 0x80000000
 
 _WORTH_OF_H2 = 16
@@ -81,22 +65,19 @@ def write_headers(connection: Connection, stream_id: int, headers: Pairs, *, end
     return quick is not None and quick.answer(stream_id, headers, end=end)
 
 
-def write_answer(connection: Connection, stream_id: int, headers: Pairs, data: bytes, trailers: Pairs) -> bool:
-    """Write a whole answer. False, and nothing written, where h2 has to do it."""
-    quick = _quick_headers(connection)
-    return quick is not None and quick.answer_whole(stream_id, headers, data, trailers)
-
-
 def begin_request(connection: Connection, stream_id: int, headers: Pairs) -> bool:
     """Write the headers of a request. False, and nothing written, where h2 has to do it."""
     quick = _quick_headers(connection)
     return quick is not None and quick.begin(stream_id, headers)
 
 
-def begin_whole_request(connection: Connection, stream_id: int, headers: Pairs, data: bytes) -> bool:
-    """Write a whole request, to be flushed. False, and nothing written, where h2 has to do it, or has no room."""
+def begin_whole_request(connection: Connection, stream_id: int, headers: Pairs, data: bytes, beside: int) -> bool:
+    """Write a whole request, to be flushed. False, and nothing written, where h2 has to do it, or has no room.
+
+    `beside`: such requests that have no answer.
+    """
     quick = _quick_headers(connection)
-    return quick is not None and quick.begin_whole(stream_id, headers, data)
+    return quick is not None and quick.begin_whole(stream_id, headers, data, beside)
 
 
 def _quick_headers(connection: Connection) -> QuickHeaders | None:
@@ -127,7 +108,7 @@ def write_data(connection: Connection, stream_id: int, data: bytes | memoryview,
     for at in range(0, size, largest):
         piece = data if size <= largest else data[at : at + largest]
         last = end and at + len(piece) == size
-        parts += (_HEADER.pack(len(piece) << 8 | _DATA, END_STREAM if last else 0, stream_id), piece)
+        parts += (FRAME.pack(len(piece) << 8 | DATA, END_STREAM if last else 0, stream_id), piece)
     if end:
         end_output(h2, inner)
     h2.outbound_flow_control_window -= size
@@ -227,6 +208,13 @@ class FastProtocol(H2Protocol):
     def _weigh(self, kind: int, number: int) -> None:
         """So many frames of a kind have come that carry no data. Raises ProtocolError when that is too much."""
 
+    def _make_known(self, stream_id: int) -> None:
+        """Something comes for h2 that concerns a stream: see to it that h2 knows the stream."""
+
+    def _takes_whole(self, data: bytes, at: int, stop: int) -> int:
+        """Take a whole request whose headers are `data[at:stop]`; return where it ends, or 0: it is for others."""
+        return 0
+
     def _receive(self, data: bytes) -> bool:
         """Take what has arrived: frame by frame, DATA of one stream in runs. False when some is left for another turn.
 
@@ -243,17 +231,18 @@ class FastProtocol(H2Protocol):
         while end - at >= _HEADER_SIZE:
             if share is not None and cost >= share:
                 break
-            kind, flags, stream_id = _HEADER.unpack_from(data, at)
+            kind, flags, stream_id = FRAME.unpack_from(data, at)
             stop = at + _HEADER_SIZE + (kind >> 8)
             if kind >> 8 > largest:
                 self._settle(data[seen:at])
                 raise FrameTooLargeError(f"a frame of {kind >> 8} bytes, where {largest} is the most")
             if stop > end:
                 break
-            if kind & 0xFF != _DATA and (kind & 0xFF != HEADERS or self._headers is None):
+            if kind & 0xFF != DATA and (kind & 0xFF != HEADERS or self._headers is None):
                 # for h2: it waits, so the run must not
                 if self._run:
                     self._deliver()
+                self._make_known(stream_id & ~_RESERVED)
                 self._weigh(kind & 0xFF, 1)
                 cost += _WORTH_OF_H2
             elif self._run and stream_id == self._stream_id and not flags:  # one more of the run
@@ -263,10 +252,14 @@ class FastProtocol(H2Protocol):
                 if not self._settle(data[seen:at]):
                     return True
                 seen, largest = at, self._h2.max_inbound_frame_size
+                if kind & 0xFF == HEADERS and (whole := self._takes_whole(data, at, stop)):
+                    seen = at = whole
+                    cost += 2 + _WORTH_OF_H2
+                    continue
                 short = self._goes_short(kind & 0xFF, flags, stream_id & ~_RESERVED, data[at + _HEADER_SIZE : stop])
                 if short:
                     seen = stop
-                cost += 1 if short and kind & 0xFF == _DATA else 1 + _WORTH_OF_H2
+                cost += 1 if short and kind & 0xFF == DATA else 1 + _WORTH_OF_H2
             at = stop
         self._settle(data[seen:at])
         self._rest = data[at:]
@@ -365,7 +358,7 @@ class FastProtocol(H2Protocol):
         data = run[0] if len(run) == 1 else b"".join(run)
         size = len(data)
         if size < len(run):
-            self._weigh(_DATA, run.count(b""))
+            self._weigh(DATA, run.count(b""))
         run.clear()
         if not size:
             return

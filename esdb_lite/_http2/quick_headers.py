@@ -11,7 +11,6 @@ as many streams as may be open, informational answers, lengths that are said bef
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from h2.config import H2Configuration
@@ -19,14 +18,13 @@ from h2.connection import AllowedStreamIDs, H2Connection, _decode_headers
 from h2.events import Event, RequestReceived, ResponseReceived, StreamEnded, TrailersReceived
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 
+from esdb_lite._http2.frames import DATA, END_HEADERS, END_STREAM, FRAME, HEADERS
 from esdb_lite._http2.header_blocks import LONGEST_BLOCK, BlockMemory
 
 if TYPE_CHECKING:
     from h2.stream import H2StreamStateMachine
     from hpack.struct import Header
 
-_DATA, HEADERS, END_STREAM, END_HEADERS = 0, 1, 1, 4  # types of frames, and flags
-_FRAME = Struct(">IBI")  # length << 8 | type, flags, stream
 _MOST_STREAMS = 256
 """Streams that h2 may know: those that have ended and that it has not looked at since are among them."""
 
@@ -83,6 +81,8 @@ class QuickHeaders:
         self._h2 = h2
         self._client = h2.config.client_side
         self._read: BlockMemory[bytes, _Block] = BlockMemory(h2.decoder.header_table, self._decode)
+        self._ahead: tuple[bytes, _Block] | None = None
+        """A block that was read before it is taken: to read it twice would change the table twice."""
         self._written: BlockMemory[Pairs, bytes] = BlockMemory(h2.encoder.header_table, h2.encoder.encode)
 
     def _decode(self, block: bytes) -> _Block:
@@ -104,7 +104,7 @@ class QuickHeaders:
                 return None
         elif inner is not None or not self._may_begin(stream_id):
             return None
-        found = self._read.get(block)
+        found = self._found(block)
         if inner is None:
             inner = self._h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
         if not found.ordinary:
@@ -112,13 +112,44 @@ class QuickHeaders:
         events = [self._heard(inner, found.texts)]
         return [*events, end_input(self._h2, inner)] if flags & END_STREAM else events
 
-    def _may_begin(self, stream_id: int) -> bool:
+    def _may_begin(self, stream_id: int, beside: int = 0) -> bool:
         h2 = self._h2
         return (
             stream_id > h2.highest_inbound_stream_id
             and stream_id % 2 == 1
-            and len(h2.streams) < min(h2.local_settings.max_concurrent_streams, _MOST_STREAMS)
+            and len(h2.streams) + beside < min(h2.local_settings.max_concurrent_streams, _MOST_STREAMS)
         )
+
+    def read_ahead(self, stream_id: int, flags: int, block: bytes, beside: int) -> Pairs | None:
+        """Return the headers of a request that is new, and ordinary; None where they are for `take`.
+
+        `beside`: requests that have begun, and that h2 does not know. Either `begun` is called next, or `take`.
+        """
+        if flags != END_HEADERS or len(block) > LONGEST_BLOCK or not self._may_begin(stream_id, beside):
+            return None
+        found = self._read.get(block)
+        self._ahead = block, found
+        return found.texts if found.ordinary else None
+
+    def _found(self, block: bytes) -> _Block:
+        ahead, self._ahead = self._ahead, None
+        return ahead[1] if ahead is not None and ahead[0] == block else self._read.get(block)
+
+    def begun(self, stream_id: int, size: int) -> None:
+        """Headers were read ahead of a request that is no stream, with so many bytes of data."""
+        self._ahead = None
+        self._h2.highest_inbound_stream_id = stream_id
+        self._h2._inbound_flow_control_window_manager.window_consumed(size)
+
+    def known(self, stream_id: int, size: int) -> None:
+        """Let h2 know of such a request."""
+        h2, highest = self._h2, self._h2.highest_inbound_stream_id
+        h2.highest_inbound_stream_id = stream_id - 1  # as it was
+        inner = h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
+        h2.highest_inbound_stream_id = highest
+        self._heard(inner, ())
+        inner._inbound_window_manager.window_consumed(size)
+        end_input(h2, inner)
 
     def _heard(self, inner: H2Stream, headers: Pairs) -> Event:
         machine = inner.state_machine
@@ -139,37 +170,66 @@ class QuickHeaders:
 
     # --- sending ---
 
-    def begin_whole(self, stream_id: int, headers: Pairs, data: bytes) -> bool:
+    def begin_whole(self, stream_id: int, headers: Pairs, data: bytes, beside: int) -> bool:
         """Write a whole request, to be flushed: its headers, and data that ends it. False where h2 has to, or where the
-        windows do not take all of it."""
+        windows do not take all of it.
+
+        h2 does not know of it until `sent` tells; nor of others, so many of which have begun (`beside`).
+        """
         h2, size = self._h2, len(data)
-        if not 0 < size <= min(h2.max_outbound_frame_size, h2.outbound_flow_control_window):
+        if not 0 < size <= min(h2.max_outbound_frame_size, self.room):
             return False
-        if size > h2.remote_settings.initial_window_size or not self.begin(stream_id, headers):
+        headers = headers if isinstance(headers, tuple) else tuple(headers)
+        if not self._may_send(headers, beside):
             return False
-        inner = h2.streams[stream_id]
+        h2.highest_outbound_stream_id = stream_id
         h2.outbound_flow_control_window -= size
-        inner.outbound_flow_control_window -= size
-        h2._data_to_send += _FRAME.pack(size << 8 | _DATA, END_STREAM, stream_id) + data
-        end_output(h2, inner)
+        frames = (
+            *self._block(stream_id, END_HEADERS, headers),
+            FRAME.pack(size << 8 | DATA, END_STREAM, stream_id),
+            data,
+        )
+        h2._data_to_send += b"".join(frames)
         return True
+
+    def sent(self, stream_id: int, size: int) -> None:
+        """Let h2 know of such a request, with so many bytes of data."""
+        h2, highest = self._h2, self._h2.highest_outbound_stream_id
+        h2.highest_outbound_stream_id = stream_id - 1  # as it was
+        inner = self._begin(stream_id)
+        h2.highest_outbound_stream_id = highest
+        inner.outbound_flow_control_window -= size
+        end_output(h2, inner)
+
+    def answered(self, stream_id: int, size: int) -> None:
+        """Such a request has been answered whole, with so many bytes of data."""
+        self._h2._inbound_flow_control_window_manager.window_consumed(size)
+        self._h2._closed_streams[stream_id] = StreamClosedBy.RECV_END_STREAM
 
     def begin(self, stream_id: int, headers: Pairs) -> bool:
         """Write the headers of a request, which go with what is flushed next. False where h2 has to."""
-        h2, headers = self._h2, headers if isinstance(headers, tuple) else tuple(headers)
-        if len(h2.streams) >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS):
+        headers = headers if isinstance(headers, tuple) else tuple(headers)
+        if not self._may_send(headers):
+            return False
+        self._begin(stream_id)
+        self._write(stream_id, END_HEADERS, headers)
+        return True
+
+    def _may_send(self, headers: Pairs, beside: int = 0) -> bool:
+        h2 = self._h2
+        if len(h2.streams) + beside >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS):
             return False
         if self._written.recall(headers) is None and not _is_short(headers):
             return False
-        if h2.encoder.header_table.resized:  # of which the peer has to hear first
-            return False
-        inner = h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
+        return not h2.encoder.header_table.resized  # of which the peer has to hear first
+
+    def _begin(self, stream_id: int) -> H2Stream:
+        inner = self._h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
         machine = inner.state_machine
         machine.client = machine.headers_sent = True
         machine.state = StreamState.OPEN
         inner.request_method = b"POST"
-        self._write(stream_id, END_HEADERS, headers)
-        return True
+        return inner
 
     def answer(self, stream_id: int, headers: Pairs, *, end: bool) -> bool:
         """Write the headers of an answer, or trailers, to be flushed. False where h2 has to."""
@@ -190,32 +250,33 @@ class QuickHeaders:
             end_output(self._h2, inner)
         return True
 
-    def answer_whole(self, stream_id: int, headers: Pairs, data: bytes, trailers: Pairs) -> bool:
-        """Write a whole answer, to be flushed: short headers of success, some data, short trailers. False as above."""
+    @property
+    def room(self) -> int:
+        """How many bytes the windows take, of a stream on which nothing was sent."""
+        return int(min(self._h2.outbound_flow_control_window, self._h2.remote_settings.initial_window_size))
+
+    def answer_whole(self, stream_id: int, headers: Pairs, data: bytes, trailers: Pairs) -> bytes:
+        """Return a whole answer to such a request, and all that is to be written before: short headers of success, data
+        for which there is room, short trailers. Nothing where h2 has to do it."""
         h2, size = self._h2, len(data)
-        inner = h2.streams.get(stream_id)
-        if inner is None or h2.encoder.header_table.resized or not size:
-            return False
-        machine = inner.state_machine
-        if machine.state not in (StreamState.OPEN, StreamState.HALF_CLOSED_REMOTE) or machine.headers_sent:
-            return False
-        if size > min(h2.outbound_flow_control_window, inner.outbound_flow_control_window):
-            return False
+        if h2.encoder.header_table.resized or not size:
+            return b""
         h2.outbound_flow_control_window -= size
-        inner.outbound_flow_control_window -= size
-        machine.headers_sent = machine.trailers_sent = True
-        self._write(stream_id, END_HEADERS, headers)
-        for at in range(0, size, h2.max_outbound_frame_size):
-            piece = data[at : at + h2.max_outbound_frame_size]
-            h2._data_to_send += _FRAME.pack(len(piece) << 8 | _DATA, 0, stream_id)
-            h2._data_to_send += piece
-        self._write(stream_id, END_HEADERS | END_STREAM, trailers)
-        end_output(h2, inner)
-        return True
+        parts = [h2.data_to_send(), *self._block(stream_id, END_HEADERS, headers)]
+        largest = h2.max_outbound_frame_size
+        for at in range(0, size, largest):
+            piece = data if size <= largest else data[at : at + largest]
+            parts += (FRAME.pack(len(piece) << 8 | DATA, 0, stream_id), piece)
+        parts += self._block(stream_id, END_HEADERS | END_STREAM, trailers)
+        h2._closed_streams[stream_id] = StreamClosedBy.SEND_END_STREAM
+        return b"".join(parts)
 
     def _write(self, stream_id: int, flags: int, headers: Pairs) -> None:
+        self._h2._data_to_send += b"".join(self._block(stream_id, flags, headers))
+
+    def _block(self, stream_id: int, flags: int, headers: Pairs) -> tuple[bytes, bytes]:
         block = self._written.get(headers if isinstance(headers, tuple) else tuple(headers))
-        self._h2._data_to_send += _FRAME.pack(len(block) << 8 | HEADERS, flags, stream_id) + block
+        return FRAME.pack(len(block) << 8 | HEADERS, flags, stream_id), block
 
 
 def _may_answer(machine: H2StreamStateMachine, *, ended: bool) -> bool:

@@ -8,20 +8,27 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
+from collections.abc import Callable, Sized
 from typing import cast
 
 from grpclib.config import Configuration
-from grpclib.protocol import AbstractHandler, EventsProcessor
+from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, Stream
 from h2.config import H2Configuration
+from h2.connection import ConnectionState
 from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, DataReceived, Event
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
+from esdb_lite._http2.engine import Http2Engine
 from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch
+from esdb_lite._http2.frames import DATA, END_STREAM, FRAME, HEADERS, last_frame
 from esdb_lite._http2.gathering import Deaf, GatheringTransport
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.pieces import tidy
+from esdb_lite._http2.quick_headers import Pairs
+from esdb_lite._http2.streams import owe
+from esdb_lite._http2.whole_requests import WholeRequest
 
 __all__ = ["MAX_CONCURRENT_STREAMS", "PREFACE", "Crowd", "RequestHandler", "ServerProtocol"]
 
@@ -47,6 +54,9 @@ LAST_WORDS = 1.0
 TAKES_NOTHING = 20.0
 """Seconds after which a client is cut off that takes nothing of what is sent to it."""
 
+_END = (DATA, END_STREAM)
+"""What a whole request ends with."""
+
 _STREAM_WINDOW, _CONNECTION_WINDOW = 2**20, 8 * 2**20
 """Bytes that a client may send on one call, and on all its calls together, before the server takes them."""
 
@@ -70,6 +80,13 @@ _CONFIGURATION = Configuration(
 class RequestHandler(AbstractHandler):
     """Serves the streams of one connection: `accept`, `cancel`, and `close` when it is lost."""
 
+    def accept_whole(self, request: WholeRequest, headers: Pairs) -> bool:
+        """A request has come whole: take it. False: it is to be accepted as a stream."""
+        return False
+
+    def adopted(self, stream: Stream, release_stream: Callable[[], None]) -> None:
+        """A request that was accepted whole has been made a stream, with all that has come in it."""
+
 
 class EnhanceYourCalm(ProtocolError):
     """A client sends more of what carries nothing than is good for others."""
@@ -79,6 +96,11 @@ class EnhanceYourCalm(ProtocolError):
 
 class _ServerEvents(EventsProcessor):
     """Says goodbye before closing, and does not mind events that are of no interest."""
+
+    def __init__(self, handler: AbstractHandler, connection: Connection, requests: Sized) -> None:
+        """`requests`: those that are no streams."""
+        super().__init__(handler, connection)
+        self._requests = requests
 
     def process(self, event: Event) -> None:
         if hasattr(self, "processors") and event.__class__ in self.processors:
@@ -91,7 +113,7 @@ class _ServerEvents(EventsProcessor):
 
     def process_connection_terminated(self, event: ConnectionTerminated) -> None:
         """A client that says goodbye opens no more streams; those that are open go on until it closes."""
-        if not self.streams:
+        if not self.streams and not self._requests:
             super().process_connection_terminated(event)
 
     def close(self, reason: str = "Connection closed") -> None:
@@ -117,6 +139,9 @@ class ServerProtocol(HeartbeatProtocol):
 
     def __init__(self, handler: RequestHandler, crowd: Crowd) -> None:
         super().__init__(handler, _CONFIGURATION, _H2_CONFIGURATION)
+        self.handler: RequestHandler
+        self._requests: dict[int, WholeRequest] = {}
+        """Those that have come whole, have no answer, and are no streams."""
         self._crowd = crowd
         self._loop = asyncio.get_running_loop()
         self._floods = FloodWatch(self._loop.time())
@@ -131,10 +156,103 @@ class ServerProtocol(HeartbeatProtocol):
         return cast(GatheringTransport, self.connection._transport)
 
     def _events(self) -> EventsProcessor:
-        return _ServerEvents(self.handler, self.connection)
+        return _ServerEvents(self.handler, self.connection, self._requests)
 
     def _settings(self) -> dict[SettingCodes | int, int]:
         return {**super()._settings(), SettingCodes.MAX_CONCURRENT_STREAMS: MAX_CONCURRENT_STREAMS}
+
+    def _begin_h2(self) -> Http2Engine:
+        h2 = super()._begin_h2()
+        # h2 says so with the first headers, and until then they would have to go its way
+        h2.state_machine.state = ConnectionState.SERVER_OPEN
+        return h2
+
+    # --- requests that have come whole ---
+
+    def _takes_whole(self, data: bytes, at: int, stop: int) -> int:
+        quick = self._headers
+        if quick is None or not self._in_order:
+            return 0
+        _, flags, stream_id = FRAME.unpack_from(data, at)
+        last = last_frame(data, stop, stream_id, self._h2.max_inbound_frame_size, _END)
+        if last is None:
+            return 0
+        body = b"".join((*last.before, last.payload)) if last.before else last.payload
+        if len(body) > self._h2.inbound_flow_control_window:
+            return 0
+        headers = quick.read_ahead(stream_id, flags, data[at + FRAME.size : stop], len(self._requests))
+        if headers is None:
+            return 0
+        request = WholeRequest(self, stream_id, body)
+        if not self.handler.accept_whole(request, headers):
+            return 0
+        quick.begun(stream_id, len(body))
+        self._requests[stream_id] = request
+        owe(self.connection, stream_id, len(body))
+        self.connection.data_received += len(body)
+        return last.stop
+
+    def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
+        if self._requests:
+            if kind == HEADERS:  # h2 counts what is open
+                for request in [*self._requests.values()]:
+                    self.adopt(request)
+            else:
+                self._make_known(stream_id)
+        return super()._goes_short(kind, flags, stream_id, payload)
+
+    def _make_known(self, stream_id: int) -> None:
+        request = self._requests.get(stream_id)
+        if request is not None:
+            self.adopt(request)
+
+    def adopt(self, request: WholeRequest) -> None:
+        """Make a stream of a request."""
+        assert self._headers is not None
+        del self._requests[request.number]
+        size = len(request.data)
+        self._headers.known(request.number, size)
+        stream = self.connection.create_stream(stream_id=request.number)
+        release = self.processor.register(stream)
+        owe(self.connection, request.number, -size)
+        stream.buffer.add(request.data, size)
+        stream.buffer.eof()
+        stream.data_received += size
+        self.handler.adopted(stream, release)
+
+    @property
+    def room_for_answer(self) -> int:
+        """How many bytes of an answer to a whole request window and socket take now."""
+        connection = self.connection
+        if self._headers is None or not connection.write_ready.is_set() or connection.is_closing():
+            return 0
+        return self._headers.room
+
+    def answer(self, request: WholeRequest, headers: Pairs, data: bytes, trailers: Pairs) -> bool:
+        """See `WholeRequest.answer`."""
+        if self._headers is None or request.number not in self._requests or len(data) > self.room_for_answer:
+            return False
+        written = self._headers.answer_whole(request.number, headers, data, trailers)
+        if not written:
+            return False
+        del self._requests[request.number]
+        self._socket.write(written)
+        self.connection.data_sent += len(data)
+        return True
+
+    def drop(self, request: WholeRequest) -> None:
+        """See `WholeRequest.drop`."""
+        self._requests.pop(request.number, None)
+
+    def gather(self) -> None:
+        """What is sent from now on is written by `push`, or sooner if it is much."""
+        if not self.connection.is_closing():
+            self._socket.cork()
+
+    def push(self) -> None:
+        """Write what waits."""
+        if not self.connection.is_closing():
+            self._socket.uncork()
 
     # --- no more than its share ---
 

@@ -7,15 +7,15 @@ stream, and the sizes of the windows. Must not know: gRPC methods, protobuf, eve
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from grpclib.protocol import Buffer, Connection, Stream
 from h2.errors import ErrorCodes
 from h2.exceptions import H2Error, StreamClosedError
 
 from esdb_lite._http2.gathering import GatheringTransport
-from esdb_lite._http2.protocol import QuickConnection, write_answer, write_data, write_headers
+from esdb_lite._http2.protocol import QuickConnection, write_data, write_headers
 
 __all__ = [
     "CANCEL",
@@ -25,13 +25,11 @@ __all__ = [
     "Headers",
     "Stream",
     "StreamOver",
-    "answer_at_once",
     "deliver",
     "end_input",
     "is_over",
     "owe",
     "push",
-    "put_back",
     "receive_data",
     "reset",
     "room_at_once",
@@ -40,7 +38,6 @@ __all__ = [
     "send_data_at_once",
     "send_headers",
     "take_whole",
-    "together",
 ]
 
 Headers = Sequence[tuple[str, str]]
@@ -226,14 +223,6 @@ def take_whole(stream: Stream) -> bytes | None:
     return parts[0] if len(parts) == 2 else b"".join(parts)  # the last one is the end
 
 
-def put_back(stream: Stream, data: bytes) -> None:
-    """Undo `take_whole`."""
-    owe(stream.connection, _id(stream), -len(data))
-    if data:
-        stream.buffer.add(data, len(data))
-    stream.buffer.eof()
-
-
 def owe(connection: Connection, stream_id: int, size: int) -> None:
     """Give back the room of what has been taken of a stream that has ended, with more of it."""
     if isinstance(connection, QuickConnection):
@@ -242,19 +231,6 @@ def owe(connection: Connection, stream_id: int, size: int) -> None:
             return
         size, connection.owed = connection.owed, 0
     connection.ack(stream_id, size)
-
-
-def answer_at_once(stream: Stream, headers: Headers, data: bytes, trailers: Headers) -> bool:
-    """Send a whole answer, and end the stream, if window and socket take it now; False, and nothing is sent: not so.
-
-    `headers` and `trailers` are short, and of a call that succeeds.
-    """
-    connection = stream.connection
-    if not connection.write_ready.is_set() or not write_answer(connection, _id(stream), headers, data, trailers):
-        return False
-    connection.flush()
-    _written(stream, len(data))
-    return True
 
 
 def peer_address(stream: Stream) -> str:
@@ -269,20 +245,6 @@ def push(stream: Stream) -> None:
     transport = stream.connection._transport
     if isinstance(transport, GatheringTransport):
         transport.flush()
-
-
-@contextmanager
-def together(stream: Stream) -> Iterator[None]:
-    """Write all at once, and at the end, what is sent within on the connection of a stream."""
-    transport = getattr(stream.connection, "_transport", None)  # none where it is closed
-    if not isinstance(transport, GatheringTransport):
-        yield
-        return
-    transport.cork()
-    try:
-        yield
-    finally:
-        transport.uncork()
 
 
 async def _room(stream: Stream, needed: bool) -> int:

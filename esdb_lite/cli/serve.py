@@ -26,6 +26,10 @@ _SWITCH_INTERVAL = 0.0005
 """Seconds after which a thread that computes lets others have the interpreter. (Python's default is 0.005.) The thread
 that writes needs it between two calls of SQLite, and appends wait for that thread."""
 
+_COLLECT_AFTER = 5_000
+"""Objects after which the garbage collector looks for cycles, of which there are few. (Python's default is 700, which
+is reached several times by the events of one message, all of which it would look at.)"""
+
 
 def serve(options: argparse.Namespace) -> int:
     """Serve until a signal or a client's Shutdown, then stop cleanly; a second signal ends the process at once."""
@@ -84,6 +88,7 @@ async def _run(server: EmbeddedServer, options: argparse.Namespace) -> None:
         if hasattr(gc, "freeze"):  # what is there now stays, and the garbage collector takes 30 ms to look at it
             gc.collect()
             gc.freeze()
+            gc.set_threshold(_COLLECT_AFTER)
         print(server.uri, flush=True)
         if options.web:
             print(f"console: {_console_address(server)}", file=sys.stderr, flush=True)

@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from esdb_lite.records import SchemaFormat
 from esdb_lite.server.engine import append as appending
 from esdb_lite.server.engine.append import Rule
+from esdb_lite.server.engine.imports import import_events
 from esdb_lite.server.engine.model import ANY, EXISTS, NO_STREAM, SOFT_DELETED, TOMBSTONED, ProposedEvent
 from esdb_lite.server.engine.records.decision import append_records
 from esdb_lite.server.engine.records.requests import AtomicAppend
-from esdb_lite.server.storage import StoredSchema
+from esdb_lite.server.storage import TOMBSTONE, StoredSchema
 from tests.engine.naive import NaiveState
 
 STREAMS = ("s", "t", "$$s", "$$t", "$$$$s")
@@ -58,6 +59,12 @@ def _atomic(checks: dict[str, int], writes: list[tuple[str, ProposedEvent]]) -> 
     return partial(append_records, append=AtomicAppend(expected, writes))
 
 
+def _import(expected: dict[str, int], writes: list[tuple[str, ProposedEvent]]) -> Rule:
+    return partial(
+        import_events, append=AtomicAppend({stream: expected.get(stream, ANY) for stream, _ in writes}, writes)
+    )
+
+
 appends = st.builds(_append, streams, versions, st.lists(events, max_size=4))
 deletes = st.builds(_delete, streams, versions)
 tombstones = st.builds(_tombstone, streams, versions)
@@ -65,5 +72,12 @@ states = versions | st.sampled_from([SOFT_DELETED, TOMBSTONED])
 atomics = st.builds(
     _atomic, st.dictionaries(streams, states, max_size=3), st.lists(st.tuples(streams, events), min_size=1, max_size=4)
 )
-rules: st.SearchStrategy[Rule] = st.one_of(appends, appends, atomics, atomics, deletes, deletes, tombstones)
+imports = st.builds(
+    _import,
+    st.dictionaries(streams, versions | st.just(TOMBSTONE), max_size=4),
+    st.lists(st.tuples(streams, events), max_size=4),
+)
+rules: st.SearchStrategy[Rule] = st.one_of(
+    appends, appends, atomics, atomics, imports, imports, deletes, deletes, tombstones
+)
 programs = st.lists(rules, max_size=25)

@@ -87,7 +87,7 @@ class Conversation:
         assert not any(link.calls for link in self.node._links)
         for link in self.node._links:
             protocol = link._protocol
-            assert [protocol._exchanges, protocol._answering] == [{}, {}]
+            assert protocol._exchanges == {}
             assert [protocol.processor.streams, protocol.processor.watchers] == [{}, {}]
 
 

@@ -125,7 +125,7 @@ async def test_names_that_were_looked_up_do_not_pile_up(monkeypatch: pytest.Monk
         assert len({record.stream for record in records}) >= 100
         writer, reader = database._files.writer, database._files._on_loop
         assert reader is not None
-        for known in (writer._streams.known, writer._types.known, database._committer._lasts):
+        for known in (writer._streams.known, writer._types.known, database._committer._streams):
             assert sum(map(len, known)) < 25_000
         assert sum(map(len, reader._streams._by_name)) < 25_000
     finally:

@@ -88,9 +88,10 @@ def send(client: RawClient, stream: int, request: bytes) -> None:
 async def begin(client: RawClient, method: Method, *requests: bytes, timeout: str | None = None) -> list[int]:
     """Begin calls, all in one piece, and wait until the method has been asked."""
     more = [] if timeout is None else [("grpc-timeout", timeout)]
-    streams = [client.open_unsent("/s/M", more=more) for _ in requests]
-    for stream, request in zip(streams, requests, strict=True):
-        send(client, stream, request)
+    streams = []
+    for request in requests:
+        streams.append(client.open_unsent("/s/M", more=more))
+        send(client, streams[-1], request)
     client.flush()
     method.awaited += len(requests)
     while method.asked < method.awaited:
@@ -161,6 +162,27 @@ async def test_what_comes_in_pieces_is_for_the_handler() -> None:
             client.send(stream, bytes((piece,)))
         client.send(stream, b"", end=True)
         assert (await client.ended(stream)).messages == [b"handler " + b"x" * 10]
+
+
+async def test_headers_that_come_before_those_of_others_are_for_the_handler() -> None:
+    method = Method()
+    async with serving(method) as (client, _):
+        streams = [client.open_unsent("/s/M") for _ in range(3)]
+        for stream in streams:
+            send(client, stream, b"x")
+        client.flush()
+        found = [(await client.ended(stream)).messages for stream in streams]
+        assert found == [[b"handler x"]] * 3
+
+
+async def test_an_end_that_comes_behind_the_data() -> None:
+    method = Method()
+    async with serving(method) as (client, _):
+        stream = client.open_unsent("/s/M")
+        client.h2.send_data(stream, frame([b"x"]))
+        client.h2.end_stream(stream)
+        client.flush()
+        assert (await client.ended(stream)).messages == [b"quick x"]
 
 
 @pytest.mark.parametrize("data", [b"", b"\0\0", frame([b"one", b"two"]), b"\1\0\0\0\1x", b"\0\0\0\0\2x"])

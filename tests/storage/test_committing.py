@@ -241,7 +241,7 @@ def test_more_streams_than_are_remembered(monkeypatch: pytest.MonkeyPatch) -> No
         for revision in range(3):
             for number in range(10):
                 assert ours.commit([append(f"s{number}", revision - 1, "x")]).results[0].revision == revision
-        assert len(ours._lasts) <= 5
+        assert len(ours._streams) <= 5
 
 
 def test_many_new_streams_at_a_time_take_few_statements() -> None:

@@ -16,16 +16,14 @@ from urllib.parse import quote
 from esdb_lite._http2.streams import (
     Headers,
     Stream,
-    answer_at_once,
     peer_address,
     push,
-    put_back,
     receive_data,
     send_data,
     send_data_at_once,
     send_headers,
-    take_whole,
 )
+from esdb_lite._http2.whole_requests import WholeRequest
 from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._version import __version__
 from esdb_lite._wire.framing import PREFIX, CompressedMessage, MessageSplitter, MessageTooLong, frame
@@ -153,26 +151,17 @@ def _response_headers(second: int) -> Headers:
 _SUCCESS = (("grpc-status", "0"),)
 
 
-def answer_whole(stream: Stream, data: bytes) -> bool:
-    """Answer a call with framed messages, and end it with OK, if that needs no waiting; else nothing is sent."""
-    return answer_at_once(stream, _response_headers(int(time())), data, _SUCCESS)
+def answer_whole(request: WholeRequest, data: bytes) -> bool:
+    """Answer a call with framed messages, and end it with OK, if there is room for that; else nothing is sent."""
+    return request.answer(_response_headers(int(time())), data, _SUCCESS)
 
 
-def whole_request(stream: Stream, limit: int) -> bytes | None:
-    """Return the one message of a call that has come whole; None, and nothing is taken, where it is not like that."""
-    data = take_whole(stream)
-    if data is None:
+def only_message(request: WholeRequest, limit: int) -> bytes | None:
+    """Return the one message of a call that has come whole; None where it is not like that."""
+    size = len(request.data) - PREFIX.size
+    if size < 0 or size > limit or PREFIX.unpack_from(request.data) != (0, size):
         return None
-    size = len(data) - PREFIX.size
-    if size < 0 or size > limit or PREFIX.unpack_from(data) != (0, size):
-        put_back(stream, data)
-        return None
-    return data[PREFIX.size :]
-
-
-def leave_request(stream: Stream, message: bytes) -> None:
-    """Undo `whole_request`."""
-    put_back(stream, PREFIX.pack(0, len(message)) + message)
+    return request.data[PREFIX.size :]
 
 
 def plain_headers() -> list[tuple[str, str]]:

@@ -24,21 +24,19 @@ from esdb_lite._http2.streams import (
     is_over,
     push,
     reset,
-    room_at_once,
     send_data,
     send_headers,
-    together,
 )
+from esdb_lite._http2.whole_requests import WholeRequest
 from esdb_lite._status import RpcError, refusals, typed_refusals
 from esdb_lite._wire.framing import frame
 from esdb_lite.server.app.call import (
     GrpcCall,
     answer_whole,
     is_grpc,
-    leave_request,
+    only_message,
     plain_headers,
     timeout_of,
-    whole_request,
 )
 from esdb_lite.server.app.plain import PlainHttp
 from esdb_lite.server.app.quick import QuickChoice, QuickRequest, Route
@@ -84,6 +82,7 @@ class _Why(enum.Enum):
     FORSAKEN = "it is left without an end"
 
 
+_NO_METADATA: Mapping[str, str] = {}
 _UNHEARD = (_Why.GONE, _Why.FORSAKEN)
 """Nobody hears how such a call ends."""
 
@@ -91,14 +90,22 @@ _UNHEARD = (_Why.GONE, _Why.FORSAKEN)
 class _OpenCall:
     """A call in progress."""
 
-    def __init__(self, stream: Stream, release: Callable[[], None]) -> None:
-        self.stream = stream
-        self.release = release
+    stream: Stream
+    """Not where `request` is."""
+    release: Callable[[], None]
+
+    def __init__(self, number: int, request: WholeRequest | None = None, metadata: Mapping[str, str] = _NO_METADATA):
+        self.number = number
+        """Of its stream."""
+        self.request = request
+        """What it is as long as it is no stream."""
+        self.metadata = metadata
+        """Of one that has begun without a task."""
+        self.message = b""
+        """The only one of such a call."""
         self.task: asyncio.Task[None] | None = None
         self.call: GrpcCall | None = None
         self.why: _Why | None = None
-        self.metadata: Mapping[str, str] = {}
-        """Of one without a task."""
         self.give_up: Callable[[], None] | None = None
         """Gives up what was begun without a task."""
         self.timer: asyncio.TimerHandle | None = None
@@ -116,6 +123,12 @@ class CallHost(Protocol):
 
     def cut(self) -> None:
         """Close the connection after what has been sent, without a word."""
+
+    def gather(self) -> None:
+        """What is sent from now on is written by `push`, or sooner if it is much."""
+
+    def push(self) -> None:
+        """Write what waits."""
 
     def hold_back(self) -> None:
         """Read no more requests: more are ending than may be open."""
@@ -145,7 +158,8 @@ class ConnectionCalls(RequestHandler):
         self._admission = admission
         self._plain = plain
         self._counts = counts or CallCounts()
-        self._running: dict[Stream, _OpenCall] = {}
+        self._running: dict[int, _OpenCall] = {}
+        """By the numbers of their streams."""
         self._quick = QuickChoice(routes)
         self._arrived: list[tuple[_OpenCall, QuickRequest]] = []
         self._settling = False
@@ -153,24 +167,45 @@ class ConnectionCalls(RequestHandler):
 
     def accept(self, stream: Stream, headers: Headers, release_stream: Callable[[], None]) -> None:
         """A request has begun: serve it."""
-        running = _OpenCall(stream, release_stream)
-        self._running[stream] = running
-        if self.host is not None and len(self._running) > MAX_CONCURRENT_STREAMS:
-            self.host.hold_back()
+        running = _OpenCall(stream.id or 0)
+        running.stream, running.release = stream, release_stream
+        self._open(running)
+        self._start(running, partial(self._answer, running, dict(headers)))
+
+    def accept_whole(self, request: WholeRequest, headers: Headers) -> bool:
+        """A request has come whole: serve it soon, if that can be done without a task."""
         quick = self._quick.of(headers) if self._admission.idle and not self.deaf else None
         if quick is None:
-            self._start(running, partial(self._answer, running, dict(headers)))
-        else:
-            running.metadata = quick.metadata
-            self._arrived.append((running, quick))
+            return False
+        message = only_message(request, quick.limit)
+        if message is None:
+            return False
+        running = _OpenCall(request.number, request, quick.metadata)
+        running.message = message
+        self._open(running)
+        self._arrived.append((running, quick))
+        return True
+
+    def _open(self, running: _OpenCall) -> None:
+        self._running[running.number] = running
+        if self.host is not None and len(self._running) > MAX_CONCURRENT_STREAMS:
+            self.host.hold_back()
+
+    def adopted(self, stream: Stream, release_stream: Callable[[], None]) -> None:
+        """A request that has come whole has become a stream."""
+        running = self._running[stream.id or 0]
+        running.request = None
+        running.stream, running.release = stream, release_stream
 
     def _start(self, running: _OpenCall, work: Callable[[], Awaitable[None]]) -> None:
+        if running.request is not None:
+            running.request.adopt()
         running.task = self._loop.create_task(self._run(running, work))
         running.task.add_done_callback(partial(self._ended, running))
 
     def cancel(self, stream: Stream) -> None:
         """The client has reset the stream."""
-        running = self._running.get(stream)
+        running = self._running.get(stream.id or 0)
         if running is not None:
             self._end_early(running, _Why.GONE)
 
@@ -214,14 +249,15 @@ class ConnectionCalls(RequestHandler):
 
     def settle(self) -> None:
         """Everything has been taken that came together: serve those that have come whole."""
-        arrived, self._arrived = self._arrived, []
-        if not arrived:
+        if not self._arrived or self.host is None:
             return
+        arrived, self._arrived = self._arrived, []
         self._settling = True
-        with together(arrived[0][0].stream):
-            begun = [self._begin(running, quick) for running, quick in arrived]
-            for method in dict.fromkeys(filter(None, begun)):
-                method.commit()
+        self.host.gather()
+        begun = [self._begin(running, quick) for running, quick in arrived]
+        for method in dict.fromkeys(filter(None, begun)):
+            method.commit()
+        self.host.push()
         self._settling = False
         for running, quick in arrived:
             if running.give_up is not None and quick.timeout is not None:
@@ -232,25 +268,24 @@ class ConnectionCalls(RequestHandler):
         if running.why is not None:
             self._over(running)
             return None
-        message = whole_request(running.stream, quick.limit)
-        if message is not None:
-            if quick.query is not None and self._answers(running, quick.query, message):
+        request = running.request
+        if request is not None:
+            if quick.query is not None and self._answers(running, request, quick.query):
                 return None
             if quick.method is not None:
                 with suppress(Exception):  # the handler comes to the same, and says so
-                    running.give_up = quick.method.begin(message, partial(self._answered, running))
+                    running.give_up = quick.method.begin(running.message, partial(self._answered, running))
             if running.give_up is not None:
                 return quick.method
-            leave_request(running.stream, message)
         self._start(running, partial(self._answer, running, running.metadata))
         return None
 
-    def _answers(self, running: _OpenCall, query: QuickQuery, message: bytes) -> bool:
+    def _answers(self, running: _OpenCall, request: WholeRequest, query: QuickQuery) -> bool:
         """Answer a call at once, if that can be done, and be done with it."""
-        room, answer = min(AT_ONCE, room_at_once(running.stream)), None
+        room, answer = min(AT_ONCE, request.room), None
         with suppress(Exception):  # as above
-            answer = query(message, room) if room > 0 else None
-        if answer is None or not answer_whole(running.stream, answer):
+            answer = query(running.message, room) if room > 0 else None
+        if answer is None or not answer_whole(request, answer):
             return False
         self._counts.total += 1
         self._over(running)
@@ -261,13 +296,17 @@ class ConnectionCalls(RequestHandler):
         running.give_up = None
         if running.timer is not None:
             running.timer.cancel()
-        if isinstance(result, RpcError) or not answer_whole(running.stream, frame((result,))):
+        alone = not self._settling and len(self._running) == 1  # nothing else is about to be written
+        if alone and self.host is not None:
+            self.host.gather()
+        request = running.request
+        if request is None or isinstance(result, RpcError) or not answer_whole(request, frame((result,))):
             self._start(running, partial(self._tell, running, result))
-            return
-        self._counts.total += 1
-        self._over(running)
-        if not self._settling and not self._running:
-            push(running.stream)
+        else:
+            self._counts.total += 1
+            self._over(running)
+        if alone and self.host is not None:
+            self.host.push()
 
     async def _tell(self, running: _OpenCall, result: bytes | RpcError) -> None:
         """Send an answer for which there was no room, or which is an error."""
@@ -316,15 +355,18 @@ class ConnectionCalls(RequestHandler):
         self._over(running)
 
     def _over(self, running: _OpenCall) -> None:
-        del self._running[running.stream]
+        del self._running[running.number]
         if self.host is not None and len(self._running) <= MAX_CONCURRENT_STREAMS:
             self.host.take_more()
         self._release(running)
 
     def _release(self, running: _OpenCall) -> None:
-        stream = running.stream
         if running.why is _Why.FORSAKEN:
             return
+        if running.request is not None:
+            running.request.drop()
+            return
+        stream = running.stream
         running.release()
         if not is_over(stream):
             self._loop.call_later(_LINGER, reset, stream, NO_ERROR)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import closing
 from itertools import islice
 from typing import NamedTuple, TypeAlias
@@ -105,10 +105,9 @@ class Committer:
         self._writer = writer
         self._now = now
         self._confirm = confirm
-        self._lasts: dict[str, Last] = {}
-        self._metadata: dict[str, StreamRules] = {}
+        self._streams: dict[str, _KnownStream] = {}
         self._characters = 0
-        """Of the names in `_lasts`."""
+        """Of their names."""
         self._recent = _RecentIds()
         self._new_id = IdSource().new_id
         self.log_end = writer.log_end()
@@ -136,7 +135,7 @@ class Committer:
                 unread -= min(page[0][0] - page[-1][0], len(page) * _READ_FOR_AN_ID)
                 if room < 0 or unread < 0:
                     break
-        self._recent.recall(reversed(runs))
+        self._recent.recall(runs[::-1])
 
     def commit(self, commands: Sequence[Rule]) -> Committed:
         """Run the commands; each that can be answered is, whatever happens to the others."""
@@ -184,76 +183,76 @@ class Committer:
         self._writer.add_all(records)
         if remember:
             self._recent.add(records)
-        lasts = {record[1]: record for record in records}  # by stream
-        for stream, last in lasts.items():
-            self._note_name(stream)
-            self._lasts[stream] = _new(Last, (last[2], last[0]))  # revision, position
-            if is_metastream(stream):
-                self._metadata.pop(original_of(stream), None)
+        for stream, last in {record[1]: record for record in records}.items():
+            revision, position = last[2], last[0]
+            state = self._streams.get(stream)
+            if state is None:
+                self._keep(stream, _KnownStream(revision, position))
+            else:
+                state.revision, state.position = revision, position
+            if is_metastream(stream) and (original := self._streams.get(original_of(stream))) is not None:
+                original.rules = None
 
-    def _note_name(self, stream: str) -> None:
-        if stream not in self._lasts:
-            self._characters += len(stream)
+    def _keep(self, stream: str, state: _KnownStream) -> _KnownStream:
+        self._characters += len(stream)
+        self._streams[stream] = state
+        return state
 
     def _trim(self) -> None:
         self._recent.keep()
         if self._characters > _CHARACTERS_KEPT:
             self.forget_streams()
-        for cache in (self._lasts, self._metadata):
-            if len(cache) > _STREAMS_KEPT:
-                for stream in list(islice(cache, _STREAMS_KEPT // 2)):
-                    del cache[stream]
-                self._characters = sum(map(len, self._lasts))
+        if len(self._streams) > _STREAMS_KEPT:
+            for stream in list(islice(self._streams, _STREAMS_KEPT // 2)):
+                del self._streams[stream]
+            self._characters = sum(map(len, self._streams))
 
     def _forget(self) -> None:
         """Forget what a rolled-back transaction may have put here."""
-        self._lasts.clear()
-        self._metadata.clear()
-        self._characters = 0
+        self.forget_streams()
         self._recent.undo()
 
     def forget_streams(self) -> None:
         """Forget last revisions and metadata, after something else than a command has changed them."""
-        self._lasts.clear()
-        self._metadata.clear()
+        self._streams.clear()
         self._characters = 0
 
-    def look_up(self, streams: Iterable[str]) -> None:
-        """See `State`."""
-        known = self._lasts
-        unknown = [name for stream in streams for name in (stream, metastream_of(stream)) if name not in known]
-        if len(unknown) < _WORTH_IT:
-            return
-        known.update(dict.fromkeys(unknown, _NONE))
-        known.update(self._writer.lasts(unknown))
-        self._characters += sum(map(len, unknown))
+    def plain_ends(self, streams: Collection[str]) -> Mapping[str, int]:
+        """See `LogState`."""
+        known = self._streams
+        unknown = [stream for stream in streams if stream not in known]
+        if len(unknown) >= _WORTH_IT:
+            self._look_up(unknown)
+        found = [(stream, known.get(stream)) for stream in streams]
+        return {stream: state.revision for stream, state in found if state is not None and state.rules is EMPTY}
+
+    def _look_up(self, streams: Sequence[str]) -> None:
+        lasts = self._writer.lasts([name for stream in streams for name in (stream, metastream_of(stream))])
+        for stream in streams:
+            rules = None if metastream_of(stream) in lasts else EMPTY
+            self._keep(stream, _KnownStream(*lasts.get(stream, _NONE), rules))
 
     def last_revision(self, stream: str) -> int:
         """See `State`."""
-        return self._last(stream).revision
+        return self._state(stream).revision
 
     def written_since_start(self, stream: str) -> bool:
         """See `State`."""
-        return self._last(stream).position >= self._start
+        return self._state(stream).position >= self._start
 
-    def _last(self, stream: str) -> Last:
-        last = self._lasts.get(stream)
-        if last is None:
-            self._note_name(stream)
-            last = self._lasts[stream] = self._writer.last(stream) or _NONE
-        return last
+    def _state(self, stream: str) -> _KnownStream:
+        return self._streams.get(stream) or self._keep(stream, _KnownStream(*self._writer.last(stream) or _NONE))
 
     def metadata(self, stream: str) -> StreamRules:
         """See `State`."""
-        known = self._metadata.get(stream)
-        if known is None:
+        state = self._state(stream)
+        if state.rules is None:
             if self.last_revision(metastream_of(stream)) < 0:
-                known = EMPTY
+                state.rules = EMPTY
             else:
                 # Without the access list, which the writer does not ask for and which may be long.
-                known = of_record(self._writer.last_event(metastream_of(stream)))._replace(acl=None)
-            self._metadata[stream] = known
-        return known
+                state.rules = of_record(self._writer.last_event(metastream_of(stream)))._replace(acl=None)
+        return state.rules
 
     def metadata_document(self, stream: str) -> bytes:
         """See `State`."""
@@ -284,6 +283,19 @@ def _joined(batches: Sequence[Committed]) -> Committed:
     return Committed(results, records, batches[-1].log_end)
 
 
+class _KnownStream:
+    """What is known of a stream."""
+
+    __slots__ = ("position", "revision", "rules")
+
+    def __init__(self, revision: int, position: int, rules: StreamRules | None = None) -> None:
+        self.revision = revision
+        self.position = position
+        """Of the last event."""
+        self.rules = rules
+        """What its metadata says; None: that was not looked at."""
+
+
 class _IdRun(NamedTuple):
     """Events of a stream that follow each other, by their ids."""
 
@@ -309,44 +321,34 @@ class _RecentIds:
 
     def add(self, records: Sequence[Record]) -> None:
         before = len(self._order)
-        at = 0
-        while at < len(records):
-            stream, revision, event_id = records[at][1:4]
-            if at + 1 == len(records) or records[at + 1][1] is not stream:
-                if event_id not in self._known:
-                    self._keep_one(stream, revision, event_id)
-                at += 1
-                continue
-            end = _end_of_run(records, at)
-            self._keep_new(_new(_IdRun, (stream, revision, tuple([record[3] for record in records[at:end]]))))
-            at = end
+        self._keep_new(_runs_in(records))
         self._uncommitted += len(self._order) - before
 
-    def _keep_new(self, run: _IdRun) -> None:
-        """Keep of a run what is not known."""
-        stream, first, ids = run
-        if len(set(ids)) == len(ids) and self._known.keys().isdisjoint(ids):
-            self._keep(run)
-            return
-        for revision, event_id in enumerate(ids, first):
-            if event_id not in self._known:
-                self._keep_one(stream, revision, event_id)
-
-    def _keep(self, run: _IdRun) -> None:
-        self._known.update(dict.fromkeys(run.ids, run))
-        self._order.append(run)
-        self._bytes += _cost_of(run)
-
-    def _keep_one(self, stream: str, revision: int, event_id: bytes) -> None:
-        run = self._known[event_id] = _new(_IdRun, (stream, revision, (event_id,)))
-        self._order.append(run)
-        self._bytes += _cost_of(run)
-
-    def recall(self, runs: Iterable[_IdRun]) -> None:
+    def recall(self, runs: Sequence[_IdRun]) -> None:
         """Take what was written before all else, in the order of the log."""
-        for run in runs:
-            self._keep_new(run)
+        self._keep_new(runs)
         self.keep()
+
+    def _keep_new(self, runs: Sequence[_IdRun]) -> None:
+        """Keep of runs what is not known."""
+        if self._are_new([event_id for run in runs for event_id in run[2]]):
+            self._keep(runs)
+            return
+        for run in runs:
+            if self._are_new(run.ids):
+                self._keep([run])
+                continue
+            for revision, event_id in enumerate(run.ids, run.first):
+                if event_id not in self._known:
+                    self._keep([_IdRun(run.stream, revision, (event_id,))])
+
+    def _are_new(self, ids: Sequence[bytes]) -> bool:
+        return len(set(ids)) == len(ids) and self._known.keys().isdisjoint(ids)
+
+    def _keep(self, runs: Sequence[_IdRun]) -> None:
+        self._known.update([(event_id, run) for run in runs for event_id in run[2]])
+        self._order.extend(runs)
+        self._bytes += sum(map(_cost_of, runs))
 
     def undo(self) -> None:
         for _ in range(self._uncommitted):
@@ -365,6 +367,22 @@ class _RecentIds:
 
 
 _new = tuple.__new__  # half of what the constructor of a NamedTuple takes
+
+
+def _runs_in(records: Sequence[Record]) -> list[_IdRun]:
+    """The runs of records, in their order."""
+    found: list[_IdRun] = []
+    at = 0
+    while at < len(records):
+        _, stream, revision, event_id, *_ = records[at]
+        if at + 1 == len(records) or records[at + 1][1] is not stream:
+            found.append(_new(_IdRun, (stream, revision, (event_id,))))
+            at += 1
+            continue
+        end = _end_of_run(records, at)
+        found.append(_new(_IdRun, (stream, revision, tuple([record[3] for record in records[at:end]]))))
+        at = end
+    return found
 
 
 def _end_of_run(records: Sequence[Record], start: int) -> int:

@@ -6,7 +6,8 @@ Must not know: how events are kept, threads, the clock (`now` and fresh ids are 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from itertools import count, repeat
 from typing import NamedTuple, Protocol, TypeAlias
 
 from esdb_lite.server.engine.metadata import (
@@ -50,8 +51,11 @@ class Stored(NamedTuple):
 class LogState(Protocol):
     """What the rules ask about what has been written so far, commands of the same transaction included."""
 
-    def look_up(self, streams: Iterable[str]) -> None:
-        """These streams are going to be asked about: to look at many of them together is quicker."""
+    def plain_ends(self, streams: Collection[str]) -> Mapping[str, int]:
+        """The last revisions of those of the streams that are known to have no rules in their metadata.
+
+        To be asked before the other questions where they are many: to look at them together is quicker.
+        """
         ...
 
     def last_revision(self, stream: str) -> int:
@@ -132,15 +136,33 @@ class Draft:
 
     def add_all(self, stream: str, first: int, events: Sequence[ProposedEvent]) -> int:
         """Place events one behind the other; returns the position of the last."""
+        return self._add(zip(repeat(stream), count(first), events))
+
+    def add_of_streams(self, writes: Sequence[tuple[str, ProposedEvent]], last: dict[str, int]) -> int:
+        """Place events of several streams; returns the position of the last.
+
+        `last`: of each stream the number of its last event, before this and then behind it.
+        """
+        streams, revisions = [stream for stream, _ in writes], []
+        for stream in streams:
+            last[stream] = revision = last[stream] + 1
+            revisions.append(revision)
+        return self._add(zip(streams, revisions, [event for _, event in writes], strict=True))
+
+    def _add(self, events: Iterable[tuple[str, int, ProposedEvent]]) -> int:
         end, now, add, new = self.end, self._now, self.records.append, tuple.__new__
-        position = own = 0
+        position = own = chunk_end = 0
+        of: str | None = None
         before: str | None = None
-        for revision, (id, type, is_json, data, metadata, schema) in enumerate(events, first):
-            if type is not before:  # many are of the same type as the one before
-                before, own = type, record_length(stream, type, 0, 0)
+        for stream, revision, (id, type, is_json, data, metadata, schema) in events:
+            if stream is not of or type is not before:  # many are of the same stream and type as the one before
+                of, before, own = stream, type, record_length(stream, type, 0, 0)
             length = own + len(data) + (len(metadata) if schema is None else schema.size)
-            position = place(end, length)
-            end = position + length
+            if end + length > chunk_end:
+                end = place(end, length)
+                chunk_end = next_chunk(end + 1)
+            position = end
+            end += length
             # this way it takes half as long
             add(new(Record, (position, stream, revision, id, type, is_json, now, data, metadata, schema)))
         self.end = end

@@ -6,17 +6,16 @@ laid out like that to be addressed like that. Must not know: SQLite, the rules o
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 from esdb_lite.server.storage import Record
 
 CHUNK_SIZE = 268_435_456
 """The log goes on at a multiple of this after each scavenge start, and where a record would not fit before it."""
 
 
-@lru_cache(maxsize=4096)
 def _text_length(text: str) -> int:
     length = len(text) if text.isascii() else len(text.encode())
+    if length < 128:
+        return 1 + length
     prefix = 1
     rest = length >> 7
     while rest:

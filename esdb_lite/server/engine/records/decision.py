@@ -52,7 +52,7 @@ _Judgement: TypeAlias = Write | WrittenBefore | _Fails | None
 
 def append_records(state: LogState, moment: Moment, *, append: AtomicAppend) -> Decision:
     """Write all records, or none."""
-    state.look_up(append.expected)
+    state.plain_ends(append.expected)
     ids: dict[str, list[bytes]] = {}
     for stream, event in append.writes:
         ids.setdefault(stream, []).append(event.id)
@@ -133,26 +133,21 @@ def write_records(state: LogState, moment: Moment, append: AtomicAppend, checks:
     """Write records to streams that have been judged."""
     draft = Draft(moment)
     revisions = {stream: check.current for stream, check in checks.items()}
-    # Where a stream begins again is known before the records are written, and told after all of them.
-    originals = [original_of(stream) for stream in checks if _revives_original(state, stream)]
-    position = 0
-    for stream, event in append.writes:
-        revisions[stream] += 1
-        position = draft.add(stream, revisions[stream], event)
-    for stream in append.expected:
-        if stream in checks and checks[stream].revive:
+    position = draft.add_of_streams(append.writes, revisions)
+    # Where streams begin again is told after all records.
+    again = {s for s, check in checks.items() if check.revive or (is_metastream(s) and _revives_original(state, s))}
+    for stream in [stream for stream in append.expected if stream in again]:
+        if checks[stream].revive:
             revive(state, moment, draft, stream, checks[stream].current + 1)
-        elif stream in checks and is_metastream(stream) and original_of(stream) in originals:
+        else:
             original = original_of(stream)
             revive(state, moment, draft, original, revisions.get(original, state.last_revision(original)) + 1)
     return draft.decide(RecordsAppended(revisions, position))
 
 
-def _revives_original(state: LogState, stream: str) -> bool:
-    """Whether writing a stream brings back the one that it is the metadata of."""
-    if not is_metastream(stream):
-        return False
-    original = original_of(stream)
+def _revives_original(state: LogState, metastream: str) -> bool:
+    """Whether writing a metadata stream brings back the stream that it is about."""
+    original = original_of(metastream)
     return state.metadata(original).soft_deleted and state.last_revision(original) != TOMBSTONE
 
 
