@@ -174,7 +174,7 @@ class EmbeddedServer:
 
     @property
     def uri(self) -> str:
-        """The connection string for clients on this machine."""
+        """The connection string for clients on this machine; with port 0 once the server has started."""
         return self._certificates.uri(self.address)
 
     @property

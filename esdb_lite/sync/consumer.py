@@ -22,6 +22,7 @@ from esdb_lite.client.consumers.face import ConsumerFace
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting
 from esdb_lite.client.consumers.steps import Store, not_let_go
+from esdb_lite.client.face import shortening
 from esdb_lite.consumers import BatchHandler, EventHandler, WrittenLike
 from esdb_lite.errors import ClientClosed, EsdbClientException
 
@@ -100,6 +101,7 @@ class Consumer(ConsumerFace):
         checked_routes(self._settings)
         return partial(self._routes.add, what)
 
+    @shortening
     def run(self, *, until_caught_up: bool = False) -> None:
         """Handle events until `stop()`; raises the handler's exception unchanged.
 

@@ -21,6 +21,7 @@ from esdb_lite import (
     EsdbClient,
     EsdbClientException,
     ExpectedPositionError,
+    FileCheckpoint,
     GrpcError,
     InvalidArgument,
     NewEvent,
@@ -86,6 +87,41 @@ def test_a_mistake_of_the_handler_keeps_its_traceback(server: EmbeddedServer) ->
     with EsdbClient(server.uri) as client, pytest.raises(ZeroDivisionError) as caught:
         client.append_events("s", None, wrong())
     assert 'int("0")' in "".join(traceback.format_exception(caught.value))
+
+
+def test_failures_of_ours_in_a_handler_say_where_it_is(server: EmbeddedServer, tmp_path: Path) -> None:
+    with EsdbClient(server.uri) as client:
+        client.append_events("s", None, NewEvent("T", b""))
+
+        def handler(_: object) -> None:
+            client.append_events("s", None, NewEvent("again", b""))
+
+        with pytest.raises(ExpectedPositionError) as consuming:
+            client.consume(handler, checkpoint=FileCheckpoint(tmp_path / "place"))
+        with pytest.raises(ExpectedPositionError) as deciding:
+            client.decide("s", lambda state, _: state, 0, handler)  # type: ignore[arg-type]
+    for error in (consuming.value, deciding.value):
+        assert 'NewEvent("again", b"")' in "".join(traceback.format_exception(error))
+        assert frames(error) <= 3
+
+
+async def test_failures_of_ours_in_a_coroutine_function_say_where_it_is(server: EmbeddedServer, tmp_path: Path) -> None:
+    async with AsyncEsdbClient(server.uri) as client:
+        await client.append_events("s", None, NewEvent("T", b""))
+
+        async def handler(_: object) -> None:
+            await client.append_events("s", None, NewEvent("again", b""))
+
+        def decide(_: int) -> list[NewEvent]:
+            raise EsdbClientException("again")
+
+        with pytest.raises(ExpectedPositionError) as consuming:
+            await client.consume(handler, checkpoint=FileCheckpoint(tmp_path / "place"))
+        with pytest.raises(EsdbClientException, match="again") as deciding:
+            await client.decide("s", lambda state, _: state, 0, decide)
+    assert 'NewEvent("again", b"")' in "".join(traceback.format_exception(consuming.value))
+    assert 'EsdbClientException("again")' in "".join(traceback.format_exception(deciding.value))
+    assert [frames(error) for error in (consuming.value, deciding.value)] == [1, 1]
 
 
 # --- texts --------------------------------------------------------------------------------------------------------

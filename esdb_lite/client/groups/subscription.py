@@ -285,7 +285,8 @@ class AsyncPersistentSubscription(GroupMember):
     async def ack(self, events: Answerable) -> None:
         """Say that one event or several have been processed. Raises ClientClosed after `close()`.
 
-        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`.
+        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`. The server ignores those for
+        events that it does not wait for: answered before, or not delivered on this call.
         """
         await self._answer(0, "", events)
 
