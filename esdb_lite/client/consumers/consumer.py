@@ -86,7 +86,9 @@ class ConsumerFeed:
 
     async def pause(self, seconds: float) -> None:
         """Wait, unless the consumer is to end."""
-        if self._stopped is not None:
+        if self._stopped is None:
+            await asyncio.sleep(seconds)
+        else:
             await asyncio.wait({self._stopped}, timeout=seconds)
 
     async def known_end(self) -> int | None:
