@@ -175,7 +175,7 @@ def checked_properties(argument: str, value: Mapping[str, JsonValue]) -> dict[st
         raise WrongArgumentType(argument, value, "must be a mapping from names to JSON values")
     for name, item in value.items():
         if isinstance(name, str) and (not name or name.startswith(SCHEMA_PREFIX)):
-            raise InvalidArgument(argument, name, f"no name may be empty or begin with {SCHEMA_PREFIX!r}")
+            raise InvalidArgument(argument, name, f"must have no name that is empty or begins with {SCHEMA_PREFIX!r}")
         _check_value(argument, name, item)
     return dict(value)
 

@@ -37,11 +37,19 @@ _SHUTDOWN_DELAY = 0.05
 _PASSWORD_VARIABLES = {"admin": "ESDB_ADMIN_PASSWORD", "ops": "ESDB_OPS_PASSWORD"}
 
 
-def passwords(given: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the passwords of the first users, as far as they are given or in the environment."""
+def security_of(certificates: Certificates, passwords: Mapping[str, str | None]) -> Security | None:
+    """Return what the server has to know of who may do what; None without TLS: then everybody may do everything.
+
+    Passwords of the first users that are not given are those of the environment, if any.
+    """
+    if not certificates.secure:
+        return None
+    from esdb_lite.server.node import Security
+
     found = {login: os.environ.get(name) for login, name in _PASSWORD_VARIABLES.items()}
     of_environment = {login: password for login, password in found.items() if password}
-    return {**of_environment, **{login: password for login, password in given.items() if password is not None}}
+    given = {login: password for login, password in passwords.items() if password is not None}
+    return Security(certificates.files(), {**of_environment, **given})
 
 
 def passwords_of(admin: str | None, ops: str | None) -> Mapping[str, str | None]:
@@ -220,7 +228,7 @@ class EmbeddedServer:
             self._host,
             port,
             self._durability,
-            security=self._security(),
+            security=security_of(self._certificates, self._passwords),
             run_projections=self._run_projections,
             start_standard_projections=self._start_standard_projections,
             compatibility=self._compatibility,
@@ -246,13 +254,6 @@ class EmbeddedServer:
         """
         page = None if self._node is None else self._node.pages.get(path)
         return None if page is None else page()
-
-    def _security(self) -> Security | None:
-        if not self._certificates.secure:
-            return None
-        from esdb_lite.server.node import Security
-
-        return Security(self._certificates.files(), passwords(self._passwords))
 
     def reload_certificate(self) -> None:
         """Read the certificate's files again, for new connections.
@@ -321,8 +322,7 @@ class EmbeddedServer:
 
     def _start_thread(self, port: int) -> None:
         thread = LoopThread("esdb-lite server", lambda: self._start_node(port), self.wait_stopped)
-        thread.start_and_wait()
-        self._thread = thread
+        self._thread = thread.start_and_wait()
 
     def stop(self) -> None:
         """Stop what `start` has started: open calls end, what was acknowledged is kept. Idempotent.

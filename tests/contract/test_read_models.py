@@ -277,7 +277,7 @@ async def test_wrong_functions(client: Any, typed_client: Any, stream: str, tmp_
     with pytest.raises(WrongArgumentType, match=r"function: must be a (coroutine )?function"):
         consumer.on("A")(5)
     consumer.on("A")(print)
-    with pytest.raises(InvalidArgument, match="has a function already"):
+    with pytest.raises(InvalidArgument, match="must be a type without a function"):
         consumer.on("A")(print)
     with pytest.raises(InvalidArgument, match="must be a registered class"):
         made_by(typed_client, stream_name=stream, checkpoint=checkpoint).on(int)(print)

@@ -139,6 +139,7 @@ def test_what_has_been_said_is_not_said_again() -> None:
     assert str(InvalidArgument("stream_name", "", "must not be empty")) == "stream_name: must not be empty"
     assert str(InvalidArgument("paramstyle", None, "must be given: ...")) == "paramstyle: must be given: ..."
     assert str(InvalidArgument("limit", None, "must be an int")) == "limit: must be an int, not None"
+    assert str(InvalidArgument("emit", True, "needs a query")) == "emit: needs a query"
 
 
 def test_data_that_is_no_bytes_hints_at_json() -> None:

@@ -134,7 +134,7 @@ def atomic_request(
     expected: dict[str, int] = {}
     for check in checked_checks(checks):
         if check.stream_name in expected:
-            raise InvalidArgument("checks", check, "each stream can be checked only once")
+            raise InvalidArgument("checks", check, "must name each stream only once")
         expected[check.stream_name] = checked_state("state", check.state)
     found: list[NewRecord] = []
     for part in checked_parts(records, types):
