@@ -143,7 +143,7 @@ def atomic_request(
             continue
         state = expectation(part.expected_position)
         if state != ANY and expected.setdefault(part.stream_name, state) != state:
-            raise InvalidArgument("records", part, "the stream is expected to be something else as well")
+            raise InvalidArgument("records", part, "a check expects this stream to be in another state")
         found += [_record(part.stream_name, event) for event in part.events]
     if not found:
         raise InvalidArgument("records", records, "there must be at least one")
