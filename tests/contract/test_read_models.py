@@ -164,6 +164,28 @@ async def test_waiting_for_a_consumer_that_fails(client: Any, stream: str, tmp_p
         await running
 
 
+async def test_waiting_for_a_consumer_that_ends_the_program(client: Any, stream: str, tmp_path: Path) -> None:
+    """What ends the thread, or the task, of the consumer does not end that of whoever waits."""
+
+    class Leave(BaseException):
+        pass
+
+    def leave(event: RecordedEvent) -> None:
+        raise Leave
+
+    await client.append_events(stream, None, events(1))
+    consumer = made_by(
+        client,
+        handler=fitting(client, leave),
+        stream_name=stream,
+        checkpoint=FileCheckpoint(tmp_path / "checkpoint"),
+    )
+    with pytest.raises(Leave):
+        await called(client, consumer.run)
+    with pytest.raises(ClientClosed, match="the consumer ended before it came to 5"):
+        await called(client, consumer.wait_for, 5)
+
+
 def sums(path: Path) -> list[tuple[int]]:
     database = sqlite3.connect(path)
     try:
