@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from esdb_lite._checks import checked_bool, checked_hidden, checked_int, checked_text
 from esdb_lite._loop_thread import LoopThread
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.server.addresses import is_loopback, reachable, with_port
+from esdb_lite.server.addresses import advertised, is_loopback, reachable, with_port
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import (
     DEFAULT_COMPATIBILITY,
@@ -109,6 +109,9 @@ class EmbeddedServer:
     its methods and its limits. `max_append_size` and `max_append_event_size`: bytes that the events of one append, and
     one event, may have; by default 1 MiB and no limit for 24.10, 256 MiB and 16 MiB for the others.
 
+    `advertise_as`: the host, or the host and the port, at which others reach it: behind another name, or in a
+    container. Clients that discover nodes (`+discover`, several hosts) go there.
+
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` do the same without `with`. A stopped server
     can be started again. Raises InvalidArgument; starting raises `esdb_lite.server.errors.ServerStartError`.
@@ -135,6 +138,7 @@ class EmbeddedServer:
         max_append_size: int | None = None,
         max_append_event_size: int | None = None,
         insecure: bool = False,
+        advertise_as: str | None = None,
     ) -> None:
         self._path = path_of("path", path)
         self._host = checked_text("host", host)
@@ -145,6 +149,7 @@ class EmbeddedServer:
         self._compatibility = one_of("compatibility", compatibility, Compatibility)
         self._max_append_size = checked_size("max_append_size", max_append_size)
         self._max_append_event_size = checked_size("max_append_event_size", max_append_event_size)
+        self._advertised = advertised("advertise_as", advertise_as)
         self._certificates = Certificates(
             path_of("certificate_file", certificate_file),
             path_of("certificate_private_key_file", certificate_private_key_file),
@@ -230,6 +235,7 @@ class EmbeddedServer:
             max_append_size=self._max_append_size,
             max_append_event_size=self._max_append_event_size,
             http1=self._http1,
+            advertised=self._advertised,
         )
 
     def hand_http1_to(self, factory: Http1Factory | None) -> None:

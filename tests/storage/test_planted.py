@@ -198,6 +198,30 @@ async def test_nor_one_that_has_lost_what_is_beside_it(path: Path, end: str) -> 
     assert await count(path) == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="an open log could not be removed there")
+@pytest.mark.parametrize("left", [0, 32, 10_000])
+async def test_nor_one_whose_log_was_cut_off(path: Path, left: int) -> None:
+    database = await Database.open(path)
+    for number in range(5):
+        await append(database, number)
+    os.truncate(f"{path}-wal", left)
+    for _ in range(2):
+        with pytest.raises(StorageFailed, match="-wal was cut off"):
+            await append(database, 5)
+    await database.close()
+
+
+async def test_a_log_that_another_process_has_emptied_is_whole(path: Path) -> None:
+    database = await Database.open(path)
+    await append(database)
+    with closing(sqlite3.connect(path)) as other:
+        assert other.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0] == 0
+    assert os.path.getsize(f"{path}-wal") == 0
+    await append(database, 1)
+    await database.close()
+    assert await count(path) == 2
+
+
 async def test_it_is_noticed_after_a_while_and_from_then_on(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ownership, "_BESIDE_EVERY", 1000.0)
     database = await begun(path)
