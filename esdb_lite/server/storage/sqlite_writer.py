@@ -140,7 +140,21 @@ class SqliteWriter:
                 kind = self._types.known.get(type) or self._number(self._types, type)
                 self._unwritten.add(number)
             crc = checksum_with(names, position, revision, id, flag, created, data, metadata)
-            add((position, number, revision, kind, flag, created, crc, id, metadata, data))
+            # Of bytes, the driver asks each time what to make of them, which takes three times as long as a copy.
+            add(
+                (
+                    position,
+                    number,
+                    revision,
+                    kind,
+                    flag,
+                    created,
+                    crc,
+                    bytearray(id),
+                    bytearray(metadata),
+                    bytearray(data),
+                )
+            )
             size += len(data) + len(metadata)
             if size > _BIG:
                 self.flush()
