@@ -215,13 +215,14 @@ class LoopThread:
         self._calls: LoopCalls | None = None
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
-    def start_and_wait(self) -> None:
-        """Start; returns when `begin` is done. Raises what it raises."""
+    def start_and_wait(self) -> LoopThread:
+        """Start; returns the object itself when `begin` is done. Raises what that raises."""
         self._thread.start()
         self._ready.wait()
         if self._error is not None:
             self._thread.join()
             raise self._error
+        return self
 
     def stop_and_wait(self, stop: Callable[[], None]) -> None:
         """Call a function on the loop that makes `ended` return, and wait for the end of the thread."""

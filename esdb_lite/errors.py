@@ -91,8 +91,8 @@ class InvalidArgument(UsageError, ValueError):
     """An argument has a value that no server would accept, or that makes no sense."""
 
     def __init__(self, argument: str, value: object, reason: str) -> None:
-        said = (value is None and "given" in reason) or value == ""  # the reason says it all
-        super().__init__(f"{argument}: {reason}" if said else f"{argument}: {reason}, not {shortened(value)}")
+        says_all = not reason.startswith("must") or value == "" or (value is None and "given" in reason)
+        super().__init__(f"{argument}: {reason}" if says_all else f"{argument}: {reason}, not {shortened(value)}")
         self.argument = argument
         """Name of the argument."""
         self.value = value

@@ -11,6 +11,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Union
 from uuid import UUID
 
@@ -306,7 +307,8 @@ class RecordedEvent:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, RecordedEvent):
             return NotImplemented
-        return self._values() == other._values()
+        same: bool = _values(self) == _values(other)
+        return same
 
     def __hash__(self) -> int:
         return hash((self.stream_name, self.stream_position))
@@ -328,44 +330,19 @@ class RecordedEvent:
         return as_html(self)
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _restored, (type(self), self._values())
-
-    def _values(self) -> tuple[object, ...]:
-        return (
-            self.type,
-            self.data,
-            self.metadata,
-            self.stream_name,
-            self.stream_position,
-            self.commit_position,
-            self.prepare_position,
-            self.content_type,
-            self.link,
-            self.retry_count,
-            self.id,
-            self.recorded_at,
-        )
+        return _restored, (type(self), _values(self))
 
 
-_RESTORED = (
-    "type",
-    "data",
-    "metadata",
-    "stream_name",
-    "stream_position",
-    "commit_position",
-    "prepare_position",
-    "content_type",
-    "link",
-    "retry_count",
-    "_id",
-    "_created",
+_FIELDS = (
+    *("type", "data", "metadata", "stream_name", "stream_position", "commit_position", "prepare_position"),
+    *("content_type", "link", "retry_count"),
 )
+_values = attrgetter(*_FIELDS, "id", "recorded_at")
 
 
 def _restored(cls: type[RecordedEvent], values: Sequence[object]) -> RecordedEvent:
     event = cls.__new__(cls)
-    for name, value in zip(_RESTORED, values, strict=True):
+    for name, value in zip((*_FIELDS, "_id", "_created"), values, strict=True):
         setattr(event, name, value)
     return event
 

@@ -1,7 +1,8 @@
 """Records for atomic appends to several streams, the checks that go with them, and what comes of it (KurrentDB 25.1+).
 
 Owns: `NewRecord`, `StreamAppend`, `StreamCheck`, `SchemaFormat`, `RecordSchema`, `RecordsResult` and
-`ConsistencyViolation`. Must not know: gRPC, protobuf, asyncio, which call of which server they go to.
+`ConsistencyViolation`; which names of streams are the same there. Must not know: gRPC, protobuf, asyncio, which call
+of which server they go to.
 """
 
 from __future__ import annotations
@@ -175,7 +176,7 @@ def checked_properties(argument: str, value: Mapping[str, JsonValue]) -> dict[st
         raise WrongArgumentType(argument, value, "must be a mapping from names to JSON values")
     for name, item in value.items():
         if isinstance(name, str) and (not name or name.startswith(SCHEMA_PREFIX)):
-            raise InvalidArgument(argument, name, f"no name may be empty or begin with {SCHEMA_PREFIX!r}")
+            raise InvalidArgument(argument, name, f"must have no name that is empty or begins with {SCHEMA_PREFIX!r}")
         _check_value(argument, name, item)
     return dict(value)
 
@@ -215,3 +216,14 @@ def read_schema(metadata: Mapping[str, JsonValue]) -> RecordSchema | None:
     except ValueError:
         id = None
     return RecordSchema(name, found, id)
+
+
+def fold(stream: str) -> str:
+    """Return a name as servers tell streams apart within one append: letter by letter without regard to case."""
+    return stream.upper() if stream.isascii() else "".join(map(_upper, stream))
+
+
+def _upper(letter: str) -> str:
+    upper = letter.upper()
+    # No letter becomes two, and none beyond ASCII becomes one within.
+    return upper if len(upper) == 1 and (letter < "\x80" or upper > "\x7f") else letter

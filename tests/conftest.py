@@ -10,7 +10,6 @@ import asyncio
 import functools
 import gc
 import inspect
-import logging
 import os
 import signal
 import threading
@@ -22,7 +21,8 @@ import pytest
 from hypothesis import settings
 
 import esdb_lite
-from tests.support import ServeProcess, start_serve
+from esdb_lite import EmbeddedServer, EsdbClient
+from tests.support import ServeProcess, asyncio_errors, start_serve
 
 settings.register_profile("esdb_lite", deadline=None)
 settings.load_profile("esdb_lite")
@@ -56,14 +56,10 @@ def pytest_sessionstart() -> None:
 def _nothing_left() -> Iterator[None]:
     """No threads, descriptors or loop errors are left behind. First to be set up, last to be torn down."""
     threads, descriptors = set(threading.enumerate()), _open_descriptors()
-    log = _AsyncioErrors()
-    logging.getLogger("asyncio").addHandler(log)
-    try:
+    with asyncio_errors() as errors:
         yield
         left = _threads_left(threads) + _descriptors_left(descriptors, threads)
-    finally:
-        logging.getLogger("asyncio").removeHandler(log)
-    left += log.messages
+    left += errors
     if left:
         pytest.fail("left behind by the test:\n" + "\n".join(left), pytrace=False)
 
@@ -85,18 +81,6 @@ async def _watched_loop() -> AsyncIterator[None]:
             return
         await asyncio.sleep(0)
     pytest.fail("tasks left behind by the test:\n" + "\n".join(map(repr, left)), pytrace=False)
-
-
-class _AsyncioErrors(logging.Handler):
-    """Keeps what asyncio reports: exceptions never retrieved, callbacks that failed, tasks destroyed."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
-        self.messages.append(record.getMessage() + cause)
 
 
 def _own_threads() -> list[threading.Thread]:
@@ -150,6 +134,20 @@ def _ctrl_c_is_heard() -> Iterator[None]:
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def server() -> Iterator[EmbeddedServer]:
+    """A server in memory, on a thread of its own."""
+    with EmbeddedServer() as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: EmbeddedServer) -> Iterator[EsdbClient]:
+    """A client of the server."""
+    with EsdbClient(server.uri) as made:
+        yield made
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
-"""What tests of more than one folder use: the command line as a process of its own."""
+"""What tests of more than one folder use: the command line as a process of its own, and what asyncio complains of."""
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -9,7 +10,8 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -42,6 +44,25 @@ def own_time() -> float:
     """
     waited = int(_SCHEDULED.read_text().split()[1]) / 1e9 if _SCHEDULED.exists() else 0.0
     return time.monotonic() - waited
+
+
+@contextmanager
+def asyncio_errors() -> Iterator[list[str]]:
+    """What asyncio reports meanwhile: exceptions never retrieved, callbacks that failed, tasks destroyed."""
+    log = logging.getLogger("asyncio")
+    messages: list[str] = []
+
+    class Keeping(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
+            messages.append(record.getMessage() + cause)
+
+    handler = Keeping(logging.ERROR)
+    log.addHandler(handler)
+    try:
+        yield messages
+    finally:
+        log.removeHandler(handler)
 
 
 @dataclass(frozen=True)

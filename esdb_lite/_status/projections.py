@@ -19,7 +19,7 @@ from esdb_lite.errors import (
 )
 
 _NO_SERVICE = "Service is unimplemented."
-_NO_PROJECTIONS = "the server runs no projections: it takes --run-projections all, or system for its own five"
+_NO_PROJECTIONS = "the server runs no projections: start it with --run-projections all, or with system for its own five"
 _ENVELOPE = "Envelope callback expected "
 _ANSWERS: dict[str, type[GrpcError]] = {
     "NotFound": ProjectionNotFound,

@@ -17,35 +17,20 @@ from esdb_lite_protos.kurrentdb.protocol.v2.indexes.errors import (
 )
 from esdb_lite_protos.kurrentdb.protocol.v2.streams import errors as pb
 
+from esdb_lite import errors
 from esdb_lite._status.details import Details, read_details
-from esdb_lite.errors import (
-    AccessDenied,
-    AppendTooLarge,
-    ConsistencyError,
-    EventTooLarge,
-    GrpcError,
-    HandlerFailed,
-    IndexExists,
-    IndexNotFound,
-    InvalidRequest,
-    NotLeader,
-    OperationTimedOut,
-    ServerNotReady,
-    ServiceUnavailable,
-    StreamDeleted,
-)
 from esdb_lite.positions import state_of
 from esdb_lite.records import ConsistencyViolation
 
 M = TypeVar("M", bound=betterproto.Message)
-_Choice = tuple[type[GrpcError], dict[str, object]]
+_Choice = tuple[type[errors.GrpcError], dict[str, object]]
 _Choose = Callable[[Details], _Choice]
 
 
 class TypedError(NamedTuple):
     """An exception and what to set on it."""
 
-    kind: type[GrpcError]
+    kind: type[errors.GrpcError]
     attributes: dict[str, object]
 
 
@@ -70,11 +55,11 @@ def _read(details: Details, kind: type[M]) -> M:
         return kind()
 
 
-def _plain(kind: type[GrpcError]) -> _Choose:
+def _plain(kind: type[errors.GrpcError]) -> _Choose:
     return lambda details: (kind, {})
 
 
-def _as_said(kind: type[GrpcError], said: type[betterproto.Message], names: Mapping[str, str]) -> _Choose:
+def _as_said(kind: type[errors.GrpcError], said: type[betterproto.Message], names: Mapping[str, str]) -> _Choose:
     """Attributes of `kind`, each with the name of a field of its detail."""
 
     def make(details: Details) -> _Choice:
@@ -86,7 +71,7 @@ def _as_said(kind: type[GrpcError], said: type[betterproto.Message], names: Mapp
 
 def _not_leader(details: Details) -> _Choice:
     leader = _read(details, NotLeaderNodeErrorDetails).current_leader
-    return NotLeader, {"host": leader.host, "port": leader.port}
+    return errors.NotLeader, {"host": leader.host, "port": leader.port}
 
 
 def _conflict(details: Details) -> _Choice:
@@ -103,9 +88,9 @@ def _violations(details: Details) -> _Choice:
 def _inconsistent(found: Sequence[tuple[int, str, int, int]]) -> _Choice:
     """`found`: index, stream, expected and actual state of each violation."""
     if not found:
-        return ConsistencyError, {}
+        return errors.ConsistencyError, {}
     _, stream, expected, actual = found[0]
-    return ConsistencyError, {
+    return errors.ConsistencyError, {
         "violations": tuple(
             ConsistencyViolation(stream, state_of(expected), state_of(actual), index)
             for index, stream, expected, actual in found
@@ -117,29 +102,29 @@ def _inconsistent(found: Sequence[tuple[int, str, int, int]]) -> _Choice:
 
 
 _BY_REASON: Mapping[str, _Choose] = {
-    "ACCESS_DENIED": _plain(AccessDenied),
-    "BAD_REQUEST": _plain(InvalidRequest),
+    "ACCESS_DENIED": _plain(errors.AccessDenied),
+    "BAD_REQUEST": _plain(errors.InvalidRequest),
     "NOT_LEADER_NODE": _not_leader,
-    "OPERATION_TIMEOUT": _plain(OperationTimedOut),
-    "SERVER_NOT_READY": _plain(ServerNotReady),
-    "SERVER_OVERLOADED": _plain(ServerNotReady),
+    "OPERATION_TIMEOUT": _plain(errors.OperationTimedOut),
+    "SERVER_NOT_READY": _plain(errors.ServerNotReady),
+    "SERVER_OVERLOADED": _plain(errors.ServerNotReady),
     # what had begun may be done, other than where a server says that it is not ready
-    "SERVER_SHUTTING_DOWN": _plain(ServiceUnavailable),
-    "SERVER_MALFUNCTION": _plain(HandlerFailed),
+    "SERVER_SHUTTING_DOWN": _plain(errors.ServiceUnavailable),
+    "SERVER_MALFUNCTION": _plain(errors.HandlerFailed),
     "STREAM_REVISION_CONFLICT": _conflict,
-    "STREAM_TOMBSTONED": _as_said(StreamDeleted, pb.StreamTombstonedErrorDetails, {"stream_name": "stream"}),
+    "STREAM_TOMBSTONED": _as_said(errors.StreamDeleted, pb.StreamTombstonedErrorDetails, {"stream_name": "stream"}),
     "APPEND_CONSISTENCY_VIOLATION": _violations,
     "APPEND_RECORD_SIZE_EXCEEDED": _as_said(
-        EventTooLarge,
+        errors.EventTooLarge,
         pb.AppendRecordSizeExceededErrorDetails,
         {"stream_name": "stream", "event_id": "record_id", "size": "size", "limit": "max_size"},
     ),
     "APPEND_TRANSACTION_SIZE_EXCEEDED": _as_said(
-        AppendTooLarge, pb.AppendTransactionSizeExceededErrorDetails, {"size": "size", "limit": "max_size"}
+        errors.AppendTooLarge, pb.AppendTransactionSizeExceededErrorDetails, {"size": "size", "limit": "max_size"}
     ),
-    "STREAM_ALREADY_IN_APPEND_SESSION": _plain(InvalidRequest),
-    "APPEND_SESSION_NO_REQUESTS": _plain(InvalidRequest),
-    "INDEX_NOT_FOUND": _as_said(IndexNotFound, IndexNotFoundErrorDetails, {"index_name": "name"}),
-    "INDEX_ALREADY_EXISTS": _as_said(IndexExists, IndexAlreadyExistsErrorDetails, {"index_name": "name"}),
-    "INDEXES_NOT_READY": _plain(ServerNotReady),
+    "STREAM_ALREADY_IN_APPEND_SESSION": _plain(errors.InvalidRequest),
+    "APPEND_SESSION_NO_REQUESTS": _plain(errors.InvalidRequest),
+    "INDEX_NOT_FOUND": _as_said(errors.IndexNotFound, IndexNotFoundErrorDetails, {"index_name": "name"}),
+    "INDEX_ALREADY_EXISTS": _as_said(errors.IndexExists, IndexAlreadyExistsErrorDetails, {"index_name": "name"}),
+    "INDEXES_NOT_READY": _plain(errors.ServerNotReady),
 }

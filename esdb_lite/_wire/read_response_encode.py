@@ -26,6 +26,7 @@ from esdb_lite._wire.primitives import (
 from esdb_lite._wire.uuids import before_text, encode_uuid, format_uuid
 from esdb_lite.events import JSON, OCTET_STREAM
 
+_STRUCTURED = tags.SHARED_UUID_STRUCTURED
 # both services have these with the same tags
 _EVENT, _CONFIRMATION = tags.STREAMS_READ_RESP_EVENT, tags.STREAMS_READ_RESP_CONFIRMATION
 _SUBSCRIPTION_ID = tags.STREAMS_READ_RESP_SUBSCRIPTION_CONFIRMATION_SUBSCRIPTION_ID
@@ -71,6 +72,10 @@ _SHORT = 1 << 14
 _ID_SIZE = len(_BEFORE_ID) + 36
 _USUAL_HEAD = Struct(f">BIB2sB2s{len(_BEFORE_ID)}s4s24s4s4s")
 """gRPC's prefix, tags and lengths of event and record, both of which have two bytes, and the id as text."""
+_HALVES = Struct(">QQ")
+_HIGH_BYTE = tag_byte(tags.SHARED_UUID_STRUCTURED_MOST_SIGNIFICANT_BITS)
+_LOW_BYTE = tag_byte(tags.SHARED_UUID_STRUCTURED_LEAST_SIGNIFICANT_BITS)
+_LARGE = 1 << 56
 _GROUPS = Struct("4sx24sx4sx4s")
 """Of 39 characters, a hyphen after each four: without those three that a UUID does not have."""
 _LENGTHS = [varint(value) for value in range(_SHORT)]
@@ -141,7 +146,7 @@ def frame_events(records: Iterable[StoredEvent], *, structured: bool) -> bytes:
         more, size = len(metadata), len(data)
         before_metadata = metadata_tag + (length[more] if more < short else varint(more)) if more else b""
         before_data = data_tag + (length[size] if size < short else varint(size)) if size else b""
-        identity = encode_uuid(_ID, id) if structured else b""
+        identity = _structured_id(id) if structured else b""
         places = len(place)
         inner = common + len(identity) + len(numbered) + 2 * places + len(before_metadata) + more
         inner += len(before_data) + size
@@ -174,9 +179,9 @@ def frame_events(records: Iterable[StoredEvent], *, structured: bool) -> bytes:
 
 def _head(inner: int, places: int) -> bytes:
     """Return what stands before a record of `inner` bytes, behind which its position is written in `places` bytes."""
-    record = _RECORD_BYTE + varint(inner)
+    record = _RECORD_BYTE + _quick_varint(inner)
     whole = len(record) + inner + 1 + places
-    event = _EVENT_BYTE + varint(whole)
+    event = _EVENT_BYTE + _quick_varint(whole)
     return PREFIX.pack(0, len(event) + whole) + event + record
 
 
@@ -186,6 +191,22 @@ def _quick_varint(value: int) -> bytes:
         return _LENGTHS[value]
     low, high = _LOW[value & _SHORT - 1], value >> 14
     return low + (_LENGTHS[high] if high < _SHORT else _quick_varint(high))
+
+
+def _structured_id(id: bytes) -> bytes:
+    """Encode an id as `encode_uuid` does, without a loop for halves of more than 56 bits, as most are."""
+    high, low = _HALVES.unpack(id)
+    if high < _LARGE or low < _LARGE:
+        return encode_uuid(_ID, id)
+    halves = _HIGH_BYTE + _large_varint(high) + _LOW_BYTE + _large_varint(low)
+    return bytes((_ID, len(halves) + 2, _STRUCTURED, len(halves))) + halves
+
+
+def _large_varint(value: int) -> bytes:
+    """Encode what has more than 56 bits."""
+    most, low = _SHORT - 1, _LOW
+    before = low[value & most] + low[value >> 14 & most] + low[value >> 28 & most] + low[value >> 42 & most]
+    return before + _LENGTHS[value >> 56]
 
 
 def _created_prefix(size: int) -> bytes:

@@ -157,7 +157,7 @@ class AiosqliteCheckpoint(AsyncTableCheckpoint):
     async def begin(self) -> None:
         """Begin a transaction, also where the connection commits by itself."""
         if not self._connection.in_transaction:
-            await self._connection.execute("BEGIN")
+            await self._connection.execute("BEGIN IMMEDIATE")  # one that has begun to read could not wait for others
             self._begun = True
 
     async def rollback(self) -> None:

@@ -136,7 +136,7 @@ def checked_file(argument: str, path: str | os.PathLike[str]) -> str:
     if not os.path.isdir(folder):
         raise InvalidArgument(argument, name, "must be in a folder that exists")
     if os.path.exists(name) and not os.path.isfile(name):
-        raise InvalidArgument(argument, name, f"must be a file, and no {'folder' if os.path.isdir(name) else 'device'}")
+        raise InvalidArgument(argument, name, f"must be a file, not a {'folder' if os.path.isdir(name) else 'device'}")
     if not _allowed(folder, os.W_OK | os.X_OK) or not (not os.path.exists(name) or _allowed(name, os.R_OK | os.W_OK)):
         raise InvalidArgument(argument, name, "must be a file that this process may replace")
     return name

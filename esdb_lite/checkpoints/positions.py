@@ -39,12 +39,12 @@ def from_text(text: str) -> ConsumerPosition:
         try:
             return Checkpoint.from_token(text)
         except InvalidArgument:
-            raise ValueError(f"{text[:80]!r} is no position") from None
+            raise ValueError(f"{text[:80]!r} is not a position") from None
     found = _TEXT.fullmatch(text)
     if found is None:
-        raise ValueError(f"{text[:80]!r} is no position")
+        raise ValueError(f"{text[:80]!r} is not a position")
     if int(found[1]) > LARGEST:
-        raise ValueError(f"{text!r} is no position: too large")
+        raise ValueError(f"{text!r} is not a position: too large")
     return StreamPosition(int(found[1]), None if found[2] is None else UUID(found[2]))
 
 

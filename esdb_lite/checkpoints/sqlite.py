@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from esdb_lite.checkpoints.databases import DbApiCheckpoint
 from esdb_lite.checkpoints.files import checked_file
+from esdb_lite.checkpoints.store import StoreBusy
 from esdb_lite.checkpoints.table import TABLE
 from esdb_lite.consumers import ConsumerPosition
 from esdb_lite.errors import CheckpointError, InvalidArgument, WrongArgumentType
@@ -87,10 +88,31 @@ class SqliteCheckpoint(DbApiCheckpoint):
             connection.close()
 
     def begin(self) -> None:
-        """Begin a transaction, and note its beginning, so that it can be told when a handler has ended it."""
-        self._begin()
+        """Begin a transaction, and note its beginning, so that it can be told when a handler has ended it.
+
+        Raises StoreBusy where others are writing: one that has begun to read could not wait for them any more.
+        """
+        if not self.connection.in_transaction:
+            self._begin_to_write()
         self.connection.execute("SAVEPOINT esdb_lite_handler")
         self._begun = True
+
+    def _begin_to_write(self) -> None:
+        """Without waiting: others may be waiting for this thread."""
+        import sqlite3
+
+        with closing(self.connection.cursor()) as cursor:
+            cursor.row_factory = None
+            (patience,) = cursor.execute("PRAGMA busy_timeout").fetchone()
+            cursor.execute("PRAGMA busy_timeout = 0")
+            try:
+                cursor.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if "locked" in str(error):
+                    raise StoreBusy from error
+                raise
+            finally:
+                cursor.execute(f"PRAGMA busy_timeout = {patience:d}")
 
     def save(self, position: ConsumerPosition) -> None:
         """Store the position and commit. Raises CheckpointConflict if somebody else has changed it."""

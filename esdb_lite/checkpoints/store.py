@@ -13,6 +13,10 @@ from esdb_lite.consumers import ConsumerPosition
 from esdb_lite.errors import CheckpointConflict, CheckpointCorrupt, CheckpointMismatch
 
 
+class StoreBusy(Exception):
+    """A transaction cannot begin, because others are in the middle of theirs: it may a little later."""
+
+
 class CheckpointStore(Protocol):
     """Keeps a consumer's position. Any object with these two methods is one.
 

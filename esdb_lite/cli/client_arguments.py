@@ -88,8 +88,8 @@ def _settling(names: tuple[str, ...]) -> Callable[[argparse.Namespace, Sequence[
 
 def _too_much(parser: CommandParser, given: Sequence[str | None]) -> str:
     """What is said about words of which the last one has no place; it may belong to an option."""
-    first = "" if given[0] else f"{given[1]!r} is no connection string"
-    last = f"{given[-1]!r} is too much" if given[0] or len(given) > 2 else ""
+    first = "" if given[0] else f"{given[1]!r} is not a connection string"
+    last = f"unexpected argument {given[-1]!r}" if given[0] or len(given) > 2 else ""
     option = next((each for each in ("--partition", "--stream") if each in parser._option_string_actions), None)
     hint = f"; if it is a {option.strip('-')}, use {option} {given[-1]}" if option else ""
     return ", and ".join(filter(None, (first, last))) + hint
@@ -332,7 +332,7 @@ def _add_transfer(commands: Commands[CommandParser]) -> None:
         parser.add_argument(
             "--by-stream",
             action="store_true",
-            help="append the events of a stream together: quicker where the server is no embedded one,"
+            help="append the events of a stream together: quicker where the server is not an embedded one,"
             " but events of different streams change places",
         )
     for parser in (export, imported, copy):

@@ -44,7 +44,7 @@ def writing(path: str, *, append: bool = False) -> Iterator[BinaryIO]:
         if os.path.isdir(path):
             raise CommandFailed(f"{path} is a folder") from None
         if not os.path.isfile(path):
-            raise CommandFailed(f"{path} is no regular file; - writes to stdout") from None
+            raise CommandFailed(f"{path} is not a regular file; - writes to stdout") from None
         raise CommandFailed(f"{path} is there already; --resume goes on with it") from None
     except OSError as error:
         raise CommandFailed(f"{path} cannot be written: {error.strerror or error}") from None
@@ -82,7 +82,7 @@ def lines_of(file: BinaryIO, path: str) -> Iterator[bytes]:
     try:
         for line in _lines(file):
             if len(line) > _LONGEST:
-                raise CommandFailed(f"{path} has a line of more than {_LONGEST:,} bytes, which is no event")
+                raise CommandFailed(f"{path} has a line of more than {_LONGEST:,} bytes, which is not an event")
             yield line
     except (EOFError, OSError, zlib.error) as error:
         raise CommandFailed(f"{path} is damaged: {error}") from None
@@ -107,7 +107,7 @@ def mend(path: str, beginning: bytes) -> Kept:
     Raises CommandFailed, and leaves the file alone, where it is another one.
     """
     if not os.path.isfile(path):
-        raise CommandFailed(f"{path} is no regular file: --resume cannot go on with it")
+        raise CommandFailed(f"{path} is not a regular file: --resume cannot go on with it")
     kept, good = Kept(), 0
     rest: bytes | None = None
     with reading(path) as file:

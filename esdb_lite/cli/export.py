@@ -63,7 +63,7 @@ class _Following:
             try:
                 commit, position, self._known = commit_of(kept.last)
             except LineError as error:
-                raise CommandFailed(f"{options.file}: its last line is no event: {error}") from None
+                raise CommandFailed(f"{options.file}: its last line is not an event: {error}") from None
             self._start = position if chosen is not None else commit
 
     async def of(self, client: AsyncEsdbClient) -> AsyncIterator[RecordedEvent]:

@@ -35,7 +35,7 @@ class FileEvent(NamedTuple):
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no JSON")
+    raise ValueError(f"{constant} is not JSON")
 
 
 _strict = json.JSONDecoder(parse_constant=_refuse)
@@ -101,9 +101,9 @@ def event_of(line: bytes) -> FileEvent:
 def _why(error: Exception) -> str:
     """Say in plain words what is the matter with a line."""
     if isinstance(error, json.JSONDecodeError):
-        return f"it is no JSON: {error.msg} (column {error.colno})"
+        return f"it is not JSON: {error.msg} (column {error.colno})"
     if isinstance(error, UnicodeDecodeError):
-        return f"it is no UTF-8 (byte {error.start + 1})"
+        return f"it is not UTF-8 (byte {error.start + 1})"
     if isinstance(error, KeyError):
         return f'"{error.args[0]}" is missing'
     if isinstance(error, RecursionError):
@@ -132,7 +132,7 @@ def _slowly(text: str) -> FileEvent:
     """Read a line whose members have another order, or other forms."""
     found = json.loads(text)
     if not isinstance(found, dict):
-        raise LineError("it is no JSON object")
+        raise LineError("it is not a JSON object")
     return _made(found, content_of(found, "data"), content_of(found, "metadata"))
 
 
@@ -167,7 +167,7 @@ def _id(found: object) -> UUID | None:
     try:
         return None if found is None else UUID(str(found))
     except ValueError:
-        raise LineError(f'"id" is no UUID: {found}') from None
+        raise LineError(f'"id" is not a UUID: {found}') from None
 
 
 def commit_of(line: bytes) -> tuple[int | None, int, str]:

@@ -118,7 +118,7 @@ async def delete(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
 def _script(given: str) -> str:
     if not given.startswith("@"):
         if given.endswith(".js") or "(" not in given:  # a query calls from...()
-            raise CommandFailed(f"{shown(given)} is no query in JavaScript; if it is a file, write @{shown(given)}")
+            raise CommandFailed(f"{shown(given)} is not a query in JavaScript; if it is a file, write @{shown(given)}")
         return given
     try:
         return Path(given[1:]).read_text(encoding="utf-8")

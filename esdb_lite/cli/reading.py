@@ -58,7 +58,7 @@ async def tail(client: AsyncEsdbClient, options: argparse.Namespace) -> None:
     """Show events as they come, until there are enough or none has come for long; by default without end."""
     from_end = options.start is None
     if options.limit == 0:
-        raise CommandFailed("--limit: 0 events are shown without following")
+        raise CommandFailed("--limit must be at least 1: tail waits for events")
     if options.stream in (None, ALL):
         chosen = filter_of(options)
         subscription = await client.subscribe_all_events(

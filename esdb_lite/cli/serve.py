@@ -70,6 +70,7 @@ def _server(options: argparse.Namespace) -> EmbeddedServer:
             max_append_event_size=options.max_append_event_size,
             start_standard_projections=options.start_standard_projections,
             insecure=options.insecure,
+            advertise_as=options.advertise_as,
         )
     except ValueError as error:
         # The options have the names of the arguments.

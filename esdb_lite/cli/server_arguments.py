@@ -50,6 +50,11 @@ def _add_serve(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--port", type=port_number, default=2113, help="port; 0 picks a free one (default: %(default)s)"
     )
+    parser.add_argument(
+        "--advertise-as",
+        metavar="HOST[:PORT]",
+        help="where clients that discover nodes are told that it is (default: where it listens)",
+    )
     parser.add_argument("--db", metavar="PATH", help="database file, made if missing (default: in memory)")
     parser.add_argument(
         "--durability",

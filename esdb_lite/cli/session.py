@@ -11,21 +11,12 @@ import functools
 import os
 from collections.abc import Awaitable, Callable
 
-from esdb_lite import (
-    AsyncEsdbClient,
-    CredentialsUnavailable,
-    DeadlineExceeded,
-    EsdbClientException,
-    InvalidArgument,
-    InvalidUri,
-    ServiceUnavailable,
-    WrongArgumentType,
-)
+import esdb_lite
 from esdb_lite.cli import OK, REFUSED, UNREACHABLE, WRONG, CommandFailed
 from esdb_lite.cli.terminal import shown
 
-Work = Callable[[AsyncEsdbClient], Awaitable[int | None]]
-Command = Callable[[AsyncEsdbClient, argparse.Namespace], Awaitable[int | None]]
+Work = Callable[[esdb_lite.AsyncEsdbClient], Awaitable[int | None]]
+Command = Callable[[esdb_lite.AsyncEsdbClient, argparse.Namespace], Awaitable[int | None]]
 
 
 def uses_client(command: Command) -> Callable[[argparse.Namespace], int]:
@@ -53,7 +44,7 @@ def uri_of(given: str | None) -> str:
 
 async def _run(uri: str, work: Work) -> int | None:
     with failures():
-        async with AsyncEsdbClient(uri) as client:
+        async with esdb_lite.AsyncEsdbClient(uri) as client:
             return await work(client)
 
 
@@ -64,15 +55,23 @@ class failures:
         pass
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, EsdbClientException):
+        if isinstance(error, esdb_lite.EsdbClientException):
             raise CommandFailed(shown(_text(error)), _status(error)) from error
 
 
-def _text(error: EsdbClientException) -> str:
+def _text(error: esdb_lite.EsdbClientException) -> str:
     return str(error) or type(error).__name__
 
 
-def _status(error: EsdbClientException) -> int:
-    if isinstance(error, (InvalidUri, InvalidArgument, WrongArgumentType, CredentialsUnavailable)):
+def _status(error: esdb_lite.EsdbClientException) -> int:
+    if isinstance(
+        error,
+        (
+            esdb_lite.InvalidUri,
+            esdb_lite.InvalidArgument,
+            esdb_lite.WrongArgumentType,
+            esdb_lite.CredentialsUnavailable,
+        ),
+    ):
         return REFUSED
-    return UNREACHABLE if isinstance(error, (ServiceUnavailable, DeadlineExceeded)) else WRONG
+    return UNREACHABLE if isinstance(error, (esdb_lite.ServiceUnavailable, esdb_lite.DeadlineExceeded)) else WRONG

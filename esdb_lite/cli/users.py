@@ -29,7 +29,7 @@ def _password() -> str:
         return sys.stdin.readline().rstrip("\r\n")
     first = getpass.getpass("password: ")
     if first != getpass.getpass("once more: "):
-        raise CommandFailed("these were two passwords")
+        raise CommandFailed("the two passwords are not the same")
     return first
 
 

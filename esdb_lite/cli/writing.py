@@ -47,7 +47,7 @@ def _from_arguments(options: argparse.Namespace) -> NewEvent:
         raise CommandFailed("DATA is missing")
     is_json = not options.text and _is_json(options.data)
     if not (is_json or options.text) and _looks_like_json(options.data):
-        raise CommandFailed(f"DATA looks like JSON and is none; --text stores it as it is: {shown(options.data)}")
+        raise CommandFailed(f"DATA looks like JSON, but is not valid; --text stores it as it is: {shown(options.data)}")
     if options.metadata is not None and not _is_json(options.metadata):
         raise CommandFailed(f"--metadata: not JSON: {shown(options.metadata)}")
     return NewEvent(
@@ -139,7 +139,7 @@ def _json_object(text: str) -> dict[str, JsonValue]:
     except (ValueError, RecursionError):
         found = None
     if not isinstance(found, dict):
-        raise CommandFailed(f"the metadata is no JSON object: {shown(text)}")
+        raise CommandFailed(f"the metadata is not a JSON object: {shown(text)}")
     return cast("dict[str, JsonValue]", found)
 
 

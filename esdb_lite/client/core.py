@@ -301,7 +301,7 @@ class ClientCore:
         if tuple(map(int, re.findall(r"\d{1,9}", version)[:2])) < least:
             self.forget_features()  # it may be upgraded
             first = ".".join(map(str, least))
-            raise NotSupported(f"{what} takes KurrentDB {first} or later, and the server is {version!r}")
+            raise NotSupported(f"{what} needs KurrentDB {first} or later, and the server is {version!r}")
 
     def forget_features(self) -> None:
         """Ask again next time: behind the same address there may be another server now."""
@@ -387,7 +387,7 @@ class ClientCore:
         except NotSupported:
             return KnownFeatures()
         except WireError as error:
-            raise ProtocolError(f"what the server can do cannot be understood: {error}") from error
+            raise ProtocolError(f"the server's list of its calls cannot be understood: {error}") from error
         except EsdbClientException as error:
             self.failed(node, error)
             raise

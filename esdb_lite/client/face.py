@@ -8,8 +8,10 @@ from __future__ import annotations
 import functools
 import inspect
 import logging
+import os
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from esdb_lite.errors import EsdbClientException
 
@@ -17,6 +19,11 @@ _log = logging.getLogger("esdb_lite.client")
 
 E = TypeVar("E", bound=BaseException)
 C = TypeVar("C", bound=type)
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__))) + os.sep
+_STANDARD = os.path.dirname(os.path.abspath(os.__file__)) + os.sep
 
 OTHER_NAMES = {
     "append_to_stream": "append_events",
@@ -54,7 +61,8 @@ OTHER_PARAMETERS = {
 def short(error: E) -> E:
     """Return an exception that shows what has happened, and not the way through this package.
 
-    With debug logs of `esdb_lite.client` it keeps everything.
+    What it shows of others is kept: it may have come through a handler, or a generator. With debug logs of
+    `esdb_lite.client` it keeps everything.
     """
     if _log.isEnabledFor(logging.DEBUG):
         return error
@@ -64,9 +72,39 @@ def short(error: E) -> E:
         each = left.pop()
         if id(each) not in seen:
             seen.add(id(each))
-            each.__traceback__ = None
+            each.__traceback__ = _of_others(each.__traceback__)
             left.extend(other for other in (each.__cause__, each.__context__) if other is not None)
     return error
+
+
+def _of_others(traceback: TracebackType | None) -> TracebackType | None:
+    """Leave out the frames of this package, and of the standard library, which it calls and is called by."""
+    kept: list[TracebackType] = []
+    while traceback is not None:
+        if not _is_inner(traceback.tb_frame.f_code.co_filename):
+            kept.append(traceback)
+        traceback = traceback.tb_next
+    for each in reversed(kept):
+        traceback = TracebackType(traceback, each.tb_frame, each.tb_lasti, each.tb_lineno)
+    return traceback
+
+
+def _is_inner(file: str) -> bool:
+    return file.startswith(_PACKAGE) or (file.startswith(_STANDARD) and "-packages" + os.sep not in file)
+
+
+def shortening(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorator: the function raises the package's exceptions without its frames."""
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        __tracebackhide__ = True
+        try:
+            return function(*args, **kwargs)
+        except EsdbClientException as error:
+            raise short(error)  # noqa: B904 - it is the same exception
+
+    return call
 
 
 def shortens_tracebacks(cls: C) -> C:

@@ -95,11 +95,11 @@ class AsyncOpening(Coroutine[Any, Any, S_co], Generic[S_co, I_co]):
 
         def __iter__(self) -> Iterator[object]:
             self.close()
-            raise WrongContext(f"it is not for `for`: {_HOW}")
+            raise WrongContext(f"it does not work in `for`: {_HOW}")
 
         def __enter__(self) -> object:
             self.close()
-            raise WrongContext(f"it is not for `with`: {_HOW}")
+            raise WrongContext(f"it does not work in `with`: {_HOW}")
 
         def __exit__(self, *error: object) -> None: ...
 

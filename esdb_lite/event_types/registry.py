@@ -76,10 +76,11 @@ class EventTypes:
             if missing := foreign_arguments(kind):
                 raise WrongArgumentType("class", kind, f"must be made of its fields alone, and wants {missing[0]}, too")
             if kind in self._by_class:
-                raise InvalidArgument("class", kind, "is registered already")
+                raise InvalidArgument("class", kind, "must be a class that is not registered yet")
             for name in names:
                 if name in self._by_type:
-                    raise InvalidArgument("type", name, f"is that of {self._by_type[name].kind.__qualname__} already")
+                    other = self._by_type[name].kind.__qualname__
+                    raise InvalidArgument("type", name, f"must be a type that {other} does not stand for already")
             registration = _Registration(kind, names[0], number)
             self._by_class[kind] = registration
             self._by_type.update(dict.fromkeys(names, registration))
@@ -94,7 +95,7 @@ class EventTypes:
         """
         key = checked_type(type), checked_int("version", version, 1, _MOST)
         if key in self._upcasters:
-            raise InvalidArgument("version", version, f"of {type} has an upcaster already")
+            raise InvalidArgument("version", version, f"must be a version of {type} that has no upcaster yet")
 
         def add(upcast: Upcaster) -> Upcaster:
             self._upcasters[key] = upcast

@@ -224,7 +224,7 @@ def _guarded(kind: type, read: Callable[..., object]) -> Reader:
         try:
             return read(value)
         except (TypeError, ValueError, LookupError, OverflowError, InvalidOperation) as error:
-            raise Misfit(f"is no {kind.__qualname__}: {error}") from error
+            raise Misfit(f"is not a {kind.__qualname__}: {error}") from error
 
     return guarded
 

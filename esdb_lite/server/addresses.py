@@ -6,6 +6,31 @@ Owns: these rules. Must not know: sockets, servers.
 from __future__ import annotations
 
 import ipaddress
+import re
+from typing import NamedTuple
+
+from esdb_lite._checks import checked_text
+from esdb_lite.errors import InvalidArgument
+
+_PLACE = r"(\[[0-9A-Fa-f:.]+\]|[^\s:/@?#\[\]]+)(?::(\d{1,5}))?"
+
+
+class Advertised(NamedTuple):
+    """Where a server says that it is, in gossip."""
+
+    host: str
+    port: int
+    """0: the port on which it listens."""
+
+
+def advertised(argument: str, place: str | None) -> Advertised | None:
+    """Read HOST or HOST:PORT. Raises InvalidArgument."""
+    if place is None:
+        return None
+    found = re.fullmatch(_PLACE, checked_text(argument, place))
+    if found is None or int(found[2] or 1) not in range(1, 2**16):
+        raise InvalidArgument(argument, place, "must be a host, or a host and a port, such as db.example.org:2113")
+    return Advertised(found[1].strip("[]"), int(found[2] or 0))
 
 
 def is_loopback(host: str) -> bool:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Literal
 from esdb_lite._checks import checked_bool, checked_hidden, checked_int, checked_text
 from esdb_lite._loop_thread import LoopThread
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.server.addresses import is_loopback, reachable, with_port
+from esdb_lite.server.addresses import advertised, is_loopback, reachable, with_port
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import (
     DEFAULT_COMPATIBILITY,
@@ -37,11 +37,19 @@ _SHUTDOWN_DELAY = 0.05
 _PASSWORD_VARIABLES = {"admin": "ESDB_ADMIN_PASSWORD", "ops": "ESDB_OPS_PASSWORD"}
 
 
-def passwords(given: Mapping[str, str | None]) -> dict[str, str]:
-    """Return the passwords of the first users, as far as they are given or in the environment."""
+def security_of(certificates: Certificates, passwords: Mapping[str, str | None]) -> Security | None:
+    """Return what the server has to know of who may do what; None without TLS: then everybody may do everything.
+
+    Passwords of the first users that are not given are those of the environment, if any.
+    """
+    if not certificates.secure:
+        return None
+    from esdb_lite.server.node import Security
+
     found = {login: os.environ.get(name) for login, name in _PASSWORD_VARIABLES.items()}
     of_environment = {login: password for login, password in found.items() if password}
-    return {**of_environment, **{login: password for login, password in given.items() if password is not None}}
+    given = {login: password for login, password in passwords.items() if password is not None}
+    return Security(certificates.files(), {**of_environment, **given})
 
 
 def passwords_of(admin: str | None, ops: str | None) -> Mapping[str, str | None]:
@@ -101,6 +109,9 @@ class EmbeddedServer:
     its methods and its limits. `max_append_size` and `max_append_event_size`: bytes that the events of one append, and
     one event, may have; by default 1 MiB and no limit for 24.10, 256 MiB and 16 MiB for the others.
 
+    `advertise_as`: the host, or the host and the port, at which others reach it: behind another name, or in a
+    container. Clients that discover nodes (`+discover`, several hosts) go there.
+
     `async with EmbeddedServer() as server:` runs it on the running loop, `with EmbeddedServer() as server:` on a
     thread of its own. `start` and `stop`, `start_async` and `stop_async` do the same without `with`. A stopped server
     can be started again. Raises InvalidArgument; starting raises `esdb_lite.server.errors.ServerStartError`.
@@ -127,6 +138,7 @@ class EmbeddedServer:
         max_append_size: int | None = None,
         max_append_event_size: int | None = None,
         insecure: bool = False,
+        advertise_as: str | None = None,
     ) -> None:
         self._path = path_of("path", path)
         self._host = checked_text("host", host)
@@ -137,6 +149,7 @@ class EmbeddedServer:
         self._compatibility = one_of("compatibility", compatibility, Compatibility)
         self._max_append_size = checked_size("max_append_size", max_append_size)
         self._max_append_event_size = checked_size("max_append_event_size", max_append_event_size)
+        self._advertised = advertised("advertise_as", advertise_as)
         self._certificates = Certificates(
             path_of("certificate_file", certificate_file),
             path_of("certificate_private_key_file", certificate_private_key_file),
@@ -174,7 +187,7 @@ class EmbeddedServer:
 
     @property
     def uri(self) -> str:
-        """The connection string for clients on this machine."""
+        """The connection string for clients on this machine; with port 0 once the server has started."""
         return self._certificates.uri(self.address)
 
     @property
@@ -215,13 +228,14 @@ class EmbeddedServer:
             self._host,
             port,
             self._durability,
-            security=self._security(),
+            security=security_of(self._certificates, self._passwords),
             run_projections=self._run_projections,
             start_standard_projections=self._start_standard_projections,
             compatibility=self._compatibility,
             max_append_size=self._max_append_size,
             max_append_event_size=self._max_append_event_size,
             http1=self._http1,
+            advertised=self._advertised,
         )
 
     def hand_http1_to(self, factory: Http1Factory | None) -> None:
@@ -240,13 +254,6 @@ class EmbeddedServer:
         """
         page = None if self._node is None else self._node.pages.get(path)
         return None if page is None else page()
-
-    def _security(self) -> Security | None:
-        if not self._certificates.secure:
-            return None
-        from esdb_lite.server.node import Security
-
-        return Security(self._certificates.files(), passwords(self._passwords))
 
     def reload_certificate(self) -> None:
         """Read the certificate's files again, for new connections.
@@ -315,8 +322,7 @@ class EmbeddedServer:
 
     def _start_thread(self, port: int) -> None:
         thread = LoopThread("esdb-lite server", lambda: self._start_node(port), self.wait_stopped)
-        thread.start_and_wait()
-        self._thread = thread
+        self._thread = thread.start_and_wait()
 
     def stop(self) -> None:
         """Stop what `start` has started: open calls end, what was acknowledged is kept. Idempotent.

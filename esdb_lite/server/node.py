@@ -17,7 +17,7 @@ from esdb_lite_protos.tags import (
 )
 
 from esdb_lite._version import __version__
-from esdb_lite.server.addresses import is_loopback, reachable
+from esdb_lite.server.addresses import Advertised, is_loopback, reachable
 from esdb_lite.server.app import PlainHttp, Route, RpcServer
 from esdb_lite.server.compatibility import BEHAVIOURS, Behaviour
 from esdb_lite.server.database.database import Database, ticks_now
@@ -100,6 +100,8 @@ class ServerSettings:
     """What every call has to bring in its metadata; None: nothing."""
     http1: Http1Factory | None = None
     """Serves connections that speak HTTP/1.1; None: the server has a few pages for them."""
+    advertised: Advertised | None = None
+    """Where gossip says that it is; None: where it listens."""
 
     @property
     def behaviour(self) -> Behaviour:
@@ -155,7 +157,8 @@ class ServerNode:
         self._faults = Faults() if faults is None else faults
         self._plan = self._faults._attach(self)
         if place is None:
-            self._membership = Membership.alone(reachable(settings.host), settings.port)
+            host = settings.advertised.host if settings.advertised else reachable(settings.host)
+            self._membership = Membership.alone(host, settings.port)
             self._member = self._membership.members[0]
             self._admission = Admission(self._plan)
         else:
@@ -230,7 +233,8 @@ class ServerNode:
         if self._leads:
             await self.start_leading()
         context = None if self._tls is None else self._tls.context
-        self.port = self._member.port = await self._server.start(settings.host, settings.port, context)
+        self.port = await self._server.start(settings.host, settings.port, context)
+        self._member.port = (settings.advertised and settings.advertised.port) or self.port
         self.faults_changed()
 
     async def _say_what_is_served(self, new: str) -> None:

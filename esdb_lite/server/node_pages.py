@@ -12,7 +12,7 @@ from esdb_lite.server.app import RpcServer
 from esdb_lite.server.database.database import Database
 from esdb_lite.server.groups.registry import NotReady, PersistentGroups
 from esdb_lite.server.groups.runner import GroupRunner
-from esdb_lite.server.services.metrics import GroupFigures, NodeFigures
+from esdb_lite.server.services.metrics import NodeFigures
 
 Statistics = Callable[[], Mapping[str, str]]
 """By the names of the Monitoring service."""
@@ -36,7 +36,7 @@ def node_figures(
             events_written=database.written,
             bytes_written=database.log_end - first,
             log_end=database.log_end,
-            groups=[_group(runner) for runner in _running(groups)],
+            groups=[(runner.config, runner.info()) for runner in _running(groups)],
         )
 
     return figures
@@ -47,15 +47,3 @@ def _running(groups: PersistentGroups) -> list[GroupRunner]:
         return groups.all()
     except NotReady:
         return []
-
-
-def _group(runner: GroupRunner) -> GroupFigures:
-    info = runner.info()
-    return GroupFigures(
-        stream=runner.config.stream,
-        group=runner.config.group,
-        connections=len(info.connections),
-        parked=info.parked_message_count,
-        in_flight=info.total_in_flight_messages,
-        processed=info.total_items,
-    )

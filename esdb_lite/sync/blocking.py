@@ -12,7 +12,8 @@ import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from esdb_lite.client.face import refuse_misfits
+from esdb_lite.client.face import refuse_misfits, short
+from esdb_lite.errors import EsdbClientException
 from esdb_lite.filters import patterns
 from esdb_lite.positions import meant
 from esdb_lite.sync.read import ReadResponse
@@ -99,6 +100,8 @@ def unsuspended(
         except TypeError:
             refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
             raise
+        except EsdbClientException as error:
+            raise short(error)  # noqa: B904 - it is the same exception
         raise AssertionError("it has waited for something")
 
     _describe(call, method)

@@ -8,24 +8,23 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from esdb_lite import observing
 from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._stepping import drive, make
-from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.consumers.awaiting import Awaited
 from esdb_lite.client.consumers.consumer import ConsumerFeed
+from esdb_lite.client.consumers.face import ConsumerFace
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
-from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting, checked_place
-from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
-from esdb_lite.consumers import BatchHandler, ConsumerPosition, ConsumerProgress, EventHandler, WrittenLike
-from esdb_lite.errors import ClientClosed, DeadlineExceeded, EsdbClientException
+from esdb_lite.client.consumers.settings import ConsumerSettings, checked_forgetting
+from esdb_lite.client.consumers.steps import Store, not_let_go
+from esdb_lite.client.face import shortening
+from esdb_lite.consumers import BatchHandler, EventHandler, WrittenLike
+from esdb_lite.errors import ClientClosed, EsdbClientException
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -44,31 +43,22 @@ class BlockingFeed:
         self._feed = feed
         self.types = feed.types
         self.stop = feed.stop
+        run: Callable[..., Any] = portal.run
+        self.open = partial(run, feed.open)
+        """Subscribe after a position."""
+        self.next = partial(run, feed.next)
+        """Return what has arrived; [] after so many seconds, and when the consumer is to end."""
+        self.known_end = partial(run, feed.known_end)
+        """Return the last position of the stream, as far as it is known."""
+        self.pause = partial(run, feed.pause)
+        """Wait, unless the consumer is to end."""
+        self.last_selected = partial(run, feed.last_selected)
+        """Return where the last event is that is consumed, up to a place in all events."""
 
     @property
     def stopping(self) -> bool:
         """Whether the consumer is to end."""
         return self._feed.stopping
-
-    def open(self, position: ConsumerPosition | None) -> object:
-        """Subscribe after a position."""
-        return self._portal.run(self._feed.open, position)
-
-    def next(self, timeout: float | None) -> object:
-        """Return what has arrived; [] after so many seconds, and when the consumer is to end."""
-        return self._portal.run(self._feed.next, timeout)
-
-    def known_end(self) -> object:
-        """Return the last position of the stream, as far as it is known."""
-        return self._portal.run(self._feed.known_end)
-
-    def pause(self, seconds: float) -> object:
-        """Wait, unless the consumer is to end."""
-        return self._portal.run(self._feed.pause, seconds)
-
-    def last_selected(self, place: int, timeout: float | None) -> int | None:
-        """Return where the last event is that is consumed, up to a place in all events."""
-        return self._portal.run(self._feed.last_selected, place, timeout)
 
     def close(self) -> None:
         """End the subscription."""
@@ -76,7 +66,7 @@ class BlockingFeed:
             self._portal.run(self._feed.close)
 
 
-class Consumer:
+class Consumer(ConsumerFace):
     """Runs a handler over all events, or those of a stream, from where the checkpoint says. See `client.consumer()`.
 
     It runs once, by `run()`, and ends with `stop()`, with Ctrl-C, or with an error. Leaving `with` stops it, and
@@ -93,25 +83,13 @@ class Consumer:
     ) -> None:
         self._owner = owner  # the client must not be dropped, which would close it, while it is used
         self._feed = feed
-        self._settings = settings
-        self._store = store
-        self._routes = EventRoutes(handler, feed.types, _nothing)
-        self._consumption = Consumption(settings.options, store, self._handle, feed)
-        self._consumption.moved = self._tell
+        super().__init__(feed, settings, store, EventRoutes(handler, feed.types, _nothing))
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._pid = 0
         """Of the process in which it runs."""
         self._ended = threading.Event()
         self._change = threading.Condition()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._consumption}>"
-
-    @property
-    def progress(self) -> ConsumerProgress:
-        """How far the consumer has come: positions, rate, lag."""
-        return self._consumption.tracker.progress(time.monotonic(), datetime.now(timezone.utc))
 
     def on(self, what: str | type) -> Callable[[H], H]:
         """Decorator: the function handles events of a type; or, for a class, the objects of that class.
@@ -123,6 +101,7 @@ class Consumer:
         checked_routes(self._settings)
         return partial(self._routes.add, what)
 
+    @shortening
     def run(self, *, until_caught_up: bool = False) -> None:
         """Handle events until `stop()`; raises the handler's exception unchanged.
 
@@ -173,18 +152,16 @@ class Consumer:
         that stream: it does not notice the result of another stream. The consumer must run in another thread. Raises
         DeadlineExceeded after `timeout` seconds (default: none), and what the consumer has ended with.
         """
-        place, seconds = checked_place(result, self._settings.stream_name), checked_timeout(timeout)
-        awaited = Awaited(place, seconds, of_stream=self._settings.stream_name is not None)
-        while awaited.place is not None and not self._came_to(awaited.place, awaited.patience()):
-            if awaited.deadline.passed:
-                raise DeadlineExceeded(f"the consumer did not come to {place} within {seconds:g} seconds", sent=False)
+        awaited = self._awaited(result, timeout)
+        while not self._came_to(awaited):
+            self._check_in_time(awaited)
             if awaited.due:
                 self._look_for(awaited)
 
-    def _came_to(self, place: int, timeout: float | None) -> bool:
+    def _came_to(self, awaited: Awaited) -> bool:
         """Wait until the consumer has come to a place; False where it has not in time."""
         with self._change:
-            return self._change.wait_for(lambda: self._reached(place), timeout)
+            return self._change.wait_for(lambda: self._reached(awaited), awaited.patience())
 
     def _look_for(self, awaited: Awaited) -> None:
         assert awaited.place is not None
@@ -193,15 +170,11 @@ class Consumer:
         except EsdbClientException:  # the consumer comes there, or will say what is wrong
             awaited.not_found()
 
-    def _reached(self, place: int) -> bool:
-        if self._consumption.tracker.reached(place, in_all=self._settings.stream_name is None):
-            return True
-        if self._ended.is_set():
-            raise self._consumption.failure or ClientClosed(f"the consumer ended before it came to {place}")
-        return False
+    @property
+    def _has_ended(self) -> bool:
+        return self._ended.is_set()
 
     def _tell(self) -> None:
-        """Wake those who wait for the consumer."""
         with self._change:
             self._change.notify_all()
 

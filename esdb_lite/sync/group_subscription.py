@@ -23,7 +23,7 @@ from esdb_lite.client.groups.acks import (
     retry_then_park,
 )
 from esdb_lite.client.groups.handlers import NackPolicy, decided
-from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+from esdb_lite.client.groups.subscription import AsyncPersistentSubscription, GroupMember
 from esdb_lite.errors import ClientClosed, GrpcError
 from esdb_lite.events import RecordedEvent
 from esdb_lite.groups import NackAction
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from esdb_lite.sync.portal import Portal, SharedPortal
 
 
-class PersistentSubscription:
+class PersistentSubscription(GroupMember):
     """The events of a group for one of its consumers: an iterator, and a context manager.
 
     Answer every event with `ack()` or `nack()`, from any thread. The server delivers at most `buffer_size` unanswered
@@ -49,6 +49,7 @@ class PersistentSubscription:
         self._owner = owner  # the client must not be dropped, which would close it, while it is iterated
         self._portal = portal
         self._source = source
+        self._options = source._options
         self._events: deque[RecordedEvent] = deque()
         # No lock: a signal handler may answer an event in the middle of another answer.
         self._answers: deque[tuple[int, str, Sequence[RecordedEvent]]] = deque()
@@ -56,29 +57,9 @@ class PersistentSubscription:
         self._armed = False
 
     @property
-    def group_name(self) -> str:
-        """Name of the group."""
-        return self._source.group_name
-
-    @property
-    def stream_name(self) -> str | None:
-        """Name of the stream; None for all events."""
-        return self._source.stream_name
-
-    @property
-    def subscription_id(self) -> str:
-        """What the server calls the subscription: `STREAM::GROUP`."""
-        return self._source.subscription_id
-
-    @property
     def closed(self) -> bool:
         """Whether the subscription has ended, by `close()` or with an error."""
         return self._source.closed
-
-    @property
-    def ack_batch_size(self) -> int:
-        """How many answers are sent together."""
-        return self._source.ack_batch_size
 
     @property
     def last_drop(self) -> GrpcError | None:

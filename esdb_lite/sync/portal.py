@@ -100,7 +100,7 @@ class Portal:
 
     def _check(self) -> None:
         if self.pid != os.getpid():
-            raise WrongContext("it belongs to the process from which this one was forked")
+            raise WrongContext("it was made in the process from which this one was forked: make another one here")
         if self._thread is threading.current_thread():
             raise WrongContext(
                 "the client cannot be used on the thread of its own event loop: that thread would wait for itself"

@@ -80,10 +80,10 @@ def _line(path: str, number: int, line: str) -> GivenEvent:
     try:
         value = json.loads(line)
         if not isinstance(value, dict):
-            raise ValueError("it is no JSON object")
+            raise ValueError("it is not a JSON object")
         return given(value, None)
     except ValueError as error:
-        raise InvalidArgument("path", path, f"must hold events only, and line {number} is none ({error})") from error
+        raise InvalidArgument("path", path, f"must hold events only, and line {number} is not one ({error})") from error
 
 
 def from_server(client: EsdbClient, *, stream: str, limit: int | None = None) -> list[GivenEvent]:

@@ -16,15 +16,7 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from esdb_lite import (
-    AccessDenied,
-    AsyncEsdbClient,
-    EsdbClientException,
-    InvalidArgument,
-    NotSupported,
-    ResourceExhausted,
-    Unauthenticated,
-)
+import esdb_lite
 from esdb_lite.web.guard import Guard
 from esdb_lite.web.history import FigureHistory
 from esdb_lite.web.rendering import environment, static_files
@@ -49,7 +41,7 @@ _BOTH = ("GET", "POST")
 class Desk:
     """What all requests share."""
 
-    def __init__(self, client: AsyncEsdbClient, *, allow_changes: bool, login: bool | None) -> None:
+    def __init__(self, client: esdb_lite.AsyncEsdbClient, *, allow_changes: bool, login: bool | None) -> None:
         self.client = client
         self.allow_changes = allow_changes
         self.sessions = Sessions()
@@ -66,9 +58,9 @@ class Desk:
         if self._needs_login is None:
             try:
                 await self.client.list_users(timeout=PATIENCE)
-            except NotSupported:
+            except esdb_lite.NotSupported:
                 self._needs_login = False
-            except (Unauthenticated, AccessDenied):
+            except (esdb_lite.Unauthenticated, esdb_lite.AccessDenied):
                 self._needs_login = True
             else:  # the client has credentials of its own
                 self._needs_login = True
@@ -106,7 +98,7 @@ class Desk:
     @contextmanager
     def _counted(self, what: str, most: int) -> Iterator[None]:
         if self._open[what] >= most:
-            raise ResourceExhausted(f"{most} {what} are open already")
+            raise esdb_lite.ResourceExhausted(f"{most} {what} are open already")
         self._open[what] += 1
         try:
             yield
@@ -118,10 +110,10 @@ class WebConsole:
     """An ASGI application: the web console of a server. Made by `esdb_lite.web.app`."""
 
     def __init__(
-        self, client: AsyncEsdbClient, *, allow_changes: bool, login: bool | None, hosts: Sequence[str]
+        self, client: esdb_lite.AsyncEsdbClient, *, allow_changes: bool, login: bool | None, hosts: Sequence[str]
     ) -> None:
         if isinstance(hosts, str):
-            raise InvalidArgument("hosts", hosts, "must be a sequence of names")
+            raise esdb_lite.InvalidArgument("hosts", hosts, "must be a sequence of names")
         self._desk = Desk(client, allow_changes=allow_changes, login=login)
         self._application = Guard(Starlette(routes=_routes(self._desk)), hosts)
 
@@ -131,7 +123,7 @@ class WebConsole:
     async def watch(self) -> None:
         """Keep asking the server for its figures, until cancelled: charts then also show what nobody looked at."""
         while True:
-            with suppress(EsdbClientException):
+            with suppress(esdb_lite.EsdbClientException):
                 await self._desk.take_figures()
             await asyncio.sleep(WATCH_EVERY)
 

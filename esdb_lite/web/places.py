@@ -1,8 +1,7 @@
 """Where the pages are: their addresses, below the path at which the console is mounted.
 
-Owns: paths and the names of what is asked for. Names of streams go into the query: they may hold any character.
-A lone surrogate of a
-stored value has no address: `?` stands for it. Must not know: what the pages show.
+Owns: paths and the names of what is asked for. Names of streams go into the query: they may hold any character. A lone
+surrogate of a stored value has no address: `?` stands for it. Must not know: what the pages show.
 """
 
 from __future__ import annotations

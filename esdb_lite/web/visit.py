@@ -19,25 +19,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
-from esdb_lite import (
-    AccessDenied,
-    AsyncEsdbClient,
-    Credentials,
-    DeadlineExceeded,
-    EsdbClientException,
-    IndexNotFound,
-    InvalidArgument,
-    InvalidRequest,
-    NotSupported,
-    ProjectionNotFound,
-    ResourceExhausted,
-    ServiceUnavailable,
-    StreamDeleted,
-    StreamNotFound,
-    SubscriptionNotFound,
-    Unauthenticated,
-    UserNotFound,
-)
+import esdb_lite
 from esdb_lite.web.asking import Asked, asked, form_of
 from esdb_lite.web.places import Places
 
@@ -64,7 +46,7 @@ class CallOptions(TypedDict):
     """What every call of the client gets."""
 
     timeout: float
-    credentials: Credentials | None
+    credentials: esdb_lite.Credentials | None
 
 
 Handler: TypeAlias = "Callable[[Visit], Awaitable[Response]]"
@@ -85,7 +67,7 @@ class Visit:
         self.sets_cookie = False
 
     @property
-    def client(self) -> AsyncEsdbClient:
+    def client(self) -> esdb_lite.AsyncEsdbClient:
         """Whom to ask."""
         return self.desk.client
 
@@ -93,7 +75,7 @@ class Visit:
     def options(self) -> CallOptions:
         """The options of a call to the server, on behalf of the visitor."""
         session = self.session
-        credentials = None if session is None else Credentials(session.login, session.password)
+        credentials = None if session is None else esdb_lite.Credentials(session.login, session.password)
         return {"timeout": PATIENCE, "credentials": credentials}
 
     @property
@@ -128,9 +110,9 @@ class Visit:
         """
         action = self.form.required("action")
         if action in sure and not self.form.checked("sure"):
-            raise InvalidArgument("sure", "", f"must be ticked: {sure[action]}")
+            raise esdb_lite.InvalidArgument("sure", "", f"must be ticked: {sure[action]}")
         if action not in actions:
-            raise InvalidArgument("action", action, "is none that there is")
+            raise esdb_lite.InvalidArgument("action", action, f"must be one of {', '.join(actions)}")
         await actions[action]()
         return action
 
@@ -165,12 +147,12 @@ async def _answer(visit: Visit, handler: Handler, need: PageRight) -> Response:
         if need is PageRight.CHANGES and not visit.desk.allow_changes:
             return problem(visit, HTTPStatus.FORBIDDEN, "This console is read-only.", CHANGES_HINT)
         return await handler(visit)
-    except Unauthenticated:
+    except esdb_lite.Unauthenticated:
         visit.desk.sessions.end(visit.cookie)
         return (
             _to_login(visit) if need is not PageRight.NOTHING else problem(visit, 401, "The server does not know you.")
         )
-    except EsdbClientException as error:
+    except esdb_lite.EsdbClientException as error:
         status = status_of(error)
         if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             log.warning("%s %s: %s", visit.request.method, visit.request.url.path, error)
@@ -203,30 +185,30 @@ def problem(visit: Visit, status: int, title: str, text: str = "") -> Response:
     return visit.render("problem.html", status=status, code=int(status), title=title, text=text)
 
 
-def _plain(error: EsdbClientException) -> str:
+def _plain(error: esdb_lite.EsdbClientException) -> str:
     """What an error says, without the field of the request that a server has put in front."""
     return re.sub(r"^options(\.\w+)+: ", "", str(error))
 
 
-def status_of(error: EsdbClientException) -> int:
+def status_of(error: esdb_lite.EsdbClientException) -> int:
     """The HTTP status for an error of the client."""
     return next((status for kind, status in _STATUSES.items() if isinstance(error, kind)), HTTPStatus.BAD_GATEWAY)
 
 
-_STATUSES: dict[type[EsdbClientException], HTTPStatus] = {
-    AccessDenied: HTTPStatus.FORBIDDEN,
-    StreamNotFound: HTTPStatus.NOT_FOUND,
-    StreamDeleted: HTTPStatus.GONE,
-    SubscriptionNotFound: HTTPStatus.NOT_FOUND,
-    ProjectionNotFound: HTTPStatus.NOT_FOUND,
-    IndexNotFound: HTTPStatus.NOT_FOUND,
-    UserNotFound: HTTPStatus.NOT_FOUND,
-    InvalidArgument: HTTPStatus.BAD_REQUEST,
-    InvalidRequest: HTTPStatus.BAD_REQUEST,
-    NotSupported: HTTPStatus.NOT_IMPLEMENTED,
-    DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
-    ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
-    ResourceExhausted: HTTPStatus.SERVICE_UNAVAILABLE,
+_STATUSES: dict[type[esdb_lite.EsdbClientException], HTTPStatus] = {
+    esdb_lite.AccessDenied: HTTPStatus.FORBIDDEN,
+    esdb_lite.StreamNotFound: HTTPStatus.NOT_FOUND,
+    esdb_lite.StreamDeleted: HTTPStatus.GONE,
+    esdb_lite.SubscriptionNotFound: HTTPStatus.NOT_FOUND,
+    esdb_lite.ProjectionNotFound: HTTPStatus.NOT_FOUND,
+    esdb_lite.IndexNotFound: HTTPStatus.NOT_FOUND,
+    esdb_lite.UserNotFound: HTTPStatus.NOT_FOUND,
+    esdb_lite.InvalidArgument: HTTPStatus.BAD_REQUEST,
+    esdb_lite.InvalidRequest: HTTPStatus.BAD_REQUEST,
+    esdb_lite.NotSupported: HTTPStatus.NOT_IMPLEMENTED,
+    esdb_lite.DeadlineExceeded: HTTPStatus.GATEWAY_TIMEOUT,
+    esdb_lite.ServiceUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    esdb_lite.ResourceExhausted: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 _TITLES: dict[int, str] = {

@@ -51,7 +51,7 @@ class LiteSync:
         from esdb_lite import EsdbClient, NewEvent
 
         self.event = NewEvent
-        self.client = EsdbClient(f"esdb://127.0.0.1:{port}?tls=false")
+        self.client: Any = EsdbClient(f"esdb://127.0.0.1:{port}?tls=false")
         self.client.connect()
         self.close = self.client.close
 
@@ -70,9 +70,9 @@ class LiteSync:
     def live(self) -> Any:
         return self.client.subscribe_stream_events(STREAM, from_end=True)
 
-    def append(self, stream: str, number: int) -> None:
+    def append(self, stream: str, number: int) -> Any:
         events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
-        self.client.append_events(stream, -2, events)
+        return self.client.append_events(stream, -2, events)
 
 
 class KurrentSync:
@@ -82,7 +82,7 @@ class KurrentSync:
         from kurrentdbclient import KurrentDBClient, NewEvent, StreamState
 
         self.event, self.any = NewEvent, StreamState.ANY
-        self.client = KurrentDBClient(f"esdb://127.0.0.1:{port}?Tls=false")
+        self.client: Any = KurrentDBClient(f"esdb://127.0.0.1:{port}?Tls=false")
         self.close = self.client.close
 
     def stream(self) -> Any:
@@ -100,13 +100,14 @@ class KurrentSync:
     def live(self) -> Any:
         return self.client.subscribe_to_stream(STREAM, from_end=True)
 
-    def append(self, stream: str, number: int) -> None:
+    def append(self, stream: str, number: int) -> Any:
         events = [self.event(type="OrderCreated", data=DATA, metadata=METADATA) for _ in range(number)]
-        self.client.append_to_stream(stream, current_version=self.any, events=events if number > 1 else events[0])
+        new = events if number > 1 else events[0]
+        return self.client.append_to_stream(stream, current_version=self.any, events=new)
 
 
-class LiteAsync:
-    """esdb_lite with asyncio."""
+class LiteAsync(LiteSync):
+    """esdb_lite with asyncio: the same calls, of which some are awaited."""
 
     def __init__(self, port: int) -> None:
         from esdb_lite import AsyncEsdbClient, NewEvent
@@ -115,28 +116,13 @@ class LiteAsync:
         self.client = AsyncEsdbClient(f"esdb://127.0.0.1:{port}?tls=false")
         self.connect, self.close = self.client.connect, self.client.close
 
-    async def stream(self) -> Any:
-        return self.client.read_stream_events(STREAM)
-
-    async def all(self) -> Any:
-        return self.client.read_all_events()
-
-    async def catchup(self) -> Any:
-        return await self.client.subscribe_all_events()
-
-    async def few(self) -> Any:
-        return self.client.read_stream_events(STREAM, limit=FEW)
-
-    async def live(self) -> Any:
-        return await self.client.subscribe_stream_events(STREAM, from_end=True)
-
-    async def append(self, stream: str, number: int) -> None:
-        events = [self.event("OrderCreated", DATA, METADATA) for _ in range(number)]
-        await self.client.append_events(stream, -2, events)
+    async def opened(self, name: str) -> Any:
+        found = getattr(self, name)()
+        return await found if name in ("catchup", "live") else found
 
 
-class KurrentAsync:
-    """kurrentdbclient with asyncio."""
+class KurrentAsync(KurrentSync):
+    """kurrentdbclient with asyncio: the same calls, all of which are awaited."""
 
     def __init__(self, port: int) -> None:
         from kurrentdbclient import AsyncKurrentDBClient, NewEvent, StreamState
@@ -145,24 +131,8 @@ class KurrentAsync:
         self.client = AsyncKurrentDBClient(f"esdb://127.0.0.1:{port}?Tls=false")
         self.connect, self.close = self.client.connect, self.client.close
 
-    async def stream(self) -> Any:
-        return await self.client.read_stream(STREAM)
-
-    async def all(self) -> Any:
-        return await self.client.read_all()
-
-    async def catchup(self) -> Any:
-        return await self.client.subscribe_to_all()
-
-    async def few(self) -> Any:
-        return await self.client.read_stream(STREAM, limit=FEW)
-
-    async def live(self) -> Any:
-        return await self.client.subscribe_to_stream(STREAM, from_end=True)
-
-    async def append(self, stream: str, number: int) -> None:
-        events = [self.event(type="OrderCreated", data=DATA, metadata=METADATA) for _ in range(number)]
-        await self.client.append_to_stream(stream, current_version=self.any, events=events if number > 1 else events[0])
+    async def opened(self, name: str) -> Any:
+        return await getattr(self, name)()
 
 
 CONTENDERS: dict[str, Callable[[int], Any]] = {
@@ -242,10 +212,10 @@ def measure_sync(name: str, task: str, port: int, number: int) -> Figures:
 async def read_async(client: Any, task: str, number: int) -> int:
     if task == "few":
         for _ in range(number):
-            assert len([event async for event in await client.few()]) == FEW
+            assert len([event async for event in await client.opened("few")]) == FEW
         return number
     count, use = 0, look if task == "looked" else touch
-    async for event in await getattr(client, "stream" if task == "looked" else task)():
+    async for event in await client.opened("stream" if task == "looked" else task):
         use(event)
         count += 1
         if count == number:
@@ -276,9 +246,9 @@ async def measure_async(name: str, task: str, port: int, number: int) -> Figures
         if task == "few":
             await read_async(client, task, 1)
         if task == "idle":
-            idle, subscriptions = _resident(), [await client.live()]
+            idle, subscriptions = _resident(), [await client.opened("live")]
             before = _resident()
-            subscriptions += [await client.live() for _ in range(number)]
+            subscriptions += [await client.opened("live") for _ in range(number)]
             return _idle_figures(idle, before, number)
         run: Callable[[Any, str, int], Awaitable[int]] = append_async if task in APPENDS else read_async
         clock = _Clock()

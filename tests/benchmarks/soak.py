@@ -37,6 +37,7 @@ from tests.benchmarks.soaking.running import Soak
 from tests.benchmarks.soaking.victims import Victim
 from tests.benchmarks.soaking.world import World
 from tests.healing.proxies import Proxy
+from tests.support import asyncio_errors
 
 SHARES = {"embedded": 0.2, "secure": 0.2, "cluster": 0.2, "killed": 0.2, "proxied": 0.2}
 """The modes, and how much of the time each of them gets."""
@@ -160,37 +161,22 @@ MODES: dict[str, Run] = {
 }
 
 
-class _Complaints(logging.Handler):
-    """Keeps what asyncio has to complain of: exceptions that nobody has looked at, callbacks that have failed."""
-
-    def __init__(self) -> None:
-        super().__init__(logging.ERROR)
-        self.messages: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        cause = f": {record.exc_info[1]!r}" if record.exc_info else ""
-        self.messages.append(f"asyncio: {record.getMessage()}{cause}")
-
-
 def soak(mode: str, seed: int, seconds: float, *, pace: float = PACE, folder: Path | None = None) -> Soak:
     """Run one mode with a loop and threads of its own; violations are in the ledger of its world."""
-    before, complaints = Holding.now(), _Complaints()
-    logging.getLogger("asyncio").addHandler(complaints)
+    before = Holding.now()
 
     async def run(place: Path) -> Soak:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(_THREADS))
         return await MODES[mode](place, seed, seconds, pace)
 
-    try:
+    with asyncio_errors() as errors:
         if folder is None:
             with tempfile.TemporaryDirectory() as name:
                 result = asyncio.run(run(Path(name)))
         else:
             result = asyncio.run(run(folder))
         left = Holding.now().left(before)
-    finally:
-        logging.getLogger("asyncio").removeHandler(complaints)
-    for each in (*(f"is left: {what}" for what in left), *complaints.messages):
+    for each in (*(f"is left: {what}" for what in left), *(f"asyncio: {error}" for error in errors)):
         result.world.ledger.violations.add(each)
     if seconds >= LONG:
         _check_growth(result)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from esdb_lite import EmbeddedServer, EsdbClient
+from esdb_lite import EmbeddedServer
 from esdb_lite.__main__ import main
 
 
@@ -39,12 +39,6 @@ def server() -> Iterator[EmbeddedServer]:
 @pytest.fixture
 def uri(server: EmbeddedServer) -> str:
     return server.uri
-
-
-@pytest.fixture
-def client(server: EmbeddedServer) -> Iterator[EsdbClient]:
-    with EsdbClient(server.uri) as made:
-        yield made
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_appending(run: Run, client: EsdbClient, uri: str, stream: str) -> None:
 def test_what_looks_like_json_and_is_none(run: Run, client: EsdbClient, uri: str, stream: str, data: str) -> None:
     refused = run("append", uri, stream, "T", data)
     assert (refused.status, refused.out) == (2, "")
-    assert "DATA looks like JSON and is none" in refused.err
+    assert "DATA looks like JSON, but is not valid" in refused.err
     assert run("append", uri, stream, "T", data, "--text").status == 0
     (event,) = client.read_stream_events(stream)
     assert (event.data, event.content_type) == (data.encode(), "application/octet-stream")
@@ -289,10 +289,10 @@ def test_words_that_belong_to_an_option(
         (["groups", "lst"], "did you mean 'list'?"),
         (["serve", "--prot", "3"], "did you mean '--port'?"),
         (["serve", "events.db"], "unknown argument: events.db"),
-        (["read", "a", "b", "c"], "'a' is no connection string, and 'c' is too much"),
-        (["read", "esdb://x", "--limit", "3", "b", "c"], "'c' is too much"),
+        (["read", "a", "b", "c"], "'a' is not a connection string, and unexpected argument 'c'"),
+        (["read", "esdb://x", "--limit", "3", "b", "c"], "unexpected argument 'c'"),
         (["read", "a", "--json", "b", "--limt", "3"], "did you mean '--limit'?"),
-        (["read", "a", "b"], "'a' is no connection string"),
+        (["read", "a", "b"], "'a' is not a connection string"),
         (["append", "esdb://x"], "STREAM is missing"),
         (["read", "--limit", "x"], "--limit"),
         (["verify"], "PATH"),

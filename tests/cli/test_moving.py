@@ -335,9 +335,9 @@ def test_nothing_goes_on_with_a_device(run: Run, source: EmbeddedServer) -> None
     done = run("export", source.uri, "/dev/full", "--resume")
     assert (done.status, done.err) == (
         2,
-        "esdb-lite: /dev/full is no regular file: --resume cannot go on with it\n",
+        "esdb-lite: /dev/full is not a regular file: --resume cannot go on with it\n",
     )
-    assert "no regular file" in run("export", source.uri, "/dev/full").err
+    assert "not a regular file" in run("export", source.uri, "/dev/full").err
 
 
 def test_a_line_has_an_end(run: Run, source: EmbeddedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -357,12 +357,12 @@ def test_a_line_has_an_end(run: Run, source: EmbeddedServer, tmp_path: Path, mon
     [
         (b'{"stream":"s","id":null}', '"type" is missing'),
         (b'{"type":"T"}', '"stream" is missing'),
-        (b'{"stream":"s","type":"T","id":"x"}', '"id" is no UUID: x'),
+        (b'{"stream":"s","type":"T","id":"x"}', '"id" is not a UUID: x'),
         (b'{"stream":"s","type":"T","data_base64":"?"}', '"data_base64" is not base64'),
-        (b'{"stream":', "it is no JSON: Expecting value (column 11)"),
-        (b'{"stream":"s","type":"T","metadata":null,"data":{a}}', "it is no JSON: Expecting property name"),
-        (b"[1]", "it is no JSON object"),
-        (b"\xff", "it is no UTF-8 (byte 1)"),
+        (b'{"stream":', "it is not JSON: Expecting value (column 11)"),
+        (b'{"stream":"s","type":"T","metadata":null,"data":{a}}', "it is not JSON: Expecting property name"),
+        (b"[1]", "it is not a JSON object"),
+        (b"\xff", "it is not UTF-8 (byte 1)"),
         (b"[" * 100_000, "it is nested too deeply"),
     ],
     ids=range(9),

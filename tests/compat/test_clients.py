@@ -22,19 +22,9 @@ from esdb_lite.compat.kurrentdbclient import (
     NewEvents,
     NewRecord,
     StreamState,
+    exceptions,
 )
 from esdb_lite.compat.kurrentdbclient.connection_spec import ConnectionSpec
-from esdb_lite.compat.kurrentdbclient.exceptions import (
-    AccessDeniedError,
-    DiscoveryFailedError,
-    FollowerNotFoundError,
-    LeaderNotFoundError,
-    NodeIsNotLeaderError,
-    NotFoundError,
-    ReadOnlyReplicaNotFoundError,
-    SSLError,
-    UnauthenticatedError,
-)
 from esdb_lite.settings import parse_uri
 from tests.support import ServeProcess, start_serve
 
@@ -105,9 +95,9 @@ async def test_certificates(secure: ServeProcess, folder: Path) -> None:
     with KurrentDBClient(f"{uri}?TlsCaFile={folder / 'ca.pem'}") as client:
         assert client.get_commit_position() >= 0
     for wrong in (None, "no certificate"):
-        with KurrentDBClient(uri, root_certificates=wrong) as client, pytest.raises(SSLError):
+        with KurrentDBClient(uri, root_certificates=wrong) as client, pytest.raises(exceptions.SSLError):
             client.get_commit_position()
-        with pytest.raises(DiscoveryFailedError):
+        with pytest.raises(exceptions.DiscoveryFailedError):
             KurrentDBClient(f"{uri},localhost:1?MaxDiscoverAttempts=1", root_certificates=wrong)
 
 
@@ -123,9 +113,9 @@ def test_credentials(secure: ServeProcess, folder: Path) -> None:
         )
         client.set_stream_metadata(stream, metadata={"$acl": {"$r": "admin"}}, credentials=admin)
         assert client.get_stream(stream) == (event,)
-        with pytest.raises(UnauthenticatedError):
+        with pytest.raises(exceptions.UnauthenticatedError):
             client.get_stream(stream, credentials=wrong)
-        with pytest.raises(AccessDeniedError):
+        with pytest.raises(exceptions.AccessDeniedError):
             client.get_stream("$users", credentials=ops)
         assert client.construct_call_credentials("admin", None) is None
     with KurrentDBClient("kdb://h?Tls=false") as client:
@@ -146,7 +136,7 @@ async def test_clusters() -> None:
         async with AsyncKurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=follower") as follower:
             assert follower.connection_target in addresses - {f"{leader.host}:{leader.port}"}
             assert len(await follower.get_stream("a")) == 1
-        with pytest.raises(ReadOnlyReplicaNotFoundError):
+        with pytest.raises(exceptions.ReadOnlyReplicaNotFoundError):
             KurrentDBClient(f"kdb://{seeds}?Tls=false&NodePreference=readonlyreplica")
 
 
@@ -195,7 +185,7 @@ async def test_a_follower_refuses_what_only_the_leader_can_do(cluster: Simulated
     several = f"kdb://{','.join([leader, *followers])}?Tls=false&NodePreference=follower"
     for uri in (several, f"kdb://{followers[0]}?Tls=false"):
         async with AsyncKurrentDBClient(uri) as client:
-            with pytest.raises(NodeIsNotLeaderError) as caught:
+            with pytest.raises(exceptions.NodeIsNotLeaderError) as caught:
                 await call(client)
             assert caught.value.leader_grpc_target == (leader if name in ONLY_THE_LEADER else None)
 
@@ -209,7 +199,7 @@ async def test_a_follower_refuses_all_appends_at_once(cluster: SimulatedCluster)
             client.append_to_stream(uuid4().hex, events=event, current_version=StreamState.ANY) for _ in range(9)
         )
         failures = await asyncio.gather(*appends, return_exceptions=True)
-        assert [type(failure) for failure in failures] == [NodeIsNotLeaderError] * 9
+        assert [type(failure) for failure in failures] == [exceptions.NodeIsNotLeaderError] * 9
 
 
 async def test_reads_of_a_follower(cluster: SimulatedCluster) -> None:
@@ -219,7 +209,7 @@ async def test_reads_of_a_follower(cluster: SimulatedCluster) -> None:
         client.append_event(name, event=NewEvent("A", b""), current_version=StreamState.NO_STREAM)
     with KurrentDBClient(f"kdb://{follower}?Tls=false&NodePreference=follower") as client:
         assert len(client.get_stream(name)) == 1
-    with KurrentDBClient(f"kdb://{follower}?Tls=false") as client, pytest.raises(NodeIsNotLeaderError):
+    with KurrentDBClient(f"kdb://{follower}?Tls=false") as client, pytest.raises(exceptions.NodeIsNotLeaderError):
         client.get_stream(name)  # the leader is preferred, and the only node that is named does not lead
 
 
@@ -251,11 +241,11 @@ async def test_a_single_node_has_no_followers(server: ServeProcess) -> None:
     uri = f"kdb+discover://{server.address}?Tls=false"
     with KurrentDBClient(uri) as client:
         assert client.connection_target == server.address
-    with pytest.raises(FollowerNotFoundError) as caught:
+    with pytest.raises(exceptions.FollowerNotFoundError) as caught:
         KurrentDBClient(f"{uri}&NodePreference=follower")
-    assert not isinstance(caught.value, LeaderNotFoundError)
+    assert not isinstance(caught.value, exceptions.LeaderNotFoundError)
     client_async = AsyncKurrentDBClient(f"{uri}&NodePreference=follower")
-    with pytest.raises(DiscoveryFailedError):
+    with pytest.raises(exceptions.DiscoveryFailedError):
         await client_async.connect()
 
 
@@ -275,7 +265,7 @@ async def test_esdbclient(server: ServeProcess) -> None:
         )
         with pytest.raises(former.NotFound) as caught:
             client.get_stream("nothing")
-        assert isinstance(caught.value, (NotFoundError, former.EventStoreDBClientException))
+        assert isinstance(caught.value, (exceptions.NotFoundError, former.EventStoreDBClientException))
         result = client.get_stream(name, backwards=True, limit=1)[0]
         assert start == result.commit_position
         assert client.get_commit_position() == start  # `Result` counts here

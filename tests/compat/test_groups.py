@@ -9,17 +9,7 @@ from uuid import uuid4
 import pytest
 
 import esdb_lite
-from esdb_lite.compat.kurrentdbclient import KurrentDBClient, NewEvent, StreamState
-from esdb_lite.compat.kurrentdbclient.exceptions import (
-    AlreadyExistsError,
-    CancelledByClientError,
-    ExceptionIteratingRequestsError,
-    InternalError,
-    MaximumSubscriptionsReachedError,
-    NotFoundError,
-    OperationFailedError,
-    ProgrammingError,
-)
+from esdb_lite.compat.kurrentdbclient import KurrentDBClient, NewEvent, StreamState, exceptions
 
 
 @pytest.fixture
@@ -53,7 +43,7 @@ async def test_consume(client: Any, name: str) -> None:
                 await subscription.stop()
     assert {event.id for event in seen} == {event.id for event in events}
     assert sorted(event.retry_count for event in seen) == [0, 0, 0, 0, 0, 1]
-    with pytest.raises(ProgrammingError, match="already been stopped"):
+    with pytest.raises(exceptions.ProgrammingError, match="already been stopped"):
         await subscription.ack(seen[0])
     async with await client.read_subscription_to_stream(name, name) as subscription:
         await client.replay_parked_events(name, name)
@@ -63,10 +53,10 @@ async def test_consume(client: Any, name: str) -> None:
 
 
 async def test_all_events(client: Any, name: str) -> None:
-    with pytest.raises(NotFoundError):
+    with pytest.raises(exceptions.NotFoundError):
         await client.get_subscription_info(name)
     await client.create_subscription_to_all(name, filter_include=(f"{name}.*",), filter_by_stream_name=True)
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(exceptions.AlreadyExistsError):
         await client.create_subscription_to_all(name)
     events = await appended(client, name, 2)
     async with await client.read_subscription_to_all(name) as subscription:
@@ -75,7 +65,7 @@ async def test_all_events(client: Any, name: str) -> None:
     assert first.id == events[0].id
     assert name in {info.group_name for info in await client.list_subscriptions()}
     await client.delete_subscription(name)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(exceptions.NotFoundError):
         await client.read_subscription_to_all(name)
 
 
@@ -106,7 +96,7 @@ async def test_settings(client: Any, name: str) -> None:
         "extra_statistics": False,
     }
     assert [each.group_name for each in await client.list_subscriptions_to_stream(name)] == [name]
-    with pytest.raises(InternalError):
+    with pytest.raises(exceptions.InternalError):
         await client.create_subscription_to_stream(name + "2", name, history_buffer_size=100)
     with pytest.raises(KeyError):
         await client.update_subscription_to_stream(name, name, consumer_strategy="Nothing")
@@ -117,15 +107,15 @@ async def test_settings(client: Any, name: str) -> None:
 async def test_too_many_consumers(client: Any, name: str) -> None:
     await client.create_subscription_to_stream(name, name, max_subscriber_count=1)
     subscription = await client.read_subscription_to_stream(name, name)
-    with pytest.raises(MaximumSubscriptionsReachedError) as caught:
+    with pytest.raises(exceptions.MaximumSubscriptionsReachedError) as caught:
         await client.read_subscription_to_stream(name, name)
     assert isinstance(caught.value, esdb_lite.TooManySubscribers)
-    with pytest.raises(ExceptionIteratingRequestsError):
+    with pytest.raises(exceptions.ExceptionIteratingRequestsError):
         await subscription.ack("no id")
     with pytest.raises(ValueError, match="action"):
         await subscription.nack(uuid4(), "whatever")
     await client.close()
-    with pytest.raises(CancelledByClientError):
+    with pytest.raises(exceptions.CancelledByClientError):
         await subscription.__anext__()
 
 
@@ -149,7 +139,7 @@ COUNTING = (
 
 async def test_projections(client: Any, name: str) -> None:
     await client.create_projection(name=name, query=COUNTING % name)
-    with pytest.raises(AlreadyExistsError):
+    with pytest.raises(exceptions.AlreadyExistsError):
         await client.create_projection(name=name, query=COUNTING % name)
     await appended(client, name, 3)
 
@@ -162,7 +152,7 @@ async def test_projections(client: Any, name: str) -> None:
     assert (statistics.name, statistics.mode, statistics.status) == (name, "Continuous", "Running")
     assert name in {each.name for each in await client.list_continuous_projection_statistics()}
     assert name in {each.name for each in await client.list_all_projection_statistics()}
-    with pytest.raises(OperationFailedError):
+    with pytest.raises(exceptions.OperationFailedError):
         await client.delete_projection(name)
     await client.update_projection(name, query=COUNTING % "other")
     await client.disable_projection(name)
@@ -171,7 +161,7 @@ async def test_projections(client: Any, name: str) -> None:
     await client.abort_projection(name)
     await client.disable_projection(name)
     await client.delete_projection(name, delete_state_stream=True, delete_checkpoint_stream=True)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(exceptions.NotFoundError):
         await client.get_projection_statistics(name)
     with pytest.raises(ValueError, match="engine_version"):
         await client.create_projection(name=name, query="", engine_version="v3")

@@ -20,20 +20,7 @@ from esdb_lite.compat.kurrentdbclient import (
     NewRecord,
     StreamState,
     StreamStateCheck,
-)
-from esdb_lite.compat.kurrentdbclient.exceptions import (
-    CancelledByClientError,
-    ConsistencyChecksFailedError,
-    GrpcDeadlineExceededError,
-    InvalidCommitPositionError,
-    KurrentDBClientError,
-    NotFoundError,
-    ProgrammingError,
-    RecordMaxSizeExceededError,
-    ServiceUnavailableError,
-    StreamIsDeletedError,
-    StreamTombstonedError,
-    WrongCurrentVersionError,
+    exceptions,
 )
 from tests.support import ServeProcess
 
@@ -78,19 +65,19 @@ async def test_append_and_read(client: Any, name: str) -> None:
 
 
 async def test_what_is_not_as_expected(client: Any, name: str) -> None:
-    with pytest.raises(WrongCurrentVersionError, match="does not exist") as caught:
+    with pytest.raises(exceptions.WrongCurrentVersionError, match="does not exist") as caught:
         await client.append_to_stream(name, events=new("A"), current_version=3)
     wrong = caught.value
     assert (wrong.stream_name, wrong.actual_version, wrong.expected_version) == (name, NO_STREAM, 3)
     await client.append_events(name, events=new("A", "B"), current_version=NO_STREAM)
-    with pytest.raises(WrongCurrentVersionError, match="last event is 1 not 0") as caught:
+    with pytest.raises(exceptions.WrongCurrentVersionError, match="last event is 1 not 0") as caught:
         await client.append_events(name, events=new("C"), current_version=0)
     assert (caught.value.actual_version, caught.value.expected_version) == (1, 0)
     # ours, too
     assert isinstance(caught.value, esdb_lite.ExpectedPositionError)
     assert isinstance(caught.value.__cause__, esdb_lite.ExpectedPositionError)
     assert (caught.value.current, caught.value.expected) == (1, 0)
-    with pytest.raises(WrongCurrentVersionError) as caught:
+    with pytest.raises(exceptions.WrongCurrentVersionError) as caught:
         await client.append_events(name, events=new("C"), current_version=NO_STREAM)
     assert caught.value.expected_version is NO_STREAM
     with pytest.raises(ValueError, match="negative"):
@@ -99,29 +86,29 @@ async def test_what_is_not_as_expected(client: Any, name: str) -> None:
 
 async def test_streams_that_there_are_not(client: Any, name: str) -> None:
     assert await client.get_current_version(name) is NO_STREAM
-    with pytest.raises(NotFoundError) as caught:
+    with pytest.raises(exceptions.NotFoundError) as caught:
         await client.get_stream(name)
     assert isinstance(caught.value, esdb_lite.EsdbClientException)
     response = await client.read_stream(name)
-    with pytest.raises(NotFoundError):
+    with pytest.raises(exceptions.NotFoundError):
         await listed(response)
     for delete in (client.delete_stream, client.tombstone_stream):
-        with pytest.raises(NotFoundError):
+        with pytest.raises(exceptions.NotFoundError):
             await delete(name, current_version=5)
     assert await client.get_stream_metadata(name) == ({}, NO_STREAM)
 
 
 async def test_delete_and_tombstone(client: Any, name: str) -> None:
     await client.append_events(name, events=new("A", "B"), current_version=NO_STREAM)
-    with pytest.raises(WrongCurrentVersionError):
+    with pytest.raises(exceptions.WrongCurrentVersionError):
         await client.delete_stream(name, current_version=0)
     await client.delete_stream(name, current_version=1)
     assert await client.get_current_version(name) is NO_STREAM
     await client.append_events(name, events=new("C"), current_version=NO_STREAM)
     await client.tombstone_stream(name, current_version=ANY)
-    with pytest.raises(StreamIsDeletedError):
+    with pytest.raises(exceptions.StreamIsDeletedError):
         await client.get_stream(name)
-    with pytest.raises(StreamIsDeletedError):
+    with pytest.raises(exceptions.StreamIsDeletedError):
         await client.append_events(name, events=new("D"), current_version=ANY)
 
 
@@ -129,7 +116,7 @@ async def test_metadata(client: Any, name: str) -> None:
     metadata = {"$maxCount": 2, "owner": {"team": ["a"]}}
     await client.set_stream_metadata(name, metadata=metadata)
     assert await client.get_stream_metadata(name) == (metadata, 0)
-    with pytest.raises(WrongCurrentVersionError):
+    with pytest.raises(exceptions.WrongCurrentVersionError):
         await client.set_stream_metadata(name, metadata={}, current_version=5)
     await client.set_stream_metadata(name, metadata={"x": 1}, current_version=0)
     assert await client.get_stream_metadata(name) == ({"x": 1}, 1)
@@ -153,7 +140,7 @@ async def test_filters(client: Any, name: str) -> None:
     assert await types(limit=2) == ["Start", "One"]
     last = (await client.get_stream(name, backwards=True, limit=1))[0]
     assert await client.get_commit_position(filter_include=("OneMore",)) == last.commit_position
-    with pytest.raises(InvalidCommitPositionError):
+    with pytest.raises(exceptions.InvalidCommitPositionError):
         await listed(await client.read_all(commit_position=start + 1))
 
 
@@ -163,13 +150,13 @@ async def test_append_to_several_streams(client: Any, name: str) -> None:
     commit = await client.multi_append_to_stream(appends)
     assert (await client.get_stream(other))[-1].commit_position == commit
     assert (await client.get_stream(name))[0].metadata
-    with pytest.raises(WrongCurrentVersionError) as caught:
+    with pytest.raises(exceptions.WrongCurrentVersionError) as caught:
         await client.multi_append_to_stream(NewEvents(name, new("D"), 7))
     assert (caught.value.stream_name, caught.value.actual_version, caught.value.expected_version) == (name, 0, 7)
-    with pytest.raises(ProgrammingError, match="string values"):
+    with pytest.raises(exceptions.ProgrammingError, match="string values"):
         await client.multi_append_to_stream(NewEvents(name, [NewEvent("E", b"", b'{"n": 1}')], ANY))
     await client.tombstone_stream(other, current_version=1)
-    with pytest.raises(StreamTombstonedError) as tombstoned:
+    with pytest.raises(exceptions.StreamTombstonedError) as tombstoned:
         await client.multi_append_to_stream(NewEvents(other, new("F"), ANY))
     assert tombstoned.value.stream_name == other
 
@@ -183,14 +170,14 @@ async def test_append_records(client: Any, name: str) -> None:
     ]
     assert (await client.get_stream(f"{name}-2"))[0].commit_position == result.commit_position
     checks = [StreamStateCheck(f"{name}-2", 0), StreamStateCheck(name, 4)]
-    with pytest.raises(ConsistencyChecksFailedError) as caught:
+    with pytest.raises(exceptions.ConsistencyChecksFailedError) as caught:
         await client.append_records(NewRecord(name, "C", b"{}"), checks)
     (failure,) = caught.value.failures
     assert failure.check_index == 1
     assert failure.stream_state_failure is not None
     found = failure.stream_state_failure
     assert (found.stream_name, found.expected_state, found.actual_state) == (name, 4, 0)
-    with pytest.raises(RecordMaxSizeExceededError) as large:
+    with pytest.raises(exceptions.RecordMaxSizeExceededError) as large:
         await client.append_records(NewRecord(name, "Large", b"x" * 20_000_000))
     assert large.value.size > large.value.max_size > 0
     assert large.value.stream_name == name
@@ -243,11 +230,11 @@ async def test_subscribe_to_stream(client: Any, name: str) -> None:
     assert (await live.__anext__()).type == "C"
     await live.stop()
     short = await client.subscribe_to_stream(name, from_end=True, timeout=0.1)
-    with pytest.raises(GrpcDeadlineExceededError):
+    with pytest.raises(exceptions.GrpcDeadlineExceededError):
         await short.__anext__()
     await client.close()
     assert client.is_closed
-    with pytest.raises(CancelledByClientError):
+    with pytest.raises(exceptions.CancelledByClientError):
         await subscription.__anext__()
     assert await client.get_current_version(name) == 2  # connects anew
 
@@ -265,7 +252,7 @@ async def test_resolved_links(client: Any, name: str) -> None:
 
 
 async def test_a_timeout_that_is_over(client: Any, name: str) -> None:
-    with pytest.raises(GrpcDeadlineExceededError) as caught:
+    with pytest.raises(exceptions.GrpcDeadlineExceededError) as caught:
         await client.append_events(name, events=new("A"), current_version=NO_STREAM, timeout=0)
     assert isinstance(caught.value, TimeoutError)
 
@@ -275,7 +262,7 @@ async def test_the_timeout_of_a_read_begins_when_it_is_made(client: Any, name: s
     began = time.monotonic()
     response = await client.read_stream(name, timeout=1e-9)
     assert time.monotonic() > began
-    with pytest.raises(GrpcDeadlineExceededError):
+    with pytest.raises(exceptions.GrpcDeadlineExceededError):
         await listed(response)
     assert len(await listed(await client.read_stream(name, timeout=60))) == 1
 
@@ -295,10 +282,10 @@ def test_where_no_server_is(uri: str) -> None:
     with EmbeddedServer() as gone:
         address = gone.address
     with KurrentDBClient(f"esdb://{address}?tls=false") as client:
-        with pytest.raises(ServiceUnavailableError) as caught:
+        with pytest.raises(exceptions.ServiceUnavailableError) as caught:
             client.get_commit_position()
         assert isinstance(caught.value, ConnectionError)
-        assert isinstance(caught.value, KurrentDBClientError)
+        assert isinstance(caught.value, exceptions.KurrentDBClientError)
 
 
 def test_reconnect(server: ServeProcess, uri: str) -> None:

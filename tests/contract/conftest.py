@@ -24,12 +24,18 @@ def version() -> str:
 
 
 @pytest.fixture
-async def uri(version: str) -> AsyncIterator[str]:
+def server_options() -> dict[str, Any]:
+    """What else the embedded server gets."""
+    return {}
+
+
+@pytest.fixture
+async def uri(version: str, server_options: dict[str, Any]) -> AsyncIterator[str]:
     """A connection string."""
     if real := os.environ.get("ESDB_URI"):
         yield real
         return
-    async with EmbeddedServer(compatibility=Compatibility(version)) as server:
+    async with EmbeddedServer(compatibility=Compatibility(version), **server_options) as server:
         yield server.uri
 
 

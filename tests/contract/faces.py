@@ -1,4 +1,7 @@
-"""The client for threads, dressed up like the one for asyncio: what blocks runs in a thread and is awaited."""
+"""The client for threads, dressed up like the one for asyncio: what blocks runs in a thread and is awaited.
+
+Also what tests of both write and look at.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,8 @@ import asyncio
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+
+from esdb_lite import NewEvent, RecordedEvent
 
 _AT_ONCE = ("read_stream_events", "read_all_events", "read_index_events")
 _END = object()
@@ -50,6 +55,16 @@ def _awaitable(method: Callable[..., Any]) -> Callable[..., Any]:
         return Face(result) if hasattr(result, "next_batch") else result
 
     return call
+
+
+def new(count: int, type_: str = "OrderPlaced") -> list[NewEvent]:
+    """Events with their numbers."""
+    return [NewEvent(type_, b"%d" % number) for number in range(count)]
+
+
+def positions(events: list[RecordedEvent]) -> list[int]:
+    """Where they are in their streams."""
+    return [event.stream_position for event in events]
 
 
 async def drain(iterator: Any) -> list[Any]:

@@ -199,6 +199,9 @@ async def test_what_nobody_can_mean(client: Any, stream: str) -> None:
         (NewEvent("A", b""), ()),
         ([one], ["a"]),
         ("text", ()),
+        # servers would write all of it to one stream
+        ({f"{stream}-aB": [NewEvent("A", b"")], f"{stream}-Ab": [NewEvent("A", b"")]}, ()),
+        ([one], [StreamCheck(stream.upper(), 0)]),
     ):
         with pytest.raises(InvalidArgument):
             await client.append_records(records, checks=checks)

@@ -29,7 +29,7 @@ from esdb_lite import (
 )
 from esdb_lite.positions import LARGEST
 from tests.contract.consuming import PATIENCE, Consuming, Notes, as_coroutine
-from tests.contract.faces import Face
+from tests.contract.faces import Face, new
 
 
 class Memory:
@@ -43,10 +43,6 @@ class Memory:
 
     def save(self, position: int | Checkpoint) -> None:
         self.saved.append(position)
-
-
-def new(count: int, type_: str = "OrderPlaced") -> list[NewEvent]:
-    return [NewEvent(type_, b"%d" % number) for number in range(count)]
 
 
 def functions(folder: Path) -> Any:

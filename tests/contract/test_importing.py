@@ -17,7 +17,6 @@ from esdb_lite import (
     ClientClosed,
     DeadlineExceeded,
     EmbeddedServer,
-    EsdbClient,
     EventTooLarge,
     ExpectedPositionError,
     InvalidArgument,
@@ -26,7 +25,7 @@ from esdb_lite import (
     StreamDeleted,
     WrongArgumentType,
 )
-from tests.contract.faces import Face, drain
+from tests.contract.faces import drain
 
 pytestmark = pytest.mark.skipif("ESDB_URI" in os.environ, reason="it looks at all events of a server")
 
@@ -46,11 +45,10 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[EmbeddedServer
         yield running
 
 
-@pytest.fixture(params=["async", "sync"])
-async def client(request: pytest.FixtureRequest, server: EmbeddedServer) -> AsyncIterator[Any]:
-    """A client of one kind, then of the other."""
-    async with AsyncEsdbClient(server.uri) if request.param == "async" else Face(EsdbClient(server.uri)) as made:
-        yield made
+@pytest.fixture
+def uri(server: EmbeddedServer) -> str:
+    """A connection string."""
+    return server.uri
 
 
 def in_turn(count: int, streams: int = 7) -> Writes:

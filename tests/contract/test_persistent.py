@@ -2,28 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-import functools
 import os
-from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta, timezone
-from types import TracebackType
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
 from esdb_lite import (
-    AsyncEsdbClient,
     ConsumerStrategy,
-    EmbeddedServer,
-    EsdbClient,
     Filter,
     FilterBy,
     InvalidArgument,
     NackAction,
     NewEvent,
-    RecordedEvent,
     StreamMetadata,
     SubscriptionDropped,
     SubscriptionExists,
@@ -32,68 +24,10 @@ from esdb_lite import (
     SubscriptionSettings,
     TooManySubscribers,
 )
+from tests.contract.faces import new, positions, take
 from tests.healing.waiting import until
 
-PATIENCE = 20.0
 NEEDS_26 = pytest.mark.skipif("ESDB_URI" in os.environ, reason="the server at ESDB_URI may be of any version")
-
-
-class Awaited:
-    """An object of the face without asyncio, used like its sibling: methods are awaited, and run in a thread."""
-
-    def __init__(self, inner: Any) -> None:
-        self._inner = inner
-
-    def __getattr__(self, name: str) -> Any:
-        value = getattr(self._inner, name)
-        return functools.partial(self._run, value) if callable(value) else value
-
-    async def _run(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-        result = await asyncio.to_thread(method, *args, **kwargs)
-        return Awaited(result) if hasattr(result, "close") else result
-
-    async def __anext__(self) -> Any:
-        return await asyncio.to_thread(next, self._inner)
-
-    async def __aenter__(self) -> Awaited:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await asyncio.to_thread(self._inner.close)
-
-
-@pytest.fixture
-async def uri() -> AsyncIterator[str]:
-    if real := os.environ.get("ESDB_URI"):
-        yield real
-        return
-    async with EmbeddedServer() as server:
-        yield server.uri
-
-
-@pytest.fixture(params=["async", "sync"])
-async def client(request: pytest.FixtureRequest, uri: str) -> AsyncIterator[Any]:
-    async with AsyncEsdbClient(uri) if request.param == "async" else Awaited(EsdbClient(uri)) as made:
-        yield made
-
-
-@pytest.fixture
-def stream() -> str:
-    return f"order-{uuid4()}"
-
-
-def new(count: int) -> list[NewEvent]:
-    return [NewEvent("Placed", b"{}") for _ in range(count)]
-
-
-async def take(subscription: Any, count: int) -> list[RecordedEvent]:
-    return [await asyncio.wait_for(subscription.__anext__(), PATIENCE) for _ in range(count)]
-
-
-def positions(events: list[RecordedEvent]) -> list[int]:
-    return [event.stream_position for event in events]
 
 
 async def test_stored_and_live_events_are_consumed_and_acknowledged(client: Any, stream: str) -> None:

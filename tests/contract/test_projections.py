@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,9 +10,7 @@ import pytest
 
 from esdb_lite import (
     AsyncEsdbClient,
-    Compatibility,
     DeadlineExceeded,
-    EmbeddedServer,
     InvalidArgument,
     NewEvent,
     NotSupported,
@@ -31,14 +28,9 @@ MISSING = "no-such-projection"
 
 
 @pytest.fixture
-async def uri(version: str) -> AsyncIterator[str]:
-    """A connection string of a server with projections."""
-    if real := os.environ.get("ESDB_URI"):
-        yield real
-        return
-    chosen = Compatibility(version)
-    async with EmbeddedServer(run_projections="all", start_standard_projections=True, compatibility=chosen) as server:
-        yield server.uri
+def server_options() -> dict[str, Any]:
+    """With projections."""
+    return {"run_projections": "all", "start_standard_projections": True}
 
 
 async def append(client: Any, stream: str, count: int = 1) -> int:

@@ -9,6 +9,7 @@ import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,6 +164,28 @@ async def test_waiting_for_a_consumer_that_fails(client: Any, stream: str, tmp_p
         await running
 
 
+async def test_waiting_for_a_consumer_that_ends_the_program(client: Any, stream: str, tmp_path: Path) -> None:
+    """What ends the thread, or the task, of the consumer does not end that of whoever waits."""
+
+    class Leave(BaseException):
+        pass
+
+    def leave(event: RecordedEvent) -> None:
+        raise Leave
+
+    await client.append_events(stream, None, events(1))
+    consumer = made_by(
+        client,
+        handler=fitting(client, leave),
+        stream_name=stream,
+        checkpoint=FileCheckpoint(tmp_path / "checkpoint"),
+    )
+    with pytest.raises(Leave):
+        await called(client, consumer.run)
+    with pytest.raises(ClientClosed, match="the consumer ended before it came to 5"):
+        await called(client, consumer.wait_for, 5)
+
+
 def sums(path: Path) -> list[tuple[int]]:
     database = sqlite3.connect(path)
     try:
@@ -276,7 +299,7 @@ async def test_wrong_functions(client: Any, typed_client: Any, stream: str, tmp_
     with pytest.raises(WrongArgumentType, match=r"function: must be a (coroutine )?function"):
         consumer.on("A")(5)
     consumer.on("A")(print)
-    with pytest.raises(InvalidArgument, match="has a function already"):
+    with pytest.raises(InvalidArgument, match="must be a type without a function"):
         consumer.on("A")(print)
     with pytest.raises(InvalidArgument, match="must be a registered class"):
         made_by(typed_client, stream_name=stream, checkpoint=checkpoint).on(int)(print)
@@ -342,6 +365,46 @@ async def test_a_group_of_which_one_fails(client: Any, stream: str, tmp_path: Pa
     health = group.health()
     assert isinstance(health["b"].failure, KeyError)
     assert (health["a"].failure, health["a"].running) == (None, False)
+
+
+@pytest.mark.parametrize("journal", ["wal", "delete"])
+async def test_a_group_with_one_sqlite_file(client: Any, stream: str, tmp_path: Path, journal: str) -> None:
+    """Handlers that read before they write would not get the lock of others who did the same."""
+    path = tmp_path / "models.sqlite"
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA journal_mode = {journal}")
+        database.execute("CREATE TABLE counts (name TEXT PRIMARY KEY, number INTEGER)")
+        database.executemany("INSERT INTO counts VALUES (?, 0)", ["a", "b", "c"])
+        database.commit()
+
+    def counting(name: str) -> Any:
+        store = SqliteCheckpoint(path, name)
+
+        def read() -> int:
+            found: tuple[int] = store.connection.execute("SELECT number FROM counts WHERE name = ?", name).fetchone()
+            return found[0]
+
+        def write(number: int) -> None:
+            store.connection.execute("UPDATE counts SET number = ? WHERE name = ?", (number, name))
+
+        def count(event: RecordedEvent) -> None:
+            write(read() + 1)
+
+        async def count_later(event: RecordedEvent) -> None:
+            number = read()
+            await asyncio.sleep(0)
+            write(number + 1)
+
+        handler = count if isinstance(client, Face) else count_later
+        return made_by(client, handler=handler, checkpoint=store, stream_name=f"{stream}-{name}")
+
+    for name in "abc":
+        await client.append_events(f"{stream}-{name}", None, events(20))
+    kind: Any = ConsumerGroup if isinstance(client, Face) else AsyncConsumerGroup
+    group = kind({name: counting(name) for name in "abc"})
+    await called(client, group.run, until_caught_up=True)
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("SELECT number FROM counts").fetchall() == [(20,)] * 3
 
 
 async def test_a_group_in_the_background(client: Any, stream: str, tmp_path: Path) -> None:

@@ -7,11 +7,7 @@ from typing import Any
 import pytest
 
 from esdb_lite import Filter, InvalidArgument, InvalidPosition, NewEvent, StreamDeleted, StreamNotFound
-from tests.contract.faces import drain
-
-
-def new(count: int, type_: str = "OrderPlaced") -> list[NewEvent]:
-    return [NewEvent(type_, b"%d" % number) for number in range(count)]
+from tests.contract.faces import drain, new
 
 
 async def positions(iterator: Any) -> list[int]:

@@ -15,18 +15,9 @@ from esdb_lite import (
     InvalidArgument,
     InvalidPosition,
     NewEvent,
-    RecordedEvent,
     StreamDeleted,
 )
-from tests.contract.faces import drain, take
-
-
-def new(count: int, type_: str = "OrderPlaced") -> list[NewEvent]:
-    return [NewEvent(type_, b"%d" % number) for number in range(count)]
-
-
-def positions(events: list[RecordedEvent]) -> list[int]:
-    return [event.stream_position for event in events]
+from tests.contract.faces import drain, new, positions, take
 
 
 async def test_stored_then_live(client: Any, stream: str) -> None:

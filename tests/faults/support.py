@@ -126,6 +126,14 @@ async def confirmed(client: RawClient, call: int) -> None:
     assert isinstance(decode_response(client.answers[call].messages[0]), SubscriptionConfirmed)
 
 
+async def settled(client: RawClient) -> None:
+    """Wait until both sides have told their settings: until the client says something, nothing more comes from it."""
+    client.h2.ping(b"are you?")
+    client.flush()
+    while not client.pongs:
+        await client.more()
+
+
 async def silent(client: RawClient, seconds: float = 0.15) -> bool:
     """Whether no call is answered anything for a while."""
     until = asyncio.get_running_loop().time() + seconds
@@ -174,3 +182,10 @@ class Batches:
     def ending(self) -> Answer:
         """What there is of the call."""
         return self._client.answers[self.call]
+
+
+async def subscribed(client: RawClient) -> int:
+    """Open a subscription, and wait until it is confirmed."""
+    call = subscribe(client)
+    await confirmed(client, call)
+    return call

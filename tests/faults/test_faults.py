@@ -29,8 +29,10 @@ from tests.faults.support import (
     events_in,
     read,
     read_request,
+    settled,
     silent,
     subscribe,
+    subscribed,
     tombstone,
     until_events,
 )
@@ -201,8 +203,7 @@ async def test_appends_of_a_batch_append_wait_in_their_order(server: EmbeddedSer
 
 
 async def test_dropped_connections(server: EmbeddedServer, client: RawClient) -> None:
-    call = subscribe(client)
-    await confirmed(client, call)
+    call = await subscribed(client)
     server.faults.drop_connections()
     await client.until_closed()
     assert not client.answers[call].ended
@@ -215,8 +216,7 @@ async def test_dropped_after_events(server: EmbeddedServer, client: RawClient, b
     async with connected(server.port) as another:
         if before:
             server.faults.drop_after(3)
-        call = subscribe(client)
-        await confirmed(client, call)
+        call = await subscribed(client)
         if not before:
             server.faults.drop_after(3)
         for _ in range(2):
@@ -232,6 +232,9 @@ async def test_reads_are_dropped_so_many_times(server: EmbeddedServer, client: R
     server.faults.drop_after(40, times=2)
     for _ in range(2):
         async with connected(server.port) as reader:
+            # Whatever came to the closed socket would have it reset, and what was sent last be lost.
+            reader.acknowledge = False
+            await settled(reader)
             call = reader.open(f"{STREAMS}/Read")
             reader.send(call, _framed(read_request()), end=True)
             await reader.until_closed()
@@ -249,8 +252,7 @@ async def test_refused_connections(server: EmbeddedServer, client: RawClient) ->
 
 
 async def test_a_stall(server: EmbeddedServer, client: RawClient) -> None:
-    call = subscribe(client)
-    await confirmed(client, call)
+    call = await subscribed(client)
     fault = server.faults.stall()
     client.h2.ping(b"are you?")
     client.flush()
@@ -268,8 +270,7 @@ async def test_a_stall(server: EmbeddedServer, client: RawClient) -> None:
 
 
 async def test_nothing_is_sent_during_a_stall(server: EmbeddedServer, client: RawClient) -> None:
-    call = subscribe(client)
-    await confirmed(client, call)
+    call = await subscribed(client)
     while len(client.answers[call].messages) != 2:
         await client.more()
     with server.faults.stall():
@@ -307,8 +308,7 @@ def log_end(server: EmbeddedServer) -> int:
 
 
 async def test_go_away(server: EmbeddedServer, client: RawClient) -> None:
-    call = subscribe(client)
-    await confirmed(client, call)
+    call = await subscribed(client)
     server.faults.go_away(11)
     while not client.goodbye:
         await client.more()
@@ -319,8 +319,7 @@ async def test_go_away(server: EmbeddedServer, client: RawClient) -> None:
 
 
 async def test_who_does_not_go_away_is_cut_off(server: EmbeddedServer, client: RawClient) -> None:
-    call = subscribe(client)
-    await confirmed(client, call)
+    await subscribed(client)
     server.faults.go_away(reset_after=0.05)
     unanswered = asyncio.ensure_future(append(client))
     await asyncio.wait({unanswered}, timeout=10)
@@ -350,8 +349,7 @@ async def test_consumers_that_are_too_slow(server: EmbeddedServer, client: RawCl
     dropped = await client.ended(consumer)
     assert dropped.status == ("1", "Subscription group g on stream s was dropped.")
     assert dropped.trailers["exception"] == "persistent-subscription-dropped"
-    again = subscribe(client)
-    await confirmed(client, again)
+    await subscribed(client)
 
 
 # --- life ---
@@ -373,8 +371,7 @@ async def test_clear_ends_all_of_them(server: EmbeddedServer, client: RawClient)
 async def test_a_server_stops_whatever_was_set() -> None:
     for set_fault in (Faults.stall, Faults.refuse_connections, Faults.go_away, lambda faults: faults.delay(60.0)):
         async with EmbeddedServer() as server, connected(server.port) as client:
-            call = subscribe(client)
-            await confirmed(client, call)
+            await subscribed(client)
             set_fault(server.faults)
             waiting = asyncio.ensure_future(append(client))
             await asyncio.wait({waiting}, timeout=0.01)
@@ -400,8 +397,7 @@ async def test_killed_and_restarted(tmp_path: Path) -> None:
         port = server.port
         async with connected(port) as client:
             await append(client)
-            call = subscribe(client)
-            await confirmed(client, call)
+            call = await subscribed(client)
             await server.kill_async()
             await client.until_closed()
             assert not client.answers[call].ended

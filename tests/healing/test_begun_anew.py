@@ -42,8 +42,7 @@ async def subscribed(client: AsyncEsdbClient, to: str, **options: Any) -> Any:
 @pytest.mark.parametrize("after", [0, 5, 60], ids=lambda count: f"then {count} events")
 async def test_a_subscription_ends_when_its_database_is_begun_anew(links: Links, to: str, after: int) -> None:
     """Whether the new log is shorter, or has grown past the place already."""
-    server = links.server()
-    with server:
+    with links.server() as server:
         async with links.client(server.uri) as client:
             await client.append_events("s", None, events(20))
             subscription = await subscribed(client, to)
@@ -58,8 +57,7 @@ async def test_a_subscription_ends_when_its_database_is_begun_anew(links: Links,
 
 @pytest.mark.parametrize("to", ["stream", "all"])
 async def test_a_subscription_that_begins_at_the_end_knows_where_that_was(links: Links, to: str) -> None:
-    server = links.server()
-    with server:
+    with links.server() as server:
         async with links.client(server.uri) as client:
             await client.append_events("s", None, events(20))
             subscription = await subscribed(client, to, from_end=True)
@@ -70,8 +68,7 @@ async def test_a_subscription_that_begins_at_the_end_knows_where_that_was(links:
 
 @pytest.mark.parametrize("to", ["stream", "all", "filtered"])
 async def test_a_subscription_goes_on_in_the_same_database(links: Links, tmp_path: Path, to: str) -> None:
-    server = links.server(tmp_path / "events.db")
-    with server:
+    with links.server(tmp_path / "events.db") as server:
         async with links.client(server.uri) as client:
             await client.append_events("s", None, events(20))
             subscription = await subscribed(client, to)
@@ -84,8 +81,7 @@ async def test_a_subscription_goes_on_in_the_same_database(links: Links, tmp_pat
 
 async def test_what_cannot_be_seen_any_more_is_no_other_database(links: Links, tmp_path: Path) -> None:
     """The last event was truncated, then the stream deleted: its numbers go on."""
-    server = links.server(tmp_path / "events.db")
-    with server:
+    with links.server(tmp_path / "events.db") as server:
         async with links.client(server.uri) as client:
             await client.append_events("s", None, events(3))
             subscription = await client.subscribe_stream_events("s")
@@ -218,8 +214,7 @@ async def test_a_checkpoint_of_a_server_knows_the_event_before_it(links: Links, 
 @pytest.mark.parametrize("resumed", [False, True])
 async def test_a_subscription_that_has_passed_its_last_event_knows_it(links: Links, resumed: bool) -> None:
     """Also where it was resumed from a checkpoint, and has seen no event itself."""
-    server = links.server()
-    with server:
+    with links.server() as server:
         async with links.client(server.uri) as client:
             await fill(client)
             subscription = await client.subscribe_all_events(filter=OF_S, include_control=True)

@@ -7,26 +7,10 @@ import logging
 
 import pytest
 
+from esdb_lite import errors
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.client.retry_log import QUIET, RetryLog, outcome_of, unknown_outcome, wait_for_another_try
-from esdb_lite.errors import (
-    AccessDenied,
-    CallCancelled,
-    ClientClosed,
-    DeadlineExceeded,
-    DiscoveryFailed,
-    EsdbClientException,
-    NotLeader,
-    OperationTimedOut,
-    OutcomeUnknown,
-    ProtocolError,
-    ServiceUnavailable,
-    StatusCode,
-    WriteDeadlineExceeded,
-    WriteInterrupted,
-    WriteTimedOut,
-)
 from esdb_lite.retries import RetryPolicy
 
 LOG = "esdb_lite.client"
@@ -52,14 +36,14 @@ class Staying(RetryPolicy):
 
 @pytest.mark.parametrize(("policy", "pause"), [(RetryPolicy(), 0.0), (Staying(), None)])
 def test_a_refusal_is_followed_where_the_client_follows_the_leader(policy: RetryPolicy, pause: float | None) -> None:
-    error = NotLeader("Leader info available")
+    error = errors.NotLeader("Leader info available")
     error.host, error.port = "h", 1
     retries = RetryState(policy, Safety.ONCE)
     assert retries.pause(error, known=True, now=0.0, left=None, chance=0.0) == pause
 
 
-def lost(text: str = "lost") -> ServiceUnavailable:
-    return ServiceUnavailable(text)
+def lost(text: str = "lost") -> errors.ServiceUnavailable:
+    return errors.ServiceUnavailable(text)
 
 
 # --- retry_log -------------------------------------------------------------------------------------------------------
@@ -131,43 +115,51 @@ async def test_being_cancelled_while_waiting() -> None:
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (DeadlineExceeded("x"), WriteDeadlineExceeded),
-        (ServiceUnavailable("x"), WriteInterrupted),
-        (DiscoveryFailed("x"), WriteInterrupted),
-        (OperationTimedOut("x"), WriteTimedOut),
-        (CallCancelled("x"), WriteInterrupted),
-        (ProtocolError("x"), WriteInterrupted),
+        (errors.DeadlineExceeded("x"), errors.WriteDeadlineExceeded),
+        (errors.ServiceUnavailable("x"), errors.WriteInterrupted),
+        (errors.DiscoveryFailed("x"), errors.WriteInterrupted),
+        (errors.OperationTimedOut("x"), errors.WriteTimedOut),
+        (errors.CallCancelled("x"), errors.WriteInterrupted),
+        (errors.ProtocolError("x"), errors.WriteInterrupted),
     ],
 )
-def test_unknown_outcomes_keep_what_is_known(error: ServiceUnavailable, kind: type[Exception]) -> None:
-    error.details, error.trailers, error.code = "why", (("a", "b"),), StatusCode.ABORTED
+def test_unknown_outcomes_keep_what_is_known(error: errors.ServiceUnavailable, kind: type[Exception]) -> None:
+    error.details, error.trailers, error.code = "why", (("a", "b"),), errors.StatusCode.ABORTED
     unknown = unknown_outcome(error)
     assert type(unknown) is kind
-    assert isinstance(unknown, OutcomeUnknown)
+    assert isinstance(unknown, errors.OutcomeUnknown)
     assert "x" in str(unknown)
     assert "it may have been done" in str(unknown)
     assert unknown.__cause__ is error
     kept = vars(unknown)
-    assert (kept["details"], kept["trailers"], kept["code"]) == ("why", (("a", "b"),), StatusCode.ABORTED)
+    assert (kept["details"], kept["trailers"], kept["code"]) == ("why", (("a", "b"),), errors.StatusCode.ABORTED)
 
 
 def test_the_place_is_kept() -> None:
-    unknown = unknown_outcome(ServiceUnavailable("x").at("10.0.0.1", 2113))
-    assert isinstance(unknown, WriteInterrupted)
+    unknown = unknown_outcome(errors.ServiceUnavailable("x").at("10.0.0.1", 2113))
+    assert isinstance(unknown, errors.WriteInterrupted)
     assert (unknown.host, unknown.port) == ("10.0.0.1", 2113)
 
 
-def unsent(text: str) -> ServiceUnavailable:
-    error = ServiceUnavailable(text)
+def unsent(text: str) -> errors.ServiceUnavailable:
+    error = errors.ServiceUnavailable(text)
     error.sent = False
     return error
 
 
 @pytest.mark.parametrize(
-    "error", [AccessDenied("x"), NotLeader("x"), ClientClosed("x"), unsent("x"), WriteInterrupted("x")], ids=repr
+    "error",
+    [
+        errors.AccessDenied("x"),
+        errors.NotLeader("x"),
+        errors.ClientClosed("x"),
+        unsent("x"),
+        errors.WriteInterrupted("x"),
+    ],
+    ids=repr,
 )
 @pytest.mark.parametrize("safety", Safety)
-def test_what_is_certain_stays_as_it_is(error: EsdbClientException, safety: Safety) -> None:
+def test_what_is_certain_stays_as_it_is(error: errors.EsdbClientException, safety: Safety) -> None:
     assert outcome_of(error, safety) is error
 
 
@@ -175,4 +167,4 @@ def test_what_changes_nothing_is_never_in_doubt() -> None:
     error = lost()
     assert outcome_of(error, Safety.REPEATABLE) is error
     for safety in (Safety.ONCE, Safety.SAME_IDS):
-        assert isinstance(outcome_of(error, safety), WriteInterrupted)
+        assert isinstance(outcome_of(error, safety), errors.WriteInterrupted)

@@ -1,4 +1,4 @@
-"""What the tests of recipes share: a server, and programs that run beside it."""
+"""What the tests of recipes share: programs that run beside a server."""
 
 from __future__ import annotations
 
@@ -10,22 +10,10 @@ from typing import Any
 
 import pytest
 
-from esdb_lite import EmbeddedServer, EsdbClient
+from esdb_lite import EmbeddedServer
 from tests.support import PATIENCE, environment
 
 Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: EmbeddedServer) -> Iterator[EsdbClient]:
-    with EsdbClient(server.uri) as made:
-        yield made
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ from esdb_lite.server.engine.groups.parking import parked_stream
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.groups import PersistentSubscriptions
 from esdb_lite.settings import Address, ConnectionSettings
+from tests.contract.faces import positions, take
 from tests.healing.waiting import until
 
 from .persistent_calls import Service
@@ -101,14 +102,6 @@ async def world() -> AsyncIterator[World]:
 async def group(world: World) -> World:
     await world.client.create_subscription("g", "s")
     return world
-
-
-async def take(subscription: AsyncPersistentSubscription, count: int) -> list[RecordedEvent]:
-    return [await asyncio.wait_for(subscription.__anext__(), PATIENCE) for _ in range(count)]
-
-
-def positions(events: list[RecordedEvent]) -> list[int]:
-    return [event.stream_position for event in events]
 
 
 class TestAnswers:

@@ -18,6 +18,7 @@ from esdb_lite.errors import (
 )
 from esdb_lite.sync.group_subscription import PersistentSubscription
 from esdb_lite.sync.portal import Portal
+from tests.contract.faces import positions
 
 from .test_consumer import World, running
 
@@ -52,10 +53,6 @@ def world() -> Iterator[SyncWorld]:
 
 def take(subscription: PersistentSubscription, count: int) -> list[RecordedEvent]:
     return [next(subscription) for _ in range(count)]
-
-
-def positions(events: list[RecordedEvent]) -> list[int]:
-    return [event.stream_position for event in events]
 
 
 def test_answers_are_sent_when_the_consumer_leaves(world: SyncWorld) -> None:

@@ -7,39 +7,7 @@ import json
 import betterproto
 import pytest
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
-from esdb_lite_protos.event_store.client.persistent_subscriptions import (
-    CreateReq,
-    CreateReqAllOptions,
-    CreateReqAllOptionsFilterOptions,
-    CreateReqAllOptionsFilterOptionsExpression,
-    CreateReqOptions,
-    CreateReqPosition,
-    CreateReqSettings,
-    CreateReqStreamOptions,
-    CreateResp,
-    DeleteReq,
-    DeleteReqOptions,
-    DeleteResp,
-    GetInfoReq,
-    GetInfoReqOptions,
-    GetInfoResp,
-    ListReq,
-    ListReqOptions,
-    ListReqStreamOption,
-    ListResp,
-    ReplayParkedReq,
-    ReplayParkedReqOptions,
-    ReplayParkedResp,
-    SubscriptionInfo,
-    TruncateParkedReq,
-    TruncateParkedReqOptions,
-    TruncateParkedResp,
-    UpdateReq,
-    UpdateReqOptions,
-    UpdateReqSettings,
-    UpdateReqStreamOptions,
-    UpdateResp,
-)
+from esdb_lite_protos.event_store.client import persistent_subscriptions as pb
 
 from esdb_lite._status import RpcError, StatusCode
 from esdb_lite._wire.acks import encode_consumer_options
@@ -52,7 +20,7 @@ from tests.healing.waiting import until
 from .persistent_calls import Reading, Service, answers, event_id, link_id
 
 
-def settings(**changes: object) -> CreateReqSettings:
+def settings(**changes: object) -> pb.CreateReqSettings:
     values: dict[str, object] = {
         "max_retry_count": 2,
         "min_checkpoint_count": 1,
@@ -65,55 +33,55 @@ def settings(**changes: object) -> CreateReqSettings:
         "consumer_strategy": "RoundRobin",
     }
     values.update(changes)
-    return CreateReqSettings(**values)  # type: ignore[arg-type]
+    return pb.CreateReqSettings(**values)  # type: ignore[arg-type]
 
 
 def named(stream: str) -> StreamIdentifier:
     return StreamIdentifier(stream_name=stream.encode())
 
 
-def create(stream: str = "s", group: str = "g", **changes: object) -> CreateReq:
-    options = CreateReqStreamOptions(stream_identifier=named(stream), start=Empty())
-    return CreateReq(options=CreateReqOptions(stream=options, group_name=group, settings=settings(**changes)))
+def create(stream: str = "s", group: str = "g", **changes: object) -> pb.CreateReq:
+    options = pb.CreateReqStreamOptions(stream_identifier=named(stream), start=Empty())
+    return pb.CreateReq(options=pb.CreateReqOptions(stream=options, group_name=group, settings=settings(**changes)))
 
 
-def create_all(group: str = "g", **options: object) -> CreateReq:
+def create_all(group: str = "g", **options: object) -> pb.CreateReq:
     values = options or {"start": Empty()}
-    return CreateReq(
-        options=CreateReqOptions(all=CreateReqAllOptions(**values), group_name=group, settings=settings())  # type: ignore[arg-type]
+    return pb.CreateReq(
+        options=pb.CreateReqOptions(all=pb.CreateReqAllOptions(**values), group_name=group, settings=settings())  # type: ignore[arg-type]
     )
 
 
-def update(stream: str = "s", group: str = "g", **changes: int) -> UpdateReq:
-    options = UpdateReqStreamOptions(stream_identifier=named(stream), start=Empty())
+def update(stream: str = "s", group: str = "g", **changes: int) -> pb.UpdateReq:
+    options = pb.UpdateReqStreamOptions(stream_identifier=named(stream), start=Empty())
     values: dict[str, int] = {"read_batch_size": 10, "history_buffer_size": 50, "message_timeout_ms": 30_000, **changes}
-    return UpdateReq(
-        options=UpdateReqOptions(stream=options, group_name=group, settings=UpdateReqSettings(**values))  # type: ignore[arg-type]
+    return pb.UpdateReq(
+        options=pb.UpdateReqOptions(stream=options, group_name=group, settings=pb.UpdateReqSettings(**values))  # type: ignore[arg-type]
     )
 
 
-def delete(stream: str = "s", group: str = "g") -> DeleteReq:
-    return DeleteReq(options=DeleteReqOptions(stream_identifier=named(stream), group_name=group))
+def delete(stream: str = "s", group: str = "g") -> pb.DeleteReq:
+    return pb.DeleteReq(options=pb.DeleteReqOptions(stream_identifier=named(stream), group_name=group))
 
 
-def replay(stream: str = "s", group: str = "g", stop_at: int | None = None) -> ReplayParkedReq:
+def replay(stream: str = "s", group: str = "g", stop_at: int | None = None) -> pb.ReplayParkedReq:
     limit = {"no_limit": Empty()} if stop_at is None else {"stop_at": stop_at}
-    return ReplayParkedReq(
-        options=ReplayParkedReqOptions(group_name=group, stream_identifier=named(stream), **limit)  # type: ignore[arg-type]
+    return pb.ReplayParkedReq(
+        options=pb.ReplayParkedReqOptions(group_name=group, stream_identifier=named(stream), **limit)  # type: ignore[arg-type]
     )
 
 
-def truncate(stream: str = "s", group: str = "g", stop_at: int | None = None) -> TruncateParkedReq:
+def truncate(stream: str = "s", group: str = "g", stop_at: int | None = None) -> pb.TruncateParkedReq:
     limit = {"no_limit": Empty()} if stop_at is None else {"stop_at": stop_at}
-    return TruncateParkedReq(
-        options=TruncateParkedReqOptions(group_name=group, stream_identifier=named(stream), **limit)  # type: ignore[arg-type]
+    return pb.TruncateParkedReq(
+        options=pb.TruncateParkedReqOptions(group_name=group, stream_identifier=named(stream), **limit)  # type: ignore[arg-type]
     )
 
 
-async def info(served: Service, stream: str | None = "s", group: str = "g") -> SubscriptionInfo:
+async def info(served: Service, stream: str | None = "s", group: str = "g") -> pb.SubscriptionInfo:
     source = {"all": Empty()} if stream is None else {"stream_identifier": named(stream)}
-    request = GetInfoReq(options=GetInfoReqOptions(group_name=group, **source))  # type: ignore[arg-type]
-    return (await served.call("GetInfo", request, GetInfoResp)).subscription_info
+    request = pb.GetInfoReq(options=pb.GetInfoReqOptions(group_name=group, **source))  # type: ignore[arg-type]
+    return (await served.call("GetInfo", request, pb.GetInfoResp)).subscription_info
 
 
 def outcome(error: RpcError | None) -> tuple[StatusCode, dict[str, str]]:
@@ -121,10 +89,16 @@ def outcome(error: RpcError | None) -> tuple[StatusCode, dict[str, str]]:
     return error.code, dict(error.trailers)
 
 
+async def consuming(served: Service) -> Reading:
+    """A consumer of a new group."""
+    await served.call("Create", create(), pb.CreateResp)
+    return await served.consume("s")
+
+
 async def parking(served: Service, count: int) -> Reading:
     """A consumer that has parked all events of a group."""
     await served.append("s", count)
-    await served.call("Create", create(), CreateResp)
+    await served.call("Create", create(), pb.CreateResp)
     consumer = await served.consume("s", buffer_size=max(count, 10))
     consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(count)])
     await until(lambda: served.stored(parked_stream("s", "g")))
@@ -133,8 +107,7 @@ async def parking(served: Service, count: int) -> Reading:
 
 async def test_create_consume_and_resume_after_a_restart(served: Service) -> None:
     await served.append("s", 8)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
+    consumer = await consuming(served)
     events = [await consumer.event() for _ in range(8)]
     assert [event.event.stream_revision for event in events] == list(range(8))
     assert [event.retry_count for event in events] == [0] * 8
@@ -150,8 +123,7 @@ async def test_create_consume_and_resume_after_a_restart(served: Service) -> Non
 
 
 async def test_live_events_follow(served: Service) -> None:
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
+    consumer = await consuming(served)
     await served.append("s", 2)
     await served.append("other", 2)
     assert await consumer.revisions(2) == [0, 1]
@@ -159,8 +131,7 @@ async def test_live_events_follow(served: Service) -> None:
 
 async def test_parked_and_replayed(served: Service) -> None:
     await served.append("s", 3)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
+    consumer = await consuming(served)
     events = [await consumer.event() for _ in range(3)]
     consumer.nack(1, "bad data", *map(event_id, events))
     await until(lambda: served.stored(parked_stream("s", "g")))
@@ -168,7 +139,7 @@ async def test_parked_and_replayed(served: Service) -> None:
     assert [record.data for record in parked] == [b"0@s", b"1@s", b"2@s"]
     assert json.loads(parked[2].metadata)["reason"] == "Client explicitly NAK'ed message.\nbad data"
     assert (await info(served)).parked_message_count == 3
-    await served.call("ReplayParked", replay(stop_at=2), ReplayParkedResp)
+    await served.call("ReplayParked", replay(stop_at=2), pb.ReplayParkedResp)
     first, second = [await consumer.event() for _ in range(2)]
     assert (first.event.stream_revision, first.link.stream_revision) == (0, 0)
     assert first.link.stream_identifier.stream_name == parked_stream("s", "g").encode()
@@ -184,21 +155,21 @@ async def test_parked_and_replayed(served: Service) -> None:
 
 async def test_what_is_replayed_stays_parked_until_it_is_done(served: Service) -> None:
     consumer = await parking(served, 3)
-    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    await served.call("ReplayParked", replay(), pb.ReplayParkedResp)
     first, *_ = [await consumer.event() for _ in range(3)]
     assert (await info(served)).parked_message_count == 0
     consumer.ack(link_id(first))
     await until(lambda: noted(served, 1))
-    await served.call("Update", update(), UpdateResp)
+    await served.call("Update", update(), pb.UpdateResp)
     assert (await info(served)).parked_message_count == 2
     consumer = await served.consume("s")
-    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    await served.call("ReplayParked", replay(), pb.ReplayParkedResp)
     assert [(await consumer.event()).event.stream_revision for _ in range(2)] == [1, 2]
 
 
 async def test_a_scavenge_leaves_what_is_being_replayed(served: Service) -> None:
     consumer = await parking(served, 3)
-    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    await served.call("ReplayParked", replay(), pb.ReplayParkedResp)
     first, *_ = [await consumer.event() for _ in range(3)]
     consumer.ack(link_id(first))
     await until(lambda: noted(served, 1))
@@ -207,16 +178,16 @@ async def test_a_scavenge_leaves_what_is_being_replayed(served: Service) -> None
     assert [record.revision for record in await served.stored(parked_stream("s", "g"))] == [1, 2]
     await served.groups.restart()
     consumer = await served.consume("s")
-    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    await served.call("ReplayParked", replay(), pb.ReplayParkedResp)
     assert [(await consumer.event()).event.stream_revision for _ in range(2)] == [1, 2]
 
 
 async def test_a_group_that_was_deleted_leaves_no_note(served: Service) -> None:
     consumer = await parking(served, 1)
-    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    await served.call("ReplayParked", replay(), pb.ReplayParkedResp)
     await consumer.event()
     await until(lambda: noted(served, 0))
-    await served.call("Delete", delete(), DeleteResp)
+    await served.call("Delete", delete(), pb.DeleteResp)
     assert await noted(served, None)
 
 
@@ -228,7 +199,7 @@ async def noted(served: Service, number: int | None) -> bool:
 async def test_links_are_resolved_also_live(served: Service) -> None:
     await served.append("s", 2)
     await served.append("links", type="$>", data=b"1@s", is_json=False)
-    await served.call("Create", create("links", resolve_links=True), CreateResp)
+    await served.call("Create", create("links", resolve_links=True), pb.CreateResp)
     consumer = await served.consume("links")
     stored = await consumer.event()
     await served.append("links", type="$>", data=b"0@s", is_json=False)
@@ -245,12 +216,12 @@ async def test_links_are_resolved_also_live(served: Service) -> None:
 async def test_all_events_with_a_filter(served: Service) -> None:
     await served.append("a", 3, type="Wanted")
     await served.append("a", 30, type="Unwanted")
-    options = CreateReqAllOptionsFilterOptions(
-        event_type=CreateReqAllOptionsFilterOptionsExpression(prefix=["Wanted"]),
+    options = pb.CreateReqAllOptionsFilterOptions(
+        event_type=pb.CreateReqAllOptionsFilterOptionsExpression(prefix=["Wanted"]),
         max=8,
         checkpoint_interval_multiplier=1,
     )
-    await served.call("Create", create_all(start=Empty(), filter=options), CreateResp)
+    await served.call("Create", create_all(start=Empty(), filter=options), pb.CreateResp)
     consumer = await served.consume(None)
     assert await consumer.revisions(3) == [0, 1, 2]
     await served.append("b", 1, type="Unwanted")
@@ -263,7 +234,7 @@ async def test_groups_on_all_events_do_not_feed_each_other(served: Service) -> N
     for group in ("g", "h"):
         request = create_all(group)
         request.options.settings.checkpoint_after_ms = 1
-        await served.call("Create", request, CreateResp)
+        await served.call("Create", request, pb.CreateResp)
         consumer = await served.consume(None, group)
         consumer.ack(*[event_id(await consumer.event()) for _ in range(2)])
     ends = []
@@ -278,24 +249,22 @@ async def test_groups_on_all_events_do_not_feed_each_other(served: Service) -> N
 async def test_a_start_within_an_event_drops_consumers(served: Service) -> None:
     await served.append("s")
     await served.append("s")
-    await served.call("Create", create_all(position=CreateReqPosition(commit_position=553)), CreateResp)
+    await served.call("Create", create_all(position=pb.CreateReqPosition(commit_position=553)), pb.CreateResp)
     consumer = await served.consume(None)
     assert outcome(await consumer.ending())[1]["exception"] == "persistent-subscription-dropped"
 
 
 async def test_a_tombstoned_source_drops_consumers(served: Service) -> None:
     await served.database.tombstone("s", ANY)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
+    consumer = await consuming(served)
     assert outcome(await consumer.ending())[0] is StatusCode.CANCELLED
 
 
 async def test_update_replaces_settings_and_drops_consumers(served: Service) -> None:
     await served.append("s", 2)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
+    consumer = await consuming(served)
     assert await consumer.revisions(2) == [0, 1]
-    await served.call("Update", update(max_retry_count=7), UpdateResp)
+    await served.call("Update", update(max_retry_count=7), pb.UpdateResp)
     assert outcome(await consumer.ending())[1]["exception"] == "persistent-subscription-dropped"
     again = await served.consume("s")
     assert [((await again.event()).retry_count) for _ in range(2)] == [0, 0]
@@ -307,14 +276,13 @@ async def test_update_replaces_settings_and_drops_consumers(served: Service) -> 
 
 async def test_delete_forgets_checkpoints_and_parked_messages(served: Service) -> None:
     await served.append("s", 6)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
+    consumer = await consuming(served)
     events = [await consumer.event() for _ in range(6)]
     consumer.nack(1, "", *map(event_id, events))
     await until(lambda: served.stored(checkpoint_stream("s", "g")))
-    await served.call("Delete", delete(), DeleteResp)
+    await served.call("Delete", delete(), pb.DeleteResp)
     assert outcome(await consumer.ending())[0] is StatusCode.CANCELLED
-    await served.call("Create", create(), CreateResp)
+    await served.call("Create", create(), pb.CreateResp)
     assert (await info(served)).parked_message_count == 0
     again = await served.consume("s")
     events = [await again.event() for _ in range(6)]
@@ -330,8 +298,7 @@ async def test_delete_forgets_checkpoints_and_parked_messages(served: Service) -
 
 async def test_a_consumer_that_goes_gives_back_its_events(served: Service) -> None:
     await served.append("s", 2)
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
+    consumer = await consuming(served)
     await consumer.revisions(2)
     await consumer.cancel()
     again = await served.consume("s")
@@ -339,8 +306,7 @@ async def test_a_consumer_that_goes_gives_back_its_events(served: Service) -> No
 
 
 async def test_a_half_closed_call_stays(served: Service) -> None:
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
+    consumer = await consuming(served)
     consumer.half_close()
     await served.append("s", 1)
     assert await consumer.revisions(1) == [0]
@@ -353,7 +319,7 @@ async def test_nothing_asked_is_nothing_answered(served: Service) -> None:
 
 async def test_connections_are_described(served: Service) -> None:
     await served.append("s", 3)
-    await served.call("Create", create(extra_statistics=True), CreateResp)
+    await served.call("Create", create(extra_statistics=True), pb.CreateResp)
     consumer = await served.consume("s", metadata={"connection-name": "worker 7"})
     events = [await consumer.event() for _ in range(3)]
     consumer.ack(event_id(events[0]))
@@ -367,20 +333,21 @@ async def test_connections_are_described(served: Service) -> None:
 
 async def test_list(served: Service) -> None:
     for stream, group in (("b", "2"), ("b", "1"), ("$a", "g"), ("A", "g")):
-        await served.call("Create", create(stream, group), CreateResp)
-    everything = ListReq(options=ListReqOptions(list_all_subscriptions=Empty()))
-    listed = (await served.call("List", everything, ListResp)).subscriptions
+        await served.call("Create", create(stream, group), pb.CreateResp)
+    everything = pb.ListReq(options=pb.ListReqOptions(list_all_subscriptions=Empty()))
+    listed = (await served.call("List", everything, pb.ListResp)).subscriptions
     assert [(found.event_source, found.group_name) for found in listed] == [
         ("$a", "g"),
         ("A", "g"),
         ("b", "2"),
         ("b", "1"),
     ]
-    await served.call("Delete", delete("A"), DeleteResp)
+    await served.call("Delete", delete("A"), pb.DeleteResp)
     of_a, of_none = (
-        ListReq(options=ListReqOptions(list_for_stream=ListReqStreamOption(stream=named(stream)))) for stream in "Az"
+        pb.ListReq(options=pb.ListReqOptions(list_for_stream=pb.ListReqStreamOption(stream=named(stream))))
+        for stream in "Az"
     )
-    assert (await served.call("List", of_a, ListResp)).subscriptions == []
+    assert (await served.call("List", of_a, pb.ListResp)).subscriptions == []
     assert outcome(await served.refused("List", of_none)) == (
         StatusCode.NOT_FOUND,
         {"exception": "persistent-subscription-does-not-exist", "stream-name": "z"},
@@ -388,8 +355,8 @@ async def test_list(served: Service) -> None:
 
 
 async def test_the_configuration_is_stored_as_a_real_server_does(served: Service) -> None:
-    await served.call("Create", create(), CreateResp)
-    await served.call("Create", create_all(), CreateResp)
+    await served.call("Create", create(), pb.CreateResp)
+    await served.call("Create", create_all(), pb.CreateResp)
     first, second = await served.stored(CONFIG_STREAM)
     assert (first.type, first.is_json) == ("$PersistentConfig", True)
     assert [entry["stream"] for entry in json.loads(second.data)["entries"]] == ["s", "$all"]
@@ -402,7 +369,7 @@ async def test_the_configuration_is_stored_as_a_real_server_does(served: Service
         (create(""), "Bad stream name."),
         (create(consumer_strategy="Nonsense"), "Consumer strategy Nonsense does not exist."),
         (
-            create_all(position=CreateReqPosition(commit_position=10**9, prepare_position=10**9)),
+            create_all(position=pb.CreateReqPosition(commit_position=10**9, prepare_position=10**9)),
             "Invalid Start From position: commit position must be less than or equal to the last commit position "
             "in the transaction file.",
         ),
@@ -413,7 +380,7 @@ async def test_the_configuration_is_stored_as_a_real_server_does(served: Service
         ),
     ],
 )
-async def test_refused_settings(served: Service, request_: CreateReq, reason: str) -> None:
+async def test_refused_settings(served: Service, request_: pb.CreateReq, reason: str) -> None:
     code, trailers = outcome(await served.refused("Create", request_))
     assert (code, trailers["exception"], trailers["reason"]) == (
         StatusCode.INTERNAL,
@@ -425,27 +392,27 @@ async def test_refused_settings(served: Service, request_: CreateReq, reason: st
 @pytest.mark.parametrize(
     ("method", "request_"),
     [
-        ("Create", CreateReq()),
-        ("Create", CreateReq(options=CreateReqOptions())),
-        ("Create", CreateReq(options=CreateReqOptions(settings=settings()))),
-        ("Create", create_all(filter=CreateReqAllOptionsFilterOptions())),
-        ("Create", create_all(position=CreateReqPosition(commit_position=5, prepare_position=6))),
+        ("Create", pb.CreateReq()),
+        ("Create", pb.CreateReq(options=pb.CreateReqOptions())),
+        ("Create", pb.CreateReq(options=pb.CreateReqOptions(settings=settings()))),
+        ("Create", create_all(filter=pb.CreateReqAllOptionsFilterOptions())),
+        ("Create", create_all(position=pb.CreateReqPosition(commit_position=5, prepare_position=6))),
         (
             "Create",
             create_all(
                 start=Empty(),
-                filter=CreateReqAllOptionsFilterOptions(
-                    event_type=CreateReqAllOptionsFilterOptionsExpression(regex="(")
+                filter=pb.CreateReqAllOptionsFilterOptions(
+                    event_type=pb.CreateReqAllOptionsFilterOptionsExpression(regex="(")
                 ),
             ),
         ),
-        ("Update", UpdateReq()),
-        ("Delete", DeleteReq()),
-        ("GetInfo", GetInfoReq()),
-        ("List", ListReq()),
-        ("ReplayParked", ReplayParkedReq()),
-        ("TruncateParked", TruncateParkedReq()),
-        ("TruncateParked", TruncateParkedReq(TruncateParkedReqOptions("g", stop_at=1))),
+        ("Update", pb.UpdateReq()),
+        ("Delete", pb.DeleteReq()),
+        ("GetInfo", pb.GetInfoReq()),
+        ("List", pb.ListReq()),
+        ("ReplayParked", pb.ReplayParkedReq()),
+        ("TruncateParked", pb.TruncateParkedReq()),
+        ("TruncateParked", pb.TruncateParkedReq(pb.TruncateParkedReqOptions("g", stop_at=1))),
     ],
 )
 async def test_requests_that_say_nothing(served: Service, method: str, request_: object) -> None:
@@ -476,7 +443,7 @@ async def test_unknown_groups(served: Service, method: str, request_: object) ->
 
 
 async def test_a_group_that_exists(served: Service) -> None:
-    await served.call("Create", create(), CreateResp)
+    await served.call("Create", create(), pb.CreateResp)
     assert outcome(await served.refused("Create", create(read_batch_size=50)))[0] is StatusCode.ALREADY_EXISTS
 
 
@@ -498,14 +465,14 @@ async def test_truncating_to_a_negative_number(served: Service) -> None:
 
 async def test_parked_and_truncated(served: Service) -> None:
     await served.append("s", 3)
-    await served.call("Create", create(), CreateResp)
-    await served.call("TruncateParked", truncate(), TruncateParkedResp)
+    await served.call("Create", create(), pb.CreateResp)
+    await served.call("TruncateParked", truncate(), pb.TruncateParkedResp)
     consumer = await served.consume("s")
     consumer.nack(1, "bad data", *[event_id(await consumer.event()) for _ in range(3)])
     await until(lambda: served.stored(parked_stream("s", "g")))
     metadata = "$$" + parked_stream("s", "g")
     for stop_at, tb in ((0, []), (2, [2]), (1, [2]), (9, [2, 3]), (None, [2, 3])):
-        await served.call("TruncateParked", truncate(stop_at=stop_at), TruncateParkedResp)
+        await served.call("TruncateParked", truncate(stop_at=stop_at), pb.TruncateParkedResp)
         assert [json.loads(record.data)["$tb"] for record in await served.stored(metadata)] == tb
     assert (await info(served)).parked_message_count == 0
     await served.groups.restart()
@@ -514,7 +481,7 @@ async def test_parked_and_truncated(served: Service) -> None:
 
 async def test_no_truncation_during_a_replay(served: Service) -> None:
     await parking(served, 600)
-    await served.call("ReplayParked", replay(), ReplayParkedResp)
+    await served.call("ReplayParked", replay(), pb.ReplayParkedResp)
 
     async def replaying() -> bool:
         return "ReplayingParkedMessages" in (await info(served)).status
@@ -525,7 +492,7 @@ async def test_no_truncation_during_a_replay(served: Service) -> None:
 
 
 async def test_too_many_subscribers(served: Service) -> None:
-    await served.call("Create", create(max_subscriber_count=1), CreateResp)
+    await served.call("Create", create(max_subscriber_count=1), pb.CreateResp)
     await served.consume("s")
     second = served.read(encode_consumer_options(stream="s", group="g", buffer_size=1))
     assert outcome(await second.ending())[1]["exception"] == "maximum-subscribers-reached"
@@ -542,22 +509,21 @@ async def test_too_many_subscribers(served: Service) -> None:
     ],
 )
 async def test_consumers_that_are_refused(served: Service, message: bytes, code: StatusCode) -> None:
-    await served.call("Create", create(), CreateResp)
+    await served.call("Create", create(), pb.CreateResp)
     error = await served.read(message).ending()
     assert outcome(error)[0] is code
 
 
 async def test_a_malformed_id_ends_the_call(served: Service) -> None:
-    await served.call("Create", create(), CreateResp)
-    consumer = await served.consume("s")
+    consumer = await consuming(served)
     consumer.ack("no id at all")
     assert outcome(await consumer.ending())[0] is StatusCode.INVALID_ARGUMENT
 
 
 async def test_a_server_that_stops_does_not_deny_its_groups(served: Service) -> None:
-    await served.call("Create", create(), CreateResp)
+    await served.call("Create", create(), pb.CreateResp)
     await served.groups.stop()
-    everything = ListReq(options=ListReqOptions(list_all_subscriptions=Empty()))
+    everything = pb.ListReq(options=pb.ListReqOptions(list_all_subscriptions=Empty()))
     for method, request in (("Delete", delete()), ("Create", create("other")), ("List", everything)):
         assert (await served.refused(method, request)).code is StatusCode.UNAVAILABLE
     consumer = served.read(encode_consumer_options(stream="s", group="g", buffer_size=1))
@@ -570,7 +536,7 @@ async def test_groups_survive_the_loss_of_the_process(tmp_path: object) -> None:
     first = Service(database)
     await first.groups.start()
     await first.append("s", 8)
-    await first.call("Create", create(), CreateResp)
+    await first.call("Create", create(), pb.CreateResp)
     consumer = await first.consume("s")
     events = [await consumer.event() for _ in range(8)]
     consumer.ack(*map(event_id, events[:4]))
@@ -592,8 +558,8 @@ async def test_groups_survive_the_loss_of_the_process(tmp_path: object) -> None:
 async def test_a_group_on_all_gets_the_events_of_its_own_creation(served: Service, from_end: bool) -> None:
     await served.append("s")
     at = (await served.stored("s"))[0].position
-    start: dict[str, object] = {"end": Empty()} if from_end else {"position": CreateReqPosition(at, at)}
-    await served.call("Create", create_all(**start), CreateResp)
+    start: dict[str, object] = {"end": Empty()} if from_end else {"position": pb.CreateReqPosition(at, at)}
+    await served.call("Create", create_all(**start), pb.CreateResp)
     consumer = await served.consume(None)
     expected = [*([] if from_end else ["s"]), f"$${CONFIG_STREAM}", CONFIG_STREAM]
     events = [(await consumer.event()).event for _ in expected]
@@ -602,8 +568,8 @@ async def test_a_group_on_all_gets_the_events_of_its_own_creation(served: Servic
 
 
 async def test_the_second_group_on_all_begins_with_its_own_configuration(served: Service) -> None:
-    await served.call("Create", create(), CreateResp)
-    await served.call("Create", create_all("second", end=Empty()), CreateResp)
+    await served.call("Create", create(), pb.CreateResp)
+    await served.call("Create", create_all("second", end=Empty()), pb.CreateResp)
     consumer = await served.consume(None, group="second")
     event = (await consumer.event()).event
     assert (event.stream_identifier.stream_name.decode(), event.stream_revision) == (CONFIG_STREAM, 1)

@@ -20,7 +20,15 @@ from esdb_lite_protos.tags import (
     PATH_STREAMS_SERVICE_APPEND_SESSION,
 )
 
-from esdb_lite import AsyncEsdbClient, NewEvent, RecordedEvent, StreamNotFound, StreamState
+from esdb_lite import (
+    AsyncEsdbClient,
+    EmbeddedServer,
+    InvalidArgument,
+    NewEvent,
+    RecordedEvent,
+    StreamNotFound,
+    StreamState,
+)
 from esdb_lite._status.exceptions import error_for
 from esdb_lite._wire.acks import encode_consumer_options
 from esdb_lite._wire.framing import frame
@@ -208,3 +216,24 @@ async def test_consumers_of_groups_are_dropped_when_the_server_stops() -> None:
         await stopping
     assert answer.status[0] == "1"
     assert answer.trailers["exception"] == "persistent-subscription-dropped"
+
+
+@pytest.mark.parametrize(
+    ("place", "host", "port"),
+    [("localhost", "localhost", 0), ("db.example.org:2113", "db.example.org", 2113), ("[::1]:99", "::1", 99)],
+)
+async def test_gossip_tells_where_others_reach_it(place: str, host: str, port: int) -> None:
+    async with EmbeddedServer(advertise_as=place) as server, AsyncEsdbClient(server.uri) as client:
+        (member,) = await client.read_gossip()
+        assert (member.host, member.port) == (host, port or server.port)
+        assert server.address == f"127.0.0.1:{server.port}"
+        if not port:
+            found = server.uri.replace("esdb://127.0.0.1", "esdb+discover://127.0.0.1")
+            async with AsyncEsdbClient(found) as discovering:
+                await discovering.append_events("s", None, NewEvent("T", b""))
+
+
+@pytest.mark.parametrize("place", ["", "a b", "http://a", "a:0", "a:99999", "a:b", "::1"])
+def test_places_that_are_none(place: str) -> None:
+    with pytest.raises(InvalidArgument, match="advertise_as: must"):
+        EmbeddedServer(advertise_as=place)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from esdb_lite import (
     SubscriptionSettings,
 )
 from esdb_lite.server.database.maintenance import backup, scavenge, verify
+from tests.contract.faces import take
 from tests.support import ServeProcess
 
 RUNNING: dict[str, Any] = {"run_projections": "system", "start_standard_projections": True}
@@ -55,10 +55,6 @@ async def read(client: AsyncEsdbClient, stream: str, *, resolve_links: bool = Fa
 
 async def links(client: AsyncEsdbClient, stream: str) -> list[str]:
     return [event.data.decode() async for event in client.read_stream_events(stream)]
-
-
-async def take(subscription: Any, count: int) -> list[Any]:
-    return [await asyncio.wait_for(subscription.__anext__(), 20) for _ in range(count)]
 
 
 async def test_subscriptions(client: AsyncEsdbClient) -> None:

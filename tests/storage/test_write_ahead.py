@@ -310,3 +310,57 @@ def test_a_log_in_use_is_not_taken_for_damaged(path: str) -> None:
                 writer.execute("PRAGMA wal_checkpoint(RESTART)")
             reader.execute("SELECT count(*) FROM t").fetchone()
             assert lost_commits(path) is None
+
+
+class TestABackupThatIsPutBack:
+    """After a crash, beside a write-ahead log that stayed behind."""
+
+    async def crash(self, path: str, left: str, copy: str) -> None:
+        async with opened(path) as database:
+            await written(database, "s", events(1))
+            backup(path, copy)
+            await written(database, "s", [event(bytes(1000)) for _ in range(100)])
+            database._files.writer.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            await written(database, "s", events(1))
+            crashed(path, left)
+
+    @pytest.mark.parametrize("has_notes", [True, False])
+    async def test_an_older_one_is_refused_until_the_log_is_removed(
+        self, path: str, left: str, tmp_path: Path, *, has_notes: bool
+    ) -> None:
+        copy = str(tmp_path / "copy.db")
+        await self.crash(path, left, copy)
+        if not has_notes:
+            forget_notes(left)
+        shutil.copyfile(copy, left)
+        before = Path(left).read_bytes()
+        assert f"remove {left}-wal and {left}-lock" in await refusal(left)
+        assert Path(left).read_bytes() == before
+        os.unlink(left + "-wal")
+        Path(left + "-lock").unlink(missing_ok=True)
+        assert await served(left) == 1
+
+    async def test_one_of_another_database_is_refused(self, path: str, left: str, tmp_path: Path) -> None:
+        copy, other = str(tmp_path / "copy.db"), str(tmp_path / "other.db")
+        await self.crash(path, left, copy)
+        async with opened(other) as database:
+            await written(database, "s", [event(bytes(1000)) for _ in range(500)])
+        shutil.copyfile(other, left)
+        assert await refusal(left)
+        os.unlink(left + "-wal")
+        os.unlink(left + "-lock")
+        assert await served(left) == 500
+
+    async def test_one_that_has_all_that_the_log_builds_on_is_what_was_lost(
+        self, path: str, left: str, tmp_path: Path
+    ) -> None:
+        copy = str(tmp_path / "copy.db")
+        async with opened(path) as database:
+            await written(database, "s", [event(bytes(1000)) for _ in range(100)])
+            backup(path, copy)
+            await written(database, "s", events(20))
+            crashed(path, left)
+            count = len(await log(database))
+        shutil.copyfile(copy, left)
+        assert await served(left) == count
+        assert verify(left) == []

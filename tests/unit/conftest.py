@@ -1,29 +1,16 @@
-"""What several of these tests share: a server and its client, and a peer for tests of translations."""
+"""A peer for tests of translations."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from esdb_lite import EmbeddedServer, EsdbClient
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._rpc.stubs import channel_to
 from tests.rpc.fake import FakeCall, fake_server
 from tests.unit.peer import Peer
-
-
-@pytest.fixture
-def server() -> Iterator[EmbeddedServer]:
-    with EmbeddedServer() as running:
-        yield running
-
-
-@pytest.fixture
-def client(server: EmbeddedServer) -> Iterator[EsdbClient]:
-    with EsdbClient(server.uri) as made:
-        yield made
 
 
 @pytest.fixture

@@ -50,7 +50,7 @@ def test_what_positions_look_like() -> None:
 
 @pytest.mark.parametrize("text", ["", "-", "-1", "1.0", "C:1", "C:1/P:", "c:1/p:1", "1 ", "٣", str(2**63), "9" * 30])
 def test_what_is_no_position(text: str) -> None:
-    with pytest.raises(ValueError, match="is no position"):
+    with pytest.raises(ValueError, match="is not a position"):
         from_text(text)
 
 
@@ -300,10 +300,10 @@ def test_what_can_be_no_file_is_refused_at_once(tmp_path: Path, argument: str) -
     inside.write_text("no database")
     os.mkfifo(tmp_path / "pipe")
     for path, reason in {
-        tmp_path: "must be a file, and no folder",
+        tmp_path: "must be a file, not a folder",
         tmp_path / "no" / "file": "must be in a folder that exists",
         inside / "file": "must be in a folder that exists",
-        tmp_path / "pipe": "must be a file, and no device",
+        tmp_path / "pipe": "must be a file, not a device",
     }.items():
         with pytest.raises(InvalidArgument, match=f"^{argument}: {reason}, not '{re.escape(os.sep)}") as caught:
             make(path)

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from esdb_lite.checkpoints.store import StoreBusy
 from esdb_lite.client.consumers.steps import (
     LONGEST_PAUSE,
     Consumption,
@@ -91,12 +92,17 @@ class Transactions(World):
         self.note("release")
 
 
-def consume(world: World, handler: Callable[[Any], object] | None = None, **options: Any) -> Consumption:
+def consume(
+    world: World,
+    handler: Callable[[Any], object] | None = None,
+    clock: Callable[[], float] = lambda: 0.0,
+    **options: Any,
+) -> Consumption:
     """Make all calls of a consumption as the client without asyncio does."""
     given = {"batch_size": 1, "checkpoint_every": None, "checkpoint_interval": None, "on_error": None, **options}
     settings = ConsumptionOptions(source="stream s", of_stream=True, retry_pause=1.0, **given)
     store = Store(world.load, world.save, world)
-    consumption = Consumption(settings, store, handler or world.handle, world, clock=lambda: 0.0)
+    consumption = Consumption(settings, store, handler or world.handle, world, clock=clock)
     steps = consumption.steps()
     result, error = None, None
     while True:
@@ -365,3 +371,45 @@ def test_positions_in_all_events_are_none_in_a_stream() -> None:
     with pytest.raises(CheckpointMismatch):
         checked_position(Checkpoint(1, 1), of_stream=True)
     assert isinstance(consume(World(stored=Checkpoint(1, 1))).failure, CheckpointMismatch)
+
+
+class Busy(Transactions):
+    """With a store that others are writing to, for so many looks."""
+
+    def __init__(self, *batches: list[object] | Exception, looks: int, stops: bool = False) -> None:
+        super().__init__(*batches)
+        self.looks = looks
+        self.stops = stops
+
+    def begin(self) -> None:
+        super().begin()
+        self.looks -= 1
+        if self.looks >= 0:
+            raise StoreBusy from OSError("locked")
+
+    def pause(self, seconds: float) -> None:
+        assert 0 <= seconds <= 0.02
+        self.note("pause")
+        self.stopping = self.stops
+
+
+def test_a_transaction_begins_when_others_are_done_with_theirs() -> None:
+    world = Busy([event(0)], looks=2)
+    consumption = consume(world)
+    assert world.log[3:] == ["begin", "pause", "begin", "pause", "begin", ("handle", 0), ("save", 0), "release"]
+    assert consumption.failure is None
+
+
+def test_stopping_does_not_wait_for_others() -> None:
+    world = Busy([event(0)], looks=99, stops=True)
+    assert consume(world).failure is None
+    assert world.log[3:] == ["begin", "pause", "begin", "release"]
+
+
+def test_others_that_are_never_done_are_a_failure() -> None:
+    times = iter(range(0, 10_000, 10))
+    world = Busy([event(0)], looks=99)
+    failure = consume(world, clock=lambda: float(next(times))).failure
+    assert (type(failure), str(failure)) == (OSError, "locked")
+    assert 3 < world.log.count("begin") < 10
+    assert world.log[-2:] == ["rollback", "release"]

@@ -258,9 +258,9 @@ def test_attrs() -> None:
 
 def test_what_cannot_be_registered() -> None:
     types = types_of(Line)
-    with pytest.raises(InvalidArgument, match="is registered already"):
+    with pytest.raises(InvalidArgument, match="must be a class that is not registered yet"):
         types.register("Another")(Line)
-    with pytest.raises(InvalidArgument, match="type: is that of Line already, not 'It'"):
+    with pytest.raises(InvalidArgument, match="type: must be a type that Line does not stand for already, not 'It'"):
         types.register("Another", aliases=["It"])(Everything)
     with pytest.raises(WrongArgumentType, match="must be a dataclass"):
         types.register("Another")(int)
@@ -271,7 +271,7 @@ def test_what_cannot_be_registered() -> None:
     with pytest.raises(InvalidArgument, match="type: must not be empty"):
         types.register("")
     types.upcaster("It", version=1)(lambda data: data)
-    with pytest.raises(InvalidArgument, match="has an upcaster already"):
+    with pytest.raises(InvalidArgument, match="must be a version of It that has no upcaster yet, not 1"):
         types.upcaster("It", version=1)
     with pytest.raises(WrongArgumentType, match="must be of a registered class: Everything is not"):
         types.new_event(everything())
@@ -358,7 +358,7 @@ def test_pydantic_values_that_would_not_come_back() -> None:
     left_out = pydantic.create_model("LeftOut", it=(int, pydantic.Field(exclude=True)))
     default = pydantic.create_model("Default", it=(int, pydantic.Field(0, exclude=True)))
     secret = pydantic.create_model("Secret", it=(pydantic.SecretStr, ...))
-    with pytest.raises(InvalidArgument, match=r"events: must be readable \(Number: is no Number"):
+    with pytest.raises(InvalidArgument, match=r"events: must be readable \(Number: is not a Number"):
         types_of(number).new_event(number(it=float("inf")))
     with pytest.raises(InvalidArgument, match=r"(?s)events: must be readable \(LeftOut: .*Field required"):
         types_of(left_out).new_event(left_out(it=1))
@@ -418,7 +418,7 @@ def test_fields_that_come_back(kind: Any, value: object) -> None:
         (list, [{"at": UUID(int=1)}], "it.0.at: UUID"),
         (complex | None, None, r"must be readable \(Kind: values of complex cannot be read from JSON"),
         (int, "x", r"must be readable \(Kind: it: must be an integer, not 'x'\)"),
-        (Corner, "x", "is no Corner"),
+        (Corner, "x", "is not a Corner"),
     ],
 )
 def test_fields_that_would_not_come_back(kind: Any, value: object, text: str) -> None:

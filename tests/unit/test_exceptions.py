@@ -306,7 +306,7 @@ def test_what_else_they_are() -> None:
     assert issubclass(errors.InvalidArgument, ValueError)
     assert issubclass(errors.WrongArgumentType, TypeError)
     assert issubclass(errors.ClientClosed, RuntimeError)
-    assert len(str(errors.InvalidArgument("x", "y" * 1000, "is long"))) < 120
+    assert len(str(errors.InvalidArgument("x", "y" * 1000, "must be short"))) < 120
 
 
 def test_a_server_that_shuts_down_may_have_done_what_it_had_begun() -> None:

@@ -170,7 +170,7 @@ def test_events_of_a_file(tmp_path: Path) -> None:
 def test_a_line_that_is_no_event_is_named(tmp_path: Path, line: str) -> None:
     path = tmp_path / "events.jsonl"
     path.write_text('{"stream":"a","type":"T"}\n' + line, encoding="utf-8")
-    with pytest.raises(InvalidArgument, match="line 2 is none"):
+    with pytest.raises(InvalidArgument, match="line 2 is not one"):
         from_file(path)
 
 

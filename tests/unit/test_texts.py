@@ -21,6 +21,7 @@ from esdb_lite import (
     EsdbClient,
     EsdbClientException,
     ExpectedPositionError,
+    FileCheckpoint,
     GrpcError,
     InvalidArgument,
     NewEvent,
@@ -88,6 +89,41 @@ def test_a_mistake_of_the_handler_keeps_its_traceback(server: EmbeddedServer) ->
     assert 'int("0")' in "".join(traceback.format_exception(caught.value))
 
 
+def test_failures_of_ours_in_a_handler_say_where_it_is(server: EmbeddedServer, tmp_path: Path) -> None:
+    with EsdbClient(server.uri) as client:
+        client.append_events("s", None, NewEvent("T", b""))
+
+        def handler(_: object) -> None:
+            client.append_events("s", None, NewEvent("again", b""))
+
+        with pytest.raises(ExpectedPositionError) as consuming:
+            client.consume(handler, checkpoint=FileCheckpoint(tmp_path / "place"))
+        with pytest.raises(ExpectedPositionError) as deciding:
+            client.decide("s", lambda state, _: state, 0, handler)  # type: ignore[arg-type]
+    for error in (consuming.value, deciding.value):
+        assert 'NewEvent("again", b"")' in "".join(traceback.format_exception(error))
+        assert frames(error) <= 3
+
+
+async def test_failures_of_ours_in_a_coroutine_function_say_where_it_is(server: EmbeddedServer, tmp_path: Path) -> None:
+    async with AsyncEsdbClient(server.uri) as client:
+        await client.append_events("s", None, NewEvent("T", b""))
+
+        async def handler(_: object) -> None:
+            await client.append_events("s", None, NewEvent("again", b""))
+
+        def decide(_: int) -> list[NewEvent]:
+            raise EsdbClientException("again")
+
+        with pytest.raises(ExpectedPositionError) as consuming:
+            await client.consume(handler, checkpoint=FileCheckpoint(tmp_path / "place"))
+        with pytest.raises(EsdbClientException, match="again") as deciding:
+            await client.decide("s", lambda state, _: state, 0, decide)
+    assert 'NewEvent("again", b"")' in "".join(traceback.format_exception(consuming.value))
+    assert 'EsdbClientException("again")' in "".join(traceback.format_exception(deciding.value))
+    assert [frames(error) for error in (consuming.value, deciding.value)] == [1, 1]
+
+
 # --- texts --------------------------------------------------------------------------------------------------------
 
 
@@ -103,6 +139,7 @@ def test_what_has_been_said_is_not_said_again() -> None:
     assert str(InvalidArgument("stream_name", "", "must not be empty")) == "stream_name: must not be empty"
     assert str(InvalidArgument("paramstyle", None, "must be given: ...")) == "paramstyle: must be given: ..."
     assert str(InvalidArgument("limit", None, "must be an int")) == "limit: must be an int, not None"
+    assert str(InvalidArgument("emit", True, "needs a query")) == "emit: needs a query"
 
 
 def test_data_that_is_no_bytes_hints_at_json() -> None:

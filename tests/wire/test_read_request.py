@@ -6,19 +6,7 @@ from typing import Any
 
 import pytest
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
-from esdb_lite_protos.event_store.client.streams import (
-    ReadReq,
-    ReadReqOptions,
-    ReadReqOptionsAllOptions,
-    ReadReqOptionsControlOption,
-    ReadReqOptionsFilterOptions,
-    ReadReqOptionsFilterOptionsExpression,
-    ReadReqOptionsPosition,
-    ReadReqOptionsReadDirection,
-    ReadReqOptionsStreamOptions,
-    ReadReqOptionsSubscriptionOptions,
-    ReadReqOptionsUuidOption,
-)
+from esdb_lite_protos.event_store.client import streams as pb
 
 from esdb_lite import Filter
 from esdb_lite._wire.read_request import (
@@ -33,15 +21,15 @@ from esdb_lite._wire.read_request import (
 )
 
 STREAM = StreamIdentifier("größe".encode())
-BACKWARDS = ReadReqOptionsReadDirection.Backwards
+BACKWARDS = pb.ReadReqOptionsReadDirection.Backwards
 
 
 def options(**more: Any) -> bytes:
     return bytes(
-        ReadReq(
-            ReadReqOptions(
-                uuid_option=ReadReqOptionsUuidOption(string=Empty()),
-                control_option=ReadReqOptionsControlOption(compatibility=1),
+        pb.ReadReq(
+            pb.ReadReqOptions(
+                uuid_option=pb.ReadReqOptionsUuidOption(string=Empty()),
+                control_option=pb.ReadReqOptionsControlOption(compatibility=1),
                 **more,
             )
         )
@@ -50,9 +38,9 @@ def options(**more: Any) -> bytes:
 
 def filtered(**more: Any) -> bytes:
     return options(
-        all=ReadReqOptionsAllOptions(start=Empty()),
-        subscription=ReadReqOptionsSubscriptionOptions(),
-        filter=ReadReqOptionsFilterOptions(max=32, checkpoint_interval_multiplier=32, **more),
+        all=pb.ReadReqOptionsAllOptions(start=Empty()),
+        subscription=pb.ReadReqOptionsSubscriptionOptions(),
+        filter=pb.ReadReqOptionsFilterOptions(max=32, checkpoint_interval_multiplier=32, **more),
     )
 
 
@@ -62,7 +50,7 @@ def filtered(**more: Any) -> bytes:
         (
             ReadRequest("größe"),
             options(
-                stream=ReadReqOptionsStreamOptions(stream_identifier=STREAM, start=Empty()),
+                stream=pb.ReadReqOptionsStreamOptions(stream_identifier=STREAM, start=Empty()),
                 count=UNLIMITED,
                 no_filter=Empty(),
             ),
@@ -70,7 +58,7 @@ def filtered(**more: Any) -> bytes:
         (
             ReadRequest("größe", 0, from_end=True, backwards=True, limit=3, resolve_links=True),
             options(
-                stream=ReadReqOptionsStreamOptions(stream_identifier=STREAM, revision=0),
+                stream=pb.ReadReqOptionsStreamOptions(stream_identifier=STREAM, revision=0),
                 read_direction=BACKWARDS,
                 resolve_links=True,
                 count=3,
@@ -80,34 +68,36 @@ def filtered(**more: Any) -> bytes:
         (
             ReadRequest("größe", from_end=True, limit=None),
             options(
-                stream=ReadReqOptionsStreamOptions(stream_identifier=STREAM, end=Empty()),
-                subscription=ReadReqOptionsSubscriptionOptions(),
+                stream=pb.ReadReqOptionsStreamOptions(stream_identifier=STREAM, end=Empty()),
+                subscription=pb.ReadReqOptionsSubscriptionOptions(),
                 no_filter=Empty(),
             ),
         ),
         (
             ReadRequest(None, 7, limit=1),
-            options(all=ReadReqOptionsAllOptions(position=ReadReqOptionsPosition(7, 7)), count=1, no_filter=Empty()),
+            options(
+                all=pb.ReadReqOptionsAllOptions(position=pb.ReadReqOptionsPosition(7, 7)), count=1, no_filter=Empty()
+            ),
         ),
         (
             ReadRequest(None, (7, 0), limit=None),
             options(
-                all=ReadReqOptionsAllOptions(position=ReadReqOptionsPosition(7, 0)),
-                subscription=ReadReqOptionsSubscriptionOptions(),
+                all=pb.ReadReqOptionsAllOptions(position=pb.ReadReqOptionsPosition(7, 0)),
+                subscription=pb.ReadReqOptionsSubscriptionOptions(),
                 no_filter=Empty(),
             ),
         ),
         (
             ReadRequest(None, from_end=True, backwards=True, limit=1),
-            options(all=ReadReqOptionsAllOptions(end=Empty()), read_direction=BACKWARDS, count=1, no_filter=Empty()),
+            options(all=pb.ReadReqOptionsAllOptions(end=Empty()), read_direction=BACKWARDS, count=1, no_filter=Empty()),
         ),
         (
             ReadRequest(None, limit=None, filter=Filter.by_event_type(include=["a"])),
-            filtered(event_type=ReadReqOptionsFilterOptionsExpression(regex="^(?:a)$")),
+            filtered(event_type=pb.ReadReqOptionsFilterOptionsExpression(regex="^(?:a)$")),
         ),
         (
             ReadRequest(None, limit=None, filter=Filter.by_stream_name(prefixes=["a", "b"])),
-            filtered(stream_identifier=ReadReqOptionsFilterOptionsExpression(prefix=["a", "b"])),
+            filtered(stream_identifier=pb.ReadReqOptionsFilterOptionsExpression(prefix=["a", "b"])),
         ),
     ],
 )

@@ -20,6 +20,7 @@ from esdb_lite.events import RecordedEvent
 from tests.wire import strategies as wire
 
 ID = UUID("12345678-9abc-def0-1234-56789abcdef0")
+SMALL_IDS = [UUID(int=value) for value in (0, 1, 2**56, 2**64, 2**120, 2**120 + 2**56 - 1, 2**120 + 2**56)]
 CREATED = 17_954_746_331_234_567
 
 
@@ -78,7 +79,7 @@ def in_batch(before: list[bytes], message: bytes, persistent: bool = False) -> o
 # records as servers write them, in all sizes at which the layout changes
 records = st.fixed_dictionaries(
     {
-        "id": st.uuids().map(lambda id: id.bytes),
+        "id": (st.uuids() | st.sampled_from(SMALL_IDS)).map(lambda id: id.bytes),
         "structured": st.sampled_from([False, False, False, True]),
         "stream": st.sampled_from(["s", "orders-1", "größe", "x" * 122, "x" * 124, "x" * 130, "$$a b/c@d"]),
         "revision": st.sampled_from([0, 1, 127, 128, 16_383, 16_384, 2**31, 2**63 - 1]),

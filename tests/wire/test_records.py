@@ -8,19 +8,7 @@ import betterproto
 import pytest
 from betterproto.lib.google.protobuf import ListValue, NullValue, Struct
 from betterproto.lib.google.protobuf import Value as GoogleValue
-from esdb_lite_protos.kurrentdb.protocol.v2.streams import (
-    AppendRecord,
-    AppendRecordsRequest,
-    AppendRecordsResponse,
-    AppendRequest,
-    AppendResponse,
-    AppendSessionResponse,
-    ConsistencyCheck,
-    ConsistencyCheckStreamStateCheck,
-    SchemaFormat,
-    SchemaInfo,
-    StreamRevision,
-)
+from esdb_lite_protos.kurrentdb.protocol.v2 import streams as pb
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -116,13 +104,13 @@ def encoded(record: SentRecord) -> bytes:
     )
 
 
-def generated(record: SentRecord) -> AppendRecord:
+def generated(record: SentRecord) -> pb.AppendRecord:
     assert record.schema is not None
     format, name, schema_id = record.schema
-    return AppendRecord(
+    return pb.AppendRecord(
         record.id,
         {key: google(value) for key, value in record.properties.items()},
-        SchemaInfo(SchemaFormat(format), name, schema_id),
+        pb.SchemaInfo(pb.SchemaFormat(format), name, schema_id),
         record.data,
         record.stream,
     )
@@ -131,32 +119,34 @@ def generated(record: SentRecord) -> AppendRecord:
 @given(texts, numbers, st.lists(records, max_size=3))
 def test_a_request_of_a_session(stream: str, expected: int, records: list[SentRecord]) -> None:
     ours = encode_session_request(stream, expected, map(encoded, records))
-    theirs = bytes(AppendRequest(stream, list(map(generated, records)), expected))
+    theirs = bytes(pb.AppendRequest(stream, list(map(generated, records)), expected))
     assert decode_session_request(ours) == decode_session_request(theirs) == SentAppend(stream, records, expected)
-    assert AppendRequest().parse(ours).expected_revision == expected
+    assert pb.AppendRequest().parse(ours).expected_revision == expected
 
 
 @given(st.lists(records, max_size=3), st.lists(st.tuples(texts, numbers), max_size=3))
 def test_a_request_for_records(records: list[SentRecord], checks: list[tuple[str, int]]) -> None:
     ours = encode_records_request(map(encoded, records), checks)
-    states = [ConsistencyCheck(stream_state=ConsistencyCheckStreamStateCheck(*check)) for check in checks]
-    theirs = bytes(AppendRecordsRequest(list(map(generated, records)), states))
+    states = [pb.ConsistencyCheck(stream_state=pb.ConsistencyCheckStreamStateCheck(*check)) for check in checks]
+    theirs = bytes(pb.AppendRecordsRequest(list(map(generated, records)), states))
     sent = SentRecords(records, [SentCheck(*check) for check in checks])
     assert decode_records_request(ours) == decode_records_request(theirs) == sent
-    parsed = AppendRecordsRequest().parse(ours)
+    parsed = pb.AppendRecordsRequest().parse(ours)
     assert [check.stream_state.expected_state for check in parsed.checks] == [expected for _, expected in checks]
 
 
 def test_what_is_absent() -> None:
-    assert decode_session_request(bytes(AppendRequest(records=[AppendRecord()]))) == SentAppend(
+    assert decode_session_request(bytes(pb.AppendRequest(records=[pb.AppendRecord()]))) == SentAppend(
         "", [SentRecord(None, None, {}, b"", None)], None
     )
-    assert decode_records_request(bytes(AppendRecordsRequest(checks=[ConsistencyCheck()]))) == SentRecords([], [None])
+    assert decode_records_request(bytes(pb.AppendRecordsRequest(checks=[pb.ConsistencyCheck()]))) == SentRecords(
+        [], [None]
+    )
 
 
 def test_a_property_that_comes_twice_has_its_first_place_and_its_last_value() -> None:
     data = b"".join(
-        bytes(AppendRecord(properties={key: google(value)})) for key, value in [("a", 1), ("b", 2), ("a", 3)]
+        bytes(pb.AppendRecord(properties={key: google(value)})) for key, value in [("a", 1), ("b", 2), ("a", 3)]
     )
     (record,) = decode_session_request(b"\x12" + bytes((len(data),)) + data).records
     assert list(record.properties.items()) == [("a", 3), ("b", 2)]
@@ -165,11 +155,11 @@ def test_a_property_that_comes_twice_has_its_first_place_and_its_last_value() ->
 @given(st.dictionaries(texts, numbers, max_size=3), numbers)
 def test_answers(revisions: dict[str, int], position: int) -> None:
     ours = encode_appended_records(revisions, position)
-    session = AppendSessionResponse([AppendResponse(*pair) for pair in revisions.items()], position)
-    records = AppendRecordsResponse([StreamRevision(*pair) for pair in revisions.items()], position)
+    session = pb.AppendSessionResponse([pb.AppendResponse(*pair) for pair in revisions.items()], position)
+    records = pb.AppendRecordsResponse([pb.StreamRevision(*pair) for pair in revisions.items()], position)
     assert decode_appended_records(ours) == decode_appended_records(bytes(session)) == (revisions, position)
     assert decode_appended_records(bytes(records)) == (revisions, position)
-    assert same(AppendSessionResponse().parse(ours), session)
+    assert same(pb.AppendSessionResponse().parse(ours), session)
 
 
 def same(first: betterproto.Message, second: betterproto.Message) -> bool:

@@ -46,7 +46,7 @@ class AsyncOperationApi:
         self._core.forget_features()
         known = await self._core.features(deadline)
         if not known.methods:
-            raise NotSupported("server_info takes EventStoreDB 21.10 or later")
+            raise NotSupported("server_info needs EventStoreDB 21.10 or later")
         node = await self._core.node(deadline, Need.LEADER)
         return ServerInfo(known.version, node.authority, known.methods)
 

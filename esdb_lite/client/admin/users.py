@@ -88,7 +88,7 @@ class AsyncUserApi:
         channel = self._core.channel(self._core.deadline(timeout), credentials, repeatable=True)
         found = await _convert.users.details(channel, _checked_login(login_name))
         if len(found) != 1:
-            raise ProtocolError(f"one user was asked for, and {len(found)} are answered")
+            raise ProtocolError(f"the server was asked for one user, and has answered with {len(found)}")
         return found[0]
 
     async def list_users(self, *, timeout: Seconds | None = None, credentials: CredentialsLike = None) -> list[User]:

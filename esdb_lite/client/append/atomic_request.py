@@ -23,7 +23,7 @@ from esdb_lite.client.arguments import checked_events
 from esdb_lite.errors import InvalidArgument, NotSupported, OutcomeUnknown, WrongArgumentType
 from esdb_lite.events import JSON, OCTET_STREAM, JsonValue, NewEvent
 from esdb_lite.positions import ANY, EXISTS, checked_state, expectation
-from esdb_lite.records import NewRecord, RecordsLike, SchemaFormat, StreamAppend, StreamCheck
+from esdb_lite.records import NewRecord, RecordsLike, SchemaFormat, StreamAppend, StreamCheck, fold
 
 if TYPE_CHECKING:
     from esdb_lite.event_types.likes import EventsLike
@@ -134,7 +134,7 @@ def atomic_request(
     expected: dict[str, int] = {}
     for check in checked_checks(checks):
         if check.stream_name in expected:
-            raise InvalidArgument("checks", check, "each stream can be checked only once")
+            raise InvalidArgument("checks", check, "must name each stream only once")
         expected[check.stream_name] = checked_state("state", check.state)
     found: list[NewRecord] = []
     for part in checked_parts(records, types):
@@ -143,11 +143,22 @@ def atomic_request(
             continue
         state = expectation(part.expected_position)
         if state != ANY and expected.setdefault(part.stream_name, state) != state:
-            raise InvalidArgument("records", part, "the stream is expected to be something else as well")
+            raise InvalidArgument("records", part, "a check expects this stream to be in another state")
         found += [_record(part.stream_name, event) for event in part.events]
     if not found:
         raise InvalidArgument("records", records, "there must be at least one")
+    _refuse_confusion(expected, found)
     return AtomicRequest(found, expected)
+
+
+def _refuse_confusion(expected: Iterable[str], records: Sequence[NewRecord]) -> None:
+    """Refuse names for which a server would take one stream: it writes the events of both to one of them."""
+    spelled: dict[str, str] = {}
+    for name in dict.fromkeys([*expected, *(record.stream_name for record in records)]):
+        other = spelled.setdefault(fold(name), name)
+        if other != name:
+            found = f"streams {other!r} and {name!r} differ only in case"
+            raise InvalidArgument("records", name, f"{found}: servers take them for one in an atomic append")
 
 
 def checked_checks(value: StreamCheck | Iterable[StreamCheck]) -> list[StreamCheck]:

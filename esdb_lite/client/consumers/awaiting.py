@@ -20,7 +20,7 @@ class Awaited:
     """A place of a stream, or of all events, and how long to wait for it."""
 
     def __init__(self, place: int | None, timeout: float | None, *, of_stream: bool) -> None:
-        self.place = place
+        self.place = self.asked = place
         """None: there is nothing to wait for."""
         self.deadline = Deadline(timeout)
         self._pause = _FIRST_PAUSE

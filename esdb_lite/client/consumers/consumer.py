@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from datetime import datetime, timezone
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -20,15 +18,15 @@ from esdb_lite._checks import Seconds, checked_bool
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.shared import retrieved
 from esdb_lite._stepping import drive_awaiting, make
-from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.cancellation import Cancellation, to_its_end
 from esdb_lite.client.consumers.awaiting import Awaited
+from esdb_lite.client.consumers.face import ConsumerFace
 from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, checked_routes
-from esdb_lite.client.consumers.settings import ConsumerSettings, checked_coroutine, checked_forgetting, checked_place
-from esdb_lite.client.consumers.steps import Consumption, Store, not_let_go
+from esdb_lite.client.consumers.settings import ConsumerSettings, checked_coroutine, checked_forgetting
+from esdb_lite.client.consumers.steps import Store, not_let_go
 from esdb_lite.client.consumers.tracking import Item
-from esdb_lite.consumers import AsyncBatchHandler, AsyncEventHandler, ConsumerPosition, ConsumerProgress, WrittenLike
-from esdb_lite.errors import CallCancelled, ClientClosed, DeadlineExceeded, EsdbClientException, WrongArgumentType
+from esdb_lite.consumers import AsyncBatchHandler, AsyncEventHandler, ConsumerPosition, WrittenLike
+from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE
 
 if TYPE_CHECKING:
@@ -86,7 +84,9 @@ class ConsumerFeed:
 
     async def pause(self, seconds: float) -> None:
         """Wait, unless the consumer is to end."""
-        if self._stopped is not None:
+        if self._stopped is None:
+            await asyncio.sleep(seconds)
+        else:
             await asyncio.wait({self._stopped}, timeout=seconds)
 
     async def known_end(self) -> int | None:
@@ -206,7 +206,7 @@ async def _end(task: asyncio.Task[object]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-class AsyncConsumer:
+class AsyncConsumer(ConsumerFace):
     """Runs a handler over all events, or those of a stream, from where the checkpoint says. See `client.consumer()`.
 
     It runs once, by `run()`, and ends with `stop()`, when it is cancelled, or with an error. Leaving `async with`
@@ -221,23 +221,11 @@ class AsyncConsumer:
         handler: AsyncEventHandler | AsyncBatchHandler | None,
     ) -> None:
         self._feed = feed
-        self._settings = settings
-        self._store = store
-        self._routes = EventRoutes(handler, feed.types, _nothing)
         store.wrap(_uninterrupted)
-        self._consumption = Consumption(settings.options, store, self._handle, feed)
-        self._consumption.moved = self._tell
+        super().__init__(feed, settings, store, EventRoutes(handler, feed.types, _nothing))
         self._cancellation = Cancellation()
         self._ended: asyncio.Future[None] | None = None
         self._waiting: set[asyncio.Future[None]] = set()
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._consumption}>"
-
-    @property
-    def progress(self) -> ConsumerProgress:
-        """How far the consumer has come: positions, rate, lag."""
-        return self._consumption.tracker.progress(time.monotonic(), datetime.now(timezone.utc))
 
     def on(self, what: str | type) -> Callable[[H], H]:
         """Decorator: the function handles events of a type; or, for a class, the objects of that class.
@@ -302,11 +290,9 @@ class AsyncConsumer:
         that stream: it does not notice the result of another stream. The consumer must run in another task. Raises
         DeadlineExceeded after `timeout` seconds (default: none), and what the consumer has ended with.
         """
-        place, seconds = checked_place(result, self._settings.stream_name), checked_timeout(timeout)
-        awaited = Awaited(place, seconds, of_stream=self._settings.stream_name is not None)
-        while awaited.place is not None and not self._reached(awaited.place):
-            if awaited.deadline.passed:
-                raise DeadlineExceeded(f"the consumer did not come to {place} within {seconds:g} seconds", sent=False)
+        awaited = self._awaited(result, timeout)
+        while not self._reached(awaited):
+            self._check_in_time(awaited)
             if awaited.due:
                 await self._look_for(awaited)
                 continue
@@ -324,18 +310,11 @@ class AsyncConsumer:
         except EsdbClientException:  # the consumer comes there, or will say what is wrong
             awaited.not_found()
 
-    def _reached(self, place: int) -> bool:
-        if self._consumption.tracker.reached(place, in_all=self._settings.stream_name is None):
-            return True
-        if self._ended is not None and self._ended.done():
-            failure = self._consumption.failure
-            if isinstance(failure, Exception):  # whoever waits is not cancelled when the consumer is
-                raise failure
-            raise ClientClosed(f"the consumer ended before it came to {place}") from failure
-        return False
+    @property
+    def _has_ended(self) -> bool:
+        return self._ended is not None and self._ended.done()
 
     def _tell(self) -> None:
-        """Wake those who wait for the consumer."""
         for change in self._waiting:
             if not change.done():
                 change.set_result(None)

@@ -52,13 +52,14 @@ class EventRoutes:
             raise WrongArgumentType("function", function, "must be a function")
         if isinstance(what, type):
             if self._types is None:
-                raise InvalidArgument("what", what, "is a class: the client has no event_types")
+                raise InvalidArgument("what", what, "must be the name of a type: the client has no event_types")
             names = self._types.types_of(what)
         else:
             names = [checked_type(what)]
         for name in names:
             if name in self._routes:
-                raise InvalidArgument("what", what, f"has a function already: {self._routes[name][0]!r}")
+                reason = f"must be a type without a function: {name} has {self._routes[name][0]!r}"
+                raise InvalidArgument("what", what, reason)
             self._routes[name] = function, isinstance(what, type)
         return function
 

@@ -8,6 +8,7 @@ Must not know: event loops, threads, how positions are kept.
 from __future__ import annotations
 
 import logging
+import random
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import suppress
@@ -16,6 +17,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from esdb_lite.checkpoints.positions import to_text
+from esdb_lite.checkpoints.store import StoreBusy
 from esdb_lite.client.consumers.tracking import HandledPart, Item, Tracker, parts
 from esdb_lite.client.failures import log_failure, note_on
 from esdb_lite.consumers import BatchHandlerError, ConsumerPosition, ErrorAction, HandlerError
@@ -30,8 +32,15 @@ LONGEST_PAUSE = 60.0
 _MOST_DOUBLINGS = 100
 """More than it takes to get from any pause to the longest one; numbers must not grow for ever."""
 
+_BUSY_SECONDS, _BUSY_PAUSE = 60.0, 0.02
+"""How long others may be in the middle of their transactions before this is a failure, and between looks."""
+
 Step = Callable[[], object]
 Steps = Generator[Step, Any, None]
+
+
+class _Stopped(Exception):
+    """The consumer is to end before the handler was called."""
 
 
 class ConsumerSource(Protocol):
@@ -157,8 +166,7 @@ class Consumption:
         with suppress(CheckpointCorrupt):
             yield self._store.load
         self._attempting = True
-        if self._store.begin is not None:
-            yield self._store.begin
+        yield from self._begin_transaction()
         if clear is not None:
             yield clear
         assert self._store.forget is not None
@@ -232,6 +240,9 @@ class Consumption:
                 yield from self._attempt(part)
             except GeneratorExit:
                 raise
+            except _Stopped:
+                self._attempting = False
+                return False
             except BaseException as error:
                 yield from self._undo(error)
                 action = self._decide(part, error, attempts)
@@ -246,13 +257,26 @@ class Consumption:
     def _attempt(self, part: HandledPart) -> Steps:
         """Call the handler, and commit where it takes part in a transaction: that may fail like itself."""
         self._attempting = True  # until it is known what has become of it: Ctrl-C may come in between
-        if self._store.begin is not None:
-            yield self._store.begin
+        yield from self._begin_transaction()
         yield partial(self._handler, self._handed(part))
         if self._store.transactional and part.position is not None:
             yield partial(self._store.save, part.position)
             self.tracker.saved(part.position, self._clock())
         self._attempting = False
+
+    def _begin_transaction(self) -> Steps:
+        """Begin it when others are done with theirs. Raises _Stopped."""
+        ends_at = self._clock() + _BUSY_SECONDS
+        while self._store.begin is not None:
+            try:
+                yield self._store.begin
+                return
+            except StoreBusy as busy:
+                if self._clock() > ends_at:
+                    raise busy.__cause__ or busy from None
+            if self._source.stopping:
+                raise _Stopped
+            yield partial(self._source.pause, random.uniform(0, _BUSY_PAUSE))
 
     def _undo(self, error: BaseException) -> Steps:
         """Roll back; where that fails, too, nothing is safe but to end with the first error."""

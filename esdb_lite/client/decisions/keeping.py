@@ -50,7 +50,7 @@ class SnapshotKeeper:
             return None
         if found is None or not isinstance(found, Snapshot):
             if found is not None:
-                raise WrongArgumentType("store", store, f"must load a Snapshot or None, and loads {found!r}")
+                raise WrongArgumentType("store", store, f"must return a Snapshot or None from load(), not {found!r}")
             return None
         if found.version != self._snapshots.version:
             return None

@@ -198,7 +198,7 @@ class AsyncGroupApi:
         Raises SubscriptionNotFound, SubscriptionFailed (they are being replayed), NotSupported; OutcomeUnknown when
         the request was sent and no answer came. The rules are in section B.8 of the notes on KurrentDB.
         """
-        needs = "throwing parked events away takes a KurrentDB later than 26.1.0"
+        needs = "truncating parked events needs a KurrentDB later than 26.1.0"
         channel = self._core.channel(self._core.deadline(timeout), credentials, needs=needs)
         if stop_at is not None:
             checked_int("stop_at", stop_at, 0, LARGEST)

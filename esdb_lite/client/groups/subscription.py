@@ -52,7 +52,33 @@ LEAVING_PAUSES = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2)
 """Seconds between asking and asking again."""
 
 
-class AsyncPersistentSubscription:
+class GroupMember:
+    """What it is told of a consumer of a group, on either client."""
+
+    _options: ConsumerOptions
+
+    @property
+    def group_name(self) -> str:
+        """Name of the group."""
+        return self._options.group_name
+
+    @property
+    def stream_name(self) -> str | None:
+        """Name of the stream; None for all events."""
+        return self._options.stream_name
+
+    @property
+    def subscription_id(self) -> str:
+        """What the server calls the subscription: `STREAM::GROUP`."""
+        return self._options.subscription_id
+
+    @property
+    def ack_batch_size(self) -> int:
+        """How many answers are sent together."""
+        return self._options.ack_batch_size
+
+
+class AsyncPersistentSubscription(GroupMember):
     """The events of a group for one of its consumers: an async iterator, and an async context manager.
 
     Answer every event with `ack()` or `nack()`. The server delivers at most `buffer_size` unanswered events, and
@@ -90,21 +116,6 @@ class AsyncPersistentSubscription:
         self._retries = self._new_retries()
         self._again_at = 0.0
         self._coming_back = asyncio.Lock()
-
-    @property
-    def group_name(self) -> str:
-        """Name of the group."""
-        return self._options.group_name
-
-    @property
-    def stream_name(self) -> str | None:
-        """Name of the stream; None for all events."""
-        return self._options.stream_name
-
-    @property
-    def subscription_id(self) -> str:
-        """What the server calls the subscription: `STREAM::GROUP`."""
-        return self._options.subscription_id
 
     @property
     def last_drop(self) -> GrpcError | None:
@@ -271,15 +282,11 @@ class AsyncPersistentSubscription:
 
     # --- answers ----------------------------------------------------------------------------------------------
 
-    @property
-    def ack_batch_size(self) -> int:
-        """How many answers are sent together."""
-        return self._options.ack_batch_size
-
     async def ack(self, events: Answerable) -> None:
         """Say that one event or several have been processed. Raises ClientClosed after `close()`.
 
-        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`.
+        Answers are sent in batches: `ack_batch_size` at a time, or after `ack_delay`. The server ignores those for
+        events that it does not wait for: answered before, or not delivered on this call.
         """
         await self._answer(0, "", events)
 

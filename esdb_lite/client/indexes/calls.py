@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from esdb_lite.positions import ResumeFrom
     from esdb_lite.settings import CredentialsLike
 
-_NEEDS = "defining indexes takes KurrentDB 26.0 or later"
+_NEEDS = "defining indexes needs KurrentDB 26.0 or later"
 _ANY = "any"
 _NAME = r"[a-z0-9_-]{1,1000}"
 

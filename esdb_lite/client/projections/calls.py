@@ -80,9 +80,9 @@ class AsyncProjectionApi:
         checked_text("query", query)
         checked_bool("emit", emit)
         if checked_bool("track_emitted_streams", track_emitted_streams) and not emit:
-            raise InvalidArgument("track_emitted_streams", track_emitted_streams, "takes emit=True")
+            raise InvalidArgument("track_emitted_streams", track_emitted_streams, "needs emit=True")
         if engine_version == _SECOND_ENGINE and track_emitted_streams:
-            raise InvalidArgument("track_emitted_streams", track_emitted_streams, "cannot be had with engine_version=2")
+            raise InvalidArgument("track_emitted_streams", track_emitted_streams, "does not work with engine_version=2")
         engine = 0 if engine_version is None else await self._engine(engine_version, deadline)
         ignored = [ProjectionExists] if checked_bool("exist_ok", exist_ok) else []
         with suppress(*ignored):

@@ -110,7 +110,7 @@ class ReadCall:
         await self.open()
         if self._closed:
             self.stream.close()
-            raise ClientClosed("it was closed")
+            raise ClientClosed("the read or subscription was closed")
         return await self.stream.receive_data()
 
     def close(self) -> None:

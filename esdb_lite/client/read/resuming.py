@@ -163,7 +163,7 @@ class HealingReading:
         finally:
             self._opening = None
         if opening.cancelled():
-            raise ClientClosed("it was closed")
+            raise ClientClosed("the read or subscription was closed")
         return opening.result()
 
     async def _open(self) -> ReadCall:
@@ -206,7 +206,7 @@ class HealingReading:
             raise
         if self._closed:
             call.close()
-            raise ClientClosed("it was closed")
+            raise ClientClosed("the read or subscription was closed")
         return call
 
     def _budget(self) -> Deadline:

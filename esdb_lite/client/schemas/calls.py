@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     )
     from esdb_lite.settings import CredentialsLike
 
-_NEEDS = "a schema registry takes KurrentDB 25.1 or later"
+_NEEDS = "the schema registry needs KurrentDB 25.1 or later"
 
 
 class AsyncSchemaApi:

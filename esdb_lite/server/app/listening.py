@@ -212,7 +212,7 @@ class Door:
                 self._accept, accepted, ssl=self._tls, ssl_handshake_timeout=timeout
             )
         except OSError as error:  # of TLS, too
-            log.debug("a client did not get in: %r", error)
+            log.debug("a client could not be connected: %r", error)
             error.__traceback__ = None  # its frames know the error: 300 KB would wait for the garbage collector
             accepted.close()
             await asyncio.sleep(0)  # asyncio ends its transport in the next turn

@@ -10,7 +10,7 @@ not applied.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, Protocol
 
 from esdb_lite.positions import LARGEST
 from esdb_lite.server.engine.read import AnswerPage, PageSize
@@ -170,9 +170,6 @@ class IndexSubscription:
         self._deliver(found)
         self._next = new[-1].position + 1
         return found
-
-
-IndexPlan: TypeAlias = IndexRead | IndexSubscription
 
 
 def _newest(reader: Reader) -> int:

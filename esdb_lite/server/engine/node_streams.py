@@ -7,7 +7,7 @@ that begins like theirs. Must not know: what the node has to say, the wire.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias, cast
 
 from esdb_lite.server.storage import Reader, Record, StreamHead
 
@@ -27,29 +27,20 @@ def nothing(_: str) -> Record | None:
     return None
 
 
-class WithNodeStreams:
-    """A view of the database in which the node's own streams can be read, too."""
+def with_node_streams(reader: Reader, newest: Newest) -> Reader:
+    """Return a view of the database in which the node's own streams can be read, too."""
+    return cast("Reader", _WithNodeStreams(reader, newest))
+
+
+class _WithNodeStreams:
+    """A `Reader`: of what is not said here, the other one's."""
 
     def __init__(self, reader: Reader, newest: Newest) -> None:
         self._reader = reader
         self._newest = newest
-        self.log_forward = reader.log_forward
-        self.log_sketched = reader.log_sketched
-        self.name_of = reader.name_of
-        self.log_of_users = reader.log_of_users
-        self.log_backward = reader.log_backward
-        self.log_at = reader.log_at
-        self.selected_forward = reader.selected_forward
-        self.selected_backward = reader.selected_backward
-        self.log_end = reader.log_end
-        self.last_position = reader.last_position
-        self.names = reader.names
-        self.projection_position = reader.projection_position
-        self.projection_states = reader.projection_states
-        self.replayed_from = reader.replayed_from
-        self.index_position = reader.index_position
-        self.index_forward = reader.index_forward
-        self.index_backward = reader.index_backward
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reader, name)
 
     def head(self, stream: str) -> StreamHead | None:
         """See `Reader`."""

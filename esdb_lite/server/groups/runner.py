@@ -372,7 +372,7 @@ class GroupRunner:
             return
         if found.broken is not None:
             log.error(
-                "persistent subscription %r: event %d of its checkpoints is none, so it begins where it was told to",
+                "persistent subscription %r: event %d of its checkpoints cannot be used; it begins as configured",
                 config.key,
                 found.broken.revision,
             )

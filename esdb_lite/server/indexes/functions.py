@@ -144,7 +144,7 @@ class IndexFunctions:
         if not self._told:
             self._told = True
             log.warning(
-                "index %r leaves out event %d@%r and, without a word, all others for which its functions fail: %r",
+                "index %r leaves out event %d@%r, for which its functions fail, and does not log further ones: %r",
                 self._definition.name,
                 record.revision,
                 record.stream[:_LONGEST_FAULT],

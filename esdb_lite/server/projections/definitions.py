@@ -109,7 +109,6 @@ SYSTEM_PROJECTIONS = (
     _system(BY_CORRELATION_ID, "ByCorrelationId", _CORRELATION),
 )
 """In the order in which they are created: stopped, at their very beginning."""
-SYSTEM_NAMES = frozenset(definition.name for definition in SYSTEM_PROJECTIONS)
 
 
 def definition_stream(name: str) -> str:

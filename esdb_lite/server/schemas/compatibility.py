@@ -66,7 +66,7 @@ def _parsed(definition: bytes) -> Mapping[str, object]:
     except ValueError as error:
         raise NotASchema(f"a definition is not JSON: {error}") from None
     if not isinstance(document, dict):
-        raise NotASchema("a definition is no JSON schema: it is no object")
+        raise NotASchema("a definition is not a JSON schema: it is not an object")
     return document
 
 

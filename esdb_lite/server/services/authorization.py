@@ -12,14 +12,7 @@ import enum
 import logging
 from collections.abc import Mapping
 
-from esdb_lite_protos.tags import (
-    PATH_IMPORTS_IMPORT_EVENTS,
-    PATH_PERSISTENT_SUBSCRIPTIONS_READ,
-    PATH_STREAMS_APPEND,
-    PATH_STREAMS_BATCH_APPEND,
-    PATH_STREAMS_READ,
-    PATH_STREAMS_SERVICE_APPEND_SESSION,
-)
+from esdb_lite_protos import tags
 
 from esdb_lite._status import RpcError, refusals
 from esdb_lite.server.addresses import network_of
@@ -92,14 +85,19 @@ NEEDS: Mapping[str, Permission] = {
 """The same by path."""
 
 _WRITES = frozenset(
-    (PATH_STREAMS_APPEND, PATH_STREAMS_BATCH_APPEND, PATH_STREAMS_SERVICE_APPEND_SESSION, PATH_IMPORTS_IMPORT_EVENTS)
+    (
+        tags.PATH_STREAMS_APPEND,
+        tags.PATH_STREAMS_BATCH_APPEND,
+        tags.PATH_STREAMS_SERVICE_APPEND_SESSION,
+        tags.PATH_IMPORTS_IMPORT_EVENTS,
+    )
 )
-_MANY_REQUESTS = _WRITES | {PATH_PERSISTENT_SUBSCRIPTIONS_READ}
+_MANY_REQUESTS = _WRITES | {tags.PATH_PERSISTENT_SUBSCRIPTIONS_READ}
 """Calls whose client goes on sending: some take an end before their first request for a lost connection."""
 _FIRST_REQUEST_WITHIN = 2.0
 """Seconds that a client has to begin, before it hears that it may not."""
 
-_LONG = _MANY_REQUESTS | {PATH_STREAMS_READ}
+_LONG = _MANY_REQUESTS | {tags.PATH_STREAMS_READ}
 """Calls that may stay open, and are ended when their user is changed."""
 
 

@@ -15,7 +15,7 @@ from esdb_lite.server.database.database import Database, ticks_now
 from esdb_lite.server.database.group_commit import new_id
 from esdb_lite.server.database.loop_share import LoopShare
 from esdb_lite.server.engine.access import Action, Principal, allowed, decide_early
-from esdb_lite.server.engine.node_streams import Newest, WithNodeStreams, nothing
+from esdb_lite.server.engine.node_streams import Newest, nothing, with_node_streams
 from esdb_lite.server.faults.admission import Admission
 from esdb_lite.server.handlers import ServerCall
 from esdb_lite.server.indexes.catalogue import Indexes
@@ -59,11 +59,11 @@ class Context:
 
     async def read(self, query: Callable[[Reader], T]) -> T:
         """Run a function on one consistent state, with the node's own streams in it. Raises StorageError."""
-        return await self.database.read(lambda reader: query(WithNodeStreams(reader, self.node_event)))
+        return await self.database.read(lambda reader: query(with_node_streams(reader, self.node_event)))
 
     def read_at_once(self, query: Callable[[Reader], T]) -> T | None:
         """Do the same for a few events now; None, and nothing is read, where that cannot be. Raises StorageError."""
-        return self.database.read_at_once(lambda reader: query(WithNodeStreams(reader, self.node_event)))
+        return self.database.read_at_once(lambda reader: query(with_node_streams(reader, self.node_event)))
 
     async def permits(self, principal: Principal, stream: str, action: Action) -> bool:
         """Whether somebody may do this with a stream now. Raises StorageError."""

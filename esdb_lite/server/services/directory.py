@@ -30,7 +30,7 @@ class DirectoryService(DirectoryBase):
         try:
             what = Listed(int(list_req.kind))
         except ValueError:
-            raise refusals.invalid_argument(f"kind: there is no {int(list_req.kind)}.") from None
+            raise refusals.invalid_argument(f"kind: {int(list_req.kind)} is not a kind of names.") from None
         page = await self._context.database.read(partial(_page, what, list_req, self._context.now()))
         return ListResp(names=page.names, end=page.end)
 

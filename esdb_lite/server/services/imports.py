@@ -73,7 +73,7 @@ class Imports:
             raise refusals.invalid_argument("streams: a stream is named twice.")
         for stream, number in expected.items():
             if number < ANY and number != EXISTS:
-                raise refusals.invalid_argument(f"expected: there is no {number}.")
+                raise refusals.invalid_argument(f"expected: {number} is neither a revision nor a state of a stream.")
             await self._check(call, stream)
         intake = Intake(self._context.max_append_event_size)
         take_events(self._context, intake, request.events)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
+from esdb_lite.server.engine.groups.config import GroupConfig
+from esdb_lite.server.engine.groups.statistics import GroupInfo
+
 CONTENT_TYPE = "application/openmetrics-text; version=1.0.0; charset=utf-8"
 
 
@@ -29,18 +32,6 @@ class Metric(NamedTuple):
     samples: Sequence[Sample]
 
 
-class GroupFigures(NamedTuple):
-    """What is told of a persistent subscription."""
-
-    stream: str
-    group: str
-    connections: int
-    parked: int
-    in_flight: int
-    processed: int
-    """Since it was started."""
-
-
 class NodeFigures(NamedTuple):
     """What is told of a node; the statistics by the names of the Monitoring service."""
 
@@ -55,7 +46,7 @@ class NodeFigures(NamedTuple):
     bytes_written: int
     """Since the start, as the log counts them."""
     log_end: int
-    groups: Sequence[GroupFigures]
+    groups: Sequence[tuple[GroupConfig, GroupInfo]]
 
 
 def render(figures: NodeFigures, prefix: str) -> str:
@@ -101,18 +92,20 @@ def _of_log(figures: NodeFigures) -> Iterable[Metric]:
     yield Metric("checkpoints", "gauge", "Positions in the log", [checkpoint])
 
 
-def _of_groups(groups: Sequence[GroupFigures]) -> Iterable[Metric]:
-    labels = [{"event_stream_id": each.stream, "group_name": each.group} for each in groups]
+def _of_groups(groups: Sequence[tuple[GroupConfig, GroupInfo]]) -> Iterable[Metric]:
+    labels = [{"event_stream_id": config.stream, "group_name": config.group} for config, _ in groups]
+    infos = [info for _, info in groups]
 
     def samples(values: Iterable[int]) -> list[Sample]:
         return [Sample(value, label) for value, label in zip(values, labels, strict=True)]
 
     name = "persistent_sub"
-    yield Metric(f"{name}_connections", "gauge", "Consumers", samples(each.connections for each in groups))
-    yield Metric(f"{name}_parked_messages", "gauge", "Parked events", samples(each.parked for each in groups))
-    flying = samples(each.in_flight for each in groups)
+    yield Metric(f"{name}_connections", "gauge", "Consumers", samples(len(each.connections) for each in infos))
+    parked = samples(each.parked_message_count for each in infos)
+    yield Metric(f"{name}_parked_messages", "gauge", "Parked events", parked)
+    flying = samples(each.total_in_flight_messages for each in infos)
     yield Metric(f"{name}_in_flight_messages", "gauge", "Events that wait for an answer", flying)
-    yield Metric(f"{name}_items_processed", "counter", "Deliveries", samples(each.processed for each in groups))
+    yield Metric(f"{name}_items_processed", "counter", "Deliveries", samples(each.total_items for each in infos))
 
 
 def _known(statistics: Mapping[str, str], names: Mapping[str, Mapping[str, str]]) -> list[Sample]:

@@ -60,7 +60,7 @@ class Operations(pb.OperationsBase):
     async def start_scavenge(self, start_scavenge_req: pb.StartScavengeReq) -> pb.ScavengeResp:
         """Begin to remove what is not needed any more."""
         if not start_scavenge_req.is_set("options"):
-            raise refusals.invalid_argument("options: a scavenge needs them, empty ones will do.")
+            raise refusals.invalid_argument("options is missing: a scavenge needs it; it may be empty.")
         if self._running is not None:
             return _scavenge(self._running[0].id, pb.ScavengeRespScavengeResult.InProgress)
         scavenge = await self._database.start_scavenge()
@@ -97,7 +97,7 @@ class Operations(pb.OperationsBase):
     async def stop_scavenge(self, stop_scavenge_req: pb.StopScavengeReq) -> pb.ScavengeResp:
         """Stop the scavenge that runs."""
         if not stop_scavenge_req.is_set("options"):
-            raise refusals.invalid_argument("options: which scavenge is to be stopped?")
+            raise refusals.invalid_argument("options is missing: it names the scavenge to stop.")
         running = self._running
         asked = stop_scavenge_req.options.scavenge_id
         if running is None or asked not in (running[0].id, "current"):

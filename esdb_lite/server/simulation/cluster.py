@@ -15,7 +15,7 @@ from esdb_lite._checks import Seconds, checked_int, checked_seconds, checked_tex
 from esdb_lite._loop_thread import LoopCalls, LoopThread
 from esdb_lite.errors import InvalidArgument
 from esdb_lite.server.addresses import with_port
-from esdb_lite.server.embedded import passwords, passwords_of, path_of, projections_of
+from esdb_lite.server.embedded import passwords_of, path_of, projections_of, security_of
 from esdb_lite.server.faults.api import Faults
 from esdb_lite.server.options import DEFAULT_COMPATIBILITY, Compatibility, Durability, RunProjections, one_of
 from esdb_lite.server.tls import Certificates
@@ -178,18 +178,15 @@ class SimulatedCluster:
         self._stopped = asyncio.Event()
 
     def _settings(self) -> ClusterSettings:
-        from esdb_lite.server.node import Security, ServerSettings
+        from esdb_lite.server.node import ServerSettings
         from esdb_lite.server.simulation.nodes import ClusterSettings
 
-        security = None
-        if self._certificates.secure:
-            security = Security(self._certificates.files(), passwords(self._passwords))
         server = ServerSettings(
             self._path,
             self._host,
             0,
             self._durability,
-            security=security,
+            security=security_of(self._certificates, self._passwords),
             run_projections=self._run_projections,
             start_standard_projections=self._start_standard_projections,
             compatibility=self._compatibility,
@@ -232,9 +229,7 @@ class SimulatedCluster:
             return
         if self._nodes is not None or self._thread is not None:
             raise RuntimeError("the cluster is running already")
-        thread = LoopThread("esdb-lite cluster", self._start_here, self._until_stopped)
-        thread.start_and_wait()
-        self._thread = thread
+        self._thread = LoopThread("esdb-lite cluster", self._start_here, self._until_stopped).start_and_wait()
 
     def stop(self) -> None:
         """Stop all nodes, whatever has happened to them. Idempotent."""

@@ -193,8 +193,8 @@ class ClusterNodes:
         Raises InvalidArgument when it does not run, or never leads.
         """
         if not node.runs or node.member.read_only:
-            why = "is a read-only replica" if node.member.read_only else "does not run"
-            raise InvalidArgument("n", node.number, f"the node {why} and cannot lead: it must be one that can")
+            kind = "no read-only replica" if node.member.read_only else "a node that runs"
+            raise InvalidArgument("n", node.number, f"must be {kind}, to lead")
         self._cancel_election()
         async with self._changing:
             if node.member.leads:
@@ -285,7 +285,7 @@ class ClusterNodes:
         """Start a node that was killed or shut down, at its port, as a follower. Raises ServerStartError."""
         async with self._changing:
             if node.stack is not None:
-                raise InvalidArgument("n", node.number, "the node runs: it must be one that does not")
+                raise InvalidArgument("n", node.number, "must be a node that does not run")
             member = node.member
             member.renew()
             if self.membership.leader is member:
@@ -303,7 +303,7 @@ class ClusterNodes:
         """Let a node stand still, as a process that is stopped. Nothing happens when it does already."""
         async with self._changing:
             if node.stack is None:
-                raise InvalidArgument("n", node.number, "the node does not run: it must be one that does")
+                raise InvalidArgument("n", node.number, "must be a node that runs")
             if node.frozen is not None:
                 return
             node.frozen = node.faults.stall()
@@ -344,7 +344,7 @@ class ClusterNodes:
         """Let a node leave in order: GOAWAY, no answers any more, and in the end a reset."""
         async with self._changing:
             if not node.runs or node.stack is None:
-                raise InvalidArgument("n", node.number, "the node does not run: it must be one that does")
+                raise InvalidArgument("n", node.number, "must be a node that runs")
             was_leading, stack = node.matters, node.stack
             node.member.state = NodeState.SHUTTING_DOWN
             self._roles_changed()

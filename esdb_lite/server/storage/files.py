@@ -16,7 +16,8 @@ from esdb_lite.server.storage import Reader
 from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.disk import sync_name
 from esdb_lite.server.storage.errors import StorageFailed, reporting
-from esdb_lite.server.storage.losses import identity, is_new, lacks_pages, refuse_losses
+from esdb_lite.server.storage.log_length import LogLength
+from esdb_lite.server.storage.losses import identity, is_new, lacks_pages, refuse_foreign_log, refuse_losses
 from esdb_lite.server.storage.ownership import LogRemoved, Ownership
 from esdb_lite.server.storage.schema import check_path, check_writable, empty_log, open_reader, open_writer
 from esdb_lite.server.storage.sqlite_reader import SqliteReader
@@ -42,6 +43,7 @@ class Files:
         self._size = 0
         """Of the file, before the last commit."""
         self._ownership: Ownership | None = None
+        self._log_length: LogLength | None = None
         if path is not None:
             check_path(path)
             check_writable(path)
@@ -64,6 +66,7 @@ class Files:
             emptied = empty_log(connection)
             self._note_durability(self._ownership, emptied)
             self._ownership.watch()
+            self._log_length = LogLength(os.path.realpath(self.path), connection)
         return connection
 
     def _note_durability(self, ownership: Ownership, emptied: bool) -> None:
@@ -76,6 +79,7 @@ class Files:
     def _take_over(self, path: str, ownership: Ownership) -> None:
         if is_new(path):
             ownership.notes.forget()
+        refuse_foreign_log(path, ownership.notes.left)
         refuse_losses(path, ownership.notes.left)
 
     def check(self) -> None:
@@ -89,6 +93,8 @@ class Files:
             with suppress(sqlite3.Error):
                 self.writer.connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             raise
+        if self._log_length is not None and self._log_length.is_cut_off():
+            raise StorageFailed(f"{self.path}-wal was cut off while it was in use: nothing is written")
         # A scavenge makes it shorter, too, here or in another process.
         if size < self._size and self._lacks_pages():
             raise StorageFailed(f"{self.path} was cut off while it was in use: nothing is written")
@@ -100,6 +106,8 @@ class Files:
 
     def confirm(self, end: int) -> None:
         """Note that everything before `end` is on the disk, before anybody hears of it."""
+        if self._log_length is not None:
+            self._log_length.note()
         if self._ownership is None or self._relaxed:
             return
         if self._identity is None:
@@ -126,6 +134,8 @@ class Files:
         """Close the writer and give the file up; readers must have been closed before. Idempotent."""
         if self._on_loop is not None:
             self._on_loop.close()
+        if self._log_length is not None:
+            self._log_length.close()
         self.writer.close()
         # Where a reader or a full disk keeps the write-ahead log from being emptied, the notes are still needed.
         self._give_up(keep=os.path.exists(os.path.realpath(self.path) + "-wal"))

@@ -13,7 +13,7 @@ from esdb_lite.server.storage.confirm_notes import LastRun
 from esdb_lite.server.storage.errors import StorageCorrupted, reporting
 from esdb_lite.server.storage.schema import connect_reader, recognise
 from esdb_lite.server.storage.sqlite_reader import log_end
-from esdb_lite.server.storage.write_ahead import committed_pages, lost_commits
+from esdb_lite.server.storage.write_ahead import committed_count, committed_pages, lost_commits
 
 _IDENTITY = "SELECT id FROM events ORDER BY position LIMIT 1"
 _PATIENCE = 3
@@ -48,6 +48,42 @@ def losses(connection: sqlite3.Connection, path: str, left: LastRun) -> list[str
     """Return what is missing in a file, as `connection` sees it; `left` must have been read before."""
     found = [_missing(connection, path, left), None if left.relaxed else _unseen(connection, path)]
     return [text for text in found if text is not None]
+
+
+def refuse_foreign_log(path: str, left: LastRun) -> None:
+    """Refuse a file beside a write-ahead log that is not its own, as far as that can be seen: SQLite would mix the two.
+
+    To be called before anybody writes to it, by whom alone may write. Raises StorageError.
+    """
+    if is_new(path) or not os.path.exists(os.path.realpath(path) + "-wal"):
+        return
+    with closing(connect_reader(path)) as connection, reporting(path):
+        # More than once: a scavenge that another process has begun beside the last server may still be writing.
+        found: list[str] = []
+        while len(found) < _PATIENCE and (reason := _foreign(connection, path, left)):
+            found.append(reason)
+    if len(found) == _PATIENCE:
+        way_out = f"if it was put back from a backup, remove {path}-wal and {path}-lock"
+        raise StorageCorrupted(f"{path} is damaged: {path}-wal {found[0]}; {way_out}")
+
+
+def _foreign(connection: sqlite3.Connection, path: str, left: LastRun) -> str | None:
+    count, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    with open(os.path.realpath(path) + "-wal", "rb") as log:
+        logged = committed_count(log, size)
+    if not logged:
+        return None
+    # The first page says how many there are, and is in the log whenever a commit has changed that.
+    if logged != count or lacks_pages(connection, path):
+        return "builds on pages that it does not have"
+    if not left.relaxed and left.notes and not _is_noted(connection, path, left):
+        return "is of another database"
+    return None
+
+
+def _is_noted(connection: sqlite3.Connection, path: str, left: LastRun) -> bool:
+    database = identity(connection) if recognise(connection, path) else None
+    return database is None or any(of == database for of, _ in left.notes)
 
 
 def lacks_pages(connection: sqlite3.Connection, path: str) -> bool:

@@ -57,20 +57,30 @@ def lost_commits(path: str) -> str | None:
 def committed_pages(file: BinaryIO, page_size: int) -> dict[int, int]:
     """Where in a log each page begins, by its number, as the last commit has it that can be read."""
     found: dict[int, int] = {}
-    header = file.read(_HEADER)
-    if len(header) < _HEADER or not _is_sound(header) or int.from_bytes(header[8:12], "big") != page_size:
-        return found
     uncommitted: dict[int, int] = {}
-    for frame, place in _sound_frames(file, header, page_size):
+    for frame, place in _sound_frames(file, page_size):
         uncommitted[int.from_bytes(frame[:4], "big")] = place
-        if frame[4:8] != bytes(4):
+        if _count_of(frame):
             found.update(uncommitted)
             uncommitted.clear()
     return found
 
 
-def _sound_frames(file: BinaryIO, header: bytes, page_size: int) -> Iterator[tuple[bytes, int]]:
+def committed_count(file: BinaryIO, page_size: int) -> int:
+    """How many pages the database has after the last commit of a log that can be read; 0: there is none."""
+    return next(filter(None, reversed([_count_of(frame) for frame, _ in _sound_frames(file, page_size)])), 0)
+
+
+def _count_of(frame: bytes) -> int:
+    """Pages that the database has after a frame that ends a commit; 0: it does not."""
+    return int.from_bytes(frame[4:8], "big")
+
+
+def _sound_frames(file: BinaryIO, page_size: int) -> Iterator[tuple[bytes, int]]:
     """Header and place of the page of each frame, up to the first with a wrong checksum, or of an older log."""
+    header = file.read(_HEADER)
+    if len(header) < _HEADER or not _is_sound(header) or int.from_bytes(header[8:12], "big") != page_size:
+        return
     before, big_endian = header[24:], bool(header[3] & 1)
     for _, frame in _frames(file, page_size, 1):
         place = file.tell()

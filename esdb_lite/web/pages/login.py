@@ -57,7 +57,7 @@ async def _groups(visit: Visit, name: str, password: str) -> tuple[str, ...]:
     if not name or not password:
         raise InvalidArgument("login", name, "must be given")
     if len(name) > _LONGEST or len(password) > _LONGEST:
-        raise InvalidArgument("login", None, f"a name and a password have {_LONGEST:,} characters at most")
+        raise InvalidArgument("login", None, f"at most {_LONGEST:,} characters for the name and the password")
     try:
         user = await visit.client.get_user(name, timeout=PATIENCE, credentials=(name, password))
     except (AccessDenied, NotSupported):  # known, and may not ask

@@ -6,7 +6,6 @@ Owns: what is read for them. Must not know: how pages look.
 from __future__ import annotations
 
 import asyncio
-import enum
 import re
 from uuid import UUID
 
@@ -14,6 +13,7 @@ from starlette.responses import Response
 
 from esdb_lite import (
     AccessDenied,
+    AsyncEsdbClient,
     DeadlineExceeded,
     EsdbClientException,
     RecordedEvent,
@@ -32,49 +32,35 @@ _DIGITS = re.compile(r"(\d+)")
 _AT = re.compile(r"(\d{1,19})@(.+)", re.DOTALL)
 
 
-class NameKind(enum.Enum):
-    """What can be listed."""
-
-    STREAMS = "streams"
-    CATEGORIES = "categories"
-    TYPES = "types"
-
-    @classmethod
-    def of(cls, text: str) -> NameKind:
-        """Read what a query says; streams where it says nothing that is known."""
-        return next((kind for kind in cls if kind.value == text), cls.STREAMS)
+_KINDS = {
+    "streams": AsyncEsdbClient.list_streams,
+    "categories": AsyncEsdbClient.list_categories,
+    "types": AsyncEsdbClient.list_event_types,
+}
+"""What can be listed, and what lists it."""
 
 
 async def streams(visit: Visit) -> Response:
     """The streams, categories or types whose names begin with something."""
-    kind = NameKind.of(visit.query.text("kind"))
+    asked = visit.query.text("kind")
+    kind = asked if asked in _KINDS else "streams"
     prefix = visit.query.text("prefix")
     names: list[str] = []
     obstacle = ""
     try:
-        names = await _names(visit, kind, prefix)
+        names = await _KINDS[kind](visit.client, prefix, limit=MOST_NAMES + 1, **visit.options)
     except AccessDenied:
         obstacle = "Who may not read all events cannot list names."
     except DeadlineExceeded:
         obstacle = "The server has no list of names, and reading all events for them takes too long."
     return visit.render(
         "streams.html",
-        kind=kind.value,
+        kind=kind,
         prefix=prefix,
         names=sorted(names[:MOST_NAMES], key=_natural),
         obstacle=obstacle,
         is_cut=len(names) > MOST_NAMES,
     )
-
-
-async def _names(visit: Visit, kind: NameKind, prefix: str) -> list[str]:
-    client = visit.client
-    ask = {
-        NameKind.STREAMS: client.list_streams,
-        NameKind.CATEGORIES: client.list_categories,
-        NameKind.TYPES: client.list_event_types,
-    }[kind]
-    return await ask(prefix, limit=MOST_NAMES + 1, **visit.options)
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

@@ -202,8 +202,7 @@ class TestAnswers:
     def test_skip_and_stop_are_done(self, action: NackAction) -> None:
         world, client = joined(events=1)
         world.nack(client, action, *client.ids(0))
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert (world.checkpoints, world.parked) == ([0], [])
 
     def test_unknown_ids_are_ignored(self) -> None:
@@ -260,8 +259,7 @@ class TestReplay:
 
     def test_everything(self) -> None:
         world = self.parked()
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         assert world.group.info(now=0).status == "ReplayingParkedMessages, Live"
         world.settle()
         assert world.clients[0].seen == [(0, 0), (1, 0), (2, 0)]
@@ -269,16 +267,14 @@ class TestReplay:
 
     def test_what_is_not_done_is_parked_after_a_restart(self) -> None:
         world = self.parked(5)
-        world.group.replay(stop_at=4, now=world.now)
-        world.collect()
+        world.replay(stop_at=4)
         world.settle()
         assert (world.parked_from, world.unfinished_from) == (4, 0)
         client = world.clients[0]
         world.ack(client, *client.ids(0, 1, 3))
         world.settle()
         assert world.unfinished_from == 0
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert (world.unfinished_from, world.group.info(now=0).parked_message_count) == (2, 1)
         world.restart()
         world.settle()
@@ -286,8 +282,7 @@ class TestReplay:
 
     def test_what_is_done_is_not(self) -> None:
         world = self.parked()
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         world.settle()
         world.ack(world.clients[0], *list(world.clients[0].held))
         world.settle()
@@ -295,8 +290,7 @@ class TestReplay:
 
     def test_parked_again_is_parked_once(self) -> None:
         world = self.parked(2)
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         world.settle()
         world.nack(world.clients[0], NackAction.PARK, *list(world.clients[0].held))
         world.settle()
@@ -308,28 +302,24 @@ class TestReplay:
     def test_a_group_that_has_ended_replays_nothing(self) -> None:
         world = self.parked(2)
         world.group.fault()
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         world.settle()
         assert (world.parked_from, world.group.info(now=0).parked_message_count) == (0, 2)
 
     def test_what_could_not_be_noted_is_tried_again(self) -> None:
         world = self.parked(2)
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         world.settle()
         world.ack(world.clients[0], *list(world.clients[0].held))
         assert world.pending == [NoteUnfinished(None)]
         world.pending.clear()
         world.group.replay_not_noted()
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert world.unfinished_from is None
 
     def test_a_replay_that_failed_leaves_parked_what_it_has_not_read(self) -> None:
         world = self.parked(40)
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         world.step()
         page = min(PARKED_AT_ONCE, world.settings.page)
         assert len(world.clients[0].seen) == page
@@ -340,8 +330,7 @@ class TestReplay:
     @pytest.mark.parametrize(("stop_at", "expected"), [(0, []), (2, [0, 1]), (99, [0, 1, 2])])
     def test_up_to_a_number(self, stop_at: int, expected: list[int]) -> None:
         world = self.parked()
-        world.group.replay(stop_at=stop_at, now=world.now)
-        world.collect()
+        world.replay(stop_at)
         world.settle()
         assert revisions(world.clients[0].seen) == expected
         assert world.group.info(now=0).parked_message_count == 3 - len(expected)
@@ -349,34 +338,28 @@ class TestReplay:
 
     def test_many_go_page_by_page(self) -> None:
         world = self.parked(35)
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         world.settle()
         assert revisions(world.clients[0].seen) == list(range(35))
 
     def test_nothing_to_replay(self) -> None:
         world = World(settings())
         world.settle()
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         assert world.pending == []
 
     def test_replayed_events_do_not_move_the_checkpoint(self) -> None:
         world = self.parked()
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         before = list(world.checkpoints)
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         world.settle()
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert world.checkpoints == before == [2]
 
     def test_a_replayed_event_can_be_parked_again(self) -> None:
         world = self.parked(1)
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         world.settle()
         client = world.clients[0]
         world.nack(client, NackAction.PARK, *list(client.held))
@@ -391,8 +374,7 @@ class TestReplay:
         world.leave(client)
         small = world.join(0)
         world.leave(small)
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         world.settle()
         assert world.join(10).seen == [(1, 1), (0, 0)]
 
@@ -411,16 +393,13 @@ class TestCheckpoints:
         world.ack(client, *client.ids(0))
         world.tick()
         world.ack(client, *client.ids(1))
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert world.checkpoints == [1]
         world.ack(client, *client.ids(2, 3))
         world.tick()
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert world.checkpoints == [1]
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert world.checkpoints == [1, 3]
 
     def test_never_by_time_when_the_time_is_infinite(self) -> None:
@@ -434,15 +413,13 @@ class TestCheckpoints:
         world, client = joined(events=3, min_checkpoint_count=0, max_checkpoint_count=0)
         world.ack(client, *client.ids(0))
         world.tick()
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert world.checkpoints == [0]
 
     def test_stays_before_the_lowest_that_is_not_done(self) -> None:
         world, client = joined(events=6)
         world.ack(client, *client.ids(0, 2, 3, 4, 5))
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert world.checkpoints == [0]
         world.ack(client, *client.ids(1))
         world.settle()
@@ -454,8 +431,7 @@ class TestCheckpoints:
         world.tick()
         assert [type(effect) for effect in world.pending] == [Park]
         world.settle()
-        world.tick()
-        world.settle()
+        world.tick_and_settle()
         assert world.checkpoints == [0]
 
     def test_what_the_filter_left_out_counts(self) -> None:
@@ -626,8 +602,7 @@ class TestBytes:
         world.nack(client, NackAction.PARK, *client.held)
         world.settle()
         world.group.limit(self.LIMIT)
-        world.group.replay(stop_at=None, now=world.now)
-        world.collect()
+        world.replay()
         for _ in range(100):
             world.settle()
             assert self.held(world) < 2 * self.LIMIT

@@ -8,18 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from esdb_lite.groups import ConsumerStrategy, NackAction
+from esdb_lite.server.engine.groups import effects
 from esdb_lite.server.engine.groups.consumers import GroupConsumer
-from esdb_lite.server.engine.groups.effects import (
-    Drop,
-    Effect,
-    NoteUnfinished,
-    Park,
-    ReadPage,
-    ReadParked,
-    TruncateParked,
-    Wake,
-    WriteCheckpoint,
-)
 from esdb_lite.server.engine.groups.group import Group
 from esdb_lite.server.engine.groups.messages import Message
 from esdb_lite.server.engine.groups.settings import GroupSettings
@@ -76,7 +66,7 @@ class World:
         self.unfinished_from: int | None = None
         self.checkpoints: list[int] = []
         self.clients: list[Client] = []
-        self.pending: list[Effect] = []
+        self.pending: list[effects.Effect] = []
         self.group = Group(group_settings, in_log=False)
         self.append(events)
         self.load()
@@ -140,13 +130,21 @@ class World:
         self.group.tick(now=self.now)
         self.collect()
 
+    def tick_and_settle(self) -> None:
+        self.tick()
+        self.settle()
+
+    def replay(self, stop_at: int | None = None) -> None:
+        self.group.replay(stop_at=stop_at, now=self.now)
+        self.collect()
+
     def collect(self) -> None:
         """Sort the effects: deliveries happen at once, storage waits."""
-        while effects := self.group.effects():
-            for effect in effects:
-                if isinstance(effect, Wake):
+        while asked := self.group.effects():
+            for effect in asked:
+                if isinstance(effect, effects.Wake):
                     self.deliver(effect.consumer)
-                elif isinstance(effect, Drop):
+                elif isinstance(effect, effects.Drop):
                     self.client_of(effect.consumer).gone = True
                 else:
                     self.pending.append(effect)
@@ -176,24 +174,24 @@ class World:
                 return
         raise AssertionError("the group never comes to rest")
 
-    def perform(self, effect: Effect) -> None:
-        if isinstance(effect, ReadPage):
+    def perform(self, effect: effects.Effect) -> None:
+        if isinstance(effect, effects.ReadPage):
             page = self.log[effect.first : effect.first + effect.limit]
             at_end = effect.first + len(page) >= len(self.log)
             last = page[-1].revision if page else None
             self.group.page([Message(r) for r in page], last=last, at_end=at_end, now=self.now)
-        elif isinstance(effect, ReadParked):
+        elif isinstance(effect, effects.ReadParked):
             numbers = range(max(effect.first, self.parked_from), min(effect.first + effect.limit, len(self.parked)))
             self.group.parked_page([self.parked_message(n) for n in numbers], now=self.now)
-        elif isinstance(effect, Park):
+        elif isinstance(effect, effects.Park):
             self.parked.extend((message, effect.reason) for message in effect.messages)
             self.group.parked(effect.messages, next_number=len(self.parked), now=self.now)
-        elif isinstance(effect, WriteCheckpoint):
+        elif isinstance(effect, effects.WriteCheckpoint):
             self.checkpoints.append(effect.position)
             self.group.checkpoint_written(effect.position)
-        elif isinstance(effect, TruncateParked):
+        elif isinstance(effect, effects.TruncateParked):
             self.parked_from, self.unfinished_from = effect.before, effect.unfinished_from
-        elif isinstance(effect, NoteUnfinished):
+        elif isinstance(effect, effects.NoteUnfinished):
             self.unfinished_from = effect.unfinished_from
 
     def parked_message(self, number: int) -> Message:

@@ -16,7 +16,7 @@ from esdb_lite._wire.primitives import WireError
 from esdb_lite._wire.record_requests import SentAppend, SentCheck, SentRecord, SentRecords, SentSchema
 from esdb_lite._wire.uuids import format_uuid, parse_uuid
 from esdb_lite._wire.values import NoKind, Value, size_of_entries
-from esdb_lite.records import SchemaFormat
+from esdb_lite.records import SchemaFormat, fold
 from esdb_lite.server.engine.model import (
     ANY,
     EXISTS,
@@ -75,17 +75,6 @@ class AtomicAppend:
     def written(self) -> list[str]:
         """The streams that are written, in the order of their first use."""
         return list(dict.fromkeys(stream for stream, _ in self.writes))
-
-
-def fold(stream: str) -> str:
-    """A name as streams are told apart within one append: letter by letter without regard to case."""
-    return stream.upper() if stream.isascii() else "".join(map(_upper, stream))
-
-
-def _upper(letter: str) -> str:
-    upper = letter.upper()
-    # No letter becomes two, and none beyond ASCII becomes one within.
-    return upper if len(upper) == 1 and (letter < "\x80" or upper > "\x7f") else letter
 
 
 class RecordsIntake:
