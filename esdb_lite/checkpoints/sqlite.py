@@ -92,15 +92,16 @@ class SqliteCheckpoint(DbApiCheckpoint):
 
         Raises StoreBusy where others are writing: one that has begun to read could not wait for them any more.
         """
-        if not self.connection.in_transaction:
-            self._begin_to_write()
+        self.claim()
         self.connection.execute("SAVEPOINT esdb_lite_handler")
         self._begun = True
 
-    def _begin_to_write(self) -> None:
-        """Without waiting: others may be waiting for this thread."""
+    def claim(self) -> None:
+        """Begin a transaction that writes, without waiting: others may wait for this thread. Raises StoreBusy."""
         import sqlite3
 
+        if self.connection.in_transaction:
+            return
         with closing(self.connection.cursor()) as cursor:
             cursor.row_factory = None
             (patience,) = cursor.execute("PRAGMA busy_timeout").fetchone()

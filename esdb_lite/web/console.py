@@ -29,6 +29,8 @@ MOST_LIVE = 50
 """Live pages at a time."""
 MOST_DOWNLOADS = 8
 """Events that are downloaded at a time: each is held in memory until it is taken."""
+MOST_LARGE = 16
+"""Pages of large events at a time, likewise."""
 
 _PAGES, _SEARCHES = 4, 2
 """Pages and searches at a time: the others wait, so that a server whose loop this is has time for its own clients."""
@@ -94,6 +96,10 @@ class Desk:
     def download(self) -> AbstractContextManager[None]:
         """Count an event that is held until a visitor has taken it. Raises ResourceExhausted when there are enough."""
         return self._counted("downloads", MOST_DOWNLOADS)
+
+    def large_page(self) -> AbstractContextManager[None]:
+        """Count a large page until a visitor has taken it. Raises ResourceExhausted when there are enough."""
+        return self._counted("large pages", MOST_LARGE)
 
     @contextmanager
     def _counted(self, what: str, most: int) -> Iterator[None]:

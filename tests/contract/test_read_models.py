@@ -367,6 +367,11 @@ async def test_a_group_of_which_one_fails(client: Any, stream: str, tmp_path: Pa
     assert (health["a"].failure, health["a"].running) == (None, False)
 
 
+async def later(client: Any, consumer: Any) -> None:
+    await asyncio.sleep(0.03)
+    await called(client, consumer.run, until_caught_up=True)
+
+
 @pytest.mark.parametrize("journal", ["wal", "delete"])
 async def test_a_group_with_one_sqlite_file(client: Any, stream: str, tmp_path: Path, journal: str) -> None:
     """Handlers that read before they write would not get the lock of others who did the same."""
@@ -401,8 +406,9 @@ async def test_a_group_with_one_sqlite_file(client: Any, stream: str, tmp_path: 
     for name in "abc":
         await client.append_events(f"{stream}-{name}", None, events(20))
     kind: Any = ConsumerGroup if isinstance(client, Face) else AsyncConsumerGroup
-    group = kind({name: counting(name) for name in "abc"})
-    await called(client, group.run, until_caught_up=True)
+    group = kind({name: counting(name) for name in "ab"})
+    late = counting("c")  # which makes its row while others write
+    await asyncio.gather(called(client, group.run, until_caught_up=True), later(client, late))
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT number FROM counts").fetchall() == [(20,)] * 3
 

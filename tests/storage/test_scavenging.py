@@ -21,7 +21,7 @@ from esdb_lite.server.engine.append import Rule
 from esdb_lite.server.engine.metadata import METASTREAM, TICKS_PER_SECOND, min_readable, of_record, oldest_readable
 from esdb_lite.server.engine.model import ANY, Appended, is_metastream, original_of
 from esdb_lite.server.storage import TOMBSTONE, Reader, Record
-from esdb_lite.server.storage.errors import StorageClosed, StorageNotADatabase, StorageUnavailable
+from esdb_lite.server.storage.errors import StorageClosed, StorageLocked, StorageNotADatabase, StorageUnavailable
 from esdb_lite.server.storage.files import Files
 from esdb_lite.server.storage.sqlite_scavenger import SqliteScavenger
 from tests.engine.programs import STREAMS, programs
@@ -223,6 +223,23 @@ async def test_a_file_that_a_server_uses_can_be_scavenged(tmp_path: Path) -> Non
         assert int(output) > 2900
         assert (await revisions(database, "s"))[-1] == (await database.read(lambda r: r.head("s")))[0]  # type: ignore[index]
     assert verify(path) == []
+
+
+async def test_a_server_that_comes_meanwhile_is_told_of_the_scavenge(tmp_path: Path) -> None:
+    path, told = str(tmp_path / "events.db"), list[str]()
+    async with opened(path) as database:
+        await written(database, "s", events(1))
+
+    def come(_: Scavenged) -> None:
+        with pytest.raises(StorageLocked) as refused:
+            Files(path)
+        told.append(str(refused.value))
+
+    scavenge(path, progress=come)
+    assert set(told) == {f"{path} is in use by a scavenge (process {os.getpid()})"}
+    async with opened(path):
+        with pytest.raises(StorageLocked, match=f"in use by another server .process {os.getpid()}"):
+            Files(path)
 
 
 def test_what_cannot_be_scavenged(tmp_path: Path) -> None:

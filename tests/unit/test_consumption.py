@@ -413,3 +413,29 @@ def test_others_that_are_never_done_are_a_failure() -> None:
     assert (type(failure), str(failure)) == (OSError, "locked")
     assert 3 < world.log.count("begin") < 10
     assert world.log[-2:] == ["rollback", "release"]
+
+
+class Claimed(Busy):
+    """With a store that has to be free for its position to be loaded, too."""
+
+    def claim(self) -> None:
+        self.begin()
+
+
+def test_the_position_is_loaded_when_others_are_done() -> None:
+    world = Claimed([event(0)], looks=1)
+    assert consume(world).failure is None
+    assert world.log[1:5] == ["begin", "pause", "begin", "load"]
+
+
+def test_a_claim_is_given_up_when_the_position_cannot_be_loaded() -> None:
+    world = Claimed([event(0)], looks=0)
+    world.failing["load"] = OSError("gone")
+    assert isinstance(consume(world).failure, OSError)
+    assert world.log[1:] == ["begin", "load", "rollback", "release"]
+
+
+def test_stopping_before_the_position_is_loaded() -> None:
+    world = Claimed([event(0)], looks=99, stops=True)
+    assert consume(world).failure is None
+    assert world.log[1:] == ["begin", "pause", "begin", "rollback", "release"]

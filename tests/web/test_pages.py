@@ -25,7 +25,7 @@ from esdb_lite import (
     SubscriptionSettings,
 )
 from esdb_lite.web import WebConsole, app
-from esdb_lite.web.console import MOST_DOWNLOADS
+from esdb_lite.web.console import MOST_DOWNLOADS, MOST_LARGE
 from esdb_lite.web.guard import HEADERS
 from esdb_lite.web.pages import events, overview
 from esdb_lite.web.visit import Visit
@@ -75,6 +75,24 @@ async def test_downloads_have_an_end(visitor: Visitor, console: WebConsole, clie
     for _ in range(MOST_DOWNLOADS + 1):
         assert (await visitor.get("/event/data?stream=some&position=1")).status == 404
         assert (await visitor.get("/event/data?stream=some&position=0")).body == b"x"
+
+
+async def test_pages_of_large_events_are_bounded_until_they_are_taken(
+    visitor: Visitor, console: WebConsole, client: AsyncEsdbClient
+) -> None:
+    await client.append_events("some", None, [NewEvent.json("Large", list(range(25_000))), NewEvent.json("Small", [])])
+    large, small = "/event?stream=some&position=0", "/event?stream=some&position=1"
+    with ExitStack() as pages:
+        for _ in range(MOST_LARGE):
+            pages.enter_context(console._desk.large_page())
+        assert (await visitor.get(large)).status == 503
+        assert (await visitor.get(small)).status == 200
+    for _ in range(MOST_LARGE + 1):
+        answer = await visitor.get(large)
+        assert answer.status == 200
+        assert {name: answer.headers[name] for name in HEADERS} == HEADERS
+        assert answer.headers["content-type"] == "text/html; charset=utf-8"
+        assert answer.text.rstrip().endswith("</html>")
 
 
 async def test_a_few_pages_are_made_at_a_time(client: AsyncEsdbClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -72,6 +72,7 @@ class Store:
         self.load = load
         self.save = save
         self.bind: Callable[[str], object] | None = getattr(store, "bind", None)
+        self.claim: Callable[[], object] | None = getattr(store, "claim", None)
         self.begin: Callable[[], object] | None = getattr(store, "begin", None)
         self.forget: Callable[[], object] | None = getattr(store, "forget", None)
         self.rollback: Callable[[], object] | None = getattr(store, "rollback", None)
@@ -149,6 +150,8 @@ class Consumption:
             yield from self._consume()
         except GeneratorExit:  # nobody is there to make the calls
             raise
+        except _Stopped:
+            pass
         except BaseException as error:
             self.failure = error
         if self._may_save():
@@ -166,7 +169,7 @@ class Consumption:
         with suppress(CheckpointCorrupt):
             yield self._store.load
         self._attempting = True
-        yield from self._begin_transaction()
+        yield from self._when_free(self._store.begin)
         if clear is not None:
             yield clear
         assert self._store.forget is not None
@@ -192,7 +195,10 @@ class Consumption:
         if self._store.bind is not None:
             yield partial(self._store.bind, self._options.source)
         self._bound = True
+        self._attempting = self._store.claim is not None
+        yield from self._when_free(self._store.claim)
         position = checked_position((yield self._store.load), of_stream=self._options.of_stream)
+        self._attempting = False
         self.tracker.loaded(position, self._clock())
         _log.info("consumer %s: begins", self)
 
@@ -257,19 +263,19 @@ class Consumption:
     def _attempt(self, part: HandledPart) -> Steps:
         """Call the handler, and commit where it takes part in a transaction: that may fail like itself."""
         self._attempting = True  # until it is known what has become of it: Ctrl-C may come in between
-        yield from self._begin_transaction()
+        yield from self._when_free(self._store.begin)
         yield partial(self._handler, self._handed(part))
         if self._store.transactional and part.position is not None:
             yield partial(self._store.save, part.position)
             self.tracker.saved(part.position, self._clock())
         self._attempting = False
 
-    def _begin_transaction(self) -> Steps:
-        """Begin it when others are done with theirs. Raises _Stopped."""
+    def _when_free(self, begin: Step | None) -> Steps:
+        """Begin a transaction when others are done with theirs. Raises _Stopped."""
         ends_at = self._clock() + _BUSY_SECONDS
-        while self._store.begin is not None:
+        while begin is not None:
             try:
-                yield self._store.begin
+                yield begin
                 return
             except StoreBusy as busy:
                 if self._clock() > ends_at:

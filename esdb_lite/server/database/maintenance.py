@@ -35,13 +35,14 @@ def scavenge(
 ) -> Scavenged:
     """Remove from a file what can never be read again, and make it shorter.
 
-    A server may be using the file: it goes on serving, its appends take turns with the steps of the scavenge.
+    A server may be using the file: it goes on serving, its appends take turns with the steps of the scavenge. Where
+    none does, the scavenge holds the file, and none can be started until it is done.
     `progress` is called after each step. Raises StorageError.
     """
     if not exists(path):
         raise StorageUnavailable(f"{path} does not exist")
     try:
-        files = Files(path)
+        files = Files(path, holder="a scavenge")
     except HeldByAnotherName:
         raise
     except StorageLocked:

@@ -14,7 +14,7 @@ from typing import NamedTuple, Protocol
 
 from esdb_lite.positions import LARGEST
 from esdb_lite.server.engine.read import AnswerPage, PageSize
-from esdb_lite.server.engine.subscriptions import HistoryPart, Message, Position, ReachedLive
+from esdb_lite.server.engine.subscriptions import HistoryPart, Message, Position, ReachedLive, SubscriptionRules
 from esdb_lite.server.storage import LogSelection, Reader, Record, SelectedPage
 
 PREFIX = "$idx-"
@@ -109,20 +109,15 @@ class IndexRead:
         return AnswerPage([], records, [], done=following is None or self._left == 0)
 
 
-class IndexSubscription:
+class IndexSubscription(SubscriptionRules):
     """A subscription to the events of an index after a position: None for new ones only."""
 
-    ended: str | None = None
-    resolves_links = False
-
     def __init__(self, content: IndexContent, after: int | None) -> None:
+        super().__init__()
         self._content = content
         self._from_end = after is None
         self._next = (after or 0) + 1
         self._reported: Position | None = (after, after) if after else None
-        self._size = PageSize()
-        self.behind = True
-        """Whether there is history to be read."""
 
     def start(self, reader: Reader, now: int) -> None:
         """Find the starting point."""
@@ -149,10 +144,6 @@ class IndexSubscription:
         """End the history."""
         self.behind = False
         return [ReachedLive(None, self._reported)]
-
-    def fall_behind(self) -> None:
-        """Go back to reading history: live events were lost."""
-        self.behind = True
 
     def needs_reader(self, records: Sequence[Record]) -> bool:
         """Whether `live` has to look things up for these records."""

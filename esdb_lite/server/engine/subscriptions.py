@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Sequence
-from typing import NamedTuple, Protocol, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from esdb_lite.server.engine.filters import Selector
 from esdb_lite.server.engine.links import ReadEvent, has_links, resolve, resolve_some
@@ -61,84 +61,52 @@ class HistoryPart(NamedTuple):
     end: bool
 
 
-class SubscriptionRules(Protocol):
-    """A subscription in progress."""
+class SubscriptionRules:
+    """A subscription in progress, which resolves links where it was asked for."""
 
-    @property
-    def behind(self) -> bool:
+    ended: str | None = None
+    """The stream that was tombstoned while live: the subscription is over."""
+
+    def __init__(self, *, resolve_links: bool = False) -> None:
+        self.resolves_links = resolve_links
+        """Whether links are sent with the events that they point to."""
+        self.behind = True
         """Whether there is history to be read."""
-        ...
+        self._size = PageSize()
 
     def start(self, reader: Reader, now: int) -> None:
         """Find the starting point. Raises StreamTombstoned."""
-        ...
+        raise AssertionError("each kind says where it starts")
 
     def page(self, reader: Reader, now: int) -> HistoryPart:
         """Return the next part of the history. Raises StreamTombstoned, NoRecordAt."""
-        ...
+        raise AssertionError("each kind says how it reads")
 
     def caught_up(self) -> Sequence[Message]:
         """End the history."""
-        ...
-
-    @property
-    def resolves_links(self) -> bool:
-        """Whether links are sent with the events that they point to."""
-        ...
-
-    def needs_reader(self, records: Sequence[Record]) -> bool:
-        """Whether `live` has to look things up for these records."""
-        ...
+        raise AssertionError("each kind says what it tells then")
 
     def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
         """Return the messages for records of the live feed, in log order; those known from the history are left out."""
-        ...
-
-    @property
-    def ended(self) -> str | None:
-        """The stream that was tombstoned while live: the subscription is over."""
-        ...
+        raise AssertionError("each kind says what it sends")
 
     def fall_behind(self) -> None:
         """Go back to reading history: live events were lost."""
-        ...
-
-
-class _Links:
-    """Resolves links where it was asked for."""
-
-    def __init__(self, *, resolve_links: bool) -> None:
-        self._resolve_links = resolve_links
-        self._size = PageSize()
-        self._behind = True
-
-    @property
-    def behind(self) -> bool:
-        """Whether there is history to be read."""
-        return self._behind
-
-    def fall_behind(self) -> None:
-        """Go back to reading history: live events were lost."""
-        self._behind = True
-
-    @property
-    def resolves_links(self) -> bool:
-        """Whether links are sent with the events that they point to."""
-        return self._resolve_links
+        self.behind = True
 
     def needs_reader(self, records: Sequence[Record]) -> bool:
         """Whether `live` has to look things up for these records."""
-        return self._resolve_links and has_links(records)
+        return self.resolves_links and has_links(records)
 
     def _resolve(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[ReadEvent]:
-        return resolve(reader, records, now) if self._resolve_links and reader is not None else records
+        return resolve(reader, records, now) if self.resolves_links and reader is not None else records
 
     def _resolve_some(self, records: Sequence[Record], reader: Reader, now: int) -> Sequence[ReadEvent]:
         """Resolve as many as make a page."""
-        return resolve_some(reader, records, now) if self._resolve_links else records
+        return resolve_some(reader, records, now) if self.resolves_links else records
 
 
-class StreamSubscription(_Links):
+class StreamSubscription(SubscriptionRules):
     """A subscription to the events of a stream after revision `after`: -1 for all of them, None for new ones only."""
 
     def __init__(self, stream: str, after: int | None, *, resolve_links: bool) -> None:
@@ -146,7 +114,6 @@ class StreamSubscription(_Links):
         self._stream = stream
         self._from_end = after is None
         self._last = -1 if after is None else after
-        self.ended: str | None = None
 
     def start(self, reader: Reader, now: int) -> None:
         """Find the starting point. Raises StreamTombstoned."""
@@ -155,7 +122,7 @@ class StreamSubscription(_Links):
         end = -1 if head is None else head.last_revision
         if self._from_end:
             self._last = end
-        self._behind = self._last < end
+        self.behind = self._last < end
 
     def page(self, reader: Reader, now: int) -> HistoryPart:
         """Return the next part of the history. Raises StreamTombstoned."""
@@ -173,7 +140,7 @@ class StreamSubscription(_Links):
 
     def caught_up(self) -> Sequence[Message]:
         """End the history."""
-        self._behind = False
+        self.behind = False
         return [ReachedLive(self._last if self._last >= 0 else None, None)]
 
     def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
@@ -187,10 +154,8 @@ class StreamSubscription(_Links):
         return self._resolve(new, reader, now)
 
 
-class AllSubscription(_Links):
+class AllSubscription(SubscriptionRules):
     """A subscription to $all after a position: (0, 0) for everything, None for new events only."""
-
-    ended = None
 
     def __init__(self, after: Position | None, select: Selector, *, resolve_links: bool) -> None:
         super().__init__(resolve_links=resolve_links)
@@ -205,8 +170,8 @@ class AllSubscription(_Links):
         if self._from_end:
             self._delivered = end
         self._cursor = self._delivered
-        self._behind = self._delivered < end
-        self._begun = not self._behind
+        self.behind = self._delivered < end
+        self._begun = not self.behind
 
     def page(self, reader: Reader, now: int) -> HistoryPart:
         """Return the next part of the history. Raises NoRecordAt."""
@@ -236,7 +201,7 @@ class AllSubscription(_Links):
 
     def caught_up(self) -> Sequence[Message]:
         """End the history."""
-        self._behind = False
+        self.behind = False
         return [ReachedLive(None, self._delivered)]
 
     def live(self, records: Sequence[Record], reader: Reader | None, now: int) -> Sequence[Message]:
@@ -247,14 +212,12 @@ class AllSubscription(_Links):
         return self._resolve(chosen, reader, now)
 
 
-class FilteredSubscription(_Links):
+class FilteredSubscription(SubscriptionRules):
     """A filtered subscription to $all, with checkpoints after `window` * `multiplier` records.
 
     The cadence is that of a server which reads pages of up to 32 matching or `window` considered records, whatever is
     fetched at once here. A checkpoint lags behind by up to such a page.
     """
-
-    ended = None
 
     def __init__(
         self, after: Position | None, select: Selector, *, window: int, multiplier: int, resolve_links: bool
@@ -276,8 +239,8 @@ class FilteredSubscription(_Links):
         if self._from_end:
             self._after = end
         self._resume(self._after)
-        self._behind = self._after < end
-        self._begun = not self._behind
+        self.behind = self._after < end
+        self._begun = not self.behind
         self._counted = 0
 
     def _resume(self, after: Position) -> None:
@@ -349,9 +312,9 @@ class FilteredSubscription(_Links):
     def caught_up(self) -> Sequence[Message]:
         """End the history, with a checkpoint unless it would say nothing new."""
         messages: list[Message] = []
-        if self._behind and (self._reported is None or self._running > self._reported):
+        if self.behind and (self._reported is None or self._running > self._reported):
             self._report(messages)
-        self._behind = False
+        self.behind = False
         self._counted = 0
         self._after = max(self._after, _of(self._next - 1))
         messages.append(ReachedLive(None, self._running))

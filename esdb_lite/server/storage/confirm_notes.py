@@ -58,14 +58,14 @@ def parse(content: bytes) -> LastRun:
 class Notes:
     """The lock file's content, for its holder. Changes are seen by others at once, and survive the process."""
 
-    def __init__(self, descriptor: int) -> None:
+    def __init__(self, descriptor: int, holder: str = "") -> None:
         os.lseek(descriptor, 0, os.SEEK_SET)
         content = os.read(descriptor, SIZE)
         self.left = parse(content)
         """What the last holder has left."""
         # Written, not just made longer: a mapped page for which there is no room would end the process.
         os.lseek(descriptor, 0, os.SEEK_SET)
-        os.write(descriptor, (b"%-31d\n" % os.getpid() + content[32:]).ljust(SIZE, b"\0"))
+        os.write(descriptor, (f"{os.getpid()} {holder}".ljust(31).encode() + b"\n" + content[32:]).ljust(SIZE, b"\0"))
         self._descriptor = descriptor
         self._map = mmap.mmap(descriptor, SIZE)
         self._turn = 0

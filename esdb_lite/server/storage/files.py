@@ -35,7 +35,14 @@ def exists(path: str) -> bool:
 class Files:
     """An open database. Raises StorageError; each kind has a text that fits one line."""
 
-    def __init__(self, path: str | None, durability: Durability = Durability.FULL, *, shared: bool = False) -> None:
+    def __init__(
+        self,
+        path: str | None,
+        durability: Durability = Durability.FULL,
+        *,
+        shared: bool = False,
+        holder: str = "",
+    ) -> None:
         self.in_memory = path is None
         self.path = path or "memory"
         self._relaxed = durability is Durability.RELAXED
@@ -48,7 +55,7 @@ class Files:
             check_path(path)
             check_writable(path)
             # Shared: beside a server, and with nothing kept in mind from one transaction to the next.
-            self._ownership = None if shared else Ownership(path)
+            self._ownership = None if shared else Ownership(path, holder)
         connection = self._open(path, durability)
         self.writer = SqliteWriter(connection, self.path)
         self._on_loop: SqliteReader | None = None

@@ -66,7 +66,8 @@ class LogRemoved(StorageFailed):
 class Ownership:
     """Holds a database file until `release`. Raises StorageError."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, holder: str = "") -> None:
+        """`holder`: what others are told holds it; empty: a server."""
         self._database = os.path.realpath(path)
         self.path = self._database + "-lock"
         """Of the lock."""
@@ -80,7 +81,7 @@ class Ownership:
             os.close(self._descriptor)
             raise
         try:
-            self.notes = Notes(self._descriptor)
+            self.notes = Notes(self._descriptor, holder)
         except OSError as error:
             os.close(self._descriptor)
             self._let_go()
@@ -158,7 +159,7 @@ def _acquire(lock: str, path: str) -> int:
         if not _try_lock(descriptor):
             holder = _holder(descriptor)
             os.close(descriptor)
-            raise StorageLocked(f"{path} is in use by another server{holder}")
+            raise StorageLocked(f"{path} is in use by {holder}")
         if _is_current(descriptor, lock):
             return descriptor
         os.close(descriptor)
@@ -244,8 +245,8 @@ def _is_current(descriptor: int, lock: str) -> bool:
 
 
 def _holder(descriptor: int) -> str:
-    try:
-        text = os.read(descriptor, 32).decode("ascii", "ignore").strip()
-    except OSError:
-        return ""
-    return f" (process {text})" if text.isdigit() else ""
+    text = ""
+    with suppress(OSError):
+        text = os.read(descriptor, 32).decode("ascii", "ignore")
+    process, _, holder = text.strip().partition(" ")
+    return f"{holder or 'another server'} (process {process})" if process.isdigit() else "another server"

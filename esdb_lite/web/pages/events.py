@@ -21,6 +21,8 @@ CORRELATION = "$correlationId"
 CAUSATION = "$causationId"
 _PIECE = 32 * 1024
 """Bytes that are sent at once."""
+_LARGE = 64 * 1024
+"""Bytes of a page that is counted until it has been sent."""
 
 
 @dataclass(frozen=True)
@@ -39,14 +41,12 @@ class EventRelations:
         return cls(_text(said.get(CORRELATION)), _text(said.get(CAUSATION)))
 
 
-class DownloadResponse(Response):
+class PiecewiseResponse(Response):
     """Bytes that are sent in pieces, each when the one before was taken."""
 
-    media_type = "application/octet-stream"
-
-    def __init__(self, content: bytes, headers: Mapping[str, str], counted: ExitStack) -> None:
+    def __init__(self, content: bytes, media_type: str, headers: Mapping[str, str], counted: ExitStack) -> None:
         """`counted` is closed when everything is sent."""
-        super().__init__(content, headers=headers)
+        super().__init__(content, headers=headers, media_type=media_type)
         self._counted = counted
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,13 +63,18 @@ async def event(visit: Visit) -> Response:
     found = await _read(visit)
     if found is None:
         return _missing(visit)
-    return visit.render(
+    page = visit.render(
         "event.html",
         event=found,
         original=found.original,
         relations=EventRelations.of(found),
         target=link_target(found),
     )
+    if len(page.body) <= _LARGE:
+        return page
+    with ExitStack() as opening:
+        opening.enter_context(visit.desk.large_page())
+        return PiecewiseResponse(bytes(page.body), "text/html", {}, opening.pop_all())
 
 
 async def data(visit: Visit) -> Response:
@@ -84,7 +89,7 @@ async def data(visit: Visit) -> Response:
     content = found.metadata if part == "metadata" else found.data
     name = f"{found.stream_position}-{part}.{'json' if found.content_type == 'application/json' else 'bin'}"
     headers = {"content-disposition": f'attachment; filename="{name}"'}
-    return DownloadResponse(content, headers, counted)
+    return PiecewiseResponse(content, "application/octet-stream", headers, counted)
 
 
 async def find(visit: Visit) -> Response:
