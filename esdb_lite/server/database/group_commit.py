@@ -374,7 +374,7 @@ def _runs_in(records: Sequence[Record]) -> list[_IdRun]:
     found: list[_IdRun] = []
     at = 0
     while at < len(records):
-        _, stream, revision, event_id, *_ = records[at]
+        stream, revision, event_id = records[at][1:4]
         if at + 1 == len(records) or records[at + 1][1] is not stream:
             found.append(_new(_IdRun, (stream, revision, (event_id,))))
             at += 1

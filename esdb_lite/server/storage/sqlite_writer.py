@@ -128,6 +128,7 @@ class SqliteWriter:
     def add_all(self, records: Sequence[Record]) -> None:
         """Add events in the same way."""
         add = self._rows.append
+        blob = bytearray  # of bytes, the driver asks each time what to make of them: that takes longer than a copy
         names, number, kind, size = b"", 0, 0, self._bytes
         before: tuple[object, object, int] = None, None, 0
         for position, stream, revision, id, type, is_json, created, data, metadata, schema in records:
@@ -140,7 +141,7 @@ class SqliteWriter:
                 kind = self._types.known.get(type) or self._number(self._types, type)
                 self._unwritten.add(number)
             crc = checksum_with(names, position, revision, id, flag, created, data, metadata)
-            add((position, number, revision, kind, flag, created, crc, id, metadata, data))
+            add((position, number, revision, kind, flag, created, crc, blob(id), blob(metadata), blob(data)))
             size += len(data) + len(metadata)
             if size > _BIG:
                 self.flush()
