@@ -51,6 +51,7 @@ async def test_a_server_that_a_client_has_started_serves_no_others(tmp_path: Pat
             await consumer.ack(await consumer.__anext__())
         running = client._core._server
         assert running is not None
+        assert running._node is not None
         async with AsyncEsdbClient(f"esdb://{running.host}:{running.port}?tls=false") as stranger:
             for refused in (
                 stranger.append_events("s", 0, NewEvent("T", b"")),
@@ -61,7 +62,7 @@ async def test_a_server_that_a_client_has_started_serves_no_others(tmp_path: Pat
                 with pytest.raises(AccessDenied, match="for itself"):
                     await refused
         async with connected(running.port) as raw:
-            for path in running.server._node._server._routes:
+            for path in running._node._server._routes:
                 for more in ([], [("esdb-lite-token", "x" * 64)], [("esdb-lite-token", "")]):
                     stream = raw.open(path, more=more, end=True)
                     assert (await raw.ended(stream)).status[0] == "7", path
