@@ -42,7 +42,8 @@ from tests.faults.support import (
     until_events,
 )
 from tests.healing.waiting import until
-from tests.serving.raw import PATIENCE, Answer, RawClient, connected
+from tests.serving.raw import Answer, RawClient, connected
+from tests.support import PATIENCE
 
 
 class Shown(NamedTuple):

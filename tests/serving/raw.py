@@ -14,8 +14,7 @@ from h2.connection import H2Connection
 from esdb_lite._wire.framing import MessageSplitter, frame
 from esdb_lite.server.app import Route, RpcServer
 from esdb_lite.server.handlers import Handler, ServerCall
-
-PATIENCE = 10.0
+from tests.support import PATIENCE
 
 
 async def echo(call: ServerCall) -> None:

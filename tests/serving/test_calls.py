@@ -10,7 +10,8 @@ from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS
 from esdb_lite._status import RpcError, StatusCode
 from esdb_lite._wire.framing import frame
 from esdb_lite.server.handlers import ServerCall
-from tests.serving.raw import PATIENCE, RawClient, echo, serving
+from tests.serving.raw import RawClient, echo, serving
+from tests.support import PATIENCE
 
 
 async def wait(call: ServerCall) -> None:

@@ -13,7 +13,8 @@ from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite.server.app import connection as connections
 from esdb_lite.server.app.server import RpcServer
 from esdb_lite.server.handlers import ServerCall
-from tests.serving.raw import PATIENCE, echo, serving
+from tests.serving.raw import echo, serving
+from tests.support import PATIENCE
 
 
 async def http1(port: int, request: bytes) -> bytes:

@@ -28,7 +28,8 @@ from esdb_lite.server.errors import (
     PortInUse,
     ServerStartError,
 )
-from tests.serving.raw import PATIENCE, connected
+from tests.serving.raw import connected
+from tests.support import PATIENCE
 
 
 async def append(port: int, stream: str = "s") -> int | None:

@@ -21,7 +21,8 @@ from esdb_lite.server.app.connection import ServerConnection
 from esdb_lite.server.handlers import ServerCall
 from tests.healing.waiting import until
 from tests.rpc.pair import Wire
-from tests.serving.raw import PATIENCE, RawClient, connected, echo, serving
+from tests.serving.raw import RawClient, connected, echo, serving
+from tests.support import PATIENCE
 
 ENHANCE_YOUR_CALM = 11
 

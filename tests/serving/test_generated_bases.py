@@ -21,7 +21,8 @@ from esdb_lite.server.database.loop_share import LoopShare
 from esdb_lite.server.engine.access import Principal
 from esdb_lite.server.handlers import Handler, ServerCall
 from esdb_lite.server.services.unary import current_call, encoded, refusing, required, routes
-from tests.serving.raw import PATIENCE, serving
+from tests.serving.raw import serving
+from tests.support import PATIENCE
 
 CREATE, DETAILS = (f"/event_store.client.users.Users/{name}" for name in ("Create", "Details"))
 

@@ -24,8 +24,8 @@ from esdb_lite.server.app.limits import MOST_CONNECTIONS, connection_limit
 from esdb_lite.server.app.listening import Door, DoorState
 from esdb_lite.server.app.server import RpcServer
 from tests.healing.waiting import until
-from tests.serving.raw import PATIENCE, connected, echo
-from tests.support import ServeProcess
+from tests.serving.raw import connected, echo
+from tests.support import PATIENCE, ServeProcess
 
 
 def new() -> NewEvent:

@@ -13,7 +13,8 @@ from esdb_lite._status import RpcError, StatusCode, refusals
 from esdb_lite._wire.framing import frame
 from esdb_lite.server.app import Route, RpcServer
 from esdb_lite.server.handlers import QuickAnswer, ServerCall
-from tests.serving.raw import PATIENCE, RawClient, connected
+from tests.serving.raw import RawClient, connected
+from tests.support import PATIENCE
 
 FRAME = 16_384
 """Bytes that a frame may have."""
