@@ -46,7 +46,7 @@ def as_fields(event: RecordedEvent | None) -> object:
         "positions": (event.prepare_position, event.commit_position),
         "type": event.type,
         "content_type": event.content_type,
-        "created": event._values()[-1],
+        "created": event.recorded_at,
         "data": event.data,
         "metadata": event.metadata,
     }
