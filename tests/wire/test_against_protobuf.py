@@ -9,6 +9,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -95,6 +96,12 @@ def known(position: int) -> int | None:
     return None if position == 2**64 - 1 else position
 
 
+FIELDS = attrgetter(
+    *("type", "data", "metadata", "stream_name", "stream_position", "commit_position", "prepare_position"),
+    *("content_type", "id", "recorded_at"),
+)
+
+
 def record(raw: Any) -> tuple[object, ...]:
     created = RecordedEvent("", b"", b"", "", 0, 0)
     created._created = raw.metadata.get("created", "").encode() or None
@@ -125,11 +132,7 @@ def event(raw: Any) -> tuple[object, ...]:
 
 
 def our_event(item: RecordedEvent) -> tuple[object, ...]:
-    def flat(event: RecordedEvent) -> tuple[object, ...]:
-        values = event._values()
-        return (*values[:8], *values[10:])
-
-    return (flat(item), None if item.link is None else flat(item.link), item.retry_count)
+    return (FIELDS(item), None if item.link is None else FIELDS(item.link), item.retry_count)
 
 
 def time(stamp: Any) -> datetime | None:
