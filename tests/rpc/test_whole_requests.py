@@ -235,7 +235,7 @@ async def test_nobody_can_tell_it_from_a_stream(seeds: range) -> None:
                 assert raised[0] == raised[1]
                 client.exchange()
         adopted += client.sides[0].log.adoptions
-    assert min(taken, adopted) > 100  # the test looks at what it is about
+    assert min(taken, adopted) > 50  # the test looks at what it is about, with old versions of h2, too
 
 
 async def would_wait(side: Side, number: int, size: int) -> bool:
