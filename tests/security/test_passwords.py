@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import count
 
 import pytest
@@ -19,6 +21,23 @@ from esdb_lite.server.users.store import UserStore
 from tests.security.conftest import basic
 
 HOUR = 3600.0
+
+
+@asynccontextmanager
+async def authenticating() -> AsyncIterator[tuple[Authenticator, list[asyncio.Task[object]]]]:
+    """Who logs users in, and a list for guesses that wait: they are cancelled at the end."""
+    database = await Database.open(None)
+    authenticator = Authenticator(database, failure_delay=HOUR)
+    await UserStore(database, authenticator).begin({"admin": "changeit", "ops": "changeit"})
+    guesses: list[asyncio.Task[object]] = []
+    try:
+        yield authenticator, guesses
+    finally:
+        for guess in guesses:
+            guess.cancel()
+        await asyncio.gather(*guesses, return_exceptions=True)
+        await authenticator.stop()
+        await database.close()
 
 
 def scrypt(password: str, salt: bytes, cost: int) -> str:
@@ -76,11 +95,7 @@ def test_of_sources_that_guess_only_some_are_remembered() -> None:
 
 
 async def test_who_guesses_over_many_connections_leaves_room_for_callers_from_elsewhere() -> None:
-    database = await Database.open(None)
-    authenticator = Authenticator(database, failure_delay=HOUR)
-    await UserStore(database, authenticator).begin({"admin": "changeit", "ops": "changeit"})
-    guesses: list[asyncio.Task[object]] = []
-    try:
+    async with authenticating() as (authenticator, guesses):
         for number in range(80):
             header, caller = basic(f"user{number}", "guess")[0][1], Caller(number % 8, "192.0.2.1")
             guesses.append(asyncio.ensure_future(authenticator.identify(header, caller)))
@@ -88,12 +103,6 @@ async def test_who_guesses_over_many_connections_leaves_room_for_callers_from_el
         with pytest.raises(TooManyLogins):
             await authenticator.identify(basic("ops", "changeit")[0][1], Caller(8, "192.0.2.1"))
         assert (await authenticator.identify(basic("ops", "changeit")[0][1], Caller(9, "192.0.2.2"))).name == "ops"
-    finally:
-        for guess in guesses:
-            guess.cancel()
-        await asyncio.gather(*guesses, return_exceptions=True)
-        await authenticator.stop()
-        await database.close()
 
 
 @pytest.mark.parametrize(
@@ -115,21 +124,11 @@ def test_one_machine_is_one_source(address: str, network: str) -> None:
 
 
 async def test_a_mistyped_password_is_refused_at_once_and_a_right_one_never_waits() -> None:
-    database = await Database.open(None)
-    authenticator = Authenticator(database, failure_delay=HOUR)
-    await UserStore(database, authenticator).begin({"admin": "changeit", "ops": "changeit"})
-    guesses: list[asyncio.Task[object]] = []
-    try:
+    async with authenticating() as (authenticator, guesses):
         for number in range(ALLOWANCE):
             with pytest.raises(LoginRefused):
                 await authenticator.identify(basic("admin", f"guess {number}")[0][1])
-        guesses = [asyncio.ensure_future(authenticator.identify(basic("admin", "one more")[0][1]))]
+        guesses.append(asyncio.ensure_future(authenticator.identify(basic("admin", "one more")[0][1])))
         assert (await authenticator.identify(basic("ops", "changeit")[0][1])).name == "ops"
         assert (await authenticator.identify(basic("admin", "changeit")[0][1])).name == "admin"
         assert not guesses[0].done()
-    finally:
-        for guess in guesses:
-            guess.cancel()
-        await asyncio.gather(*guesses, return_exceptions=True)
-        await authenticator.stop()
-        await database.close()

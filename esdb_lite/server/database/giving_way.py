@@ -64,15 +64,12 @@ class GivingWay:
     def begin(self) -> None:
         """The thread has been given work."""
         if not self._working:
-            self._restart(more=True)
+            self.progress(more=True)
         if not self._watching:
             self._watch()
 
     def progress(self, *, more: bool) -> None:
         """It has done some of it; whether there is more."""
-        self._restart(more=more)
-
-    def _restart(self, *, more: bool) -> None:
         self._working = more
         if more:
             self._want.restart(self._now(), self._computed())
