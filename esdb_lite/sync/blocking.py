@@ -76,7 +76,7 @@ def blocking(
             result: T = run(method, live.client, *given, **kwargs)
             return result
         except TypeError:
-            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            refuse_misfits(f"{type(face).__name__}.{method.__name__}", method, face, *args, **kwargs)
             raise
 
     _describe(call, method)
@@ -98,7 +98,7 @@ def unsuspended(
             result: T = end.value
             return result
         except TypeError:
-            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            refuse_misfits(f"{type(face).__name__}.{method.__name__}", method, face, *args, **kwargs)
             raise
         except EsdbClientException as error:
             raise short(error)  # noqa: B904 - it is the same exception
@@ -141,7 +141,7 @@ def reading(
         try:
             response = method(live.client, *args, **kwargs)
         except TypeError:
-            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            refuse_misfits(f"{type(face).__name__}.{method.__name__}", method, face, *args, **kwargs)
             raise
         return ReadResponse(face, live.portal.run, response)
 
