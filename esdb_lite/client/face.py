@@ -110,20 +110,12 @@ def shortening(function: Callable[P, T]) -> Callable[P, T]:
 def shortens_tracebacks(cls: C) -> C:
     """Class decorator: the public functions of a client raise the package's exceptions without its frames.
 
-    The functions are called after this class wherever they are shown, and where arguments do not fit.
+    Where arguments do not fit, the functions are called after this class, whatever class has them.
     """
     for name, method in inspect.getmembers(cls, inspect.isfunction):
         if not name.startswith("_"):
             waits = inspect.iscoroutinefunction(method)
             setattr(cls, name, _shortening_awaited(method) if waits else _shortening_called(method))
-    return called_after(cls)
-
-
-def called_after(cls: C) -> C:
-    """Class decorator: the public functions of a client are called after it, whatever class has them."""
-    for name, method in inspect.getmembers(cls, inspect.isfunction):
-        if not name.startswith("_"):
-            method.__qualname__ = f"{cls.__name__}.{name}"
     return cls
 
 

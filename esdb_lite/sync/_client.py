@@ -19,7 +19,7 @@ from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.arguments import checked_metadata
 from esdb_lite.client.credentials import Pem, with_arguments
-from esdb_lite.client.face import OtherNames, called_after
+from esdb_lite.client.face import OtherNames
 from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.schemas.arguments import checked_numbers
 from esdb_lite.client.schemas.calls import AsyncSchemaApi
@@ -46,7 +46,6 @@ if TYPE_CHECKING:
     from esdb_lite.sync.statistics import StatisticsFeed
 
 
-@called_after
 class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherNames):
     """A client of EventStoreDB (21.10 and later) and KurrentDB.
 
