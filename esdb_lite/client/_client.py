@@ -1,8 +1,8 @@
 """The client for asyncio: everything that can be asked of a server.
 
 Owns: the public methods, their arguments and documentation. Must not know: bytes, connections, threads.
-`esdb_lite.sync` has the same methods for everybody else; a test holds the two together. What reads is imported when
-something is read.
+`esdb_lite.sync` has the same methods for everybody else; a test holds the two together. What connects is imported when
+a client is made, and what reads when something is read.
 """
 
 from __future__ import annotations
@@ -18,9 +18,7 @@ from esdb_lite.client.admin.names import AsyncNameApi
 from esdb_lite.client.admin.operations import AsyncOperationApi
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
-from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.calls import AsyncAppendApi
-from esdb_lite.client.append.repeating import Repeater
 from esdb_lite.client.arguments import (
     checked_end,
     checked_limit,
@@ -30,7 +28,6 @@ from esdb_lite.client.arguments import (
     checked_timeout,
 )
 from esdb_lite.client.consumers.calls import AsyncConsumerApi
-from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
 from esdb_lite.client.decisions.calls import AsyncDecisionApi
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
@@ -45,11 +42,13 @@ from esdb_lite.events import Checkpoint, RecordedEvent, StreamPosition, Subscrip
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ResumeFrom
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
+from esdb_lite.settings import CredentialsLike, parse_uri
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.client.append.appender import Appender
+    from esdb_lite.client.core import ClientCore
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.event_types.registry import EventTypes
 
@@ -119,18 +118,16 @@ class AsyncEsdbClient(
             retry=retry,
             event_types=event_types,
         )
-        self._use(settings)
+        from esdb_lite.client.parts import parts_of
+
+        self._core, self._appender = parts_of(settings)
 
     @classmethod
-    def _of(cls, settings: ConnectionSettings) -> Self:
-        """Make a client of settings that have been looked at already."""
+    def _of(cls, core: ClientCore, appender: Appender) -> Self:
+        """Make a client of its parts."""
         client = cls.__new__(cls)
-        client._use(settings)
+        client._core, client._appender = core, appender
         return client
-
-    def _use(self, settings: ConnectionSettings) -> None:
-        self._core = ClientCore(settings)
-        self._appender = Appender(self._core, Repeater(self._core))
 
     @property
     def embedded(self) -> bool:
