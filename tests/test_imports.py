@@ -66,6 +66,8 @@ client.append_events("stream", StreamState.ANY, NewEvent("Type", b""))
 
 CONNECTS = {"_http2", "_rpc", "client.core", "client.parts", "client.append.appender", "sync.live", "sync.portal"}
 """What comes when a client is made: rooms, and some of the modules that bring others."""
+WITH_THEM = {"asyncio", "ssl", "socket", "selectors", "subprocess"}
+"""Of the standard library."""
 
 
 def modules(program: str) -> set[str]:
@@ -121,6 +123,7 @@ def test_what_connects_waits_until_a_client_is_made(imported: set[str], made: se
     come = {name for name in ours(imported) if {name, room_of(name)[0]} & CONNECTS}
     assert come == {"_rpc", "_rpc.deadline"}
     assert packages(third_party(imported)) == {"esdb_lite_protos"}
+    assert imported & WITH_THEM == set()
     assert CONNECTS - ours(made) == {"sync.live", "sync.portal"}
 
 

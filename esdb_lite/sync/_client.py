@@ -33,7 +33,6 @@ from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.indexes import IndexApi
-from esdb_lite.sync.read import Subscription
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -42,6 +41,7 @@ if TYPE_CHECKING:
     from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.sync.live import Live
+    from esdb_lite.sync.read import Subscription
     from esdb_lite.sync.statistics import StatisticsFeed
 
 
@@ -169,6 +169,8 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
     @opened_overload(AsyncEsdbClient.subscribe_all_events, **FILTERS)
     def subscribe_all_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended."""
+        from esdb_lite.sync.read import Subscription
+
         return Subscription(self, self._live().portal.run, source)
 
     @overload
@@ -202,6 +204,8 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
     @opened_overload(AsyncEsdbClient.subscribe_stream_events)
     def subscribe_stream_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet."""
+        from esdb_lite.sync.read import Subscription
+
         return Subscription(self, self._live().portal.run, source)
 
     # --- streams ---

@@ -16,12 +16,12 @@ from esdb_lite.client.face import refuse_misfits, short
 from esdb_lite.errors import EsdbClientException
 from esdb_lite.filters import patterns
 from esdb_lite.positions import meant
-from esdb_lite.sync.read import ReadResponse
 
 if TYPE_CHECKING:
     from esdb_lite.client.read.iterators import AsyncReadResponse
     from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.sync.live import Live
+    from esdb_lite.sync.read import ReadResponse
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -136,6 +136,8 @@ def reading(
     """Return the method of the client for threads that reads what `method` of `AsyncEsdbClient` reads."""
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> ReadResponse:
+        from esdb_lite.sync.read import ReadResponse
+
         live = face._live()
         try:
             response = method(live.client, *args, **kwargs)
