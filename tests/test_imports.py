@@ -66,7 +66,7 @@ client.append_events("stream", StreamState.ANY, NewEvent("Type", b""))
 
 CONNECTS = {"_http2", "_rpc", "client.core", "client.parts", "client.append.appender", "sync.live", "sync.portal"}
 """What comes when a client is made: rooms, and some of the modules that bring others."""
-WITH_THEM = {"asyncio", "ssl", "socket", "selectors", "subprocess"}
+WITH_THEM = {"asyncio", "ssl", "socket"}
 """Of the standard library."""
 
 
