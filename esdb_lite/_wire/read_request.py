@@ -7,7 +7,6 @@ What a server must tell apart stays apart: None is a field that is not there.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -71,8 +70,7 @@ _IDS_AS_TEXT = block(_UUIDS, empty(_TEXT))
 _LAST_POSITION_TOLD = block(_CONTROL, number(_COMPATIBILITY, 1))
 
 
-@dataclass(frozen=True)
-class ReadRequest:
+class ReadRequest(NamedTuple):
     """What is asked of Streams/Read."""
 
     stream_name: str | None = None
@@ -85,7 +83,7 @@ class ReadRequest:
     """None: a subscription."""
     resolve_links: bool = False
     filter: Filter | None = None
-    index: str | None = None
+    index_name: str | None = None
     """Of all events, those of this index; instead of `filter`."""
 
     def encode(self) -> bytes:
@@ -103,8 +101,8 @@ class ReadRequest:
         return block(_OPTIONS, b"".join(parts))
 
     def _filter(self) -> bytes:
-        if self.index is not None:
-            return block(_FILTER, block(_BY_STREAM, block(_PREFIX, self.index.encode())))
+        if self.index_name is not None:
+            return block(_FILTER, block(_BY_STREAM, block(_PREFIX, self.index_name.encode())))
         return _UNFILTERED if self.filter is None else block(_FILTER, encode_filter(self.filter))
 
     def _stream(self, name: str) -> bytes:
