@@ -12,6 +12,12 @@ from esdb_lite.projections import ProjectionInfo, ProjectionStatus
 
 _LINKS = {"$ce-": "$by_category", "$et-": "$by_event_type"}
 """How the names of streams of links begin, and who writes them."""
+_SYSTEM_LINKS = {
+    **_LINKS,
+    "$bc-": "$by_correlation_id",
+    "$category-": "$stream_by_category",
+    "$streams": "$streams",
+}
 _EMIT_REFUSED = "'emit' is not allowed"
 _EMIT_HINT = " (create or update it with emit=True to let it write events and links)"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
@@ -61,6 +67,11 @@ class CatchUp:
 def link_writers(info: ProjectionInfo) -> list[str]:
     """The projections of the server that write the links which this one reads: it is caught up only after them."""
     return [name for prefix, name in _LINKS.items() if prefix in info.position]
+
+
+def writer_of(stream_name: str) -> str | None:
+    """The system projection that writes the links of a stream; None for other streams."""
+    return next((name for prefix, name in _SYSTEM_LINKS.items() if stream_name.startswith(prefix)), None)
 
 
 def completed(info: ProjectionInfo) -> bool:
