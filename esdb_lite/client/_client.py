@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds, checked_bool
@@ -50,7 +51,17 @@ if TYPE_CHECKING:
     from esdb_lite.client.append.appender import Appender
     from esdb_lite.client.core import ClientCore
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
+    from esdb_lite.client.read.resuming import HealingReading
     from esdb_lite.event_types.registry import EventTypes
+
+
+@cache
+def _of_reads() -> tuple[type[AsyncReadResponse], type[HealingReading]]:
+    """Return the classes; a read would notice what it takes to import them again and again."""
+    from esdb_lite.client.read.iterators import AsyncReadResponse
+    from esdb_lite.client.read.resuming import HealingReading
+
+    return AsyncReadResponse, HealingReading
 
 
 @shortens_tracebacks
@@ -404,14 +415,12 @@ class AsyncEsdbClient(
     # --- inside ---
 
     def _read(self, request: ReadRequest, timeout: Seconds | None, credentials: CredentialsLike) -> AsyncReadResponse:
-        from esdb_lite.client.read.iterators import AsyncReadResponse
-        from esdb_lite.client.read.resuming import HealingReading
-
+        response, healing_reading = _of_reads()
         chosen = checked_timeout(self._core.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
         self._core.check_open()
-        reading = HealingReading(self._core, request, chosen, who) if request.limit else None
-        return AsyncReadResponse(reading, owner=self, settings=self._core.settings)
+        reading = healing_reading(self._core, request, chosen, who) if request.limit else None
+        return response(reading, owner=self, settings=self._core.settings)
 
     async def _subscribe(
         self,
