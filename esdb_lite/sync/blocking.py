@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -178,4 +177,4 @@ def _of_threads(signature: inspect.Signature) -> inspect.Signature:
 
 
 def _renamed(annotation: str) -> str:
-    return re.sub(r"\bAsync(?=[A-Z])", "", annotation) if isinstance(annotation, str) else annotation
+    return annotation.replace("Async", "") if isinstance(annotation, str) else annotation
