@@ -22,8 +22,9 @@ IDLE, IDLE_PER_SECOND = 10_000, 1000
 """The same for frames that carry nothing."""
 BYTES_PER_IDLE = 1024
 """For so many bytes of answers, one more such frame is due: those that open the window again."""
-IDLE_PER_REQUEST = 4
-"""So many are due with every request: grpcio opens two windows with each."""
+IDLE_PER_STEP = 4
+"""So many are due with every request, and whenever an answer goes on: grpcio opens two windows with each request, and
+clients that measure the line (Go's, Java's) open one and ping for each piece of an answer, however small it is."""
 
 
 class FloodVerdict(enum.Enum):
@@ -56,18 +57,16 @@ class FloodWatch:
         self._resets = FrameAllowance(RESETS, RESETS_PER_SECOND, now)
         self._idle = FrameAllowance(IDLE, IDLE_PER_SECOND, now)
         self._answered = 0
-        self._requests = 0
+        self._steps = 0
 
-    def request(self) -> None:
-        """A request has begun."""
-        self._requests += 1
-
-    def frames(self, kind: int, number: int, *, answered: int, now: float) -> FloodVerdict:
-        """Decide about so many frames of a kind. `answered`: bytes that were sent on the connection in all."""
+    def frames(self, kind: int, number: int, *, answered: int, steps: int, now: float) -> FloodVerdict:
+        """Decide about so many frames of a kind. `answered`: bytes that were sent on the connection in all; `steps`:
+        how often, and the requests.
+        """
         if kind in UNCOUNTED:
             return FloodVerdict.TAKE
         if kind == _RST_STREAM:
             return FloodVerdict.TAKE if self._resets.spend(number, now) else FloodVerdict.TOO_MUCH
-        earned = (answered - self._answered) / BYTES_PER_IDLE + self._requests * IDLE_PER_REQUEST
-        self._answered, self._requests = answered, 0
+        earned = (answered - self._answered) / BYTES_PER_IDLE + (steps - self._steps) * IDLE_PER_STEP
+        self._answered, self._steps = answered, steps
         return FloodVerdict.TAKE if self._idle.spend(number, now, earned) else FloodVerdict.TOO_MUCH
