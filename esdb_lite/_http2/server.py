@@ -21,7 +21,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
 from esdb_lite._http2.engine import Http2Engine
-from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch
+from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch, Traffic
 from esdb_lite._http2.frames import (
     DATA,
     END_STREAM,
@@ -317,10 +317,9 @@ class ServerProtocol(HeartbeatProtocol):
     def _weigh(self, kind: int, number: int) -> None:
         if kind in UNCOUNTED:
             return
-        connection = self.connection
-        steps = self._begun + (connection.writes if isinstance(connection, QuickConnection) else 0)
-        now = self._loop.time()
-        seen = self._floods.frames(kind, number, answered=connection.data_sent, steps=steps, now=now)
+        writes = self.connection.writes if isinstance(self.connection, QuickConnection) else 0
+        traffic = Traffic(self._begun, writes, self.connection.data_sent)
+        seen = self._floods.frames(kind, number, traffic, self._loop.time())
         if seen is FloodVerdict.TOO_MUCH:
             log.warning("a client is cut off that floods the server with frames of type %d", kind)
             raise EnhanceYourCalm("too many frames that carry nothing")
