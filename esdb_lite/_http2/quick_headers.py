@@ -84,6 +84,13 @@ class QuickHeaders:
         self._ahead: tuple[bytes, _Block] | None = None
         """A block that was read before it is taken: to read it twice would change the table twice."""
         self._written: BlockMemory[Pairs, bytes] = BlockMemory(h2.encoder.header_table, h2.encoder.encode)
+        self._most = 0
+        self.learn()
+
+    def learn(self) -> None:
+        """Ask h2, which takes its time, how many streams may be open: in the beginning, and when the server says."""
+        settings = self._h2.remote_settings if self._client else self._h2.local_settings
+        self._most = min(settings.max_concurrent_streams, _MOST_STREAMS)
 
     def _decode(self, block: bytes) -> _Block:
         raw = [*_decode_headers(self._h2.decoder, block)]
@@ -117,7 +124,7 @@ class QuickHeaders:
         return (
             h2.highest_inbound_stream_id < stream_id < RESERVED
             and stream_id % 2 == 1
-            and len(h2.streams) + beside < min(h2.local_settings.max_concurrent_streams, _MOST_STREAMS)
+            and len(h2.streams) + beside < self._most
         )
 
     def read_ahead(self, stream_id: int, flags: int, block: bytes, beside: int) -> Pairs | None:
@@ -222,7 +229,7 @@ class QuickHeaders:
 
     def _may_send(self, headers: Pairs, beside: int = 0) -> bool:
         h2 = self._h2
-        if len(h2.streams) + beside >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS):
+        if len(h2.streams) + beside >= self._most:
             return False
         if self._written.recall(headers) is None and not _is_short(headers):
             return False
