@@ -1,13 +1,15 @@
 """Whether a projection is where somebody waits for it to be.
 
-Owns: the decision, and how long to wait before looking again. Must not know: calls.
+Owns: the decision, and waiting before looking again. Must not know: calls.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
-from esdb_lite.errors import ProjectionFailed
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite.errors import DeadlineExceeded, ProjectionFailed
 from esdb_lite.projections import ProjectionInfo, ProjectionStatus
 
 _LINKS = {"$ce-": "$by_category", "$et-": "$by_event_type"}
@@ -101,3 +103,15 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(_LONGEST_PAUSE, pause * 1.5)
+
+
+async def pause_to_look(seconds: float, deadline: Deadline, info: ProjectionInfo) -> None:
+    """Wait before looking at a projection again. Raises DeadlineExceeded where there is no time for it."""
+    left = deadline.remaining()
+    if left is not None and left <= 2 * seconds:  # less than that leaves no time to ask again
+        await asyncio.sleep(left)
+        raise DeadlineExceeded(
+            f"the projection {info.name!r} did not get there within {deadline.timeout:g} seconds: "
+            f"it is {info.status_text!r}, and has come through {max(info.progress, 0):.1f} percent of the log"
+        )
+    await asyncio.sleep(seconds)
