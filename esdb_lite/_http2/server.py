@@ -21,11 +21,21 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
 from esdb_lite._http2.engine import Http2Engine
-from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch
-from esdb_lite._http2.frames import DATA, END_STREAM, FRAME, HEADERS, last_frame
+from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch, Traffic
+from esdb_lite._http2.frames import (
+    DATA,
+    END_STREAM,
+    FRAME,
+    HEADERS,
+    WINDOW_UPDATE,
+    WINDOW_UPDATE_SIZE,
+    last_frame,
+    window_update,
+)
 from esdb_lite._http2.gathering import Deaf, GatheringTransport
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.pieces import tidy
+from esdb_lite._http2.protocol import QuickConnection
 from esdb_lite._http2.quick_headers import Pairs
 from esdb_lite._http2.streams import owe
 from esdb_lite._http2.whole_requests import WholeRequest
@@ -145,6 +155,8 @@ class ServerProtocol(HeartbeatProtocol):
         self._crowd = crowd
         self._loop = asyncio.get_running_loop()
         self._floods = FloodWatch(self._loop.time())
+        self._begun = 0
+        """Requests, in all."""
         self._next_turn: asyncio.Handle | None = None
         self._missed_turn = False
         self._stalled: asyncio.TimerHandle | None = None
@@ -174,8 +186,10 @@ class ServerProtocol(HeartbeatProtocol):
         if quick is None or not self._in_order:
             return 0
         _, flags, stream_id = FRAME.unpack_from(data, at)
-        last = last_frame(data, stop, stream_id, self._h2.max_inbound_frame_size, _END)
-        if last is None:
+        window = window_update(data, stop, stream_id)  # grpcio opens that of every call
+        begin = stop + WINDOW_UPDATE_SIZE if window else stop
+        last = last_frame(data, begin, stream_id, self._h2.max_inbound_frame_size, _END)
+        if last is None or not quick.may_open(window):
             return 0
         body = b"".join((*last.before, last.payload)) if last.before else last.payload
         if len(body) > self._h2.inbound_flow_control_window:
@@ -183,7 +197,10 @@ class ServerProtocol(HeartbeatProtocol):
         headers = quick.read_ahead(stream_id, flags, data[at + FRAME.size : stop], len(self._requests))
         if headers is None:
             return 0
-        request = WholeRequest(self, stream_id, body)
+        request = WholeRequest(self, stream_id, body, window)
+        self._begun += 1
+        if window:
+            self._weigh(WINDOW_UPDATE, 1)
         if not self.handler.accept_whole(request, headers):
             return 0
         quick.begun(stream_id, len(body))
@@ -193,6 +210,8 @@ class ServerProtocol(HeartbeatProtocol):
         return last.stop
 
     def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
+        if kind == HEADERS:
+            self._begun += 1
         if self._requests:
             if kind == HEADERS:  # h2 counts what is open
                 for request in [*self._requests.values()]:
@@ -211,7 +230,7 @@ class ServerProtocol(HeartbeatProtocol):
         assert self._headers is not None
         del self._requests[request.number]
         size = len(request.data)
-        self._headers.known(request.number, size)
+        self._headers.known(request.number, size, request.window)
         stream = self.connection.create_stream(stream_id=request.number)
         release = self.processor.register(stream)
         owe(self.connection, request.number, -size)
@@ -298,7 +317,9 @@ class ServerProtocol(HeartbeatProtocol):
     def _weigh(self, kind: int, number: int) -> None:
         if kind in UNCOUNTED:
             return
-        seen = self._floods.frames(kind, number, answered=self.connection.data_sent, now=self._loop.time())
+        writes = self.connection.writes if isinstance(self.connection, QuickConnection) else 0
+        traffic = Traffic(self._begun, writes, self.connection.data_sent)
+        seen = self._floods.frames(kind, number, traffic, self._loop.time())
         if seen is FloodVerdict.TOO_MUCH:
             log.warning("a client is cut off that floods the server with frames of type %d", kind)
             raise EnhanceYourCalm("too many frames that carry nothing")

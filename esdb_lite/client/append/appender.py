@@ -58,7 +58,7 @@ class Appender:
         request.check()
         attempt = partial(self.prepare, request, deadline, credentials)
         answer = await self.repeater.run(request, attempt, _only, deadline, credentials)
-        result = AppendResult(answer.position, answer.revision)
+        result = AppendResult(answer.position, answer.revision, request.stream_name)
         self.repeater.saw(result)
         return result
 
