@@ -23,7 +23,7 @@ class KeepAlive(NamedTuple):
 
     def rarer(self) -> KeepAlive:
         """Return what to keep to with a peer that finds this too often."""
-        return self._replace(interval=2 * self.interval)
+        return KeepAlive(2 * self.interval, self.timeout)
 
 
 class Act(enum.Enum):
