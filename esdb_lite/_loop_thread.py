@@ -191,12 +191,12 @@ class LoopCalls:
         """
         return self._result_of(_LoopCall(function, self), patience)
 
-    def run_quick(self, quick: QuickRun[T]) -> T:
-        """Run something on the loop, and return its result. Ctrl-C gives it up.
+    def run_quick(self, quick: QuickRun[T], *, patience: float | None = None) -> T:
+        """Run something on the loop, and return its result. Ctrl-C, and the end of patience, give it up.
 
-        Raises LoopEnded, RuntimeError on the thread of the loop.
+        Raises what `run` raises.
         """
-        return self._result_of(_QuickLoopCall(quick, self), None)
+        return self._result_of(_QuickLoopCall(quick, self), patience)
 
     def _result_of(self, call: _LoopCall[T], patience: float | None) -> T:
         try:
