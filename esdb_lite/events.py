@@ -358,18 +358,24 @@ class AppendResult(int):
     """Position of the last event in the order of all events; None if the server does not know it."""
     stream_position: int | None
     """Number of the last event in its stream; None if the stream has none (nothing was appended)."""
+    stream_name: str | None
+    """The stream; None for a result that somebody has made without saying it."""
 
-    def __new__(cls, commit_position: int | None, stream_position: int | None) -> AppendResult:
+    def __new__(
+        cls, commit_position: int | None, stream_position: int | None, stream_name: str | None = None
+    ) -> AppendResult:
         self = super().__new__(cls, commit_position or 0)
         self.commit_position = commit_position
         self.stream_position = stream_position
+        self.stream_name = stream_name
         return self
 
     def __repr__(self) -> str:
-        return f"AppendResult(commit_position={self.commit_position}, stream_position={self.stream_position})"
+        stream = "" if self.stream_name is None else f", stream_name={self.stream_name!r}"
+        return f"AppendResult(commit_position={self.commit_position}, stream_position={self.stream_position}{stream})"
 
     def __reduce__(self) -> tuple[object, ...]:
-        return type(self), (self.commit_position, self.stream_position)
+        return type(self), (self.commit_position, self.stream_position, self.stream_name)
 
     def __str__(self) -> str:
         return int.__repr__(self)

@@ -1,4 +1,4 @@
-"""What importing a client brings along, and its first append: modules, not times. A module more is time for everybody.
+"""What importing a client brings along, making one, and its first append: modules, not times. More is time for all.
 
 What is not here is imported when it is used first. Who adds a row says why it cannot wait.
 """
@@ -45,17 +45,29 @@ VALUES = {
 CALLS = re.compile(r"client\.\w+(\.(calls|arguments))?|client\.admin\.(names|operations|streams|users)")
 """Of every feature: its calls are methods of a client."""
 
-IMPORTS = "from esdb_lite import AsyncEsdbClient, NewEvent, StreamState"
-APPEND = f"""
+IMPORTS = "from esdb_lite import EsdbClient, NewEvent, StreamState"
+"""It is made of the client for asyncio, and has a part more."""
+FOR_ASYNCIO = "from esdb_lite import AsyncEsdbClient, NewEvent, StreamState; client = AsyncEsdbClient(URI)"
+FOR_THREADS = f"{IMPORTS}; client = EsdbClient(URI)"
+APPEND_ASYNC = f"""
 import asyncio
-{IMPORTS}
+{FOR_ASYNCIO}
 
 async def main():
-    async with AsyncEsdbClient(URI) as client:
+    async with client:
         await client.append_events("stream", StreamState.ANY, NewEvent("Type", b""))
 
 asyncio.run(main())
 """
+APPEND = f"""
+{FOR_THREADS}
+client.append_events("stream", StreamState.ANY, NewEvent("Type", b""))
+"""
+
+CONNECTS = {"_http2", "_rpc", "client.core", "client.parts", "client.append.appender", "sync.live", "sync.portal"}
+"""What comes when a client is made: rooms, and some of the modules that bring others."""
+WITH_THEM = {"asyncio", "ssl", "socket"}
+"""Of the standard library."""
 
 
 def modules(program: str) -> set[str]:
@@ -72,15 +84,29 @@ def room_of(name: str) -> tuple[str, str]:
     return room, module
 
 
+def ours(found: set[str]) -> set[str]:
+    """The modules of the package."""
+    return {name.removeprefix("esdb_lite.") for name in found if name.startswith("esdb_lite.")}
+
+
 def in_excess(found: set[str]) -> list[str]:
     """What of the package has come that should wait."""
-    ours = {name.removeprefix("esdb_lite.") for name in found if name.startswith("esdb_lite.")}
     return sorted(
         name
-        for name in ours - VALUES - ROOMS
+        for name in ours(found) - VALUES - ROOMS
         if not CALLS.fullmatch(name)
         and (room_of(name)[0] not in ROOMS or room_of(name)[1] in WAITS.get(room_of(name)[0], ()))
     )
+
+
+def third_party(found: set[str]) -> set[str]:
+    """The modules that are neither ours nor of the standard library."""
+    more = {name for name in found - modules("pass") if name.partition(".")[0] not in sys.stdlib_module_names}
+    return {name for name in more if name.partition(".")[0] != "esdb_lite"}
+
+
+def packages(found: set[str]) -> set[str]:
+    return {name.partition(".")[0] for name in found}
 
 
 @pytest.fixture(scope="module")
@@ -88,26 +114,40 @@ def imported() -> set[str]:
     return modules(IMPORTS)
 
 
-def test_of_the_package(imported: set[str]) -> None:
-    assert in_excess(imported) == []
+@pytest.fixture(scope="module")
+def made() -> set[str]:
+    return modules(FOR_ASYNCIO.replace("URI", "'localhost'"))
 
 
-def test_for_the_first_append() -> None:
+def test_what_connects_waits_until_a_client_is_made(imported: set[str], made: set[str]) -> None:
+    come = {name for name in ours(imported) if {name, room_of(name)[0]} & CONNECTS}
+    assert come == {"_rpc", "_rpc.deadline"}
+    assert packages(third_party(imported)) == {"esdb_lite_protos"}
+    assert imported & WITH_THEM == set()
+    assert CONNECTS - ours(made) == {"sync.live", "sync.portal"}
+
+
+@pytest.mark.parametrize(("first", "then"), [(FOR_ASYNCIO, APPEND_ASYNC), (FOR_THREADS, APPEND)])
+def test_the_first_append_brings_nothing(first: str, then: str) -> None:
+    """A signal handler may make it, and a loop may run meanwhile."""
     with EmbeddedServer() as server:
-        found = modules(APPEND.replace("URI", repr(server.uri)))
-    assert "esdb_lite.client.append.batch_call" in found
-    assert in_excess(found) == []
+        before, after = (modules(program.replace("URI", repr(server.uri))) for program in (first, then))
+    assert after - before - modules("import asyncio") == set()
 
 
-def test_of_others(imported: set[str]) -> None:
-    ours = imported - modules("pass")
-    others = {name for name in ours if name.partition(".")[0] not in sys.stdlib_module_names}
-    assert {name.partition(".")[0] for name in others} == OF_OTHERS | {"esdb_lite"}
+def test_of_the_package(made: set[str]) -> None:
+    assert in_excess(made) == []
+    assert "esdb_lite.client.append.batch_call" in made
+
+
+def test_of_others(made: set[str]) -> None:
+    others = third_party(made)
+    assert packages(others) == OF_OTHERS
     assert {name.partition(".")[2] for name in others if name.startswith("grpclib.")} == OF_GRPCLIB
     assert {name for name in others if name.startswith("esdb_lite_protos.")} == {"esdb_lite_protos.tags"}
 
 
-def test_of_the_standard_library(imported: set[str]) -> None:
-    more = imported - modules(f"import {ENGINE}")
+def test_of_the_standard_library(made: set[str]) -> None:
+    more = made - modules(f"import {ENGINE}")
     standard = {name.partition(".")[0] for name in more if name.partition(".")[0] in sys.stdlib_module_names}
     assert {name for name in standard if not name.startswith("_")} <= STANDARD

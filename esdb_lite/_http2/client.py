@@ -141,6 +141,7 @@ class _ClientEvents(EventsProcessor):
     def process_remote_settings_changed(self, event: RemoteSettingsChanged) -> None:
         """Say so: the server may take more streams than before, or fewer."""
         super().process_remote_settings_changed(event)
+        self._protocol.learn_limit()
         if self._protocol.owner is not None:
             self._protocol.owner.connection_changed()
 
@@ -188,6 +189,8 @@ class ClientProtocol(HeartbeatProtocol):
         self.end = ""
         """Why the connection is gone."""
         self.owner: ConnectionOwner | None = None
+        self.stream_limit = 0
+        """How many streams the server takes at a time, as far as it has said."""
         self._exchanges: dict[int, Exchange] = {}
         self._unsent = 0  # requests that wait for the end of this turn of the loop
         self._keep_alive = keep_alive
@@ -202,10 +205,11 @@ class ClientProtocol(HeartbeatProtocol):
 
     # --- streams ---
 
-    @property
-    def stream_limit(self) -> int:
-        """How many streams the server takes at a time, as far as it has said."""
-        return int(self._h2.remote_settings.max_concurrent_streams)
+    def learn_limit(self) -> None:
+        """Ask h2 how many streams the server takes."""
+        self.stream_limit = int(self._h2.remote_settings.max_concurrent_streams)
+        if self._headers is not None:
+            self._headers.learn()
 
     def open_stream(self, watcher: StreamWatcher, headers: Headers) -> Stream:
         """Open a stream; its headers are sent with what is sent next. `forget` ends what begins here.
@@ -323,6 +327,7 @@ class ClientProtocol(HeartbeatProtocol):
         """The socket is open (with TLS, after the handshake)."""
         super().connection_made(transport)
         self._transport = self.connection._transport
+        self.learn_limit()
         if self._keep_alive is None:
             self.heard = self._loop.time()
         else:

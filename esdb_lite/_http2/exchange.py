@@ -20,11 +20,18 @@ if TYPE_CHECKING:
 _END = (HEADERS, END_HEADERS | END_STREAM)
 
 
-class UsualAnswer(NamedTuple):
+class UsualAnswer:
     """What an answer is made of, as it came before: where it comes again, these are the same objects."""
 
-    headers: Pairs
-    trailers: Pairs
+    headers: Pairs | None = None
+    """Those of an answer that was one of gRPC."""
+    trailers: Pairs | None = None
+    """Those of a call that ended with OK."""
+
+    @property
+    def known(self) -> bool:
+        """Whether there was one."""
+        return self.headers is not None and self.trailers is not None
 
 
 class Exchange(NamedTuple):

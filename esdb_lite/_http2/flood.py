@@ -22,6 +22,8 @@ IDLE, IDLE_PER_SECOND = 10_000, 1000
 """The same for frames that carry nothing."""
 BYTES_PER_IDLE = 1024
 """For so many bytes of answers, one more such frame is due: those that open the window again."""
+IDLE_PER_REQUEST = 4
+"""So many are due with every request: grpcio opens two windows with each."""
 
 
 class FloodVerdict(enum.Enum):
@@ -54,6 +56,11 @@ class FloodWatch:
         self._resets = FrameAllowance(RESETS, RESETS_PER_SECOND, now)
         self._idle = FrameAllowance(IDLE, IDLE_PER_SECOND, now)
         self._answered = 0
+        self._requests = 0
+
+    def request(self) -> None:
+        """A request has begun."""
+        self._requests += 1
 
     def frames(self, kind: int, number: int, *, answered: int, now: float) -> FloodVerdict:
         """Decide about so many frames of a kind. `answered`: bytes that were sent on the connection in all."""
@@ -61,5 +68,6 @@ class FloodWatch:
             return FloodVerdict.TAKE
         if kind == _RST_STREAM:
             return FloodVerdict.TAKE if self._resets.spend(number, now) else FloodVerdict.TOO_MUCH
-        earned, self._answered = (answered - self._answered) / BYTES_PER_IDLE, answered
+        earned = (answered - self._answered) / BYTES_PER_IDLE + self._requests * IDLE_PER_REQUEST
+        self._answered, self._requests = answered, 0
         return FloodVerdict.TAKE if self._idle.spend(number, now, earned) else FloodVerdict.TOO_MUCH

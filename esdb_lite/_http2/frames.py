@@ -1,4 +1,4 @@
-"""Where frames of data stand that come one after the other.
+"""Where frames stand that come one after the other.
 
 Owns: finding them in what has arrived. Must not know: what they are for, state of any kind.
 """
@@ -15,7 +15,22 @@ from typing import NamedTuple
 #
 # read as two big-endian numbers with a byte in between: length << 8 | type, flags, R << 31 | stream.
 FRAME = Struct(">IBI")
-DATA, HEADERS, END_STREAM, END_HEADERS = 0, 1, 1, 4  # types of frames, and flags
+DATA, HEADERS, WINDOW_UPDATE, END_STREAM, END_HEADERS = 0, 1, 8, 1, 4  # types of frames, and flags
+
+RESERVED = 0x80000000
+LARGEST_WINDOW = 0x7FFFFFFF
+
+# A frame that opens a window (section 6.9) has 4 bytes: by how much, behind a bit that must be 0.
+_WINDOW_UPDATE = Struct(">IBII")
+WINDOW_UPDATE_SIZE = _WINDOW_UPDATE.size
+
+
+def window_update(data: bytes, at: int, stream_id: int) -> int:
+    """Return by how much the frame that begins here opens the window of a stream; 0: it is another frame."""
+    if at + WINDOW_UPDATE_SIZE > len(data):
+        return 0
+    kind, _, number, more = _WINDOW_UPDATE.unpack_from(data, at)
+    return more if kind == 4 << 8 | WINDOW_UPDATE and number == stream_id else 0
 
 
 class LastFrame(NamedTuple):

@@ -38,21 +38,24 @@ class BlockMemory(Generic[K, V]):
         entries = self._table.dynamic_entries
         return entries[0] if entries else None, len(entries), self._table.maxsize
 
+    @property
+    def _is_as_before(self) -> bool:
+        entries, (first, number, maxsize) = self._table.dynamic_entries, self._seen
+        newest = entries[0] if entries else None
+        return newest is first and len(entries) == number and self._table.maxsize == maxsize
+
     def recall(self, key: K) -> V | None:
         """Return what `make` has returned before, where it need not be asked again; else None."""
-        state = self._state()
-        return self._found.get(key) if state[0] is self._seen[0] and state[1:] == self._seen[1:] else None
+        return self._found.get(key) if self._is_as_before else None
 
     def get(self, key: K) -> V:
         """Return what `make` returns."""
-        state = self._state()
-        if state[0] is not self._seen[0] or state[1:] != self._seen[1:] or len(self._found) >= _MOST:
+        if not self._is_as_before or len(self._found) >= _MOST:
             self._found.clear()
-            self._seen = state
+            self._seen = self._state()
         found = self._found.get(key)
         if found is None:
             found = self._make(key)
-            after = self._state()
-            if after[0] is state[0] and after[1:] == state[1:]:
+            if self._is_as_before:
                 self._found[key] = found
         return found

@@ -1,12 +1,12 @@
 """A shorter way for DATA frames through grpclib and h2, which take 30 times as long over one as it needs.
 
 Owns: finding the frames in what arrives; plain DATA frames of streams that are open go straight into the buffers of
-their streams, everything else goes to h2, whole and in order. Writing such frames, behind what h2 has written.
-Must not know: gRPC, or what the data is.
+their streams, WINDOW_UPDATE frames open windows, everything else goes to h2, whole and in order. Writing frames of
+data, behind what h2 has written. Must not know: gRPC, or what the data is.
 
-h2 stays in charge of the state: it owns the windows, which are only debited here, and it sees every frame that
+h2 stays in charge of the state: it owns the windows, which are only changed here, and it sees every frame that
 could change the state of a stream or of the connection. A frame takes the short way only if all that h2 would do with
-it is to debit the windows, or to end the peer's side: no padding, headers received, not in the middle of a block of
+it is to change the windows, or to end the peer's side: no padding, headers received, not in the middle of a block of
 headers; `quick_headers` says the same of HEADERS. Where h2 has changed so that this cannot be told, every frame goes to
 h2.
 """
@@ -22,25 +22,24 @@ from typing import cast
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, H2Protocol, Stream
 from h2.config import H2Configuration
-from h2.connection import ConnectionState
-from h2.events import Event
+from h2.connection import ConnectionState, H2Connection
+from h2.events import Event, WindowUpdated
 from h2.exceptions import FrameTooLargeError, ProtocolError
 from h2.settings import SettingCodes
 from h2.stream import H2Stream, StreamState
 
 from esdb_lite._http2 import header_logs
 from esdb_lite._http2.engine import Http2Engine
-from esdb_lite._http2.frames import DATA, END_STREAM, FRAME, HEADERS
+from esdb_lite._http2.frames import DATA, END_STREAM, FRAME, HEADERS, LARGEST_WINDOW, RESERVED, WINDOW_UPDATE
 from esdb_lite._http2.internals import short_way_is_known
 from esdb_lite._http2.pieces import tidy
-from esdb_lite._http2.quick_headers import Pairs, QuickHeaders, end_input, end_output, is_ordinary
+from esdb_lite._http2.quick_headers import Pairs, QuickHeaders, end_input, end_output, event_of, is_ordinary
 
 log = logging.getLogger("esdb_lite.http2")
 
 _READ_SIZE = 112 * 1024  # less than what malloc does not take from its heap
 
 _HEADER_SIZE = FRAME.size
-_RESERVED = 0x80000000
 
 _WORTH_OF_H2 = 16
 """What a frame costs that goes through h2, where a run of DATA costs 1."""
@@ -135,6 +134,8 @@ class FastProtocol(H2Protocol):
         header_logs.keep_secrets()
         self._fast = short_way_is_known()
         self._headers: QuickHeaders | None = None
+        self._short = frozenset((DATA,))
+        """Types of frames that may not have to go through h2."""
         self._preamble = 0 if h2_config.client_side else _PREAMBLE
         self._rest = b""  # the beginning of a frame
         self._stream_id = 0  # the stream of the run of frames that is collected in
@@ -148,7 +149,9 @@ class FastProtocol(H2Protocol):
         self._h2 = self._begin_h2()
         kind = QuickConnection if self._fast else Connection
         self.connection = kind(self._h2, cast(asyncio.Transport, transport), config=self.config)
-        self._headers = QuickHeaders(self._h2) if self._fast and is_ordinary(self.h2_config) else None
+        if self._fast and is_ordinary(self.h2_config):
+            self._headers = QuickHeaders(self._h2)
+            self._short = frozenset((DATA, HEADERS, WINDOW_UPDATE))
         if isinstance(self.connection, QuickConnection):
             self.connection.headers = self._headers
         self.connection.flush()
@@ -238,14 +241,14 @@ class FastProtocol(H2Protocol):
                 raise FrameTooLargeError(f"a frame of {kind >> 8} bytes, where {largest} is the most")
             if stop > end:
                 break
-            if kind & 0xFF != DATA and (kind & 0xFF != HEADERS or self._headers is None):
+            if kind & 0xFF not in self._short:
                 # for h2: it waits, so the run must not
                 if self._run:
                     self._deliver()
-                self._make_known(stream_id & ~_RESERVED)
+                self._make_known(stream_id & ~RESERVED)
                 self._weigh(kind & 0xFF, 1)
                 cost += _WORTH_OF_H2
-            elif self._run and stream_id == self._stream_id and not flags:  # one more of the run
+            elif self._run and stream_id == self._stream_id and not flags | kind & 0xFF:  # one more of the run
                 self._run.append(data[at + _HEADER_SIZE : stop])
                 seen = stop
             else:  # what comes before is settled: then the state of the stream can be asked
@@ -256,7 +259,7 @@ class FastProtocol(H2Protocol):
                     seen = at = whole
                     cost += 2 + _WORTH_OF_H2
                     continue
-                short = self._goes_short(kind & 0xFF, flags, stream_id & ~_RESERVED, data[at + _HEADER_SIZE : stop])
+                short = self._goes_short(kind & 0xFF, flags, stream_id & ~RESERVED, data[at + _HEADER_SIZE : stop])
                 if short:
                     seen = stop
                 cost += 1 if short and kind & 0xFF == DATA else 1 + _WORTH_OF_H2
@@ -266,9 +269,12 @@ class FastProtocol(H2Protocol):
         return share is None or cost < share
 
     def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
-        """Take a frame of data or headers, before which everything is settled. False where it is for h2."""
+        """Take a frame of one of these types, before which everything is settled. False where it is for h2."""
         if kind == HEADERS:
             return self._takes_headers(stream_id, flags, payload)
+        if kind == WINDOW_UPDATE:
+            self._weigh(kind, 1)
+            return self._opens_window(stream_id, payload)
         if not flags & ~END_STREAM and (payload or not flags) and self._takes(stream_id):
             self._stream_id = stream_id
             self._run.append(payload)
@@ -294,6 +300,17 @@ class FastProtocol(H2Protocol):
         if events is None:
             return False
         self._tell(events)
+        return True
+
+    def _opens_window(self, stream_id: int, payload: bytes) -> bool:
+        window: H2Connection | H2Stream | None = self._h2.streams.get(stream_id) if stream_id else self._h2
+        if window is None or not self._in_order or len(payload) != 4:
+            return False
+        more = int.from_bytes(payload, "big")
+        if not 0 < more <= LARGEST_WINDOW - window.outbound_flow_control_window:
+            return False
+        window.outbound_flow_control_window += more
+        self._tell([event_of(WindowUpdated, stream_id)])
         return True
 
     def _begin(self, data: bytes) -> bytes:
@@ -354,7 +371,7 @@ class FastProtocol(H2Protocol):
 
     def _deliver(self) -> None:
         """Hand a run of frames to its stream, as one piece."""
-        run, stream_id = self._run, self._stream_id & ~_RESERVED
+        run, stream_id = self._run, self._stream_id & ~RESERVED
         data = run[0] if len(run) == 1 else b"".join(run)
         size = len(data)
         if size < len(run):

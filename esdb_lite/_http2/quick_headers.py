@@ -18,7 +18,7 @@ from h2.connection import AllowedStreamIDs, H2Connection, _decode_headers
 from h2.events import Event, RequestReceived, ResponseReceived, StreamEnded, TrailersReceived
 from h2.stream import H2Stream, StreamClosedBy, StreamState
 
-from esdb_lite._http2.frames import DATA, END_HEADERS, END_STREAM, FRAME, HEADERS
+from esdb_lite._http2.frames import DATA, END_HEADERS, END_STREAM, FRAME, HEADERS, LARGEST_WINDOW, RESERVED
 from esdb_lite._http2.header_blocks import LONGEST_BLOCK, BlockMemory
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def end_input(h2: H2Connection, stream: H2Stream) -> StreamEnded:
         stream.state_machine.state = StreamState.HALF_CLOSED_REMOTE
     else:
         _close(h2, stream, StreamClosedBy.RECV_END_STREAM)
-    return _event(StreamEnded, stream.stream_id)
+    return event_of(StreamEnded, stream.stream_id)
 
 
 def _close(h2: H2Connection, stream: H2Stream, by: StreamClosedBy) -> None:
@@ -84,6 +84,13 @@ class QuickHeaders:
         self._ahead: tuple[bytes, _Block] | None = None
         """A block that was read before it is taken: to read it twice would change the table twice."""
         self._written: BlockMemory[Pairs, bytes] = BlockMemory(h2.encoder.header_table, h2.encoder.encode)
+        self._most = 0
+        self.learn()
+
+    def learn(self) -> None:
+        """Ask h2, which takes its time, how many streams may be open: in the beginning, and when the server says."""
+        settings = self._h2.remote_settings if self._client else self._h2.local_settings
+        self._most = min(settings.max_concurrent_streams, _MOST_STREAMS)
 
     def _decode(self, block: bytes) -> _Block:
         raw = [*_decode_headers(self._h2.decoder, block)]
@@ -115,9 +122,9 @@ class QuickHeaders:
     def _may_begin(self, stream_id: int, beside: int = 0) -> bool:
         h2 = self._h2
         return (
-            stream_id > h2.highest_inbound_stream_id
+            h2.highest_inbound_stream_id < stream_id < RESERVED
             and stream_id % 2 == 1
-            and len(h2.streams) + beside < min(h2.local_settings.max_concurrent_streams, _MOST_STREAMS)
+            and len(h2.streams) + beside < self._most
         )
 
     def read_ahead(self, stream_id: int, flags: int, block: bytes, beside: int) -> Pairs | None:
@@ -141,13 +148,18 @@ class QuickHeaders:
         self._h2.highest_inbound_stream_id = stream_id
         self._h2._inbound_flow_control_window_manager.window_consumed(size)
 
-    def known(self, stream_id: int, size: int) -> None:
-        """Let h2 know of such a request."""
+    def may_open(self, more: int) -> bool:
+        """Whether the window of a stream on which nothing was sent can be opened by so much."""
+        return more <= LARGEST_WINDOW - self._h2.remote_settings.initial_window_size
+
+    def known(self, stream_id: int, size: int, window: int) -> None:
+        """Let h2 know of such a request, and of what has opened the window of its stream."""
         h2, highest = self._h2, self._h2.highest_inbound_stream_id
         h2.highest_inbound_stream_id = stream_id - 1  # as it was
         inner = h2._begin_new_stream(stream_id, AllowedStreamIDs.ODD)
         h2.highest_inbound_stream_id = highest
         self._heard(inner, ())
+        inner.outbound_flow_control_window += window
         inner._inbound_window_manager.window_consumed(size)
         end_input(h2, inner)
 
@@ -161,7 +173,7 @@ class QuickHeaders:
             machine.client = False
             machine.state = StreamState.OPEN
         machine.headers_received = True
-        return _event(kind, inner.stream_id, headers)
+        return event_of(kind, inner.stream_id, headers)
 
     def recall(self, block: bytes) -> Pairs | None:
         """Return what a block says that has come before, and is ordinary; None: it has to be looked at."""
@@ -217,7 +229,7 @@ class QuickHeaders:
 
     def _may_send(self, headers: Pairs, beside: int = 0) -> bool:
         h2 = self._h2
-        if len(h2.streams) + beside >= min(h2.remote_settings.max_concurrent_streams, _MOST_STREAMS):
+        if len(h2.streams) + beside >= self._most:
             return False
         if self._written.recall(headers) is None and not _is_short(headers):
             return False
@@ -291,7 +303,8 @@ def _is_short(headers: Pairs) -> bool:
     return 0 < sum([len(name) + len(value) for name, value in headers]) <= LONGEST_BLOCK
 
 
-def _event(kind: type[E], stream_id: int, headers: Pairs | None = None) -> E:
+def event_of(kind: type[E], stream_id: int, headers: Pairs | None = None) -> E:
+    """Return what h2 tells, with as much of it as is looked at."""
     event = kind.__new__(kind)
     event.stream_id = stream_id  # type: ignore[attr-defined]
     if headers is not None:

@@ -22,7 +22,16 @@ from h2.settings import SettingCodes
 
 from esdb_lite._http2.engine import Http2Engine
 from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch
-from esdb_lite._http2.frames import DATA, END_STREAM, FRAME, HEADERS, last_frame
+from esdb_lite._http2.frames import (
+    DATA,
+    END_STREAM,
+    FRAME,
+    HEADERS,
+    WINDOW_UPDATE,
+    WINDOW_UPDATE_SIZE,
+    last_frame,
+    window_update,
+)
 from esdb_lite._http2.gathering import Deaf, GatheringTransport
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.pieces import tidy
@@ -174,8 +183,10 @@ class ServerProtocol(HeartbeatProtocol):
         if quick is None or not self._in_order:
             return 0
         _, flags, stream_id = FRAME.unpack_from(data, at)
-        last = last_frame(data, stop, stream_id, self._h2.max_inbound_frame_size, _END)
-        if last is None:
+        window = window_update(data, stop, stream_id)  # grpcio opens that of every call
+        begin = stop + WINDOW_UPDATE_SIZE if window else stop
+        last = last_frame(data, begin, stream_id, self._h2.max_inbound_frame_size, _END)
+        if last is None or not quick.may_open(window):
             return 0
         body = b"".join((*last.before, last.payload)) if last.before else last.payload
         if len(body) > self._h2.inbound_flow_control_window:
@@ -183,7 +194,10 @@ class ServerProtocol(HeartbeatProtocol):
         headers = quick.read_ahead(stream_id, flags, data[at + FRAME.size : stop], len(self._requests))
         if headers is None:
             return 0
-        request = WholeRequest(self, stream_id, body)
+        request = WholeRequest(self, stream_id, body, window)
+        self._floods.request()
+        if window:
+            self._weigh(WINDOW_UPDATE, 1)
         if not self.handler.accept_whole(request, headers):
             return 0
         quick.begun(stream_id, len(body))
@@ -193,6 +207,8 @@ class ServerProtocol(HeartbeatProtocol):
         return last.stop
 
     def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
+        if kind == HEADERS:
+            self._floods.request()
         if self._requests:
             if kind == HEADERS:  # h2 counts what is open
                 for request in [*self._requests.values()]:
@@ -211,7 +227,7 @@ class ServerProtocol(HeartbeatProtocol):
         assert self._headers is not None
         del self._requests[request.number]
         size = len(request.data)
-        self._headers.known(request.number, size)
+        self._headers.known(request.number, size, request.window)
         stream = self.connection.create_stream(stream_id=request.number)
         release = self.processor.register(stream)
         owe(self.connection, request.number, -size)

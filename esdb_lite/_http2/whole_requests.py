@@ -20,14 +20,16 @@ if TYPE_CHECKING:
 class WholeRequest:
     """One of them."""
 
-    __slots__ = ("_protocol", "data", "number")
+    __slots__ = ("_protocol", "data", "number", "window")
 
-    def __init__(self, protocol: ServerProtocol, number: int, data: bytes) -> None:
+    def __init__(self, protocol: ServerProtocol, number: int, data: bytes, window: int) -> None:
         self._protocol = protocol
         self.number = number
         """Of its stream."""
         self.data = data
         """All that was sent."""
+        self.window = window
+        """By how much the client has opened the window of its stream."""
 
     @property
     def room(self) -> int:

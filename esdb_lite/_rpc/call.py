@@ -268,11 +268,11 @@ class ClientCall:
         """The headers of the answer are there."""
         self._state = after(self._state, CallEvent.ANSWERED)
         stream, link = self._stream, self._link
-        if stream is None or link is None or stream.headers is link.usual_headers:
+        if stream is None or link is None or stream.headers is link.usual.headers:
             return
         error = _no_grpc(dict(stream.headers or ()))
         if error is None:
-            link.usual_headers = stream.headers
+            link.usual.headers = stream.headers
         else:
             self._void = True
             self._fail(error)
@@ -388,10 +388,10 @@ class ClientCall:
         link, trailers = self._link, stream.trailers
         if link is None or trailers is None:
             return False
-        if trailers is not link.usual_trailers:
+        if trailers is not link.usual.trailers:
             if dict(trailers).get("grpc-status") != "0":
                 return False
-            link.usual_trailers = trailers
+            link.usual.trailers = trailers
         return True
 
     def _error(self, status: dict[str, str]) -> GrpcError:

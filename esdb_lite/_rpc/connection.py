@@ -39,10 +39,8 @@ class ClientConnection:
         self._holder = holder
         self.retired = False
         """No new calls; those that are open go on."""
-        self.usual_headers: Headers | None = None
-        """Those of an answer that was one of gRPC. Where the same come again, they are the same object."""
-        self.usual_trailers: Headers | None = None
-        """Those of a call that ended with OK; the same goes for them."""
+        self.usual = UsualAnswer()
+        """What answers are like."""
         self.short_calls = 0
         self.long_calls = 0
         protocol.owner = self
@@ -129,12 +127,10 @@ class ClientConnection:
     def begin_exchange(self, watcher: ExchangeWatcher, headers: Headers, data: bytes, *, long: bool) -> Exchange | None:
         """Send a whole request whose answer is expected to be like others; None, and nothing is sent, where that cannot
         be. The place for it is counted already."""
-        headers_before, trailers_before = self.usual_headers, self.usual_trailers
-        if not self.usable or headers_before is None or trailers_before is None:
+        if not self.usable or not self.usual.known:
             return None
-        usual = UsualAnswer(headers_before, trailers_before)
         alone = not self._protocol.exchanges if long else self.short_calls == 1
-        return self._protocol.begin_exchange(watcher, headers, data, usual, alone=alone)
+        return self._protocol.begin_exchange(watcher, headers, data, self.usual, alone=alone)
 
     def adopt(self, exchange: Exchange, watcher: StreamWatcher) -> Stream:
         """Make a stream of an exchange; `forget` drops it."""

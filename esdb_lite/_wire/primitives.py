@@ -134,16 +134,18 @@ def fields(data: bytes) -> Iterator[Field]:
     at, end = 0, len(data)
     while at < end:
         tag = data[at]
-        if tag & 0x87 == BYTES and at + 1 < end and data[at + 1] < 128 and tag > 7:
-            start = at + 2  # the usual: tag and length have one byte each
-            at = start + data[at + 1]
+        if 7 < tag < 128:  # the usual: it has one byte
+            at += 1
+        else:
+            tag, at = _tag(data, at)
+        kind = tag & 7
+        if kind == BYTES and at < end and data[at] < 128:  # and so has its length
+            start = at + 1
+            at = start + data[at]
             if at > end:
                 raise WireError("truncated in a field")
             yield tag, 0, data[start:at]
-            continue
-        tag, at = _tag(data, at)
-        kind = tag & 7
-        if kind == VARINT:
+        elif kind == VARINT:
             value, at = read_varint(data, at)
             yield tag, value, b""
         elif kind == START_GROUP:

@@ -7,7 +7,7 @@ What a server must tell apart stays apart: None is a field that is not there.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from esdb_lite_protos import tags
@@ -70,8 +70,7 @@ _IDS_AS_TEXT = block(_UUIDS, empty(_TEXT))
 _LAST_POSITION_TOLD = block(_CONTROL, number(_COMPATIBILITY, 1))
 
 
-@dataclass(frozen=True)
-class ReadRequest:
+class ReadRequest(NamedTuple):
     """What is asked of Streams/Read."""
 
     stream_name: str | None = None
@@ -84,7 +83,7 @@ class ReadRequest:
     """None: a subscription."""
     resolve_links: bool = False
     filter: Filter | None = None
-    index: str | None = None
+    index_name: str | None = None
     """Of all events, those of this index; instead of `filter`."""
 
     def encode(self) -> bytes:
@@ -102,8 +101,8 @@ class ReadRequest:
         return block(_OPTIONS, b"".join(parts))
 
     def _filter(self) -> bytes:
-        if self.index is not None:
-            return block(_FILTER, block(_BY_STREAM, block(_PREFIX, self.index.encode())))
+        if self.index_name is not None:
+            return block(_FILTER, block(_BY_STREAM, block(_PREFIX, self.index_name.encode())))
         return _UNFILTERED if self.filter is None else block(_FILTER, encode_filter(self.filter))
 
     def _stream(self, name: str) -> bytes:
@@ -190,9 +189,21 @@ def decode_read_request(data: bytes) -> ReadOptions | None:
 _GROUPS = {tag: tag for tag in (_DIRECTION, _RESOLVE_LINKS, _STREAM, _COUNT, _FILTER, _UUIDS, _CONTROL)}
 _GROUPS |= {_ALL: _STREAM, _SUBSCRIPTION: _COUNT, _NO_FILTER: _FILTER}
 """Of the options: each tag, and the first of those of which the last counts."""
+_REMEMBERED, _SHORT = 256, 64
+"""How many kinds of options are remembered, and how many bytes they may have."""
 
 
 def _decode_options(data: bytes) -> ReadOptions:
+    """What stands behind the usual first field, the stream, is mostly as it was in other requests."""
+    stop = 2 + data[1] if len(data) > 1 and data[0] == _STREAM and data[1] < 128 else 0
+    if 0 < stop <= len(data) <= stop + _SHORT:
+        others = _remembered_options(data[stop:])
+        if others.source is None:
+            return ReadOptions(_decode_stream(data[2:stop]), *others[1:])
+    return _options(data)
+
+
+def _options(data: bytes) -> ReadOptions:
     found = last_of_each(data, _GROUPS).get
     direction, resolve_links, control = found(_DIRECTION), found(_RESOLVE_LINKS), found(_CONTROL)
     count, chosen = found(_COUNT), found(_FILTER)
@@ -208,14 +219,21 @@ def _decode_options(data: bytes) -> ReadOptions:
     )
 
 
+_remembered_options = lru_cache(_REMEMBERED)(_options)
+
+
 def _decode_source(source: OneofField | None) -> StreamRange | AllRange | None:
     if source is None:
         return None
-    if source.tag == _ALL:
-        start = last_of(source.raw, (_POSITION, *_ALL_ENDS))
-        return AllRange(None if start is None else pair(start.raw) if start.tag == _POSITION else _ALL_ENDS[start.tag])
-    identifier = last_of(source.raw, (_STREAM_IDENTIFIER,))
-    revision = last_of(source.raw, (_REVISION, *_STREAM_ENDS))
+    if source.tag == _STREAM:
+        return _decode_stream(source.raw)
+    start = last_of(source.raw, (_POSITION, *_ALL_ENDS))
+    return AllRange(None if start is None else pair(start.raw) if start.tag == _POSITION else _ALL_ENDS[start.tag])
+
+
+def _decode_stream(data: bytes) -> StreamRange:
+    found = last_of_each(data, _STREAM_GROUPS).get
+    identifier, revision = found(_STREAM_IDENTIFIER), found(_REVISION)
     return StreamRange(
         None if identifier is None else stream_identifier(identifier.raw),
         None if revision is None else revision.value if revision.tag == _REVISION else _STREAM_ENDS[revision.tag],
@@ -224,6 +242,8 @@ def _decode_source(source: OneofField | None) -> StreamRange | AllRange | None:
 
 _ALL_ENDS = {_ALL_START: End.START, _ALL_END: End.END}
 _STREAM_ENDS = {_STREAM_START: End.START, _STREAM_END: End.END}
+_STREAM_GROUPS = {_STREAM_IDENTIFIER: _STREAM_IDENTIFIER, **dict.fromkeys((_REVISION, *_STREAM_ENDS), _REVISION)}
+"""The same of a stream's."""
 
 
 def _decode_uuid_option(option: OneofField | None) -> bool | None:

@@ -1,14 +1,15 @@
 """The client for asyncio: everything that can be asked of a server.
 
 Owns: the public methods, their arguments and documentation. Must not know: bytes, connections, threads.
-`esdb_lite.sync` has the same methods for everybody else; a test holds the two together. What reads is imported when
-something is read.
+`esdb_lite.sync` has the same methods for everybody else; a test holds the two together. What connects is imported when
+a client is made, and what reads when something is read.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds, checked_bool
@@ -18,9 +19,7 @@ from esdb_lite.client.admin.names import AsyncNameApi
 from esdb_lite.client.admin.operations import AsyncOperationApi
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
-from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.calls import AsyncAppendApi
-from esdb_lite.client.append.repeating import Repeater
 from esdb_lite.client.arguments import (
     checked_end,
     checked_limit,
@@ -30,7 +29,6 @@ from esdb_lite.client.arguments import (
     checked_timeout,
 )
 from esdb_lite.client.consumers.calls import AsyncConsumerApi
-from esdb_lite.client.core import ClientCore
 from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
 from esdb_lite.client.decisions.calls import AsyncDecisionApi
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
@@ -45,13 +43,25 @@ from esdb_lite.events import Checkpoint, RecordedEvent, StreamPosition, Subscrip
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ResumeFrom
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import ConnectionSettings, CredentialsLike, parse_uri
+from esdb_lite.settings import CredentialsLike, parse_uri
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+    from esdb_lite.client.append.appender import Appender
+    from esdb_lite.client.core import ClientCore
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
+    from esdb_lite.client.read.resuming import HealingReading
     from esdb_lite.event_types.registry import EventTypes
+
+
+@cache
+def _of_reads() -> tuple[type[AsyncReadResponse], type[HealingReading]]:
+    """Return the classes; a read would notice what it takes to import them again and again."""
+    from esdb_lite.client.read.iterators import AsyncReadResponse
+    from esdb_lite.client.read.resuming import HealingReading
+
+    return AsyncReadResponse, HealingReading
 
 
 @shortens_tracebacks
@@ -119,18 +129,16 @@ class AsyncEsdbClient(
             retry=retry,
             event_types=event_types,
         )
-        self._use(settings)
+        from esdb_lite.client.parts import parts_of
+
+        self._core, self._appender = parts_of(settings)
 
     @classmethod
-    def _of(cls, settings: ConnectionSettings) -> Self:
-        """Make a client of settings that have been looked at already."""
+    def _of(cls, core: ClientCore, appender: Appender) -> Self:
+        """Make a client of its parts."""
         client = cls.__new__(cls)
-        client._use(settings)
+        client._core, client._appender = core, appender
         return client
-
-    def _use(self, settings: ConnectionSettings) -> None:
-        self._core = ClientCore(settings)
-        self._appender = Appender(self._core, Repeater(self._core))
 
     @property
     def embedded(self) -> bool:
@@ -407,14 +415,12 @@ class AsyncEsdbClient(
     # --- inside ---
 
     def _read(self, request: ReadRequest, timeout: Seconds | None, credentials: CredentialsLike) -> AsyncReadResponse:
-        from esdb_lite.client.read.iterators import AsyncReadResponse
-        from esdb_lite.client.read.resuming import HealingReading
-
+        response, healing_reading = _of_reads()
         chosen = checked_timeout(self._core.settings.default_timeout if timeout is None else timeout)
         who = checked_credentials(credentials)
         self._core.check_open()
-        reading = HealingReading(self._core, request, chosen, who) if request.limit else None
-        return AsyncReadResponse(reading, owner=self, settings=self._core.settings)
+        reading = healing_reading(self._core, request, chosen, who) if request.limit else None
+        return response(reading, owner=self, settings=self._core.settings)
 
     async def _subscribe(
         self,

@@ -40,7 +40,9 @@ def checked_stream(value: str, argument: str = "stream_name") -> str:
 
 def checked_timeout(value: Seconds | None) -> float | None:
     """Seconds, from 0; None and infinity: without end."""
-    seconds = math.inf if value is None else checked_seconds("timeout", value, endless=True)
+    if value is None:
+        return None
+    seconds = checked_seconds("timeout", value, endless=True)
     return None if math.isinf(seconds) else seconds
 
 

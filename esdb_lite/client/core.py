@@ -23,7 +23,8 @@ from esdb_lite._rpc.stubs import Attempt, Delivery, channel_by
 from esdb_lite._wire.features import GET_SUPPORTED_METHODS, KnownFeatures, decode_features
 from esdb_lite._wire.primitives import WireError
 from esdb_lite.client.arguments import checked_timeout
-from esdb_lite.client.credentials import Authorization, Metadata, checked_credentials
+from esdb_lite.client.authorization import Authorization, Metadata
+from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.retry import RetryState, Safety
 from esdb_lite.client.retry_log import RetryLog, outcome_of, wait_for_another_try
 from esdb_lite.client.slow_calls import SlowCalls

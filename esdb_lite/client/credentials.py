@@ -1,21 +1,16 @@
 """Credentials and trusted authorities, as far as they are not in the connection string.
 
-Owns: checking these arguments, and the header with the credentials. Must not know: ssl, calls.
+Owns: checking these arguments. Must not know: ssl, calls; how tokens are got (`authorization`).
 """
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from base64 import b64encode
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Union
-from weakref import WeakKeyDictionary
 
 from esdb_lite._checks import checked_hidden
-from esdb_lite._rpc.deadline import Deadline
-from esdb_lite.errors import CredentialsUnavailable, DeadlineExceeded, InvalidArgument, WrongArgumentType
+from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import BearerToken, ConnectionSettings, Credentials, CredentialsLike
 
@@ -25,9 +20,7 @@ if TYPE_CHECKING:
 Pem = Union[str, bytes, None]  # noqa: UP007
 """Certificates or a key in PEM form: the content, not the name of a file."""
 
-Metadata = tuple[tuple[str, str], ...]
-
-_LONGEST = 16 * 1024
+LONGEST = 16 * 1024
 """Characters of the header: servers take no more, and to compress one takes time that grows with the square of it."""
 
 
@@ -84,80 +77,17 @@ def checked_credentials(value: CredentialsLike) -> Credentials | BearerToken | N
         checked_hidden("credentials", value.password)
         if ":" in checked_hidden("credentials", value.username):
             raise InvalidArgument("credentials", None, "the name of a user cannot have a colon in it")
-        if len(_basic(value)) > _LONGEST:
-            raise InvalidArgument("credentials", None, f"a login must have {_LONGEST * 3 // 4:,} bytes at most")
+        if len(basic(value)) > LONGEST:
+            raise InvalidArgument("credentials", None, f"a login must have {LONGEST * 3 // 4:,} bytes at most")
     if isinstance(value, BearerToken) and not (isinstance(value.provider, str) or callable(value.provider)):
         raise WrongArgumentType("credentials", None, "a bearer token must be a str or a function that returns one")
-    if isinstance(value, BearerToken) and isinstance(value.provider, str) and len(value.provider) > _LONGEST:
-        raise InvalidArgument("credentials", None, f"a bearer token must have {_LONGEST:,} characters at most")
+    if isinstance(value, BearerToken) and isinstance(value.provider, str) and len(value.provider) > LONGEST:
+        raise InvalidArgument("credentials", None, f"a bearer token must have {LONGEST:,} characters at most")
     if value is None or isinstance(value, (Credentials, BearerToken)):
         return value
     raise WrongArgumentType("credentials", None, "must be Credentials, a BearerToken, or a tuple of name and password")
 
 
-def _basic(credentials: Credentials) -> str:
+def basic(credentials: Credentials) -> str:
+    """Return what the header says of a name and password."""
     return b64encode(f"{credentials.username}:{credentials.password}".encode()).decode("ascii")
-
-
-class Authorization:
-    """The header with the credentials, for one client."""
-
-    def __init__(self) -> None:
-        self._tokens: WeakKeyDictionary[BearerToken, _Token] = WeakKeyDictionary()
-
-    async def header(self, credentials: Credentials | BearerToken, deadline: Deadline) -> Metadata:
-        """Return the header. Raises CredentialsUnavailable, DeadlineExceeded."""
-        if isinstance(credentials, Credentials):
-            return (("authorization", f"Basic {_basic(credentials)}"),)
-        if isinstance(credentials.provider, str):
-            return (("authorization", f"Bearer {_checked_token(credentials.provider)}"),)
-        token = self._tokens.get(credentials)
-        if token is None:
-            token = self._tokens[credentials] = _Token(credentials.provider)
-        return (("authorization", f"Bearer {await token.get(deadline)}"),)
-
-    def renew(self, credentials: Credentials | BearerToken | None) -> bool:
-        """The server has refused these: forget a token that can be asked for again; False where there is none."""
-        token = self._tokens.get(credentials) if isinstance(credentials, BearerToken) else None
-        if token is None:
-            return False
-        token.value = None
-        return True
-
-
-class _Token:
-    """A token that a function returns, for all who need it."""
-
-    def __init__(self, provider: Callable[[], str | Awaitable[str]]) -> None:
-        self.value: str | None = None
-        self._provider = provider
-        self._asking = asyncio.Lock()
-
-    async def get(self, deadline: Deadline) -> str:
-        try:
-            return await asyncio.wait_for(self._get(), deadline.remaining())
-        except asyncio.TimeoutError:
-            raise DeadlineExceeded(f"no bearer token within {deadline.timeout} seconds", sent=False) from None
-
-    async def _get(self) -> str:
-        async with self._asking:
-            if self.value is None:
-                self.value = _checked_token(await self._ask())
-            return self.value
-
-    async def _ask(self) -> object:
-        try:
-            answer = self._provider()
-            return await answer if inspect.isawaitable(answer) else answer
-        except Exception as error:
-            reason = f"the function that returns bearer tokens has failed with {type(error).__name__}"
-            raise CredentialsUnavailable(reason) from error
-
-
-def _checked_token(token: object) -> str:
-    """Refuse what would break the header; the text does not show the token."""
-    if not isinstance(token, str) or not token.isascii() or not token.isprintable() or not token or " " in token:
-        raise CredentialsUnavailable("a bearer token must be a str of printable ASCII characters without blanks")
-    if len(token) > _LONGEST:
-        raise CredentialsUnavailable(f"a bearer token must have {_LONGEST:,} characters at most")
-    return token

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Iterable
-from functools import partial
 from typing import TYPE_CHECKING, Literal, overload
 
 from esdb_lite._checks import Seconds
@@ -34,8 +33,6 @@ from esdb_lite.sync.consumer_calls import ConsumerApi
 from esdb_lite.sync.decisions import DecisionApi
 from esdb_lite.sync.groups import GroupApi
 from esdb_lite.sync.indexes import IndexApi
-from esdb_lite.sync.live import Live, LiveClients
-from esdb_lite.sync.read import Subscription
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -43,6 +40,8 @@ if TYPE_CHECKING:
     from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
     from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.event_types.registry import EventTypes
+    from esdb_lite.sync.live import Live
+    from esdb_lite.sync.read import Subscription
     from esdb_lite.sync.statistics import StatisticsFeed
 
 
@@ -97,9 +96,12 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
             retry=retry,
             event_types=event_types,
         )
+        from esdb_lite.client.parts import parts_of  # here and not with the first call, which may be a signal handler's
+        from esdb_lite.sync.live import LiveClients
+
         self._event_types = event_types
         self._clients = LiveClients(
-            partial(AsyncEsdbClient._of, settings), [(node.host, node.port) for node in settings.nodes]
+            lambda: AsyncEsdbClient._of(*parts_of(settings)), [(node.host, node.port) for node in settings.nodes]
         )
         # also at the end of the program: before what was registered to be called there before the client was made
         weakref.finalize(self, self._clients.end, weakref.ref(self))
@@ -167,6 +169,8 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
     @opened_overload(AsyncEsdbClient.subscribe_all_events, **FILTERS)
     def subscribe_all_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of all streams: first the stored ones, then new ones as they are appended."""
+        from esdb_lite.sync.read import Subscription
+
         return Subscription(self, self._live().portal.run, source)
 
     @overload
@@ -200,6 +204,8 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
     @opened_overload(AsyncEsdbClient.subscribe_stream_events)
     def subscribe_stream_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of one stream, which need not exist yet."""
+        from esdb_lite.sync.read import Subscription
+
         return Subscription(self, self._live().portal.run, source)
 
     # --- streams ---

@@ -16,13 +16,13 @@ from esdb_lite.client.face import refuse_misfits, short
 from esdb_lite.errors import EsdbClientException
 from esdb_lite.filters import patterns
 from esdb_lite.positions import meant
-from esdb_lite.sync.read import ReadResponse
 
 if TYPE_CHECKING:
     from esdb_lite._loop_thread import QuickRun
     from esdb_lite.client.read.iterators import AsyncReadResponse
     from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.sync.live import Live
+    from esdb_lite.sync.read import ReadResponse
 
 P = ParamSpec("P")
 S = TypeVar("S")
@@ -59,8 +59,6 @@ def blocking(
     It has the same parameters and documentation. `here` says by parameter what is done on the caller's thread, where
     a generator has to run, for instance.
     """
-    parameters = list(inspect.signature(method).parameters)
-    places = {parameters.index(name) - 1: name for name in here}
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> T:
         live = face._live()
@@ -80,7 +78,8 @@ def blocking(
             refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
             raise
 
-    _describe(call, method)
+    parameters = list(_describe(call, method).parameters)
+    places = {parameters.index(name) - 1: name for name in here}
     return call
 
 
@@ -159,6 +158,8 @@ def reading(
     """Return the method of the client for threads that reads what `method` of `AsyncEsdbClient` reads."""
 
     def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> ReadResponse:
+        from esdb_lite.sync.read import ReadResponse
+
         live = face._live()
         try:
             response = method(live.client, *args, **kwargs)
@@ -181,16 +182,22 @@ def described(method: Callable[..., object]) -> Callable[[Callable[..., T]], Cal
     return decorate
 
 
-def _describe(call: Callable[..., object], method: Callable[..., object]) -> None:
+def _describe(call: Callable[..., object], method: Callable[..., object]) -> inspect.Signature:
     functools.update_wrapper(call, method)
     # Not what is wrapped: some frameworks look there whether a function is asynchronous.
     del call.__wrapped__  # type: ignore[attr-defined]
     signature = inspect.signature(method)
-    parameters = [each.replace(annotation=_of_threads(each.annotation)) for each in signature.parameters.values()]
-    returned = _of_threads(signature.return_annotation)
-    call.__signature__ = signature.replace(parameters=parameters, return_annotation=returned)  # type: ignore[attr-defined]
+    if any("Async" in text for text in call.__annotations__.values()):
+        signature = _of_threads(signature)
+    call.__signature__ = signature  # type: ignore[attr-defined]
+    return signature
 
 
-def _of_threads(annotation: str) -> str:
-    """Return what stands for it on the client for threads."""
+def _of_threads(signature: inspect.Signature) -> inspect.Signature:
+    """Return the signature with the classes of the client for threads."""
+    parameters = [each.replace(annotation=_renamed(each.annotation)) for each in signature.parameters.values()]
+    return signature.replace(parameters=parameters, return_annotation=_renamed(signature.return_annotation))
+
+
+def _renamed(annotation: str) -> str:
     return re.sub(r"\bAsync(?=[A-Z])", "", annotation) if isinstance(annotation, str) else annotation

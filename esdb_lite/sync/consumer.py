@@ -148,9 +148,12 @@ class Consumer(ConsumerFace):
         """Wait until the consumer has handled what was written, so that it can be seen.
 
         `result` is what an append or a decision has returned, or a position of what the consumer consumes. Where the
-        consumer leaves out the event there, the last one before it counts. A consumer of one stream takes it for one in
-        that stream: it does not notice the result of another stream. The consumer must run in another thread. Raises
-        DeadlineExceeded after `timeout` seconds (default: none), and what the consumer has ended with.
+        consumer leaves out the event there, the last one before it counts. A consumer of one stream has nothing to wait
+        for where another one was written; but of links that a system projection writes (`$ce-`, `$et-` ...) it waits
+        for the projection, and then for its links: that needs the right to ask for projections. With `resolve_links`,
+        results of other streams than the consumer's are refused otherwise: pass the position of a link. The consumer
+        must run in another thread. Raises DeadlineExceeded after `timeout` seconds (default: none), what the consumer
+        has ended with, and ProjectionNotFound or ProjectionFailed where links will not come.
         """
         awaited = self._awaited(result, timeout)
         while not self._came_to(awaited):
@@ -167,8 +170,8 @@ class Consumer(ConsumerFace):
         assert awaited.place is not None
         try:
             awaited.found(self._feed.last_selected(awaited.place, awaited.deadline.remaining()))
-        except EsdbClientException:  # the consumer comes there, or will say what is wrong
-            awaited.not_found()
+        except EsdbClientException as error:  # the consumer comes there, or will say what is wrong
+            awaited.not_found(error)
 
     @property
     def _has_ended(self) -> bool:

@@ -12,13 +12,13 @@ from esdb_lite._checks import Seconds
 from esdb_lite.client.indexes.calls import AsyncIndexApi, checked_fields
 from esdb_lite.settings import CredentialsLike
 from esdb_lite.sync.blocking import Face, blocking, here, opened_overload, reading
-from esdb_lite.sync.read import Subscription
 
 if TYPE_CHECKING:
     from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.events import RecordedEvent, SubscriptionItem
     from esdb_lite.indexes import IndexLike
     from esdb_lite.positions import ResumeFrom
+    from esdb_lite.sync.read import Subscription
 
 
 class IndexApi(Face):
@@ -55,6 +55,8 @@ class IndexApi(Face):
     @opened_overload(AsyncIndexApi.subscribe_index_events)
     def subscribe_index_events(self, source: AsyncSubscription[SubscriptionItem]) -> Subscription[SubscriptionItem]:
         """Subscribe to the events of an index: first the stored ones, then new ones as they are appended."""
+        from esdb_lite.sync.read import Subscription
+
         return Subscription(self, self._live().portal.run, source)
 
     create_index = blocking(AsyncIndexApi.create_index, fields=here(checked_fields))

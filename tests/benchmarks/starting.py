@@ -16,9 +16,9 @@ SUBSCRIPTIONS = 50
 
 IMPORTS = {
     "kurrentdbclient sync": "from kurrentdbclient import KurrentDBClient",
-    "kurrentdbclient async": "from kurrentdbclient import AsyncKurrentDBClient",
+    "kurrentdbclient async": "import asyncio; from kurrentdbclient import AsyncKurrentDBClient",
     "esdb_lite sync": "from esdb_lite import EsdbClient, NewEvent",
-    "esdb_lite async": "from esdb_lite import AsyncEsdbClient, NewEvent",
+    "esdb_lite async": "import asyncio; from esdb_lite import AsyncEsdbClient, NewEvent",
 }
 _FIRST_CALLS = {
     "kurrentdbclient sync": """

@@ -35,6 +35,7 @@ from esdb_lite import (
     SqliteCheckpoint,
     WrongArgumentType,
 )
+from esdb_lite.checkpoints.store import StoreBusy
 from tests.contract.consuming import PATIENCE, Consuming, Notes, as_coroutine
 from tests.contract.faces import Face
 from tests.support import environment
@@ -411,6 +412,35 @@ async def test_a_group_with_one_sqlite_file(client: Any, stream: str, tmp_path: 
     await asyncio.gather(called(client, group.run, until_caught_up=True), later(client, late))
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("SELECT number FROM counts").fetchall() == [(20,)] * 3
+
+
+async def test_a_position_without_events_waits_for_others(client: Any, stream: str, tmp_path: Path) -> None:
+    """It is stored like any other, and SQLite's own way to wait would let nothing else happen on the event loop."""
+    path, refused, loop = tmp_path / "models.sqlite", asyncio.Event(), asyncio.get_running_loop()
+
+    class OthersWrite(SqliteCheckpoint):
+        def load(self) -> Any:
+            position = super().load()
+            other.execute("BEGIN IMMEDIATE")
+            return position
+
+        def claim(self) -> None:
+            try:
+                super().claim()
+            except StoreBusy:
+                loop.call_soon_threadsafe(refused.set)
+                raise
+
+    with closing(sqlite3.connect(path, check_same_thread=False)) as other:
+        await client.append_events(f"{stream}-other", None, events(1))
+        options: dict[str, Any] = {"checkpoint": OthersWrite(path, "a"), "filter": Filter.by_event_type(include=["X"])}
+        consumer = Consuming(client, Notes(), **options)
+        running = asyncio.ensure_future(called(client, consumer.made.run, until_caught_up=True))
+        running.add_done_callback(lambda _: refused.set())
+        await refused.wait()
+        other.rollback()
+        await running
+    assert consumer.progress.stored == consumer.progress.position is not None
 
 
 async def test_a_group_in_the_background(client: Any, stream: str, tmp_path: Path) -> None:

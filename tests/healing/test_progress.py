@@ -71,7 +71,7 @@ class Server:
                 left -= 1
                 yield record.event(request.resolve_links)
             if subscribed and self.chatty >> (index % 30) & 1:
-                if request.stream_name is None and request.index is None:
+                if request.stream_name is None and request.index_name is None:
                     yield Checkpoint(*record.place)
                 yield FellBehind(None)
         if subscribed and request.stream_name is None and last is not None:
@@ -83,14 +83,14 @@ class Server:
         """The records from where the request begins, in its order."""
         subscribed = request.limit is None
         log = [record for record in self.log if request.stream_name is None or record.number is not None]
-        if request.index is not None:
+        if request.index_name is not None:
             log = [record for record in log if record.place[0] == record.place[1]]  # in indexes, all have one number
         if request.backwards:
             log.reverse()
         if request.start is None:
             return [] if request.from_end and not request.backwards else log
         start = request.start
-        if request.index is not None:  # included both ways; subscriptions go on behind it
+        if request.index_name is not None:  # included both ways; subscriptions go on behind it
             commit = start[0] if isinstance(start, tuple) else start
             if request.backwards:
                 return [record for record in log if record.place[0] <= commit]
@@ -168,7 +168,7 @@ def requests(draw: st.DrawFn, log: list[Record]) -> ReadRequest:
         limit=None if subscribed else draw(st.sampled_from([UNLIMITED, 1, 2, 3, 5, 100])),
         resolve_links=draw(st.booleans()),
         filter=FILTER if stream is None and index is None and draw(st.booleans()) else None,
-        index=index,
+        index_name=index,
     )
 
 

@@ -22,7 +22,7 @@ from esdb_lite._http2.client import ClientProtocol, NoStreamLeft
 from esdb_lite._http2.header_blocks import BlockMemory
 from esdb_lite._http2.protocol import FastProtocol
 from esdb_lite._http2.quick_headers import QuickHeaders
-from esdb_lite._http2.streams import StreamOver, send_data, send_headers
+from esdb_lite._http2.streams import StreamOver, receive_data, send_data, send_headers
 from tests.rpc.pair import ANSWER, HEADERS, TRAILERS, Wire
 from tests.rpc.test_random_frames import frame as nonsense
 
@@ -106,10 +106,12 @@ class Side:
                     b"".join(piece.data for piece in stream.buffer._unacked._queue),
                     stream.buffer._eof,
                     machine and (machine.state, machine.headers_sent, machine.headers_received),
+                    machine and (inner.outbound_flow_control_window, stream.window_updated.is_set()),
                     h2._stream_closed_by(stream.id or 0) if machine is None else None,
                 )
             )
-        return self.log.told, streams, h2.highest_inbound_stream_id, h2.inbound_flow_control_window, self.wire.closed
+        windows = h2.inbound_flow_control_window, h2.outbound_flow_control_window
+        return self.log.told, streams, h2.highest_inbound_stream_id, windows, self.wire.closed
 
     async def send(self, number: int, headers: Any, data: bytes, end: bool) -> object:
         """Send something on a stream; what that has raised, if anything."""
@@ -184,7 +186,7 @@ class Peer:
         rng, h2 = self.rng, self.h2
         stream_id = rng.choice([*h2.streams, 1]) if rng.random() < 0.7 else h2.highest_outbound_stream_id + 2
         try:
-            match rng.randrange(9):
+            match rng.randrange(11):
                 case 0 | 1 | 2 if h2.config.client_side:
                     stream_id = h2.get_next_available_stream_id()
                     h2.send_headers(stream_id, rng.choice(REQUESTS), end_stream=rng.random() < 0.2)
@@ -200,12 +202,19 @@ class Peer:
                     h2.reset_stream(stream_id, rng.choice([0, 8]))
                 case 8:
                     h2.update_settings({1: rng.choice([0, 100, 4096])})  # of the table of headers
+                case 9 | 10:
+                    more = rng.choice([1, 1000, 2**30])
+                    h2.increment_flow_control_window(more, rng.choice([None, stream_id]))
         except (H2Error, KeyError):
             pass
         self.exchange(self._nonsense() if rng.random() < 0.04 else b"")
 
     def _nonsense(self) -> bytes:
-        """A frame of headers that may be all right, or anything."""
+        """A frame of headers, or one that opens a window, that may be all right, or anything."""
+        if self.rng.random() < 0.3:
+            more = self.rng.choice([b"\0\0\0\0", b"\x80\0\0\1", b"\x7f\xff\xff\xff", b"\0\0\0\0\1"])
+            number = self.rng.choice([0, 1, 3, 201]).to_bytes(4, "big")
+            return len(more).to_bytes(3, "big") + bytes((8, self.rng.choice([0, 1]))) + number + more
         if self.rng.random() < 0.4:
             made = nonsense(self.rng)
             return (len(made) - 9).to_bytes(3, "big") + made[3:]
@@ -274,7 +283,8 @@ async def test_an_ordinary_call_goes_past_h2_on_both_sides(monkeypatch: pytest.M
                 patch.undo()  # it has to look which of them have ended
             client.open(HEADERS)
             await client.send(number, None, b"request", True)
-            serving.protocol.data_received(client.wire.take())
+            window = wider(0, len(b"answer")) if number else b""  # what the last answer has taken
+            serving.protocol.data_received(client.wire.take() + window)
             await serving.send(number, ANSWER, b"", False)
             await serving.send(number, None, b"answer", False)
             await serving.send(number, TRAILERS, b"", True)
@@ -282,6 +292,29 @@ async def test_an_ordinary_call_goes_past_h2_on_both_sides(monkeypatch: pytest.M
     assert client.log.told == ["answered", "ended"] * 300
     assert all(stream.trailers == TRAILERS and stream.buffer._eof for stream in client.log.streams)
     assert len(client.protocol.connection._connection.streams) <= 256
+
+
+def wider(stream_id: int, more: int) -> bytes:
+    """A frame that opens a window."""
+    return b"\0\0\4\x08\0" + stream_id.to_bytes(4, "big") + more.to_bytes(4, "big")
+
+
+async def test_frames_behind_data_of_the_same_stream_are_no_data(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick, plain = both(Side.server, monkeypatch)
+    peer = H2Connection(H2Configuration(client_side=True, header_encoding="latin-1"))
+    peer.initiate_connection()
+    peer.send_headers(1, HEADERS)
+    peer.send_data(1, b"abc")
+    begun = peer.data_to_send() + wider(1, 5)
+    peer.send_data(1, b"def")
+    more = b"\0\0\3\1\0\0\0\0\1abc"  # of headers that do not end
+    sent = begun + peer.data_to_send() + more
+    for side in (quick, plain):
+        side.protocol.data_received(sent)
+    assert quick.seen() == plain.seen()
+    assert not quick.wire.closed
+    (stream,) = quick.log.streams
+    assert await receive_data(stream) == b"abcdef"
 
 
 @pytest.mark.parametrize("changed", ["an entry", "its size"])

@@ -12,6 +12,7 @@ from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.exceptions import H2Error
 
+from esdb_lite._http2 import flood
 from esdb_lite._http2.frames import last_frame
 from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, Crowd, RequestHandler, ServerProtocol
 from esdb_lite._http2.streams import StreamOver, send_data, send_headers
@@ -100,7 +101,7 @@ class Side:
     def _state(self, served: Served) -> object:
         """How a stream has ended, or its window."""
         if served.request is not None and served.number in self.protocol._requests:
-            return self.h2.remote_settings.initial_window_size
+            return self.h2.remote_settings.initial_window_size + served.request.window
         inner = self.h2.streams.get(served.number)
         if inner is None or inner.closed:
             return self.h2._stream_closed_by(served.number) if inner is None else inner.closed_by
@@ -173,6 +174,8 @@ class Client:
         h2, rng = self.h2, self.rng
         number = h2.get_next_available_stream_id()
         h2.send_headers(number, rng.choice(REQUESTS))
+        if rng.random() < 0.3:
+            h2.increment_flow_control_window(rng.choice([5, 5, 2**30]), rng.choice([number, number, None]))
         if rng.random() < 0.2:
             h2.send_data(number, b"begin")
         if ended:
@@ -259,6 +262,69 @@ async def test_no_more_than_may_be_open() -> None:
     assert whole.log.adoptions == MAX_CONCURRENT_STREAMS
     assert len(whole.log.served) == MAX_CONCURRENT_STREAMS
     assert client.closed  # as h2 has it
+
+
+async def test_a_client_may_open_the_window_of_its_request() -> None:
+    """grpcio does, with every call: between headers and data."""
+    client = Client(random.Random(0))
+    client.pieces = [0]
+    number = client.h2.get_next_available_stream_id()
+    client.h2.send_headers(number, HEADERS)
+    client.h2.increment_flow_control_window(5, number)
+    client.h2.send_data(number, b"x", end_stream=True)
+    client.exchange()
+    whole, _ = client.sides
+    assert number in whole.protocol._requests
+    request = whole.log.served[number].request
+    assert request is not None
+    request.adopt()
+    assert whole.h2.streams[number].outbound_flow_control_window == 65_535 + 5
+
+
+async def test_a_client_that_opens_windows_with_every_request_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(flood, "IDLE", 10)
+    monkeypatch.setattr(flood, "IDLE_PER_SECOND", 0)
+    client = Client(random.Random(0))
+    client.pieces = [0]
+    for _ in range(100):
+        number = client.h2.get_next_available_stream_id()
+        client.h2.send_headers(number, HEADERS)
+        client.h2.increment_flow_control_window(5, number)
+        client.h2.send_data(number, b"x", end_stream=True)
+        client.h2.increment_flow_control_window(5)
+        client.exchange()
+    assert not any(side.protocol._cut_off for side in client.sides)
+    client.exchange(data_frame(b"\0\0\0\5", number=0, kind=8) * 20)
+    assert all(side.protocol._cut_off for side in client.sides)
+
+
+@pytest.mark.parametrize(
+    ("number", "more"),
+    [(1, b"\x7f\xff\xff\xff"), (1, b"\x80\0\0\5"), (1, bytes(4)), (1 << 31 | 1, b"\0\0\0\5"), (0, b"\0\0\0\5")],
+)
+async def test_windows_that_cannot_be_opened_so_are_for_h2(number: int, more: bytes) -> None:
+    client = Client(random.Random(0))
+    client.pieces = [0]
+    client.exchange()
+    client.h2.send_headers(1, HEADERS)
+    headers = bytearray(client.h2.data_to_send())
+    headers[5:9] = (number or 1).to_bytes(4, "big")
+    rest = data_frame(more, number=number, kind=8) + data_frame(b"x", number=number or 1, flags=END)
+    client.exchange(bytes(headers) + rest)  # and compare
+    assert client.sides[0].protocol._requests == {}
+
+
+async def test_the_room_of_what_has_come_is_given_back() -> None:
+    client = Client(random.Random(0))
+    h2, whole = client.h2, client.sides[0]
+    for _ in range(1000):  # more than the window of the connection
+        number = h2.get_next_available_stream_id()
+        h2.send_headers(number, HEADERS)
+        h2.send_data(number, bytes(9000), end_stream=True)
+        whole.protocol.data_received(h2.data_to_send())
+        assert await whole.answer(number, b"a") is None
+        h2.receive_data(whole.wire.take())
+    assert whole.log.adoptions == 0
 
 
 async def test_a_client_that_says_goodbye_is_answered() -> None:

@@ -111,7 +111,7 @@ OTHERS = [
     ReadRequest(None),
     ReadRequest(None, limit=5, filter=Filter.by_event_type(include=["T"])),
     ReadRequest(None, 3, limit=5),  # where no event begins
-    ReadRequest(None, index="$idx-all", limit=2),
+    ReadRequest(None, index_name="$idx-all", limit=2),
 ]
 
 

@@ -439,3 +439,35 @@ def test_stopping_before_the_position_is_loaded() -> None:
     world = Claimed([event(0)], looks=99, stops=True)
     assert consume(world).failure is None
     assert world.log[1:] == ["begin", "pause", "begin", "rollback", "release"]
+
+
+class ClaimedLater(Claimed):
+    """With one that was free for the position to be loaded."""
+
+    def open(self, position: ConsumerPosition | None) -> None:
+        super().open(position)
+        self.looks = self.later
+
+    later = 99
+
+
+def test_a_position_without_events_is_stored_when_others_are_done() -> None:
+    world = ClaimedLater([CaughtUp(_NOW, 5)], looks=0)
+    world.later = 2
+    assert consume(world).failure is None
+    assert world.log[4:] == ["begin", "pause", "begin", "pause", "begin", ("save", 5), "release"]
+
+
+def test_a_position_without_events_is_given_up_where_others_write_at_the_end() -> None:
+    world = ClaimedLater([CaughtUp(_NOW, 5)], looks=0, stops=True)
+    tracker = consume(world).tracker
+    assert (tracker.position, tracker.stored) == (5, None)
+    assert world.log[4:] == ["begin", "pause", "begin", "rollback", "release"]
+
+
+def test_the_last_position_does_not_wait_for_others() -> None:
+    world = ClaimedLater([CaughtUp(_NOW, 5)], looks=0)
+    world.stored = 3
+    consumption = consume(world)
+    assert (consumption.failure, consumption.tracker.position, consumption.tracker.stored) == (None, 5, 3)
+    assert world.log[4:] == ["begin", "rollback", "release"]

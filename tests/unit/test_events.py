@@ -192,6 +192,7 @@ def test_texts_are_short():
         as_off_the_wire(recorded(), str(ID).encode(), b"17954746331234567"),
         AppendResult(5, 6),
         AppendResult(None, None),
+        AppendResult(5, 6, "s"),
         Checkpoint(1, 2, WHEN),
         CaughtUp(WHEN, 1),
         FellBehind(WHEN, None, 1, 2),

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from esdb_lite._http2.flood import (
     BYTES_PER_IDLE,
     IDLE,
+    IDLE_PER_REQUEST,
     IDLE_PER_SECOND,
     RESETS,
     RESETS_PER_SECOND,
@@ -47,6 +48,15 @@ def test_which_frames_are_counted() -> None:
 def test_who_reads_much_may_open_the_window_often() -> None:
     assert taken(WINDOW_UPDATE, 100_000, 10, answered=100_000 * BYTES_PER_IDLE)
     assert not taken(WINDOW_UPDATE, 100_000, 10, answered=10_000 * BYTES_PER_IDLE)
+
+
+def test_who_asks_much_may_open_windows_with_every_request() -> None:
+    watch = FloodWatch(0.0)
+    for _ in range(100_000):
+        watch.request()
+        assert watch.frames(WINDOW_UPDATE, IDLE_PER_REQUEST, answered=0, now=0.0) is TAKE
+    watch.request()
+    assert watch.frames(WINDOW_UPDATE, IDLE + 1, answered=0, now=0.0) is TOO_MUCH  # nothing is saved up
 
 
 @given(

@@ -9,7 +9,7 @@ from itertools import count, pairwise
 import pytest
 
 from esdb_lite.server.database import loop_share
-from esdb_lite.server.database.loop_share import OTHERS, PAGE, ROOM, UNITS_PER_SECOND, LoopShare
+from esdb_lite.server.database.loop_share import FEW, OTHERS, PAGE, ROOM, UNITS_PER_SECOND, LoopShare
 
 
 async def test_whoever_fits_does_not_wait() -> None:
@@ -54,10 +54,22 @@ async def test_who_gives_up_takes_no_room() -> None:
 
 async def test_it_rests_when_nobody_comes() -> None:
     turns = LoopShare()
-    await turns.enter(PAGE)
+    await turns.enter(ROOM)
+    assert turns._counting
     for _ in range(3):
         await asyncio.sleep(0)
     assert not turns._counting
+
+
+async def test_little_costs_no_turn() -> None:
+    turns = LoopShare()
+    for _ in range(ROOM // FEW // 2):
+        assert turns.enter_at_once(FEW)
+    assert not turns._counting
+    assert turns.enter_at_once(FEW)
+    assert turns._counting
+    await asyncio.sleep(0)
+    assert turns._left == ROOM
 
 
 async def test_what_took_long_counts_for_more() -> None:

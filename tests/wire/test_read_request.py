@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from esdb_lite_protos import tags
 from esdb_lite_protos.event_store.client import Empty, StreamIdentifier
 from esdb_lite_protos.event_store.client import streams as pb
 
 from esdb_lite import Filter
+from esdb_lite._wire.primitives import WireError, block, last_field
 from esdb_lite._wire.read_request import (
     UNLIMITED,
     AllRange,
@@ -133,3 +135,30 @@ def test_reads(request_: ReadRequest, expected: bytes) -> None:
 )
 def test_the_server_reads_what_the_client_writes(request_: ReadRequest, expected: ReadOptions) -> None:
     assert decode_read_request(request_.encode()) == expected
+
+
+def test_a_source_that_comes_later_counts() -> None:
+    """What stands behind the first field may have been seen before, with other streams in front of it."""
+    one, other, all_events = ReadRequest("one", 7), ReadRequest("other", limit=3), ReadRequest(None)
+    sent = [*map(_options_of, (one, other, all_events))]
+    read = ReadOptions(StreamRange("one", 7), 0, False, UNLIMITED, False, False, False, 1)
+    for _ in range(2):  # at first, and when it is remembered
+        assert _decoded(sent[0]) == read
+        assert _decoded(sent[0] + sent[1]) == read._replace(source=StreamRange("other", End.START), limit=3)
+        assert _decoded(sent[0] + sent[2]) == read._replace(source=AllRange(End.START))
+        assert _decoded(sent[2] + sent[0]) == read
+
+
+def test_what_is_remembered_of_a_stream_cut_off_is_refused_as_ever() -> None:
+    encoded = _options_of(ReadRequest("stream", 7))
+    for stop in range(1, 2 + encoded[1]):
+        with pytest.raises(WireError):
+            _decoded(encoded[:stop])
+
+
+def _options_of(request: ReadRequest) -> bytes:
+    return last_field(request.encode(), tags.STREAMS_READ_REQ_OPTIONS)
+
+
+def _decoded(encoded: bytes) -> ReadOptions | None:
+    return decode_read_request(block(tags.STREAMS_READ_REQ_OPTIONS, encoded))

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from esdb_lite import _convert
 from esdb_lite._checks import Seconds, checked_int, checked_seconds, checked_text
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite._rpc.stubs import Delivery
 from esdb_lite.client.arguments import checked_timeout
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.client.opening import opening
@@ -97,13 +96,15 @@ class AsyncOperationApi:
         return AsyncStatisticsFeed(StatisticsReading(ask, period, deadline), [await ask()], owner=self)
 
     async def _statistics(self, deadline: Deadline, credentials: CredentialsLike) -> Statistics:
-        return await _convert.operations.statistics(self._channel(deadline, credentials, Delivery.AS_THEY_COME))
+        from esdb_lite._rpc.stubs import Delivery
 
-    def _channel(
-        self, deadline: Deadline, credentials: CredentialsLike, delivery: Delivery = Delivery.TOGETHER
-    ) -> Channel:
+        delivery = Delivery.AS_THEY_COME
+        channel = self._core.channel(deadline, credentials, need=Need.PREFERRED, repeatable=True, delivery=delivery)
+        return await _convert.operations.statistics(channel)
+
+    def _channel(self, deadline: Deadline, credentials: CredentialsLike) -> Channel:
         """Return a channel for what can be asked twice, and of any node."""
-        return self._core.channel(deadline, credentials, need=Need.PREFERRED, repeatable=True, delivery=delivery)
+        return self._core.channel(deadline, credentials, need=Need.PREFERRED, repeatable=True)
 
     # --- running it ---
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from esdb_lite import _convert
 from esdb_lite._checks import Seconds
 from esdb_lite._wire.read_request import ReadRequest
-from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_metadata, checked_stream
 from esdb_lite.client.credentials import checked_credentials
@@ -22,6 +21,7 @@ from esdb_lite.events import AppendResult, JsonValue, NewEvent, RecordedEvent, S
 from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
+    from esdb_lite.client.append.appender import Appender
     from esdb_lite.client.core import ClientCore
     from esdb_lite.metadata import DefaultAccess, StreamMetadata
     from esdb_lite.settings import CredentialsLike

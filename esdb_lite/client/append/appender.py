@@ -61,6 +61,11 @@ class Appender:
         """
         return await AppendRun(self, request, deadline, credentials).finish()
 
+    def run(self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike) -> AppendRun:
+        """Return what does the same, and tells whoever wants to know. Called on any thread."""
+        run = AppendRun if observing.observer is None else ObservedAppend
+        return run(self, request, deadline, credentials)
+
     def begin(
         self, request: AppendRequest, deadline: Deadline, credentials: CredentialsLike, settled: Callable[[], None]
     ) -> PendingAppend | None:
@@ -197,7 +202,7 @@ class AppendRun:
         return pending.outcome
 
     def _appended(self, answer: AppendAnswer) -> AppendResult:
-        result = AppendResult(answer.position, answer.revision)
+        result = AppendResult(answer.position, answer.revision, self._request.stream_name)
         self._appender.repeater.saw(result)
         return result
 

@@ -21,7 +21,7 @@ from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.atomic_request import AtomicRequest, Way
 from esdb_lite.client.append.repeating import Send
 from esdb_lite.client.append.request import AppendRequest
-from esdb_lite.client.credentials import Metadata
+from esdb_lite.client.authorization import Metadata
 from esdb_lite.client.topology.need import Need
 from esdb_lite.errors import (
     ConsistencyError,

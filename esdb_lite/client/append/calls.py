@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING
 
 from esdb_lite import observing
 from esdb_lite._checks import Seconds
-from esdb_lite.client.append.appender import AppendRun, ObservedAppend
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_events, checked_stream
 from esdb_lite.client.credentials import checked_credentials
 from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
-    from esdb_lite.client.append.appender import Appender
+    from esdb_lite.client.append.appender import Appender, AppendRun
     from esdb_lite.client.append.atomic import AtomicAppender
     from esdb_lite.client.append.imports import EventImports
     from esdb_lite.client.core import ClientCore
@@ -73,8 +72,7 @@ class AsyncAppendApi:
         deadline = self._core.budget(timeout)
         given = checked_events(events, self._core.settings.event_types)
         request = AppendRequest(checked_stream(stream_name), expectation(expected_position), given)
-        run = AppendRun if observing.observer is None else ObservedAppend
-        return run(self._appender, request, deadline, checked_credentials(credentials))
+        return self._appender.run(request, deadline, checked_credentials(credentials))
 
     async def append_records(
         self,

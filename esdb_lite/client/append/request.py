@@ -6,13 +6,16 @@ Owns: what is asked for, how large it is, and refusing what no server can take. 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from esdb_lite._wire.append import encode_proposed
-from esdb_lite.client.append.looking import Wanted
 from esdb_lite.correlations import marked
 from esdb_lite.errors import InvalidArgument, OutcomeUnknown
 from esdb_lite.events import NewEvent
 from esdb_lite.positions import state_of
+
+if TYPE_CHECKING:
+    from esdb_lite.client.append.looking import Wanted
 
 MAX_MESSAGE = 16 * 1024 * 1024 - 10_000
 """Bytes in one message that servers take at most; an event is at least one message."""

@@ -25,6 +25,7 @@ from esdb_lite.client.consumers.routing import EventRoutes, checked_routed, chec
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_coroutine, checked_forgetting
 from esdb_lite.client.consumers.steps import Store, not_let_go
 from esdb_lite.client.consumers.tracking import Item
+from esdb_lite.client.projections.progress import writer_of
 from esdb_lite.consumers import AsyncBatchHandler, AsyncEventHandler, ConsumerPosition, WrittenLike
 from esdb_lite.errors import CallCancelled, ClientClosed, EsdbClientException, WrongArgumentType
 from esdb_lite.filters import DEFAULT_EXCLUDE
@@ -38,6 +39,9 @@ if TYPE_CHECKING:
 
 
 H = TypeVar("H", bound=Callable[..., Awaitable[object]])
+
+_LONGEST_LOOK = 1.0
+"""Seconds: meanwhile nobody sees that the consumer has ended."""
 
 
 class ConsumerFeed:
@@ -101,6 +105,8 @@ class ConsumerFeed:
         Raises EsdbClientException: also where no event begins at the place.
         """
         client, settings = self._client, self._settings
+        if settings.stream_name is not None:
+            return await self._last_linked(settings.stream_name, place, timeout)
         options: Any = {"limit": 1, "timeout": timeout, "credentials": settings.credentials}
         if settings.index is not None:
             found = await client.read_index_events(settings.index, place, backwards=True, **options)
@@ -111,6 +117,18 @@ class ConsumerFeed:
         if behind and behind[0].commit_position == place:
             return place
         return before[0].commit_position if before else None
+
+    async def _last_linked(self, stream_name: str, place: int, timeout: float | None) -> int | None:
+        """Return where a stream of links ends when what was written up to a place in all events is linked.
+
+        Raises DeadlineExceeded when that takes longer than a look may take.
+        """
+        client, settings = self._client, self._settings
+        patience = _LONGEST_LOOK if timeout is None else min(timeout, _LONGEST_LOOK)
+        writer = writer_of(stream_name)
+        assert writer is not None
+        await client.wait_for_projection(writer, place, timeout=patience, credentials=settings.credentials)
+        return await client.get_stream_position(stream_name, timeout=timeout, credentials=settings.credentials)
 
     async def close(self) -> None:
         """End the subscription."""
@@ -286,9 +304,12 @@ class AsyncConsumer(ConsumerFace):
         """Wait until the consumer has handled what was written, so that it can be seen.
 
         `result` is what an append or a decision has returned, or a position of what the consumer consumes. Where the
-        consumer leaves out the event there, the last one before it counts. A consumer of one stream takes it for one in
-        that stream: it does not notice the result of another stream. The consumer must run in another task. Raises
-        DeadlineExceeded after `timeout` seconds (default: none), and what the consumer has ended with.
+        consumer leaves out the event there, the last one before it counts. A consumer of one stream has nothing to wait
+        for where another one was written; but of links that a system projection writes (`$ce-`, `$et-` ...) it waits
+        for the projection, and then for its links: that needs the right to ask for projections. With `resolve_links`,
+        results of other streams than the consumer's are refused otherwise: pass the position of a link. The consumer
+        must run in another task. Raises DeadlineExceeded after `timeout` seconds (default: none), what the consumer
+        has ended with, and ProjectionNotFound or ProjectionFailed where links will not come.
         """
         awaited = self._awaited(result, timeout)
         while not self._reached(awaited):
@@ -307,8 +328,8 @@ class AsyncConsumer(ConsumerFace):
         assert awaited.place is not None
         try:
             awaited.found(await self._feed.last_selected(awaited.place, awaited.deadline.remaining()))
-        except EsdbClientException:  # the consumer comes there, or will say what is wrong
-            awaited.not_found()
+        except EsdbClientException as error:  # the consumer comes there, or will say what is wrong
+            awaited.not_found(error)
 
     @property
     def _has_ended(self) -> bool:

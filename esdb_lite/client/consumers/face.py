@@ -52,13 +52,14 @@ class ConsumerFace:
         raise AssertionError("each client says when it has ended")
 
     def _awaited(self, result: WrittenLike, timeout: Seconds | None) -> Awaited:
-        place, seconds = checked_place(result, self._settings.stream_name), checked_timeout(timeout)
-        return Awaited(place, seconds, of_stream=self._settings.stream_name is not None)
+        written, seconds = checked_place(result, self._settings), checked_timeout(timeout)
+        return Awaited(written, seconds, of_stream=self._settings.stream_name is not None)
 
     def _reached(self, awaited: Awaited) -> bool:
         """Whether it has come there, or there is nothing to wait for. Raises what it has ended with, if it has not."""
         place = awaited.place
-        if place is None or self._consumption.tracker.reached(place, in_all=self._settings.stream_name is None):
+        in_all = self._settings.stream_name is None
+        if place is None or (not awaited.elsewhere and self._consumption.tracker.reached(place, in_all=in_all)):
             return True
         if self._has_ended:
             failure = self._consumption.failure
@@ -71,4 +72,4 @@ class ConsumerFace:
         if awaited.deadline.passed:
             raise DeadlineExceeded(
                 f"the consumer did not come to {awaited.asked} within {awaited.deadline.timeout:g} seconds", sent=False
-            )
+            ) from awaited.held_up

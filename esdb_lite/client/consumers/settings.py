@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -20,8 +20,10 @@ from esdb_lite.client.arguments import (
     checked_resume,
     checked_timeout,
 )
+from esdb_lite.client.consumers.awaiting import WrittenPlace
 from esdb_lite.client.consumers.steps import ConsumptionOptions, Store
 from esdb_lite.client.credentials import checked_credentials
+from esdb_lite.client.projections.progress import writer_of
 from esdb_lite.consumers import BatchHandlerError, ConsumerPosition, HandlerError, WrittenLike
 from esdb_lite.decisions import AtomicDecisionResult, DecisionResult
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
@@ -148,22 +150,34 @@ def _returned(function: object) -> object:
     return getattr(function, "__annotations__", {}).get("return", "")
 
 
-def checked_place(result: WrittenLike, stream_name: str | None) -> int | None:
-    """Where a consumer must have come to have handled what was written; None where it has nothing to handle.
-
-    An append says not to which stream it was: of positions, too, the caller knows it.
-    """
-    if isinstance(result, RecordsResult):
-        return result.commit_position if stream_name is None else result.stream_positions.get(stream_name)
-    if isinstance(result, AppendResult):
-        return result.commit_position if stream_name is None else result.stream_position
-    if isinstance(result, Checkpoint) and stream_name is None:
-        return result.commit_position
+def checked_place(result: WrittenLike, settings: ConsumerSettings) -> WrittenPlace:
+    """Where a consumer must have come to have handled what was written. Raises InvalidArgument, WrongArgumentType."""
+    in_all = settings.stream_name is None
+    if isinstance(result, (RecordsResult, AppendResult)):
+        return WrittenPlace(result.commit_position, True) if in_all else _place_in_stream(result, settings)
+    if isinstance(result, Checkpoint) and in_all:
+        return WrittenPlace(result.commit_position, True)
     if isinstance(result, (DecisionResult, AtomicDecisionResult)):
-        return None if result.result is None else checked_place(result.result, stream_name)
+        return WrittenPlace(None, in_all) if result.result is None else checked_place(result.result, settings)
     if isinstance(result, bool) or not isinstance(result, int):
         raise WrongArgumentType("result", result, "must be what an append has returned, or a position")
-    return checked_int("result", result, 0, LARGEST)
+    return WrittenPlace(checked_int("result", result, 0, LARGEST), in_all)
+
+
+def _place_in_stream(result: RecordsResult | AppendResult, settings: ConsumerSettings) -> WrittenPlace:
+    """Where a consumer of one stream must have come: links have numbers of their own there."""
+    stream_name = str(settings.stream_name)
+    if isinstance(result, RecordsResult):
+        positions: Mapping[str, int | None] = result.stream_positions
+    else:  # one that names no stream is the caller's own, who knows it
+        positions = {stream_name if result.stream_name is None else result.stream_name: result.stream_position}
+    if stream_name in positions:
+        return WrittenPlace(positions[stream_name], False)
+    if writer_of(stream_name) is not None:
+        return WrittenPlace(result.commit_position, True)
+    if settings.resolve_links:
+        raise InvalidArgument("result", result, f"is of {', '.join(positions)}: its link in {stream_name} is not known")
+    return WrittenPlace(None, False)
 
 
 def checked_forgetting(store: Store, clear: object) -> None:

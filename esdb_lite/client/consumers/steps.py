@@ -157,6 +157,8 @@ class Consumption:
         if self._may_save():
             try:
                 yield from self._save()
+            except _Stopped:
+                pass  # others write, and nobody waits for them any more: it is found again where it was
             except Exception as error:
                 self.failure = error if self.failure is None else self.failure
         _log.info("consumer %s: ended", self)
@@ -324,6 +326,7 @@ class Consumption:
         position = self.tracker.position
         assert position is not None
         self._saving = True  # stays so where it fails: it is not tried again
+        yield from self._when_free(self._store.claim)
         yield partial(self._store.save, position)
         self._saving = False
         self.tracker.saved(position, self._clock())

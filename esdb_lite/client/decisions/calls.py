@@ -6,7 +6,6 @@ know: what they consist of, which is imported when one is made: few programs nee
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
@@ -107,7 +106,9 @@ class AsyncDecisionApi:
         return decision
 
     def _means(self, timeout: Seconds | None, credentials: CredentialsLike) -> Means:
+        from asyncio import sleep
+
         from esdb_lite.client.decisions.means import Means
 
         self._core.check()
-        return Means(self, self._core.settings, asyncio.sleep, timeout, credentials)
+        return Means(self, self._core.settings, sleep, timeout, credentials)

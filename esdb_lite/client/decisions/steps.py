@@ -357,7 +357,7 @@ class GrowingState(GrowingStates):
     def found(self, written: Mapping[str, Sequence[NewEvent]], seen: _Seen) -> AppendResult:
         """What the append would have returned, by what was read since."""
         place = seen[written[self.stream_name][-1].id]
-        return AppendResult(place.commit_position, place.stream_position)
+        return AppendResult(place.commit_position, place.stream_position, self.stream_name)
 
     def _last_of(self, name: str, result: Any) -> int | None:
         position: int | None = result.stream_position

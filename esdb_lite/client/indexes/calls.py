@@ -76,7 +76,7 @@ class AsyncIndexApi:
             from_end=backwards,
             backwards=backwards,
             limit=checked_limit(limit),
-            index=checked_index(index),
+            index_name=checked_index(index),
         )
         return self._read(request, timeout, credentials)
 
@@ -129,7 +129,7 @@ class AsyncIndexApi:
 
         start = checked_resume(position)
         request = ReadRequest(
-            None, start, from_end=checked_end(from_end, start), limit=None, index=checked_index(index)
+            None, start, from_end=checked_end(from_end, start), limit=None, index_name=checked_index(index)
         )
         return await self._subscribe(request, position, include_control, reconnect, timeout, credentials)
 

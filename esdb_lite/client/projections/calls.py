@@ -6,7 +6,6 @@ know: bytes. What translates the messages is imported when one of the calls is m
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -20,7 +19,6 @@ from esdb_lite._status.projections import ProjectionCall, projection_error
 from esdb_lite.client.arguments import checked_position
 from esdb_lite.errors import (
     AccessDenied,
-    DeadlineExceeded,
     EsdbClientException,
     InvalidArgument,
     ProjectionExists,
@@ -280,7 +278,7 @@ class AsyncProjectionApi:
         deadline: Deadline,
         credentials: CredentialsLike,
     ) -> ProjectionInfo:
-        from esdb_lite.client.projections.progress import link_writers, pauses
+        from esdb_lite.client.projections.progress import link_writers, pause_to_look, pauses
 
         pausing = pauses()
         awaited = False
@@ -298,7 +296,7 @@ class AsyncProjectionApi:
                 if position is not None and not catch_up.has_reached(info):
                     await self._check_in_log(position, deadline, credentials)
                 return info
-            await _pause(next(pausing), deadline, info)
+            await pause_to_look(next(pausing), deadline, info)
 
     async def _check_in_log(self, position: int, deadline: Deadline, credentials: CredentialsLike) -> None:
         """Raise InvalidArgument where the log ends before a position, as far as the caller may know."""
@@ -314,13 +312,13 @@ class AsyncProjectionApi:
                 raise InvalidArgument("position", position, f"must be in the log, whose last event is at {end}")
 
     async def _completed(self, name: str, deadline: Deadline, credentials: CredentialsLike) -> None:
-        from esdb_lite.client.projections.progress import completed, pauses
+        from esdb_lite.client.projections.progress import completed, pause_to_look, pauses
 
         for pause in pauses():
             info = await self._info(name, deadline, credentials)
             if completed(info):
                 return
-            await _pause(pause, deadline, info)
+            await pause_to_look(pause, deadline, info)
 
     async def _info(self, name: str, deadline: Deadline, credentials: CredentialsLike) -> ProjectionInfo:
         channel = self._projection_calls(name, deadline, credentials, repeatable=True)
@@ -371,17 +369,6 @@ class AsyncProjectionApi:
         if version > 1:
             await self._core.require_version(_FIRST_WITH_ENGINES, "engine_version=2", deadline)
         return version
-
-
-async def _pause(seconds: float, deadline: Deadline, info: ProjectionInfo) -> None:
-    left = deadline.remaining()
-    if left is not None and left <= 2 * seconds:  # less than that leaves no time to ask again
-        await asyncio.sleep(left)
-        raise DeadlineExceeded(
-            f"the projection {info.name!r} did not get there within {deadline.timeout:g} seconds: "
-            f"it is {info.status_text!r}, and has come through {max(info.progress, 0):.1f} percent of the log"
-        )
-    await asyncio.sleep(seconds)
 
 
 def _check_name(argument: str, value: str) -> None:

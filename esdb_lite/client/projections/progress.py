@@ -1,17 +1,25 @@
 """Whether a projection is where somebody waits for it to be.
 
-Owns: the decision, and how long to wait before looking again. Must not know: calls.
+Owns: the decision, and waiting before looking again. Must not know: calls.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 
-from esdb_lite.errors import ProjectionFailed
+from esdb_lite._rpc.deadline import Deadline
+from esdb_lite.errors import DeadlineExceeded, ProjectionFailed
 from esdb_lite.projections import ProjectionInfo, ProjectionStatus
 
 _LINKS = {"$ce-": "$by_category", "$et-": "$by_event_type"}
 """How the names of streams of links begin, and who writes them."""
+_SYSTEM_LINKS = {
+    **_LINKS,
+    "$bc-": "$by_correlation_id",
+    "$category-": "$stream_by_category",
+    "$streams": "$streams",
+}
 _EMIT_REFUSED = "'emit' is not allowed"
 _EMIT_HINT = " (create or update it with emit=True to let it write events and links)"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.01, 0.5
@@ -63,6 +71,11 @@ def link_writers(info: ProjectionInfo) -> list[str]:
     return [name for prefix, name in _LINKS.items() if prefix in info.position]
 
 
+def writer_of(stream_name: str) -> str | None:
+    """The system projection that writes the links of a stream; None for other streams."""
+    return next((name for prefix, name in _SYSTEM_LINKS.items() if stream_name.startswith(prefix)), None)
+
+
 def completed(info: ProjectionInfo) -> bool:
     """Whether a query is done. Raises ProjectionFailed when it never will be."""
     check_alive(info)
@@ -90,3 +103,15 @@ def pauses() -> Iterator[float]:
     while True:
         yield pause
         pause = min(_LONGEST_PAUSE, pause * 1.5)
+
+
+async def pause_to_look(seconds: float, deadline: Deadline, info: ProjectionInfo) -> None:
+    """Wait before looking at a projection again. Raises DeadlineExceeded where there is no time for it."""
+    left = deadline.remaining()
+    if left is not None and left <= 2 * seconds:  # less than that leaves no time to ask again
+        await asyncio.sleep(left)
+        raise DeadlineExceeded(
+            f"the projection {info.name!r} did not get there within {deadline.timeout:g} seconds: "
+            f"it is {info.status_text!r}, and has come through {max(info.progress, 0):.1f} percent of the log"
+        )
+    await asyncio.sleep(seconds)

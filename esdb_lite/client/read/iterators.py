@@ -65,6 +65,9 @@ class AsyncEventIterator(Generic[T_co]):
     async def __anext__(self) -> T_co:
         for item in self._items:
             return item
+        if self._complete:
+            self._end()
+            raise StopAsyncIteration
         batch = await self._fetch()
         if not batch:
             raise StopAsyncIteration

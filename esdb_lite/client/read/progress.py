@@ -79,11 +79,11 @@ class ReadProgress:
                 start += -1 if request.backwards else 1
                 if start < 0:
                     return None
-        elif left is not None and (not request.backwards or request.index) and request.limit != UNLIMITED:
+        elif left is not None and (not request.backwards or request.index_name) and request.limit != UNLIMITED:
             left += 1  # a position is included where it is read from, and that event has been handed out
         if request.limit == UNLIMITED:
             left = UNLIMITED
-        return replace(request, start=start, from_end=False, limit=left)
+        return request._replace(start=start, from_end=False, limit=left)
 
     @property
     def landmark(self) -> Landmark | None:

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import TYPE_CHECKING, Union
 
@@ -81,7 +80,7 @@ class HealingReading:
     def __str__(self) -> str:
         """What is read, and how far it has come."""
         stream, seen = self._request.stream_name, self._progress.landmark
-        what = self._request.index or "of all events" if stream is None else f"of stream {stream!r}"
+        what = self._request.index_name or "of all events" if stream is None else f"of stream {stream!r}"
         return what if seen is None else f"{what}, at {seen.commit}"
 
     async def batch(self) -> Sequence[Item]:
@@ -172,8 +171,8 @@ class HealingReading:
         deadline = self._budget()
         rest = self._progress.rest()
         assert rest is not None
-        if rest.index is not None:
-            await self._core.require_version(_FIRST_WITH_INDEXES, f"reading {rest.index}", deadline)
+        if rest.index_name is not None:
+            await self._core.require_version(_FIRST_WITH_INDEXES, f"reading {rest.index_name}", deadline)
         await self._check()
         call = await self._reach(ReadCall(self._core, rest, deadline, self._credentials, self._need))
         self._call, self._opened = call, self._loop.time()
@@ -316,10 +315,10 @@ class HealingSubscription(HealingReading):
         try:
             last, told = await self._ask(read, Need.PREFERRED)
         except StreamNotFound:
-            return ReadProgress(replace(self._request, from_end=False))
+            return ReadProgress(self._request._replace(from_end=False))
         place = None if last is None else place_of(last, stream)
         start = place if stream is None else place[0] if told is None and place else told
-        return ReadProgress(replace(self._request, start=start, from_end=False), last)
+        return ReadProgress(self._request._replace(start=start, from_end=False), last)
 
     async def _heal(self, error: EsdbClientException) -> None:
         node = None if self._call is None else self._call.node

@@ -22,7 +22,7 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._rpc.shared import Shared, retrieved
 from esdb_lite._rpc.stubs import channel_to
-from esdb_lite.client.credentials import Metadata
+from esdb_lite.client.authorization import Metadata
 from esdb_lite.client.retry import suspicious
 from esdb_lite.client.topology.choosing import choose, is_of_kind, leaders
 from esdb_lite.client.topology.need import Need, wanted

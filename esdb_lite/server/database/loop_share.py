@@ -18,6 +18,8 @@ ROOM = 64
 """Units that fit into one turn."""
 PAGE = 16
 """Units of a page that is read from storage and sent: some milliseconds."""
+_MUCH_LEFT = ROOM // 2
+"""Units that are left for a turn where those before have not used much."""
 UNITS_PER_SECOND = 8_000
 OTHERS = 8
 """How many times what a costly call takes is left to others."""
@@ -46,9 +48,9 @@ class LoopShare:
 
     def enter_at_once(self, units: int) -> bool:
         """Enter if there is room now; False where there is none."""
-        if not self._has_room():
+        if not self._has_room:
             return False
-        self._left -= units
+        self._spend(units)
         return True
 
     def when(self, units: int, act: Callable[[], bool]) -> None:
@@ -56,22 +58,30 @@ class LoopShare:
 
         `act` must not raise, and returns whether there was something to do.
         """
-        if not self._has_room():
+        if not self._has_room:
             self._waiting.append((units, act))
         elif act():
-            self._left -= units
+            self._spend(units)
 
+    @property
     def _has_room(self) -> bool:
-        if not self._counting:
+        return self._left > 0 and not self._waiting
+
+    def _spend(self, units: int) -> None:
+        self._left -= units
+        self._see_to_the_next()
+
+    def _see_to_the_next(self) -> None:
+        """Count anew in the next turn, where much was used: a turn of the loop costs as much as a small read."""
+        if not self._counting and (self._waiting or self._left < _MUCH_LEFT):
             self._counting = True
             self._loop.call_soon(self._next)
-        return self._left > 0 and not self._waiting
 
     def charge(self, seconds: float, units: int) -> None:
         """Count what took long for more than the units that it entered with: others come later for it."""
         spent = int(seconds * UNITS_PER_SECOND)
         if spent > units:
-            self._left -= spent - units
+            self._spend(spent - units)
 
     async def costly(self, act: Callable[[], T]) -> T:
         """Do something that takes long in a turn of its own, and count it several times."""
@@ -89,13 +99,12 @@ class LoopShare:
 
     def _next(self) -> None:
         self._left = ROOM + min(self._left, 0)
-        self._counting = bool(self._waiting)
         while self._waiting and self._left > 0:
             units, act = self._waiting.popleft()
             if act():
                 self._left -= units
-        if self._counting:
-            self._loop.call_soon(self._next)
+        self._counting = False
+        self._see_to_the_next()
 
 
 class _Metered(Generic[T]):

@@ -145,13 +145,14 @@ class _StreamRead:
             return AnswerPage([] if begun else [NotFound(self._stream)], [], [], done=True)
         before = [] if begun or not self._positions else self._announcements(reader, window)
         records, done = self._records(reader, window)
-        self._size.learn(records)
         events = resolve_some(reader, records, now) if self._resolve_links else records
         if len(events) < len(records):
             self._go_back(records[len(events)].revision)
             done = False
         self._left -= len(events)
         done = done or self._left == 0
+        if not done:
+            self._size.learn(records)
         after = [LastPosition(window.last)] if done and self._positions else []
         return AnswerPage(before, events, after, done)
 

@@ -215,9 +215,9 @@ def _reads() -> Iterator[Flood]:
         asking(_READ, filtered.encode(), connections=5),
         _evil,
     )
-    index = ReadRequest(index="$idx-all")
+    index = ReadRequest(index_name="$idx-all")
     yield Flood("index", "reads of the index of all events", asking(_READ, index.encode()), _stored)
-    category = ReadRequest(index="$idx-ce-stored")
+    category = ReadRequest(index_name="$idx-ce-stored")
     yield Flood(
         "category-index",
         "reads of the index of a category, 20 connections",
