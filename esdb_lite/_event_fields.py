@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from esdb_lite._checks import checked_text
+from esdb_lite._texts import shortened
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def event_id(raw: UUID | bytes | str) -> UUID:
     try:
         return UUID(raw if isinstance(raw, str) else raw.decode("ascii"))
     except ValueError as error:
-        raise ValueError(f"the server has sent {raw!r} as the id of an event") from error
+        raise ValueError(f"the server has sent {shortened(raw)} as the id of an event") from error
 
 
 def datetime_of(ticks: bytes | int) -> datetime | None:

@@ -9,9 +9,7 @@ from __future__ import annotations
 import re
 from uuid import UUID
 
-_TOKEN = re.compile(
-    r"C:([0-9]{1,19})/P:([0-9]{1,19})(?:@([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?::([0-9]{1,19}))?)?"
-)
+_TOKEN = r"C:([0-9]{1,19})/P:([0-9]{1,19})(?:@([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})(?::([0-9]{1,19}))?)?"
 
 
 def log_position(commit: int, prepare: int | None = None) -> str:
@@ -35,7 +33,7 @@ def place_token(commit: int, prepare: int, event_id: UUID | None, event_position
 
 def place_of_token(text: str) -> tuple[int, int, UUID | None, int | None] | None:
     """Read what `place_token` writes; None for another text."""
-    found = _TOKEN.fullmatch(text)
+    found = re.fullmatch(_TOKEN, text)
     if found is None or max(int(number) for number in found.group(1, 2, 4) if number) >= 2**63:
         return None
     commit, prepare, event_id, event_position = found.groups()

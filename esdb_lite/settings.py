@@ -72,8 +72,7 @@ class NodePreference(enum.Enum):
     READ_ONLY_REPLICA = "readonlyreplica"
 
 
-@dataclass(frozen=True)
-class Address:
+class Address(NamedTuple):
     """Where a server listens."""
 
     host: str
@@ -83,8 +82,7 @@ class Address:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-@dataclass(frozen=True)
-class Embedded:
+class Embedded(NamedTuple):
     """The server is to run inside this process."""
 
     path: str | None = None

@@ -11,19 +11,31 @@ and frames that ask for an answer or are to be looked at, and that is all (pings
 from __future__ import annotations
 
 import enum
+from typing import NamedTuple
 
 _HEADERS, _RST_STREAM, _CONTINUATION = 1, 3, 9
 UNCOUNTED = (_HEADERS, _CONTINUATION)
 """Types of frames of which there may be only so many at a time, anyway."""
 
 RESETS, RESETS_PER_SECOND = 2000, 500
-"""Resets at once, and in the long run. A client that breaks off its reads makes some hundred a second."""
+"""Resets at once, and in the long run, beside one for each piece of an answer: reads are broken off."""
 IDLE, IDLE_PER_SECOND = 10_000, 1000
 """The same for frames that carry nothing."""
 BYTES_PER_IDLE = 1024
 """For so many bytes of answers, one more such frame is due: those that open the window again."""
-IDLE_PER_REQUEST = 4
-"""So many are due with every request: grpcio opens two windows with each."""
+IDLE_PER_STEP = 4
+"""So many are due with every request, and whenever an answer goes on: grpcio opens two windows with each request, and
+clients that measure the line (Go's, Java's) open one and ping for each piece of an answer, however small it is."""
+
+
+class Traffic(NamedTuple):
+    """What a connection has carried."""
+
+    requests: int = 0
+    writes: int = 0
+    """Pieces of answers."""
+    answered: int = 0
+    """Their bytes."""
 
 
 class FloodVerdict(enum.Enum):
@@ -55,19 +67,17 @@ class FloodWatch:
     def __init__(self, now: float) -> None:
         self._resets = FrameAllowance(RESETS, RESETS_PER_SECOND, now)
         self._idle = FrameAllowance(IDLE, IDLE_PER_SECOND, now)
-        self._answered = 0
-        self._requests = 0
+        self._at_reset = self._at_idle = Traffic()
 
-    def request(self) -> None:
-        """A request has begun."""
-        self._requests += 1
-
-    def frames(self, kind: int, number: int, *, answered: int, now: float) -> FloodVerdict:
-        """Decide about so many frames of a kind. `answered`: bytes that were sent on the connection in all."""
+    def frames(self, kind: int, number: int, traffic: Traffic, now: float) -> FloodVerdict:
+        """Decide about so many frames of a kind, after so much traffic on the connection in all."""
         if kind in UNCOUNTED:
             return FloodVerdict.TAKE
         if kind == _RST_STREAM:
-            return FloodVerdict.TAKE if self._resets.spend(number, now) else FloodVerdict.TOO_MUCH
-        earned = (answered - self._answered) / BYTES_PER_IDLE + self._requests * IDLE_PER_REQUEST
-        self._answered, self._requests = answered, 0
-        return FloodVerdict.TAKE if self._idle.spend(number, now, earned) else FloodVerdict.TOO_MUCH
+            earned: float = traffic.writes - self._at_reset.writes
+            allowance, self._at_reset = self._resets, traffic
+        else:
+            steps = traffic.requests + traffic.writes - self._at_idle.requests - self._at_idle.writes
+            earned = steps * IDLE_PER_STEP + (traffic.answered - self._at_idle.answered) / BYTES_PER_IDLE
+            allowance, self._at_idle = self._idle, traffic
+        return FloodVerdict.TAKE if allowance.spend(number, now, earned) else FloodVerdict.TOO_MUCH

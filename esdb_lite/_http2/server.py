@@ -21,7 +21,7 @@ from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
 from esdb_lite._http2.engine import Http2Engine
-from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch
+from esdb_lite._http2.flood import UNCOUNTED, FloodVerdict, FloodWatch, Traffic
 from esdb_lite._http2.frames import (
     DATA,
     END_STREAM,
@@ -35,6 +35,7 @@ from esdb_lite._http2.frames import (
 from esdb_lite._http2.gathering import Deaf, GatheringTransport
 from esdb_lite._http2.heartbeat import HeartbeatProtocol
 from esdb_lite._http2.pieces import tidy
+from esdb_lite._http2.protocol import QuickConnection
 from esdb_lite._http2.quick_headers import Pairs
 from esdb_lite._http2.streams import owe
 from esdb_lite._http2.whole_requests import WholeRequest
@@ -154,6 +155,8 @@ class ServerProtocol(HeartbeatProtocol):
         self._crowd = crowd
         self._loop = asyncio.get_running_loop()
         self._floods = FloodWatch(self._loop.time())
+        self._begun = 0
+        """Requests, in all."""
         self._next_turn: asyncio.Handle | None = None
         self._missed_turn = False
         self._stalled: asyncio.TimerHandle | None = None
@@ -195,7 +198,7 @@ class ServerProtocol(HeartbeatProtocol):
         if headers is None:
             return 0
         request = WholeRequest(self, stream_id, body, window)
-        self._floods.request()
+        self._begun += 1
         if window:
             self._weigh(WINDOW_UPDATE, 1)
         if not self.handler.accept_whole(request, headers):
@@ -208,7 +211,7 @@ class ServerProtocol(HeartbeatProtocol):
 
     def _goes_short(self, kind: int, flags: int, stream_id: int, payload: bytes) -> bool:
         if kind == HEADERS:
-            self._floods.request()
+            self._begun += 1
         if self._requests:
             if kind == HEADERS:  # h2 counts what is open
                 for request in [*self._requests.values()]:
@@ -314,7 +317,9 @@ class ServerProtocol(HeartbeatProtocol):
     def _weigh(self, kind: int, number: int) -> None:
         if kind in UNCOUNTED:
             return
-        seen = self._floods.frames(kind, number, answered=self.connection.data_sent, now=self._loop.time())
+        writes = self.connection.writes if isinstance(self.connection, QuickConnection) else 0
+        traffic = Traffic(self._begun, writes, self.connection.data_sent)
+        seen = self._floods.frames(kind, number, traffic, self._loop.time())
         if seen is FloodVerdict.TOO_MUCH:
             log.warning("a client is cut off that floods the server with frames of type %d", kind)
             raise EnhanceYourCalm("too many frames that carry nothing")

@@ -108,14 +108,18 @@ def shortening(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def shortens_tracebacks(cls: C) -> C:
-    """Class decorator: the public coroutine functions of a client raise the package's exceptions without its frames."""
-    for name, method in inspect.getmembers(cls, inspect.iscoroutinefunction):
+    """Class decorator: the public functions of a client raise the package's exceptions without its frames.
+
+    Where arguments do not fit, the functions are called after this class, whatever class has them.
+    """
+    for name, method in inspect.getmembers(cls, inspect.isfunction):
         if not name.startswith("_"):
-            setattr(cls, name, _shortening(method))
+            waits = inspect.iscoroutinefunction(method)
+            setattr(cls, name, _shortening_awaited(method) if waits else _shortening_called(method))
     return cls
 
 
-def _shortening(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
+def _shortening_awaited(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[..., Coroutine[Any, Any, Any]]:
     @functools.wraps(method)
     async def call(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True  # pytest leaves this frame out, too
@@ -124,13 +128,28 @@ def _shortening(method: Callable[..., Coroutine[Any, Any, Any]]) -> Callable[...
         except EsdbClientException as error:
             raise short(error)  # noqa: B904 - it is the same exception
         except TypeError:
-            refuse_misfits(type(args[0]).__name__, method, *args, **kwargs)
+            refuse_misfits(f"{type(args[0]).__name__}.{method.__name__}", method, *args, **kwargs)
             raise
 
     return call
 
 
-def refuse_misfits(owner: str, method: Callable[..., object], /, *args: object, **kwargs: object) -> None:
+def _shortening_called(method: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        try:
+            return method(*args, **kwargs)
+        except EsdbClientException as error:
+            raise short(error)  # noqa: B904 - it is the same exception
+        except TypeError:
+            refuse_misfits(f"{type(args[0]).__name__}.{method.__name__}", method, *args, **kwargs)
+            raise
+
+    return call
+
+
+def refuse_misfits(called: str, method: Callable[..., object], /, *args: object, **kwargs: object) -> None:
     """Raise TypeError if a method does not take these arguments; by the name under which its caller knows it."""
     signature = inspect.signature(method)
     try:
@@ -139,7 +158,7 @@ def refuse_misfits(owner: str, method: Callable[..., object], /, *args: object, 
         strange = next((name for name in kwargs if name not in signature.parameters), "")
         ours = OTHER_PARAMETERS.get(strange)
         hint = f": it is called {ours!r} here" if ours in signature.parameters else ""
-        raise TypeError(f"{owner}.{method.__name__}() {error}{hint}") from None
+        raise TypeError(f"{called}() {error}{hint}") from None
 
 
 class OtherNames:

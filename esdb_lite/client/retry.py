@@ -13,6 +13,7 @@ from esdb_lite.errors import (
     ConsumerTooSlow,
     DeadlineExceeded,
     DiscoveryFailed,
+    EsdbClientException,
     GrpcError,
     HandlerFailed,
     LinkError,
@@ -59,6 +60,8 @@ class RetryState:
         self._since: float | None = None
         self._unexplained = 0
         self.failures = 0
+        self.last: EsdbClientException | None = None
+        """What it has failed with."""
 
     def pause(self, error: Exception, *, known: bool, now: float, left: float | None, chance: float) -> float | None:
         """Return how many seconds to wait before the next attempt; None if there is none.
@@ -85,7 +88,7 @@ class RetryState:
     def succeed(self) -> None:
         """Start over: the call got further."""
         self.failures = self._unexplained = 0
-        self._since = None
+        self._since = self.last = None
 
     def _policy_allows(self, after: float) -> bool:
         """Whether a call may be retried so many seconds after its first failure."""

@@ -61,14 +61,24 @@ async def wait_for_another_try(
     from random import random  # here: few calls fail
 
     now = asyncio.get_running_loop().time()
+    before, retries.last = retries.last, error
     pause = retries.pause(error, known=known, now=now, left=deadline.remaining(), chance=random())
     if pause is None:
+        if before is not None and (deadline.passed or isinstance(error, DeadlineExceeded)):
+            _explain(error, before)
         return False
     if observing.observer is not None:
         observing.observer.retried(what)
     retry_log.about(what.rpartition("/")[2], error, first=retries.failures == 1, now=now)
     await asyncio.sleep(pause)
     return True
+
+
+def _explain(error: EsdbClientException, before: EsdbClientException) -> None:
+    """Have an error that says only that time is over say why it was."""
+    if error.__cause__ is None and str(error) != str(before):
+        error.__cause__ = before
+        error.args = (f"{error}; the attempt before it: {before}",)
 
 
 def outcome_of(error: EsdbClientException, safety: Safety) -> EsdbClientException:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import inspect
-import re
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
@@ -75,7 +74,7 @@ def blocking(
             result: T = run(method, live.client, *given, **kwargs)
             return result
         except TypeError:
-            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            refuse_misfits(f"{type(face).__name__}.{method.__name__}", method, face, *args, **kwargs)
             raise
 
     parameters = list(_describe(call, method).parameters)
@@ -119,7 +118,7 @@ def unsuspended(
             result: T = end.value
             return result
         except TypeError:
-            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            refuse_misfits(f"{type(face).__name__}.{method.__name__}", method, face, *args, **kwargs)
             raise
         except EsdbClientException as error:
             raise short(error)  # noqa: B904 - it is the same exception
@@ -164,7 +163,7 @@ def reading(
         try:
             response = method(live.client, *args, **kwargs)
         except TypeError:
-            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            refuse_misfits(f"{type(face).__name__}.{method.__name__}", method, face, *args, **kwargs)
             raise
         return ReadResponse(face, live.portal.run, response)
 
@@ -200,4 +199,4 @@ def _of_threads(signature: inspect.Signature) -> inspect.Signature:
 
 
 def _renamed(annotation: str) -> str:
-    return re.sub(r"\bAsync(?=[A-Z])", "", annotation) if isinstance(annotation, str) else annotation
+    return annotation.replace("Async", "") if isinstance(annotation, str) else annotation

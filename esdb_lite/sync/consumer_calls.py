@@ -7,9 +7,11 @@ What they consist of is imported when one is made: few programs need it.
 from __future__ import annotations
 
 import inspect
-from typing import TYPE_CHECKING, Any, Literal, cast, overload
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal, overload
 
 from esdb_lite.client.consumers.calls import AsyncConsumerApi
+from esdb_lite.client.face import refuse_misfits
 from esdb_lite.errors import WrongArgumentType
 from esdb_lite.sync.blocking import Face, described
 
@@ -49,7 +51,9 @@ class ConsumerApi(Face):
     @described(AsyncConsumerApi.consumer)
     def consumer(self, *args: Any, **options: Any) -> Consumer:
         """Make a consumer. Its settings are made as for asyncio, and then it is made by `_new_consumer`."""
-        made: Consumer = cast("Any", AsyncConsumerApi).consumer(self, *args, **options)
+        make: Callable[..., Any] = AsyncConsumerApi.consumer
+        refuse_misfits("EsdbClient.consumer", make, self, *args, **options)
+        made: Consumer = make(self, *args, **options)
         return made
 
     def _new_consumer(self, settings: ConsumerSettings, checkpoint: object, handler: Any) -> Consumer:
@@ -86,6 +90,8 @@ class ConsumerApi(Face):
     ) -> None: ...
 
     @described(AsyncConsumerApi.consume)
-    def consume(self, handler: Any, **options: Any) -> None:
+    def consume(self, *args: Any, **options: Any) -> None:
         """Make a consumer, and run it on this thread."""
-        self.consumer(handler, **options).run()
+        refuse_misfits("EsdbClient.consume", AsyncConsumerApi.consume, self, *args, **options)
+        refuse_misfits("EsdbClient.consume", AsyncConsumerApi.consumer, self, *args, **options)
+        self.consumer(*args, **options).run()

@@ -8,8 +8,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from esdb_lite.errors import ClientClosed, WrongContext
 from esdb_lite.sync.portal import Portal, SharedPortal, threads_are_greenlets
@@ -20,8 +19,7 @@ if TYPE_CHECKING:
 _numbers = itertools.count(1)
 
 
-@dataclass(frozen=True)
-class Live:
+class Live(NamedTuple):
     """A client at work: the one for asyncio, and the thread that it lives on."""
 
     client: AsyncEsdbClient

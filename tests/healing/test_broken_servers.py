@@ -51,6 +51,34 @@ async def test_a_question_that_is_answered_with_a_flood() -> None:
         assert await client.get_stream_position("s") == 0
 
 
+@pytest.mark.parametrize("subscribed", [True, False])
+async def test_events_that_come_twice_are_handed_out_once(caplog: pytest.LogCaptureFixture, subscribed: bool) -> None:
+    async def repeat(call: FakeCall) -> None:
+        await (call.received.get() if subscribed else call.read())
+        call.begin()
+        if subscribed:
+            call.send(encode_confirmation("s"))
+        for number in [0, 1, 2, 1, 2, 2, 3]:
+            call.send(event_message(number))
+            await asyncio.sleep(0)
+        if subscribed:
+            await asyncio.shield(call.reset_by_client)
+        else:
+            call.finish()
+
+    async with fake_server(repeat) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}", retry=ONCE) as client:
+        source = await client.subscribe_stream_events("s") if subscribed else client.read_stream_events("s")
+        found: list[int] = []
+        async with source as events:
+            async for event in events:
+                found.append(event.stream_position)
+                if event.stream_position == 3:
+                    break
+        assert found == [0, 1, 2, 3]
+    [said] = [record.getMessage() for record in caplog.records if "twice" in record.getMessage()]
+    assert f"127.0.0.1:{server.port} has sent events twice; left out the second ones" in said
+
+
 @pytest.mark.parametrize("size", [MAX_MESSAGE + 1, 2**31 - 1, 2**32 - 1])
 @pytest.mark.parametrize("what", ["read", "subscription", "consumer"])
 async def test_messages_that_claim_to_be_giants(what: str, size: int) -> None:

@@ -275,3 +275,39 @@ def test_the_limit_is_kept_when_the_last_event_is_gone_meanwhile(gone: bool) -> 
     log = [record for record in LOG if not gone or record.place != (10, 10)]
     seen += attempt(progress, list(Server(log).answer(rest)), [1])
     assert [event.commit_position for event in seen] == [0, 10, 20, 30]
+
+
+# --- servers that send events twice -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("stream", ["s", None])
+@pytest.mark.parametrize("backwards", [False, True])
+@pytest.mark.parametrize("sizes", [[1], [2, 3], [20]])
+def test_events_that_come_twice_in_a_call(stream: str | None, backwards: bool, sizes: list[int]) -> None:
+    """The end of a batch tells of repeated runs; single events are found where batches meet, or in their stream."""
+    request = ReadRequest(stream, from_end=backwards, backwards=backwards)
+    sent = list(Server(LOG).answer(request))
+    progress = ReadProgress(request)
+    seen = attempt(progress, [*sent[:6], *sent[2:6], *sent[5:6], *sent[6:]], sizes)
+    if stream is None and sizes == [20]:
+        assert len(seen) == 15  # in the middle of a batch of all events nobody looks
+    else:
+        assert events(seen) == events(sent)
+        assert progress.repeated == 5
+
+
+def test_events_that_come_twice_among_other_items() -> None:
+    progress = ReadProgress(ReadRequest(None, limit=None))
+    first, second = recorded("s", 0, (10, 10)), recorded("s", 1, (20, 20))
+    assert attempt(progress, [first, Checkpoint(15, 15), second, CaughtUp(None, None, 20, 20)], [4]) == [first, second]
+    assert attempt(progress, [CaughtUp(None, None, 20, 20), second], [2]) == []
+    assert attempt(progress, [first, CaughtUp(None, None, 20, 20)], [2]) == []
+    assert progress.repeated == 2
+
+
+def test_a_checkpoint_hides_no_event() -> None:
+    """What a server says of its places need not fit its events: it is no reason to leave one out."""
+    progress = ReadProgress(ReadRequest(None, limit=None))
+    event = recorded("s", 0, (10, 10))
+    assert attempt(progress, [Checkpoint(10, 10), event], [1]) == [event]
+    assert attempt(ReadProgress(ReadRequest(None, limit=None)), [CaughtUp(None, None, 50, 50), event], [2]) == [event]

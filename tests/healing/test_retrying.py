@@ -102,6 +102,19 @@ async def test_nothing_is_waited_for_after_the_deadline() -> None:
     assert not await wait_for_another_try(retries, lost(), Deadline(0), "x", RetryLog(), known=True)
 
 
+async def test_an_error_that_says_only_that_time_is_over_says_what_was_before() -> None:
+    retries = RetryState(RetryPolicy(first_pause=0.001), Safety.REPEATABLE)
+    before, late = lost(), errors.DeadlineExceeded("too late")
+    assert await wait_for_another_try(retries, before, Deadline(None), "x", RetryLog(), known=True)
+    assert not await wait_for_another_try(retries, late, Deadline(None), "x", RetryLog(), known=True)
+    assert str(late) == "too late; the attempt before it: lost"
+    assert late.__cause__ is before
+    retries.succeed()
+    late = errors.DeadlineExceeded("too late")
+    assert not await wait_for_another_try(retries, late, Deadline(0), "x", RetryLog(), known=True)
+    assert (str(late), late.__cause__) == ("too late", None)
+
+
 async def test_being_cancelled_while_waiting() -> None:
     retries = RetryState(RetryPolicy(first_pause=60, longest_pause=60, budget=600), Safety.REPEATABLE)
     waiting = wait_for_another_try(retries, lost(), Deadline(None), "x", RetryLog(), known=True)

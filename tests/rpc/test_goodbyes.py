@@ -13,7 +13,7 @@ from esdb_lite._rpc import call as calls
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._rpc.shapes import ServerStream, unary
-from esdb_lite.errors import ServiceUnavailable
+from esdb_lite.errors import DeadlineExceeded, ServiceUnavailable
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakePeer, FakeServer, Handler, fake_server
 
@@ -147,6 +147,16 @@ async def test_a_change_that_was_not_looked_at_is_made_once() -> None:
     async with fake_server(serve) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}") as client:
         await client.tombstone_stream("s", StreamState.ANY)
     assert done == ["Tombstone"]
+
+
+async def test_a_server_that_always_says_goodbye_is_named_when_time_is_over() -> None:
+    async def leave(call: FakeCall) -> None:
+        server.peer.goaway(last=0)
+
+    async with fake_server(leave) as server, AsyncEsdbClient(f"127.0.0.1:{server.port}") as client:
+        with pytest.raises((DeadlineExceeded, ServiceUnavailable), match="GOAWAY"):
+            await client.ping(timeout=0.3)
+        assert len(server.peers) > 1
 
 
 # --- how many streams the server takes ------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from esdb_lite._http2 import flood
 from esdb_lite._http2 import server as http2
 from esdb_lite._http2.pieces import tidy
 from esdb_lite._http2.server import MAX_CONCURRENT_STREAMS, PREFACE, SHARE, Crowd
@@ -106,6 +107,21 @@ async def test_who_breaks_off_reads_is_not_cut_off() -> None:
             client.flush()
             await asyncio.sleep(0)
         assert (await client.call("/s/M", b"x")).messages == [b"x"]
+
+
+async def test_who_measures_the_line_with_every_small_message_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients in Go and Java do: a ping for each piece of data, and a window that is opened before it."""
+    monkeypatch.setattr(flood, "IDLE", 10)
+    monkeypatch.setattr(flood, "IDLE_PER_SECOND", 0)
+    async with serving(echo) as (client, _, _):
+        stream = client.open("/s/M")
+        for number in range(1, 101):
+            client.send(stream, framed([b"x"]))
+            while len(client.answers[stream].messages) < number:
+                await client.more()
+            client.write(frame(8, b"\0\0\0\6") + frame(6, b"measures"))
+        assert not client.goodbye
+        assert await cut_off(client, lambda _: frame(6, b"12345678") * 100) == ENHANCE_YOUR_CALM
 
 
 # --- a share of each turn -------------------------------------------------------------------------------------------

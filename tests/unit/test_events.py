@@ -209,6 +209,13 @@ def test_pickling_and_copying(value: object):
         assert repr(twin) == repr(value)
 
 
+def test_an_id_that_is_none_is_not_shown_in_full():
+    event = as_off_the_wire(recorded(), b"x" * 10**6, b"1")
+    with pytest.raises(ValueError, match=r"the server has sent b'xxx.{0,80}\.\.\. as the id of an event") as caught:
+        _ = event.id
+    assert len(str(caught.value)) < 200
+
+
 def test_append_result_is_an_int():
     result = AppendResult(512, 3)
     assert result == 512

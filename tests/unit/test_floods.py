@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from esdb_lite._http2.flood import (
     BYTES_PER_IDLE,
     IDLE,
-    IDLE_PER_REQUEST,
     IDLE_PER_SECOND,
+    IDLE_PER_STEP,
     RESETS,
     RESETS_PER_SECOND,
     FloodVerdict,
     FloodWatch,
     FrameAllowance,
+    Traffic,
 )
 
 DATA, HEADERS, PRIORITY, RESET, SETTINGS, PING, WINDOW_UPDATE, CONTINUATION, UNKNOWN = 0, 1, 2, 3, 4, 6, 8, 9, 77
@@ -25,7 +27,7 @@ def taken(kind: int, number: int, seconds: float, *, answered: int = 0) -> bool:
     """Whether so many frames, spread over so many seconds, are all taken."""
     watch = FloodWatch(0.0)
     return all(
-        watch.frames(kind, 1, answered=answered * (at + 1) // number, now=seconds * at / number) is TAKE
+        watch.frames(kind, 1, Traffic(answered=answered * (at + 1) // number), now=seconds * at / number) is TAKE
         for at in range(number)
     )
 
@@ -50,13 +52,20 @@ def test_who_reads_much_may_open_the_window_often() -> None:
     assert not taken(WINDOW_UPDATE, 100_000, 10, answered=10_000 * BYTES_PER_IDLE)
 
 
-def test_who_asks_much_may_open_windows_with_every_request() -> None:
+@pytest.mark.parametrize("field", ["requests", "writes"])
+def test_windows_may_be_opened_with_every_request_and_every_piece_of_an_answer(field: str) -> None:
     watch = FloodWatch(0.0)
-    for _ in range(100_000):
-        watch.request()
-        assert watch.frames(WINDOW_UPDATE, IDLE_PER_REQUEST, answered=0, now=0.0) is TAKE
-    watch.request()
-    assert watch.frames(WINDOW_UPDATE, IDLE + 1, answered=0, now=0.0) is TOO_MUCH  # nothing is saved up
+    for steps in range(1, 100_000):
+        assert watch.frames(WINDOW_UPDATE, IDLE_PER_STEP, Traffic(**{field: steps}), 0.0) is TAKE
+    # nothing is saved up
+    assert watch.frames(WINDOW_UPDATE, IDLE + 1, Traffic(**{field: 200_000}), 0.0) is TOO_MUCH
+
+
+def test_what_has_begun_to_be_answered_may_be_broken_off() -> None:
+    watch = FloodWatch(0.0)
+    for number in range(1, 100_000):
+        assert watch.frames(RESET, 1, Traffic(requests=number, writes=number), 0.0) is TAKE
+    assert watch.frames(RESET, RESETS + 1, Traffic(requests=1_000_000, writes=100_000), 0.0) is TOO_MUCH
 
 
 @given(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import re
 import traceback
@@ -254,6 +255,33 @@ async def test_arguments_that_a_coroutine_function_does_not_have() -> None:
     async with AsyncEsdbClient("localhost:1") as client:
         with pytest.raises(TypeError, match=r"^AsyncEsdbClient.delete_stream\(\) .*called 'expected_position' here"):
             await client.delete_stream("s", current_version=3)  # type: ignore[call-arg]
+
+
+CALLS = [
+    (kind, name)
+    for kind in (AsyncEsdbClient, EsdbClient)
+    for name, _ in inspect.getmembers(kind, inspect.isfunction)
+    if not name.startswith("_")
+]
+
+
+@pytest.mark.parametrize(("kind", "name"), CALLS, ids=[f"{kind.__name__}.{name}" for kind, name in CALLS])
+async def test_arguments_that_do_not_fit_name_the_call(kind: type[Any], name: str) -> None:
+    """Whatever class has the method: nobody has typed the name of that class."""
+    client = kind("localhost:1")
+
+    async def call(*args: Any, **kwargs: Any) -> None:
+        await getattr(client, name)(*args, **kwargs)
+
+    try:
+        misfits: list[Any] = [call(no_such_option=1), call(*[None] * 20)]
+        if any(each.default is each.empty for each in inspect.signature(getattr(client, name)).parameters.values()):
+            misfits.append(call())
+        for misfit in misfits:
+            with pytest.raises(TypeError, match=rf"^{kind.__name__}\.{name}\(\) "):
+                await misfit
+    finally:
+        await AsyncEsdbClient.close(client) if kind is AsyncEsdbClient else client.close()
 
 
 def test_a_mistake_of_what_is_given_keeps_its_text(server: EmbeddedServer) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 from esdb_lite.client.arguments import checked_filter, checked_source
+from esdb_lite.client.face import refuse_misfits
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.positions import ResumeFrom
 
@@ -165,6 +166,7 @@ class AsyncConsumerApi:
         Raises CheckpointMismatch if the position belongs to another stream or filter, CheckpointConflict,
         CheckpointCorrupt, StreamDeleted.
         """
+        refuse_misfits("AsyncEsdbClient.consume", self.consumer, handler, checkpoint=checkpoint, **options)
         made = self.consumer(
             cast("AsyncBatchHandler", handler),  # of which kind they are, `batch_size` says
             checkpoint=checkpoint,

@@ -33,6 +33,8 @@ class ReadProgress:
         self._only_new = False
         self.overfull = False
         """Whether more events have come than were asked for: what else comes is of no interest."""
+        self.repeated = 0
+        """How many events a server has sent although they, or some behind them, had come in the same call."""
 
     def remember(self, position: Checkpoint) -> None:
         """Take note of the event that is known of the place where the request begins."""
@@ -100,7 +102,7 @@ class ReadProgress:
         if self.request.limit not in (None, UNLIMITED):
             items = self._within_limit(items)
         if not self._only_new:
-            return items
+            return items if not items or self._goes_on(items) else self._without_repeated(items)
         kept = [item for item in items if not (isinstance(item, RecordedEvent) and self._is_known(item))]
         self._only_new = not any(isinstance(item, RecordedEvent) for item in kept)
         return kept
@@ -118,6 +120,43 @@ class ReadProgress:
             return items
         self.overfull = True
         return new[:left]
+
+    def _goes_on(self, items: Sequence[ReadItem]) -> bool:
+        """Whether events come in order, as far as the ends of a batch tell: it is not worth looking at each."""
+        first, last = items[0], items[-1]
+        if not (isinstance(first, RecordedEvent) and isinstance(last, RecordedEvent)):
+            events = [item for item in items if isinstance(item, RecordedEvent)]
+            return not events or self._goes_on(events)
+        stream, before = self.request.stream_name, self._seen
+        begin = place_of(first, stream)
+        if begin is None:
+            return True
+        if before is not None and before[0] is not None and not self._is_behind(begin, before[0]):
+            return False
+        if first is last:
+            return True
+        end = place_of(last, stream)
+        if end is None:
+            return True
+        # All numbers of a stream differ, so that there are no more events than numbers.
+        fits = stream is None or abs(end[0] - begin[0]) + 1 >= len(items)
+        return fits and self._is_behind(end, begin)
+
+    def _without_repeated(self, items: Sequence[ReadItem]) -> Sequence[ReadItem]:
+        """Leave out events that are not behind those before them."""
+        before = None if self._seen is None else self._seen[0]
+        kept: list[ReadItem] = []
+        for item in items:
+            place = place_of(item, self.request.stream_name) if isinstance(item, RecordedEvent) else None
+            if place is not None and before is not None and not self._is_behind(place, before):
+                self.repeated += 1
+                continue
+            before = place or before
+            kept.append(item)
+        return kept
+
+    def _is_behind(self, place: _Place, other: _Place) -> bool:
+        return place < other if self.request.backwards else place > other
 
     def _is_known(self, event: RecordedEvent) -> bool:
         place = place_of(event, self.request.stream_name)

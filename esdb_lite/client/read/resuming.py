@@ -65,6 +65,7 @@ class HealingReading:
         self._progress = ReadProgress(request)
         self._retries = RetryState(core.settings.retry, Safety.REPEATABLE)
         self._call: ReadCall | None = None
+        self._repeating: ReadCall | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._opening: asyncio.Task[ReadCall] | None = None
         self._opened = 0.0
@@ -137,12 +138,22 @@ class HealingReading:
         if not items:
             return ()
         fresh = self._progress.without_known(items)
+        if self._progress.repeated:
+            self._say_repeated(call)
         if self._progress.overfull:
             self._drop()
         if fresh:
             fresh = self._progress.saw(fresh, only_events=call.only_events)
             self._retries.succeed()
         return fresh or None
+
+    def _say_repeated(self, call: ReadCall) -> None:
+        """Say once of a call that its server has sent events again, which are left out."""
+        if call is not self._repeating:
+            self._repeating = call
+            node = "a server" if call.node is None else call.node.authority
+            _log.warning("%s %s: %s has sent events twice; left out the second ones", self._what, self, node)
+        self._progress.repeated = 0
 
     async def _next(self) -> ReadCall:
         """Return the call that has the next batch."""

@@ -150,8 +150,8 @@ class Soak:
         await self.healing.wait("(the beginning)")
 
     async def _suffer(self, until: float) -> None:
-        """Let one fault follow another; sometimes two at a time."""
-        while monotonic() < until:
+        """Let one fault follow another, sometimes two at a time; at least one, however long the beginning has taken."""
+        while not self.outcome.faults or monotonic() < until:
             await asyncio.sleep(self._deck.gap())
             name, fault = self._deck.deal()
             faults = [fault]
