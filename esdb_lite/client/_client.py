@@ -43,7 +43,7 @@ from esdb_lite.events import Checkpoint, RecordedEvent, StreamPosition, Subscrip
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ResumeFrom
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import CredentialsLike, parse_uri
+from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -119,6 +119,9 @@ class AsyncEsdbClient(
         `event_types` are the classes of the application's events: `append_events` takes their objects, and
         `event.value` gives them.
         """
+        from esdb_lite.client.parts import parts_of
+        from esdb_lite.connection_strings import parse_uri
+
         settings = with_arguments(
             parse_uri(uri),
             credentials=credentials,
@@ -129,8 +132,6 @@ class AsyncEsdbClient(
             retry=retry,
             event_types=event_types,
         )
-        from esdb_lite.client.parts import parts_of
-
         self._core, self._appender = parts_of(settings)
 
     @classmethod

@@ -30,6 +30,7 @@ from esdb_lite.client.retry_log import RetryLog, outcome_of, wait_for_another_tr
 from esdb_lite.client.slow_calls import SlowCalls
 from esdb_lite.client.topology.need import Need
 from esdb_lite.client.topology.nodes import Moved, Nodes, Single, Topology
+from esdb_lite.connection_strings import ConnectionSettings
 from esdb_lite.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -41,7 +42,7 @@ from esdb_lite.errors import (
     Unauthenticated,
     WrongContext,
 )
-from esdb_lite.settings import Address, BearerToken, ConnectionSettings, Credentials, CredentialsLike
+from esdb_lite.settings import Address, BearerToken, Credentials, CredentialsLike
 
 if TYPE_CHECKING:
     from grpclib.client import Channel

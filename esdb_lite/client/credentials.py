@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Union
 from esdb_lite._checks import checked_hidden
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import BearerToken, ConnectionSettings, Credentials, CredentialsLike
+from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
 
 if TYPE_CHECKING:
+    from esdb_lite.connection_strings import ConnectionSettings
     from esdb_lite.event_types.registry import EventTypes
 
 Pem = Union[str, bytes, None]  # noqa: UP007

@@ -9,7 +9,7 @@ from __future__ import annotations
 from esdb_lite.client.append.appender import Appender
 from esdb_lite.client.append.repeating import Repeater
 from esdb_lite.client.core import ClientCore
-from esdb_lite.settings import ConnectionSettings
+from esdb_lite.connection_strings import ConnectionSettings
 
 
 def parts_of(settings: ConnectionSettings) -> tuple[ClientCore, Appender]:

@@ -26,7 +26,7 @@ from esdb_lite.events import RecordedEvent, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.positions import ResumeFrom
 from esdb_lite.retries import RetryPolicy
-from esdb_lite.settings import CredentialsLike, parse_uri
+from esdb_lite.settings import CredentialsLike
 from esdb_lite.sync.appends import AppendApi
 from esdb_lite.sync.blocking import FILTERS, MEANT, blocking, here, opened, opened_overload, reading
 from esdb_lite.sync.consumer_calls import ConsumerApi
@@ -86,6 +86,10 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
         `event_types` are the classes of the application's events: `append_events` takes their objects, and
         `event.value` gives them.
         """
+        from esdb_lite.client.parts import parts_of  # here and not with the first call, which may be a signal handler's
+        from esdb_lite.connection_strings import parse_uri
+        from esdb_lite.sync.live import LiveClients
+
         settings = with_arguments(
             parse_uri(uri),
             credentials=credentials,
@@ -96,9 +100,6 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
             retry=retry,
             event_types=event_types,
         )
-        from esdb_lite.client.parts import parts_of  # here and not with the first call, which may be a signal handler's
-        from esdb_lite.sync.live import LiveClients
-
         self._event_types = event_types
         self._clients = LiveClients(
             lambda: AsyncEsdbClient._of(*parts_of(settings)), [(node.host, node.port) for node in settings.nodes]
