@@ -28,6 +28,7 @@ from esdb_lite._wire.primitives import (
     pair,
     position_at,
     read_block,
+    read_varint,
     stream_identifier,
     tag_byte,
     text,
@@ -217,26 +218,42 @@ def decode_proposed_fields(data: bytes, at: int, tag: int) -> tuple[list[Propose
     """
     events: list[Proposed] = []
     described, metadata = b"", _NOTHING
+    before, id_end = len(_BEFORE_ID), _ID_END  # from the start of an event
+    after = id_end
     while data[at] == tag:
-        size, start = position_at(data, at + 1)
+        # Lengths of one or two bytes are read here and not by calls, which would take a quarter of the time.
+        size, start = data[at + 1], at + 2
+        if size > 127:
+            more = data[start]
+            size, start = (size + (more << 7) - 128, start + 1) if more < 128 else read_varint(data, at + 1)
         end = start + size
-        after = start + _ID_END + len(described)
         # Most say the same of themselves as the one before.
-        if described and data.startswith(_BEFORE_ID, start) and data.startswith(described, start + _ID_END):
+        if described and data.startswith(_BEFORE_ID, start) and data.startswith(described, start + id_end):
             custom_metadata = body = b""
-            if after < end and data[after] == _CUSTOM_METADATA:
-                custom_metadata, after = read_block(data, after + 1)
-            if after < end and data[after] == _DATA:
-                body, after = read_block(data, after + 1)
-            if after == end:
-                id = data[start + len(_BEFORE_ID) : start + _ID_END].decode()
+            at = start + after
+            if at < end and data[at] == _CUSTOM_METADATA:
+                size, at = data[at + 1], at + 2
+                if size > 127:
+                    more = data[at]
+                    size, at = (size + (more << 7) - 128, at + 1) if more < 128 else read_varint(data, at - 1)
+                custom_metadata = data[at : at + size]
+                at += size
+            if at < end and data[at] == _DATA:
+                size, at = data[at + 1], at + 2
+                if size > 127:
+                    more = data[at]
+                    size, at = (size + (more << 7) - 128, at + 1) if more < 128 else read_varint(data, at - 1)
+                body = data[at : at + size]
+                at += size
+            if at == end:
+                id = data[start + before : start + id_end].decode()
                 events.append(_new(Proposed, (id, metadata, custom_metadata, body)))
-                at = end
                 continue
         event = data[start:end]
         proposed = decode_proposed(event)
         events.append(proposed)
         described, metadata = _described_in(event, proposed), proposed.metadata
+        after = id_end + len(described)
         at = end
     return events, at
 

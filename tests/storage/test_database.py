@@ -339,8 +339,8 @@ async def test_appends_that_are_begun_are_answered_when_they_are_committed(db: D
         answers.append(result)
         committed.set()
 
-    first = db.begin_append("s", ANY, events(2), answer)
-    second = db.begin_append("s", ANY, events(1), answer)
+    first = db.begin_append("s", ANY, events(2), 0, answer)
+    second = db.begin_append("s", ANY, events(1), 0, answer)
     assert (first is None, second is None, answers) == (False, False, [])
     assert second is not None
     db.abandon(second)
@@ -351,7 +351,7 @@ async def test_appends_that_are_begun_are_answered_when_they_are_committed(db: D
     assert len(await of_stream(db, "s")) == 2
     assert db.waiting == 0
     await db.close()
-    assert db.begin_append("s", ANY, events(1), answer) is None
+    assert db.begin_append("s", ANY, events(1), 0, answer) is None
 
 
 async def test_reads_in_threads_see_what_was_answered(file_db: Database, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,7 +36,7 @@ async def test_what_the_writer_has_committed_comes_before_what_the_loop_commits(
     while not begun.is_set():  # noqa: ASYNC110
         await asyncio.sleep(0)
     answered: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-    database.begin_append("s", ANY, events(1), answered.set_result)
+    database.begin_append("s", ANY, events(1), 0, answered.set_result)
     database.commit()  # in the next turn of the loop
     go_on.set()
     done.wait()

@@ -119,6 +119,22 @@ async def test_entries_are_made_as_events_are_written(tmp_path: Path) -> None:
     assert max(categories, key=lambda row: row[1])[1] <= position
 
 
+async def test_entries_of_long_runs_are_those_of_single_events(tmp_path: Path) -> None:
+    """Where there are few streams and types, their names are not looked at for each event."""
+    kinds = [("a-1", "T"), ("a-2", "T"), ("$a-1", "T"), ("b", "$T"), ("b", "t"), ("a-1", "t")]
+    found = []
+    for step in (1, 7, 20, 200):
+        database = await Database.open(tmp_path / f"{step}.db", now=lambda: 1)
+        for stream, type in kinds:
+            await database.append(stream, ANY, [ProposedEvent(uuid4().bytes, type, True, b"{}") for _ in range(20)])
+        while database._files.writer.index(step):
+            pass
+        await database.close()
+        found.append(entered(tmp_path / f"{step}.db"))
+    assert len(found[0][1]) == len(found[0][2]) == 80
+    assert found[1:] == [found[0]] * 3
+
+
 async def test_an_older_file_gets_its_entries(tmp_path: Path) -> None:
     path = tmp_path / "db"
     database = await Database.open(path)

@@ -140,15 +140,16 @@ class Database:
         return cast(Outcome, await self._command(rule, _cost(events), anywhere=True))
 
     def begin_append(
-        self, stream: str, expected: int, events: Sequence[ProposedEvent], answer: Callable[[object], None]
+        self, stream: str, expected: int, events: Sequence[ProposedEvent], held: int, answer: Callable[[object], None]
     ) -> Pending | None:
         """Begin the same without waiting: `answer` is called with the outcome or the exception, and must not raise.
 
+        `held`: bytes that the events take.
         `commit` has to be called after one or many of these. None where it cannot begin at once: then `append` is to
         be used. Can be given up by `abandon`.
         """
         rule = partial(appending.append, stream=stream, expected=expected, events=events)
-        return self._begin(rule, _cost(events), answer)
+        return self._begin(rule, _COMMAND_BYTES + held, answer)
 
     def begin_records(self, append: AtomicAppend, answer: Callable[[object], None]) -> Pending | None:
         """Begin what `append_records` does, in the same way."""

@@ -179,8 +179,9 @@ class _BatchAppending:
             self._held.add(held)
             held.add_done_callback(self._let)
             return True
+        intake = batch.intake
         job = self._context.database.begin_append(
-            batch.stream, batch.expected, batch.intake.events, partial(self._written, batch)
+            batch.stream, batch.expected, intake.events, intake.held, partial(self._written, batch)
         )
         if job is None:
             return False

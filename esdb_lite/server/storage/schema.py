@@ -136,6 +136,7 @@ PATIENCE = 5
 """Seconds to wait for somebody else's transaction."""
 _SYNCHRONOUS = {Durability.FULL: "FULL", Durability.RELAXED: "NORMAL"}
 _HEAD = struct.Struct(">qqq?").pack
+_SHORT = 1024
 _FORMAT_BITS = 4
 """Of a packed schema: the lowest is whether it is JSON, then comes the format; the size is in the bits above."""
 
@@ -174,8 +175,10 @@ def checksum_with(
     names: bytes, position: int, revision: int, id: bytes, is_json: int, created: int, data: bytes, metadata: bytes
 ) -> int:
     """The same as `checksum`, with what `checked_names` returns."""
-    before = b"".join((_HEAD(position, revision, created, is_json & 1), id, names, metadata))
-    return crc32(data, crc32(before))
+    head = _HEAD(position, revision, created, is_json & 1)
+    if len(data) < _SHORT:  # one step instead of two, which is worth a copy
+        return crc32(b"".join((head, id, names, metadata, data)))
+    return crc32(data, crc32(b"".join((head, id, names, metadata))))
 
 
 def open_writer(path: str | None, durability: Durability = Durability.FULL) -> sqlite3.Connection:

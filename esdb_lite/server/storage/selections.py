@@ -34,6 +34,20 @@ _MAKE_ENTRIES = (
     f"CROSS JOIN categories c ON c.name={_CATEGORY} {_NEW} ORDER BY 1, 2",
     f"INSERT OR IGNORE INTO type_events SELECT e.type, e.position {_FROM}{_NEW} ORDER BY 1, 2",
 )
+_FEW_KINDS = 4
+"""Streams and types that are looked up once each, and their events compared by number."""
+_KINDS = (
+    f"SELECT e.stream, e.type, {_NOT_OWN} FROM"
+    f" (SELECT DISTINCT stream, type FROM events WHERE position>? AND position<=? LIMIT {_FEW_KINDS + 1}) e"
+    " LEFT JOIN streams s ON s.number=e.stream LEFT JOIN types t ON t.number=e.type"
+)
+_OF_KIND = "events e NOT INDEXED WHERE e.position>?1 AND e.position<=?2 AND e.stream=?3 AND e.type=?4"
+_MAKE_CATEGORY = f"INSERT OR IGNORE INTO categories (name) SELECT {_CATEGORY} FROM streams s WHERE s.number=?"
+_MAKE_ENTRIES_OF_KIND = (
+    "INSERT OR IGNORE INTO category_events SELECT c.number, e.position FROM (SELECT * FROM streams WHERE number=?3) s"
+    f" CROSS JOIN categories c ON c.name={_CATEGORY} CROSS JOIN {_OF_KIND}",
+    f"INSERT OR IGNORE INTO type_events SELECT e.type, e.position FROM {_OF_KIND}",
+)
 _INDEXED = "SELECT position FROM indexed"
 _SET_INDEXED = "INSERT INTO indexed VALUES (0, ?) ON CONFLICT DO UPDATE SET position=excluded.position"
 _REMOVE_ENTRIES = (
@@ -57,10 +71,22 @@ def make_entries(connection: sqlite3.Connection, limit: int) -> int:
     part = "SELECT position FROM events WHERE position>? ORDER BY position LIMIT ?"
     last, count = connection.execute(f"SELECT max(position), count(*) FROM ({part})", (first, limit)).fetchone()
     if count:
-        for statement in _MAKE_ENTRIES:
-            connection.execute(statement, (first, last))
+        _make_entries(connection, first, last)
         connection.execute(_SET_INDEXED, (last,))
     return int(count)
+
+
+def _make_entries(connection: sqlite3.Connection, before: int, last: int) -> None:
+    kinds = connection.execute(_KINDS, (before, last)).fetchall()
+    if len(kinds) > _FEW_KINDS:
+        for statement in _MAKE_ENTRIES:
+            connection.execute(statement, (before, last))
+        return
+    for stream, type, is_not_own in kinds:  # appends of many events: half of what it takes to look at each one's names
+        if is_not_own:
+            connection.execute(_MAKE_CATEGORY, (stream,))
+            for statement in _MAKE_ENTRIES_OF_KIND:
+                connection.execute(statement, (before, last, stream, type))
 
 
 def remove_entries(connection: sqlite3.Connection, which: str, arguments: tuple[int, ...]) -> None:

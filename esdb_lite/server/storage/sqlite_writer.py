@@ -30,6 +30,8 @@ from esdb_lite.server.storage.sqlite_reader import SqliteReader, log_end
 
 _COLUMNS = 10
 _MOST = 64
+"""Rows of one statement."""
+_MOST_VALUES = _MOST * _COLUMNS
 _ROW = "(" + ",".join("?" * _COLUMNS) + ")"
 _COLUMN_NAMES = "position, stream, revision, type, is_json, created, crc, id, metadata, data"
 # What fails is rolled back anyway, so that SQLite need not keep what each statement changes: a third of its time.
@@ -73,7 +75,8 @@ class SqliteWriter:
         self._reader = SqliteReader(connection, path)
         self._streams = _Numbers(connection, "streams")
         self._types = _Numbers(connection, "types")
-        self._rows: list[tuple[object, ...]] = []
+        self._values: list[object] = []
+        """Of rows that are not written yet, one row behind the other."""
         self._unwritten: set[int] = set()
         self._bytes = 0
         self._patient = True
@@ -101,7 +104,7 @@ class SqliteWriter:
             self.connection.execute("BEGIN IMMEDIATE")
 
     def _commit(self) -> None:
-        if not self.connection.in_transaction and len(self._rows) <= _MOST:
+        if not self.connection.in_transaction and len(self._values) <= _MOST_VALUES:
             # One statement is a transaction of its own. Each statement gives up the interpreter lock, which a busy
             # event loop is slow to give back: one instead of three is what keeps commits quick next to one.
             self._write()
@@ -111,7 +114,7 @@ class SqliteWriter:
             self.connection.execute("COMMIT")
 
     def _roll_back(self) -> None:
-        self._rows.clear()
+        self._values.clear()
         self._unwritten.clear()
         self._bytes = 0
         self._reader = SqliteReader(self.connection, self.path)
@@ -127,8 +130,10 @@ class SqliteWriter:
 
     def add_all(self, records: Sequence[Record]) -> None:
         """Add events in the same way."""
-        add = self._rows.append
-        blob = bytearray  # of bytes, the driver asks each time what to make of them: that takes longer than a copy
+        values = self._values
+        # Of bytes, the driver asks each time what to make of them: that takes longer than a copy. (To add is quicker
+        # than to call.)
+        blob = bytearray()
         names, number, kind, size = b"", 0, 0, self._bytes
         before: tuple[object, object, int] = None, None, 0
         for position, stream, revision, id, type, is_json, created, data, metadata, schema in records:
@@ -141,7 +146,7 @@ class SqliteWriter:
                 kind = self._types.known.get(type) or self._number(self._types, type)
                 self._unwritten.add(number)
             crc = checksum_with(names, position, revision, id, flag, created, data, metadata)
-            add((position, number, revision, kind, flag, created, crc, blob(id), blob(metadata), blob(data)))
+            values += (position, number, revision, kind, flag, created, crc, blob + id, blob + metadata, blob + data)
             size += len(data) + len(metadata)
             if size > _BIG:
                 self.flush()
@@ -158,18 +163,18 @@ class SqliteWriter:
 
     def flush(self) -> None:
         """Write what has been added so far."""
-        if self._rows:
+        if self._values:
             self._begin()
             self._write()
 
     def _write(self) -> None:
-        rows = self._rows
+        values = self._values
         self._streams.write()
         self._types.write()
-        for start in range(0, len(rows), _MOST):
-            chunk = rows[start : start + _MOST]
-            self.connection.execute(_INSERT[len(chunk)], list(chain.from_iterable(chunk)))
-        rows.clear()
+        for start in range(0, len(values), _MOST_VALUES):
+            some = values[start : start + _MOST_VALUES]
+            self.connection.execute(_INSERT[len(some) // _COLUMNS], some)
+        values.clear()
         self._unwritten.clear()
         self._bytes = 0
 
