@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from esdb_lite.connection_strings import ConnectionSettings
     from esdb_lite.events import RecordedEvent
-    from esdb_lite.settings import ConnectionSettings
 
 Marks = Mapping[str, str]
 """What is added to the metadata of events, so that it leads from them back to where they were appended."""

@@ -26,9 +26,9 @@ if TYPE_CHECKING:
     from opentelemetry.trace import Span, TracerProvider
     from typing_extensions import Self
 
+    from esdb_lite.connection_strings import ConnectionSettings
     from esdb_lite.events import RecordedEvent
     from esdb_lite.observing import Marks
-    from esdb_lite.settings import ConnectionSettings
 
 TRACE_ID, SPAN_ID = "$traceId", "$spanId"
 """Names in an event's metadata, as the other clients have them: hexadecimal ids of W3C Trace Context."""

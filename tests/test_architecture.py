@@ -31,6 +31,7 @@ PUBLIC = (
     "indexes",
     "statuses",
     "projections",
+    "connection_strings",
     "settings",
     "users",
     "consumers",

@@ -38,7 +38,8 @@ WAITS = {
 VALUES = {
     "_convert",  # which imports its modules when they are first used
     *("_checks", "_event_fields", "_homes", "_json", "_limits", "_log_positions", "_texts", "_version"),
-    *("correlations", "errors", "events", "filters", "observing", "positions", "retries", "settings", "statuses"),
+    *("correlations", "connection_strings", "errors", "events", "filters", "observing", "positions", "retries"),
+    *("settings", "statuses"),
 }
 """Of the package itself."""
 
@@ -64,7 +65,8 @@ APPEND = f"""
 client.append_events("stream", StreamState.ANY, NewEvent("Type", b""))
 """
 
-CONNECTS = {"_http2", "_rpc", "client.core", "client.parts", "client.append.appender", "sync.live", "sync.portal"}
+CONNECTS = {"_http2", "_rpc", "client.core", "client.parts", "client.append.appender", "connection_strings", "retries"}
+CONNECTS |= {"sync.live", "sync.portal"}
 """What comes when a client is made: rooms, and some of the modules that bring others."""
 WITH_THEM = {"asyncio", "ssl", "socket"}
 """Of the standard library."""

@@ -10,8 +10,8 @@ import os
 import ssl
 import tempfile
 
+from esdb_lite.connection_strings import ConnectionSettings
 from esdb_lite.errors import InvalidArgument, InvalidUri
-from esdb_lite.settings import ConnectionSettings
 
 _log = logging.getLogger("esdb_lite.tls")
 

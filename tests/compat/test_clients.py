@@ -25,7 +25,7 @@ from esdb_lite.compat.kurrentdbclient import (
     exceptions,
 )
 from esdb_lite.compat.kurrentdbclient.connection_spec import ConnectionSpec
-from esdb_lite.settings import parse_uri
+from esdb_lite.connection_strings import parse_uri
 from tests.support import ServeProcess, start_serve
 
 pytest.importorskip("trustme", reason="trustme is not installed")

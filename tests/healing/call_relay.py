@@ -13,9 +13,9 @@ from esdb_lite._rpc.call import ClientCall
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite._rpc.tls import client_context
+from esdb_lite.connection_strings import parse_uri
 from esdb_lite.errors import GrpcError, LinkError
 from esdb_lite.server.tls import ServerTls, dev_certificate
-from esdb_lite.settings import parse_uri
 from tests.rpc.fake import FakeCall, fake_server
 
 UNAVAILABLE = 14

@@ -14,8 +14,9 @@ from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.client.topology.cluster import Cluster
 from esdb_lite.client.topology.need import Need
 from esdb_lite.client.topology.nodes import Nodes
+from esdb_lite.connection_strings import parse_uri
 from esdb_lite.errors import ServiceUnavailable
-from esdb_lite.settings import Address, parse_uri
+from esdb_lite.settings import Address
 from tests.healing.conftest import Connect
 
 

@@ -27,7 +27,8 @@ from esdb_lite.client.topology import cluster as clusters
 from esdb_lite.client.topology.cluster import MOST_ASKED, MOST_MEMBERS, Cluster, shown
 from esdb_lite.client.topology.need import Need
 from esdb_lite.client.topology.nodes import Nodes
-from esdb_lite.settings import NodePreference, parse_uri
+from esdb_lite.connection_strings import parse_uri
+from esdb_lite.settings import NodePreference
 from tests.healing.conftest import Connect
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakeServer, fake_server

@@ -12,6 +12,7 @@ import pytest
 from esdb_lite.client.core import ClientCore
 from esdb_lite.client.groups.calls import AsyncGroupApi
 from esdb_lite.client.groups.subscription import AsyncPersistentSubscription
+from esdb_lite.connection_strings import ConnectionSettings
 from esdb_lite.errors import (
     ClientClosed,
     DeadlineExceeded,
@@ -31,7 +32,7 @@ from esdb_lite.server.database.database import Database
 from esdb_lite.server.engine.groups.parking import parked_stream
 from esdb_lite.server.services.context import Context
 from esdb_lite.server.services.groups import PersistentSubscriptions
-from esdb_lite.settings import Address, ConnectionSettings
+from esdb_lite.settings import Address
 from tests.contract.faces import positions, take
 from tests.healing.waiting import until
 

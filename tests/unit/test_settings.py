@@ -19,15 +19,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from esdb_lite import InvalidUri, WrongArgumentType
-from esdb_lite.settings import (
-    Address,
-    ConnectionSettings,
-    Credentials,
-    Embedded,
-    NodePreference,
-    hide_password,
-    parse_uri,
-)
+from esdb_lite.connection_strings import ConnectionSettings, hide_password, parse_uri
+from esdb_lite.settings import Address, Credentials, Embedded, NodePreference
 
 ROWS: dict[str, list[Any]] = json.loads(Path(__file__).with_name("connection_strings.json").read_text(encoding="utf-8"))
 HERE = Address("localhost", 2113)

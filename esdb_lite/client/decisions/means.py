@@ -15,8 +15,9 @@ from esdb_lite.errors import DeadlineExceeded
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
+    from esdb_lite.connection_strings import ConnectionSettings
     from esdb_lite.events import RecordedEvent
-    from esdb_lite.settings import ConnectionSettings, CredentialsLike
+    from esdb_lite.settings import CredentialsLike
 
 Call = Callable[[], object]
 Calls = Generator[Call, Any, Any]

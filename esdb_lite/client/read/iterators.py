@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from esdb_lite.client.admin.statistics import StatisticsReading
     from esdb_lite.client.read.resuming import HealingReading, HealingSubscription
-    from esdb_lite.settings import ConnectionSettings
+    from esdb_lite.connection_strings import ConnectionSettings
 
 
 T_co = TypeVar("T_co", covariant=True)

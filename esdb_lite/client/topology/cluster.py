@@ -27,6 +27,7 @@ from esdb_lite.client.retry import suspicious
 from esdb_lite.client.topology.choosing import choose, is_of_kind, leaders
 from esdb_lite.client.topology.need import Need, wanted
 from esdb_lite.client.topology.nodes import Moved, Nodes
+from esdb_lite.connection_strings import ConnectionSettings
 from esdb_lite.errors import (
     AccessDenied,
     ClientClosed,
@@ -36,7 +37,7 @@ from esdb_lite.errors import (
     ProtocolError,
     ServerNotReady,
 )
-from esdb_lite.settings import Address, ConnectionSettings, NodePreference
+from esdb_lite.settings import Address, NodePreference
 
 WATCH_INTERVAL = 1.0
 """Seconds between two looks at who leads, while something is open that belongs to the leader."""

@@ -16,8 +16,9 @@ from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
 from esdb_lite.client.retry import suspicious
 from esdb_lite.client.topology.need import Need
+from esdb_lite.connection_strings import ConnectionSettings
 from esdb_lite.errors import NotLeader
-from esdb_lite.settings import Address, ConnectionSettings
+from esdb_lite.settings import Address
 
 Moved = Callable[[str], None]
 """Called with the reason when something that stays open should go elsewhere."""
