@@ -362,10 +362,14 @@ class ServerProtocol(HeartbeatProtocol):
 
     # --- clients that do not read ---
 
+    def last_sign(self, now: float) -> float:
+        """A client that is not read from is not silent; whether it takes something is seen to below."""
+        return now if self._socket.is_deaf else self.heard
+
     def pause_writing(self) -> None:
         """The socket does not take more for now."""
         super().pause_writing()
-        self._untaken = self._socket.get_write_buffer_size()
+        self._untaken = self._socket.untaken
         if self._stalled is None:
             self._stalled = self._loop.call_later(TAKES_NOTHING, self._look)
 
@@ -382,7 +386,7 @@ class ServerProtocol(HeartbeatProtocol):
         self._stalled = None
         if self.connection.is_closing():
             return
-        left = self._socket.get_write_buffer_size()
+        left = self._socket.untaken
         if left >= self._untaken:
             log.info("a client is cut off that has taken nothing for %g seconds", TAKES_NOTHING)
             self._socket.abort()
