@@ -39,6 +39,7 @@ class GatheringTransport(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._gathered: list[bytes] = []
         self._size = 0
+        self._written = 0
         self._held = False
         self._corked = False
         self._deaf: set[Deaf] = set()
@@ -49,6 +50,7 @@ class GatheringTransport(asyncio.Transport):
             self._loop.call_soon(self.flush)
         self._gathered.append(bytes(data))
         self._size += len(data)
+        self._written += len(data)
         if self._size > _AT_MOST:
             self.flush()
 
@@ -115,6 +117,11 @@ class GatheringTransport(asyncio.Transport):
     def untaken(self) -> int:
         """How many bytes the peer has not taken. What the system has taken for it counts, where the system tells."""
         return self.get_write_buffer_size() + _held_by_system(self._transport.get_extra_info("socket"))
+
+    @property
+    def taken(self) -> int:
+        """How many bytes the peer has taken in all, as far as that is known."""
+        return self._written - self.untaken
 
     def close(self) -> None:
         """Write what has been gathered, and close."""

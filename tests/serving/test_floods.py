@@ -256,7 +256,19 @@ async def test_who_does_not_take_answers_is_not_read_from() -> None:
         wire.untaken = 0
         connection.resume_writing()
         assert wire.reading
+        await asyncio.sleep(0)  # the answer is written
         assert connection.last_sign(math.inf) == connection.heard
+
+
+async def test_who_takes_a_part_of_what_waits_is_there() -> None:
+    """What it is asked waits behind that. Once nothing waits, only an answer counts: the system takes the question."""
+    async with accepted() as (connection, wire):
+        signs = []
+        for untaken in (9, 9, 8, 3, 3, 0):
+            wire.untaken = untaken
+            signs.append(connection.last_sign(math.inf))
+        silent = connection.heard
+        assert signs[1:] == [silent, math.inf, math.inf, silent, silent]
 
 
 async def test_who_takes_nothing_for_a_while_is_cut_off() -> None:

@@ -166,8 +166,9 @@ class Door:
 
     async def _accept_from(self, listening: socket.socket) -> None:
         while True:
-            while self._is_crowded:
+            if self._is_crowded:
                 await asyncio.sleep(_PAUSE)
+                continue
             try:
                 accepted, _ = await self._loop.sock_accept(listening)
             except OSError as error:
