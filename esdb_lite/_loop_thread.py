@@ -14,10 +14,11 @@ import contextlib
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
 
 _PATIENCE = 30.0
 # On Windows waiting for a lock cannot be interrupted, so that Ctrl-C would have to wait for the answer.
@@ -26,6 +27,29 @@ _WAIT_SECONDS = 0.1 if sys.platform == "win32" else -1.0
 
 class LoopEnded(RuntimeError):
     """The event loop has ended, before it could do what it was asked for or in the middle of it."""
+
+
+class QuickRun(Protocol[T_co]):
+    """Something that needs no task up to its first answer, in the usual case. May be made on any thread.
+
+    All else is called on the loop.
+    """
+
+    def begin(self, settled: Callable[[], None]) -> bool:
+        """Begin it, if nothing has to be waited for before; then `settled` is called with the first answer."""
+        ...
+
+    def result(self) -> T_co | None:
+        """Return what the answer was; None where that is not all, so that it has to `go_on`."""
+        ...
+
+    def give_up(self) -> None:
+        """Nobody waits for it any more; in place of `result` or `go_on`, also before it has begun."""
+        ...
+
+    async def go_on(self) -> T_co:
+        """Bring it to its end, whatever it takes."""
+        ...
 
 
 class _LoopCall(Generic[T]):
@@ -59,8 +83,7 @@ class _LoopCall(Generic[T]):
         except BaseException as error:  # it is for the waiter, and must not end the loop
             self._error = error
         finally:
-            self._calls.under_way.discard(self)
-            self._let_go()
+            self._end()
 
     def cancel(self) -> None:
         """Give it up, on the loop."""
@@ -73,14 +96,16 @@ class _LoopCall(Generic[T]):
     def abandon(self) -> None:
         """Let the thread go on that wants it, although there will be no result."""
         self._given_up = True
-        self._calls.under_way.discard(self)
-        self._let_go()
+        self._end()
 
-    def _let_go(self) -> None:
+    def _end(self) -> None:
+        self._calls.under_way.discard(self)
         if self._calls.silent:
             return
-        with contextlib.suppress(RuntimeError):  # it was done before
+        try:  # noqa: SIM105 - quicker
             self._finished.release()
+        except RuntimeError:  # it was done before
+            pass
 
     def wait(self, patience: float | None) -> bool:
         """Wait for the end, in the thread that wants it; False when it does not come within so many seconds."""
@@ -101,6 +126,39 @@ class _LoopCall(Generic[T]):
             raise error
         finally:
             del error  # it knows this frame
+
+
+class _QuickLoopCall(_LoopCall[T]):
+    """One that needs no task up to its first answer, in the usual case."""
+
+    def __init__(self, quick: QuickRun[T], calls: LoopCalls) -> None:
+        super().__init__(quick.go_on, calls)
+        self._quick = quick
+
+    def start(self) -> None:
+        """Begin, on the loop."""
+        if self._given_up:
+            return
+        try:
+            if not self._quick.begin(self._settled):
+                super().start()
+        except BaseException as error:  # it is for the waiter, and must not end the loop
+            self._error = error
+            self._end()
+
+    def _settled(self) -> None:
+        result = self._quick.result()
+        if result is None:
+            super().start()
+        else:
+            self._result.append(result)
+            self._end()
+
+    def cancel(self) -> None:
+        """Give it up, on the loop."""
+        if not self._begun and not self._result:
+            self._quick.give_up()
+        super().cancel()
 
 
 class LoopCalls:
@@ -131,7 +189,16 @@ class LoopCalls:
         Raises LoopEnded, TimeoutError when there is no result within `patience` seconds, RuntimeError on the thread of
         the loop.
         """
-        call = _LoopCall(function, self)
+        return self._result_of(_LoopCall(function, self), patience)
+
+    def run_quick(self, quick: QuickRun[T], *, patience: float | None = None) -> T:
+        """Run something on the loop, and return its result. Ctrl-C, and the end of patience, give it up.
+
+        Raises what `run` raises.
+        """
+        return self._result_of(_QuickLoopCall(quick, self), patience)
+
+    def _result_of(self, call: _LoopCall[T], patience: float | None) -> T:
         try:
             self._submit(call)
             in_time = call.wait(patience)

@@ -95,8 +95,12 @@ class ClientCore:
         return f"{where}, {'connected' if connected else 'not connected'}"
 
     def deadline(self, timeout: Seconds | None) -> Deadline:
-        """Begin the budget of a call."""
+        """Begin the budget of a call. Raises where there can be none."""
         self.check()
+        return self.budget(timeout)
+
+    def budget(self, timeout: Seconds | None) -> Deadline:
+        """Begin a budget, on any thread."""
         return Deadline(checked_timeout(self.settings.default_timeout if timeout is None else timeout))
 
     def check_open(self) -> None:
@@ -296,6 +300,10 @@ class ClientCore:
                 raise node.too_late(deadline, "the server did not say what it can do")
             self._features = found
         return self._features
+
+    def is_known_to_have(self, method: str) -> bool:
+        """Whether the server has said that it has the call with this path."""
+        return self._features is not None and self._features.has(method)
 
     async def require_version(self, least: tuple[int, int], what: str, deadline: Deadline) -> None:
         """Refuse a server that is older, and would misunderstand what it is asked. Raises NotSupported."""

@@ -10,17 +10,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from esdb_lite.client.append.calls import AsyncAppendApi
-from esdb_lite.client.arguments import checked_events
-from esdb_lite.sync.blocking import MEANT, Face, blocking
+from esdb_lite.sync.blocking import Face, blocking, quickly
 
 if TYPE_CHECKING:
-    from esdb_lite.event_types.likes import EventsLike
     from esdb_lite.events import NewEvent
     from esdb_lite.records import NewRecord, RecordsLike, StreamAppend, StreamCheck
-
-
-def _events(face: Face, value: EventsLike) -> list[NewEvent]:
-    return checked_events(value, face._event_types)
 
 
 def _parts(face: Face, value: RecordsLike) -> list[NewRecord | StreamAppend]:
@@ -44,6 +38,6 @@ def _stream_events(_: Face, value: Iterable[tuple[str, NewEvent]]) -> list[tuple
 class AppendApi(Face):
     """Appends."""
 
-    append_events = blocking(AsyncAppendApi.append_events, expected_position=MEANT, events=_events)
+    append_events = quickly(AsyncAppendApi.append_events, AsyncAppendApi._append_run)
     append_records = blocking(AsyncAppendApi.append_records, records=_parts, checks=_checks)
     import_events = blocking(AsyncAppendApi.import_events, events=_stream_events)

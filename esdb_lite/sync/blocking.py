@@ -1,7 +1,7 @@
 """Methods for threads, made of those for asyncio.
 
-Owns: `blocking`, `unsuspended`, `opened` and `reading`, which make such methods, `described` for others, and the base
-class of all that have them. Must not know: what is called.
+Owns: `blocking`, `quickly`, `unsuspended`, `opened` and `reading`, which make such methods, `described` for others,
+and the base class of all that have them. Must not know: what is called.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from esdb_lite.filters import patterns
 from esdb_lite.positions import meant
 
 if TYPE_CHECKING:
+    from esdb_lite._loop_thread import QuickRun
     from esdb_lite.client.read.iterators import AsyncReadResponse
     from esdb_lite.event_types.registry import EventTypes
     from esdb_lite.sync.live import Live
@@ -78,6 +79,27 @@ def blocking(
 
     parameters = list(_describe(call, method).parameters)
     places = {parameters.index(name) - 1: name for name in here}
+    return call
+
+
+def quickly(
+    method: Callable[Concatenate[Any, P], Coroutine[Any, Any, T]],
+    make: Callable[Concatenate[Any, P], QuickRun[T]],
+) -> Callable[Concatenate[Face, P], T]:
+    """Return the same of a method that hardly ever needs a task; `make` makes what does it, on the caller's thread."""
+
+    def call(face: Face, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        live = face._live()
+        try:
+            run = make(live.client, *args, **kwargs)
+        except TypeError:
+            refuse_misfits(f"{type(face).__name__}.{method.__name__}", method, face, *args, **kwargs)
+            raise
+        except EsdbClientException as error:
+            raise short(error)  # noqa: B904 - it is the same exception
+        return live.portal.run_quick(run)
+
+    _describe(call, method)
     return call
 
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Coroutine, Iterable
 from contextlib import suppress
 from typing import Any, ParamSpec, TypeVar
 
-from esdb_lite._loop_thread import LoopCalls, LoopEnded, serves
+from esdb_lite._loop_thread import LoopCalls, LoopEnded, QuickRun, serves
 from esdb_lite.client.face import short
 from esdb_lite.errors import ClientClosed, EsdbClientException, WrongContext
 
@@ -54,15 +54,29 @@ class Portal:
 
     def run(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Have an asynchronous function called on the loop, and return its result. Ctrl-C cancels it."""
-        self._check()
-        if self._thread is None:
-            self._start()
+        calls = self._running()
         try:
-            return self._calls.run(lambda: function(*args, **kwargs))
+            return calls.run(lambda: function(*args, **kwargs))
         except LoopEnded:
             raise self._closed() from None
         except EsdbClientException as error:
             raise short(error)  # noqa: B904 - it is the same exception
+
+    def run_quick(self, quick: QuickRun[T]) -> T:
+        """Have something run on the loop, and return its result. Ctrl-C gives it up."""
+        calls = self._running()
+        try:
+            return calls.run_quick(quick)
+        except LoopEnded:
+            raise self._closed() from None
+        except EsdbClientException as error:
+            raise short(error)  # noqa: B904 - it is the same exception
+
+    def _running(self) -> LoopCalls:
+        self._check()
+        if self._thread is None:
+            self._start()
+        return self._calls
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have something called on the loop soon, without waiting for it. Does nothing when the loop has ended."""
@@ -186,9 +200,11 @@ class SharedPortal:
 
     def run(self, function: Callable[P, Coroutine[Any, Any, T]], *args: P.args, **kwargs: P.kwargs) -> T:
         """Have an asynchronous function called on the loop, and return its result."""
-        if self._ended:
-            raise ClientClosed("the client is closed")
-        return self._portal().run(function, *args, **kwargs)
+        return self._open_portal().run(function, *args, **kwargs)
+
+    def run_quick(self, quick: QuickRun[T]) -> T:
+        """Have something run on the loop, and return its result."""
+        return self._open_portal().run_quick(quick)
 
     def post(self, callback: Callable[[], object]) -> None:
         """Have something called on the loop soon, without waiting for it."""
@@ -200,6 +216,11 @@ class SharedPortal:
             self._ended = True
             with suppress(ClientClosed, WrongContext):
                 self._portal().run(self._last)
+
+    def _open_portal(self) -> Portal:
+        if self._ended:
+            raise ClientClosed("the client is closed")
+        return self._portal()
 
     def _portal(self) -> Portal:
         host = SharedPortal._host

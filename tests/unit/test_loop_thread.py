@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 
 import pytest
 
@@ -83,6 +84,92 @@ def test_what_is_given_up_before_it_begins_leaves_nothing(running: Running) -> N
     free.set()
     assert running.calls.run(value) == 7
     assert not called
+    assert not running.calls.under_way
+
+
+class Scripted:
+    """Something that may be quick, and notes what is asked of it. `then` is called once its answer is on the way."""
+
+    def __init__(self, answer: int | None, *, quick: bool = True, then: Callable[[], None] = lambda: None) -> None:
+        self._answer = answer
+        self._quick = quick
+        self._then = then
+        self.asked: list[str] = []
+
+    def begin(self, settled: Callable[[], None]) -> bool:
+        self.asked.append("begin")
+        if self._quick:
+            asyncio.get_running_loop().call_soon(settled)
+        self._then()
+        return self._quick
+
+    def result(self) -> int | None:
+        self.asked.append("result")
+        return self._answer
+
+    def give_up(self) -> None:
+        self.asked.append("give up")
+
+    async def go_on(self) -> int:
+        self.asked.append("go on")
+        return 8
+
+
+@pytest.mark.parametrize(
+    ("quick", "result", "asked"),
+    [
+        (Scripted(7), 7, ["begin", "result"]),
+        (Scripted(None), 8, ["begin", "result", "go on"]),
+        (Scripted(None, quick=False), 8, ["begin", "go on"]),
+    ],
+    ids=["quick", "failing", "slow"],
+)
+def test_what_is_quick_needs_no_task(running: Running, quick: Scripted, result: int, asked: list[str]) -> None:
+    assert running.calls.run_quick(quick) == result
+    assert quick.asked == asked
+    assert not running.calls.under_way
+
+
+def test_what_cannot_begin_says_why(running: Running) -> None:
+    class Refused(Scripted):
+        def begin(self, settled: Callable[[], None]) -> bool:
+            raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        running.calls.run_quick(Refused(7))
+    assert running.calls.run(value) == 7
+    assert not running.calls.under_way
+
+
+@pytest.mark.parametrize(("answer", "asked"), [(7, ["result"]), (None, ["result", "give up"])])
+def test_what_is_quick_is_given_up_in_the_turn_of_its_answer(
+    running: Running, answer: int | None, asked: list[str]
+) -> None:
+    """Then there is nothing to give up, or a task that has not begun."""
+
+    def give_up() -> None:
+        [call] = running.calls.under_way
+        running.calls.post(call.cancel)
+
+    quick = Scripted(answer, then=give_up)
+    with nullcontext() if answer else pytest.raises(LoopEnded):  # where Ctrl-C comes, nobody hears of it
+        assert running.calls.run_quick(quick) == answer
+    assert running.calls.run(value) == 7
+    assert quick.asked == ["begin", *asked]
+    assert not running.calls.under_way
+
+
+def test_what_is_quick_is_given_up_while_it_waits(running: Running) -> None:
+    class Unanswered(Scripted):
+        def begin(self, settled: Callable[[], None]) -> bool:
+            self.asked.append("begin")
+            return True
+
+    quick = Unanswered(7)
+    with pytest.raises(TimeoutError):
+        running.calls.run_quick(quick, patience=0.0)
+    assert running.calls.run(value) == 7
+    assert quick.asked == ["begin", "give up"]
     assert not running.calls.under_way
 
 

@@ -24,6 +24,7 @@ from esdb_lite import (
     FileCheckpoint,
     InvalidUri,
     NewEvent,
+    StreamState,
     WrongContext,
 )
 from esdb_lite.sync.portal import Portal
@@ -151,6 +152,30 @@ def test_ctrl_c_while_waiting(client: EsdbClient, ctrl_c: Callable[[], None]) ->
     client.append_events("s", None, E)  # the client can still be used, and so can the subscription
     assert next(subscription).stream_position == 0
     subscription.close()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals are different there")
+def test_ctrl_c_while_an_append_waits(client: EsdbClient, server: EmbeddedServer, ctrl_c: Callable[[], None]) -> None:
+    """It leaves nothing behind but that its outcome is unknown, and can be made again."""
+    client.append_events("warm", None, E)
+    appender = client._live().client._appender
+    room, events = appender._batches._room, [new()]
+
+    def wait_and_interrupt() -> None:
+        while not room.taken:
+            pass
+        ctrl_c()
+
+    thread = threading.Thread(target=wait_and_interrupt)
+    with server.faults.delay(600, method="BatchAppend", times=1):
+        thread.start()
+        with pytest.raises(KeyboardInterrupt):
+            client.append_events("s", StreamState.ANY, events)
+        thread.join()
+    server.faults.drop_connections()  # what is delayed there would hold up the next one
+    assert client.append_events("s", StreamState.ANY, events).stream_position == 0
+    assert not room.taken
+    assert not appender._core.slow._waiting
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks")

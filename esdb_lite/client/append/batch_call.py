@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from esdb_lite._limits import Room
@@ -55,25 +57,36 @@ _REFUSALS = (AccessDenied, Unauthenticated, NotSupported)
 """Answers to the call as a whole after which nothing of it was written."""
 
 
-class _Append:
+class PendingAppend:
     """One append on its way."""
 
-    __slots__ = ("answer", "key", "message", "request", "sent", "timer")
+    __slots__ = ("call", "key", "message", "outcome", "request", "sent", "settled", "timer")
 
-    def __init__(self, request: AppendRequest, key: str, message: bytes, answer: asyncio.Future[AppendAnswer]) -> None:
+    def __init__(
+        self, call: BatchAppendCall, request: AppendRequest, key: str, message: bytes, settled: Callable[[], None]
+    ) -> None:
+        self.call = call
         self.request = request
         self.key = key
         self.message = message
-        self.answer = answer
+        self.settled: Callable[[], None] | None = settled
+        """What is called, once, when there is an outcome; None: it was, or nobody waits for it."""
+        self.outcome: AppendAnswer | EsdbClientException | None = None
         self.sent = False
         self.timer: asyncio.TimerHandle | None = None
+
+    def answer(self) -> AppendAnswer:
+        """Return what has come of it. Raises what it has failed with."""
+        if isinstance(self.outcome, AppendAnswer):
+            return self.outcome
+        assert self.outcome is not None
+        raise self.outcome
 
     def settle(self, response: BatchResponse, caller: str | None) -> EsdbClientException | None:
         """Take the server's answer to this caller; return the refusal if it is one."""
         result = response.result
         if isinstance(result, AppendAnswer):
-            if not self.answer.done():
-                self.answer.set_result(result)
+            self._end(result)
             return None
         error: EsdbClientException = (
             ProtocolError("the answer to an append has no result")
@@ -85,8 +98,14 @@ class _Append:
         return error
 
     def fail(self, error: EsdbClientException) -> None:
-        if not self.answer.done():
-            self.answer.set_exception(error)
+        """It has failed."""
+        self._end(error)
+
+    def _end(self, outcome: AppendAnswer | EsdbClientException) -> None:
+        settled, self.settled = self.settled, None
+        if settled is not None:
+            self.outcome = outcome
+            settled()
 
     def expire(self, timeout: float) -> None:
         """The append's time is over."""
@@ -100,8 +119,8 @@ class BatchAppendCall:
     def __init__(self, core: ClientCore) -> None:
         self._core = core
         self._loop = asyncio.get_running_loop()
-        self._under_way: dict[str, _Append] = {}
-        self._queue: deque[_Append] = deque()
+        self._under_way: dict[str, PendingAppend] = {}
+        self._queue: deque[PendingAppend] = deque()
         self._stream: BidiStream | None = None
         self._node: ConnectionPool | None = None
         self._caller: str | None = None
@@ -117,12 +136,12 @@ class BatchAppendCall:
         self.ended = False
         self._task = asyncio.ensure_future(self._run())
 
-    def begin(self, request: AppendRequest, deadline: Deadline) -> _Append:
-        """Send an append soon; await its `answer`, and then forget the append."""
+    def begin(self, request: AppendRequest, deadline: Deadline, settled: Callable[[], None]) -> PendingAppend:
+        """Send an append soon; `settled` is called with its end, after which the append has to be forgotten."""
         self._count += 1
         key = f"{self._prefix}{self._count:012x}"
         message = encode_batch_request(key, request.proposed(), stream=request.stream_name, expected=request.expected)
-        append = _Append(request, key, message, self._loop.create_future())
+        append = PendingAppend(self, request, key, message, settled)
         if deadline.timeout is not None:
             append.timer = self._loop.call_later(deadline.remaining() or 0.0, append.expire, deadline.timeout)
         self._under_way[key] = append
@@ -135,8 +154,9 @@ class BatchAppendCall:
             self._flushing = self._loop.call_soon(self._flush)
         return append
 
-    def forget(self, append: _Append) -> None:
+    def forget(self, append: PendingAppend) -> None:
         """Nobody waits for the append any more: an answer that comes later finds nobody."""
+        append.settled = None
         self._under_way.pop(append.key, None)
         if append.timer is not None:
             append.timer.cancel()
@@ -211,7 +231,7 @@ class BatchAppendCall:
             self._admitted = True
             self._flush()
 
-    def _asked(self, id: WireUuid | None) -> _Append | None:
+    def _asked(self, id: WireUuid | None) -> PendingAppend | None:
         """Return the append with that id, if anybody still waits for its answer."""
         if id is None:
             return None
@@ -248,7 +268,7 @@ class BatchAppendCall:
         size = 0
         while self._queue and size < _AT_A_TIME and (self._admitted or not self._unanswered):
             append = self._queue.popleft()
-            if not append.answer.done():
+            if append.settled is not None:
                 append.sent = True
                 self._unanswered += 1
                 messages.append(append.message)
@@ -279,21 +299,41 @@ class BatchAppender:
         self._left: list[BatchAppendCall] = []
         self._room = Room(MAX_APPENDS, MAX_BYTES)
 
-    async def append(self, request: AppendRequest, size: int, deadline: Deadline) -> AppendAnswer:
+    async def append(self, request: AppendRequest, deadline: Deadline) -> AppendAnswer:
         """Append events; waits while too much is under way."""
         if deadline.passed:
             raise _not_sent("BatchAppend: not sent, because its time was over")
-        if not self._room.enter_at_once(size) and not await self._room.enter(size, deadline.remaining()):
+        if not await self._room.enter(request.size, deadline.remaining()):
             raise _not_sent(f"BatchAppend: no answer to others within {deadline.timeout} seconds")
+        answer: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        append = self._begin(request, deadline, partial(let_go, answer))
         try:
-            call = self._current()
-            append = call.begin(request, deadline)
-            try:
-                return await append.answer
-            finally:
-                call.forget(append)
+            await answer
         finally:
-            self._room.leave(size)
+            self.end(append)
+        return append.answer()
+
+    def begin(self, request: AppendRequest, deadline: Deadline, settled: Callable[[], None]) -> PendingAppend | None:
+        """Begin to append events: `settled` is called with the end of that, and `end` has to be called after it.
+
+        None, and nothing is sent, where too much is under way.
+        """
+        if deadline.passed or not self._room.enter_at_once(request.size):
+            return None
+        return self._begin(request, deadline, settled)
+
+    def end(self, append: PendingAppend) -> None:
+        """Give its place back; where it is not settled, nobody waits for that any more."""
+        append.call.forget(append)
+        self._room.leave(append.request.size)
+
+    def _begin(self, request: AppendRequest, deadline: Deadline, settled: Callable[[], None]) -> PendingAppend:
+        """Begin what has got its place."""
+        try:
+            return self._current().begin(request, deadline, settled)
+        except BaseException:
+            self._room.leave(request.size)
+            raise
 
     async def close(self) -> None:
         """End the shared call."""
@@ -311,6 +351,12 @@ class BatchAppender:
                 self._left.append(call)
             call = self._call = BatchAppendCall(self._core)
         return call
+
+
+def let_go(answer: asyncio.Future[None]) -> None:
+    """Let who waits for it go on."""
+    if not answer.done():
+        answer.set_result(None)
 
 
 def _usual(id: WireUuid) -> str:

@@ -15,11 +15,10 @@ from esdb_lite._checks import Seconds
 from esdb_lite.client.append.request import AppendRequest
 from esdb_lite.client.arguments import checked_events, checked_stream
 from esdb_lite.client.credentials import checked_credentials
-from esdb_lite.correlations import marked
 from esdb_lite.positions import ExpectedPosition, expectation
 
 if TYPE_CHECKING:
-    from esdb_lite.client.append.appender import Appender
+    from esdb_lite.client.append.appender import Appender, AppendRun
     from esdb_lite.client.append.atomic import AtomicAppender
     from esdb_lite.client.append.imports import EventImports
     from esdb_lite.client.core import ClientCore
@@ -57,14 +56,23 @@ class AsyncAppendApi:
         Raises ExpectedPositionError, StreamDeleted, AppendTooLarge; OutcomeUnknown when the events were sent and no
         answer came. The rules are in section 7 of the protocol notes.
         """
-        deadline = self._core.deadline(timeout)
+        run = self._append_run(stream_name, expected_position, events, timeout=timeout, credentials=credentials)
+        return await run.finish()
+
+    def _append_run(
+        self,
+        stream_name: str,
+        expected_position: ExpectedPosition,
+        events: EventsLike,
+        *,
+        timeout: Seconds | None = None,
+        credentials: CredentialsLike = None,
+    ) -> AppendRun:
+        """Return what does what `append_events` does; called on any thread."""
+        deadline = self._core.budget(timeout)
         given = checked_events(events, self._core.settings.event_types)
         request = AppendRequest(checked_stream(stream_name), expectation(expected_position), given)
-        who = checked_credentials(credentials)
-        with observing.appending(self._core.settings, "streams.append", [stream_name], len(given)) as marks:
-            if marks:
-                request = AppendRequest(stream_name, request.expected, [marked(event, marks) for event in given])
-            return await self._appender.append(request, deadline=deadline, credentials=who)
+        return self._appender.run(request, deadline, checked_credentials(credentials))
 
     async def append_records(
         self,

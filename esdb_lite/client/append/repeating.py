@@ -11,7 +11,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from esdb_lite._limits import Room
 from esdb_lite._rpc.deadline import Deadline
@@ -83,6 +83,16 @@ class _Turns:
                 del self._rooms[stream_name]
 
 
+class Beginning(NamedTuple):
+    """How an append has begun."""
+
+    start: LookStart
+    again: bool
+    """The caller has made the same append before, and the outcome of that is unknown."""
+    number: int
+    """That of a call that waits."""
+
+
 class Repeater:
     """What the appends of one client have in common."""
 
@@ -95,6 +105,23 @@ class Repeater:
     def saw(self, position: int) -> None:
         """An event has been written there."""
         self._appended = max(self._appended, position)
+
+    def begin(self, request: Repeatable, deadline: Deadline) -> Beginning:
+        """An append begins; `end`, `give_up` or `go_on` ends it. Raises where the client cannot be used."""
+        self._core.check()
+        before = self._unsettled.take(request)
+        start = before or LookStart(time.time(), time.monotonic(), self._appended)
+        number = self._core.slow.begin("append") if deadline.timeout is None else 0
+        return Beginning(start, before is not None, number)
+
+    def end(self, beginning: Beginning) -> None:
+        """The outcome is known."""
+        self._core.slow.end(beginning.number)
+
+    def give_up(self, request: Repeatable, beginning: Beginning) -> None:
+        """Nobody waits for it any more, and the outcome is unknown."""
+        self._unsettled.add(request, beginning.start)
+        self.end(beginning)
 
     async def run(
         self,
@@ -109,28 +136,43 @@ class Repeater:
         `attempt` prepares one, without sending anything. `found` makes the answer of what has been found: of each
         stream in `request.wanted` where its last event is. Raises OutcomeUnknown.
         """
-        before = self._unsettled.take(request)
-        start = before or LookStart(time.time(), time.monotonic(), self._appended)
-        new = partial(_AppendAttempts, self._core, request, deadline, credentials, start, again=before is not None)
-        slow = self._core.slow
-        number = slow.begin("append") if deadline.timeout is None else 0
+        beginning = self.begin(request, deadline)
+        return await self.go_on(beginning, None, request, attempt, found, deadline, credentials)
+
+    async def go_on(
+        self,
+        beginning: Beginning,
+        failure: EsdbClientException | None,
+        request: Repeatable,
+        attempt: Callable[[], Awaitable[Send[T]]],
+        found: Callable[[Sequence[AppendAnswer]], T],
+        deadline: Deadline,
+        credentials: CredentialsLike,
+    ) -> T:
+        """Do what `run` does, after a first attempt that has failed, if there was one."""
+        start, again, _ = beginning
+        new = partial(_AppendAttempts, self._core, request, deadline, credentials, start, again=again)
         try:
-            return await self._persist(new, attempt, found, again=before is not None)
+            return await self._persist(new, attempt, found, failure, again=again)
         except (OutcomeUnknown, asyncio.CancelledError):
             self._unsettled.add(request, start)
             raise
         finally:
-            slow.end(number)
+            self.end(beginning)
 
     async def _persist(
         self,
         new: Callable[[], _AppendAttempts],
         attempt: Callable[[], Awaitable[Send[T]]],
         found: Callable[[Sequence[AppendAnswer]], T],
+        failure: EsdbClientException | None,
         *,
         again: bool,
     ) -> T:
         attempts = new() if again else None  # most appends succeed at once, and need none of it
+        if failure is not None:
+            attempts = new()
+            await attempts.failed(failure, begun=True)
         while True:
             begun = False
             try:
@@ -141,8 +183,7 @@ class Repeater:
                 return await send(None)
             except EsdbClientException as error:
                 attempts = attempts or new()
-                if not (isinstance(error, Unauthenticated) and attempts.renew()):
-                    await attempts.after(error, begun or attempts.begun)
+                await attempts.failed(error, begun=begun or attempts.begun)
 
     async def _look_and_send(
         self, attempts: _AppendAttempts, send: Send[T], found: Callable[[Sequence[AppendAnswer]], T]
@@ -203,7 +244,7 @@ class _AppendAttempts:
         """At which stream it waits for its turn, and how long."""
         return self._request.wanted[0][0], self._deadline, self._core.settings.retry.budget
 
-    def renew(self) -> bool:
+    def _renew(self) -> bool:
         """After refused credentials: whether that is worth another attempt, which it is once."""
         renewed, self._renewed = self._renewed, True
         return not renewed and self._core.renew(self._credentials)
@@ -244,11 +285,13 @@ class _AppendAttempts:
     def _find(self, wanted: Wanted, seen: int = NO_STREAM) -> Awaitable[StreamLook]:
         return find_written(self._core, wanted, self._start, self._deadline, self._credentials, seen)
 
-    async def after(self, error: EsdbClientException, begun: bool) -> None:
+    async def failed(self, error: EsdbClientException, *, begun: bool) -> None:
         """Wait until there may be another attempt, or a look; raises where there is no hope.
 
         `begun`: it was the append that has failed, and not what comes before it.
         """
+        if isinstance(error, Unauthenticated) and self._renew():
+            return
         self.begun = False
         if self.overtaken(error):
             error = WriteInterrupted(f"stream {self._seen!r} does not end any more where it was seen to end")

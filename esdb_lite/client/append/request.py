@@ -5,10 +5,11 @@ Owns: what is asked for, how large it is, and refusing what no server can take. 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from esdb_lite._wire.append import encode_proposed
+from esdb_lite.correlations import marked
 from esdb_lite.errors import InvalidArgument, OutcomeUnknown
 from esdb_lite.events import NewEvent
 from esdb_lite.positions import state_of
@@ -62,6 +63,11 @@ class AppendRequest:
     def expecting(self, expected: int | None) -> AppendRequest:
         """Return the same events with another expectation; None: that of the caller."""
         return self if expected is None else AppendRequest(self.stream_name, expected, self.events)
+
+    def marked(self, marks: Mapping[str, str]) -> AppendRequest:
+        """Return the same events with more in their metadata; what they say already stays."""
+        events = [marked(event, marks) for event in self.events] if marks else self.events
+        return AppendRequest(self.stream_name, self.expected, events)
 
     def proposed(self) -> Iterable[bytes]:
         """The events as messages."""
