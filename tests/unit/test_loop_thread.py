@@ -6,10 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from contextvars import Context, ContextVar
 
 import pytest
 
 from esdb_lite._loop_thread import LoopCalls, LoopEnded, LoopThread, serve_no_more, serve_on, serves
+
+WHO = ContextVar("WHO", default="for nobody")
 
 
 class Running:
@@ -99,7 +102,7 @@ class Scripted:
     def begin(self, settled: Callable[[], None]) -> bool:
         self.asked.append("begin")
         if self._quick:
-            asyncio.get_running_loop().call_soon(settled)
+            asyncio.get_running_loop().call_soon(settled, context=Context())  # as it is where a socket is read
         self._then()
         return self._quick
 
@@ -111,7 +114,7 @@ class Scripted:
         self.asked.append("give up")
 
     async def go_on(self) -> int:
-        self.asked.append("go on")
+        self.asked.append(f"go on {WHO.get()}")
         return 8
 
 
@@ -119,13 +122,15 @@ class Scripted:
     ("quick", "result", "asked"),
     [
         (Scripted(7), 7, ["begin", "result"]),
-        (Scripted(None), 8, ["begin", "result", "go on"]),
-        (Scripted(None, quick=False), 8, ["begin", "go on"]),
+        (Scripted(None), 8, ["begin", "result", "go on for the caller"]),
+        (Scripted(None, quick=False), 8, ["begin", "go on for the caller"]),
     ],
     ids=["quick", "failing", "slow"],
 )
 def test_what_is_quick_needs_no_task(running: Running, quick: Scripted, result: int, asked: list[str]) -> None:
+    token = WHO.set("for the caller")
     assert running.calls.run_quick(quick) == result
+    WHO.reset(token)
     assert quick.asked == asked
     assert not running.calls.under_way
 
