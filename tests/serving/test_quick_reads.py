@@ -191,9 +191,11 @@ async def test_reads_that_were_answered_at_once_may_be_broken_off(
     async with connected(server.node.port) as client:
         await client.more()
         server.client = client
-        for number in range(1, 51):
+        while (before := server.at_once) < 50:
             answer = await server.quickly(ReadRequest("few", limit=20))
-            assert (answer.status[0], server.at_once) == ("0", number)
+            assert answer.status[0] == "0"
+            if server.at_once == before:
+                continue  # on a busy machine it may be taken for slow
             client.write(b"\0\0\4\3\0" + max(client.answers).to_bytes(4, "big") + b"\0\0\0\x08")
         await server.quickly(ReadRequest("few", limit=20))
         assert not client.goodbye
