@@ -14,6 +14,7 @@ import contextlib
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from contextvars import copy_context
 from typing import Any, Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -134,6 +135,7 @@ class _QuickLoopCall(_LoopCall[T]):
     def __init__(self, quick: QuickRun[T], calls: LoopCalls) -> None:
         super().__init__(quick.go_on, calls)
         self._quick = quick
+        self._context = copy_context()  # an answer comes in that of the connection
 
     def start(self) -> None:
         """Begin, on the loop."""
@@ -149,7 +151,7 @@ class _QuickLoopCall(_LoopCall[T]):
     def _settled(self) -> None:
         result = self._quick.result()
         if result is None:
-            super().start()
+            self._context.run(super().start)
         else:
             self._result.append(result)
             self._end()

@@ -65,7 +65,7 @@ APPEND = f"""
 client.append_events("stream", StreamState.ANY, NewEvent("Type", b""))
 """
 
-CONNECTS = {"_http2", "_rpc", "client.core", "client.parts", "client.append.appender", "connection_strings"}
+CONNECTS = {"_http2", "_rpc", "client.core", "client.parts", "client.append.appender", "connection_strings", "retries"}
 CONNECTS |= {"sync.live", "sync.portal"}
 """What comes when a client is made: rooms, and some of the modules that bring others."""
 WITH_THEM = {"asyncio", "ssl", "socket"}

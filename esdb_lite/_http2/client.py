@@ -15,6 +15,7 @@ from typing import Protocol
 from grpclib.config import Configuration
 from grpclib.protocol import AbstractHandler, Connection, EventsProcessor, Stream
 from h2.config import H2Configuration
+from h2.errors import ErrorCodes
 from h2.events import ConnectionTerminated, RemoteSettingsChanged, ResponseReceived, StreamEnded, StreamReset
 from h2.exceptions import NoAvailableStreamIDError, TooManyStreamsError
 from h2.settings import SettingCodes
@@ -28,6 +29,8 @@ from esdb_lite._http2.protocol import begin_request, begin_whole_request
 from esdb_lite._http2.streams import CONNECTION_WINDOW, STREAM_WINDOW, Headers, owe
 
 _SHOWN_OF_GOODBYE = 100
+_TOO_MANY_PINGS = b"too_many_pings"
+"""What servers of gRPC say, with ENHANCE_YOUR_CALM, to who asks them for signs of life more often than they like."""
 _AT_ONCE = 12
 """Requests that wait for others of the same turn of the loop: then they are sent, and the server begins with them."""
 _LAST_STREAM = 2**31 - 1
@@ -150,6 +153,7 @@ class _ClientEvents(EventsProcessor):
         code, words = int(event.error_code or 0), event.additional_data or b""
         said = f", {words[:_SHOWN_OF_GOODBYE].decode('latin-1')!r}" if words else ""
         reason = f"the server has said goodbye (GOAWAY, HTTP/2 error {code}{said})"
+        self._protocol.asks_too_often = code == ErrorCodes.ENHANCE_YOUR_CALM and words == _TOO_MANY_PINGS
         last = event.last_stream_id
         unseen = [number for number in self.watchers if last is not None and number > last]
         for watcher in [self.watchers.pop(number) for number in unseen]:
@@ -182,6 +186,8 @@ class ClientProtocol(HeartbeatProtocol):
         """The bytes that it has begun with, as long as it is not clear that they are HTTP/2."""
         self.goodbye = ""
         """Why no new streams may be opened: the server has said goodbye."""
+        self.asks_too_often = False
+        """It was for the pings that the server has said goodbye."""
         self.turned_away = False
         """The server has closed the connection before it has said anything."""
         self.fault: BaseException | None = None

@@ -18,7 +18,8 @@ UNCOUNTED = (_HEADERS, _CONTINUATION)
 """Types of frames of which there may be only so many at a time, anyway."""
 
 RESETS, RESETS_PER_SECOND = 2000, 500
-"""Resets at once, and in the long run, beside one for each piece of an answer: reads are broken off."""
+"""Resets at once, and in the long run, beside one for each piece of an answer: reads are broken off, and Java's client
+resets every frame of data that is still on its way then."""
 IDLE, IDLE_PER_SECOND = 10_000, 1000
 """The same for frames that carry nothing."""
 BYTES_PER_IDLE = 1024
@@ -32,8 +33,8 @@ class Traffic(NamedTuple):
     """What a connection has carried."""
 
     requests: int = 0
-    writes: int = 0
-    """Pieces of answers."""
+    pieces: int = 0
+    """DATA frames of answers."""
     answered: int = 0
     """Their bytes."""
 
@@ -74,10 +75,10 @@ class FloodWatch:
         if kind in UNCOUNTED:
             return FloodVerdict.TAKE
         if kind == _RST_STREAM:
-            earned: float = traffic.writes - self._at_reset.writes
+            earned: float = traffic.pieces - self._at_reset.pieces
             allowance, self._at_reset = self._resets, traffic
         else:
-            steps = traffic.requests + traffic.writes - self._at_idle.requests - self._at_idle.writes
+            steps = traffic.requests + traffic.pieces - self._at_idle.requests - self._at_idle.pieces
             earned = steps * IDLE_PER_STEP + (traffic.answered - self._at_idle.answered) / BYTES_PER_IDLE
             allowance, self._at_idle = self._idle, traffic
         return FloodVerdict.TAKE if allowance.spend(number, now, earned) else FloodVerdict.TOO_MUCH

@@ -21,6 +21,10 @@ class KeepAlive(NamedTuple):
     timeout: float
     """So long it may take to answer."""
 
+    def rarer(self) -> KeepAlive:
+        """Return what to keep to with a peer that finds this too often."""
+        return KeepAlive(2 * self.interval, self.timeout)
+
 
 class Act(enum.Enum):
     """What to do now."""

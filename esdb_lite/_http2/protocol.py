@@ -56,8 +56,8 @@ class QuickConnection(Connection):
     headers: QuickHeaders | None = None
     owed = 0
     """Bytes that have been taken, and that the window of the connection has to get back when there are more."""
-    writes = 0
-    """How often data were written."""
+    pieces = 0
+    """DATA frames that were written."""
 
 
 def write_headers(connection: Connection, stream_id: int, headers: Pairs, *, end: bool) -> bool:
@@ -114,7 +114,7 @@ def write_data(connection: Connection, stream_id: int, data: bytes | memoryview,
         end_output(h2, inner)
     h2.outbound_flow_control_window -= size
     inner.outbound_flow_control_window -= size
-    connection.writes += 1
+    connection.pieces += len(parts) // 2
     connection._transport.write(b"".join(parts))
     return True
 

@@ -257,6 +257,8 @@ class ServerProtocol(HeartbeatProtocol):
         del self._requests[request.number]
         self._socket.write(written)
         self.connection.data_sent += len(data)
+        if isinstance(self.connection, QuickConnection):
+            self.connection.pieces += -(-len(data) // self._h2.max_outbound_frame_size)
         return True
 
     def drop(self, request: WholeRequest) -> None:
@@ -317,8 +319,8 @@ class ServerProtocol(HeartbeatProtocol):
     def _weigh(self, kind: int, number: int) -> None:
         if kind in UNCOUNTED:
             return
-        writes = self.connection.writes if isinstance(self.connection, QuickConnection) else 0
-        traffic = Traffic(self._begun, writes, self.connection.data_sent)
+        pieces = self.connection.pieces if isinstance(self.connection, QuickConnection) else 0
+        traffic = Traffic(self._begun, pieces, self.connection.data_sent)
         seen = self._floods.frames(kind, number, traffic, self._loop.time())
         if seen is FloodVerdict.TOO_MUCH:
             log.warning("a client is cut off that floods the server with frames of type %d", kind)

@@ -27,6 +27,9 @@ class ConnectionHolder(Protocol):
     def changed(self, link: ClientConnection) -> None:
         """The connection may take more calls than before, or none any more."""
 
+    def asked_too_often(self) -> None:
+        """A server has said goodbye because it is asked too often whether it is there."""
+
     def dropped(self, link: ClientConnection) -> None:
         """The connection is gone; its calls hear of it next."""
 
@@ -175,6 +178,8 @@ class ClientConnection:
     def connection_retired(self) -> None:
         """No new streams. A connection without calls has nothing to wait for."""
         self.retired = True
+        if self._protocol.asks_too_often and self._holder is not None:
+            self._holder.asked_too_often()
         if not self.calls:
             self.close("the connection has served its time")
         elif self._holder is not None:

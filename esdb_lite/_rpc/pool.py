@@ -252,6 +252,12 @@ class ConnectionPool:
             _log.info("%s takes no more calls on this connection", self.authority)
         self._serve()
 
+    def asked_too_often(self) -> None:
+        """The server says that it is asked too often whether it is there: later connections ask half as often."""
+        if self._keep_alive is not None:
+            self._keep_alive = self._keep_alive.rarer()
+            _log.info("%s finds pings too frequent: one in %g s", self.authority, self._keep_alive.interval)
+
     def dropped(self, link: ClientConnection) -> None:
         """A connection is gone."""
         if link in self._retired:

@@ -29,7 +29,7 @@ from esdb_lite.client.arguments import (
     checked_timeout,
 )
 from esdb_lite.client.consumers.calls import AsyncConsumerApi
-from esdb_lite.client.credentials import Pem, checked_credentials, with_arguments
+from esdb_lite.client.credentials import Pem, checked_credentials
 from esdb_lite.client.decisions.calls import AsyncDecisionApi
 from esdb_lite.client.face import OtherNames, shortens_tracebacks
 from esdb_lite.client.groups.calls import AsyncGroupApi
@@ -42,7 +42,6 @@ from esdb_lite.errors import StreamNotFound
 from esdb_lite.events import Checkpoint, RecordedEvent, StreamPosition, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter, make_filter
 from esdb_lite.positions import ResumeFrom
-from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike
 
 if TYPE_CHECKING:
@@ -53,6 +52,7 @@ if TYPE_CHECKING:
     from esdb_lite.client.read.iterators import AsyncReadResponse, AsyncSubscription
     from esdb_lite.client.read.resuming import HealingReading
     from esdb_lite.event_types.registry import EventTypes
+    from esdb_lite.retries import RetryPolicy
 
 
 @cache
@@ -119,11 +119,10 @@ class AsyncEsdbClient(
         `event_types` are the classes of the application's events: `append_events` takes their objects, and
         `event.value` gives them.
         """
-        from esdb_lite.client.parts import parts_of
-        from esdb_lite.connection_strings import parse_uri
+        from esdb_lite.client.parts import parts_of, settings_of
 
-        settings = with_arguments(
-            parse_uri(uri),
+        settings = settings_of(
+            uri,
             credentials=credentials,
             root_certificates=root_certificates,
             certificate_chain=certificate_chain,

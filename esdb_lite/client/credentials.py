@@ -1,73 +1,25 @@
-"""Credentials and trusted authorities, as far as they are not in the connection string.
+"""Credentials as a caller may pass them.
 
-Owns: checking these arguments. Must not know: ssl, calls; how tokens are got (`authorization`).
+Owns: checking this argument, and its forms. Must not know: ssl, calls; how tokens are got (`authorization`).
 """
 
 from __future__ import annotations
 
 from base64 import b64encode
-from dataclasses import replace
 from typing import TYPE_CHECKING, Union
 
 from esdb_lite._checks import checked_hidden
 from esdb_lite.errors import InvalidArgument, WrongArgumentType
-from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import BearerToken, Credentials, CredentialsLike
 
 if TYPE_CHECKING:
-    from esdb_lite.connection_strings import ConnectionSettings
-    from esdb_lite.event_types.registry import EventTypes
+    pass
 
 Pem = Union[str, bytes, None]  # noqa: UP007
 """Certificates or a key in PEM form: the content, not the name of a file."""
 
 LONGEST = 16 * 1024
 """Characters of the header: servers take no more, and to compress one takes time that grows with the square of it."""
-
-
-def with_arguments(
-    settings: ConnectionSettings,
-    *,
-    credentials: CredentialsLike,
-    root_certificates: Pem,
-    certificate_chain: Pem,
-    private_key: Pem,
-    send_credentials_insecurely: bool,
-    retry: RetryPolicy | None,
-    event_types: EventTypes | None,
-) -> ConnectionSettings:
-    """Return the settings with what was passed beside the connection string. Raises InvalidArgument."""
-    if (certificate_chain is None) != (private_key is None):
-        raise InvalidArgument("certificate_chain", None, "must be given together with private_key")
-    if not isinstance(send_credentials_insecurely, bool):
-        raise WrongArgumentType("send_credentials_insecurely", send_credentials_insecurely, "must be a bool")
-    if retry is not None and not isinstance(retry, RetryPolicy):
-        raise WrongArgumentType("retry", retry, "must be a RetryPolicy")
-    if event_types is not None and not callable(getattr(event_types, "new_event", None)):
-        raise WrongArgumentType("event_types", event_types, "must be EventTypes")
-    return replace(
-        settings,
-        retry=retry or settings.retry,
-        event_types=event_types,
-        credentials=checked_credentials(credentials) or checked_credentials(settings.credentials),
-        send_credentials_insecurely=send_credentials_insecurely or settings.send_credentials_insecurely,
-        root_certificates=_pem("root_certificates", root_certificates, settings),
-        certificate_chain=_pem("certificate_chain", certificate_chain, settings),
-        private_key=_pem("private_key", private_key, settings),
-    )
-
-
-def _pem(name: str, value: Pem, settings: ConnectionSettings) -> bytes | None:
-    if value is None:
-        return None
-    if not isinstance(value, (str, bytes)):
-        raise WrongArgumentType(name, None, "must be a str or bytes in PEM form")
-    if not settings.tls:
-        raise InvalidArgument(name, None, "is for connections with TLS (esdb://, not tls=false)")
-    content = checked_hidden(name, value).encode() if isinstance(value, str) else value
-    if b"-----BEGIN " not in content:
-        raise InvalidArgument(name, None, "must be the content in PEM form (not the name of a file)")
-    return content
 
 
 def checked_credentials(value: CredentialsLike) -> Credentials | BearerToken | None:

@@ -17,7 +17,7 @@ from esdb_lite.client.admin.operations import AsyncOperationApi
 from esdb_lite.client.admin.streams import AsyncStreamApi
 from esdb_lite.client.admin.users import AsyncUserApi
 from esdb_lite.client.arguments import checked_metadata
-from esdb_lite.client.credentials import Pem, with_arguments
+from esdb_lite.client.credentials import Pem
 from esdb_lite.client.face import OtherNames
 from esdb_lite.client.projections.calls import AsyncProjectionApi
 from esdb_lite.client.schemas.arguments import checked_numbers
@@ -25,7 +25,6 @@ from esdb_lite.client.schemas.calls import AsyncSchemaApi
 from esdb_lite.events import RecordedEvent, SubscriptionItem
 from esdb_lite.filters import DEFAULT_EXCLUDE, Filter
 from esdb_lite.positions import ResumeFrom
-from esdb_lite.retries import RetryPolicy
 from esdb_lite.settings import CredentialsLike
 from esdb_lite.sync.appends import AppendApi
 from esdb_lite.sync.blocking import FILTERS, MEANT, blocking, here, opened, opened_overload, reading
@@ -40,6 +39,7 @@ if TYPE_CHECKING:
     from esdb_lite.client.admin.statistics import AsyncStatisticsFeed
     from esdb_lite.client.read.iterators import AsyncSubscription
     from esdb_lite.event_types.registry import EventTypes
+    from esdb_lite.retries import RetryPolicy
     from esdb_lite.sync.live import Live
     from esdb_lite.sync.read import Subscription
     from esdb_lite.sync.statistics import StatisticsFeed
@@ -86,12 +86,12 @@ class EsdbClient(AppendApi, ConsumerApi, DecisionApi, GroupApi, IndexApi, OtherN
         `event_types` are the classes of the application's events: `append_events` takes their objects, and
         `event.value` gives them.
         """
-        from esdb_lite.client.parts import parts_of  # here and not with the first call, which may be a signal handler's
-        from esdb_lite.connection_strings import parse_uri
+        # here and not with the first call, which may be that of a signal handler
+        from esdb_lite.client.parts import parts_of, settings_of
         from esdb_lite.sync.live import LiveClients
 
-        settings = with_arguments(
-            parse_uri(uri),
+        settings = settings_of(
+            uri,
             credentials=credentials,
             root_certificates=root_certificates,
             certificate_chain=certificate_chain,

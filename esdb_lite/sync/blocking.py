@@ -93,7 +93,7 @@ def quickly(
         try:
             run = make(live.client, *args, **kwargs)
         except TypeError:
-            refuse_misfits(type(face).__name__, method, face, *args, **kwargs)
+            refuse_misfits(f"{type(face).__name__}.{method.__name__}", method, face, *args, **kwargs)
             raise
         except EsdbClientException as error:
             raise short(error)  # noqa: B904 - it is the same exception

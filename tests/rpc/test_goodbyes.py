@@ -7,8 +7,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
+from h2.events import Event, PingReceived
 
 from esdb_lite import AsyncEsdbClient, StreamState
+from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite._rpc import call as calls
 from esdb_lite._rpc.deadline import Deadline
 from esdb_lite._rpc.pool import ConnectionPool
@@ -16,6 +18,7 @@ from esdb_lite._rpc.shapes import ServerStream, unary
 from esdb_lite.errors import DeadlineExceeded, ServiceUnavailable
 from tests.healing.waiting import until
 from tests.rpc.fake import FakeCall, FakePeer, FakeServer, Handler, fake_server
+from tests.support import PATIENCE
 
 METHOD = "/test.Service/Method"
 NEVER = Deadline(None)
@@ -174,3 +177,46 @@ async def test_who_waits_for_a_place_is_woken_when_the_server_takes_more() -> No
         answers.now.set()
         assert [await each for each in asking] == [b"done"] * 3
         assert len(server.peers) == 1
+
+
+async def test_who_is_asked_too_often_is_asked_less_often() -> None:
+    """Servers of gRPC have a limit, and say so; the client finds one with which it can stay."""
+    rarest = 0.15
+
+    def be_strict(peer: FakePeer) -> None:
+        pings: list[float] = []
+        heard[peer] = pings
+        handle = peer.handle
+
+        def look_at(event: Event) -> None:
+            handle(event)
+            if isinstance(event, PingReceived):
+                pings.append(asyncio.get_running_loop().time())
+                if len(pings) > 1 and pings[-1] - pings[-2] < rarest:
+                    peer.goaway(11, words=b"too_many_pings")
+
+        peer.handle = look_at  # type: ignore[method-assign]
+
+    heard: dict[FakePeer, list[float]] = {}
+    async with fake_server(Answers()) as server:
+        server.on_connect = be_strict
+        node = ConnectionPool(server.host, server.port, keep_alive=KeepAlive(0.05, PATIENCE))
+        for _ in range(3):
+            await node.connect(NEVER)
+            pings = heard[server.peers[-1]]
+            await until(lambda node=node, pings=pings: not node.connected or len(pings) > 4)  # type: ignore[misc]
+        assert node.connected
+        assert len(pings) > 4
+        await node.close()
+
+
+async def test_other_goodbyes_do_not_change_how_often_it_asks() -> None:
+    often = KeepAlive(100, 100)
+    async with fake_server(Answers()) as server:
+        node = ConnectionPool(server.host, server.port, keep_alive=often)
+        for code, words in ((0, b"too_many_pings"), (11, b""), (11, b"flood")):
+            await node.connect(NEVER)
+            server.peers[-1].goaway(code, words=words)
+            await until(lambda: not node.connected)
+        assert node._keep_alive == often
+        await node.close()

@@ -8,11 +8,13 @@ import os
 import socket
 
 import pytest
+from h2.settings import SettingCodes
 
 from esdb_lite._http2.keepalive import KeepAlive
 from esdb_lite.server.app import connection as connections
 from esdb_lite.server.app.server import RpcServer
 from esdb_lite.server.handlers import ServerCall
+from tests.healing.waiting import until
 from tests.serving.raw import echo, serving
 from tests.support import PATIENCE
 
@@ -189,3 +191,23 @@ async def test_a_connection_that_is_made_when_the_server_has_ended_is_closed(end
         await asyncio.get_running_loop().connect_accepted_socket(lambda: accepted, theirs)
         ours.settimeout(5)
         assert await asyncio.to_thread(ours.recv, 1) == b""
+
+
+async def test_who_closes_while_much_is_on_its_way_ends_once(caplog: pytest.LogCaptureFixture) -> None:
+    """What is written is sent to the end first; the loop ended the transport twice then, and complained of it."""
+
+    async def pour(call: ServerCall) -> None:
+        for _ in range(64):
+            await call.send([bytes(500_000)])
+
+    async with serving(pour) as (client, server, _):
+        client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 2**30})
+        client.h2.increment_flow_control_window(2**30)
+        client.open("/s/M")
+        await until(lambda: any(each._transport.get_write_buffer_size() for each in server._connections))
+        client._writer.write_eof()
+        await until(lambda: all(each.is_closing for each in server._connections))
+        await asyncio.wait_for(client._reader.read(), PATIENCE)
+        await until(lambda: not server.connections)
+        await asyncio.sleep(0)  # where it would be ended again
+    assert not caplog.records

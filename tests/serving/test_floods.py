@@ -109,6 +109,23 @@ async def test_who_breaks_off_reads_is_not_cut_off() -> None:
         assert (await client.call("/s/M", b"x")).messages == [b"x"]
 
 
+async def test_who_resets_every_frame_that_comes_too_late_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Netty does: a read that is broken off is reset again for each frame of data that was on its way."""
+    monkeypatch.setattr(flood, "RESETS", 10)
+    monkeypatch.setattr(flood, "RESETS_PER_SECOND", 0)
+
+    async def answer(call: ServerCall) -> None:
+        await call.receive()
+        await call.send([bytes(60_000)])  # four frames
+
+    async with serving(answer) as (client, _, _):
+        for _ in range(50):
+            await client.call("/s/M", b"x")
+            client.write(frame(3, b"\0\0\0\5", stream=max(client.answers)) * 4)
+        assert (await client.call("/s/M", b"x")).status[0] == "0"
+        assert not client.goodbye
+
+
 async def test_who_measures_the_line_with_every_small_message_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """Clients in Go and Java do: a ping for each piece of data, and a window that is opened before it."""
     monkeypatch.setattr(flood, "IDLE", 10)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from esdb_lite._http2 import flood
 from esdb_lite._wire.framing import frame
 from esdb_lite._wire.read_request import ReadRequest
 from esdb_lite._wire.read_response_fast import ReadDecoder
@@ -174,3 +175,20 @@ async def test_many_at_once(server: Server) -> None:
     assert {sum(isinstance(item, RecordedEvent) for item in items) for items in decoded} == {20}
     await asyncio.sleep(0)
     assert not list(server.node._server.open_calls())
+
+
+async def test_reads_that_were_answered_at_once_may_be_broken_off(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever breaks off a read may find out afterwards that it had been answered."""
+    monkeypatch.setattr(flood, "RESETS", 10)
+    monkeypatch.setattr(flood, "RESETS_PER_SECOND", 0)
+    async with connected(server.node.port) as client:
+        await client.more()
+        server.client = client
+        for number in range(1, 51):
+            answer = await server.quickly(ReadRequest("few", limit=20))
+            assert (answer.status[0], server.at_once) == ("0", number)
+            client.write(b"\0\0\4\3\0" + max(client.answers).to_bytes(4, "big") + b"\0\0\0\x08")
+        await server.quickly(ReadRequest("few", limit=20))
+        assert not client.goodbye

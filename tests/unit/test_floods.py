@@ -52,7 +52,7 @@ def test_who_reads_much_may_open_the_window_often() -> None:
     assert not taken(WINDOW_UPDATE, 100_000, 10, answered=10_000 * BYTES_PER_IDLE)
 
 
-@pytest.mark.parametrize("field", ["requests", "writes"])
+@pytest.mark.parametrize("field", ["requests", "pieces"])
 def test_windows_may_be_opened_with_every_request_and_every_piece_of_an_answer(field: str) -> None:
     watch = FloodWatch(0.0)
     for steps in range(1, 100_000):
@@ -64,8 +64,8 @@ def test_windows_may_be_opened_with_every_request_and_every_piece_of_an_answer(f
 def test_what_has_begun_to_be_answered_may_be_broken_off() -> None:
     watch = FloodWatch(0.0)
     for number in range(1, 100_000):
-        assert watch.frames(RESET, 1, Traffic(requests=number, writes=number), 0.0) is TAKE
-    assert watch.frames(RESET, RESETS + 1, Traffic(requests=1_000_000, writes=100_000), 0.0) is TOO_MUCH
+        assert watch.frames(RESET, 1, Traffic(requests=number, pieces=number), 0.0) is TAKE
+    assert watch.frames(RESET, RESETS + 1, Traffic(requests=1_000_000, pieces=100_000), 0.0) is TOO_MUCH
 
 
 @given(

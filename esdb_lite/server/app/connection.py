@@ -231,8 +231,10 @@ class ServerConnection(ServerProtocol):
     def connection_lost(self, exc: BaseException | None) -> None:
         """The socket is closed."""
         self._timer.cancel()
-        # Python 3.10 warns of a TLS transport that was closed by its peer alone.
-        self._transport.abort()
+        # Python 3.10 warns of a TLS transport that was closed by its peer alone. One that is closing hears no more:
+        # asyncio would end it twice where it had something to write when it was closed.
+        if not self._transport.is_closing():
+            self._transport.abort()
         if self._greeting is None:
             super().connection_lost(exc)
         try:

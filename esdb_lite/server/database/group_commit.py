@@ -346,12 +346,7 @@ class _RecentIds:
         return len(set(ids)) == len(ids) and self._known.keys().isdisjoint(ids)
 
     def _keep(self, runs: Sequence[_IdRun]) -> None:
-        known = self._known
-        for run in runs:
-            if len(run[2]) == 1:
-                known[run[2][0]] = run
-            else:
-                known.update(dict.fromkeys(run[2], run))
+        self._known.update([(event_id, run) for run in runs for event_id in run[2]])
         self._order.extend(runs)
         self._bytes += sum(map(_cost_of, runs))
 
