@@ -24,6 +24,9 @@ from esdb_lite._http2.client import ClientProtocol
 HEAD_START = 0.25
 """Seconds after which the next address is tried beside those that have not answered."""
 
+HANDSHAKE_TIMEOUT = 10.0
+"""Seconds that TLS may take: whoever wants the connection waits no longer than that in any case."""
+
 _SocketAddress = tuple[Any, ...]
 
 
@@ -36,7 +39,12 @@ async def dial(
     protocol = make()
     try:
         await asyncio.get_running_loop().create_connection(
-            lambda: protocol, sock=connected, ssl=tls, server_hostname=name
+            lambda: protocol,
+            sock=connected,
+            ssl=tls,
+            server_hostname=name,
+            # uvloop forgets a handshake that has just begun when it is cancelled: its buffers stay for so long
+            ssl_handshake_timeout=None if tls is None else HANDSHAKE_TIMEOUT,
         )
     except BaseException:
         protocol.abort()  # after the handshake, asyncio would wait for what TLS says last

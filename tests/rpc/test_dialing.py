@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import ssl
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from esdb_lite import AsyncEsdbClient
+from esdb_lite._http2.client import ClientProtocol
 from esdb_lite._rpc import dialing
 from esdb_lite._rpc.dialing import first_of, in_turns, open_socket
 from tests.healing.waiting import until
@@ -49,6 +52,42 @@ async def test_one_that_does_not_answer_costs_its_head_start_alone() -> None:
     assert loop.time() - before < 10
     ours.close()
     theirs.close()
+
+
+def test_a_handshake_that_is_cancelled_leaves_nothing_on_uvloop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where it is cancelled in the step in which it has begun, uvloop keeps it until its time is over."""
+    uvloop = pytest.importorskip("uvloop")
+    monkeypatch.setattr(dialing, "HANDSHAKE_TIMEOUT", 0.5)
+
+    def handshakes() -> int:
+        gc.collect()
+        return sum(type(each).__name__ == "SSLProtocol" for each in gc.get_objects())
+
+    async def cancelled(port: int, context: ssl.SSLContext, steps: int) -> None:
+        dialed = dialing.dial("127.0.0.1", port, lambda: ClientProtocol(None), context, None)
+        making = asyncio.ensure_future(dialed)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        making.cancel()
+        await asyncio.gather(making, return_exceptions=True)
+
+    async def main() -> None:
+        context = ssl.create_default_context()
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            for _ in range(100):
+                for steps in range(12):
+                    await cancelled(silent.getsockname()[1], context, steps)
+                if handshakes():
+                    break
+            else:
+                pytest.fail("none was kept: there is nothing to be seen to any more")
+            await until(lambda: not handshakes())
+
+    loop = uvloop.new_event_loop()
+    try:
+        loop.run_until_complete(main())
+    finally:
+        loop.close()
 
 
 async def test_one_that_refuses_costs_nothing() -> None:

@@ -313,6 +313,24 @@ async def test_a_busy_loop_stands_still_for_a_thread_that_does_not_get_on(
     assert not file_db._giving_way._working
 
 
+async def test_a_busy_loop_stands_still_for_threads_that_read(
+    file_db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stood_still, go_on = asyncio.Event(), threading.Event()
+    way = file_db._readers._giving_way
+    monkeypatch.setattr(file_db, "_pace", Pace(-1.0, 3))
+    file_db._pace.took(0.0)  # the disk is slow
+    monkeypatch.setattr(way, "_wait", lambda _: stood_still.set())
+    monkeypatch.setattr(way, "_computed", time.perf_counter)  # busy all the time
+    reading = asyncio.ensure_future(file_db.read(lambda _: go_on.wait(30)))
+    await asyncio.wait_for(stood_still.wait(), 30)
+    assert not file_db._readers.wait(0.0)
+    go_on.set()
+    assert await reading
+    assert file_db._readers.wait(0.0)
+    assert not way._working
+
+
 async def test_appends_that_are_begun_are_answered_when_they_are_committed(db: Database) -> None:
     answers: list[object] = []
     committed = asyncio.Event()

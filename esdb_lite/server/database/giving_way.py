@@ -43,7 +43,7 @@ class Want:
 
 
 class GivingWay:
-    """Watches a thread while it has work. Called on the loop."""
+    """Watches a thread, or several that do the same, while there is work. Called on the loop."""
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
 """The threads of a database: one writes, a few read.
 
-Owns: handing work to threads and results back to the event loop, one wake-up for many. Must not know: what the
-work is about.
+Owns: handing work to threads and results back to the event loop, one wake-up for many; that the loop gives way to
+threads that read. Must not know: what the work is about.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Generic, TypeAlias, TypeVar
+
+from esdb_lite.server.database.giving_way import GivingWay
 
 T = TypeVar("T")
 
@@ -122,18 +124,31 @@ class ReaderThreads(Generic[T]):
         self._count = count
         self._threads: list[threading.Thread] = []
         self._unanswered = 0
+        self._lock = threading.Lock()
+        self._undone = 0
+        self._idle = threading.Event()
+        self._idle.set()
+        self._giving_way = GivingWay(self.wait)
         self._tasks: queue.SimpleQueue[_Task[T] | None] = queue.SimpleQueue()
 
     def submit(self, task: Callable[[T], object]) -> asyncio.Future[object]:
         """Run a function with a thread's resource; the future answers on the loop."""
         answer: asyncio.Future[object] = self._loop.create_future()
         self._unanswered += 1
+        with self._lock:
+            self._undone += 1
+            self._idle.clear()
         self._tasks.put((task, answer))
+        self._giving_way.begin()
         if len(self._threads) < min(self._count, self._unanswered):
             thread = threading.Thread(target=self._serve, name="esdb-lite reader", daemon=True)
             self._threads.append(thread)
             thread.start()
         return answer
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until they have nothing to do, or so long. Returns whether they have nothing to do."""
+        return self._idle.wait(seconds)
 
     def close(self) -> None:
         """Run what waits, end the threads and wait for them."""
@@ -155,6 +170,7 @@ class ReaderThreads(Generic[T]):
                     result = task(resource)
                 except Exception as raised:
                     error = raised
+                self._done()
                 call_soon(self._loop, self._answer, answer, result, error)
                 # Nothing of the last page may stay alive while this thread waits for the next one.
                 del item, task, answer, result, error
@@ -162,8 +178,15 @@ class ReaderThreads(Generic[T]):
             if resource is not None:
                 self._close(resource)
 
+    def _done(self) -> None:
+        with self._lock:
+            self._undone -= 1
+            if not self._undone:
+                self._idle.set()
+
     def _answer(self, answer: asyncio.Future[object], result: object, error: Exception | None) -> None:
         self._unanswered -= 1
+        self._giving_way.progress(more=self._unanswered > 0)
         settle(answer, result, error)
 
 
