@@ -8,7 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import enum
+import struct
+import sys
+from contextlib import suppress
 from typing import Any
+
+if sys.platform != "win32":
+    import fcntl
+    import termios
 
 _AT_MOST = 64 * 1024
 """Bytes that are gathered before they are written in any case: the transport must notice when its peer is slow."""
@@ -32,6 +39,7 @@ class GatheringTransport(asyncio.Transport):
         self._loop = asyncio.get_running_loop()
         self._gathered: list[bytes] = []
         self._size = 0
+        self._written = 0
         self._held = False
         self._corked = False
         self._deaf: set[Deaf] = set()
@@ -42,6 +50,7 @@ class GatheringTransport(asyncio.Transport):
             self._loop.call_soon(self.flush)
         self._gathered.append(bytes(data))
         self._size += len(data)
+        self._written += len(data)
         if self._size > _AT_MOST:
             self.flush()
 
@@ -91,6 +100,11 @@ class GatheringTransport(asyncio.Transport):
         """Whether it stands still."""
         return self._held
 
+    @property
+    def is_deaf(self) -> bool:
+        """Whether nothing is read for now."""
+        return bool(self._deaf)
+
     def is_deaf_beside(self, why: Deaf) -> bool:
         """Whether there is another reason for not reading."""
         return bool(self._deaf - {why})
@@ -98,6 +112,16 @@ class GatheringTransport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         """Return how many bytes have not been taken by the socket."""
         return self._size + self._transport.get_write_buffer_size()
+
+    @property
+    def untaken(self) -> int:
+        """How many bytes the peer has not taken. What the system has taken for it counts, where the system tells."""
+        return self.get_write_buffer_size() + _held_by_system(self._transport.get_extra_info("socket"))
+
+    @property
+    def taken(self) -> int:
+        """How many bytes the peer has taken in all, as far as that is known."""
+        return self._written - self.untaken
 
     def close(self) -> None:
         """Write what has been gathered, and close."""
@@ -116,3 +140,14 @@ class GatheringTransport(asyncio.Transport):
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """Return what the transport knows of itself."""
         return self._transport.get_extra_info(name, default)
+
+
+def _held_by_system(socket: Any) -> int:
+    """Return how many bytes of what was written to a socket its peer has not confirmed; 0 where that is not known.
+
+    These may be megabytes, and the system takes no more before a third of them is gone.
+    """
+    if sys.platform != "win32" and socket is not None:
+        with suppress(OSError, ValueError):  # a system that does not say; a socket that is closed
+            return int(struct.unpack("i", fcntl.ioctl(socket, termios.TIOCOUTQ, bytes(4)))[0])
+    return 0

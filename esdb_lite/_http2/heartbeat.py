@@ -34,6 +34,10 @@ class HeartbeatProtocol(FastProtocol):
             self._heartbeat.cancel()
             self._heartbeat = None
 
+    def last_sign(self, now: float) -> float:
+        """Return when there was a sign of life last."""
+        return self.heard
+
     def give_up(self, silence: float) -> None:
         """The peer has not answered; nothing has come for so many seconds."""
         raise NotImplementedError
@@ -44,10 +48,11 @@ class HeartbeatProtocol(FastProtocol):
     def _check(self, loop: asyncio.AbstractEventLoop, pulse: Pulse) -> None:
         if self.connection.is_closing():
             return
-        pulse.heard = self.heard
-        act = pulse.check(loop.time())
+        now = loop.time()
+        pulse.heard = self.last_sign(now)
+        act = pulse.check(now)
         if act is Act.GIVE_UP:
-            self.give_up(loop.time() - self.heard)
+            self.give_up(now - self.heard)
             return
         if act is Act.ASK:
             self._h2.ping(_PING)

@@ -269,9 +269,9 @@ class QuickHeaders:
 
     def answer_whole(self, stream_id: int, headers: Pairs, data: bytes, trailers: Pairs) -> bytes:
         """Return a whole answer to such a request, and all that is to be written before: short headers of success, data
-        for which there is room, short trailers. Nothing where h2 has to do it."""
+        for which there is room, or none, short trailers. Nothing where h2 has to do it."""
         h2, size = self._h2, len(data)
-        if h2.encoder.header_table.resized or not size:
+        if h2.encoder.header_table.resized:
             return b""
         h2.outbound_flow_control_window -= size
         parts = [h2.data_to_send(), *self._block(stream_id, END_HEADERS, headers)]

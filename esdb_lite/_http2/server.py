@@ -160,7 +160,7 @@ class ServerProtocol(HeartbeatProtocol):
         self._next_turn: asyncio.Handle | None = None
         self._missed_turn = False
         self._stalled: asyncio.TimerHandle | None = None
-        self._untaken = 0
+        self._taken = self._taken_at_sign = 0
         self._cut_off = False
 
     @property
@@ -362,10 +362,18 @@ class ServerProtocol(HeartbeatProtocol):
 
     # --- clients that do not read ---
 
+    def last_sign(self, now: float) -> float:
+        """Return when the client has shown that it is there: also by taking a part of what waits for it, behind which
+        it does not see what it is asked. One that is not read from is not silent; `_look` sees to it.
+        """
+        before, self._taken_at_sign = self._taken_at_sign, self._socket.taken
+        takes = self._taken_at_sign > before and self._socket.untaken > 0
+        return now if takes or self._socket.is_deaf else self.heard
+
     def pause_writing(self) -> None:
         """The socket does not take more for now."""
         super().pause_writing()
-        self._untaken = self._socket.get_write_buffer_size()
+        self._taken = self._socket.taken
         if self._stalled is None:
             self._stalled = self._loop.call_later(TAKES_NOTHING, self._look)
 
@@ -382,12 +390,12 @@ class ServerProtocol(HeartbeatProtocol):
         self._stalled = None
         if self.connection.is_closing():
             return
-        left = self._socket.get_write_buffer_size()
-        if left >= self._untaken:
+        taken = self._socket.taken
+        if taken <= self._taken:
             log.info("a client is cut off that has taken nothing for %g seconds", TAKES_NOTHING)
             self._socket.abort()
             return
-        self._untaken = left
+        self._taken = taken
         self._stalled = self._loop.call_later(TAKES_NOTHING, self._look)
 
     def _forget_stall(self) -> None:

@@ -85,6 +85,9 @@ class ReadRequest(NamedTuple):
     filter: Filter | None = None
     index_name: str | None = None
     """Of all events, those of this index; instead of `filter`."""
+    tells_last: bool = False
+    """Whether the server is to tell the number of the stream's last event: in a message of its own, behind the events.
+    It may tell before where the readable events begin."""
 
     def encode(self) -> bytes:
         """Return the ReadReq."""
@@ -96,7 +99,7 @@ class ReadRequest(NamedTuple):
             _SUBSCRIBED if self.limit is None else number(_COUNT, self.limit),
             self._filter(),
             _IDS_AS_TEXT,
-            _LAST_POSITION_TOLD,
+            _LAST_POSITION_TOLD if self.tells_last else b"",
         ]
         return block(_OPTIONS, b"".join(parts))
 

@@ -234,10 +234,10 @@ async def test_thousands_at_a_time_are_limited() -> None:
 
 
 async def test_a_batch_without_notes_counts_as_one_of_events() -> None:
-    """Every read of a stream ends with a note on its last position, which is not handed out."""
+    """Where a read asks for it, it ends with a note on the last position of its stream, which is not handed out."""
     async with EmbeddedServer() as server, AsyncEsdbClient(server.uri) as client:
         await client.append_events("s", None, [NewEvent("T", b"") for _ in range(5)])
-        call = ReadCall(client._core, ReadRequest("s"), Deadline(None), None)
+        call = ReadCall(client._core, ReadRequest("s", tells_last=True), Deadline(None), None)
         batches = []
         while items := await call.batch():
             batches.append((len(items), call.only_events))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -251,9 +252,23 @@ async def test_who_does_not_take_answers_is_not_read_from() -> None:
         wire.untaken = 2**20
         connection.data_received(frame(6, b"12345678"))
         assert not wire.reading
+        assert connection.last_sign(math.inf) == math.inf  # nor is it taken for dead
         wire.untaken = 0
         connection.resume_writing()
         assert wire.reading
+        await asyncio.sleep(0)  # the answer is written
+        assert connection.last_sign(math.inf) == connection.heard
+
+
+async def test_who_takes_a_part_of_what_waits_is_there() -> None:
+    """What it is asked waits behind that. Once nothing waits, only an answer counts: the system takes the question."""
+    async with accepted() as (connection, wire):
+        signs = []
+        for untaken in (9, 9, 8, 3, 3, 0):
+            wire.untaken = untaken
+            signs.append(connection.last_sign(math.inf))
+        silent = connection.heard
+        assert signs[1:] == [silent, math.inf, math.inf, silent, silent]
 
 
 async def test_who_takes_nothing_for_a_while_is_cut_off() -> None:
@@ -296,6 +311,33 @@ async def test_over_a_socket_too(monkeypatch: pytest.MonkeyPatch) -> None:
             client.h2.increment_flow_control_window(2**30, 1)
             client.flush()
             await asyncio.wait_for(ended.wait(), PATIENCE)
+
+
+async def test_who_takes_it_slowly_is_not_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thin line: what is taken comes out of megabytes that the system holds, and it asks for no more meanwhile."""
+    monkeypatch.setattr(http2, "TAKES_NOTHING", 0.1)
+
+    async def pour(call: ServerCall) -> None:
+        for _ in range(10):
+            await call.send([bytes(500_000)])
+
+    async with serving(pour) as (_, server, port):
+        with socket.socket() as thin:
+            thin.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            thin.connect(("127.0.0.1", port))
+            client = RawClient(asyncio.StreamReader(), _Writer(thin))  # type: ignore[arg-type]
+            client.h2.increment_flow_control_window(2**30)
+            client.open("/s/M")
+            client.h2.increment_flow_control_window(2**30, 1)
+            client.flush()
+            await until(lambda: any(each._transport.get_write_buffer_size() for each in server._connections))
+            thin.setblocking(False)
+            loop = asyncio.get_running_loop()
+            end = loop.time() + 1
+            while loop.time() < end:
+                assert await asyncio.wait_for(loop.sock_recv(thin, 4096), PATIENCE)
+                await asyncio.sleep(0.01)
+            assert any(each.calls.any for each in server._connections)
 
 
 class _Writer:

@@ -72,6 +72,7 @@ async def test_handshakes_that_are_never_begun_keep_nobody_out(
     monkeypatch: pytest.MonkeyPatch, context: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     monkeypatch.setattr(listening, "MAX_HANDSHAKES", 3)
+    monkeypatch.setattr(listening, "HANDSHAKE_PATIENCE", 0.05)
     seen: list[Guest] = []
     door = Door(lambda: Guest(seen), context[0], lambda arriving: True)
     port = await door.open("localhost", 0)
@@ -90,11 +91,32 @@ async def test_handshakes_that_are_never_begun_keep_nobody_out(
     assert not door._ending
 
 
+async def test_many_who_come_at_once_wait_for_each_other(
+    monkeypatch: pytest.MonkeyPatch, context: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    """A program with hundreds of clients takes its time over their handshakes."""
+    monkeypatch.setattr(listening, "MAX_HANDSHAKES", 3)
+    monkeypatch.setattr(listening, "HANDSHAKE_PATIENCE", PATIENCE)
+    seen: list[Guest] = []
+    door = Door(lambda: Guest(seen), context[0], lambda arriving: True)
+    port = await door.open("localhost", 0)
+    coming = [asyncio.open_connection("localhost", port, ssl=context[1]) for _ in range(40)]
+    opened = await asyncio.wait_for(asyncio.gather(*coming), PATIENCE)
+    await until(lambda: len(seen) == 40)
+    await door.close()
+    for _, writer in opened:
+        writer.transport.abort()
+    for guest in seen:
+        guest.transport.close()
+    await door.wait_closed()
+
+
 async def test_a_handshake_that_failed_leaves_nothing_for_the_garbage_collector(
     monkeypatch: pytest.MonkeyPatch, context: tuple[ssl.SSLContext, ssl.SSLContext]
 ) -> None:
     """Nobody would come by for a while: it is 300 KB for each, of which the collector does not know."""
     monkeypatch.setattr(listening, "MAX_HANDSHAKES", 1)
+    monkeypatch.setattr(listening, "HANDSHAKE_PATIENCE", 0)
     door = Door(lambda: Guest([]), context[0], lambda arriving: True)
     port = await door.open("localhost", 0)
     gc.collect()

@@ -40,7 +40,7 @@ class Server:
 
     def _counted(self, query: object) -> object:
         found = self._read(query)  # type: ignore[arg-type, var-annotated]
-        self.at_once += bool(found)
+        self.at_once += found is not None
         return found
 
     async def append(self, stream: str, *sizes: int) -> None:
@@ -86,16 +86,20 @@ SHORT = [
     ReadRequest("few"),
     ReadRequest("few", limit=7),
     ReadRequest("few", 5, limit=7),
-    ReadRequest("few", 100),
+    ReadRequest("few", 100),  # of which nothing comes
+    ReadRequest("few", 100, tells_last=True),
+    ReadRequest("few", tells_last=True),
     ReadRequest("few", from_end=True, backwards=True),
     ReadRequest("few", from_end=True, backwards=True, limit=1),
     ReadRequest("few", 3, backwards=True),
     ReadRequest("one"),
     ReadRequest("missing", limit=10),
     ReadRequest("cut"),
+    ReadRequest("cut", tells_last=True),
     ReadRequest("$$cut"),
     ReadRequest("long", limit=MOST),
     ReadRequest("long", LONG - 40),
+    ReadRequest("long", LONG - 40, tells_last=True),
     ReadRequest("long", from_end=True, backwards=True, limit=MOST),
     ReadRequest("large", limit=2),
     ReadRequest(None, limit=20),
@@ -123,8 +127,9 @@ async def test_a_short_read_is_answered_at_once_and_as_always(server: Server, re
     answer = await server.quickly(request_)
     while not server.at_once:  # on a busy machine one may be taken for slow, and some others come later for it
         answer = await server.quickly(request_)
-    assert (answer.messages, answer.trailers) == (expected.messages, expected.trailers)
-    assert answer.headers.keys() == expected.headers.keys()
+    assert (answer.messages, answer.status) == (expected.messages, expected.status)
+    # where there are no messages, the handler sends all of them together
+    assert {*answer.headers, *answer.trailers} == {*expected.headers, *expected.trailers}
 
 
 @pytest.mark.parametrize("request_", OTHERS, ids=str)
@@ -151,7 +156,7 @@ async def test_nothing_beyond_the_window_is_held(server: Server) -> None:
     server.client.flush()
     answers = [await server.client.ended(stream) for stream in (first, second)]
     assert answers[0].messages == answers[1].messages
-    assert len(answers[0].messages) == 4
+    assert len(answers[0].messages) == len(sizes)
 
 
 async def test_others_come_first(server: Server) -> None:
@@ -163,7 +168,7 @@ async def test_others_come_first(server: Server) -> None:
     assert turns._left < ROOM
     answer = await server.client.ended(stream)
     assert server.at_once == 0
-    assert len(answer.messages) > 20
+    assert len(answer.messages) == 20
 
 
 async def test_many_at_once(server: Server) -> None:
@@ -186,9 +191,11 @@ async def test_reads_that_were_answered_at_once_may_be_broken_off(
     async with connected(server.node.port) as client:
         await client.more()
         server.client = client
-        for number in range(1, 51):
+        while (before := server.at_once) < 50:
             answer = await server.quickly(ReadRequest("few", limit=20))
-            assert (answer.status[0], server.at_once) == ("0", number)
+            assert answer.status[0] == "0"
+            if server.at_once == before:
+                continue  # on a busy machine it may be taken for slow
             client.write(b"\0\0\4\3\0" + max(client.answers).to_bytes(4, "big") + b"\0\0\0\x08")
         await server.quickly(ReadRequest("few", limit=20))
         assert not client.goodbye

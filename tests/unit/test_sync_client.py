@@ -10,6 +10,7 @@ import sys
 import textwrap
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,7 @@ from esdb_lite import (
     ConsumerGroup,
     EmbeddedServer,
     EsdbClient,
+    ExpectedPositionError,
     FileCheckpoint,
     InvalidUri,
     NewEvent,
@@ -60,6 +62,22 @@ def test_threads_may_share_a_client(client: EsdbClient) -> None:
         results = list(pool.map(lambda number: client.append_events(f"s{number % 3}", -2, new()), range(60)))
     assert len(set(results)) == 60
     assert len(list(client.read_all_events())) == 60
+
+
+def test_a_refused_append_leaves_no_work_for_the_garbage_collector(client: EsdbClient) -> None:
+    def refused() -> weakref.ref[ExpectedPositionError]:
+        try:
+            client.append_events("s", 7, new())
+        except ExpectedPositionError as error:
+            return weakref.ref(error)
+        raise AssertionError
+
+    client.append_events("s", None, new())
+    gc.disable()
+    try:
+        assert refused()() is None
+    finally:
+        gc.enable()
 
 
 def test_close_ends_the_thread(server: EmbeddedServer) -> None:

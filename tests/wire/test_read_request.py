@@ -27,15 +27,7 @@ BACKWARDS = pb.ReadReqOptionsReadDirection.Backwards
 
 
 def options(**more: Any) -> bytes:
-    return bytes(
-        pb.ReadReq(
-            pb.ReadReqOptions(
-                uuid_option=pb.ReadReqOptionsUuidOption(string=Empty()),
-                control_option=pb.ReadReqOptionsControlOption(compatibility=1),
-                **more,
-            )
-        )
-    )
+    return bytes(pb.ReadReq(pb.ReadReqOptions(uuid_option=pb.ReadReqOptionsUuidOption(string=Empty()), **more)))
 
 
 def filtered(**more: Any) -> bytes:
@@ -55,6 +47,15 @@ def filtered(**more: Any) -> bytes:
                 stream=pb.ReadReqOptionsStreamOptions(stream_identifier=STREAM, start=Empty()),
                 count=UNLIMITED,
                 no_filter=Empty(),
+            ),
+        ),
+        (
+            ReadRequest("größe", 7, tells_last=True),
+            options(
+                stream=pb.ReadReqOptionsStreamOptions(stream_identifier=STREAM, revision=7),
+                count=UNLIMITED,
+                no_filter=Empty(),
+                control_option=pb.ReadReqOptionsControlOption(compatibility=1),
             ),
         ),
         (
@@ -111,12 +112,12 @@ def test_reads(request_: ReadRequest, expected: bytes) -> None:
     ("request_", "expected"),
     [
         (
-            ReadRequest("s", 7, backwards=True, limit=3, resolve_links=True),
+            ReadRequest("s", 7, backwards=True, limit=3, resolve_links=True, tells_last=True),
             ReadOptions(StreamRange("s", 7), 1, True, 3, False, False, False, 1),
         ),
         (
             ReadRequest("s", from_end=True, limit=None),
-            ReadOptions(StreamRange("s", End.END), 0, False, None, True, False, False, 1),
+            ReadOptions(StreamRange("s", End.END), 0, False, None, True, False, False, 0),
         ),
         (
             ReadRequest(None, (7, 5), filter=Filter.by_stream_name(prefixes=["a", "b"])),
@@ -128,7 +129,7 @@ def test_reads(request_: ReadRequest, expected: bytes) -> None:
                 False,
                 FilterRequest(False, "", ("a", "b"), 32, False, 32),
                 False,
-                1,
+                0,
             ),
         ),
     ],
@@ -141,7 +142,7 @@ def test_a_source_that_comes_later_counts() -> None:
     """What stands behind the first field may have been seen before, with other streams in front of it."""
     one, other, all_events = ReadRequest("one", 7), ReadRequest("other", limit=3), ReadRequest(None)
     sent = [*map(_options_of, (one, other, all_events))]
-    read = ReadOptions(StreamRange("one", 7), 0, False, UNLIMITED, False, False, False, 1)
+    read = ReadOptions(StreamRange("one", 7), 0, False, UNLIMITED, False, False, False, 0)
     for _ in range(2):  # at first, and when it is remembered
         assert _decoded(sent[0]) == read
         assert _decoded(sent[0] + sent[1]) == read._replace(source=StreamRange("other", End.START), limit=3)

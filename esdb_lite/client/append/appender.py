@@ -182,8 +182,9 @@ class AppendRun:
     async def go_on(self) -> AppendResult:
         """Append the events until the outcome is known. Raises OutcomeUnknown."""
         attempt = partial(self._appender.prepare, self._request, self._deadline, self._credentials)
+        failure, self._failure = self._failure, None  # where it is raised, it knows who knows this object
         answer = await self._appender.repeater.go_on(
-            self._begin(), self._failure, self._request, attempt, _only, self._deadline, self._credentials
+            self._begin(), failure, self._request, attempt, _only, self._deadline, self._credentials
         )
         return self._appended(answer)
 

@@ -136,7 +136,7 @@ async def find_written(
     `seen`: up to this number the stream was looked at before.
     """
     stream_name, wanted_id = wanted
-    read = ReadRequest(stream_name, from_end=True, backwards=True, limit=LOOK_BACK)
+    read = ReadRequest(stream_name, from_end=True, backwards=True, limit=LOOK_BACK, tells_last=True)
     from esdb_lite.client.read.call import ReadCall
 
     call = ReadCall(core, read, deadline, checked_credentials(credentials), need=Need.LEADER)

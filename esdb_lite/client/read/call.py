@@ -52,7 +52,7 @@ class ReadCall:
         self._begun = False
         self._closed = False
         self.last_stream_position: int | None = None
-        """Number of the last event of the stream, when the server has told it."""
+        """Number of the last event of the stream, when the server was to tell it, and has."""
         self.only_events = False
         """Whether the last batch had nothing but events."""
 

@@ -76,7 +76,7 @@ class HealingReading:
         self.only_events = False
         """Whether the last batch had nothing but events."""
         self.last_stream_position: int | None = None
-        """Number of the last event of the stream, when the server has told it."""
+        """Number of the last event of the stream, when the server was to tell it, and has."""
 
     def __str__(self) -> str:
         """What is read, and how far it has come."""
@@ -198,7 +198,8 @@ class HealingReading:
 
     async def _ask(self, request: ReadRequest, need: Need) -> tuple[RecordedEvent | None, int | None]:
         """Read one event, once; who fails is told as for the call itself. Raises StreamNotFound."""
-        call = ReadCall(self._core, request, self._budget(), self._credentials, need=need)
+        asked = request._replace(tells_last=True)
+        call = ReadCall(self._core, asked, self._budget(), self._credentials, need=need)
         try:
             return await _first_event(await self._reach(call)), call.last_stream_position
         except EsdbClientException as error:
@@ -372,7 +373,8 @@ async def last_event(
     need: Need = Need.PREFERRED,
 ) -> tuple[RecordedEvent | None, int | None]:
     """Return the one event that is asked for, and the last position of its stream, as far as they are known."""
-    reading = HealingReading(core, request, deadline, checked_credentials(credentials), need)
+    asked = request._replace(tells_last=True)
+    reading = HealingReading(core, asked, deadline, checked_credentials(credentials), need)
     return await _only_event(reading), reading.last_stream_position
 
 

@@ -15,6 +15,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from contextlib import suppress
+from typing import NamedTuple
 
 from esdb_lite._loop_thread import serve_no_more, serve_on
 
@@ -23,7 +24,10 @@ log = logging.getLogger("esdb_lite.server")
 _HANDSHAKE_TIMEOUT = 10.0
 """Seconds that a client gets for the TLS handshake."""
 MAX_HANDSHAKES = 128
-"""Handshakes at a time, of which each costs some 300 KB. One more ends the oldest: an honest one takes milliseconds."""
+"""Handshakes at a time, of which each costs some 300 KB. One more waits for one of them to end, or ends the oldest."""
+HANDSHAKE_PATIENCE = 1.0
+"""Seconds that a handshake may take in any case: an honest one takes milliseconds, or longer where its client begins
+hundreds of them at once, or is far away."""
 _AT_A_TIME = 4
 """Connections that are accepted in one turn of the loop: to begin one and serve a page takes a millisecond."""
 _PATIENCE = 1.0
@@ -46,6 +50,13 @@ class DoorState(enum.Enum):
     """They are accepted, and closed at once."""
 
 
+class _Arrival(NamedTuple):
+    """Somebody who has been accepted and is no connection yet."""
+
+    socket: socket.socket
+    since: float
+
+
 class Door:
     """The sockets of one address."""
 
@@ -58,13 +69,15 @@ class Door:
         self._has_room = has_room
         self._sockets: list[socket.socket] = []
         self._state = DoorState.OPEN
-        self._arriving: dict[asyncio.Task[None], socket.socket] = {}
-        """Those who have been accepted and are no connection yet, the oldest first."""
+        self._arriving: dict[asyncio.Task[None], _Arrival] = {}
+        """The oldest first."""
         self._ending: set[asyncio.Task[None]] = set()
         """Those of them who were told to go."""
         self._loops: dict[socket.socket, asyncio.Task[None]] = {}
         """What accepts on loops that cannot watch sockets."""
         self._pause: asyncio.TimerHandle | None = None
+        self._full = False
+        """It pauses until somebody's handshake ends, or has taken too long."""
         self._complained = -_QUIET
         self._closed = False
         self._place: tuple[str, int] | None = None
@@ -128,7 +141,9 @@ class Door:
 
     def _watch(self) -> None:
         """Look at the sockets, or do not."""
-        self._pause = None
+        if self._pause is not None:
+            self._pause.cancel()
+        self._pause, self._full = None, False
         for each in self._sockets:
             if self._closed or self._state is DoorState.WAITING:
                 self._look_away(each)
@@ -151,6 +166,9 @@ class Door:
 
     async def _accept_from(self, listening: socket.socket) -> None:
         while True:
+            if self._is_crowded:
+                await asyncio.sleep(_PAUSE)
+                continue
             try:
                 accepted, _ = await self._loop.sock_accept(listening)
             except OSError as error:
@@ -162,6 +180,10 @@ class Door:
     def _knocked(self, listening: socket.socket) -> None:
         """Accept who has come, a few at a time: those who are in have to be served, too."""
         for _ in range(_AT_A_TIME):
+            if self._is_crowded:
+                self._rest()
+                self._full = True
+                return
             try:
                 accepted, _ = listening.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
@@ -179,6 +201,14 @@ class Door:
         if self._pause is None:
             self._pause = self._loop.call_later(_PAUSE, self._watch)
 
+    @property
+    def _is_crowded(self) -> bool:
+        """Whether there are as many handshakes as there may be, and not even the oldest has had its time."""
+        if len(self._arriving) < MAX_HANDSHAKES:
+            return False
+        oldest = next(iter(self._arriving.values()))
+        return self._loop.time() - oldest.since < HANDSHAKE_PATIENCE
+
     def _complain(self, error: OSError) -> None:
         if self._loop.time() - self._complained >= _QUIET:
             self._complained = self._loop.time()
@@ -192,18 +222,20 @@ class Door:
             self._send_away(next(iter(self._arriving)))
         accepted.setblocking(False)
         task = self._loop.create_task(self._let_in(accepted))
-        self._arriving[task] = accepted
+        self._arriving[task] = _Arrival(accepted, self._loop.time())
         task.add_done_callback(self._arrived)
 
     def _send_away(self, task: asyncio.Task[None]) -> None:
         """Have somebody find out that it is over for them."""
         with suppress(OSError):
-            self._arriving.pop(task).shutdown(socket.SHUT_RDWR)
+            self._arriving.pop(task).socket.shutdown(socket.SHUT_RDWR)
         self._ending.add(task)
 
     def _arrived(self, task: asyncio.Task[None]) -> None:
         self._arriving.pop(task, None)
         self._ending.discard(task)
+        if self._full:
+            self._watch()
 
     async def _let_in(self, accepted: socket.socket) -> None:
         timeout = None if self._tls is None else _HANDSHAKE_TIMEOUT
@@ -226,8 +258,6 @@ class Door:
         self._closed = True
         if self._place is not None:
             serve_no_more(self._loop, *self._place)
-        if self._pause is not None:
-            self._pause.cancel()
         self._watch()
         _close(self._sockets)
         if self._tls is None and self._arriving:

@@ -43,9 +43,9 @@ class _QuickReads:
         if isinstance(read, SubscriptionPlan):
             return None
         items = self._context.read_at_once(
-            lambda reader: _items(read, reader, now, room) if _is_short(wanted, reader) else ()
+            lambda reader: _items(read, reader, now, room) if _is_short(wanted, reader) else None
         )
-        if not items:
+        if items is None:
             return None
         answer = framed(items, now, structured=wanted.structured is True)
         return answer if len(answer) <= room else None
@@ -62,13 +62,13 @@ def _is_short(wanted: ReadOptions, reader: Reader) -> bool:
     return head.last_revision - start < MOST
 
 
-def _items(read: Read, reader: Reader, now: int, room: int) -> Sequence[Item]:
-    """Return everything that a read is answered with; nothing where that is too much."""
+def _items(read: Read, reader: Reader, now: int, room: int) -> Sequence[Item] | None:
+    """Return everything that a read is answered with; None where that is too much."""
     items: list[Item] = []
     for _ in range(_PAGES):
         before, events, after, done = read.page(reader, now)
         items += (*before, *events, *after)
         room -= sum([len(event.data) for event in events if isinstance(event, Record)])
         if done or room < 0:
-            return items if room >= 0 else ()
-    return ()
+            return items if room >= 0 else None
+    return None
