@@ -145,6 +145,28 @@ async def test_a_checkpoint_from_another_database(
 
 
 @pytest.mark.parametrize("options", [{}, {"stream_name": "s"}], ids=["all", "stream"])
+async def test_who_waits_for_a_consumer_that_was_at_another_database(
+    links: Links, tmp_path: Path, options: dict[str, str]
+) -> None:
+    """Its position there is behind what is written here, and does not mean that it has handled that."""
+    checkpoint = FileCheckpoint(tmp_path / "checkpoint")
+
+    async def nothing(event: RecordedEvent) -> None:
+        raise AssertionError("it does not begin")
+
+    async with links.server() as server, links.client(server.uri) as client:
+        await client.append_events("s", None, events(20))
+        await handled(client, checkpoint, **options)
+    async with links.server() as server, links.client(server.uri) as client:
+        result = await client.append_events("s", None, events(3))
+        consumer = client.consumer(nothing, checkpoint=checkpoint, **options)  # type: ignore[call-overload]
+        with pytest.raises(CheckpointMismatch):
+            await asyncio.wait_for(consumer.run(), 10)
+        with pytest.raises(CheckpointMismatch):
+            await consumer.wait_for(result, timeout=10)
+
+
+@pytest.mark.parametrize("options", [{}, {"stream_name": "s"}], ids=["all", "stream"])
 async def test_a_bare_position_beyond_the_end(links: Links, options: dict[str, str]) -> None:
     """Also of a store that keeps nothing but numbers."""
     stored = 1000 if options else Checkpoint(10**6, 10**6)

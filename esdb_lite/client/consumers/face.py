@@ -16,7 +16,7 @@ from esdb_lite.client.consumers.routing import EventRoutes
 from esdb_lite.client.consumers.settings import ConsumerSettings, checked_place
 from esdb_lite.client.consumers.steps import ConsumerSource, Consumption, Store
 from esdb_lite.consumers import ConsumerProgress, WrittenLike
-from esdb_lite.errors import ClientClosed, DeadlineExceeded
+from esdb_lite.errors import CheckpointMismatch, ClientClosed, DeadlineExceeded
 
 if TYPE_CHECKING:
     from esdb_lite._checks import Seconds
@@ -57,12 +57,13 @@ class ConsumerFace:
 
     def _reached(self, awaited: Awaited) -> bool:
         """Whether it has come there, or there is nothing to wait for. Raises what it has ended with, if it has not."""
-        place = awaited.place
+        place, failure = awaited.place, self._consumption.failure
+        if isinstance(failure, CheckpointMismatch):
+            raise failure  # what it has come to is not of this database
         in_all = self._settings.stream_name is None
         if place is None or (not awaited.elsewhere and self._consumption.tracker.reached(place, in_all=in_all)):
             return True
         if self._has_ended:
-            failure = self._consumption.failure
             if isinstance(failure, Exception):  # what ends the consumer's thread, or task, does not end that of others
                 raise failure
             raise ClientClosed(f"the consumer ended before it came to {place}") from failure
