@@ -13,10 +13,6 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-if sys.platform != "win32":
-    import fcntl
-    import termios
-
 _AT_MOST = 64 * 1024
 """Bytes that are gathered before they are written in any case: the transport must notice when its peer is slow."""
 
@@ -148,6 +144,9 @@ def _held_by_system(socket: Any) -> int:
     These may be megabytes, and the system takes no more before a third of them is gone.
     """
     if sys.platform != "win32" and socket is not None:
+        import fcntl  # here: clients do not ask
+        import termios
+
         with suppress(OSError, ValueError):  # a system that does not say; a socket that is closed
             return int(struct.unpack("i", fcntl.ioctl(socket, termios.TIOCOUTQ, bytes(4)))[0])
     return 0

@@ -18,6 +18,7 @@ from esdb_lite.cli import OK, CommandFailed
 from esdb_lite.cli.signals import stop_on_signals
 from esdb_lite.server import EmbeddedServer
 from esdb_lite.server.addresses import is_loopback
+from esdb_lite.server.app.limits import raise_handle_limit
 from esdb_lite.server.errors import ServerStartError
 
 log = logging.getLogger("esdb_lite.server")
@@ -39,6 +40,7 @@ def serve(options: argparse.Namespace) -> int:
         format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     sys.setswitchinterval(_SWITCH_INTERVAL)
+    raise_handle_limit()
     try:
         asyncio.run(_run(_server(options), options))
     except ServerStartError as error:

@@ -480,7 +480,7 @@ async def test_who_is_idle_is_told_goodbye_for_one_more() -> None:
         assert idle.goodbye_code == 0
 
 
-async def test_who_is_at_work_stays_and_others_are_turned_away() -> None:
+async def test_who_is_at_work_stays_and_others_are_turned_away(caplog: pytest.LogCaptureFixture) -> None:
     async with limited(1) as (_, port), connected(port) as busy:
         stream = busy.open("/s/M")
         busy.send(stream, framed([b"x"]))
@@ -490,5 +490,6 @@ async def test_who_is_at_work_stays_and_others_are_turned_away() -> None:
         with suppress(ConnectionError):
             assert await asyncio.wait_for(reader.read(), PATIENCE) == b""
         writer.close()
+        assert "no connection can be accepted for now: there are as many as" in caplog.text
         busy.send(stream, framed([b"y"]), end=True)
         assert (await busy.ended(stream)).messages == [b"x", b"y"]

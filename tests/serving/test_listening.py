@@ -8,6 +8,7 @@ import logging
 import resource
 import socket
 import ssl
+import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
@@ -339,3 +340,16 @@ def test_what_is_refused_on_uvloop_is_closed() -> None:
                 writer.close()
 
     on_uvloop(main)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems do not tell the limits of other processes")
+def test_serve_takes_the_handles_that_the_system_allows(serve: Callable[..., ServeProcess]) -> None:
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = min(hard, int(MOST_CONNECTIONS / 0.75) + 1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(1000, soft), hard))
+    try:
+        process = serve().process
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert resource.prlimit(process.pid, resource.RLIMIT_NOFILE) == (wanted, hard)

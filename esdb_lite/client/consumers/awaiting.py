@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from time import monotonic
 
 from esdb_lite._rpc.deadline import Deadline
-from esdb_lite.errors import DeadlineExceeded, EsdbClientException
+from esdb_lite.errors import DeadlineExceeded, EsdbClientException, LinkError
 
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.1, 5.0
 """Seconds: most consumers are there before the first look."""
@@ -56,10 +56,11 @@ class Awaited:
     def not_found(self, error: EsdbClientException) -> None:
         """There is no telling yet: look again, later. Raises the error where nothing else would say what is wrong."""
         self.held_up = error
-        if self.elsewhere and not isinstance(error, DeadlineExceeded):
+        if self.elsewhere and not isinstance(error, LinkError):
             raise error
         self._pause = min(2 * self._pause, _LONGEST_PAUSE)
-        self._look_at = monotonic() + (0 if self.elsewhere else self._pause)
+        waited = self.elsewhere and isinstance(error, DeadlineExceeded)
+        self._look_at = monotonic() + (0 if waited else self._pause)
 
     def patience(self) -> float | None:
         """Seconds for which there is nothing to do but wait; None: without end."""

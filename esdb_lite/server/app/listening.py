@@ -209,14 +209,18 @@ class Door:
         oldest = next(iter(self._arriving.values()))
         return self._loop.time() - oldest.since < HANDSHAKE_PATIENCE
 
-    def _complain(self, error: OSError) -> None:
+    def _complain(self, reason: object) -> None:
         if self._loop.time() - self._complained >= _QUIET:
             self._complained = self._loop.time()
-            log.error("no connection can be accepted for now: %s", error)
+            log.error("no connection can be accepted for now: %s", reason)
 
     def _admit(self, accepted: socket.socket) -> None:
-        if self._state is not DoorState.OPEN or not self._has_room(len(self._arriving)):
+        if self._state is not DoorState.OPEN:
             accepted.close()
+            return
+        if not self._has_room(len(self._arriving)):
+            accepted.close()
+            self._complain("there are as many as the process may have handles for, and all are at work")
             return
         if len(self._arriving) >= MAX_HANDSHAKES:
             self._send_away(next(iter(self._arriving)))
