@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from copy import copy
 from typing import Any, Generic, TypeVar
 
 from esdb_lite._rpc.deadline import Deadline
+from esdb_lite.errors import EsdbClientException
 
 T = TypeVar("T")
 
@@ -35,6 +37,8 @@ class Shared(Generic[T]):
         await asyncio.wait({task}, timeout=deadline.remaining())
         if not task.done() or task.cancelled():
             return None
+        if isinstance(error := task.exception(), EsdbClientException):
+            raise _own(error)
         return task.result()
 
     def cancel(self) -> None:
@@ -52,6 +56,14 @@ class Shared(Generic[T]):
     def _done(self, task: asyncio.Future[T]) -> None:
         self._task = None
         retrieved(task)
+
+
+def _own(error: EsdbClientException) -> EsdbClientException:
+    """Return the same exception for one asker: as it goes on, its traceback grows, and more may be said in it."""
+    own = copy(error).with_traceback(error.__traceback__)
+    own.__cause__, own.__context__ = error.__cause__, error.__context__
+    own.__suppress_context__ = error.__suppress_context__
+    return own
 
 
 def retrieved(task: asyncio.Future[Any]) -> None:
