@@ -20,7 +20,7 @@ DATA, HEADERS, WINDOW_UPDATE, END_STREAM, END_HEADERS = 0, 1, 8, 1, 4  # types o
 RESERVED = 0x80000000
 LARGEST_WINDOW = 0x7FFFFFFF
 
-# A frame that opens a window (section 6.9) has 4 bytes: by how much, behind a bit that must be 0.
+# A frame that opens a window (RFC 9113, section 6.9) has 4 bytes: by how much, behind a bit that must be 0.
 _WINDOW_UPDATE = Struct(">IBII")
 WINDOW_UPDATE_SIZE = _WINDOW_UPDATE.size
 
