@@ -134,9 +134,12 @@ class CallExchange(ExchangeWatcher):
         self._settle()
 
     def refused(self, reason: str) -> None:
-        """The server has not looked at the stream."""
+        """The server has not looked at the stream. Nothing else is told of it, so it ends also where it has no call."""
         if self._hand_over():
             self._call.refused(reason)
+        elif not self._over:
+            self._error = self._pool.failure(reason)
+            self._settle()
 
     def forewarned(self, reason: str) -> None:
         """The server says goodbye: the call may end."""

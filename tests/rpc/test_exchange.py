@@ -19,6 +19,7 @@ from esdb_lite._wire.framing import MessageSplitter
 from esdb_lite.errors import AccessDenied, CallCancelled, DeadlineExceeded, ServiceUnavailable
 from tests.healing.waiting import until
 from tests.rpc.fake import OK, FakeCall, FakeServer, Headers, fake_server, framed
+from tests.support import PATIENCE
 
 METHOD = "/test.Service/Method"
 BEGINNING = [(":status", "200"), ("content-type", "application/grpc"), ("date", "Mon, 30 Nov 2026 14:00:00 GMT")]
@@ -174,6 +175,20 @@ async def test_a_goodbye_that_did_not_look_at_it(talk: Conversation) -> None:
     call.peer.goaway(last=call.id - 2)
     with pytest.raises(ServiceUnavailable) as caught:
         await asking
+    assert not caught.value.sent
+
+
+async def test_such_a_goodbye_on_a_connection_that_breaks_as_it_comes(
+    talk: Conversation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking, call = await talk.begin_call()
+    transport = talk.protocol._transport
+    assert transport is not None
+    monkeypatch.setattr(transport, "write", lambda _: transport.abort())  # the answer to the ping
+    call.peer.h2.ping(b"12345678")
+    call.peer.goaway(last=call.id - 2)
+    with pytest.raises(ServiceUnavailable, match="goodbye") as caught:
+        await asyncio.wait_for(asking, PATIENCE)
     assert not caught.value.sent
 
 
